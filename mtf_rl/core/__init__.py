@@ -1,0 +1,1 @@
+"""The vocabulary that every layer shares: tasks, arrays, protocols, errors, randomness."""

@@ -1,0 +1,76 @@
+"""Array types and the axis words that every shape in the project is written in.
+
+Axis words: `num_envs` (users served at once; `batch` in fitting code), `candidates` (videos
+retrieved for a request), `slate` (videos shown), `tasks`, `users`, `videos`, `pool` (a user's
+retrieval pool), `time` (requests of a session), `features`, `experts`, `rows` (of a log).
+"""
+
+from dataclasses import fields, replace
+from typing import Any, TypeAlias, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mtf_rl.core.errors import ShapeError
+
+__all__ = [
+    "BoolArray",
+    "FloatArray",
+    "IntArray",
+    "check_shape",
+    "replace_rows",
+    "select_rows",
+]
+
+FloatArray: TypeAlias = NDArray[np.floating[Any]]
+IntArray: TypeAlias = NDArray[np.integer[Any]]
+BoolArray: TypeAlias = NDArray[np.bool_]
+
+RecordT = TypeVar("RecordT")
+
+
+def check_shape(name: str, array: NDArray[Any], axes: str, shape: tuple[int, ...]) -> None:
+    """Refuse an array of another shape than `shape`, whose axes are called `axes`.
+
+    Raises:
+        ShapeError: naming the array, its axes, and both shapes.
+    """
+    if array.shape != shape:
+        raise ShapeError(f"{name} must have shape ({axes}) = {shape}, got {array.shape}")
+
+
+def select_rows(record: RecordT, rows: NDArray[Any]) -> RecordT:
+    """The given rows of a dataclass whose array fields share their leading axis.
+
+    `rows` is a mask or an index array; fields that are dataclasses are selected in turn, and
+    fields that are neither arrays nor dataclasses are kept.
+    """
+    chosen = {field.name: _select(getattr(record, field.name), rows) for field in fields(record)}  # type: ignore[arg-type]
+    return replace(record, **chosen)  # type: ignore[type-var]
+
+
+def replace_rows(record: RecordT, rows: IntArray, fresh: RecordT) -> RecordT:
+    """A copy of `record` in which `rows` (an index array) hold the rows of `fresh`, in order."""
+    merged = {
+        field.name: _merge(getattr(record, field.name), rows, getattr(fresh, field.name))
+        for field in fields(record)  # type: ignore[arg-type]
+    }
+    return replace(record, **merged)  # type: ignore[type-var]
+
+
+def _select(value: Any, rows: NDArray[Any]) -> Any:
+    if isinstance(value, np.ndarray):
+        return value[rows]
+    if hasattr(value, "__dataclass_fields__"):
+        return select_rows(value, rows)
+    return value
+
+
+def _merge(value: Any, rows: IntArray, fresh: Any) -> Any:
+    if isinstance(value, np.ndarray):
+        merged = value.copy()
+        merged[rows] = fresh
+        return merged
+    if hasattr(value, "__dataclass_fields__"):
+        return replace_rows(value, rows, fresh)
+    return value

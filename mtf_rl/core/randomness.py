@@ -1,0 +1,85 @@
+"""Counter-based randomness: every draw is a function of what it is for, not of what came before.
+
+A draw is addressed by (seed, episode, request, purpose, slot). Two policies that meet the same
+episode therefore meet the same luck, and neither the number of environments nor the order of
+their steps changes an episode. The generator is SplitMix64 (Steele, Lea and Flood, "Fast
+splittable pseudorandom number generators", OOPSLA 2014): its finaliser hashes the address into
+a stream, and its counter runs over the slots.
+"""
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtri
+
+from mtf_rl.core.arrays import FloatArray, IntArray
+
+__all__ = ["Luck", "Purpose", "hash_words", "mix64"]
+
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+_MULTIPLIER_1 = np.uint64(0xBF58476D1CE4E5B9)
+_MULTIPLIER_2 = np.uint64(0x94D049BB133111EB)
+_INVERSE_2_53 = 1.0 / (1 << 53)
+
+
+class Purpose(IntEnum):
+    """What a draw is for. Numbers are part of the saved results: add new ones, never reuse."""
+
+    USER = 1
+    HOUR = 2
+    CANDIDATES = 3
+    PLAY_MODE = 4
+    PLAY_TIME = 5
+    FEEDBACK = 6
+    LEAVE = 7
+    PAUSE = 8
+    RETURN = 9
+    HIDDEN_STATE = 10
+    SCORE_NOISE = 11
+    SCENE = 12
+    SLATE_SIZE = 13
+    EXPOSURE = 14
+
+
+def mix64(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """SplitMix64's finaliser, a bijection of 64-bit words; any shape, elementwise."""
+    mixed = values ^ (values >> np.uint64(30))
+    mixed *= _MULTIPLIER_1
+    mixed ^= mixed >> np.uint64(27)
+    mixed *= _MULTIPLIER_2
+    mixed ^= mixed >> np.uint64(31)
+    return mixed
+
+
+def hash_words(*words: Any) -> NDArray[np.uint64]:
+    """A 64-bit hash of integers, broadcast against each other; the same on every machine."""
+    state = np.zeros((1,), dtype=np.uint64)
+    for word in words:
+        state = mix64((state + _GOLDEN) ^ mix64(np.atleast_1d(np.asarray(word)).astype(np.uint64)))
+    return state
+
+
+@dataclass(frozen=True)
+class Luck:
+    """The random draws of some requests: `episodes` and `requests` are (num_envs,) integers."""
+
+    seed: int
+    episodes: IntArray
+    requests: IntArray
+
+    def bits(self, purpose: Purpose, slots: int) -> NDArray[np.uint64]:
+        """Independent 64-bit words, (num_envs, slots)."""
+        stream = hash_words(self.seed, int(purpose), self.episodes, self.requests)  # (num_envs,)
+        counters = np.arange(1, slots + 1, dtype=np.uint64) * _GOLDEN
+        return mix64(stream[:, None] + counters[None, :])
+
+    def uniforms(self, purpose: Purpose, slots: int) -> FloatArray:
+        """Independent uniforms in the open interval (0, 1), (num_envs, slots) float64."""
+        return ((self.bits(purpose, slots) >> np.uint64(11)) + 0.5) * _INVERSE_2_53
+
+    def normals(self, purpose: Purpose, slots: int) -> FloatArray:
+        """Independent standard normals, (num_envs, slots) float64, by inversion."""
+        return np.asarray(ndtri(self.uniforms(purpose, slots)))

@@ -1,0 +1,56 @@
+"""Registries name what they know; files are whole or absent."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mtf_rl.core.errors import ArtifactError, UnknownNameError
+from mtf_rl.core.files import load_arrays, load_json, replace_atomically, save_arrays, save_json
+from mtf_rl.core.registry import Registry
+
+
+def test_an_unknown_name_is_told_its_nearest() -> None:
+    registry = Registry("scorer", {"mmoe": 1, "ple": 2})
+    with pytest.raises(
+        UnknownNameError,
+        match=re.escape("Unknown scorer 'mmo'. Did you mean 'mmoe'? Known: mmoe, ple."),
+    ):
+        registry["mmo"]
+    with pytest.raises(UnknownNameError, match=re.escape("Unknown scorer 'xyz'. Known: mmoe")):
+        registry["xyz"]
+    assert list(registry) == ["mmoe", "ple"]
+    assert "mmoe" in registry
+    assert len(registry) == 2
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "settings.json"
+    save_json(path, {"a": 1})
+    with pytest.raises(TypeError):
+        replace_atomically(path, "text is not bytes")  # type: ignore[arg-type]
+    assert load_json(path) == {"a": 1}
+    assert [file.name for file in tmp_path.iterdir()] == ["settings.json"]
+
+
+def test_equal_arrays_make_equal_bytes(tmp_path: Path) -> None:
+    arrays = {"x": np.arange(5), "y": np.eye(2)}
+    save_arrays(tmp_path / "a.npz", arrays)
+    save_arrays(tmp_path / "b.npz", arrays)
+    assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
+    np.testing.assert_array_equal(load_arrays(tmp_path / "a.npz")["y"], np.eye(2))
+
+
+def test_pickled_objects_are_refused(tmp_path: Path) -> None:
+    np.savez(tmp_path / "evil.npz", x=np.array([{"a": 1}], dtype=object))
+    with pytest.raises(ArtifactError, match=re.escape("evil.npz cannot be read")):
+        load_arrays(tmp_path / "evil.npz")
+
+
+def test_torn_and_missing_files_are_named(tmp_path: Path) -> None:
+    (tmp_path / "torn.json").write_text('{"a": ')
+    with pytest.raises(ArtifactError, match=re.escape("torn.json is not JSON")):
+        load_json(tmp_path / "torn.json")
+    with pytest.raises(ArtifactError, match=re.escape("No file")):
+        load_arrays(tmp_path / "none.npz")
