@@ -1,0 +1,135 @@
+"""What a production system knows at a request, as one vector.
+
+Everything comes from the user's public profile, the visible history of the session and the
+candidates' predictions; nothing from the user model.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mtf_rl.core.arrays import FloatArray, check_shape
+from mtf_rl.core.history import SIGNAL_NAMES, VisibleHistory
+from mtf_rl.core.tasks import TASK_NAMES
+
+__all__ = ["OBSERVATION_BOUND", "ObservationLayout", "UserProfiles", "logits_of", "observe"]
+
+OBSERVATION_BOUND = 20.0
+UPPER_QUANTILE = 0.9
+_SMALLEST_PROBABILITY = 1e-6
+
+
+@dataclass(frozen=True)
+class UserProfiles:
+    """What is known of each user before the session starts.
+
+    Raises:
+        ShapeError: if a name is missing or spare.
+    """
+
+    values: FloatArray  # (users, profile) float32, about unit scale
+    names: tuple[str, ...]  # of the columns
+
+    def __post_init__(self) -> None:
+        check_shape("profiles", self.values, "users, profile", (len(self.values), len(self.names)))
+
+
+@dataclass(frozen=True)
+class ObservationLayout:
+    """Names and places of the numbers in an observation, block by block."""
+
+    profile: tuple[str, ...]
+    session: tuple[str, ...]
+    candidates: tuple[str, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The name of every entry, in order."""
+        return (*self.profile, *self.session, *self.candidates)
+
+    @property
+    def size(self) -> int:
+        """`obs_dim`."""
+        return len(self.names)
+
+    def block(self, name: str) -> slice:
+        """Where the block `profile`, `session` or `candidates` lies."""
+        start = 0
+        for block in ("profile", "session", "candidates"):
+            stop = start + len(getattr(self, block))
+            if block == name:
+                return slice(start, stop)
+            start = stop
+        raise KeyError(name)
+
+    @staticmethod
+    def of(profiles: UserProfiles) -> "ObservationLayout":
+        """The layout of the observations that `observe` makes."""
+        averages = [
+            f"{pace}/{signal}" for pace in ("last", "fast", "slow") for signal in SIGNAL_NAMES
+        ]
+        statistics = [
+            f"{part}/{task}" for part in ("mean", "spread", "upper") for task in TASK_NAMES
+        ]
+        return ObservationLayout(
+            profile=tuple(f"profile/{name}" for name in profiles.names),
+            session=tuple(f"session/{name}" for name in (*_CLOCK_NAMES, *averages)),
+            candidates=tuple(f"candidates/{name}" for name in statistics),
+        )
+
+
+_CLOCK_NAMES = (
+    "log_requests",
+    "log_elapsed_minutes",
+    "log_watch_minutes",
+    "hour_sine",
+    "hour_cosine",
+    "repetition",
+)
+
+
+def observe(
+    profiles: FloatArray, history: VisibleHistory, candidate_logits: FloatArray
+) -> FloatArray:
+    """The observation of each user, (num_envs, obs_dim) float32, finite and bounded.
+
+    Args:
+        profiles: the users' profile rows, (num_envs, profile).
+        history: the session so far.
+        candidate_logits: predictions for the candidates on the logit scale,
+            (num_envs, candidates, tasks).
+    """
+    blocks = [profiles, _session_block(history), _candidate_block(candidate_logits)]
+    observation = np.concatenate(blocks, axis=1).astype(np.float32)
+    return np.clip(observation, -OBSERVATION_BOUND, OBSERVATION_BOUND)
+
+
+def logits_of(scores: FloatArray) -> FloatArray:
+    """Predictions in [0, 1] on the logit scale, float32, cut at 1e-6 from both ends."""
+    clipped = np.clip(scores.astype(np.float64), _SMALLEST_PROBABILITY, 1 - _SMALLEST_PROBABILITY)
+    logits: FloatArray = np.log(clipped / (1.0 - clipped)).astype(np.float32)
+    return logits
+
+
+def _session_block(history: VisibleHistory) -> FloatArray:
+    angle = history.hours * (2.0 * np.pi / 24.0)
+    clock = [
+        np.log1p(history.requests),
+        np.log1p(history.elapsed_seconds / 60.0),
+        np.log1p(history.watch_seconds / 60.0),
+        np.sin(angle),
+        np.cos(angle),
+        history.repetition,
+    ]
+    averages = [history.last, history.fast, history.slow]  # each (num_envs, signals)
+    return np.concatenate([np.stack(clock, axis=1), *averages], axis=1)
+
+
+def _candidate_block(logits: FloatArray) -> FloatArray:
+    by_task = np.ascontiguousarray(np.moveaxis(logits, 2, 1))  # (num_envs, tasks, candidates)
+    count = by_task.shape[2]
+    mean = by_task.mean(axis=2, dtype=np.float64)  # (num_envs, tasks)
+    spread = np.sqrt(np.maximum((by_task.astype(np.float64) ** 2).mean(axis=2) - mean**2, 0.0))
+    place = int(UPPER_QUANTILE * (count - 1))
+    upper = np.partition(by_task, place, axis=2)[:, :, place]
+    return np.concatenate([mean, spread, upper], axis=1)  # (num_envs, 3 * tasks)

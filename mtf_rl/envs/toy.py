@@ -1,0 +1,100 @@
+"""A session whose best weights are known on paper: only one task is ever felt.
+
+Users give feedback `k` with the predicted probability and nothing else, and leave at a constant
+rate. With reward 1 for feedback `k`, the best weights are +1 on task k and 0 on every other; the
+session reward of any policy is the sum of the shown videos' probabilities.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from typing_extensions import override
+
+from mtf_rl.core.arrays import BoolArray, FloatArray, IntArray
+from mtf_rl.core.history import VisibleHistory
+from mtf_rl.core.protocols import SYNTHETIC_TRUTH, UserModel
+from mtf_rl.core.randomness import Luck, Purpose
+from mtf_rl.core.slates import Response, Slate
+from mtf_rl.core.tasks import NUM_FEEDBACKS, NUM_TASKS, TASK_NAMES
+from mtf_rl.core.videos import VideoCatalogue
+from mtf_rl.data import ScoreTable
+from mtf_rl.envs.config import SessionConfig
+from mtf_rl.envs.dynamics import SessionDynamics
+from mtf_rl.envs.observation import UserProfiles
+
+__all__ = ["ToyUserModel", "toy_dynamics"]
+
+
+@dataclass(frozen=True)
+class ToyUserModel(UserModel[None]):
+    """Users who feel one task only, and leave at a constant rate."""
+
+    probabilities: FloatArray  # (videos,), of feedback `task` for each video
+    task: int
+    hazard: float
+    judge: str = SYNTHETIC_TRUTH
+
+    @property
+    def hour_shares(self) -> FloatArray:  # type: ignore[override]
+        """Every hour alike."""
+        return np.full(24, 1.0 / 24.0)
+
+    @override
+    def start(self, users: IntArray, luck: Luck) -> None:
+        return None
+
+    @override
+    def respond(
+        self, state: None, slate: Slate, history: VisibleHistory, luck: Luck
+    ) -> tuple[Response, None]:
+        feedback = np.zeros((*slate.videos.shape, NUM_FEEDBACKS), dtype=np.float32)
+        chance = luck.uniforms(Purpose.FEEDBACK, slate.videos.shape[1])
+        feedback[:, :, self.task] = (chance < self.probabilities[slate.videos]) & slate.mask
+        return Response(feedback, np.zeros(slate.videos.shape, dtype=np.float32)), None
+
+    @override
+    def leave(self, state: None, history: VisibleHistory, luck: Luck) -> BoolArray:
+        return np.asarray(luck.uniforms(Purpose.LEAVE, 1)[:, 0] < self.hazard)
+
+    @override
+    def pause_seconds(self, state: None, history: VisibleHistory, luck: Luck) -> FloatArray:
+        return np.full(len(history.requests), 60.0)
+
+    @override
+    def return_days(self, state: None, history: VisibleHistory, luck: Luck) -> IntArray:
+        return np.ones(len(history.requests), dtype=np.int64)
+
+
+def toy_dynamics(
+    *, task: str = "like", users: int = 20, videos: int = 60, hazard: float = 0.2, seed: int = 0
+) -> SessionDynamics:
+    """A toy session environment in which only `task` (a feedback with a reward) counts.
+
+    Predictions are uniform on [0, 1], independent over tasks, and the users' truth equals the
+    prediction of `task`; candidates are a third of the videos, the slate is 2.
+    """
+    generator = np.random.default_rng(seed)
+    predictions = generator.uniform(0.02, 0.98, size=(videos, NUM_TASKS)).astype(np.float32)
+    pools = np.tile(np.arange(videos, dtype=np.int32), (users, 1))  # (users, pool)
+    scores = ScoreTable(
+        scores=predictions[pools],
+        videos=pools,
+        base_rates=np.full(NUM_TASKS, 0.5),
+        hours=np.zeros(users, dtype=np.int8),
+        tabs=np.ones(users, dtype=np.int16),
+        scorer_keys=np.zeros(0, dtype=np.uint64),
+    )
+    column = TASK_NAMES.index(task)
+    return SessionDynamics(
+        scores=scores,
+        user_model=ToyUserModel(predictions[:, column].astype(np.float64), column, hazard),
+        catalogue=VideoCatalogue(
+            duration_seconds=np.full(videos, 30.0, dtype=np.float32),
+            tags=np.zeros((videos, 1), dtype=np.int32),
+            authors=np.zeros(videos, dtype=np.int32),
+            num_tags=1,
+        ),
+        profiles=UserProfiles(np.zeros((users, 1), dtype=np.float32), ("constant",)),
+        users=np.arange(users),
+        config=SessionConfig(candidates=videos // 3, slate=2, max_requests=20),
+    )

@@ -1,0 +1,134 @@
+"""Gymnasium's faces: its checker, SB3's checker, and equality with the dynamics."""
+
+import re
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium.utils.env_checker import check_env
+from gymnasium.vector import AutoresetMode
+from stable_baselines3.common.env_checker import check_env as sb3_check_env
+
+from mtf_rl.core.errors import ConfigError, ShapeError
+from mtf_rl.envs import (
+    BudgetExceededError,
+    FusionSessionEnv,
+    FusionSessionVectorEnv,
+    RequestBudget,
+    toy_dynamics,
+)
+
+
+def test_both_checkers_pass_with_warnings_as_errors() -> None:
+    check_env(FusionSessionEnv(toy_dynamics()), skip_render_check=True)
+    sb3_check_env(FusionSessionEnv(toy_dynamics()), warn=True)
+
+
+def vector_episodes(num_envs: int, count: int) -> dict[int, list[float]]:
+    """Rewards of the first `count` episodes, by number, as a batched environment serves them."""
+    env = FusionSessionVectorEnv(toy_dynamics(), num_envs)
+    env.reset(seed=11)
+    numbers = list(range(num_envs))
+    following = num_envs
+    rewards: dict[int, list[float]] = {number: [] for number in numbers}
+    ended: set[int] = set()
+    while not set(range(count)) <= ended:
+        _, reward, terminated, truncated, _ = env.step(np.full((num_envs, 8), 0.3, np.float32))
+        for row in range(num_envs):
+            rewards[numbers[row]].append(float(reward[row]))
+            if terminated[row] or truncated[row]:
+                ended.add(numbers[row])
+                numbers[row], following = following, following + 1
+                rewards[numbers[row]] = []
+    return {number: rewards[number] for number in range(count)}
+
+
+def test_episodes_do_not_depend_on_num_envs() -> None:
+    one, seven, many = (vector_episodes(num_envs, 40) for num_envs in (1, 7, 64))
+    assert one == seven == many
+
+
+def test_the_single_face_serves_the_same_episodes() -> None:
+    env = FusionSessionEnv(toy_dynamics())
+    batched = vector_episodes(7, 5)
+    env.reset(seed=11)
+    for number in range(5):
+        rewards, done = [], False
+        while not done:
+            _, reward, terminated, truncated, _ = env.step(np.full(8, 0.3, np.float32))
+            rewards.append(reward)
+            done = terminated or truncated
+        assert rewards == batched[number]
+        env.reset()
+
+
+def test_same_step_autoreset_reports_the_final_observation() -> None:
+    env = FusionSessionVectorEnv(toy_dynamics(hazard=0.5), 16)
+    assert env.metadata["autoreset_mode"] is AutoresetMode.SAME_STEP
+    env.reset(seed=0)
+    observation, _, terminated, truncated, infos = env.step(np.zeros((16, 8), np.float32))
+    done = terminated | truncated
+    assert 0 < done.sum() < 16
+    np.testing.assert_array_equal(infos["_final_obs"], done)
+    first = env.dynamics.layout.block("session").start
+    for row in range(16):
+        if done[row]:
+            assert infos["final_obs"][row][first] == pytest.approx(np.log(2.0))
+            assert observation[row, first] == 0.0
+            assert infos["final_info"]["depth"][row] == 1
+        else:
+            assert infos["final_obs"][row] is None
+            assert observation[row, first] == pytest.approx(np.log(2.0))
+
+
+def test_infos_add_up_to_the_reward() -> None:
+    env = FusionSessionVectorEnv(toy_dynamics(task="follow"), 32)
+    env.reset(seed=2)
+    for _ in range(5):
+        _, reward, _, _, infos = env.step(np.zeros((32, 8), np.float32))
+        np.testing.assert_allclose(5.0 * infos["follow"] + infos["watch_seconds"] / 60.0, reward)
+
+
+def test_same_seed_same_rollout_and_other_seed_other() -> None:
+    env = FusionSessionVectorEnv(toy_dynamics(), 8)
+    first, _ = env.reset(seed=1)
+    again, _ = env.reset(seed=1)
+    other, _ = env.reset(seed=2)
+    np.testing.assert_array_equal(first, again)
+    assert (first != other).any()
+    assert env.observation_space.contains(first)
+
+
+def test_requests_are_counted_where_they_are_served() -> None:
+    budget = RequestBudget(20)
+    env = FusionSessionVectorEnv(toy_dynamics(), 8, budget)
+    env.reset(seed=0)
+    env.step(np.zeros((8, 8), np.float32))
+    env.step(np.zeros((8, 8), np.float32))
+    assert budget.used == 16
+    with pytest.raises(BudgetExceededError, match=re.escape("8 more requests would exceed")):
+        env.step(np.zeros((8, 8), np.float32))
+
+
+def test_bad_actions_are_refused() -> None:
+    env = FusionSessionVectorEnv(toy_dynamics(), 2)
+    with pytest.raises(ConfigError, match=re.escape("call reset() before step()")):
+        env.step(np.zeros((2, 8), np.float32))
+    env.reset(seed=0)
+    with pytest.raises(ShapeError, match=re.escape("action must have shape (2, 8), got (8,)")):
+        env.step(np.zeros(8, np.float32))
+    with pytest.raises(ShapeError, match=re.escape("action must be finite, got NaN")):
+        env.step(np.full((2, 8), np.nan, np.float32))
+    with pytest.raises(ConfigError, match=re.escape("num_envs must be at least 1, got 0")):
+        FusionSessionVectorEnv(toy_dynamics(), 0)
+    with pytest.raises(ConfigError, match=re.escape("one seed for all environments")):
+        env.reset(seed=[1, 2])
+
+
+def test_gymnasium_records_episodes_of_the_batch() -> None:
+    env = gymnasium.wrappers.vector.RecordEpisodeStatistics(
+        FusionSessionVectorEnv(toy_dynamics(hazard=0.9), 4)
+    )
+    env.reset(seed=0)
+    infos = env.step(np.zeros((4, 8), np.float32))[4]
+    assert "episode" in infos or "final_info" in infos
