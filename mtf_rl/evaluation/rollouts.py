@@ -1,0 +1,137 @@
+"""Policies played to the end of a fixed set of episodes."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+from mtf_rl.core.arrays import FloatArray, IntArray
+from mtf_rl.core.protocols import Policy
+from mtf_rl.core.tasks import NUM_FEEDBACKS
+from mtf_rl.envs import Outcome, RequestBudget, SessionDynamics
+
+__all__ = ["Sessions", "roll_out"]
+
+
+@dataclass(frozen=True)
+class Sessions:
+    """Finished sessions, one row each, in the order of their episode numbers."""
+
+    episodes: IntArray  # (sessions,)
+    users: IntArray  # (sessions,)
+    reward: FloatArray  # (sessions,) undiscounted sum over the session
+    depth: IntArray  # (sessions,) requests served
+    watch_seconds: FloatArray  # (sessions,)
+    feedback: FloatArray  # (sessions, 7) counts
+    impressions: IntArray  # (sessions,) videos shown
+    weights: FloatArray  # (sessions, num_parameters) mean over the session's requests
+    weights_spread: FloatArray  # (sessions, num_parameters) their deviation within the session
+
+    @property
+    def requests(self) -> int:
+        """Requests served in all."""
+        return int(self.depth.sum())
+
+
+def roll_out(
+    dynamics: SessionDynamics,
+    policy: Policy,
+    *,
+    seed: int,
+    episodes: IntArray,
+    budget: RequestBudget | None = None,
+    num_envs: int = 1024,
+    progress: Callable[[int], None] | None = None,
+) -> Sessions:
+    """Play `policy`, deterministically, in each of `episodes` to its end.
+
+    Every episode is finished and counted, never the first to finish, so short sessions are not
+    favoured. The same seed and episodes give every policy the same users, candidates and luck.
+
+    Args:
+        dynamics: whose sessions.
+        policy: who chooses the weights.
+        seed: of the luck.
+        episodes: distinct episode numbers, (sessions,).
+        budget: charged with every request served.
+        num_envs: sessions played side by side.
+        progress: called with the number of sessions just finished.
+    """
+    chunks = []
+    for first in range(0, len(episodes), num_envs):
+        chunk = np.asarray(episodes[first : first + num_envs], dtype=np.int64)
+        chunks.append(_play(dynamics, policy, seed, chunk, budget))
+        if progress is not None:
+            progress(len(chunk))
+    return _joined(chunks)
+
+
+def _play(
+    dynamics: SessionDynamics,
+    policy: Policy,
+    seed: int,
+    episodes: IntArray,
+    budget: RequestBudget | None,
+) -> Sessions:
+    state = dynamics.start(seed, episodes)
+    tally = _Tally(episodes, state.users, dynamics.num_parameters)
+    rows = np.arange(len(episodes))  # of the sessions still under way
+    while len(rows):
+        action, _ = policy.predict(dynamics.observe(state), deterministic=True)
+        if budget is not None:
+            budget.spend(len(rows))
+        state, outcome = dynamics.advance(state, dynamics.action_map.to_parameters(action), seed)
+        tally.add(rows, outcome)
+        going = np.flatnonzero(~(outcome.terminated | outcome.truncated))
+        state, rows = dynamics.keep(state, going), rows[going]
+    return tally.sessions()
+
+
+class _Tally:
+    """Running sums of sessions under way."""
+
+    def __init__(self, episodes: IntArray, users: IntArray, num_parameters: int) -> None:
+        count = len(episodes)
+        self._episodes, self._users = episodes, users
+        self._reward = np.zeros(count)
+        self._depth = np.zeros(count, dtype=np.int64)
+        self._watch = np.zeros(count)
+        self._feedback = np.zeros((count, NUM_FEEDBACKS))
+        self._impressions = np.zeros(count, dtype=np.int64)
+        self._weights = np.zeros((count, num_parameters))
+        self._weights_squared = np.zeros((count, num_parameters))
+
+    def add(self, rows: IntArray, outcome: Outcome) -> None:
+        parameters = outcome.parameters.astype(np.float64)
+        self._reward[rows] += outcome.reward
+        self._depth[rows] += 1
+        self._watch[rows] += outcome.response.watch_seconds.sum(axis=1, dtype=np.float64)
+        self._feedback[rows] += outcome.response.feedback.sum(axis=1, dtype=np.float64)
+        self._impressions[rows] += outcome.slate.mask.sum(axis=1)
+        self._weights[rows] += parameters
+        self._weights_squared[rows] += parameters**2
+
+    def sessions(self) -> Sessions:
+        depth = self._depth[:, None]
+        mean = self._weights / depth
+        variance = np.maximum(self._weights_squared / depth - mean**2, 0.0)
+        return Sessions(
+            episodes=self._episodes,
+            users=self._users,
+            reward=self._reward,
+            depth=self._depth,
+            watch_seconds=self._watch,
+            feedback=self._feedback,
+            impressions=self._impressions,
+            weights=mean,
+            weights_spread=np.sqrt(variance),
+        )
+
+
+def _joined(chunks: list[Sessions]) -> Sessions:
+    return Sessions(
+        **{
+            field.name: np.concatenate([getattr(chunk, field.name) for chunk in chunks])
+            for field in fields(Sessions)
+        }
+    )

@@ -1,0 +1,77 @@
+"""Rollouts: every episode to its end, paired on common luck."""
+
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from mtf_rl.agents import ConstantPolicy
+from mtf_rl.core.errors import ConfigError
+from mtf_rl.envs import RequestBudget, toy_dynamics
+from mtf_rl.evaluation import LEADERBOARD_COLUMNS, Contestant, leaderboard, roll_out
+
+ONLY_LIKE = ConstantPolicy(np.array([-1, -1, 1, -1, -1, -1, 1, -1], dtype=np.float32))
+UNIFORM = ConstantPolicy(np.array([1, 1, 1, 1, 1, 1, -1, 1], dtype=np.float32))
+
+
+def test_numbers_do_not_depend_on_how_many_play_at_once() -> None:
+    episodes = np.arange(50)
+    wide = roll_out(toy_dynamics(), UNIFORM, seed=1, episodes=episodes)
+    narrow = roll_out(toy_dynamics(), UNIFORM, seed=1, episodes=episodes, num_envs=7)
+    for name in ("reward", "depth", "feedback", "weights"):
+        np.testing.assert_array_equal(getattr(wide, name), getattr(narrow, name))
+
+
+def test_the_budget_is_charged_for_every_request() -> None:
+    budget = RequestBudget()
+    sessions = roll_out(toy_dynamics(), UNIFORM, seed=1, episodes=np.arange(30), budget=budget)
+    assert budget.used == sessions.requests == sessions.depth.sum()
+    assert (sessions.impressions == 2 * sessions.depth).all()
+
+
+def test_reward_adds_up_to_feedback() -> None:
+    sessions = roll_out(toy_dynamics(), UNIFORM, seed=1, episodes=np.arange(30))
+    np.testing.assert_allclose(sessions.reward, sessions.feedback[:, 2])
+
+
+def test_common_luck_makes_differences_sharper() -> None:
+    dynamics = toy_dynamics()
+    episodes = np.arange(600)
+    best = roll_out(dynamics, ONLY_LIKE, seed=1, episodes=episodes)
+    uniform = roll_out(dynamics, UNIFORM, seed=1, episodes=episodes)
+    stranger = roll_out(dynamics, UNIFORM, seed=2, episodes=episodes)
+    np.testing.assert_array_equal(best.users, uniform.users)
+    np.testing.assert_array_equal(best.depth, uniform.depth)  # This toy's users leave by luck.
+    assert (best.reward - uniform.reward).var() < 0.5 * (best.reward - stranger.reward).var()
+
+
+def test_the_leaderboard_pairs_and_sorts() -> None:
+    dynamics = toy_dynamics()
+    played = [
+        Contestant(name, used, roll_out(dynamics, policy, seed=1, episodes=np.arange(400)))
+        for name, used, policy in (("uniform", 0, UNIFORM), ("best", 77, ONLY_LIKE))
+    ]
+    rows = leaderboard(played, world="synthetic_truth", best_static="uniform")
+    assert [row.policy for row in rows] == ["best", "uniform"]
+    assert tuple(rows[0].cells()) == LEADERBOARD_COLUMNS
+    assert rows[1].delta_vs_best_static.mean == rows[1].delta_vs_best_static.high == 0.0
+    assert rows[0].delta_vs_best_static.low > 0.0
+    gain = played[1].sessions.reward.mean() - played[0].sessions.reward.mean()
+    assert rows[0].delta_vs_best_static.mean == pytest.approx(gain)
+    cells = rows[0].cells()
+    assert cells["requests_used"] == 77
+    assert cells["like_rate"] == pytest.approx(
+        played[1].sessions.feedback[:, 2].sum() / played[1].sessions.impressions.sum()
+    )
+
+
+def test_unpaired_contestants_are_refused() -> None:
+    dynamics = toy_dynamics()
+    first = roll_out(dynamics, UNIFORM, seed=1, episodes=np.arange(5))
+    other = replace(first, episodes=np.arange(5, 10))
+    entries = [Contestant("a", 0, first), Contestant("b", 0, other)]
+    with pytest.raises(ConfigError, match=re.escape("must play the same episodes")):
+        leaderboard(entries, world="simulator", best_static="a")
+    with pytest.raises(ConfigError, match=re.escape("'c' is not among ['a', 'b']")):
+        leaderboard(entries, world="simulator", best_static="c")
