@@ -1,0 +1,25 @@
+"""What learns a policy: actor-critics, searches, static weights."""
+
+from mtf_rl.agents.learning import LearnedPolicy, LearningTask, MetricSink
+from mtf_rl.agents.online.actor_critic import ActorCriticConfig, SACConfig, TD3Config
+from mtf_rl.agents.policies import ConstantPolicy, MlpPolicy, load_policy, save_policy
+from mtf_rl.agents.registry import AGENTS, Agent
+from mtf_rl.agents.search.random_search import RandomSearchConfig
+from mtf_rl.agents.vec_env import SessionVecEnv
+
+__all__ = [
+    "AGENTS",
+    "ActorCriticConfig",
+    "Agent",
+    "ConstantPolicy",
+    "LearnedPolicy",
+    "LearningTask",
+    "MetricSink",
+    "MlpPolicy",
+    "RandomSearchConfig",
+    "SACConfig",
+    "SessionVecEnv",
+    "TD3Config",
+    "load_policy",
+    "save_policy",
+]

@@ -1,0 +1,50 @@
+"""What an agent is given to learn from, and what it gives back."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from mtf_rl.agents.policies import ConstantPolicy, MlpPolicy
+from mtf_rl.envs import RequestBudget, SessionDynamics
+
+__all__ = ["LearnedPolicy", "LearningTask", "MetricSink", "discard_metric"]
+
+
+class MetricSink(Protocol):
+    """Where measurements go, such as the run's metric writer."""
+
+    def __call__(self, step: int, name: str, value: float) -> None:
+        """Record `value` of the metric `name` after `step` requests."""
+        ...
+
+
+def discard_metric(step: int, name: str, value: float) -> None:
+    """A sink that keeps nothing."""
+
+
+@dataclass(frozen=True)
+class LearningTask:
+    """Sessions to learn from, under a budget.
+
+    Attributes are the whole of what an agent may touch: final users and the truth are not here.
+    """
+
+    learning: SessionDynamics
+    """Sessions of the users who are learnt from."""
+    tuning: SessionDynamics
+    """Sessions of the users on whom names are chosen and candidates compared."""
+    budget: RequestBudget
+    """Requests that may be simulated, of both kinds of users."""
+    seed: int
+    """Seed of everything random in the learner and its sessions."""
+    metrics: MetricSink = discard_metric
+    """Told of losses, rewards and weights."""
+
+
+@dataclass(frozen=True)
+class LearnedPolicy:
+    """A policy and what it cost."""
+
+    policy: ConstantPolicy | MlpPolicy
+    untrained: MlpPolicy | None
+    """The learner's own network before its first update; None for a method without one."""
+    requests_used: int

@@ -1,0 +1,1 @@
+"""Actor-critics of Stable-Baselines3 on the batched simulator."""

@@ -1,0 +1,268 @@
+"""TD3 and SAC on the batched simulator, through Stable-Baselines3.
+
+Both are off-policy learners: a warm-up of uniformly random actions fills the replay buffer and
+fixes the observation statistics; then every batched step of `num_envs` requests is followed by
+`updates_per_request * num_envs` gradient steps.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from stable_baselines3 import SAC, TD3
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.logger import KVWriter, Logger
+from stable_baselines3.common.noise import NormalActionNoise
+from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
+from torch import nn
+from typing_extensions import override
+
+from mtf_rl.agents.learning import LearnedPolicy, LearningTask, MetricSink
+from mtf_rl.agents.online.standardised import (
+    StandardisedObservation,
+    freeze_statistics,
+    standardisation_of,
+)
+from mtf_rl.agents.policies import MlpPolicy
+from mtf_rl.agents.vec_env import SessionVecEnv
+from mtf_rl.core.errors import ConfigError
+from mtf_rl.core.tasks import FEEDBACKS, TASK_NAMES
+from mtf_rl.envs import FusionSessionVectorEnv
+
+__all__ = ["ActorCriticConfig", "SACConfig", "TD3Config", "learn_sac", "learn_td3"]
+
+
+@dataclass(frozen=True)
+class ActorCriticConfig:
+    """What TD3 and SAC share.
+
+    Raises:
+        ConfigError: if a number is out of range.
+    """
+
+    gamma: float = 0.95
+    """Discount per request, in [0, 1]; 0 makes the learner myopic."""
+    learning_rate: float = 5e-4
+    """Adam's step, above 0, for actor and critics."""
+    batch_size: int = 256
+    """Transitions per gradient step, at least 1."""
+    hidden: tuple[int, ...] = (128, 128)
+    """Widths of the hidden layers of actor and critics."""
+    num_envs: int = 32
+    """Sessions simulated side by side, at least 1."""
+    updates_per_request: float = 0.25
+    """Gradient steps per simulated request, above 0."""
+    warmup_requests: int = 3000
+    """Requests served with uniformly random actions before the first update."""
+    tau: float = 0.005
+    """Share of the networks that moves into their targets per update, in (0, 1]."""
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.gamma <= 1.0:
+            raise ConfigError(f"gamma must be in [0, 1], got {self.gamma}")
+        if not 0.0 < self.tau <= 1.0:
+            raise ConfigError(f"tau must be in (0, 1], got {self.tau}")
+        for name in ("learning_rate", "updates_per_request"):
+            if not getattr(self, name) > 0.0:
+                raise ConfigError(f"{name} must be above 0, got {getattr(self, name)}")
+        for name in ("batch_size", "num_envs"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if self.warmup_requests < 0:
+            raise ConfigError(f"warmup_requests must be at least 0, got {self.warmup_requests}")
+        if not self.hidden or min(self.hidden) < 1:
+            raise ConfigError(f"hidden needs positive widths, got {self.hidden}")
+
+
+@dataclass(frozen=True)
+class TD3Config(ActorCriticConfig):
+    """TD3 (Fujimoto et al., ICML 2018), SB3's implementation.
+
+    Raises:
+        ConfigError: if a number is out of range.
+    """
+
+    action_noise: float = 0.2
+    """Standard deviation of the exploration noise added to actions, at least 0."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.action_noise < 0.0:
+            raise ConfigError(f"action_noise must be at least 0, got {self.action_noise}")
+
+
+@dataclass(frozen=True)
+class SACConfig(ActorCriticConfig):
+    """SAC (Haarnoja et al., 2018) with a learnt temperature, SB3's implementation.
+
+    Raises:
+        ConfigError: if a number is out of range.
+    """
+
+    target_entropy_per_action: float = -1.0
+    """Entropy that the temperature is steered to, in nats per action entry."""
+
+
+def learn_td3(task: LearningTask, config: TD3Config) -> LearnedPolicy:
+    """Learn with TD3 until the task's budget is used.
+
+    Raises:
+        ConfigError: if the budget does not outlast the warm-up.
+    """
+    env = _environment(task, config)
+    width = env.action_space.shape[0] if env.action_space.shape else 0
+    model = TD3(
+        "MlpPolicy",
+        env,
+        action_noise=NormalActionNoise(np.zeros(width), np.full(width, config.action_noise)),
+        **_shared_settings(task, config),
+    )
+    return _learn(model, task, config)
+
+
+def learn_sac(task: LearningTask, config: SACConfig) -> LearnedPolicy:
+    """Learn with SAC until the task's budget is used.
+
+    Raises:
+        ConfigError: if the budget does not outlast the warm-up.
+    """
+    env = _environment(task, config)
+    width = env.action_space.shape[0] if env.action_space.shape else 0
+    model = SAC(
+        "MlpPolicy",
+        env,
+        target_entropy=config.target_entropy_per_action * width,
+        **_shared_settings(task, config),
+    )
+    return _learn(model, task, config)
+
+
+def _environment(task: LearningTask, config: ActorCriticConfig) -> SessionVecEnv:
+    limit = task.budget.limit
+    if limit is None or limit <= config.warmup_requests + config.num_envs:
+        raise ConfigError(
+            f"requests must exceed warmup_requests + num_envs = "
+            f"{config.warmup_requests + config.num_envs}, got {limit}"
+        )
+    env = FusionSessionVectorEnv(task.learning, config.num_envs, task.budget)
+    return SessionVecEnv(env)
+
+
+def _shared_settings(task: LearningTask, config: ActorCriticConfig) -> dict[str, Any]:
+    return {
+        "gamma": config.gamma,
+        "learning_rate": config.learning_rate,
+        "batch_size": config.batch_size,
+        "buffer_size": int(task.budget.limit or 0),
+        "learning_starts": config.warmup_requests,
+        "tau": config.tau,
+        "train_freq": (1, "step"),
+        "gradient_steps": max(1, round(config.updates_per_request * config.num_envs)),
+        "policy_kwargs": {
+            "net_arch": list(config.hidden),
+            "features_extractor_class": StandardisedObservation,
+        },
+        "seed": task.seed,
+        "device": "cpu",
+    }
+
+
+def _learn(
+    model: OffPolicyAlgorithm, task: LearningTask, config: ActorCriticConfig
+) -> LearnedPolicy:
+    steps = int(task.budget.left) // config.num_envs * config.num_envs
+    episode_rows = max(1, config.num_envs // 2)
+    model.set_logger(Logger(folder=None, output_formats=[_SinkWriter(task.metrics)]))
+    account = _SessionAccount()
+    model.learn(steps, callback=account, log_interval=4 * episode_rows)
+    if account.untrained is None:
+        raise ConfigError("the warm-up never ended; lower warmup_requests")
+    return LearnedPolicy(
+        policy=actor_policy(model),
+        untrained=account.untrained,
+        requests_used=task.budget.used,
+    )
+
+
+def actor_policy(model: OffPolicyAlgorithm) -> MlpPolicy:
+    """The deterministic actor of a TD3 or SAC model as plain arrays."""
+    actor: Any = model.policy.actor
+    body = actor.latent_pi if isinstance(model, SAC) else actor.mu
+    layers = [module for module in body if isinstance(module, nn.Linear)]
+    if isinstance(model, SAC):
+        layers.append(actor.mu)
+    mean, scale = standardisation_of(model)
+    return MlpPolicy(
+        mean=mean,
+        scale=scale,
+        weights=tuple(layer.weight.detach().numpy().copy() for layer in layers),
+        biases=tuple(layer.bias.detach().numpy().copy() for layer in layers),
+    )
+
+
+class _SessionAccount(BaseCallback):
+    """Ends the warm-up, keeps the untrained actor, and logs what sessions were like."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.untrained: MlpPolicy | None = None
+
+    @override
+    def _on_step(self) -> bool:
+        model: Any = self.model
+        # The step's own transitions are stored after this call, updates come after that.
+        if self.untrained is None and self.num_timesteps > model.learning_starts:
+            self._end_warmup(model)
+        self._log_step()
+        return True
+
+    def _end_warmup(self, model: Any) -> None:
+        buffer = model.replay_buffer
+        seen = buffer.observations[: buffer.pos].reshape(-1, model.observation_space.shape[0])
+        if len(seen):
+            freeze_statistics(model, seen)
+        self.untrained = actor_policy(model)
+
+    def _log_step(self) -> None:
+        infos = _infos(self.training_env)
+        for column, name in enumerate(TASK_NAMES):
+            self.logger.record_mean(f"weights/{name}", float(infos["weights"][:, column].mean()))
+        shown = infos["videos"].shape[1]
+        for feedback in FEEDBACKS:
+            rate = float(infos[feedback.name].mean()) / shown
+            self.logger.record_mean(f"rate/{feedback.name}", rate)
+        self.logger.record_mean(
+            "session/watch_seconds_per_request", float(infos["watch_seconds"].mean())
+        )
+        for episode in (info["episode"] for info in self.locals["infos"] if "episode" in info):
+            self.logger.record_mean("session/reward", episode["r"])
+            self.logger.record_mean("session/depth", episode["l"])
+
+
+def _infos(env: Any) -> dict[str, Any]:
+    infos: dict[str, Any] = env.last_infos
+    return infos
+
+
+class _SinkWriter(KVWriter):
+    """Hands SB3's logged values on to the run's metric writer."""
+
+    def __init__(self, sink: MetricSink) -> None:
+        self._sink = sink
+
+    @override
+    def write(
+        self,
+        key_values: dict[str, Any],
+        key_excluded: Mapping[str, Any],
+        step: int = 0,
+    ) -> None:
+        for name, value in sorted(key_values.items()):
+            if isinstance(value, int | float | np.number | torch.Tensor):
+                self._sink(step, name, float(value))
+
+    @override
+    def close(self) -> None:
+        return

@@ -1,0 +1,44 @@
+"""The agents by name: what configures each, and what makes it learn."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from mtf_rl.agents.learning import LearnedPolicy, LearningTask
+from mtf_rl.agents.online.actor_critic import SACConfig, TD3Config, learn_sac, learn_td3
+from mtf_rl.agents.policies import ConstantPolicy
+from mtf_rl.agents.search.random_search import RandomSearchConfig, learn_random_search
+from mtf_rl.core.registry import Registry
+from mtf_rl.fusion import uniform_weights
+
+__all__ = ["AGENTS", "Agent", "UniformConfig", "learn_uniform"]
+
+
+@dataclass(frozen=True)
+class UniformConfig:
+    """Uniform weights have nothing to set."""
+
+
+def learn_uniform(task: LearningTask, config: UniformConfig) -> LearnedPolicy:
+    """+1 for every task of which more is better, -1 for hate; costs nothing."""
+    action = task.learning.action_map.to_action(uniform_weights())
+    return LearnedPolicy(ConstantPolicy(action), untrained=None, requests_used=0)
+
+
+@dataclass(frozen=True)
+class Agent:
+    """The type of an agent's settings, and the function that learns with them."""
+
+    config: type[Any]
+    learn: Callable[[LearningTask, Any], LearnedPolicy]
+
+
+AGENTS: Registry[Agent] = Registry(
+    "agent",
+    {
+        "td3": Agent(TD3Config, learn_td3),
+        "sac": Agent(SACConfig, learn_sac),
+        "random_search": Agent(RandomSearchConfig, learn_random_search),
+        "uniform": Agent(UniformConfig, learn_uniform),
+    },
+)

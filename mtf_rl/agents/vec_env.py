@@ -1,0 +1,90 @@
+"""Stable-Baselines3's face of the batched session environment."""
+
+import time
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from stable_baselines3.common.vec_env.base_vec_env import VecEnv
+from typing_extensions import override
+
+from mtf_rl.core.arrays import FloatArray
+from mtf_rl.core.errors import ConfigError
+from mtf_rl.envs import FusionSessionVectorEnv
+
+__all__ = ["SessionVecEnv"]
+
+
+class SessionVecEnv(VecEnv):
+    """Many sessions, natively batched, as an SB3 `VecEnv`.
+
+    `last_infos` holds the last step's account as arrays (see `FusionSessionVectorEnv`), so that a
+    callback need not walk over one dictionary per environment.
+    """
+
+    def __init__(self, env: FusionSessionVectorEnv) -> None:
+        self.env = env
+        self.last_infos: dict[str, Any] = {}
+        self._actions: FloatArray = np.zeros(0, dtype=np.float32)
+        self._returns = np.zeros(env.num_envs)
+        self._lengths = np.zeros(env.num_envs, dtype=np.int64)
+        self._born = time.time()
+        super().__init__(env.num_envs, env.single_observation_space, env.single_action_space)
+
+    @override
+    def reset(self) -> Any:
+        seed = self._seeds[0]
+        observation, _ = self.env.reset(seed=seed)
+        self._reset_seeds()
+        self._returns[:] = 0.0
+        self._lengths[:] = 0
+        return observation
+
+    @override
+    def step_async(self, actions: NDArray[Any]) -> None:
+        self._actions = actions
+
+    @override
+    def step_wait(self) -> Any:
+        observation, reward, terminated, truncated, infos = self.env.step(self._actions)
+        self.last_infos = infos
+        done = terminated | truncated
+        self._returns += reward
+        self._lengths += 1
+        dictionaries: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
+        for row in np.flatnonzero(done):
+            dictionaries[row] = {
+                "terminal_observation": infos["final_obs"][row],
+                "TimeLimit.truncated": bool(truncated[row]),
+                "episode": {
+                    "r": float(self._returns[row]),
+                    "l": int(self._lengths[row]),
+                    "t": time.time() - self._born,
+                },
+            }
+        self._returns[done] = 0.0
+        self._lengths[done] = 0
+        return observation, reward, done, dictionaries
+
+    @override
+    def close(self) -> None:
+        self.env.close()
+
+    @override
+    def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
+        return [getattr(self.env, attr_name)] * len(list(self._get_indices(indices)))
+
+    @override
+    def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
+        raise ConfigError(f"'{attr_name}' cannot be set for single environments of a batch")
+
+    @override
+    def env_method(
+        self, method_name: str, *method_args: Any, indices: Any = None, **method_kwargs: Any
+    ) -> list[Any]:
+        raise ConfigError(f"'{method_name}' cannot be called on single environments of a batch")
+
+    @override
+    def env_is_wrapped(self, wrapper_class: Any, indices: Any = None) -> list[bool]:
+        # Episode returns are reported as a Monitor would, so nothing needs to be wrapped.
+        return [True] * len(list(self._get_indices(indices)))
