@@ -1,0 +1,72 @@
+"""Logs in, arrays out: KuaiRand schema, sessions, splits, features, score table."""
+
+from mtf_rl.data.accounts import FileAccount, RowAccount
+from mtf_rl.data.dataset import Dataset, DurationFills
+from mtf_rl.data.description import Description, describe, single_request_share
+from mtf_rl.data.feature_layout import (
+    CategoricalField,
+    DenseColumn,
+    FeatureLayout,
+    FeatureRows,
+    Side,
+)
+from mtf_rl.data.feature_tables import CategoricalColumn, FeatureTable, NumericColumn
+from mtf_rl.data.features import FeatureEncoder
+from mtf_rl.data.impressions import Impressions
+from mtf_rl.data.labels import base_rates, labels
+from mtf_rl.data.prepared import read_prepared, write_prepared
+from mtf_rl.data.reading import read_kuairand
+from mtf_rl.data.retrieval import retrieve_pools
+from mtf_rl.data.schema import FileKind
+from mtf_rl.data.score_table import ScoreTable, usual_contexts
+from mtf_rl.data.sources import SourceFile
+from mtf_rl.data.splits import (
+    REAL_PLAN,
+    SYNTHETIC_PLAN,
+    Split,
+    TimePlan,
+    UserGroup,
+    check_disjoint,
+    scorer_half,
+    split_by_time,
+    user_groups,
+)
+
+__all__ = [
+    "REAL_PLAN",
+    "SYNTHETIC_PLAN",
+    "CategoricalColumn",
+    "CategoricalField",
+    "Dataset",
+    "DenseColumn",
+    "Description",
+    "DurationFills",
+    "FeatureEncoder",
+    "FeatureLayout",
+    "FeatureRows",
+    "FeatureTable",
+    "FileAccount",
+    "FileKind",
+    "Impressions",
+    "NumericColumn",
+    "RowAccount",
+    "ScoreTable",
+    "Side",
+    "SourceFile",
+    "Split",
+    "TimePlan",
+    "UserGroup",
+    "base_rates",
+    "check_disjoint",
+    "describe",
+    "labels",
+    "read_kuairand",
+    "read_prepared",
+    "retrieve_pools",
+    "scorer_half",
+    "single_request_share",
+    "split_by_time",
+    "user_groups",
+    "usual_contexts",
+    "write_prepared",
+]

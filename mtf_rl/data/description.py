@@ -1,0 +1,234 @@
+"""What was found in a log folder, and what its gaps forbid."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mtf_rl.core.tasks import TASK_NAMES
+from mtf_rl.data.dataset import Dataset
+from mtf_rl.data.impressions import Impressions
+from mtf_rl.data.labels import base_rates
+from mtf_rl.data.schema import FileKind
+
+__all__ = ["Description", "describe", "single_request_share"]
+
+_PERCENTILES = (10, 25, 50, 75, 90, 99)
+_FRAGMENTED = 0.5
+
+
+@dataclass(frozen=True)
+class TabRates:
+    """The rows of one tab, or of all of them."""
+
+    tab: str
+    rows: int
+    rates: Mapping[str, float]
+    """Mean target of each task."""
+
+
+@dataclass(frozen=True)
+class Spread:
+    """How a quantity is distributed: its mean, and its value at each percentile."""
+
+    count: int
+    mean: float
+    percentiles: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Description:
+    """What `prepare` prints and writes."""
+
+    files: tuple[Mapping[str, Any], ...]
+    rows_read: int
+    rows_kept: int
+    dropped: Mapping[str, int]
+    repaired: Mapping[str, int]
+    random_rows: int
+    users: int
+    users_in_log: int
+    users_without_features: int
+    videos: int
+    videos_in_log: int
+    videos_without_features: int
+    durations_from_log: int
+    durations_from_median: int
+    first_day: str
+    last_day: str
+    tabs: tuple[TabRates, ...]
+    requests: int
+    rows_per_request: Spread
+    sessions: int
+    requests_per_session: Spread
+    single_request_share: float
+    gap_seconds: Spread
+    """Between consecutive requests of a session."""
+    watch_seconds: Spread
+    zero_watch_share: float
+    limits: tuple[str, ...]
+    """What is absent, and what that forbids, a sentence each."""
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON document of all fields."""
+        return asdict(self)
+
+    def to_markdown(self) -> str:
+        """A page for people."""
+        sections = [
+            ("Files", _table(("file", "kind", "rows", "ignored columns"), self._file_rows())),
+            ("Rows", _table(("what", "count"), self._count_rows())),
+            ("Rates by tab", _table(("tab", "rows", *TASK_NAMES), self._rate_rows())),
+            ("Requests and sessions", _table(_SPREAD_HEADER, self._spread_rows())),
+            ("What is absent", "\n".join(f"- {limit}" for limit in self.limits) or "Nothing."),
+        ]
+        body = "\n\n".join(f"## {title}\n\n{text}" for title, text in sections)
+        return f"# Data, {self.first_day} to {self.last_day}\n\n{body}\n"
+
+    def _file_rows(self) -> list[tuple[str, ...]]:
+        return [
+            (file["name"], file["kind"], f"{file['rows']:,}", ", ".join(file["ignored_columns"]))
+            for file in self.files
+        ]
+
+    def _count_rows(self) -> list[tuple[str, ...]]:
+        counts = {
+            "rows read": self.rows_read,
+            **{f"dropped: {reason}": rows for reason, rows in self.dropped.items()},
+            "rows kept": self.rows_kept,
+            **{f"kept, repaired: {reason}": rows for reason, rows in self.repaired.items()},
+            "kept, random exposures": self.random_rows,
+            "users": self.users,
+            "users in the log": self.users_in_log,
+            "users without features": self.users_without_features,
+            "videos": self.videos,
+            "videos in the log": self.videos_in_log,
+            "videos without features": self.videos_without_features,
+            "durations taken from the log": self.durations_from_log,
+            "durations filled with the median": self.durations_from_median,
+        }
+        return [(name, f"{count:,}") for name, count in counts.items()]
+
+    def _rate_rows(self) -> list[tuple[str, ...]]:
+        return [
+            (line.tab, f"{line.rows:,}", *(f"{line.rates[name]:.4f}" for name in TASK_NAMES))
+            for line in self.tabs
+        ]
+
+    def _spread_rows(self) -> list[tuple[str, ...]]:
+        spreads = {
+            "rows per request": self.rows_per_request,
+            "requests per session": self.requests_per_session,
+            "gap in a session, s": self.gap_seconds,
+            "watched per row, s": self.watch_seconds,
+        }
+        return [
+            (name, f"{s.count:,}", f"{s.mean:.2f}", *(f"{v:.1f}" for v in s.percentiles.values()))
+            for name, s in spreads.items()
+        ]
+
+
+_SPREAD_HEADER = ("what", "count", "mean", *(f"p{number}" for number in _PERCENTILES))
+
+
+def describe(dataset: Dataset) -> Description:
+    """Count and measure a dataset."""
+    impressions, account = dataset.impressions, dataset.account
+    request_rows = np.flatnonzero(np.diff(impressions.requests, prepend=-1))  # first of each
+    session_of = impressions.sessions[request_rows]
+    gaps_ms = np.diff(impressions.times_ms[request_rows])[np.diff(session_of) == 0]
+    play_seconds = impressions.play_seconds
+    first_day, last_day = (
+        str(np.datetime64(int(day), "D"))
+        for day in (impressions.days.min(), impressions.days.max())
+    )
+    return Description(
+        files=tuple(asdict(file) for file in dataset.files),
+        rows_read=account.rows_read,
+        rows_kept=account.rows_kept,
+        dropped=account.dropped,
+        repaired=account.repaired,
+        random_rows=int(impressions.randomised.sum()),
+        users=dataset.num_users,
+        users_in_log=len(np.unique(impressions.users)),
+        users_without_features=int((~dataset.users.known).sum()),
+        videos=dataset.num_videos,
+        videos_in_log=len(np.unique(impressions.videos)),
+        videos_without_features=int((~dataset.videos.known).sum()),
+        durations_from_log=dataset.duration_fills.from_log,
+        durations_from_median=dataset.duration_fills.from_median,
+        first_day=first_day,
+        last_day=last_day,
+        tabs=_tab_rates(impressions),
+        requests=len(request_rows),
+        rows_per_request=_spread(np.diff([*request_rows, len(play_seconds)])),
+        sessions=len(np.unique(session_of)),
+        requests_per_session=_spread(np.unique(session_of, return_counts=True)[1]),
+        single_request_share=single_request_share(impressions),
+        gap_seconds=_spread(gaps_ms / 1000.0),
+        watch_seconds=_spread(play_seconds),
+        zero_watch_share=float((play_seconds == 0).mean()),
+        limits=tuple(_limits(dataset)),
+    )
+
+
+def single_request_share(impressions: Impressions) -> float:
+    """The share of sessions that have one request; over half, sessions are fragments.
+
+    In KuaiRand-Pure, which keeps 0.45 % of what a user saw, it is 87 %.
+    """
+    first_rows = np.flatnonzero(np.diff(impressions.requests, prepend=-1))
+    _, requests = np.unique(impressions.sessions[first_rows], return_counts=True)
+    return float((requests == 1).mean())
+
+
+def _limits(dataset: Dataset) -> list[str]:
+    limits = []
+    if not dataset.impressions.randomised.any():
+        limits.append("No random exposures: nothing can be evaluated free of the logging policy.")
+    if dataset.impressions.randomised.all():
+        limits.append("Random exposures only: the feed that users know is not in the log.")
+    share = single_request_share(dataset.impressions)
+    if share > _FRAGMENTED:
+        limits.append(
+            f"Sessions are fragments ({share:.0%} have one request): leaving and return cannot be"
+            " fitted, and a declared prior stands in."
+        )
+    if not dataset.has_file(FileKind.USER_FEATURES):
+        limits.append("No user features: users are known by their id and their past alone.")
+    if not dataset.has_file(FileKind.VIDEO_FEATURES_BASIC):
+        limits.append("No video features: no tags, authors or ages; durations are the log's.")
+    if dataset.has_file(FileKind.VIDEO_FEATURES_STATISTIC):
+        limits.append(
+            "The video statistics are averages of the whole month, test days included: they are"
+            " no input."
+        )
+    return limits
+
+
+def _tab_rates(impressions: Impressions) -> tuple[TabRates, ...]:
+    masks = {"all": np.ones(len(impressions.tabs), dtype=np.bool_)}
+    masks |= {str(tab): impressions.tabs == tab for tab in np.unique(impressions.tabs)}
+    return tuple(
+        TabRates(
+            tab,
+            int(rows.sum()),
+            dict(zip(TASK_NAMES, base_rates(impressions, rows).tolist(), strict=True)),
+        )
+        for tab, rows in masks.items()
+    )
+
+
+def _spread(values: NDArray[Any]) -> Spread:
+    """Mean and percentiles; zeros when there is no value."""
+    measured = values if len(values) else np.zeros(1)
+    points = np.percentile(measured, _PERCENTILES)
+    named = {f"p{number}": float(v) for number, v in zip(_PERCENTILES, points, strict=True)}
+    return Spread(len(values), float(np.mean(measured, dtype=np.float64)), named)
+
+
+def _table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    lines = [header, tuple("---" for _ in header), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -1,0 +1,77 @@
+"""The columns of encoded features, by name and by what they depend on."""
+
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Any
+
+from mtf_rl.core.arrays import FloatArray, IntArray
+
+__all__ = ["CategoricalField", "DenseColumn", "FeatureLayout", "FeatureRows", "Side"]
+
+
+class Side(StrEnum):
+    """What a feature depends on."""
+
+    USER = "user"
+    VIDEO = "video"
+    PAIR = "pair"  # user, video and moment together
+
+
+@dataclass(frozen=True)
+class CategoricalField:
+    """A column of codes in 0..size-1: 0 missing, 1 not seen in fitting, then the seen values."""
+
+    name: str
+    size: int
+    side: Side
+
+
+@dataclass(frozen=True)
+class DenseColumn:
+    """A standardised number, clipped to [-5, 5]; 0, the mean, where it is missing."""
+
+    name: str
+    side: Side
+
+
+@dataclass(frozen=True)
+class FeatureLayout:
+    """The columns of `FeatureRows`, in order: user, video, pair."""
+
+    categorical: tuple[CategoricalField, ...]
+    dense: tuple[DenseColumn, ...]
+
+    def restrict(self, side: Side) -> "FeatureLayout":
+        """The layout of one side's columns."""
+        return FeatureLayout(
+            tuple(field for field in self.categorical if field.side == side),
+            tuple(column for column in self.dense if column.side == side),
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON document that `from_json` reads."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, document: dict[str, Any]) -> "FeatureLayout":
+        """Read what `to_json` wrote."""
+        return cls(
+            tuple(
+                CategoricalField(field["name"], field["size"], Side(field["side"]))
+                for field in document["categorical"]
+            ),
+            tuple(
+                DenseColumn(column["name"], Side(column["side"])) for column in document["dense"]
+            ),
+        )
+
+
+@dataclass(frozen=True)
+class FeatureRows:
+    """Encoded rows; the columns are those of a `FeatureLayout`."""
+
+    categorical: IntArray  # (rows, fields) int64
+    dense: FloatArray  # (rows, columns) float32
+
+    def __len__(self) -> int:
+        return len(self.categorical)

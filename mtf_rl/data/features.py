@@ -1,0 +1,360 @@
+"""Users, videos and contexts as numbers that a model takes in, without a look at the future.
+
+Inputs are what is known before a request: features of the user and of the video, the hour, the
+tab, and the feedback of earlier training rows. Never play time, the feedback of the row or of
+later ones, the stay times, or the monthly statistics.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mtf_rl.core.arrays import BoolArray, FloatArray, IntArray, check_shape
+from mtf_rl.core.errors import ArtifactError, DataError
+from mtf_rl.core.files import load_arrays, load_json, save_arrays, save_json
+from mtf_rl.core.randomness import hash_words
+from mtf_rl.core.videos import NO_TAG
+from mtf_rl.data.dataset import Dataset
+from mtf_rl.data.feature_layout import (
+    CategoricalField,
+    DenseColumn,
+    FeatureLayout,
+    FeatureRows,
+    Side,
+)
+from mtf_rl.data.past_feedback import (
+    SIGNAL_NAMES,
+    PastTotals,
+    RunningTotals,
+    rate_columns,
+    signals,
+)
+
+__all__ = ["FeatureEncoder"]
+
+_MISSING_CODE = 0
+_UNSEEN_CODE = 1
+_FIRST_CODE = 2
+
+_HOURS = 24
+_DAY_MS = 86_400_000.0
+_DENSE_LIMIT = 5.0
+_SMOOTHING = 20.0
+_DURATION_EDGES = (3.0, 7.0, 12.0, 18.0, 30.0, 60.0, 120.0, 180.0, 300.0)
+_USER_COUNTS = ("follow_user_num", "fans_user_num", "friend_user_num", "register_days")
+_VIDEO_CATEGORIES = ("author_id", "video_type", "upload_type", "music_type")
+
+
+@dataclass(frozen=True)
+class FeatureEncoder:
+    """Vocabularies, standardisation and past feedback of the rows that it was fitted on.
+
+    It encodes rows of the dataset that it was fitted on, which it recognises: a row before the
+    end of the fitted rows with the feedback as of its time, others with that of all fitted rows.
+    """
+
+    layout: FeatureLayout
+    fingerprint: str  # of the dataset's ids and rows
+    fitted_rows: IntArray  # (fitted rows,) int64 row numbers
+    end_ms: int  # the first millisecond after the fitted rows
+    user_codes: IntArray  # (users, user fields) int64
+    video_codes: IntArray  # (videos, video fields) int64
+    hour_codes: IntArray  # (24,) int64
+    tab_codes: IntArray  # (largest tab of the dataset + 1,) int64
+    signal_rates: FloatArray  # (signals,) float64, over the fitted rows
+    means: FloatArray  # (dense,) float64
+    deviations: FloatArray  # (dense,) float64
+
+    @classmethod
+    def fit(cls, dataset: Dataset, rows: BoolArray) -> "FeatureEncoder":
+        """Learn vocabularies, means and rates from `rows`, a mask of the training rows.
+
+        Raises:
+            ShapeError: if the mask is not one entry for each row.
+            DataError: if no row is chosen.
+        """
+        impressions = dataset.impressions
+        check_shape("rows", rows, "rows", impressions.users.shape)
+        fitted_rows = np.flatnonzero(rows)
+        if len(fitted_rows) == 0:
+            raise DataError("no row to fit the feature encoder on. Choose training rows.")
+        user_fields, user_codes = _user_categories(dataset, impressions.users[rows])
+        video_fields, video_codes = _video_categories(dataset, impressions.videos[rows])
+        hour_codes = _codes(np.arange(_HOURS), impressions.hours[rows])
+        tab_codes = _codes(np.arange(int(impressions.tabs.max()) + 1), impressions.tabs[rows])
+        pair_fields = (
+            CategoricalField("hour", int(hour_codes.max()) + 1, Side.PAIR),
+            CategoricalField("tab", int(tab_codes.max()) + 1, Side.PAIR),
+        )
+        layout = FeatureLayout((*user_fields, *video_fields, *pair_fields), _dense_columns())
+        width = len(layout.dense)
+        raw = cls(
+            layout=layout,
+            fingerprint=_fingerprint(dataset),
+            fitted_rows=fitted_rows,
+            end_ms=int(impressions.times_ms[rows].max()) + 1,
+            user_codes=user_codes,
+            video_codes=video_codes,
+            hour_codes=hour_codes,
+            tab_codes=tab_codes,
+            signal_rates=signals(impressions, rows).mean(axis=0),
+            means=np.zeros(width),
+            deviations=np.ones(width),
+        )
+        return raw._standardised_on(dataset)
+
+    def encode(self, dataset: Dataset, row_numbers: IntArray) -> FeatureRows:
+        """Encode rows of the log, given by number.
+
+        Raises:
+            DataError: if the encoder was fitted on another dataset.
+        """
+        self._check(dataset)
+        impressions = dataset.impressions
+        users, videos = impressions.users[row_numbers], impressions.videos[row_numbers]
+        hours, tabs = impressions.hours[row_numbers], impressions.tabs[row_numbers]
+        dense = self._dense(dataset, users, videos, impressions.times_ms[row_numbers])
+        return self._rows(users, videos, hours, tabs, dense)
+
+    def encode_pairs(
+        self, dataset: Dataset, users: IntArray, videos: IntArray, hours: IntArray, tabs: IntArray
+    ) -> FeatureRows:
+        """Encode pairs (rows,) of user and video indices as of the end of the fitted rows.
+
+        Raises:
+            DataError: if the encoder was fitted on another dataset.
+        """
+        self._check(dataset)
+        times_ms = np.full(len(users), self.end_ms)
+        dense = self._dense(dataset, users, videos, times_ms)
+        return self._rows(users, videos, hours, tabs, dense)
+
+    def user_side(self, dataset: Dataset) -> FeatureRows:
+        """The columns of `layout.restrict(Side.USER)`, one row for each user, at the end."""
+        users = np.arange(dataset.num_users)
+        zeros = np.zeros_like(users)
+        rows = self.encode_pairs(dataset, users, zeros, zeros, zeros)
+        return self._restrict(rows, Side.USER)
+
+    def video_side(self, dataset: Dataset) -> FeatureRows:
+        """The columns of `layout.restrict(Side.VIDEO)`, one row for each video, at the end."""
+        videos = np.arange(dataset.num_videos)
+        zeros = np.zeros_like(videos)
+        rows = self.encode_pairs(dataset, zeros, videos, zeros, zeros)
+        return self._restrict(rows, Side.VIDEO)
+
+    def save(self, folder: Path) -> None:
+        """Write `encoder.json` and `encoder.npz` into `folder`."""
+        document = {
+            "layout": self.layout.to_json(),
+            "fingerprint": self.fingerprint,
+            "end_ms": self.end_ms,
+        }
+        save_json(folder / "encoder.json", document)
+        arrays = {name: value for name, value in vars(self).items() if name not in document}
+        save_arrays(folder / "encoder.npz", arrays)
+
+    @classmethod
+    def load(cls, folder: Path) -> "FeatureEncoder":
+        """Read what `save` wrote.
+
+        Raises:
+            ArtifactError: if a file is missing, torn, or not an encoder's.
+        """
+        document = load_json(folder / "encoder.json")
+        arrays: dict[str, Any] = load_arrays(folder / "encoder.npz")
+        try:
+            layout = FeatureLayout.from_json(document.pop("layout"))
+            return cls(layout=layout, **document, **arrays)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise ArtifactError(
+                f"{folder} holds no feature encoder ({error}). Make it again."
+            ) from error
+
+    def _standardised_on(self, dataset: Dataset) -> "FeatureEncoder":
+        impressions = dataset.impressions
+        rows = self.fitted_rows
+        raw = self._raw_dense(
+            dataset, impressions.users[rows], impressions.videos[rows], impressions.times_ms[rows]
+        )
+        counts = np.maximum((~np.isnan(raw)).sum(axis=0), 1)
+        means = np.nansum(raw, axis=0) / counts
+        deviations = np.sqrt(np.nansum((raw - means) ** 2, axis=0) / counts)
+        deviations[deviations < 1e-6] = 1.0
+        fields = vars(self) | {"means": means, "deviations": deviations}
+        return FeatureEncoder(**fields)
+
+    def _check(self, dataset: Dataset) -> None:
+        if _fingerprint(dataset) != self.fingerprint:
+            raise DataError(
+                "the feature encoder was fitted on other data than it is asked to encode."
+                " Fit it on these, or give the data that it was fitted on."
+            )
+
+    def _rows(
+        self, users: IntArray, videos: IntArray, hours: IntArray, tabs: IntArray, dense: FloatArray
+    ) -> FeatureRows:
+        context = np.stack([self.hour_codes[hours], self.tab_codes[tabs]], axis=1)
+        categorical = np.concatenate(
+            [self.user_codes[users], self.video_codes[videos], context], axis=1
+        )
+        return FeatureRows(categorical.astype(np.int64), dense)
+
+    def _restrict(self, rows: FeatureRows, side: Side) -> FeatureRows:
+        fields = [field.side == side for field in self.layout.categorical]
+        columns = [column.side == side for column in self.layout.dense]
+        return FeatureRows(rows.categorical[:, fields], rows.dense[:, columns])
+
+    def _dense(
+        self, dataset: Dataset, users: IntArray, videos: IntArray, times_ms: IntArray
+    ) -> FloatArray:
+        raw = self._raw_dense(dataset, users, videos, times_ms)
+        standard = np.nan_to_num((raw - self.means) / self.deviations, nan=0.0)
+        return np.clip(standard, -_DENSE_LIMIT, _DENSE_LIMIT).astype(np.float32)
+
+    def _raw_dense(
+        self, dataset: Dataset, users: IntArray, videos: IntArray, times_ms: IntArray
+    ) -> FloatArray:
+        """Dense columns before standardising, (rows, dense) float64, NaN where missing."""
+        past = self._past_columns(dataset, users, videos, times_ms)
+        by_user = [np.log1p(dataset.users.quantity(name)[users]) for name in _USER_COUNTS]
+        log_duration = np.log(dataset.catalogue.duration_seconds[videos])
+        upload_ms = dataset.videos.quantity("upload_dt")[videos] * _DAY_MS
+        age_days = np.maximum((times_ms - upload_ms) / _DAY_MS, 0.0)
+        return np.column_stack(
+            [
+                *by_user,
+                past["user"],
+                log_duration,
+                past["video"],
+                past["author"],
+                past["tag"],
+                np.log1p(age_days),
+                past["user_tag"],
+            ]
+        )
+
+    def _past_columns(
+        self, dataset: Dataset, users: IntArray, videos: IntArray, times_ms: IntArray
+    ) -> dict[str, FloatArray]:
+        """Columns of past feedback for each grouping, (rows, 1 + signals) each."""
+        impressions = dataset.impressions
+        rows = self.fitted_rows
+        values = signals(impressions, rows)
+        fitted_keys = _grouping_keys(dataset, impressions.users[rows], impressions.videos[rows])
+        fitted_times_ms = impressions.times_ms[rows]
+        keys = _grouping_keys(dataset, users, videos)
+        inside = times_ms < self.end_ms
+        columns = {}
+        for name, grouping in keys.items():
+            past = PastTotals.of_all(fitted_keys[name].keys, values, grouping.size).take(
+                grouping.keys
+            )
+            if inside.any():
+                running = RunningTotals.of_rows(fitted_keys[name].keys, fitted_times_ms, values)
+                before = running.before(grouping.keys[inside], times_ms[inside])
+                past.exposures[inside] = before.exposures
+                past.sums[inside] = before.sums
+            columns[name] = rate_columns(past, self.signal_rates, _SMOOTHING)
+        return columns
+
+
+@dataclass(frozen=True)
+class _Grouping:
+    """Which total each row counts towards: `keys` (rows,) in 0..size-1."""
+
+    keys: IntArray
+    size: int
+
+
+def _grouping_keys(dataset: Dataset, users: IntArray, videos: IntArray) -> dict[str, _Grouping]:
+    """Keys by user, video, author, first tag, and user with first tag.
+
+    Unknown authors share a key, and so do videos without a tag.
+    """
+    catalogue = dataset.catalogue
+    num_authors = int(catalogue.authors.max(initial=-1)) + 1
+    authors = catalogue.authors[videos].astype(np.int64) + 1
+    tags = catalogue.tags[videos, 0].astype(np.int64) + 1
+    tag_keys = catalogue.num_tags + 1
+    return {
+        "user": _Grouping(users, dataset.num_users),
+        "video": _Grouping(videos, dataset.num_videos),
+        "author": _Grouping(authors, num_authors + 1),
+        "tag": _Grouping(tags, tag_keys),
+        "user_tag": _Grouping(
+            users.astype(np.int64) * tag_keys + tags, dataset.num_users * tag_keys
+        ),
+    }
+
+
+def _dense_columns() -> tuple[DenseColumn, ...]:
+    def past(grouping: str) -> list[str]:
+        return [f"{grouping}_log_exposures", *(f"{grouping}_{name}_rate" for name in SIGNAL_NAMES)]
+
+    names = {
+        Side.USER: [*(f"log_{name}" for name in _USER_COUNTS), *past("user")],
+        Side.VIDEO: ["log_duration", *past("video"), *past("author"), *past("tag")],
+        Side.PAIR: ["log_age_days", *past("user_tag")],
+    }
+    return tuple(DenseColumn(name, side) for side in Side for name in names[side])
+
+
+def _user_categories(
+    dataset: Dataset, fitted_users: IntArray
+) -> tuple[list[CategoricalField], IntArray]:
+    raw: dict[str, IntArray] = {"user_id": np.arange(dataset.num_users)}
+    raw |= {column.name: column.codes for column in dataset.users.categorical}
+    return _encode_entities(raw, fitted_users, Side.USER)
+
+
+def _video_categories(
+    dataset: Dataset, fitted_videos: IntArray
+) -> tuple[list[CategoricalField], IntArray]:
+    catalogue = dataset.catalogue
+    tags = catalogue.tags
+    absent = np.full(dataset.num_videos, NO_TAG)
+    raw: dict[str, IntArray] = {"video_id": np.arange(dataset.num_videos)}
+    raw |= {name: dataset.videos.category(name).codes for name in _VIDEO_CATEGORIES}
+    raw |= {
+        "first_tag": tags[:, 0],
+        "second_tag": tags[:, 1] if tags.shape[1] > 1 else absent,
+        "duration_bucket": np.searchsorted(_DURATION_EDGES, catalogue.duration_seconds, "right"),
+    }
+    return _encode_entities(raw, fitted_videos, Side.VIDEO)
+
+
+def _encode_entities(
+    raw: dict[str, IntArray], fitted: IntArray, side: Side
+) -> tuple[list[CategoricalField], IntArray]:
+    """Fields and codes (entities, fields) of raw categories (entities,), negative if missing.
+
+    `fitted` are the entities of the fitted rows: only their values get a code of their own.
+    """
+    seen = np.unique(fitted)
+    codes = {name: _codes(values, values[seen]) for name, values in raw.items()}
+    fields = [
+        CategoricalField(name, int(max(column.max(), _UNSEEN_CODE)) + 1, side)
+        for name, column in codes.items()
+    ]
+    return fields, np.stack(list(codes.values()), axis=1)
+
+
+def _codes(values: IntArray, fitted_values: IntArray) -> IntArray:
+    """Codes of `values`: 0 if negative, 1 if not among the fitted ones, else 2 and up."""
+    vocabulary = np.unique(fitted_values[fitted_values >= 0])
+    places = np.searchsorted(vocabulary, values)
+    found = places < len(vocabulary)
+    found[found] = vocabulary[places[found]] == values[found]
+    codes = np.where(found, places + _FIRST_CODE, _UNSEEN_CODE)
+    return np.where(values < 0, _MISSING_CODE, codes).astype(np.int64)
+
+
+def _fingerprint(dataset: Dataset) -> str:
+    """A hash of the ids and the rows, by which an encoder knows its dataset."""
+    parts = [dataset.users.ids, dataset.videos.ids, dataset.impressions.keys]
+    # A sum of hashes with the place mixed in: order counts, and nothing is sorted.
+    sums = [int(hash_words(part, np.arange(len(part))).sum(dtype=np.uint64)) for part in parts]
+    return "-".join(f"{value:016x}" for value in sums)

@@ -1,0 +1,93 @@
+"""The scorers' predictions for every user's retrieval pool, computed once."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from mtf_rl.core.arrays import FloatArray, IntArray, check_shape
+from mtf_rl.core.errors import ArtifactError, ShapeError
+from mtf_rl.core.files import load_arrays, save_arrays
+from mtf_rl.core.tasks import NUM_TASKS
+from mtf_rl.data.impressions import Impressions
+
+__all__ = ["ScoreTable", "usual_contexts"]
+
+_HOURS = 24
+
+
+@dataclass(frozen=True)
+class ScoreTable:
+    """Scores of the pool of every user, at the hour and the tab that are usual for the user.
+
+    Raises:
+        ShapeError: if shapes disagree, or a value is out of its range or not finite.
+    """
+
+    scores: FloatArray  # (users, pool, tasks) float32 in [0, 1]
+    videos: IntArray  # (users, pool) int32
+    base_rates: FloatArray  # (tasks,) float64 in [0, 1], of the training rows
+    hours: IntArray  # (users,) int8, 0 to 23
+    tabs: IntArray  # (users,) int16
+    scorer_keys: IntArray  # (fitted rows,) uint64, `Impressions.keys` that the scorer was fitted on
+
+    def __post_init__(self) -> None:
+        if self.videos.ndim != 2:
+            raise ShapeError(f"videos must have shape (users, pool), got {self.videos.shape}")
+        users, pool = self.videos.shape
+        check_shape("scores", self.scores, "users, pool, tasks", (users, pool, NUM_TASKS))
+        check_shape("base_rates", self.base_rates, "tasks", (NUM_TASKS,))
+        check_shape("hours", self.hours, "users", (users,))
+        check_shape("tabs", self.tabs, "users", (users,))
+        _check_unit_interval("scores", self.scores)
+        _check_unit_interval("base_rates", self.base_rates)
+        if users and not (self.hours.min() >= 0 and self.hours.max() < _HOURS):
+            raise ShapeError(f"hours must be in 0..23, got {self.hours.min()}..{self.hours.max()}")
+        if self.videos.size and self.videos.min() < 0:
+            raise ShapeError(f"videos must be indices from 0, got {self.videos.min()}")
+
+    def save(self, path: Path) -> None:
+        """Write the table as an .npz."""
+        save_arrays(path, vars(self))
+
+    @classmethod
+    def load(cls, path: Path) -> "ScoreTable":
+        """Read what `save` wrote.
+
+        Raises:
+            ArtifactError: if the file is missing, torn, or not a score table.
+        """
+        try:
+            return cls(**load_arrays(path))
+        except (TypeError, ShapeError) as error:
+            raise ArtifactError(f"{path} is not a score table ({error}). Make it again.") from error
+
+
+def _check_unit_interval(name: str, values: FloatArray) -> None:
+    # NaN fails both comparisons.
+    if values.size and not (values.min() >= 0.0 and values.max() <= 1.0):
+        raise ShapeError(f"{name} must be in [0, 1], got {values.min()}..{values.max()}")
+
+
+def usual_contexts(
+    impressions: Impressions, rows: IntArray, *, num_users: int
+) -> tuple[IntArray, IntArray]:
+    """Each user's most frequent hour (users,) int8 and tab (users,) int16 among `rows`.
+
+    `rows` is a mask or an index array. Ties go to the smaller number; users without a row get the
+    most frequent value of all rows.
+    """
+    users = impressions.users[rows]
+    hours = _modes(users, impressions.hours[rows], num_users)
+    tabs = _modes(users, impressions.tabs[rows], num_users)
+    return hours.astype(np.int8), tabs.astype(np.int16)
+
+
+def _modes(users: IntArray, values: IntArray, num_users: int) -> IntArray:
+    """The most frequent value of each user, (users,) int64."""
+    width = int(values.max(initial=0)) + 1
+    cells = users.astype(np.int64) * width + values
+    counts = np.bincount(cells, minlength=num_users * width).reshape(num_users, width)
+    overall = counts.sum(axis=0).argmax()
+    modes: IntArray = np.where(counts.any(axis=1), counts.argmax(axis=1), overall)
+    return modes

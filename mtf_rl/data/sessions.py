@@ -1,0 +1,57 @@
+"""Requests and sessions: which rows of a log belong together."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mtf_rl.core.arrays import IntArray
+
+__all__ = ["days_of", "hours_of", "number_requests", "number_sessions", "start_of_day_ms"]
+
+_UTC8_MS = 8 * 3_600_000
+_HOUR_MS = 3_600_000
+_DAY_MS = 24 * _HOUR_MS
+
+
+def days_of(times_ms: NDArray[Any]) -> IntArray:
+    """Days since 1970-01-01 at UTC+8 of Unix times in milliseconds, int32."""
+    return ((times_ms + _UTC8_MS) // _DAY_MS).astype(np.int32)
+
+
+def hours_of(times_ms: NDArray[Any]) -> IntArray:
+    """Hour of the day, 0 to 23, at UTC+8 of Unix times in milliseconds, int8."""
+    return ((times_ms + _UTC8_MS) % _DAY_MS // _HOUR_MS).astype(np.int8)
+
+
+def start_of_day_ms(day: int) -> int:
+    """The Unix time in milliseconds at which a day of `days_of` begins."""
+    return day * _DAY_MS - _UTC8_MS
+
+
+def number_requests(users: IntArray, times_ms: IntArray) -> IntArray:
+    """Requests of rows in (user, time) order, (rows,) int64 from 0.
+
+    A request is the rows of a user that share `times_ms`.
+    """
+    return _number(_changes(users) | _changes(times_ms))
+
+
+def number_sessions(users: IntArray, times_ms: IntArray, gap_minutes: float) -> IntArray:
+    """Sessions of rows in (user, time) order, (rows,) int64 from 0.
+
+    A new session starts after a gap of more than `gap_minutes`; a gap of just that stays inside.
+    """
+    pauses = np.diff(times_ms, prepend=times_ms[:1])
+    return _number(_changes(users) | (pauses > gap_minutes * 60_000))
+
+
+def _changes(values: IntArray) -> NDArray[np.bool_]:
+    """Whether each value differs from the one before it; the first does not count."""
+    changes = np.zeros(len(values), dtype=np.bool_)
+    changes[1:] = values[1:] != values[:-1]
+    return changes
+
+
+def _number(starts: NDArray[np.bool_]) -> IntArray:
+    return np.cumsum(starts, dtype=np.int64)

@@ -1,0 +1,97 @@
+"""The files of a data folder: which there are, and the bytes that they hold."""
+
+import gzip
+import hashlib
+import lzma
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import zstandard
+
+from mtf_rl.core.errors import DataError
+from mtf_rl.data.schema import FileKind
+
+__all__ = ["FoundFile", "SourceFile", "find_files", "read_source"]
+
+_SUFFIXES = (".csv", ".csv.gz", ".csv.xz", ".csv.zst")
+
+
+@dataclass(frozen=True)
+class FoundFile:
+    """A file whose name says what it holds."""
+
+    path: Path
+    kind: FileKind
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """A file that was read: `rows` without the header, `sha256` of its bytes as they lie."""
+
+    name: str
+    kind: FileKind
+    rows: int
+    sha256: str
+    ignored_columns: tuple[str, ...] = ()
+
+
+def find_files(directory: Path) -> tuple[FoundFile, ...]:
+    """KuaiRand's files in `directory` itself, by prefix and in the order of their names.
+
+    Raises:
+        DataError: if there is no such folder, or no log in it.
+    """
+    if not directory.is_dir():
+        raise DataError(f"No folder {directory}. Give the folder that holds KuaiRand's CSV files.")
+    names = sorted(path for path in directory.iterdir() if path.name.endswith(_SUFFIXES))
+    found = tuple(
+        FoundFile(path, kind)
+        for path in names
+        for kind in FileKind
+        if path.name.startswith(f"{kind}_") and path.is_file()
+    )
+    if not any(file.kind.is_log for file in found):
+        here = ", ".join(path.name for path in sorted(directory.iterdir())[:8]) or "nothing"
+        raise DataError(
+            f"No log in {directory}: expected a file log_standard_*.csv or log_random_*.csv"
+            f" (plain, .gz, .xz or .zst), found {here}. Put the log there, or give its folder."
+        )
+    return found
+
+
+def read_source(path: Path) -> tuple[bytes, str]:
+    """The decompressed bytes of a file, and the SHA-256 of the file as it lies.
+
+    Raises:
+        DataError: if it cannot be opened, or its compressed stream is torn.
+    """
+    try:
+        stored = path.read_bytes()
+        return _decompress(path, stored), hashlib.sha256(stored).hexdigest()
+    except (EOFError, OSError, lzma.LZMAError, zlib.error, zstandard.ZstdError) as error:
+        raise DataError(
+            f"{path.name} cannot be read to its end ({error}). It may be truncated: fetch it again."
+        ) from error
+
+
+def _decompress(path: Path, stored: bytes) -> bytes:
+    if path.suffix == ".gz":
+        return gzip.decompress(stored)
+    if path.suffix == ".xz":
+        return lzma.decompress(stored)
+    if path.suffix == ".zst":
+        return _decompress_zstd(stored)
+    return stored
+
+
+def _decompress_zstd(stored: bytes) -> bytes:
+    """All frames; zstandard's own stream reader ends silently where a file is torn."""
+    parts = []
+    while stored:
+        frame = zstandard.ZstdDecompressor().decompressobj()
+        parts.append(frame.decompress(stored))
+        if not frame.eof:
+            raise EOFError("the last frame is not complete")
+        stored = frame.unused_data
+    return b"".join(parts)

@@ -1,0 +1,162 @@
+"""Who may learn from which rows: by time, by session, by user."""
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mtf_rl.core.arrays import BoolArray, IntArray
+from mtf_rl.core.errors import ConfigError, DataError, LeakageError
+from mtf_rl.core.randomness import hash_words
+from mtf_rl.data.impressions import Impressions
+from mtf_rl.data.sessions import start_of_day_ms
+
+__all__ = [
+    "REAL_PLAN",
+    "SYNTHETIC_PLAN",
+    "Split",
+    "TimePlan",
+    "UserGroup",
+    "check_disjoint",
+    "scorer_half",
+    "split_by_time",
+    "user_groups",
+]
+
+# They keep the two hashes apart from each other and from every other use of the seed.
+_HALF_SALT = 0x48414C46
+_GROUP_SALT = 0x47524F55
+
+
+@dataclass(frozen=True)
+class TimePlan:
+    """Which end of a log tests and validates; the rest is for fitting.
+
+    Raises:
+        ConfigError: if a field is out of range, or validation is asked for in both ways or none.
+    """
+
+    test_days: int = 1
+    """Days at the end of the log that test, at least 1."""
+    validation_days: int = 0
+    """Days before the test days that validate, at least 0; 0 leaves it to `validation_share`."""
+    validation_share: float = 0.1
+    """Share of the requests before the test days that validate, the latest ones, in [0, 1)."""
+
+    def __post_init__(self) -> None:
+        if self.test_days < 1:
+            raise ConfigError(f"test_days must be at least 1, got {self.test_days}")
+        if self.validation_days < 0:
+            raise ConfigError(f"validation_days must be at least 0, got {self.validation_days}")
+        if not 0.0 <= self.validation_share < 1.0:
+            raise ConfigError(f"validation_share must be in [0, 1), got {self.validation_share}")
+        if (self.validation_days > 0) == (self.validation_share > 0):
+            raise ConfigError(
+                "one of validation_days and validation_share must be positive and the other 0,"
+                f" got {self.validation_days} and {self.validation_share}"
+            )
+
+
+REAL_PLAN = TimePlan(test_days=3, validation_days=1, validation_share=0.0)
+SYNTHETIC_PLAN = TimePlan(test_days=1, validation_days=0, validation_share=0.1)
+
+
+@dataclass(frozen=True)
+class Split:
+    """Masks (rows,) of the three parts, which cover the log and do not overlap."""
+
+    train: BoolArray
+    validation: BoolArray
+    test: BoolArray
+    split_time_ms: int
+    """The first instant that is not training."""
+    test_time_ms: int
+    """The first instant that is test."""
+
+
+def split_by_time(impressions: Impressions, plan: TimePlan) -> Split:
+    """Cut a log at two instants; rows at or after them come later.
+
+    A request falls on one side as a whole, since its rows share their time. A session may be cut:
+    the part after the instant belongs to the later side. Days are those of UTC+8, counted back
+    from the last day of the log.
+
+    Raises:
+        DataError: if a part would be empty.
+    """
+    times_ms = impressions.times_ms
+    last_day = int(impressions.days.max())
+    test_time_ms = start_of_day_ms(last_day - plan.test_days + 1)
+    if plan.validation_days:
+        split_time_ms = test_time_ms - (start_of_day_ms(plan.validation_days) - start_of_day_ms(0))
+    else:
+        split_time_ms = _share_boundary(impressions, test_time_ms, plan.validation_share)
+    train = times_ms < split_time_ms
+    test = times_ms >= test_time_ms
+    split = Split(train, ~train & ~test, test, split_time_ms, test_time_ms)
+    for name, part in (("train", train), ("validation", split.validation), ("test", test)):
+        if not part.any():
+            days = last_day - int(impressions.days.min()) + 1
+            raise DataError(
+                f"no {name} rows: the log covers {days} day(s), and the plan asks for"
+                f" test_days={plan.test_days}, validation_days={plan.validation_days},"
+                f" validation_share={plan.validation_share}. Give more days or a smaller plan."
+            )
+    return split
+
+
+def _share_boundary(impressions: Impressions, before_ms: int, share: float) -> int:
+    """The time of the first of the latest `share` of the requests before `before_ms`."""
+    _, first_rows = np.unique(impressions.requests, return_index=True)
+    times_ms = impressions.times_ms[first_rows]
+    earlier_ms = np.sort(times_ms[times_ms < before_ms])
+    if len(earlier_ms) == 0:
+        return before_ms
+    return int(earlier_ms[min(int(len(earlier_ms) * (1.0 - share)), len(earlier_ms) - 1)])
+
+
+def scorer_half(impressions: Impressions, *, seed: int) -> BoolArray:
+    """True for the scorer's sessions, False for the user model's, (rows,).
+
+    A fair coin per session, thrown by a hash of (seed, user index, start of the session), so that
+    all rows of a session fall on one side.
+    """
+    sessions, inverse = np.unique(impressions.sessions, return_inverse=True)
+    starts_ms = np.full(len(sessions), np.iinfo(np.int64).max)
+    np.minimum.at(starts_ms, inverse, impressions.times_ms)
+    bits = hash_words(_HALF_SALT, seed, impressions.users, starts_ms[inverse])
+    return np.asarray(bits >> np.uint64(63) == 1)
+
+
+def check_disjoint(scorer_keys: IntArray, user_model_keys: IntArray) -> None:
+    """Refuse two sets of row keys (`Impressions.keys`) that share a row.
+
+    Raises:
+        LeakageError: naming how many rows are shared.
+    """
+    shared = np.intersect1d(scorer_keys, user_model_keys)
+    if len(shared):
+        raise LeakageError(
+            f"the scorer and the user model were both fitted on {len(shared)} of the same rows;"
+            " a policy would be judged by what it was told. Fit each on its own half of the"
+            " sessions (scorer_half)."
+        )
+
+
+class UserGroup(IntEnum):
+    """What a user's simulated sessions are for."""
+
+    LEARN = 0
+    TUNE = 1
+    FINAL = 2
+
+
+def user_groups(user_ids: IntArray, *, seed: int) -> IntArray:
+    """The `UserGroup` of each user, (users,) int8: 70 % learn, 10 % tune, 20 % final.
+
+    By a hash of (seed, user id), so that a user's group does not depend on who else there is.
+    """
+    uniforms = (hash_words(_GROUP_SALT, seed, user_ids) >> np.uint64(11)) * 2.0**-53
+    groups: NDArray[np.int8] = np.searchsorted([0.7, 0.8], uniforms, side="right").astype(np.int8)
+    return groups
