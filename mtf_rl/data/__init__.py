@@ -4,6 +4,7 @@ from mtf_rl.data.accounts import FileAccount, RowAccount
 from mtf_rl.data.dataset import Dataset, DurationFills
 from mtf_rl.data.description import Description, describe, single_request_share
 from mtf_rl.data.feature_layout import (
+    UNSEEN_CODE,
     CategoricalField,
     DenseColumn,
     FeatureLayout,
@@ -35,6 +36,7 @@ from mtf_rl.data.splits import (
 __all__ = [
     "REAL_PLAN",
     "SYNTHETIC_PLAN",
+    "UNSEEN_CODE",
     "CategoricalColumn",
     "CategoricalField",
     "Dataset",

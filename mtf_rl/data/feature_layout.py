@@ -6,7 +6,11 @@ from typing import Any
 
 from mtf_rl.core.arrays import FloatArray, IntArray
 
-__all__ = ["CategoricalField", "DenseColumn", "FeatureLayout", "FeatureRows", "Side"]
+__all__ = ["UNSEEN_CODE", "CategoricalField", "DenseColumn", "FeatureLayout", "FeatureRows", "Side"]
+
+
+UNSEEN_CODE = 1
+"""The code of a value that was not seen in fitting."""
 
 
 class Side(StrEnum):

@@ -18,6 +18,7 @@ from mtf_rl.core.randomness import hash_words
 from mtf_rl.core.videos import NO_TAG
 from mtf_rl.data.dataset import Dataset
 from mtf_rl.data.feature_layout import (
+    UNSEEN_CODE,
     CategoricalField,
     DenseColumn,
     FeatureLayout,
@@ -35,7 +36,6 @@ from mtf_rl.data.past_feedback import (
 __all__ = ["FeatureEncoder"]
 
 _MISSING_CODE = 0
-_UNSEEN_CODE = 1
 _FIRST_CODE = 2
 
 _HOURS = 24
@@ -336,7 +336,7 @@ def _encode_entities(
     seen = np.unique(fitted)
     codes = {name: _codes(values, values[seen]) for name, values in raw.items()}
     fields = [
-        CategoricalField(name, int(max(column.max(), _UNSEEN_CODE)) + 1, side)
+        CategoricalField(name, int(max(column.max(), UNSEEN_CODE)) + 1, side)
         for name, column in codes.items()
     ]
     return fields, np.stack(list(codes.values()), axis=1)
@@ -348,7 +348,7 @@ def _codes(values: IntArray, fitted_values: IntArray) -> IntArray:
     places = np.searchsorted(vocabulary, values)
     found = places < len(vocabulary)
     found[found] = vocabulary[places[found]] == values[found]
-    codes = np.where(found, places + _FIRST_CODE, _UNSEEN_CODE)
+    codes = np.where(found, places + _FIRST_CODE, UNSEEN_CODE)
     return np.where(values < 0, _MISSING_CODE, codes).astype(np.int64)
 
 

@@ -1,0 +1,13 @@
+"""Judging a fitted scorer on labelled rows."""
+
+from mtf_rl.scorers.report import ScorerReport, report_predictions
+from mtf_rl.scorers.rows import LabelledRows
+from mtf_rl.scorers.scorer import Scorer, sigmoid
+
+__all__ = ["evaluate_scorer"]
+
+
+def evaluate_scorer(scorer: Scorer, rows: LabelledRows) -> ScorerReport:
+    """Ranking and calibration of `scorer` on `rows`, per task."""
+    logits = scorer.logits(rows.features)
+    return report_predictions(scorer.calibration.apply(logits), sigmoid(logits), rows)

@@ -1,0 +1,122 @@
+"""The scorer report: how good each task's predictions are, beside its base rate."""
+
+import csv
+import io
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+import numpy as np
+
+from mtf_rl.core.arrays import FloatArray
+from mtf_rl.core.tasks import TASK_NAMES
+from mtf_rl.scorers.metrics import (
+    auc,
+    calibration_ratio,
+    expected_calibration_error,
+    grouped_auc,
+    log_loss,
+    normalised_entropy,
+    positive,
+)
+from mtf_rl.scorers.rows import LabelledRows
+
+__all__ = ["ScorerReport", "TaskReport", "report_predictions"]
+
+
+@dataclass(frozen=True)
+class TaskReport:
+    """One task on some rows; a figure that they do not define is NaN."""
+
+    task: str
+    rows: int
+    positives: int  # rows that meet the condition by which AUC ranks: `metrics.positive`
+    base_rate: float  # mean target
+    auc: float
+    gauc: float
+    gauc_row_coverage: float
+    gauc_user_coverage: float
+    log_loss: float  # nats a row, after calibration
+    normalised_entropy: float  # after calibration
+    calibration_ratio: float  # mean prediction over mean target, after calibration
+    ece_uncalibrated: float  # equal-mass bins, before calibration
+    ece: float  # the same, after calibration
+
+
+@dataclass(frozen=True)
+class ScorerReport:
+    """A table of tasks, in task order."""
+
+    tasks: tuple[TaskReport, ...]
+
+    def __getitem__(self, task: str) -> TaskReport:
+        return self.tasks[TASK_NAMES.index(task)]
+
+    def to_records(self) -> list[dict[str, Any]]:
+        """One mapping per task, ready for JSON: NaN is None."""
+        return [
+            {name: _json_ready(value) for name, value in asdict(task).items()}
+            for task in self.tasks
+        ]
+
+    def to_csv(self) -> str:
+        """A header line and one line per task."""
+        file = io.StringIO()
+        writer = csv.DictWriter(
+            file, [field.name for field in fields(TaskReport)], lineterminator="\n"
+        )
+        writer.writeheader()
+        writer.writerows(self.to_records())
+        return file.getvalue()
+
+    def to_markdown(self) -> str:
+        """A table for people: rates and shares to 4 decimals."""
+        names = [field.name for field in fields(TaskReport)]
+        lines = [" | ".join(names), " | ".join("---" for _ in names)]
+        lines += [
+            " | ".join(_shown(value) for value in asdict(task).values()) for task in self.tasks
+        ]
+        return "".join(f"| {line} |\n" for line in lines)
+
+
+def report_predictions(
+    predictions: FloatArray, uncalibrated: FloatArray, rows: LabelledRows
+) -> ScorerReport:
+    """Judge calibrated and uncalibrated predictions, both (rows, tasks), on labelled `rows`."""
+    return ScorerReport(
+        tuple(
+            _report_task(name, predictions[:, k], uncalibrated[:, k], rows, k)
+            for k, name in enumerate(TASK_NAMES)
+        )
+    )
+
+
+def _report_task(
+    name: str, predictions: FloatArray, uncalibrated: FloatArray, rows: LabelledRows, task: int
+) -> TaskReport:
+    mask = rows.mask[:, task]
+    p, y = predictions[mask], rows.targets[mask, task]
+    positives = positive(name, y)
+    grouped = grouped_auc(p, positives, rows.users[mask])
+    return TaskReport(
+        task=name,
+        rows=len(y),
+        positives=int(positives.sum()),
+        base_rate=float(y.mean(dtype=np.float64)) if len(y) else np.nan,
+        auc=auc(p, positives),
+        gauc=grouped.value,
+        gauc_row_coverage=grouped.row_coverage,
+        gauc_user_coverage=grouped.user_coverage,
+        log_loss=log_loss(p, y),
+        normalised_entropy=normalised_entropy(p, y),
+        calibration_ratio=calibration_ratio(p, y),
+        ece_uncalibrated=expected_calibration_error(uncalibrated[mask], y),
+        ece=expected_calibration_error(p, y),
+    )
+
+
+def _json_ready(value: float | str) -> float | str | None:
+    return None if isinstance(value, float) and np.isnan(value) else value
+
+
+def _shown(value: float | str) -> str:
+    return f"{value:.4f}" if isinstance(value, float) else str(value)

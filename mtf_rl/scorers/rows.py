@@ -1,0 +1,53 @@
+"""The labelled rows that a scorer learns from and is judged on."""
+
+from dataclasses import dataclass
+
+from mtf_rl.core.arrays import BoolArray, FloatArray, IntArray, check_shape
+from mtf_rl.core.tasks import NUM_TASKS
+from mtf_rl.data import Dataset, FeatureEncoder, FeatureRows, labels
+
+__all__ = ["LabelledRows", "labelled_rows"]
+
+
+@dataclass(frozen=True)
+class LabelledRows:
+    """Features and labels of rows of a log; take some with `core.arrays.select_rows`.
+
+    Raises:
+        ShapeError: if the arrays do not share the `rows` axis, or have other than 8 tasks.
+    """
+
+    features: FeatureRows
+    targets: FloatArray  # (rows, tasks) float32 in [0, 1]
+    mask: BoolArray  # (rows, tasks), True where the row is in the task's sample space
+    users: IntArray  # (rows,) whose row it is
+    keys: IntArray  # (rows,) uint64, a hash of the raw row
+
+    def __post_init__(self) -> None:
+        rows = len(self.features.categorical)
+        check_shape("targets", self.targets, "rows, tasks", (rows, NUM_TASKS))
+        check_shape("mask", self.mask, "rows, tasks", (rows, NUM_TASKS))
+        check_shape("users", self.users, "rows", (rows,))
+        check_shape("keys", self.keys, "rows", (rows,))
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def base_rates(self) -> FloatArray:
+        """Mean target of each task over its sample space, (tasks,) float64; 0 where it is empty."""
+        counts = self.mask.sum(axis=0)
+        totals = self.targets.sum(axis=0, where=self.mask, dtype=float)
+        rates: FloatArray = totals / counts.clip(min=1)
+        return rates
+
+
+def labelled_rows(encoder: FeatureEncoder, dataset: Dataset, row_numbers: IntArray) -> LabelledRows:
+    """The rows of `dataset` numbered `row_numbers` (rows,), in that order."""
+    targets, mask = labels(dataset.impressions, row_numbers)
+    return LabelledRows(
+        features=encoder.encode(dataset, row_numbers),
+        targets=targets,
+        mask=mask,
+        users=dataset.impressions.users[row_numbers],
+        keys=dataset.impressions.keys[row_numbers],
+    )

@@ -1,0 +1,202 @@
+"""A fitted scorer: features in, calibrated probabilities out; saved without pickle."""
+
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+
+from mtf_rl.core.arrays import FloatArray, IntArray, check_shape
+from mtf_rl.core.errors import ArtifactError, ConfigError, ShapeError, UnknownNameError
+from mtf_rl.core.files import (
+    load_arrays,
+    load_json,
+    replace_atomically,
+    save_arrays,
+    save_json,
+    sha256_of,
+)
+from mtf_rl.core.tasks import TASK_NAMES
+from mtf_rl.data import FeatureLayout, FeatureRows
+from mtf_rl.scorers.calibration import Calibration
+from mtf_rl.scorers.model import ScorerConfig, ScorerModel
+from mtf_rl.scorers.registry import SCORERS, scorer_name
+from mtf_rl.scorers.report import ScorerReport
+
+__all__ = ["Scorer", "model_logits", "sigmoid"]
+
+FORMAT = 1
+CARD = "card.json"
+WEIGHTS = "weights.safetensors"
+ROW_KEYS = "row_keys.npz"
+PREDICT_ROWS = 8192
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """A model in eval mode with everything that its predictions need."""
+
+    config: ScorerConfig
+    layout: FeatureLayout
+    model: ScorerModel
+    calibration: Calibration
+    base_rates: tuple[float, ...]  # (tasks,) mean targets of the training rows
+    row_keys: (
+        IntArray  # (rows,) uint64, ascending: the rows it was fitted, stopped or calibrated on
+    )
+
+    def logits(self, features: FeatureRows) -> FloatArray:
+        """Logits (rows, tasks) float32 before calibration.
+
+        Raises:
+            ShapeError: if the features are not of this scorer's layout.
+        """
+        _check_features(features, self.layout)
+        return model_logits(self.model, features)
+
+    def predict(self, features: FeatureRows) -> FloatArray:
+        """Calibrated probabilities (rows, tasks) float32 in [0, 1], in task order.
+
+        Raises:
+            ShapeError: if the features are not of this scorer's layout.
+        """
+        return self.calibration.apply(self.logits(features))
+
+    def save(self, folder: Path, *, report: ScorerReport | None = None) -> None:
+        """Write weights, row keys and last the card, which holds their checksums.
+
+        Args:
+            folder: made if missing; a scorer in it is replaced.
+            report: metrics to keep in the card.
+        """
+        replace_atomically(folder / WEIGHTS, safetensors.torch.save(self.model.state_dict()))
+        save_arrays(folder / ROW_KEYS, {"row_keys": self.row_keys})
+        save_json(folder / CARD, self._card(folder, report))
+
+    @staticmethod
+    def load(folder: Path, *, layout: FeatureLayout | None = None) -> "Scorer":
+        """Read what `save` wrote; no code in the files is run.
+
+        Args:
+            folder: a scorer's folder.
+            layout: the features that it will be given, checked against those it was fitted on.
+
+        Raises:
+            ArtifactError: if a file is missing, torn, of another version, or `layout` differs.
+        """
+        card = load_json(folder / CARD)
+        try:
+            scorer = _from_card(folder, card)
+        except (KeyError, TypeError, AttributeError, ConfigError, UnknownNameError) as error:
+            reason = f"{type(error).__name__}: {error}"
+            raise ArtifactError(f"{folder / CARD} is not a scorer's card ({reason})") from error
+        if layout is not None and layout != scorer.layout:
+            raise ArtifactError(_layout_difference(folder, scorer.layout, layout))
+        return scorer
+
+    def _card(self, folder: Path, report: ScorerReport | None) -> dict[str, Any]:
+        return {
+            "format": FORMAT,
+            "model": scorer_name(self.config),
+            "config": asdict(self.config),
+            "tasks": list(TASK_NAMES),
+            "base_rates": list(self.base_rates),
+            "rows": len(self.row_keys),
+            "calibration": asdict(self.calibration),
+            "layout": self.layout.to_json(),
+            "metrics": None if report is None else report.to_records(),
+            "sha256": {name: sha256_of(folder / name) for name in (WEIGHTS, ROW_KEYS)},
+        }
+
+
+def model_logits(model: ScorerModel, features: FeatureRows) -> FloatArray:
+    """Logits (rows, tasks) float32 in eval mode, a few thousand rows at a time."""
+    model.eval()
+    rows = len(features.categorical)
+    logits = np.empty((rows, len(TASK_NAMES)), dtype=np.float32)
+    with torch.inference_mode():
+        for start in range(0, rows, PREDICT_ROWS):
+            chunk = slice(start, start + PREDICT_ROWS)
+            categorical = torch.from_numpy(features.categorical[chunk])
+            dense = torch.from_numpy(features.dense[chunk])
+            logits[chunk] = model(categorical, dense).numpy()
+    return logits
+
+
+def sigmoid(logits: FloatArray) -> FloatArray:
+    """Probabilities of logits, any shape."""
+    return np.asarray(torch.sigmoid(torch.from_numpy(logits)))
+
+
+def _check_features(features: FeatureRows, layout: FeatureLayout) -> None:
+    rows = len(features.categorical)
+    check_shape(
+        "categorical", features.categorical, "rows, fields", (rows, len(layout.categorical))
+    )
+    check_shape("dense", features.dense, "rows, dense", (rows, len(layout.dense)))
+    if rows == 0:
+        return
+    lowest, highest = features.categorical.min(axis=0), features.categorical.max(axis=0)
+    for field, low, high in zip(layout.categorical, lowest, highest, strict=True):
+        if low < 0 or high >= field.size:
+            raise ShapeError(
+                f"categorical field {field.name} must be in [0, {field.size}), got {low} to {high}"
+            )
+
+
+def _from_card(folder: Path, card: dict[str, Any]) -> Scorer:
+    if card["format"] != FORMAT or card["tasks"] != list(TASK_NAMES):
+        raise ArtifactError(
+            f"{folder / CARD} has format {card['format']} and tasks {card['tasks']}; this version"
+            f" reads format {FORMAT} and tasks {list(TASK_NAMES)}. Fit the scorer again."
+        )
+    for name, expected in card["sha256"].items():
+        _check_sum(folder / name, expected)
+    config = _config_from(SCORERS[card["model"]], card["config"])
+    layout = FeatureLayout.from_json(card["layout"])
+    return Scorer(
+        config=config,
+        layout=layout,
+        model=_load_model(folder / WEIGHTS, config, layout),
+        calibration=Calibration(**{k: tuple(v) for k, v in card["calibration"].items()}),
+        base_rates=tuple(card["base_rates"]),
+        row_keys=load_arrays(folder / ROW_KEYS)["row_keys"],
+    )
+
+
+def _check_sum(path: Path, expected: str) -> None:
+    if not path.is_file():
+        raise ArtifactError(f"No file {path}, which the card beside it names. Fit it again.")
+    if sha256_of(path) != expected:
+        raise ArtifactError(f"{path} is not the file that its card describes. Fit it again.")
+
+
+def _config_from(kind: type[ScorerConfig], values: dict[str, Any]) -> ScorerConfig:
+    names = {field.name for field in fields(kind)}
+    if names != set(values):
+        raise KeyError(f"fields {sorted(values)} of {kind.__name__}")
+    return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+
+
+def _load_model(path: Path, config: ScorerConfig, layout: FeatureLayout) -> ScorerModel:
+    with torch.random.fork_rng(devices=[]):
+        model = config.build(layout)
+    try:
+        model.load_state_dict(safetensors.torch.load(path.read_bytes()))
+    except (SafetensorError, RuntimeError) as error:
+        raise ArtifactError(f"{path} does not fit the model in its card: {error}") from error
+    model.eval()
+    return model
+
+
+def _layout_difference(folder: Path, saved: FeatureLayout, given: FeatureLayout) -> str:
+    fields = {*saved.categorical} ^ {*given.categorical}
+    columns = {*saved.dense} ^ {*given.dense}
+    names = {field.name for field in fields} | {column.name for column in columns}
+    return (
+        f"The scorer in {folder} was fitted on other features than those given; they differ in"
+        f" {', '.join(sorted(names)) or 'their order'}. Fit it again with this encoder."
+    )

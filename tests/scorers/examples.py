@@ -1,0 +1,54 @@
+"""Small rows with a known structure, for the tests of the scorers."""
+
+import numpy as np
+from scipy.special import expit
+
+from mtf_rl.core.tasks import NUM_TASKS
+from mtf_rl.data import CategoricalField, DenseColumn, FeatureLayout, FeatureRows, Side
+from mtf_rl.scorers import FitConfig, LabelledRows, MMoEConfig, PLEConfig, ScorerConfig
+
+LAYOUT = FeatureLayout(
+    categorical=(
+        CategoricalField("user", 12, Side.USER),
+        CategoricalField("video", 9, Side.VIDEO),
+        CategoricalField("tab", 4, Side.PAIR),
+    ),
+    dense=(DenseColumn("age", Side.VIDEO), DenseColumn("rate", Side.PAIR)),
+)
+
+# Every registered scorer at a size that fits in milliseconds.
+SMALL: dict[str, ScorerConfig] = {
+    "mmoe": MMoEConfig(embedding_dim=4, experts=3, expert_widths=(16, 8), tower_widths=(8,)),
+    "ple": PLEConfig(embedding_dim=4, levels=2, expert_widths=(16, 8), tower_widths=(8,)),
+}
+
+QUICK = FitConfig(batch_rows=64, learning_rate=0.01, embedding_learning_rate=0.01, max_epochs=2)
+
+
+def random_features(rows: int, seed: int = 0) -> FeatureRows:
+    """Any features of `LAYOUT`, missing and unseen values among them."""
+    rng = np.random.default_rng(seed)
+    sizes = [field.size for field in LAYOUT.categorical]
+    return FeatureRows(
+        categorical=rng.integers(0, sizes, size=(rows, len(sizes))),
+        dense=rng.normal(size=(rows, len(LAYOUT.dense))).astype(np.float32),
+    )
+
+
+def example_rows(rows: int, seed: int = 0) -> LabelledRows:
+    """Rows whose every task is more likely the larger the second dense column; hate less."""
+    features = random_features(rows, seed)
+    rng = np.random.default_rng(seed + 1000)
+    offsets = np.linspace(0.5, -2.0, NUM_TASKS)
+    signs = np.ones(NUM_TASKS)
+    signs[6] = -1.0
+    truth = expit(offsets + 2.0 * signs * features.dense[:, 1:2])  # (rows, tasks)
+    targets = (rng.random((rows, NUM_TASKS)) < truth).astype(np.float32)
+    targets[:, 7] = truth[:, 7]  # watch is a share
+    return LabelledRows(
+        features=features,
+        targets=targets,
+        mask=np.ones((rows, NUM_TASKS), dtype=np.bool_),
+        users=features.categorical[:, 0],
+        keys=np.arange(rows, dtype=np.uint64) + np.uint64(seed * 1_000_000),
+    )

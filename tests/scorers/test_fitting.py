@@ -1,0 +1,197 @@
+"""Fitting: schedule, best state, what it leaves untouched, and that it learns what is there."""
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from scipy.special import expit
+
+from mtf_rl.core.arrays import select_rows
+from mtf_rl.core.errors import ConfigError, DataError, UnknownNameError
+from mtf_rl.core.tasks import NUM_TASKS, TASK_NAMES
+from mtf_rl.scorers import (
+    MONITORS,
+    Evaluation,
+    FitConfig,
+    FittedScorer,
+    LabelledRows,
+    evaluate_scorer,
+    fit_scorer,
+)
+from mtf_rl.scorers.fitting import UNSEEN_CODE, _Schedule
+from mtf_rl.scorers.metrics import auc, normalised_entropy
+from tests.scorers.examples import LAYOUT, QUICK, SMALL, example_rows
+
+TRAIN, VALIDATION = example_rows(600, seed=1), example_rows(400, seed=2)
+
+
+def fit(config: FitConfig = QUICK, train: LabelledRows = TRAIN, seed: int = 0) -> FittedScorer:
+    rng = np.random.default_rng(seed)
+    return fit_scorer(SMALL["mmoe"], config, LAYOUT, train, VALIDATION, rng=rng)
+
+
+def monitored(fitted: FittedScorer, name: str, tasks: tuple[str, ...]) -> float:
+    predictions = expit(fitted.scorer.logits(VALIDATION.features).astype(float))
+    return MONITORS[name].value(predictions, VALIDATION, tasks)
+
+
+@pytest.mark.parametrize(("name", "best"), [("normalised_entropy", min), ("auc", max)])
+def test_ends_in_the_best_state_of_the_curve(
+    name: str, best: Callable[[list[float]], float]
+) -> None:
+    # A step size this large makes the monitor jump about, so that the last state is not the best.
+    config = replace(QUICK, monitor=name, learning_rate=0.1, max_epochs=3, patience=20)
+    fitted = fit(config)
+    values = [point.monitor for point in fitted.curve]
+    assert values[-1] != best(values)
+    assert monitored(fitted, name, config.monitor_tasks) == pytest.approx(best(values), abs=1e-4)
+    assert values[[point.is_best for point in fitted.curve].index(True)] == values[0]
+    last_best = max(i for i, point in enumerate(fitted.curve) if point.is_best)
+    assert values[last_best] == best(values)
+
+
+def test_stops_after_patience_evaluations_without_a_better_one() -> None:
+    config = replace(QUICK, learning_rate=0.2, max_epochs=50, patience=3)
+    curve = fit(config).curve
+    assert len(curve) < 50 * config.evaluations_per_epoch
+    assert [point.is_best for point in curve[-3:]] == [False] * 3
+    assert curve[-4].is_best
+
+
+def test_tells_of_each_evaluation_as_it_happens() -> None:
+    seen: list[Evaluation] = []
+    fitted = fit_scorer(
+        SMALL["ple"],
+        QUICK,
+        LAYOUT,
+        TRAIN,
+        VALIDATION,
+        rng=np.random.default_rng(0),
+        on_evaluation=seen.append,
+    )
+    assert tuple(seen) == fitted.curve
+    assert seen[-1].step <= seen[-1].total_steps == 2 * 10  # 600 rows in batches of 64
+    assert all(len(point.task_losses) == NUM_TASKS for point in seen)
+
+
+@pytest.mark.parametrize(
+    ("rows", "evaluations", "expected"),
+    [(1000, 4, [3, 5, 8, 10]), (1000, 1, [10]), (250, 4, [1, 2, 3]), (50, 4, [1])],
+)
+def test_schedule_spreads_evaluations_over_the_epoch(
+    rows: int, evaluations: int, expected: list[int]
+) -> None:
+    config = FitConfig(batch_rows=100, evaluations_per_epoch=evaluations, max_epochs=2)
+    schedule = _Schedule(rows, config)
+    steps = [s for s in range(1, schedule.total_steps + 1) if schedule.evaluates_after(s)]
+    per_epoch = schedule.steps_per_epoch
+    assert steps == expected + [per_epoch + step for step in expected]
+
+
+def test_learns_what_is_there() -> None:
+    fitted = fit(replace(QUICK, max_epochs=5), train=example_rows(6000, seed=3))
+    report = evaluate_scorer(fitted.scorer, example_rows(4000, seed=4))
+    for task in TASK_NAMES[:7]:
+        # The truth itself, sigmoid(offset + 2 x), has an AUC of about .85 on these rows.
+        assert report[task].auc > 0.8
+        assert report[task].ece < 0.05
+    truth_sign = fitted.scorer.predict(example_rows(4000, seed=4).features)
+    assert np.corrcoef(truth_sign[:, 0], truth_sign[:, 6])[0, 1] < -0.9  # hate goes the other way
+
+
+def test_leaves_torch_as_it_was() -> None:
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    threads = torch.get_num_threads()
+    fit()
+    assert torch.equal(torch.rand(3), expected)
+    assert torch.get_num_threads() == threads
+
+
+def test_out_of_vocabulary_embeddings_are_trained() -> None:
+    train = example_rows(600, seed=1)
+    train.features.categorical[train.features.categorical == UNSEEN_CODE] = UNSEEN_CODE + 1
+
+    def unseen_embeddings(config: FitConfig) -> torch.Tensor:
+        starts = torch.tensor([0, 12, 21])
+        model = fit(config, train).scorer.model
+        return model.input.embedding.weight[starts + UNSEEN_CODE].detach()
+
+    untouched = unseen_embeddings(replace(QUICK, unknown_share=0.0))
+    trained = unseen_embeddings(replace(QUICK, unknown_share=0.2))
+    assert not torch.allclose(trained, untouched, atol=1e-3)
+
+
+def test_a_task_weight_of_zero_leaves_the_task_alone() -> None:
+    only_click = replace(QUICK, task_weights=(1.0,) + (0.0,) * 7, max_epochs=3)
+    fitted = fit(replace(only_click, monitor_tasks=("click",)), example_rows(3000, seed=3))
+    report = evaluate_scorer(fitted.scorer, VALIDATION)
+    assert report["click"].auc > 0.8
+    tower = fitted.scorer.model.towers.output.bias
+    assert tower is not None
+    rates = expit(tower[1:7, 0, 0].detach().numpy())
+    assert rates == pytest.approx(example_rows(3000, seed=3).base_rates()[1:7], abs=1e-4)
+
+
+def test_base_rates_are_over_the_sample_space() -> None:
+    rows = select_rows(TRAIN, np.arange(4))
+    mask = rows.mask.copy()
+    mask[:, 0] = [True, False, True, False]
+    mask[:, 1] = False
+    masked = replace(rows, mask=mask)
+    assert masked.base_rates()[0] == pytest.approx(rows.targets[[0, 2], 0].mean())
+    assert masked.base_rates()[1] == 0.0
+
+
+def test_monitor_skips_tasks_where_it_is_undefined() -> None:
+    targets = VALIDATION.targets.copy()
+    targets[:, 2] = 0.0
+    rows = replace(VALIDATION, targets=targets)
+    predictions = np.random.default_rng(0).random(targets.shape)
+    p, y = predictions[:, 0], targets[:, 0]
+    for name, expected in (
+        ("normalised_entropy", normalised_entropy(p, y)),
+        ("auc", auc(p, y > 0)),
+    ):
+        assert MONITORS[name].value(predictions, rows, ("click", "like")) == expected
+        assert np.isnan(MONITORS[name].value(predictions, rows, ("like",)))
+
+
+def test_refuses_validation_rows_that_cannot_choose() -> None:
+    flat = replace(VALIDATION, targets=np.zeros_like(VALIDATION.targets))
+    message = "The monitor normalised_entropy is not defined on the validation rows"
+    with pytest.raises(DataError, match=message):
+        fit_scorer(SMALL["mmoe"], QUICK, LAYOUT, TRAIN, flat, rng=np.random.default_rng(0))
+
+
+def test_refuses_no_training_rows() -> None:
+    with pytest.raises(DataError, match="There are no training rows to fit a scorer on"):
+        fit(train=select_rows(TRAIN, np.arange(0)))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"batch_rows": 0}, "batch_rows must be at least 1, got 0"),
+        ({"embedding_learning_rate": 0.0}, "embedding_learning_rate must be finite and above 0"),
+        ({"learning_rate": -1.0}, "learning_rate must be finite and above 0, got -1.0"),
+        ({"weight_decay": float("nan")}, "weight_decay must be finite and at least 0, got nan"),
+        ({"unknown_share": 1.0}, "unknown_share must be in [0, 1), got 1.0"),
+        ({"task_weights": (1.0,)}, "task_weights must be 8 numbers of at least 0, not all 0"),
+        ({"task_weights": (0.0,) * 8}, "task_weights must be 8 numbers of at least 0, not all 0"),
+        ({"monitor_tasks": ("klick",)}, "monitor_tasks must be some of click, long_view"),
+        ({"monitor_tasks": ()}, "monitor_tasks must be some of click, long_view"),
+    ],
+)
+def test_refuses_bad_settings(changes: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        FitConfig(**changes)  # type: ignore[arg-type]
+
+
+def test_offers_the_nearest_monitor() -> None:
+    with pytest.raises(UnknownNameError, match=re.escape("Did you mean 'auc'?")):
+        FitConfig(monitor="acu")

@@ -1,0 +1,68 @@
+"""The score table: the right pair's prediction in the right cell."""
+
+from typing import cast
+
+import numpy as np
+import pytest
+
+from mtf_rl.core.arrays import IntArray
+from mtf_rl.data import Dataset, FeatureEncoder, FeatureRows
+from mtf_rl.scorers import Scorer, fit_scorer, score_pools, score_table
+from tests.scorers.examples import LAYOUT, QUICK, SMALL, example_rows
+
+USERS, POOL = 7, 5
+POOLS = np.random.default_rng(0).integers(0, 9, size=(USERS, POOL)).astype(np.int32)
+HOURS = np.arange(USERS, dtype=np.int8)
+TABS = (np.arange(USERS) % 4).astype(np.int16)
+
+
+class PairEncoder:
+    """Encodes a pair by its indices, so that a mixed-up pair shows."""
+
+    def encode_pairs(
+        self, dataset: Dataset, users: IntArray, videos: IntArray, hours: IntArray, tabs: IntArray
+    ) -> FeatureRows:
+        dense = np.stack([hours / 24.0, (users - videos) / 10.0], axis=1)
+        categorical = np.stack([users, videos, tabs], axis=1)
+        return FeatureRows(categorical.astype(np.int64), dense.astype(np.float32))
+
+
+ENCODER = cast(FeatureEncoder, PairEncoder())
+DATASET = cast(Dataset, None)
+
+
+@pytest.fixture(scope="module")
+def scorer() -> Scorer:
+    rng = np.random.default_rng(0)
+    rows = example_rows(300)
+    return fit_scorer(SMALL["ple"], QUICK, LAYOUT, rows, example_rows(200, 1), rng=rng).scorer
+
+
+@pytest.mark.parametrize("pairs_at_once", [1, 12, 1000])
+def test_every_cell_is_its_pair(
+    scorer: Scorer, pairs_at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(score_table, "PAIRS_AT_ONCE", pairs_at_once)
+    scored: list[int] = []
+    table = score_pools(
+        scorer, ENCODER, DATASET, POOLS, hours=HOURS, tabs=TABS, on_users=scored.append
+    )
+    for user in range(USERS):
+        for place in range(POOL):
+            pair = ENCODER.encode_pairs(
+                DATASET, np.array([user]), POOLS[user, [place]], HOURS[[user]], TABS[[user]]
+            )
+            expected = scorer.predict(pair)[0]
+            assert table.scores[user, place] == pytest.approx(expected, abs=1e-6)
+    assert scored == sorted(scored)
+    assert scored[-1] == USERS
+
+
+def test_names_the_rows_and_rates_of_the_scorer(scorer: Scorer) -> None:
+    table = score_pools(scorer, ENCODER, DATASET, POOLS, hours=HOURS, tabs=TABS)
+    assert np.array_equal(table.scorer_keys, scorer.row_keys)
+    assert np.isin(example_rows(300).keys, table.scorer_keys).all()
+    assert table.base_rates == pytest.approx(example_rows(300).base_rates())
+    assert np.array_equal(table.videos, POOLS)
+    assert table.hours.tolist() == HOURS.tolist()
+    assert table.tabs.tolist() == TABS.tolist()
