@@ -1,6 +1,11 @@
 """What learns a policy: actor-critics, searches, static weights."""
 
-from mtf_rl.agents.learning import LearnedPolicy, LearningTask, MetricSink
+from mtf_rl.agents.learning import (
+    LearnedPolicy,
+    LearningInterruptedError,
+    LearningTask,
+    MetricSink,
+)
 from mtf_rl.agents.online.actor_critic import ActorCriticConfig, SACConfig, TD3Config
 from mtf_rl.agents.policies import ConstantPolicy, MlpPolicy, load_policy, save_policy
 from mtf_rl.agents.registry import AGENTS, Agent
@@ -13,6 +18,7 @@ __all__ = [
     "Agent",
     "ConstantPolicy",
     "LearnedPolicy",
+    "LearningInterruptedError",
     "LearningTask",
     "MetricSink",
     "MlpPolicy",

@@ -6,7 +6,13 @@ from typing import Protocol
 from mtf_rl.agents.policies import ConstantPolicy, MlpPolicy
 from mtf_rl.envs import RequestBudget, SessionDynamics
 
-__all__ = ["LearnedPolicy", "LearningTask", "MetricSink", "discard_metric"]
+__all__ = [
+    "LearnedPolicy",
+    "LearningInterruptedError",
+    "LearningTask",
+    "MetricSink",
+    "discard_metric",
+]
 
 
 class MetricSink(Protocol):
@@ -38,6 +44,14 @@ class LearningTask:
     """Seed of everything random in the learner and its sessions."""
     metrics: MetricSink = discard_metric
     """Told of losses, rewards and weights."""
+
+
+class LearningInterruptedError(KeyboardInterrupt):
+    """Ctrl-C while learning; it carries what was learnt so far."""
+
+    def __init__(self, learned: "LearnedPolicy") -> None:
+        super().__init__()
+        self.learned = learned
 
 
 @dataclass(frozen=True)

@@ -44,5 +44,8 @@ class RunFolderError(MtfRlError, OSError):
     """A run folder is in use, missing, or not a run."""
 
 
-class UnknownNameError(MtfRlError, LookupError):
+class UnknownNameError(MtfRlError, KeyError):
     """A name is not in a registry."""
+
+    # KeyError shows the repr of its argument, which puts a sentence in quotes.
+    __str__ = Exception.__str__

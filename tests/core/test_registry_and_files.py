@@ -22,6 +22,7 @@ def test_an_unknown_name_is_told_its_nearest() -> None:
         registry["xyz"]
     assert list(registry) == ["mmoe", "ple"]
     assert "mmoe" in registry
+    assert "mmo" not in registry
     assert len(registry) == 2
 
 

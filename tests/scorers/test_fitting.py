@@ -12,6 +12,7 @@ from scipy.special import expit
 from mtf_rl.core.arrays import select_rows
 from mtf_rl.core.errors import ConfigError, DataError, UnknownNameError
 from mtf_rl.core.tasks import NUM_TASKS, TASK_NAMES
+from mtf_rl.data import UNSEEN_CODE
 from mtf_rl.scorers import (
     MONITORS,
     Evaluation,
@@ -21,7 +22,7 @@ from mtf_rl.scorers import (
     evaluate_scorer,
     fit_scorer,
 )
-from mtf_rl.scorers.fitting import UNSEEN_CODE, _Schedule
+from mtf_rl.scorers.fitting import _Schedule
 from mtf_rl.scorers.metrics import auc, normalised_entropy
 from tests.scorers.examples import LAYOUT, QUICK, SMALL, example_rows
 

@@ -19,7 +19,12 @@ from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from torch import nn
 from typing_extensions import override
 
-from mtf_rl.agents.learning import LearnedPolicy, LearningTask, MetricSink
+from mtf_rl.agents.learning import (
+    LearnedPolicy,
+    LearningInterruptedError,
+    LearningTask,
+    MetricSink,
+)
 from mtf_rl.agents.online.standardised import (
     StandardisedObservation,
     freeze_statistics,
@@ -46,15 +51,15 @@ class ActorCriticConfig:
     """Discount per request, in [0, 1]; 0 makes the learner myopic."""
     learning_rate: float = 5e-4
     """Adam's step, above 0, for actor and critics."""
-    batch_size: int = 256
+    batch_size: int = 512
     """Transitions per gradient step, at least 1."""
-    hidden: tuple[int, ...] = (128, 128)
+    hidden: tuple[int, ...] = (64, 64)
     """Widths of the hidden layers of actor and critics."""
     num_envs: int = 32
     """Sessions simulated side by side, at least 1."""
     updates_per_request: float = 0.25
     """Gradient steps per simulated request, above 0."""
-    warmup_requests: int = 3000
+    warmup_requests: int = 10_000
     """Requests served with uniformly random actions before the first update."""
     tau: float = 0.005
     """Share of the networks that moves into their targets per update, in (0, 1]."""
@@ -84,7 +89,7 @@ class TD3Config(ActorCriticConfig):
         ConfigError: if a number is out of range.
     """
 
-    action_noise: float = 0.2
+    action_noise: float = 0.5
     """Standard deviation of the exploration noise added to actions, at least 0."""
 
     def __post_init__(self) -> None:
@@ -173,12 +178,19 @@ def _learn(
     model: OffPolicyAlgorithm, task: LearningTask, config: ActorCriticConfig
 ) -> LearnedPolicy:
     steps = int(task.budget.left) // config.num_envs * config.num_envs
-    episode_rows = max(1, config.num_envs // 2)
     model.set_logger(Logger(folder=None, output_formats=[_SinkWriter(task.metrics)]))
     account = _SessionAccount()
-    model.learn(steps, callback=account, log_interval=4 * episode_rows)
-    if account.untrained is None:
-        raise ConfigError("the warm-up never ended; lower warmup_requests")
+    try:
+        model.learn(steps, callback=account, log_interval=2 * config.num_envs)
+    except KeyboardInterrupt:
+        raise LearningInterruptedError(_learned(model, account, task)) from None
+    model.dump_logs()
+    return _learned(model, account, task)
+
+
+def _learned(
+    model: OffPolicyAlgorithm, account: "_SessionAccount", task: LearningTask
+) -> LearnedPolicy:
     return LearnedPolicy(
         policy=actor_policy(model),
         untrained=account.untrained,

@@ -1,0 +1,14 @@
+"""mtf_rl: learn multi-task fusion weights for feed ranking, and measure what they are worth.
+
+Importing the package registers its Gymnasium environments; it imports no torch.
+"""
+
+import gymnasium
+
+__version__ = "0.1.0"
+
+gymnasium.register(
+    id="mtf_rl/FusionSession-v0",
+    entry_point="mtf_rl.experiments.environments:make_session_env",
+    vector_entry_point="mtf_rl.experiments.environments:make_session_vector_env",
+)

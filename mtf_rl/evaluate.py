@@ -1,0 +1,43 @@
+"""Command: judge the policies of a finished run again.
+
+python -m mtf_rl.evaluate RUN [--sessions N] [--seed N]
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+
+from mtf_rl.core.errors import ConfigError
+from mtf_rl.experiments.console import Terminal, run_command
+from mtf_rl.experiments.rejudging import evaluate_run
+
+
+@dataclass(frozen=True)
+class EvaluateConfig:
+    """Roll out every policy of a run on final users, and rewrite its leaderboard.
+
+    Raises:
+        ConfigError: if sessions is below 2.
+    """
+
+    run: tyro.conf.Positional[Path]
+    """Folder of a finished run."""
+    sessions: int | None = None
+    """Sessions of final users per policy; as in the run by default."""
+    seed: int | None = None
+    """Seed of their luck; as in the run by default, which repeats its numbers."""
+
+    def __post_init__(self) -> None:
+        if self.sessions is not None and self.sessions < 2:
+            raise ConfigError(f"sessions must be at least 2, got {self.sessions}")
+
+
+def main() -> None:
+    """Parse, evaluate, print."""
+    config = tyro.cli(EvaluateConfig, prog="python -m mtf_rl.evaluate")
+    evaluate_run(config.run, sessions=config.sessions, seed=config.seed, terminal=Terminal())
+
+
+if __name__ == "__main__":
+    run_command(main)

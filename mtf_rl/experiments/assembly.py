@@ -1,0 +1,125 @@
+"""Scores, users and judges put together, with the checks that keep a comparison honest."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mtf_rl.core.arrays import IntArray
+from mtf_rl.core.errors import ConfigError
+from mtf_rl.core.files import load_arrays, load_json, save_arrays, save_json
+from mtf_rl.core.protocols import SIMULATOR, SYNTHETIC_TRUTH, UserModel
+from mtf_rl.core.videos import VideoCatalogue
+from mtf_rl.data import (
+    Dataset,
+    FeatureEncoder,
+    ScoreTable,
+    Side,
+    UserGroup,
+    check_disjoint,
+    user_groups,
+)
+from mtf_rl.envs import SessionConfig, SessionDynamics, UserProfiles
+from mtf_rl.user_models import FittedUserModel, World, load_world
+
+__all__ = ["Assembly", "profiles_of"]
+
+_GROUP_SEED = 0
+
+
+@dataclass(frozen=True)
+class Assembly:
+    """Everything that sessions are made of.
+
+    Raises:
+        LeakageError: if scorer and user model were fitted on one and the same row.
+    """
+
+    scores: ScoreTable
+    catalogue: VideoCatalogue
+    profiles: UserProfiles
+    groups: IntArray  # (users,) of `UserGroup`
+    simulator: FittedUserModel
+    world: World | None  # the truth, where the log is synthetic
+
+    def __post_init__(self) -> None:
+        check_disjoint(self.scores.scorer_keys, self.simulator.row_keys)
+
+    @property
+    def judges(self) -> dict[str, UserModel[Any]]:
+        """Who can answer: the simulator, and the truth where it is known."""
+        judges: dict[str, UserModel[Any]] = {SIMULATOR: self.simulator}
+        if self.world is not None:
+            judges[SYNTHETIC_TRUTH] = self.world
+        return judges
+
+    def dynamics(self, config: SessionConfig, group: UserGroup, judge: str) -> SessionDynamics:
+        """Sessions of one group of users, answered by `judge`.
+
+        Raises:
+            ConfigError: if that judge is not to be had here, or the group has no user.
+        """
+        if judge not in self.judges:
+            raise ConfigError(
+                f"judge '{judge}' is not available here; available: {', '.join(self.judges)}"
+            )
+        members = np.flatnonzero(self.groups == group)
+        if len(members) == 0:
+            raise ConfigError(
+                f"no user falls into the group '{group.name.lower()}'; use more users"
+            )
+        return SessionDynamics(
+            scores=self.scores,
+            user_model=self.judges[judge],
+            catalogue=self.catalogue,
+            profiles=self.profiles,
+            users=members,
+            config=config,
+        )
+
+    def save(self, folder: Path) -> None:
+        """Write the score table, catalogue, profiles and groups; judges are saved on their own."""
+        self.scores.save(folder / "score_table.npz")
+        arrays = {
+            "duration_seconds": self.catalogue.duration_seconds,
+            "tags": self.catalogue.tags,
+            "authors": self.catalogue.authors,
+            "profiles": self.profiles.values,
+            "groups": self.groups,
+        }
+        save_arrays(folder / "assembly.npz", arrays)
+        names = {"num_tags": self.catalogue.num_tags, "profiles": list(self.profiles.names)}
+        save_json(folder / "assembly.json", names)
+
+    @classmethod
+    def load(cls, data: Path, simulator: Path) -> "Assembly":
+        """Read what `save` wrote, the simulator, and the world if there is one.
+
+        Raises:
+            ArtifactError: if a file is missing or torn.
+        """
+        arrays = load_arrays(data / "assembly.npz")
+        names = load_json(data / "assembly.json")
+        return cls(
+            scores=ScoreTable.load(data / "score_table.npz"),
+            catalogue=VideoCatalogue(
+                arrays["duration_seconds"], arrays["tags"], arrays["authors"], names["num_tags"]
+            ),
+            profiles=UserProfiles(arrays["profiles"], tuple(names["profiles"])),
+            groups=arrays["groups"],
+            simulator=FittedUserModel.load(simulator),
+            world=load_world(data),
+        )
+
+
+def profiles_of(encoder: FeatureEncoder, dataset: Dataset) -> UserProfiles:
+    """What a production system knows of each user at the split: counts and past feedback rates."""
+    columns = encoder.layout.restrict(Side.USER).dense
+    values = encoder.user_side(dataset).dense  # (users, columns)
+    return UserProfiles(values, tuple(column.name for column in columns))
+
+
+def groups_of(dataset: Dataset) -> IntArray:
+    """Each user's group, by a hash of the id: learning, tuning or final."""
+    return user_groups(dataset.users.ids, seed=_GROUP_SEED)

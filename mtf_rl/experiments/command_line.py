@@ -1,0 +1,148 @@
+"""The command line of `train`, made from the settings' dataclasses.
+
+Flags stand before or after the agent's name; the agent's own fields are bare. Later sources win:
+preset, then `--config FILE.json`, then flags.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, is_dataclass, make_dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from mtf_rl.agents import AGENTS
+from mtf_rl.core.errors import ConfigError
+from mtf_rl.core.files import load_json
+from mtf_rl.experiments.config import PRESETS, RunConfig, RunSettings
+from mtf_rl.experiments.run_folder import RunFolder
+from mtf_rl.experiments.settings import settings_from_json, settings_laid_over
+
+__all__ = ["DEFAULT_AGENT", "ParsedTrain", "parse_train", "settings_of_run"]
+
+DEFAULT_AGENT = "td3"
+
+
+@dataclass(frozen=True)
+class ParsedTrain:
+    """What a `train` command asks for."""
+
+    settings: RunSettings
+    baselines: dict[str, Any]
+
+
+def parse_train(arguments: Sequence[str] | None = None) -> ParsedTrain:
+    """Settings from the command line.
+
+    Raises:
+        UnknownNameError: for an agent or preset that is not known.
+        ConfigError: for a setting out of range.
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    early, words = _early_options().parse_known_args(words)
+    agent, words = _take_agent(words)
+    run, agent_fields = PRESETS[early.preset]()
+    presets = {name: _preset_agent(name, agent_fields) for name in AGENTS}
+    base = RunSettings(agent, presets[agent], run)
+    if early.config is not None:
+        base = _with_config_file(base, Path(early.config))
+    settings = _parse_flags(base, words)
+    return ParsedTrain(settings, presets)
+
+
+def settings_of_run(run: RunFolder) -> RunSettings:
+    """The settings that a run's `config.json` holds.
+
+    Raises:
+        ArtifactError: if the file is missing or torn.
+        ConfigError: if it is of another version.
+    """
+    document = load_json(run.path / "config.json")
+    if not isinstance(document, dict) or set(document) != {"agent", "agent_settings", "run"}:
+        raise ConfigError(f"{run.path / 'config.json'} does not hold a run's settings")
+    agent = document["agent"]
+    return RunSettings(
+        agent=agent,
+        agent_settings=settings_from_json(AGENTS[agent].config, document["agent_settings"]),
+        run=settings_from_json(RunConfig, document["run"]),
+    )
+
+
+def _early_options() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--preset", default="default")
+    parser.add_argument("--config", default=None)
+    return parser
+
+
+def _take_agent(words: list[str]) -> tuple[str, list[str]]:
+    """The agent's name among the words, and the other words.
+
+    It is the first word, or an agent's name anywhere else that is not the value of a flag.
+    """
+    switches = _switches(RunConfig, "")
+    for place, word in enumerate(words):
+        before = words[place - 1] if place else ""
+        is_value = before.startswith("--") and "=" not in before and before not in switches
+        if not is_value and (word in AGENTS or (place == 0 and not word.startswith("-"))):
+            AGENTS[word]
+            return word, words[:place] + words[place + 1 :]
+    return DEFAULT_AGENT, words
+
+
+def _switches(kind: Any, prefix: str) -> set[str]:
+    """Flags that take no value."""
+    names = set()
+    for entry in fields(kind):
+        flag = f"{prefix}{entry.name.replace('_', '-')}"
+        if entry.type is bool:
+            names |= {f"--{flag}", f"--{prefix}no-{entry.name.replace('_', '-')}"}
+        elif is_dataclass(entry.type):
+            names |= _switches(entry.type, f"{flag}.")
+    return names
+
+
+def _preset_agent(name: str, agent_fields: dict[str, Any]) -> Any:
+    config = AGENTS[name].config
+    known = {entry.name for entry in fields(config)}
+    return config(**{key: value for key, value in agent_fields.items() if key in known})
+
+
+def _with_config_file(base: RunSettings, path: Path) -> RunSettings:
+    """Lay a JSON file over the preset: a run's own config.json, or just some of its settings."""
+    document = load_json(path)
+    unknown = set(document) - {"agent", "agent_settings", "run"}
+    if unknown:
+        raise ConfigError(
+            f"{path} holds {', '.join(sorted(unknown))}; expected agent, agent_settings and run,"
+            f" as in a run's config.json"
+        )
+    run = settings_laid_over(base.run, document.get("run", {}))
+    agent_settings = base.agent_settings
+    if document.get("agent", base.agent) == base.agent:
+        agent_settings = settings_laid_over(agent_settings, document.get("agent_settings", {}))
+    return replace(base, run=run, agent_settings=agent_settings)
+
+
+def _parse_flags(base: RunSettings, words: list[str]) -> RunSettings:
+    bare = tyro.conf.arg(name="")
+    agent_type: Any = type(base.agent_settings)
+    kind = make_dataclass(
+        "Train",
+        [("run", Annotated[RunConfig, bare]), ("agent_settings", Annotated[agent_type, bare])],
+    )
+    parsed: Any = tyro.cli(
+        kind,
+        args=words,
+        default=kind(base.run, base.agent_settings),
+        prog="python -m mtf_rl.train",
+        description=(
+            f"Learn fusion weights with an agent and compare it with baselines.\n\n"
+            f"Usage: python -m mtf_rl.train [AGENT] [flags]; AGENT is one of {', '.join(AGENTS)}"
+            f" (default {DEFAULT_AGENT}); --preset {'|'.join(PRESETS)}; --config FILE.json.\n\n"
+            f"Flags of {base.agent}:"
+        ),
+    )
+    return RunSettings(base.agent, parsed.agent_settings, parsed.run)

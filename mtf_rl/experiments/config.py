@@ -1,0 +1,149 @@
+"""The settings of a run, which are the command line, `config.json` and the reference in one."""
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from mtf_rl.core.errors import ConfigError
+from mtf_rl.core.registry import Registry
+from mtf_rl.data import REAL_PLAN, SYNTHETIC_PLAN, TimePlan
+from mtf_rl.envs import SessionConfig
+from mtf_rl.scorers import SCORERS
+from mtf_rl.scorers import FitConfig as ScorerFitConfig
+from mtf_rl.user_models import FitConfig as UserModelFitConfig
+from mtf_rl.user_models import WorldConfig
+
+__all__ = ["PRESETS", "LogConfig", "RunConfig", "RunSettings"]
+
+
+@dataclass(frozen=True)
+class LogConfig:
+    """Where the log comes from, and how it is cut.
+
+    Raises:
+        ConfigError: if the session gap is not above 0.
+    """
+
+    data: Path | None = None
+    """Folder of KuaiRand logs and features; without one, a synthetic world writes them."""
+    session_gap_minutes: float = 30.0
+    """A longer gap between two requests starts another session, above 0."""
+    test_days: int | None = None
+    """Days at the end of the log that test; by default 1 of a synthetic log, 3 of a real one."""
+    validation_days: int | None = None
+    """Days before them that validate; by default 0 of a synthetic log, 1 of a real one."""
+    validation_share: float | None = None
+    """Share of the requests before the test days that validate, where validation_days is 0; the
+    last tenth for a synthetic log by default."""
+    world: WorldConfig = field(default_factory=WorldConfig)
+    """The synthetic world, where no data is given."""
+
+    def __post_init__(self) -> None:
+        if not self.session_gap_minutes > 0.0:
+            raise ConfigError(
+                f"session_gap_minutes must be above 0, got {self.session_gap_minutes}"
+            )
+
+    def time_plan(self, *, synthetic: bool) -> TimePlan:
+        """The default plan for its kind of log, but for what is set."""
+        chosen = {
+            name: getattr(self, name)
+            for name in ("test_days", "validation_days", "validation_share")
+            if getattr(self, name) is not None
+        }
+        return replace(SYNTHETIC_PLAN if synthetic else REAL_PLAN, **chosen)
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """What a run does, apart from the agent's own settings.
+
+    Raises:
+        ConfigError: if a number is out of range.
+        UnknownNameError: if a name is not in its registry.
+    """
+
+    run_dir: Path | None = None
+    """Folder of the run, new or empty; by default runs/AGENT-N, the first free N."""
+    seed: int = 0
+    """Seed of everything random, at least 0."""
+    requests: Annotated[int, tyro.conf.arg(aliases=["--steps"])] = 40_000
+    """Interaction budget of every method that learns or searches, in simulated requests."""
+    sessions: int = 4_000
+    """Sessions of final users on which each policy is judged, at least 2."""
+    tuning_sessions: int = 1_000
+    """Sessions of tuning users on which the best static weights are named, at least 2."""
+    twin: bool = True
+    """Whether a myopic twin (gamma 0) of a learner is trained and judged beside it."""
+    scorer: str = "mmoe"
+    """Multi-task model that predicts: mmoe or ple."""
+    scorer_rows: int = 600_000
+    """Rows that a scorer is fitted on at most, at least 1."""
+    pool: int = 300
+    """Videos in each user's retrieval pool, at least the candidates."""
+    device: str = "cpu"
+    """Torch device of the learners; only cpu gives repeatable numbers."""
+    log: Annotated[LogConfig, tyro.conf.arg(name="")] = field(default_factory=LogConfig)
+    """The log, given or synthetic."""
+    session: SessionConfig = field(default_factory=SessionConfig)
+    """The session environment."""
+    scorer_fit: ScorerFitConfig = field(default_factory=ScorerFitConfig)
+    """How the scorer is fitted."""
+    user_model: UserModelFitConfig = field(default_factory=UserModelFitConfig)
+    """How the simulator's user model is fitted."""
+
+    def __post_init__(self) -> None:
+        for name in ("seed", "requests"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"{name} must be at least 0, got {getattr(self, name)}")
+        for name in ("sessions", "tuning_sessions"):
+            if getattr(self, name) < 2:
+                raise ConfigError(f"{name} must be at least 2, got {getattr(self, name)}")
+        if self.scorer_rows < 1:
+            raise ConfigError(f"scorer_rows must be at least 1, got {self.scorer_rows}")
+        if self.pool < self.session.candidates:
+            raise ConfigError(
+                f"pool must be at least the {self.session.candidates} candidates, got {self.pool}"
+            )
+        if self.device != "cpu":
+            raise ConfigError(f"device must be cpu, got {self.device!r}")
+        SCORERS[self.scorer]
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """Everything in `config.json`: the agent's name, its settings, and the run's."""
+
+    agent: str
+    agent_settings: Any
+    run: RunConfig
+
+
+def _smoke() -> tuple[RunConfig, dict[str, Any]]:
+    run = RunConfig()
+    smaller = replace(
+        run,
+        requests=4_000,
+        sessions=400,
+        tuning_sessions=200,
+        scorer_rows=60_000,
+        log=replace(run.log, world=replace(run.log.world, users=200, videos=800, days=2)),
+        user_model=replace(run.user_model, max_rows=60_000, max_epochs=3),
+        scorer_fit=replace(run.scorer_fit, max_epochs=2),
+    )
+    return smaller, {"warmup_requests": 1_000, "sessions_per_trial": 16}
+
+
+def _default() -> tuple[RunConfig, dict[str, Any]]:
+    return RunConfig(), {}
+
+
+def _full() -> tuple[RunConfig, dict[str, Any]]:
+    run = RunConfig()
+    larger = replace(run, requests=200_000, sessions=20_000, tuning_sessions=5_000)
+    return larger, {}
+
+
+PRESETS: Registry[Any] = Registry("preset", {"smoke": _smoke, "default": _default, "full": _full})

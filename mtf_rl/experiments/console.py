@@ -1,0 +1,114 @@
+"""What a command shows while it works: stages, progress bars, framed errors, tables."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NoReturn
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.panel import Panel
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+)
+from rich.table import Table
+from rich.text import Text
+
+from mtf_rl.core.errors import MtfRlError
+
+__all__ = ["Terminal", "run_command"]
+
+PIPE_WIDTH = 160
+
+
+class ProgressBar:
+    """Moves by what it is called with, or to where it is told."""
+
+    def __init__(self, bars: Progress, task: TaskID) -> None:
+        self._bars, self._task = bars, task
+
+    def __call__(self, amount: int) -> None:
+        """Move on by `amount`."""
+        self._bars.update(self._task, advance=amount)
+
+    def reach(self, done: int, total: int | None = None) -> None:
+        """Move to `done`, of `total` if that is known only now."""
+        self._bars.update(self._task, completed=done, total=total)
+
+
+class Terminal:
+    """Writes for a person, on the screen and, once there is a run folder, into its log."""
+
+    def __init__(self) -> None:
+        self.console = Console(highlight=False)
+        if not self.console.is_terminal:
+            # A file or a pipe has no width; the widest table should not be cut there.
+            self.console.width = PIPE_WIDTH
+        self._logs: list[Console] = []
+
+    @contextmanager
+    def logging_to(self, path: Path) -> Iterator[None]:
+        """Whatever is printed inside is also appended to the file."""
+        with path.open("a") as file:
+            self._logs.append(Console(file=file, width=PIPE_WIDTH, highlight=False))
+            try:
+                yield
+            finally:
+                self._logs.pop()
+
+    def say(self, text: str) -> None:
+        """Print a line."""
+        self._print(Text(text))
+
+    def stage(self, title: str) -> None:
+        """Announce a part of the work."""
+        self._print(Text(title, style="bold"))
+
+    @contextmanager
+    def progress(self, title: str, total: int | None) -> Iterator["ProgressBar"]:
+        """A bar that is gone when the work is done; nothing where there is no screen."""
+        columns = (TextColumn("  {task.description}"), BarColumn(), MofNCompleteColumn())
+        disabled = not self.console.is_terminal
+        with Progress(
+            *columns,
+            TimeElapsedColumn(),
+            console=self.console,
+            transient=True,
+            disable=disabled,
+        ) as bars:
+            yield ProgressBar(bars, bars.add_task(title, total=total))
+
+    def table(self, title: str, columns: list[str], rows: list[list[str]]) -> None:
+        """Print a table; the first column is text, the others are numbers."""
+        table = Table(
+            title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD, pad_edge=False
+        )
+        for index, column in enumerate(columns):
+            table.add_column(column, justify="left" if index == 0 else "right", no_wrap=True)
+        for row in rows:
+            table.add_row(*row)
+        self._print(table)
+
+    def _print(self, content: Text | Table) -> None:
+        for console in (self.console, *self._logs):
+            console.print(content, soft_wrap=True)
+
+
+def run_command(main: Callable[[], None]) -> NoReturn:
+    """Run a command; frame errors that a user can mend, and exit with 0, 1, 2 or 130."""
+    errors = Console(stderr=True, highlight=False)
+    try:
+        main()
+    except MtfRlError as error:
+        errors.print(Panel(Text(str(error)), title=type(error).__name__, border_style="red"))
+        sys.exit(2)
+    except KeyboardInterrupt:
+        errors.print("Interrupted. What was finished is in the run folder.")
+        sys.exit(130)
+    sys.exit(0)

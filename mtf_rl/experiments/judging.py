@@ -1,0 +1,228 @@
+"""Policies judged side by side, under every judge, and what is written and shown of it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from mtf_rl.agents import ConstantPolicy, MlpPolicy, load_policy, save_policy
+from mtf_rl.core.files import load_json, save_json
+from mtf_rl.core.protocols import SIMULATOR, SYNTHETIC_TRUTH
+from mtf_rl.core.tasks import FEEDBACKS, TASK_NAMES
+from mtf_rl.data import UserGroup
+from mtf_rl.envs import SessionDynamics
+from mtf_rl.evaluation import (
+    Contestant,
+    Interval,
+    LeaderboardRow,
+    Sessions,
+    leaderboard,
+    paired_difference,
+    roll_out,
+)
+from mtf_rl.experiments.assembly import Assembly
+from mtf_rl.experiments.config import RunConfig
+from mtf_rl.experiments.console import Terminal
+from mtf_rl.fusion import uniform_weights
+
+__all__ = [
+    "FINAL_SEED",
+    "Entry",
+    "Judgement",
+    "judge_run",
+    "load_entries",
+    "markdown_of",
+    "render_judgement",
+    "save_entries",
+    "weights_sentence",
+]
+
+# Seeds of the luck on tuning and final users: fixed, so that runs of different seeds are judged
+# on the same sessions of a given assembly, and apart from any learner's.
+TUNING_SEED = 1_000_003
+FINAL_SEED = 2_000_003
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A policy that takes part, and the simulated requests that it cost."""
+
+    policy: ConstantPolicy | MlpPolicy
+    requests_used: int
+
+    @property
+    def is_static(self) -> bool:
+        """Whether its weights are the same at every request."""
+        return isinstance(self.policy, ConstantPolicy)
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """The leaderboard's rows, judge by judge, and the sessions behind them."""
+
+    rows: tuple[LeaderboardRow, ...]
+    sessions: Mapping[str, Mapping[str, Sessions]]  # by judge, then by policy
+    best_static: str
+
+    def difference(self, policy: str, reference: str, judge: str) -> Interval:
+        """Session reward of one policy over another's, paired on common luck."""
+        played = self.sessions[judge]
+        return paired_difference(played[policy], played[reference])
+
+
+def save_entries(folder: Path, entries: Mapping[str, Entry], names: Sequence[str]) -> None:
+    """Write every policy into a folder of its own, and last the list of them."""
+    for name, entry in entries.items():
+        save_policy(folder / name, entry.policy, names=names)
+    records = [
+        {"policy": name, "requests_used": entry.requests_used} for name, entry in entries.items()
+    ]
+    save_json(folder / "entries.json", records)
+
+
+def load_entries(folder: Path) -> dict[str, Entry]:
+    """Read what `save_entries` wrote.
+
+    Raises:
+        ArtifactError: if no policy was saved, or a file is torn.
+    """
+    return {
+        record["policy"]: Entry(load_policy(folder / record["policy"]), record["requests_used"])
+        for record in load_json(folder / "entries.json")
+    }
+
+
+def judge_run(
+    assembly: Assembly,
+    config: RunConfig,
+    entries: Mapping[str, Entry],
+    terminal: Terminal,
+    *,
+    seed: int = FINAL_SEED,
+) -> Judgement:
+    """Name the best static weights on tuning users; roll out every policy on final users.
+
+    All policies play the same sessions, under every judge. A run that was interrupted before it
+    had a static policy is judged beside uniform weights.
+    """
+    tuning = assembly.dynamics(config.session, UserGroup.TUNE, SIMULATOR)
+    if not any(entry.is_static for entry in entries.values()):
+        uniform = tuning.action_map.to_action(uniform_weights())
+        entries = {**entries, "uniform": Entry(ConstantPolicy(uniform), 0)}
+    best_static = _name_best_static(tuning, entries, config.tuning_sessions)
+    episodes = np.arange(config.sessions)
+    rows: list[LeaderboardRow] = []
+    played: dict[str, dict[str, Sessions]] = {}
+    for judge in assembly.judges:
+        dynamics = assembly.dynamics(config.session, UserGroup.FINAL, judge)
+        with terminal.progress(f"sessions, {judge}", config.sessions * len(entries)) as bar:
+            played[judge] = {
+                name: roll_out(dynamics, entry.policy, seed=seed, episodes=episodes, progress=bar)
+                for name, entry in entries.items()
+            }
+        contestants = [
+            Contestant(name, entry.requests_used, played[judge][name])
+            for name, entry in entries.items()
+        ]
+        rows += leaderboard(contestants, world=judge, best_static=best_static)
+    return Judgement(tuple(rows), played, best_static)
+
+
+def _name_best_static(tuning: SessionDynamics, entries: Mapping[str, Entry], sessions: int) -> str:
+    """The static policy with the best mean reward on tuning users."""
+    episodes = np.arange(sessions)
+    rewards = {
+        name: roll_out(tuning, entry.policy, seed=TUNING_SEED, episodes=episodes).reward.mean()
+        for name, entry in entries.items()
+        if entry.is_static
+    }
+    return max(rewards, key=lambda name: rewards[name])
+
+
+def render_judgement(judgement: Judgement, terminal: Terminal) -> None:
+    """Print the leaderboard, one table per judge, and the simulator's gap."""
+    for judge in judgement.sessions:
+        rows = [row for row in judgement.rows if row.world == judge]
+        terminal.table(
+            f"Leaderboard, judge: {judge}"
+            f" ({rows[0].sessions} sessions of final users; ± is half a 95 % interval)",
+            ["policy", "requests", "reward", "Δ best static", "depth", "watch s", *_RATE_HEADS],
+            [_cells(row) for row in rows],
+        )
+    best = f"Best static weights, named on tuning users: {judgement.best_static}."
+    terminal.say(f"{best} Δ is paired on common luck.")
+    if SYNTHETIC_TRUTH in judgement.sessions:
+        terminal.say(_gap_sentence(judgement))
+
+
+def markdown_of(judgement: Judgement, notes: tuple[str, ...]) -> str:
+    """The leaderboard as a page."""
+    head = ["policy", "requests", "reward", "Δ best static", "depth", "watch s", *_RATE_HEADS]
+    lines = []
+    for judge in judgement.sessions:
+        rows = [row for row in judgement.rows if row.world == judge]
+        lines += [f"## Judge: {judge} ({rows[0].sessions} sessions of final users)", ""]
+        lines += ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
+        lines += ["| " + " | ".join(_cells(row)) + " |" for row in rows]
+        lines += [""]
+    lines += [
+        f"Best static weights, named on tuning users: {judgement.best_static}. ± is half a 95 %"
+        " interval clustered by user; Δ is paired on common luck; rates are per mille of shown"
+        " videos.",
+        *notes,
+    ]
+    if SYNTHETIC_TRUTH in judgement.sessions:
+        lines.append(_gap_sentence(judgement))
+    return "\n".join(lines) + "\n"
+
+
+_RATE_HEADS = [f"{task.name} ‰" for task in FEEDBACKS]
+
+
+def _cells(row: LeaderboardRow) -> list[str]:
+    return [
+        row.policy,
+        str(row.requests_used),
+        _with_margin(row.reward),
+        "reference"
+        if row.delta_vs_best_static.high == 0.0 == row.delta_vs_best_static.low
+        else _with_margin(row.delta_vs_best_static, sign="+"),
+        f"{row.depth_mean:.2f}",
+        f"{row.watch_seconds_mean:.0f}",
+        *(f"{1000.0 * rate:.3g}" for rate in row.rates),
+    ]
+
+
+def _with_margin(interval: Interval, sign: str = "") -> str:
+    return f"{interval.mean:{sign}.3f} ± {interval.high - interval.mean:.3f}"
+
+
+def _gap_sentence(judgement: Judgement) -> str:
+    """How far the simulator is from the truth, in the mean of all policies' session reward."""
+    gaps = [
+        float(simulated.reward.mean() - true.reward.mean())
+        for simulated, true in zip(
+            *(played.values() for played in judgement.sessions.values()), strict=True
+        )
+    ]
+    true_mean = np.mean([s.reward.mean() for s in judgement.sessions[SYNTHETIC_TRUTH].values()])
+    return (
+        f"The simulator's gap: its session rewards lie {np.mean(gaps):+.3f} from the truth on"
+        f" average over the policies ({np.mean(gaps) / true_mean:+.1%}), {min(gaps):+.3f} to"
+        f" {max(gaps):+.3f}."
+    )
+
+
+def weights_sentence(name: str, sessions: Sessions) -> str:
+    """Mean fusion weights of a policy and how much they move within a session."""
+    parts = [
+        f"{task} {mean:.2f}±{spread:.2f}"
+        for task, mean, spread in zip(
+            TASK_NAMES,
+            sessions.weights.mean(axis=0),
+            sessions.weights_spread.mean(axis=0),
+            strict=True,
+        )
+    ]
+    return f"{name}: mean weight ± spread within a session: {', '.join(parts)}"

@@ -1,0 +1,258 @@
+"""From settings to sessions: logs, scorer, user model, assembly."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from mtf_rl.agents import MetricSink
+from mtf_rl.core.arrays import BoolArray, IntArray
+from mtf_rl.core.errors import DataError
+from mtf_rl.core.files import load_json, replace_atomically, save_json
+from mtf_rl.core.tasks import TASK_NAMES
+from mtf_rl.data import (
+    Dataset,
+    FeatureEncoder,
+    ScoreTable,
+    Split,
+    describe,
+    read_kuairand,
+    retrieve_pools,
+    scorer_half,
+    split_by_time,
+    usual_contexts,
+)
+from mtf_rl.experiments.assembly import Assembly, groups_of, profiles_of
+from mtf_rl.experiments.config import LogConfig, RunConfig
+from mtf_rl.experiments.console import Terminal
+from mtf_rl.experiments.run_folder import RunFolder
+from mtf_rl.scorers import (
+    SCORERS,
+    Evaluation,
+    Scorer,
+    ScorerReport,
+    evaluate_scorer,
+    fit_scorer,
+    labelled_rows,
+    score_pools,
+)
+from mtf_rl.scorers import FitConfig as ScorerFitConfig
+from mtf_rl.user_models import FittedUserModel, World, fit_user_model, load_world, synthesize
+
+__all__ = [
+    "Prepared",
+    "PreparedLog",
+    "ScorerRows",
+    "fit_and_report",
+    "prepare_log",
+    "prepare_run",
+    "standard_rows",
+]
+
+
+@dataclass(frozen=True)
+class PreparedLog:
+    """A log that was read and split."""
+
+    dataset: Dataset
+    split: Split
+    half: BoolArray  # (rows,), True in the scorer's half
+    world: World | None
+
+
+@dataclass(frozen=True)
+class ScorerRows:
+    """Row numbers of a log for a scorer."""
+
+    train: IntArray
+    validation: IntArray
+    test: IntArray
+
+
+@dataclass(frozen=True)
+class FittedAndReported:
+    """A scorer, the encoder of its features, and how good it is on the test rows."""
+
+    scorer: Scorer
+    encoder: FeatureEncoder
+    report: ScorerReport
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What learning needs, and how good its parts are."""
+
+    assembly: Assembly
+    scorer_report: ScorerReport
+
+
+def prepare_run(
+    config: RunConfig, run: RunFolder, metrics: MetricSink, terminal: Terminal
+) -> Prepared:
+    """Make everything up to the environment, and save it in the run's folder."""
+    log = prepare_log(config.log, config.seed, run, terminal)
+    terminal.stage(f"Scorer ({config.scorer})")
+    fitted = fit_and_report(
+        config.scorer,
+        config.scorer_fit,
+        log,
+        _scorer_rows(config, log),
+        seed=config.seed,
+        folder=run.scorer,
+        metrics=metrics,
+        terminal=terminal,
+    )
+    scores = _score(config, log, fitted, terminal)
+    terminal.stage("User model (the simulator)")
+    simulator = _fit_user_model(config, log, terminal)
+    terminal.say(indented(simulator.report.to_markdown()))
+    for sentence in simulator.prior_parts:
+        terminal.say(f"  {sentence}")
+    simulator.save(run.simulator)
+    assembly = Assembly(
+        scores=scores,
+        catalogue=log.dataset.catalogue,
+        profiles=profiles_of(fitted.encoder, log.dataset),
+        groups=groups_of(log.dataset),
+        simulator=simulator,
+        world=log.world,
+    )
+    assembly.save(run.data)
+    return Prepared(assembly, fitted.report)
+
+
+def prepare_log(config: LogConfig, seed: int, run: RunFolder, terminal: Terminal) -> PreparedLog:
+    """Read the given logs, or synthesise some; split them by time and by half."""
+    if config.data is None:
+        terminal.stage("Logs of the synthetic world")
+        with terminal.progress("users", config.world.users) as bar:
+            synthesize(config.world, run.data / "logs", progress=bar.reach)
+        folder = run.data / "logs"
+    else:
+        terminal.stage(f"Logs in {config.data}")
+        folder = config.data
+    dataset = read_kuairand(folder, session_gap_minutes=config.session_gap_minutes)
+    world = load_world(folder)
+    if world is not None:
+        save_json(run.data / "world.json", load_json(folder / "world.json"))
+    description = describe(dataset)
+    save_json(run.data / "description.json", description.to_json())
+    run.write_text("data/description.md", description.to_markdown())
+    terminal.say(_row_account(dataset))
+    split = split_by_time(dataset.impressions, config.time_plan(synthetic=world is not None))
+    return PreparedLog(dataset, split, scorer_half(dataset.impressions, seed=seed), world)
+
+
+def standard_rows(rows: BoolArray, dataset: Dataset, most: int, seed: int) -> IntArray:
+    """Numbers of at most `most` of the standard-policy rows among `rows`, in order.
+
+    Raises:
+        DataError: if there is none.
+    """
+    numbers = np.flatnonzero(rows & ~dataset.impressions.randomised)
+    if len(numbers) == 0:
+        numbers = np.flatnonzero(rows)  # A log of random exposures alone is fitted as it is.
+    if len(numbers) == 0:
+        raise DataError("no row is left to fit on; give a longer log")
+    if len(numbers) <= most:
+        return numbers
+    chosen = np.random.default_rng(seed).choice(len(numbers), most, replace=False)
+    return numbers[np.sort(chosen)]
+
+
+def fit_and_report(
+    model: str,
+    fit: ScorerFitConfig,
+    log: PreparedLog,
+    rows: ScorerRows,
+    *,
+    seed: int,
+    folder: Path,
+    metrics: MetricSink,
+    terminal: Terminal,
+) -> FittedAndReported:
+    """Fit and calibrate one scorer, judge it on the test rows, save all of it in `folder`."""
+    mask = np.zeros(len(log.half), dtype=np.bool_)
+    mask[rows.train] = True
+    encoder = FeatureEncoder.fit(log.dataset, mask)
+    with terminal.progress(f"steps of {model}", None) as bar:
+
+        def on_evaluation(evaluation: Evaluation) -> None:
+            bar.reach(evaluation.step, evaluation.total_steps)
+            metrics(evaluation.step, "scorer/monitor", evaluation.monitor)
+            for task, loss in zip(TASK_NAMES, evaluation.task_losses, strict=True):
+                metrics(evaluation.step, f"scorer/loss/{task}", loss)
+
+        fitted = fit_scorer(
+            SCORERS[model](),
+            fit,
+            encoder.layout,
+            labelled_rows(encoder, log.dataset, rows.train),
+            labelled_rows(encoder, log.dataset, rows.validation),
+            rng=np.random.default_rng(seed),
+            on_evaluation=on_evaluation,
+        )
+    report = evaluate_scorer(fitted.scorer, labelled_rows(encoder, log.dataset, rows.test))
+    fitted.scorer.save(folder, report=report)
+    encoder.save(folder)
+    replace_atomically(folder / "report.md", report.to_markdown().encode())
+    replace_atomically(folder / "report.csv", report.to_csv().encode())
+    terminal.say(indented(report.to_markdown()))
+    return FittedAndReported(fitted.scorer, encoder, report)
+
+
+def _scorer_rows(config: RunConfig, log: PreparedLog) -> ScorerRows:
+    """Rows of the scorer's half to fit and calibrate on; the whole test part to report on."""
+    most, seed = config.scorer_rows, config.seed
+    return ScorerRows(
+        train=standard_rows(log.split.train & log.half, log.dataset, most, seed),
+        validation=standard_rows(log.split.validation & log.half, log.dataset, most // 4, seed),
+        test=standard_rows(log.split.test, log.dataset, most // 2, seed),
+    )
+
+
+def _score(
+    config: RunConfig, log: PreparedLog, fitted: FittedAndReported, terminal: Terminal
+) -> ScoreTable:
+    rows = log.split.train & log.half
+    if log.world is not None:
+        pools = log.world.retrieve(config.pool)
+    else:
+        pools = retrieve_pools(log.dataset, rows, pool=config.pool, seed=config.seed)
+    hours, tabs = usual_contexts(
+        log.dataset.impressions, np.flatnonzero(rows), num_users=log.dataset.num_users
+    )
+    with terminal.progress("users scored", log.dataset.num_users) as bar:
+        return score_pools(
+            fitted.scorer,
+            fitted.encoder,
+            log.dataset,
+            pools,
+            hours=hours,
+            tabs=tabs,
+            on_users=bar.reach,
+        )
+
+
+def _fit_user_model(config: RunConfig, log: PreparedLog, terminal: Terminal) -> FittedUserModel:
+    with terminal.progress("% fitted", 100) as bar:
+        return fit_user_model(
+            log.dataset,
+            log.split,
+            ~log.half,
+            config=replace(config.user_model, seed=config.seed),
+            on_progress=lambda stage, share: bar.reach(int(100 * share)),
+        )
+
+
+def _row_account(dataset: Dataset) -> str:
+    account = dataset.account
+    dropped = ", ".join(f"{count} {reason}" for reason, count in account.dropped.items())
+    return (
+        f"  {account.rows_read} rows read, {account.rows_kept} kept"
+        f" (dropped: {dropped or 'none'}); {dataset.num_users} users, {dataset.num_videos} videos"
+    )
+
+
+def indented(text: str) -> str:
+    return "\n".join(f"  {line}" for line in text.strip().splitlines())

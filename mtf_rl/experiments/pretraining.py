@@ -1,0 +1,81 @@
+"""Scorers fitted on all training rows of a log, side by side."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from mtf_rl.core.errors import ConfigError
+from mtf_rl.experiments.config import LogConfig
+from mtf_rl.experiments.console import Terminal
+from mtf_rl.experiments.preparation import ScorerRows, fit_and_report, prepare_log, standard_rows
+from mtf_rl.experiments.run_folder import RunFolder, new_run_folder
+from mtf_rl.scorers import SCORERS
+from mtf_rl.scorers import FitConfig as ScorerFitConfig
+
+__all__ = ["PretrainConfig", "pretrain"]
+
+
+@dataclass(frozen=True)
+class PretrainConfig:
+    """Fit scorers on all training rows of a log; quality bars are measured so.
+
+    Raises:
+        UnknownNameError: if a model is not known.
+        ConfigError: if rows is below 1.
+    """
+
+    model: tyro.conf.Positional[str] = "mmoe"
+    """Model to fit: mmoe, ple, or all."""
+    run_dir: Path | None = None
+    """Folder of the run, new or empty; by default runs/MODEL-N, the first free N."""
+    seed: int = 0
+    """Seed of the fit, at least 0."""
+    rows: int = 10_000_000
+    """Training rows at most, at least 1."""
+    log: Annotated[LogConfig, tyro.conf.arg(name="")] = field(default_factory=LogConfig)
+    """The log, given or synthetic."""
+    fit: ScorerFitConfig = field(default_factory=ScorerFitConfig)
+    """How each model is fitted."""
+
+    def __post_init__(self) -> None:
+        if self.rows < 1:
+            raise ConfigError(f"rows must be at least 1, got {self.rows}")
+        if self.seed < 0:
+            raise ConfigError(f"seed must be at least 0, got {self.seed}")
+        if self.model != "all":
+            SCORERS[self.model]
+
+
+def pretrain(config: PretrainConfig, terminal: Terminal) -> RunFolder:
+    """Fit, calibrate and judge the models; one folder each under the run's `scorer/`.
+
+    Raises:
+        MtfRlError: for anything that the user can mend.
+    """
+    models = list(SCORERS) if config.model == "all" else [config.model]
+    run = new_run_folder(config.run_dir, agent=f"pretrain-{config.model}")
+    run.write_config(config)
+    terminal.say(f"Run folder: {run.path}")
+    with run.recorded() as metrics, terminal.logging_to(run.path / "log.txt"):
+        log = prepare_log(config.log, config.seed, run, terminal)
+        split = log.split
+        rows = ScorerRows(
+            train=standard_rows(split.train, log.dataset, config.rows, config.seed),
+            validation=standard_rows(split.validation, log.dataset, config.rows, config.seed),
+            test=standard_rows(split.test, log.dataset, config.rows, config.seed),
+        )
+        for model in models:
+            terminal.stage(f"Scorer {model}: {len(rows.train)} training rows")
+            fit_and_report(
+                model,
+                config.fit,
+                log,
+                rows,
+                seed=config.seed,
+                folder=run.scorer / model,
+                metrics=metrics.prefixed(model),
+                terminal=terminal,
+            )
+    return run

@@ -1,0 +1,199 @@
+"""A run's folder: settings, provenance, metrics and artifacts, never overwritten."""
+
+import csv
+import importlib.metadata
+import platform
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from torch.utils.tensorboard.writer import SummaryWriter
+
+import mtf_rl
+from mtf_rl.core.errors import RunFolderError
+from mtf_rl.core.files import load_json, replace_atomically, save_json, sha256_of
+from mtf_rl.experiments.settings import settings_to_json
+
+__all__ = ["MetricWriter", "RunFolder", "check_free", "new_run_folder", "open_run_folder"]
+
+_VERSIONS_OF = ("numpy", "pandas", "torch", "gymnasium", "stable-baselines3", "optuna", "scipy")
+
+
+class MetricWriter:
+    """The one way out for measurements: `metrics.csv` (step,name,value) and TensorBoard."""
+
+    def __init__(self, folder: Path) -> None:
+        self._file = (folder / "metrics.csv").open("w", newline="")
+        self._csv = csv.writer(self._file)
+        self._csv.writerow(["step", "name", "value"])
+        self.tensorboard = SummaryWriter(str(folder))
+
+    def __call__(self, step: int, name: str, value: float) -> None:
+        """Record `value` of the metric `name` at `step`."""
+        self._csv.writerow([step, name, repr(float(value))])
+        self.tensorboard.add_scalar(name, value, step)
+
+    def prefixed(self, prefix: str) -> "_PrefixedSink":
+        """A sink whose metrics are called PREFIX/..."""
+        return _PrefixedSink(self, prefix)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._file.close()
+        self.tensorboard.close()
+
+
+class _PrefixedSink:
+    def __init__(self, writer: MetricWriter, prefix: str) -> None:
+        self._writer, self._prefix = writer, prefix
+
+    def __call__(self, step: int, name: str, value: float) -> None:
+        self._writer(step, f"{self._prefix}/{name}", value)
+
+
+class RunFolder:
+    """Paths of a run, and the record of how it came about."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.data = path / "data"
+        self.scorer = path / "scorer"
+        self.simulator = path / "simulator"
+        self.policies = path / "policy"
+
+    def write_config(self, settings: Any) -> None:
+        """Write every setting, resolved, to `config.json`."""
+        save_json(self.path / "config.json", settings_to_json(settings))
+
+    def write_provenance(self, status: str, **facts: Any) -> None:
+        """Create or amend `provenance.json`; the first call records command, code and versions."""
+        path = self.path / "provenance.json"
+        record = load_json(path) if path.exists() else _birth_record()
+        record |= {"status": status, "end": None if status == "running" else _now(), **facts}
+        save_json(path, record)
+
+    @contextmanager
+    def recorded(self, **facts: Any) -> Iterator[MetricWriter]:
+        """The run's work: yields its metric writer, and records how it ended.
+
+        What was written before an interruption stays.
+        """
+        try:
+            with MetricWriter(self.path) as metrics:
+                yield metrics
+            self.write_checksums()
+        except BaseException as error:
+            self.write_provenance(f"stopped: {type(error).__name__}: {error}", **facts)
+            raise
+        self.write_provenance("finished", **facts)
+
+    def write_checksums(self) -> None:
+        """Add the SHA-256 of every artifact to `provenance.json`."""
+        folders = (self.data, self.scorer, self.simulator, self.policies)
+        files = [file for folder in folders for file in sorted(folder.rglob("*")) if file.is_file()]
+        sums = {str(file.relative_to(self.path)): sha256_of(file) for file in files}
+        record = load_json(self.path / "provenance.json")
+        save_json(self.path / "provenance.json", record | {"checksums": sums})
+
+    def write_table(self, name: str, rows: list[dict[str, Any]]) -> None:
+        """Write rows of equal keys as NAME.csv and NAME.json."""
+        lines = [",".join(rows[0])] if rows else []
+        lines += [",".join(_cell(value) for value in row.values()) for row in rows]
+        replace_atomically(self.path / f"{name}.csv", ("\n".join(lines) + "\n").encode())
+        save_json(self.path / f"{name}.json", rows)
+
+    def write_text(self, name: str, text: str) -> None:
+        """Write a text file."""
+        replace_atomically(self.path / name, text.encode())
+
+
+def new_run_folder(path: Path | None, *, agent: str, root: Path = Path("runs")) -> RunFolder:
+    """Make a folder for a run: `path`, or `runs/<agent>-<n>` with the first free n.
+
+    Raises:
+        RunFolderError: if `path` exists and is not an empty folder.
+    """
+    if path is None:
+        number = 0
+        while (root / f"{agent}-{number}").exists():
+            number += 1
+        path = root / f"{agent}-{number}"
+    check_free(path, "--run-dir")
+    path.mkdir(parents=True, exist_ok=True)
+    folder = RunFolder(path)
+    folder.write_provenance("running")
+    return folder
+
+
+def check_free(path: Path, option: str) -> None:
+    """Refuse a folder that would be written over.
+
+    Raises:
+        RunFolderError: if `path` exists and is not an empty folder.
+    """
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise RunFolderError(
+            f"{option} {path} is in use (it exists and is not an empty folder). "
+            f"Choose another, or remove it."
+        )
+
+
+def open_run_folder(path: Path) -> RunFolder:
+    """The folder of an earlier run.
+
+    Raises:
+        RunFolderError: if it is missing or is not a run's.
+    """
+    if not (path / "config.json").is_file():
+        raise RunFolderError(
+            f"{path} is not a run folder (no config.json in it). "
+            f"Make one: python -m mtf_rl.train --run-dir {path}"
+        )
+    return RunFolder(path)
+
+
+def _birth_record() -> dict[str, Any]:
+    return {
+        "command": " ".join(sys.argv),
+        "commit": _commit(),
+        "start": _now(),
+        "device": platform.processor() or platform.machine(),
+        "python": platform.python_version(),
+        "versions": {"mtf_rl": mtf_rl.__version__}
+        | {name: importlib.metadata.version(name) for name in _VERSIONS_OF},
+    }
+
+
+def _commit() -> str | None:
+    """The commit of the source tree, if the program runs from one."""
+    git = shutil.which("git")
+    if git is None:
+        return None
+    answer = subprocess.run(
+        [git, "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return answer.stdout.strip() or None
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _cell(value: Any) -> str:
+    return repr(value) if isinstance(value, float) else str(value)

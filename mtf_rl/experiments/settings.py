@@ -1,0 +1,66 @@
+"""Settings as JSON: frozen dataclasses out and back in, equal."""
+
+from pathlib import Path
+from typing import Any, TypeVar
+
+import cattrs
+from cattrs.errors import ClassValidationError, ForbiddenExtraKeysError
+
+from mtf_rl.core.errors import ConfigError, MtfRlError
+
+__all__ = ["settings_from_json", "settings_laid_over", "settings_to_json"]
+
+SettingsT = TypeVar("SettingsT")
+
+_CONVERTER = cattrs.Converter(forbid_extra_keys=True)
+_CONVERTER.register_unstructure_hook(Path, str)
+_CONVERTER.register_structure_hook(Path, lambda value, _: Path(value))
+
+
+def settings_to_json(settings: Any) -> Any:
+    """Dictionaries, lists, strings and numbers that `settings_from_json` reads back."""
+    return _CONVERTER.unstructure(settings)
+
+
+def settings_from_json(kind: type[SettingsT], document: Any) -> SettingsT:
+    """Settings of a dataclass type; fields that the document leaves out keep their default.
+
+    Raises:
+        ConfigError: naming the field that is unknown or of the wrong type or range.
+    """
+    try:
+        return _CONVERTER.structure(document, kind)
+    except ClassValidationError as error:
+        raise ConfigError(_first_complaint(error, kind.__name__)) from error
+
+
+def settings_laid_over(base: SettingsT, document: Any) -> SettingsT:
+    """`base`, but with the settings that a JSON document names, however deep.
+
+    Raises:
+        ConfigError: if a setting is unknown or of the wrong type or range.
+    """
+    if not isinstance(document, dict):
+        raise ConfigError(f"settings must be a JSON object, got {document!r}")
+    return settings_from_json(type(base), _laid_over(settings_to_json(base), document))
+
+
+def _laid_over(base: Any, document: Any) -> Any:
+    if not (isinstance(base, dict) and isinstance(document, dict)):
+        return document
+    merged = dict(base)
+    for name, value in document.items():
+        merged[name] = _laid_over(base.get(name), value)
+    return merged
+
+
+def _first_complaint(error: BaseException, where: str) -> str:
+    if isinstance(error, MtfRlError):
+        return f"{where}: {error}"
+    if isinstance(error, ForbiddenExtraKeysError):
+        return f"{where} has no setting {', '.join(sorted(error.extra_fields))}"
+    if isinstance(error, BaseExceptionGroup):
+        inner = error.exceptions[0]
+        note = "; ".join(str(n) for n in getattr(inner, "__notes__", [])[:1])
+        return _first_complaint(inner, note.replace("Structuring class ", "") or where)
+    return f"{where}: {error}"

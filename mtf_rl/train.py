@@ -1,0 +1,18 @@
+"""Command: learn fusion weights with an agent, and compare it with baselines.
+
+python -m mtf_rl.train [AGENT] [flags]
+"""
+
+from mtf_rl.experiments.command_line import parse_train
+from mtf_rl.experiments.console import Terminal, run_command
+from mtf_rl.experiments.training import train
+
+
+def main() -> None:
+    """Parse, train, print."""
+    parsed = parse_train()
+    train(parsed.settings, parsed.baselines, Terminal())
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,98 @@
+"""Shifts of logits that bring mean predictions to the rates of held-out rows.
+
+A network is fitted on features as of each row's time and runs on tables as of the split, and it
+stops early; both leave small biases in the rates of a scene. One shift per output removes them.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+from scipy.special import expit, softmax
+
+from mtf_rl.core.arrays import BoolArray, FloatArray, IntArray, select_rows
+from mtf_rl.user_models.fit_log import ReplayedLog
+from mtf_rl.user_models.networks import round_to_grid
+from mtf_rl.user_models.play import NUM_OUTCOMES, allowed_outcomes, play_outcomes
+from mtf_rl.user_models.replay import logged_slate
+from mtf_rl.user_models.responses import (
+    FIRST_INTERACTION,
+    NUM_INTERACTIONS,
+    TWO_COLUMN_TAB,
+    ResponseModel,
+)
+
+__all__ = ["calibrated", "event_shift", "held_out_logits", "outcome_shifts"]
+
+PRIOR_EVENTS = 200.0
+ROUNDS = 20
+
+
+def held_out_logits(log: ReplayedLog, model: ResponseModel) -> FloatArray:
+    """The model's logits of the held-out rows (rows not in `log.train`), as it runs."""
+    held_out = np.flatnonzero(~log.train_requests)
+    requests = select_rows(log.requests, held_out)
+    slate, _ = logged_slate(log.dataset.impressions, requests)
+    before = select_rows(log.replayed.before, held_out)
+    logits = model.logits(slate, before, log.replayed.overlap[held_out])
+    return logits[requests.mask.ravel()]  # (held-out rows, outcomes + interactions)
+
+
+def calibrated(log: ReplayedLog, model: ResponseModel) -> ResponseModel:
+    """The model with shifts for each kind of scene, taken from the held-out rows."""
+    impressions = select_rows(log.impressions, ~log.train)
+    play, duration = impressions.play_seconds, impressions.duration_seconds
+    outcomes, allowed = play_outcomes(play, duration), allowed_outcomes(duration)
+    logits = held_out_logits(log, model)
+    given_play = model.interaction_logits(logits, play, duration)
+    events = impressions.feedback[:, FIRST_INTERACTION:] > 0
+    two_column = impressions.tabs == TWO_COLUMN_TAB
+    shifts = np.zeros((2, NUM_OUTCOMES + NUM_INTERACTIONS))
+    for scene, rows in enumerate((~two_column, two_column)):
+        if not rows.any():
+            continue
+        shifts[scene, :NUM_OUTCOMES] = outcome_shifts(
+            logits[rows, :NUM_OUTCOMES], allowed[rows], outcomes[rows]
+        )
+        shifts[scene, NUM_OUTCOMES:] = [
+            event_shift(given_play[rows, column], events[rows, column])
+            for column in range(NUM_INTERACTIONS)
+        ]
+    return replace(model, scene_shifts=round_to_grid(shifts))
+
+
+def outcome_shifts(logits: FloatArray, allowed: BoolArray, outcomes: IntArray) -> FloatArray:
+    """What to add to the logits (rows, outcomes) of masked outcomes: (outcomes,).
+
+    Iterative proportional fitting: after the shifts the mean prediction of each outcome is its
+    share, drawn to the former mean prediction by 200 events.
+    """
+    masked = np.where(allowed, logits, -np.inf)
+    predicted = softmax(masked, axis=1).sum(axis=0)  # (outcomes,)
+    seen = np.bincount(outcomes, minlength=logits.shape[1])
+    target = _drawn(seen, predicted)
+    target = np.maximum(target * (predicted.sum() / target.sum()), 1e-9)
+    shifts = np.zeros(logits.shape[1])
+    for _ in range(ROUNDS):
+        predicted = np.maximum(softmax(masked + shifts, axis=1).sum(axis=0), 1e-9)
+        shifts += np.log(target / predicted)
+    return shifts
+
+
+def event_shift(logits: FloatArray, events: BoolArray) -> float:
+    """What to add to the logits (rows,) of 0/1 events.
+
+    After the shift the mean prediction is the events' rate, drawn to the former mean prediction
+    by 200 events: a rare feedback keeps what the training rows said.
+    """
+    predicted = expit(logits).sum()
+    target = _drawn(events.sum(), predicted)
+    shift = 0.0
+    for _ in range(ROUNDS):
+        shift += float(np.log(target / expit(logits + shift).sum()))
+    return shift
+
+
+def _drawn(seen: IntArray, predicted: FloatArray) -> FloatArray:
+    """Counts that were seen, drawn to those that were predicted by `PRIOR_EVENTS`."""
+    target: FloatArray = predicted * (seen + PRIOR_EVENTS) / (predicted + PRIOR_EVENTS)
+    return target

@@ -1,0 +1,172 @@
+"""A half of a log as the fit of a user model sees it: histories, features, what can be counted."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from mtf_rl.core.arrays import BoolArray, FloatArray, IntArray, select_rows
+from mtf_rl.core.errors import DataError
+from mtf_rl.core.randomness import hash_words
+from mtf_rl.data import Dataset, FeatureEncoder, FeatureLayout, FeatureRows, Side, Split
+from mtf_rl.data.impressions import Impressions
+from mtf_rl.user_models.censoring import followed_up
+from mtf_rl.user_models.fit_config import FitConfig
+from mtf_rl.user_models.prior import ENGAGEMENT_VALUES, DeclaredPrior
+from mtf_rl.user_models.replay import LoggedRequests, Replay, group_requests, replay
+from mtf_rl.user_models.responses import TWO_COLUMN_TAB
+
+__all__ = ["ReplayedLog", "SideInputs", "hour_shares", "measured_prior", "unplayed_click"]
+
+# It keeps this hash apart from other uses of the seed.
+_SESSION_SALT = 0x53455353
+
+
+@dataclass(frozen=True)
+class SideInputs:
+    """What the encoder knows of users (or of videos), one row each."""
+
+    categorical: IntArray  # (rows, fields)
+    dense: FloatArray  # (rows, columns)
+    sizes: tuple[int, ...]  # categories per field
+
+    @classmethod
+    def of_rows(cls, encoded: FeatureRows, layout: FeatureLayout, side: Side) -> "SideInputs":
+        """One side's columns of rows that hold all columns."""
+        fields = [field.side == side for field in layout.categorical]
+        columns = [column.side == side for column in layout.dense]
+        one_side = FeatureRows(encoded.categorical[:, fields], encoded.dense[:, columns])
+        return cls.of_table(one_side, layout, side)
+
+    @classmethod
+    def of_table(cls, encoded: FeatureRows, layout: FeatureLayout, side: Side) -> "SideInputs":
+        """Rows that hold one side's columns only."""
+        sizes = tuple(field.size for field in layout.restrict(side).categorical)
+        return cls(encoded.categorical, encoded.dense, sizes)
+
+    def take(self, index: IntArray) -> "SideInputs":
+        """Some of the rows."""
+        return replace(self, categorical=self.categorical[index], dense=self.dense[index])
+
+
+@dataclass(frozen=True)
+class ReplayedLog:
+    """The half's requests with their visible histories, and its rows with their features."""
+
+    dataset: Dataset
+    split: Split
+    requests: LoggedRequests
+    replayed: Replay
+    rows: IntArray  # (rows,) row numbers in the log, slate after slate
+    request_of_row: IntArray  # (rows,)
+    place_of_row: IntArray  # (rows,) place in the slate
+    train: BoolArray  # (rows,), False on validation rows
+    user_inputs: SideInputs  # (rows,) as of the row's time
+    video_inputs: SideInputs  # (rows,) as of the row's time
+    user_table: SideInputs  # (users,) as of the split
+    video_table: SideInputs  # (videos,) as of the split
+    rows_used: BoolArray  # (rows of the log,)
+
+    @classmethod
+    def make(
+        cls, dataset: Dataset, split: Split, half: BoolArray, config: FitConfig
+    ) -> "ReplayedLog":
+        """Replay the rows in `half` before the test, and encode them.
+
+        Raises:
+            DataError: if no row is left to fit on, or none to stop by.
+        """
+        impressions = dataset.impressions
+        chosen = _chosen_rows(impressions, split, half, config)
+        requests = group_requests(
+            impressions, chosen, max_requests=config.max_requests, max_slate=config.max_slate
+        )
+        request_of_row, place_of_row = np.nonzero(requests.mask)
+        rows = requests.rows[request_of_row, place_of_row]
+        train = split.train[rows]
+        if not train.any() or train.all():
+            part = "training" if not train.any() else "validation"
+            raise DataError(f"The user model's half has no {part} rows. Give a longer log.")
+        encoder = FeatureEncoder.fit(dataset, chosen & split.train)
+        encoded = encoder.encode(dataset, rows)
+        return cls(
+            dataset=dataset,
+            split=split,
+            requests=requests,
+            replayed=replay(impressions, requests, dataset.catalogue),
+            rows=rows,
+            request_of_row=request_of_row,
+            place_of_row=place_of_row,
+            train=train,
+            user_inputs=SideInputs.of_rows(encoded, encoder.layout, Side.USER),
+            video_inputs=SideInputs.of_rows(encoded, encoder.layout, Side.VIDEO),
+            user_table=SideInputs.of_table(encoder.user_side(dataset), encoder.layout, Side.USER),
+            video_table=SideInputs.of_table(
+                encoder.video_side(dataset), encoder.layout, Side.VIDEO
+            ),
+            rows_used=chosen,
+        )
+
+    @property
+    def impressions(self) -> Impressions:
+        """The half's rows, (rows,)."""
+        return select_rows(self.dataset.impressions, self.rows)
+
+    @property
+    def train_requests(self) -> BoolArray:
+        """Requests before the split, (requests,)."""
+        return np.asarray(self.requests.times_ms < self.split.split_time_ms)
+
+    @property
+    def followed_up(self) -> BoolArray:
+        """Requests of which it is known, within their own period, who left: (requests,)."""
+        end_ms = np.where(self.train_requests, self.split.split_time_ms, self.split.test_time_ms)
+        gap_ms = round(self.dataset.session_gap_minutes * 60_000)
+        return followed_up(self.requests, end_ms=end_ms, gap_ms=gap_ms)
+
+
+def _chosen_rows(
+    impressions: Impressions, split: Split, half: BoolArray, config: FitConfig
+) -> BoolArray:
+    """The half's rows before the test, thinned by whole sessions to about `max_rows`."""
+    available = half & ~split.test
+    share = config.max_rows / max(int((available & split.train).sum()), 1)
+    draws = (
+        hash_words(_SESSION_SALT, config.seed, impressions.sessions) >> np.uint64(11)
+    ) * 2.0**-53
+    return np.asarray(available & (draws < share))
+
+
+def hour_shares(log: ReplayedLog) -> FloatArray:
+    """The share of sessions that start in each hour, (24,), with one session added to each."""
+    starts = log.requests.steps == 0
+    hours = log.replayed.before.hours[starts].astype(np.int64)
+    counts = 1.0 + np.bincount(hours, minlength=24)
+    shares: FloatArray = counts / counts.sum()
+    return shares
+
+
+def unplayed_click(impressions: Impressions, train: BoolArray) -> float:
+    """The chance of a click where nothing was played, in two-column scenes."""
+    unplayed = train & (impressions.tabs == TWO_COLUMN_TAB) & (impressions.play_seconds == 0.0)
+    return float(impressions.feedback[unplayed, 0].mean()) if unplayed.any() else 0.0
+
+
+def measured_prior(log: ReplayedLog, config: FitConfig) -> DeclaredPrior:
+    """The declared prior, with the mean and the deviation of visible engagement in this log.
+
+    The deviation is that of a slate of six videos: between users, plus a sixth of what remains
+    between the rows of a user.
+    """
+    impressions = select_rows(log.impressions, log.train)
+    ratio = np.minimum(impressions.play_seconds / impressions.duration_seconds, 1.0)
+    signals = np.concatenate([impressions.feedback, ratio[:, None]], axis=1)
+    engagement = (signals * ENGAGEMENT_VALUES).sum(axis=1)
+    counts = np.bincount(impressions.users)
+    means = np.bincount(impressions.users, weights=engagement) / np.maximum(counts, 1)
+    within = ((engagement - means[impressions.users]) ** 2).sum()
+    within /= max(len(engagement) - np.count_nonzero(counts), 1)
+    between = max(float(engagement.var() - within), 0.0)
+    scale = max(float(np.sqrt(between + within / 6.0)), 1e-3)
+    return replace(
+        config.declared, engagement_mean=float(engagement.mean()), engagement_scale=scale
+    )

@@ -1,0 +1,167 @@
+"""The simulator's user model: fitted on logs, run in numpy."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from typing_extensions import override
+
+from mtf_rl.core.arrays import BoolArray, FloatArray, IntArray
+from mtf_rl.core.errors import ArtifactError
+from mtf_rl.core.files import load_arrays, load_json, save_arrays, save_json
+from mtf_rl.core.history import VisibleHistory
+from mtf_rl.core.protocols import SIMULATOR, UserModel
+from mtf_rl.core.randomness import Luck, Purpose
+from mtf_rl.core.slates import Response, Slate
+from mtf_rl.core.videos import VideoCatalogue
+from mtf_rl.user_models.array_records import ArrayRecord
+from mtf_rl.user_models.prior import DeclaredPrior
+from mtf_rl.user_models.reports import FitReport
+from mtf_rl.user_models.responses import ResponseModel
+from mtf_rl.user_models.sessions import (
+    FittedLeaving,
+    FittedPausing,
+    FittedReturning,
+    Leaving,
+    Pausing,
+    Returning,
+)
+
+__all__ = ["FittedState", "FittedUserModel"]
+
+FORMAT = 1
+MAX_RETURN_DAYS = 60
+_DOCUMENT = "user_model.json"
+_ARCHIVE = "user_model.npz"
+
+
+@dataclass(frozen=True)
+class FittedState:
+    """A fitted user is known by name alone; the session is in the visible history."""
+
+    users: IntArray  # (num_envs,)
+
+
+@dataclass(frozen=True)
+class FittedUserModel(UserModel[FittedState]):
+    """Users as a log shows them; `judge` is `simulator`.
+
+    Nothing here knows more than a log does. Parts that the log could not teach are a
+    `DeclaredPrior`, and `prior_parts` says so in sentences that belong beside every result.
+    """
+
+    judge = SIMULATOR
+
+    responses: ResponseModel
+    leaving: Leaving
+    pausing: Pausing
+    returning: Returning
+    hour_shares: FloatArray  # (24,)
+    catalogue: VideoCatalogue
+    row_keys: NDArray[np.uint64]  # hashes of the log rows that it was fitted or stopped on
+    prior_parts: tuple[str, ...] = ()
+    report: FitReport = field(default_factory=lambda: FitReport(()))
+
+    @override
+    def start(self, users: IntArray, luck: Luck) -> FittedState:
+        return FittedState(users)
+
+    @override
+    def respond(
+        self, state: FittedState, slate: Slate, history: VisibleHistory, luck: Luck
+    ) -> tuple[Response, FittedState]:
+        return self.responses.respond(slate, history, luck, self.catalogue), state
+
+    @override
+    def leave(self, state: FittedState, history: VisibleHistory, luck: Luck) -> BoolArray:
+        probability = self.leaving.leave_probability(state.users, history)
+        return np.asarray(luck.uniforms(Purpose.LEAVE, 1)[:, 0] < probability)
+
+    @override
+    def pause_seconds(self, state: FittedState, history: VisibleHistory, luck: Luck) -> FloatArray:
+        return self.pausing.pause_seconds(history, luck.uniforms(Purpose.PAUSE, 1)[:, 0])
+
+    @override
+    def return_days(self, state: FittedState, history: VisibleHistory, luck: Luck) -> IntArray:
+        next_day, later = self.returning.return_probabilities(state.users, history).T
+        first, second = luck.uniforms(Purpose.RETURN, 2).T
+        further = 1 + np.floor(np.log(second) / np.log1p(-later))
+        days = np.where(first < next_day, 1, 1 + further)
+        return np.minimum(days, MAX_RETURN_DAYS).astype(np.int32)
+
+    def save(self, folder: Path) -> None:
+        """Write the model to `folder` as JSON and .npz."""
+        arrays: dict[str, NDArray[Any]] = {
+            "hour_shares": self.hour_shares,
+            "row_keys": self.row_keys,
+            "duration_seconds": self.catalogue.duration_seconds,
+            "tags": self.catalogue.tags,
+            "authors": self.catalogue.authors,
+        }
+        arrays |= self.responses.to_arrays("responses")
+        document: dict[str, Any] = {
+            "format": FORMAT,
+            "num_tags": self.catalogue.num_tags,
+            "prior_parts": list(self.prior_parts),
+            "report": self.report.to_json(),
+            "priors": {},
+        }
+        for name in _SESSION_PARTS:
+            part = getattr(self, name)
+            if isinstance(part, DeclaredPrior):
+                document["priors"][name] = part.to_json()
+            elif isinstance(part, ArrayRecord):
+                arrays |= part.to_arrays(name)
+            else:
+                raise ArtifactError(f"{name} of type {type(part).__name__} cannot be saved")
+        save_arrays(folder / _ARCHIVE, arrays)
+        save_json(folder / _DOCUMENT, document)
+
+    @classmethod
+    def load(cls, folder: Path) -> "FittedUserModel":
+        """Read what `save` wrote.
+
+        Raises:
+            ArtifactError: if a file is missing, torn, or of another version.
+        """
+        document = load_json(folder / _DOCUMENT)
+        arrays = load_arrays(folder / _ARCHIVE)
+        if not isinstance(document, dict) or document.get("format") != FORMAT:
+            raise ArtifactError(f"{folder / _DOCUMENT} is not of format {FORMAT}. Make it again.")
+        try:
+            return _assemble(document, arrays)
+        except (KeyError, TypeError) as error:
+            raise ArtifactError(
+                f"{folder} lacks {error} of a user model. Make it again."
+            ) from error
+
+
+_SESSION_PARTS: dict[str, type[ArrayRecord]] = {
+    "leaving": FittedLeaving,
+    "pausing": FittedPausing,
+    "returning": FittedReturning,
+}
+
+
+def _assemble(document: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> FittedUserModel:
+    priors = document["priors"]
+    parts: dict[str, Any] = {
+        name: DeclaredPrior(**priors[name]) if name in priors else kind.from_arrays(arrays, name)
+        for name, kind in _SESSION_PARTS.items()
+    }
+    return FittedUserModel(
+        responses=ResponseModel.from_arrays(arrays, "responses"),
+        **parts,
+        hour_shares=arrays["hour_shares"],
+        catalogue=VideoCatalogue(
+            duration_seconds=arrays["duration_seconds"],
+            tags=arrays["tags"],
+            authors=arrays["authors"],
+            num_tags=int(document["num_tags"]),
+        ),
+        row_keys=arrays["row_keys"],
+        prior_parts=tuple(document["prior_parts"]),
+        report=FitReport.from_json(document["report"]),
+    )

@@ -1,0 +1,69 @@
+"""Log likelihoods of logged answers under a fitted part and under simple references."""
+
+import numpy as np
+from scipy.special import logsumexp
+
+from mtf_rl.core.arrays import BoolArray, FloatArray, IntArray
+
+__all__ = [
+    "bernoulli",
+    "categorical",
+    "group_rates",
+    "group_shares",
+    "log_normal",
+]
+
+MIN_PROBABILITY = 1e-6
+PRIOR_STRENGTH = 20.0
+
+
+def bernoulli(events: BoolArray, probabilities: FloatArray) -> FloatArray:
+    """Log probability of 0/1 events, elementwise; probabilities are kept 1e-6 off 0 and 1."""
+    kept = np.clip(probabilities, MIN_PROBABILITY, 1.0 - MIN_PROBABILITY)
+    return np.where(events, np.log(kept), np.log1p(-kept))
+
+
+def categorical(outcomes: IntArray, logits: FloatArray, allowed: BoolArray) -> FloatArray:
+    """Log probability of outcomes (rows,) under masked logits (rows, outcomes)."""
+    masked = np.where(allowed, logits, -np.inf)
+    chosen = np.take_along_axis(masked, outcomes[:, None], axis=1)[:, 0]
+    likelihood: FloatArray = chosen - logsumexp(masked, axis=1)
+    return likelihood
+
+
+def log_normal(values: FloatArray, mean: FloatArray | float, deviation: float) -> FloatArray:
+    """Log density of normal `values`, which are logarithms already."""
+    standard = (values - mean) / deviation
+    density: FloatArray = -0.5 * standard**2 - np.log(deviation) - 0.5 * np.log(2.0 * np.pi)
+    return density
+
+
+def group_rates(
+    events: BoolArray, groups: IntArray, num_groups: int, *, strength: float = PRIOR_STRENGTH
+) -> FloatArray:
+    """The rate of events in each group (groups,), drawn to the overall rate.
+
+    A group's rate counts `strength` more events at the overall rate; an empty group has that rate.
+    """
+    overall = events.mean()
+    counts = np.bincount(groups, minlength=num_groups)
+    happened = np.bincount(groups, weights=events, minlength=num_groups)
+    rates: FloatArray = (happened + strength * overall) / (counts + strength)
+    return rates
+
+
+def group_shares(
+    outcomes: IntArray,
+    num_outcomes: int,
+    groups: IntArray,
+    num_groups: int,
+    *,
+    strength: float = PRIOR_STRENGTH,
+) -> FloatArray:
+    """The share of each outcome in each group (groups, outcomes), drawn to the overall shares."""
+    overall = np.bincount(outcomes, minlength=num_outcomes) + 1.0
+    counts = np.zeros((num_groups, num_outcomes))
+    np.add.at(counts, (groups, outcomes), 1.0)
+    counts += strength * overall / overall.sum()
+    shares: FloatArray = counts / counts.sum(axis=1, keepdims=True)
+    return shares

@@ -1,0 +1,107 @@
+"""Small fitted networks as they run: tables of users and videos, then one hidden layer, in numpy.
+
+The first layer is a sum of parts. Those of users and videos do not change between requests, so
+they are computed once, one row each, and gathered. Sums over features are matrix products, whose
+last bits depend on how many rows are multiplied at once; outputs are therefore rounded to a grid
+of 2^-20, far below any effect, so that a user answers alike in a batch of 1 and of 1000.
+"""
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+
+from mtf_rl.core.arrays import FloatArray, IntArray
+from mtf_rl.user_models.array_records import ArrayRecord
+
+__all__ = ["ResponseNetwork", "SessionNetwork", "Standardiser", "round_to_grid"]
+
+GRID = float(1 << 20)
+STANDARD_LIMIT = 5.0
+
+
+@dataclass(frozen=True)
+class Standardiser(ArrayRecord):
+    """Features to mean 0 and deviation 1 as they were in fitting, cut at +-5."""
+
+    mean: FloatArray  # (features,)
+    scale: FloatArray  # (features,), positive
+
+    @classmethod
+    def fit(cls, features: FloatArray) -> Self:
+        """Mean and deviation of (rows, features); a constant feature keeps scale 1."""
+        scale = features.std(axis=0)
+        return cls(features.mean(axis=0), np.where(scale > 1e-6, scale, 1.0))
+
+    def __call__(self, features: FloatArray) -> FloatArray:
+        """Standardised (rows, features)."""
+        standard = (features - self.mean) / self.scale
+        return np.clip(standard, -STANDARD_LIMIT, STANDARD_LIMIT)
+
+
+@dataclass(frozen=True)
+class SessionNetwork(ArrayRecord):
+    """Outputs given the user and the session: for leaving and returning."""
+
+    user_part: FloatArray  # (users, hidden)
+    session: Standardiser
+    session_weights: FloatArray  # (features, hidden)
+    output_weights: FloatArray  # (hidden, outputs)
+    output_bias: FloatArray  # (outputs,)
+
+    def logits(self, users: IntArray, session_features: FloatArray) -> FloatArray:
+        """(num_envs, outputs) for users (num_envs,) and session features (num_envs, features)."""
+        hidden = self.session(session_features) @ self.session_weights  # (num_envs, hidden)
+        hidden += self.user_part[users]
+        np.maximum(hidden, 0.0, out=hidden)
+        return round_to_grid(hidden @ self.output_weights + self.output_bias)
+
+
+@dataclass(frozen=True)
+class ResponseNetwork(ArrayRecord):
+    """Outputs for every shown video given the user, the video and the session.
+
+    hidden = relu(user part + video part + session part + [row features, user * video] W).
+    """
+
+    user_part: FloatArray  # (users, hidden)
+    user_factors: FloatArray  # (users, factors)
+    video_part: FloatArray  # (videos, hidden)
+    video_factors: FloatArray  # (videos, factors)
+    session: Standardiser
+    session_weights: FloatArray  # (features, hidden)
+    row_weights: FloatArray  # (row features + factors, hidden)
+    output_weights: FloatArray  # (hidden, outputs)
+    output_bias: FloatArray  # (outputs,)
+
+    def logits(
+        self,
+        users: IntArray,
+        videos: IntArray,
+        session_features: FloatArray,
+        row_features: FloatArray,
+    ) -> FloatArray:
+        """(num_envs * slate, outputs), slates one after the other.
+
+        Args:
+            users: (num_envs,).
+            videos: (num_envs, slate).
+            session_features: (num_envs, features).
+            row_features: (num_envs, slate, row features).
+        """
+        num_envs, slate = videos.shape
+        request = self.session(session_features) @ self.session_weights  # (num_envs, hidden)
+        request += self.user_part[users]
+        products = self.user_factors[users][:, None, :] * self.video_factors[videos]
+        rows = np.concatenate([row_features, products], axis=2)  # (num_envs, slate, ..)
+        hidden = rows.reshape(num_envs * slate, -1) @ self.row_weights  # (rows, hidden)
+        hidden += self.video_part[videos.ravel()]
+        hidden.reshape(num_envs, slate, -1)[...] += request[:, None, :]
+        np.maximum(hidden, 0.0, out=hidden)
+        return round_to_grid(hidden @ self.output_weights + self.output_bias)
+
+
+def round_to_grid(values: FloatArray) -> FloatArray:
+    """The nearest multiples of 2^-20."""
+    rounded: FloatArray = np.rint(values * GRID) / GRID
+    return rounded

@@ -1,0 +1,188 @@
+"""How long a video is played, as one of 14 outcomes and a time within it.
+
+Play time comes first and everything else follows from it. An outcome is "not played", one of
+twelve spans of time that end before the video does, or "played to the end" (which may loop).
+Spans that start at or after the video's end cannot happen to it and are masked. Time is counted
+in whole milliseconds, KuaiRand's unit.
+"""
+
+import itertools
+from dataclasses import dataclass
+
+import numpy as np
+
+from mtf_rl.core.arrays import BoolArray, FloatArray, IntArray
+from mtf_rl.user_models.array_records import ArrayRecord
+
+__all__ = [
+    "COMPLETE",
+    "NUM_OUTCOMES",
+    "NUM_PLAY_FEATURES",
+    "ZERO_PLAY",
+    "PlayTimes",
+    "allowed_outcomes",
+    "draw_outcomes",
+    "duration_bucket",
+    "outcome_names",
+    "play_features",
+    "play_outcomes",
+    "slice_means",
+]
+
+SPAN_STARTS_SECONDS = (0, 1, 2, 3, 5, 7, 10, 18, 30, 60, 120, 300)
+NUM_SPANS = len(SPAN_STARTS_SECONDS)
+ZERO_PLAY = 0
+COMPLETE = NUM_SPANS + 1
+NUM_OUTCOMES = NUM_SPANS + 2
+NUM_PLAY_FEATURES = NUM_OUTCOMES + 2
+
+# A span holds plays of start <= milliseconds < next start, so that its edges at 7 s and 18 s are
+# those of the click and long_view rules; the first one starts at 1 ms, as 0 ms is "not played".
+_SPAN_STARTS_MS = np.maximum(1000 * np.array(SPAN_STARTS_SECONDS, dtype=np.int64), 1)
+_SPAN_ENDS_MS = np.append(_SPAN_STARTS_MS[1:], np.iinfo(np.int64).max)
+
+DURATION_EDGES_SECONDS = (7.0, 18.0, 30.0, 60.0, 120.0, 180.0)
+NUM_POSITIONS = 64
+NUM_RATIOS = 256
+
+
+def outcome_names() -> tuple[str, ...]:
+    """A short name for each outcome.
+
+    >>> outcome_names()[:3]
+    ('not played', '0-1 s', '1-2 s')
+    """
+    starts = SPAN_STARTS_SECONDS
+    spans = [f"{start}-{end} s" for start, end in itertools.pairwise(starts)]
+    return ("not played", *spans, f"over {starts[-1]} s", "complete")
+
+
+def play_outcomes(play_seconds: FloatArray, duration_seconds: FloatArray) -> IntArray:
+    """The outcome of each play; the arrays share any shape.
+
+    >>> play_outcomes(np.array([0.0, 0.4, 7.0, 12.0]), np.array([9.0, 9.0, 9.0, 9.0]))
+    array([ 0,  1,  6, 13])
+    """
+    play_ms = _milliseconds(play_seconds)
+    outcomes = np.searchsorted(_SPAN_STARTS_MS, play_ms, side="right")
+    complete = (play_ms >= _milliseconds(duration_seconds)) & (play_ms > 0)
+    return np.where(complete, COMPLETE, outcomes)
+
+
+def allowed_outcomes(duration_seconds: FloatArray) -> BoolArray:
+    """Which outcomes can happen to videos of these lengths: (..., outcomes)."""
+    duration_ms = _milliseconds(duration_seconds)[..., None]
+    allowed = np.ones((*duration_ms.shape[:-1], NUM_OUTCOMES), dtype=np.bool_)
+    allowed[..., 1:COMPLETE] = duration_ms > _SPAN_STARTS_MS
+    return allowed
+
+
+def draw_outcomes(logits: FloatArray, allowed: BoolArray, uniforms: FloatArray) -> IntArray:
+    """One outcome per row by inversion: logits (rows, outcomes), uniforms (rows,)."""
+    highest = logits.max(axis=1, keepdims=True)
+    weights = np.exp(logits - highest) * allowed  # (rows, outcomes)
+    # Column sums in a fixed order, so that a row's result does not depend on the other rows.
+    cumulative = np.cumsum(weights, axis=1)  # (rows, outcomes)
+    threshold = uniforms * cumulative[:, -1]
+    return np.asarray((cumulative < threshold[:, None]).sum(axis=1))
+
+
+def play_features(play_seconds: FloatArray, duration_seconds: FloatArray) -> FloatArray:
+    """What the other feedbacks may know of a play: (rows, 14 + 2) float64.
+
+    The outcome, one-hot; ln(1 + seconds); and the played ratio, cut at 2.
+    """
+    outcomes = play_outcomes(play_seconds, duration_seconds)
+    features = np.zeros((len(outcomes), NUM_PLAY_FEATURES))
+    features[np.arange(len(outcomes)), outcomes] = 1.0
+    features[:, NUM_OUTCOMES] = np.log1p(play_seconds)
+    features[:, NUM_OUTCOMES + 1] = np.minimum(play_seconds / duration_seconds, 2.0)
+    return features
+
+
+@dataclass(frozen=True)
+class PlayTimes(ArrayRecord):
+    """Where in its outcome a play falls, as the log had it.
+
+    Both tables hold the quantile function of the log in slices of equal probability, each as its
+    mean, so that drawn times have the log's mean exactly.
+    """
+
+    positions: FloatArray  # (spans, 64) in [0, 1], from the span's start to its possible end
+    complete_ratios: FloatArray  # (duration buckets, 256), play over duration, >= 1
+
+    @classmethod
+    def fit(cls, play_seconds: FloatArray, duration_seconds: FloatArray) -> "PlayTimes":
+        """The tables of some logged plays, (rows,) each."""
+        outcomes = play_outcomes(play_seconds, duration_seconds)
+        play_ms = _milliseconds(play_seconds)
+        positions = np.empty((NUM_SPANS, NUM_POSITIONS))
+        for span in range(NUM_SPANS):
+            rows = outcomes == span + 1
+            start, end = _span_limits(np.full(rows.sum(), span), duration_seconds[rows])
+            position = (play_ms[rows] - start) / np.maximum(end - start, 1)
+            positions[span] = slice_means(position, NUM_POSITIONS, empty=_EVEN_POSITIONS)
+        complete = outcomes == COMPLETE
+        ratios = play_seconds[complete] / duration_seconds[complete]
+        buckets = duration_bucket(duration_seconds[complete])
+        complete_ratios = np.stack(
+            [
+                slice_means(ratios[buckets == bucket], NUM_RATIOS, empty=np.ones(NUM_RATIOS))
+                for bucket in range(len(DURATION_EDGES_SECONDS) + 1)
+            ]
+        )
+        return cls(positions, np.maximum(complete_ratios, 1.0))
+
+    def draw(
+        self, outcomes: IntArray, duration_seconds: FloatArray, uniforms: FloatArray
+    ) -> FloatArray:
+        """Seconds played, (rows,) float32 in whole milliseconds, consistent with `outcomes`."""
+        spans = np.clip(outcomes - 1, 0, NUM_SPANS - 1)
+        start, end = _span_limits(spans, duration_seconds)
+        position = self.positions[spans, _slice(uniforms, NUM_POSITIONS)]
+        within_ms = start + np.rint(position * (end - start)).astype(np.int64)
+        duration_ms = _milliseconds(duration_seconds)
+        ratio = self.complete_ratios[
+            duration_bucket(duration_seconds), _slice(uniforms, NUM_RATIOS)
+        ]
+        complete_ms = np.maximum(np.rint(ratio * duration_ms).astype(np.int64), duration_ms)
+        play_ms = np.where(outcomes == COMPLETE, complete_ms, within_ms)
+        play_ms = np.where(outcomes == ZERO_PLAY, 0, play_ms)
+        return (play_ms / 1000.0).astype(np.float32)
+
+
+def slice_means(values: FloatArray, slices: int, *, empty: FloatArray) -> FloatArray:
+    """The quantile function of `values` in `slices` of equal probability, each as its mean.
+
+    The mean of the result is the mean of `values`. Without any value the result is `empty`.
+
+    >>> slice_means(np.array([4.0, 1.0, 2.0, 3.0]), 2, empty=np.zeros(2))
+    array([1.5, 3.5])
+    """
+    if len(values) == 0:
+        return empty
+    integral = np.append(0.0, np.cumsum(np.sort(values.astype(np.float64)))) / len(values)
+    shares = np.linspace(0.0, 1.0, slices + 1)
+    return np.diff(np.interp(shares, np.linspace(0.0, 1.0, len(values) + 1), integral)) * slices
+
+
+_EVEN_POSITIONS = (np.arange(NUM_POSITIONS) + 0.5) / NUM_POSITIONS
+
+
+def _span_limits(spans: IntArray, duration_seconds: FloatArray) -> tuple[IntArray, IntArray]:
+    """The first and the last millisecond that a play in a span of such a video can have."""
+    last_ms = np.minimum(_SPAN_ENDS_MS[spans], _milliseconds(duration_seconds)) - 1
+    return _SPAN_STARTS_MS[spans], np.maximum(last_ms, _SPAN_STARTS_MS[spans])
+
+
+def _milliseconds(seconds: FloatArray) -> IntArray:
+    return np.rint(np.asarray(seconds, dtype=np.float64) * 1000.0).astype(np.int64)
+
+
+def duration_bucket(duration_seconds: FloatArray) -> IntArray:
+    """Which of seven spans of length a video falls into, 0 the shortest; any shape."""
+    return np.searchsorted(DURATION_EDGES_SECONDS, duration_seconds, side="left")
+
+
+def _slice(uniforms: FloatArray, slices: int) -> IntArray:
+    return (uniforms * slices).astype(np.int64)

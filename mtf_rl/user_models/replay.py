@@ -1,0 +1,161 @@
+"""The log as requests, and the visible history that each of them had."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+from mtf_rl.core.arrays import BoolArray, FloatArray, IntArray, select_rows
+from mtf_rl.core.history import (
+    VisibleHistory,
+    add_pause,
+    advance_history,
+    start_history,
+    tag_overlap,
+)
+from mtf_rl.core.slates import Response, Slate
+from mtf_rl.core.videos import VideoCatalogue
+from mtf_rl.data.impressions import Impressions
+
+__all__ = ["NO_REQUEST", "LoggedRequests", "Replay", "group_requests", "logged_slate", "replay"]
+
+SESSIONS_AT_ONCE = 2048
+UTC_OFFSET_HOURS = 8.0
+NO_REQUEST = np.iinfo(np.int64).max
+
+
+@dataclass(frozen=True)
+class LoggedRequests:
+    """Requests of a log in (user, time) order, whole sessions together."""
+
+    rows: IntArray  # (requests, slate) int64 row number in the log; 0 where the mask is False
+    mask: BoolArray  # (requests, slate), True where a video was shown
+    users: IntArray  # (requests,)
+    tabs: IntArray  # (requests,)
+    times_ms: IntArray  # (requests,)
+    sessions: IntArray  # (requests,) the log's session number
+    steps: IntArray  # (requests,) place in the session, from 0
+    next_ms: IntArray  # (requests,) time of the session's next request, or NO_REQUEST
+
+    @property
+    def gap_seconds(self) -> FloatArray:
+        """Seconds to the session's next request, (requests,); 0 where there is none."""
+        gap_ms = np.where(self.next_ms == NO_REQUEST, 0, self.next_ms - self.times_ms)
+        return gap_ms / 1000.0
+
+
+@dataclass(frozen=True)
+class Replay:
+    """What was visible around every logged request.
+
+    The `tag_exposure` of both histories is dropped (zero columns); what a response model needs of
+    it is `overlap`.
+    """
+
+    before: VisibleHistory  # (requests,) when the slate was shown
+    after: VisibleHistory  # (requests,) after the answer, before the pause
+    overlap: FloatArray  # (requests, slate) float32, `tag_overlap` of the shown videos
+
+
+def group_requests(
+    impressions: Impressions, rows: BoolArray, *, max_requests: int, max_slate: int
+) -> LoggedRequests:
+    """The requests that the chosen rows form.
+
+    Requests from number `max_requests` of a session on are left out, and so are the videos of a
+    request beyond `max_slate`. `rows` should hold whole sessions, or whole beginnings of them.
+    """
+    numbers = np.flatnonzero(rows)
+    _, request_starts, request_of_row = np.unique(
+        impressions.requests[numbers], return_index=True, return_inverse=True
+    )
+    first_rows = numbers[request_starts]  # (requests,)
+    sessions = impressions.sessions[first_rows]
+    _, session_starts, session_of_request = np.unique(
+        sessions, return_index=True, return_inverse=True
+    )
+    steps = np.arange(len(sessions)) - session_starts[session_of_request]
+    places = np.arange(len(numbers)) - request_starts[request_of_row]  # (rows,)
+    slate = min(int(places.max(initial=0)) + 1, max_slate)
+    shown = places < slate
+    slate_rows = np.zeros((len(sessions), slate), dtype=np.int64)
+    mask = np.zeros((len(sessions), slate), dtype=np.bool_)
+    slate_rows[request_of_row[shown], places[shown]] = numbers[shown]
+    mask[request_of_row[shown], places[shown]] = True
+    times_ms = impressions.times_ms[first_rows]
+    ends = np.append(sessions[1:] != sessions[:-1], np.ones(min(len(sessions), 1), dtype=np.bool_))
+    requests = LoggedRequests(
+        rows=slate_rows,
+        mask=mask,
+        users=impressions.users[first_rows],
+        tabs=impressions.tabs[first_rows],
+        times_ms=times_ms,
+        sessions=sessions,
+        steps=steps,
+        next_ms=np.where(ends, NO_REQUEST, np.roll(times_ms, -1)),
+    )
+    return select_rows(requests, np.flatnonzero(steps < max_requests))
+
+
+def logged_slate(impressions: Impressions, requests: LoggedRequests) -> tuple[Slate, Response]:
+    """What was shown at the requests, and what came back."""
+    shown = requests.mask
+    slate = Slate(
+        users=requests.users,
+        videos=np.where(shown, impressions.videos[requests.rows], 0),
+        mask=shown,
+        tabs=requests.tabs,
+    )
+    response = Response(
+        feedback=(impressions.feedback[requests.rows] * shown[..., None]).astype(np.float32),
+        watch_seconds=(impressions.play_seconds[requests.rows] * shown).astype(np.float32),
+    )
+    return slate, response
+
+
+def replay(impressions: Impressions, requests: LoggedRequests, catalogue: VideoCatalogue) -> Replay:
+    """Walk through all sessions, one request at a time, as the simulator would."""
+    before = _blank_history(len(requests.users))
+    after = _blank_history(len(requests.users))
+    overlap = np.zeros(requests.mask.shape, dtype=np.float32)
+    for chosen in _session_chunks(requests):
+        history = _first_history(requests, chosen[0], catalogue.num_tags)
+        for index in chosen:
+            history = select_rows(history, np.arange(len(index)))
+            slate, response = logged_slate(impressions, select_rows(requests, index))
+            _write(before, index, history)
+            overlap[index] = tag_overlap(history, slate.videos, catalogue) * slate.mask
+            history = advance_history(history, slate, response, catalogue)
+            _write(after, index, history)
+            history = add_pause(history, requests.gap_seconds[index])
+    return Replay(before, after, overlap)
+
+
+def _session_chunks(requests: LoggedRequests) -> Iterator[list[IntArray]]:
+    """Chunks of sessions, longest first; each as one array of request numbers per step.
+
+    The sessions that reach step t are then the first ones of those that reached step t - 1.
+    """
+    starts = np.flatnonzero(requests.steps == 0)
+    lengths = np.diff(np.append(starts, len(requests.steps)))
+    order = np.argsort(-lengths, kind="stable")
+    for first in range(0, len(order), SESSIONS_AT_ONCE):
+        chunk = order[first : first + SESSIONS_AT_ONCE]
+        longest = int(lengths[chunk[0]])
+        yield [starts[chunk[lengths[chunk] > step]] + step for step in range(longest)]
+
+
+def _first_history(requests: LoggedRequests, index: IntArray, num_tags: int) -> VisibleHistory:
+    hours = (requests.times_ms[index] / 3_600_000.0 + UTC_OFFSET_HOURS) % 24.0
+    return start_history(hours, num_tags)
+
+
+def _blank_history(requests: int) -> VisibleHistory:
+    return start_history(np.zeros(requests), num_tags=0)
+
+
+def _write(target: VisibleHistory, index: IntArray, history: VisibleHistory) -> None:
+    """Copy the rows of `history` into `target`, but for the tag exposures."""
+    for field in fields(VisibleHistory):
+        if field.name != "tag_exposure":
+            getattr(target, field.name)[index] = getattr(history, field.name)

@@ -1,0 +1,137 @@
+"""What a fitted user does with a shown video: play time first, then everything else."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import expit
+
+from mtf_rl.core.arrays import BoolArray, FloatArray, IntArray
+from mtf_rl.core.history import VisibleHistory, tag_overlap
+from mtf_rl.core.randomness import Luck, Purpose
+from mtf_rl.core.slates import Response, Slate
+from mtf_rl.core.tasks import FEEDBACKS, NUM_FEEDBACKS, is_long_view, is_valid_play
+from mtf_rl.core.videos import VideoCatalogue
+from mtf_rl.user_models.array_records import ArrayRecord
+from mtf_rl.user_models.networks import ResponseNetwork
+from mtf_rl.user_models.play import (
+    NUM_OUTCOMES,
+    PlayTimes,
+    allowed_outcomes,
+    draw_outcomes,
+    play_features,
+)
+from mtf_rl.user_models.session_features import HISTORY_FEATURES, history_features
+
+__all__ = [
+    "FIRST_INTERACTION",
+    "NUM_INTERACTIONS",
+    "NUM_REQUEST_FEATURES",
+    "NUM_ROW_FEATURES",
+    "TWO_COLUMN_TAB",
+    "ResponseModel",
+    "interaction_names",
+    "request_features",
+    "row_features",
+]
+
+TWO_COLUMN_TAB = 0
+MAIN_TAB = 1
+FIRST_INTERACTION = 2  # after click and long_view, which follow from the play
+NUM_INTERACTIONS = NUM_FEEDBACKS - FIRST_INTERACTION
+NUM_ROW_FEATURES = 2
+NUM_REQUEST_FEATURES = len(HISTORY_FEATURES) + 3
+
+
+def request_features(history: VisibleHistory, tabs: IntArray) -> FloatArray:
+    """The visible history and the scene: (num_envs, features) float64."""
+    scene = np.stack(
+        [tabs == TWO_COLUMN_TAB, tabs == MAIN_TAB, (tabs != TWO_COLUMN_TAB) & (tabs != MAIN_TAB)],
+        axis=1,
+    )
+    return np.concatenate([history_features(history), scene], axis=1)
+
+
+def row_features(overlap: FloatArray) -> FloatArray:
+    """Repetition and place in the slate, scaled to about 1: (num_envs, slate, 2) float64."""
+    place = np.log1p(np.arange(overlap.shape[1]))
+    return np.stack(
+        [5.0 * overlap.astype(np.float64), np.broadcast_to(place, overlap.shape)], axis=2
+    )
+
+
+@dataclass(frozen=True)
+class ResponseModel(ArrayRecord):
+    """A network over outcomes of play, and interactions given the play that was drawn.
+
+    The network's outputs are the logits of the 14 outcomes of play, then those of like, follow,
+    comment, forward and hate before anything is known of the play.
+    """
+
+    network: ResponseNetwork
+    play_weights: FloatArray  # (play features, interactions)
+    play_times: PlayTimes
+    unplayed_click: FloatArray  # (), chance of a click without any play in two-column scenes
+    scene_shifts: FloatArray  # (2, 14 + 5), added to the logits: single-column, two-column scenes
+
+    def logits(self, slate: Slate, history: VisibleHistory, overlap: FloatArray) -> FloatArray:
+        """(num_envs * slate, 14 + 5), given `tag_overlap` (num_envs, slate)."""
+        logits = self.network.logits(
+            slate.users,
+            slate.videos,
+            request_features(history, slate.tabs),
+            row_features(overlap),
+        )
+        shifts = self.scene_shifts[(slate.tabs == TWO_COLUMN_TAB).astype(np.int64)]
+        logits.reshape(*slate.videos.shape, -1)[...] += shifts[:, None, :]
+        return logits
+
+    def interaction_logits(
+        self, logits: FloatArray, play_seconds: FloatArray, duration_seconds: FloatArray
+    ) -> FloatArray:
+        """(rows, 5), given what `logits` returned and the play, (rows,) each."""
+        features = play_features(play_seconds, duration_seconds)
+        return logits[:, NUM_OUTCOMES:] + features @ self.play_weights
+
+    def respond(
+        self, slate: Slate, history: VisibleHistory, luck: Luck, catalogue: VideoCatalogue
+    ) -> Response:
+        """One draw of every shown video's answer."""
+        num_envs, width = slate.videos.shape
+        duration = catalogue.duration_seconds[slate.videos].ravel()  # (rows,)
+        overlap = tag_overlap(history, slate.videos, catalogue)
+        logits = self.logits(slate, history, overlap)
+
+        mode = luck.uniforms(Purpose.PLAY_MODE, width).ravel()
+        place = luck.uniforms(Purpose.PLAY_TIME, width).ravel()
+        outcomes = draw_outcomes(logits[:, :NUM_OUTCOMES], allowed_outcomes(duration), mode)
+        play = self.play_times.draw(outcomes, duration, place)
+
+        chances = luck.uniforms(Purpose.FEEDBACK, width * NUM_FEEDBACKS).reshape(-1, NUM_FEEDBACKS)
+        feedback = np.empty((len(play), NUM_FEEDBACKS), dtype=np.float32)  # (rows, 7)
+        two_column = np.repeat(slate.tabs == TWO_COLUMN_TAB, width)
+        feedback[:, 0] = self._clicks(play, duration, two_column, chances[:, 0])
+        feedback[:, 1] = is_long_view(play, duration)
+        interactions = expit(self.interaction_logits(logits, play, duration))
+        feedback[:, FIRST_INTERACTION:] = chances[:, FIRST_INTERACTION:] < interactions
+
+        shown = slate.mask
+        return Response(
+            feedback=feedback.reshape(num_envs, width, NUM_FEEDBACKS) * shown[..., None],
+            watch_seconds=play.reshape(num_envs, width) * shown,
+        )
+
+    def _clicks(
+        self,
+        play_seconds: FloatArray,
+        duration_seconds: FloatArray,
+        two_column: BoolArray,
+        chances: FloatArray,
+    ) -> BoolArray:
+        """A valid play in a single column; in two columns a tap, without which nothing plays."""
+        tapped = (play_seconds > 0.0) | (chances < self.unplayed_click)
+        return np.where(two_column, tapped, is_valid_play(play_seconds, duration_seconds))
+
+
+def interaction_names() -> tuple[str, ...]:
+    """The feedbacks that the network predicts given the play."""
+    return tuple(task.name for task in FEEDBACKS[FIRST_INTERACTION:])

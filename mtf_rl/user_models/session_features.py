@@ -1,0 +1,61 @@
+"""The visible history as numbers that a user model reads."""
+
+import numpy as np
+
+from mtf_rl.core.arrays import FloatArray
+from mtf_rl.core.history import FAST_RATE, NUM_SIGNALS, SIGNAL_NAMES, SLOW_RATE, VisibleHistory
+
+__all__ = ["HISTORY_FEATURES", "history_features", "mean_signals"]
+
+HISTORY_FEATURES = (
+    "ln_requests",
+    "first_request",
+    "ln_elapsed_minutes",
+    "ln_watch_minutes",
+    "ln_last_watch_seconds",
+    "repetition",
+    "hour_sin",
+    "hour_cos",
+    "half_day_sin",
+    "half_day_cos",
+    *(f"last_{name}" for name in SIGNAL_NAMES),
+    *(f"fast_{name}" for name in SIGNAL_NAMES),
+    *(f"slow_{name}" for name in SIGNAL_NAMES),
+)
+
+
+def history_features(history: VisibleHistory) -> FloatArray:
+    """One row per session, (num_envs, features) float64, in the order of `HISTORY_FEATURES`."""
+    angle = history.hours.astype(np.float64) * (2.0 * np.pi / 24.0)
+    features = np.empty((len(history.requests), len(HISTORY_FEATURES)))
+    columns = (
+        np.log1p(history.requests),
+        history.requests == 0,
+        np.log1p(history.elapsed_seconds / 60.0),
+        np.log1p(history.watch_seconds / 60.0),
+        np.log1p(history.last_watch_seconds),
+        history.repetition,
+        np.sin(angle),
+        np.cos(angle),
+        np.sin(2.0 * angle),
+        np.cos(2.0 * angle),
+    )
+    for index, column in enumerate(columns):
+        features[:, index] = column
+    fast, slow = mean_signals(history)
+    signals = features[:, len(columns) :].reshape(-1, 3, NUM_SIGNALS)
+    signals[:, 0] = history.last
+    signals[:, 1] = fast
+    signals[:, 2] = slow
+    return features
+
+
+def mean_signals(history: VisibleHistory) -> tuple[FloatArray, FloatArray]:
+    """The fast and slow averages, corrected for their start at zero: (num_envs, signals) each.
+
+    An average at rate r that started at zero holds 1 - (1 - r)^n of its weight after n requests.
+    """
+    requests = np.maximum(history.requests, 1).astype(np.float64)[:, None]
+    fast = history.fast / (1.0 - (1.0 - FAST_RATE) ** requests)
+    slow = history.slow / (1.0 - (1.0 - SLOW_RATE) ** requests)
+    return fast, slow

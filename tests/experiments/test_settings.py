@@ -1,0 +1,109 @@
+"""Settings: JSON out and in, and a command line made from them."""
+
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from mtf_rl.agents import AGENTS, SACConfig, TD3Config
+from mtf_rl.core.errors import ArtifactError, ConfigError, MtfRlError, UnknownNameError
+from mtf_rl.experiments.command_line import parse_train, settings_of_run
+from mtf_rl.experiments.config import PRESETS, RunConfig, RunSettings
+from mtf_rl.experiments.run_folder import new_run_folder, open_run_folder
+from mtf_rl.experiments.settings import (
+    settings_from_json,
+    settings_laid_over,
+    settings_to_json,
+)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_settings_survive_json(preset: str) -> None:
+    run, _ = PRESETS[preset]()
+    text = json.dumps(settings_to_json(run))
+    assert settings_from_json(RunConfig, json.loads(text)) == run
+
+
+@pytest.mark.parametrize("agent", AGENTS)
+def test_a_run_folder_gives_back_equal_settings(agent: str, tmp_path: Path) -> None:
+    settings = RunSettings(agent, AGENTS[agent].config(), RunConfig(run_dir=tmp_path / "r", seed=7))
+    run = new_run_folder(tmp_path / "r", agent=agent)
+    run.write_config(settings)
+    assert settings_of_run(open_run_folder(tmp_path / "r")) == settings
+
+
+def test_later_sources_win(tmp_path: Path) -> None:
+    file = tmp_path / "settings.json"
+    file.write_text('{"run": {"seed": 5, "pool": 250}, "agent_settings": {"gamma": 0.5}}')
+    words = ["--preset", "smoke", "--config", str(file), "--seed", "6"]
+    settings = parse_train(words).settings
+    assert settings.run.seed == 6
+    assert settings.run.pool == 250
+    assert settings.run.requests == PRESETS["smoke"]()[0].requests
+    assert settings.agent == "td3"
+    assert settings.agent_settings.gamma == 0.5
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "sac --seed 3 --steps 20000 --gamma 0.9 --no-twin",
+        "--seed 3 --steps 20000 sac --gamma 0.9 --no-twin",
+        "--no-twin --seed 3 --gamma 0.9 --requests 20000 sac",
+        "--hidden 128 128 --no-twin sac --seed=3 --gamma=0.9 --requests=20000",
+    ],
+)
+def test_flags_stand_before_or_after_the_agent(words: str) -> None:
+    settings = parse_train(words.split()).settings
+    assert settings.agent == "sac"
+    assert settings.run == replace(RunConfig(), seed=3, requests=20_000, twin=False)
+    assert isinstance(settings.agent_settings, SACConfig)
+    assert settings.agent_settings.gamma == 0.9
+
+
+def test_a_preset_reaches_every_agent() -> None:
+    parsed = parse_train(["--preset", "smoke"])
+    assert isinstance(parsed.settings.agent_settings, TD3Config)
+    assert parsed.baselines["random_search"].sessions_per_trial == 16
+
+
+@pytest.mark.parametrize(
+    ("words", "kind", "message"),
+    [
+        ("td4", UnknownNameError, "Unknown agent 'td4'. Did you mean 'td3'? Known: td3, sac"),
+        ("--preset smok", UnknownNameError, "Unknown preset 'smok'. Did you mean 'smoke'?"),
+        ("--gamma 1.5", ConfigError, "gamma must be in [0, 1], got 1.5"),
+        ("--steps -5", ConfigError, "requests must be at least 0, got -5"),
+        ("--scorer mmo", UnknownNameError, "Unknown scorer 'mmo'. Did you mean 'mmoe'?"),
+        ("--pool 50", ConfigError, "pool must be at least the 100 candidates, got 50"),
+        ("--device cuda", ConfigError, "device must be cpu, got 'cuda'"),
+    ],
+)
+def test_bad_options_are_refused(words: str, kind: type[MtfRlError], message: str) -> None:
+    with pytest.raises(kind, match=re.escape(message)):
+        parse_train(words.split())
+
+
+def test_bad_settings_files_are_refused(tmp_path: Path) -> None:
+    file = tmp_path / "settings.json"
+    for text, message in [
+        ('{"run": {"sed": 5}}', "RunConfig has no setting sed"),
+        ('{"run": {"seed": -1}}', "seed must be at least 0, got -1"),
+        ('{"runs": {}}', "holds runs; expected agent, agent_settings and run"),
+        ('{"run": {"session": {"slate": "six"}}}', "slate"),
+    ]:
+        file.write_text(text)
+        with pytest.raises(ConfigError, match=re.escape(message)):
+            parse_train(["--config", str(file)])
+    with pytest.raises(ArtifactError, match=re.escape("No file")):
+        parse_train(["--config", str(tmp_path / "none.json")])
+
+
+def test_laying_over_keeps_what_is_not_named() -> None:
+    base = RunConfig(seed=4)
+    changed = settings_laid_over(base, {"session": {"slate": 4}})
+    assert changed == replace(base, session=replace(base.session, slate=4))
+    with pytest.raises(ConfigError, match=re.escape("settings must be a JSON object, got [1]")):
+        settings_laid_over(base, [1])

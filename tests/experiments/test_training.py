@@ -1,0 +1,170 @@
+"""The main job, end to end and small."""
+
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import gymnasium
+import numpy as np
+import pandas as pd
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+import mtf_rl  # noqa: F401  (registers the environments)
+from mtf_rl.agents import TD3Config, load_policy
+from mtf_rl.core.errors import LeakageError, RunFolderError
+from mtf_rl.core.protocols import SIMULATOR, SYNTHETIC_TRUTH
+from mtf_rl.data import read_kuairand, scorer_half
+from mtf_rl.evaluation import LEADERBOARD_COLUMNS
+from mtf_rl.experiments.assembly import Assembly
+from mtf_rl.experiments.command_line import settings_of_run
+from mtf_rl.experiments.config import PRESETS, RunConfig, RunSettings
+from mtf_rl.experiments.console import Terminal
+from mtf_rl.experiments.rejudging import evaluate_run
+from mtf_rl.experiments.run_folder import RunFolder, open_run_folder
+from mtf_rl.experiments.training import train
+from mtf_rl.user_models import WorldConfig
+
+POLICIES = {"td3", "td3_untrained", "td3_myopic", "random_search", "uniform"}
+
+
+def small_settings(run_dir: Path) -> RunSettings:
+    run: RunConfig = PRESETS["smoke"]()[0]
+    run = replace(
+        run,
+        run_dir=run_dir,
+        requests=900,
+        sessions=60,
+        tuning_sessions=30,
+        scorer_rows=8_000,
+        log=replace(run.log, world=WorldConfig(users=80, videos=320, days=2, seed=3)),
+        scorer_fit=replace(run.scorer_fit, max_epochs=1),
+        user_model=replace(run.user_model, max_rows=8_000, max_epochs=1),
+    )
+    return RunSettings("td3", TD3Config(warmup_requests=300), run)
+
+
+@contextmanager
+def trained(run_dir: Path) -> Iterator[RunFolder]:
+    from mtf_rl.agents import RandomSearchConfig
+
+    yield train(small_settings(run_dir), {"random_search": RandomSearchConfig(4, 2)}, Terminal())
+
+
+@pytest.fixture(scope="module", name="run")
+def finished_run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunFolder]:
+    with trained(tmp_path_factory.mktemp("runs") / "first") as run:
+        yield run
+
+
+def test_the_leaderboard_has_a_row_per_policy_and_judge(run: RunFolder) -> None:
+    table = pd.read_csv(run.path / "leaderboard.csv")
+    assert tuple(table.columns) == LEADERBOARD_COLUMNS
+    pairs = set(zip(table.policy, table.world, strict=True))
+    assert pairs == {(p, w) for p in POLICIES for w in (SIMULATOR, SYNTHETIC_TRUTH)}
+    assert (table.reward_low < table.reward_mean).all()
+    assert (table.sessions == 60).all()
+    static = table.delta_vs_best_static_mean == 0
+    assert table[static].policy.isin(["uniform", "random_search"]).all()
+    used = table.set_index("policy").requests_used.groupby("policy").first()
+    assert used["uniform"] == used["td3_untrained"] == 0
+    assert 0.6 * 900 < used["td3"] <= 900
+    assert used["td3"] == used["td3_myopic"]
+    assert 0 < used["random_search"] <= 900
+
+
+def test_the_run_folder_is_complete_and_reads_back(run: RunFolder) -> None:
+    assert settings_of_run(run) == small_settings(run.path)
+    provenance = json.loads((run.path / "provenance.json").read_text())
+    assert provenance["status"] == "finished"
+    assert len(provenance["checksums"]) > 10
+    for name in ("leaderboard.json", "leaderboard.md", "leaderboard.png", "log.txt"):
+        assert (run.path / name).stat().st_size > 0
+    assert not list(run.path.rglob("*.pkl"))
+    metrics = pd.read_csv(run.path / "metrics.csv")
+    for name in (
+        "scorer/monitor",
+        "td3/train/critic_loss",
+        "td3/session/reward",
+        "td3/session/depth",
+        "td3/weights/hate",
+        "td3/rate/click",
+        "random_search/search/reward",
+    ):
+        values = metrics[metrics.name == name].value
+        assert len(values)
+        assert np.isfinite(values).all()
+    events = EventAccumulator(str(run.path))
+    events.Reload()
+    assert set(metrics.name) <= set(events.Tags()["scalars"])
+    assert "leaderboard" in events.Tags()["images"]
+
+
+def test_the_same_command_gives_the_same_numbers(run: RunFolder, tmp_path: Path) -> None:
+    with trained(tmp_path / "second") as again:
+        for name in ("leaderboard.csv", "leaderboard.md", "leaderboard.json"):
+            assert (again.path / name).read_bytes() == (run.path / name).read_bytes()
+        for name in ("policy/td3/policy.safetensors", "data/score_table.npz"):
+            assert (again.path / name).read_bytes() == (run.path / name).read_bytes()
+        first, second = (
+            pd.read_csv(folder.path / "metrics.csv", dtype=str) for folder in (run, again)
+        )
+        timings = first.name.str.contains("/time/")
+        pd.testing.assert_frame_equal(first[~timings], second[~timings])
+
+
+def test_evaluate_repeats_the_leaderboard(run: RunFolder) -> None:
+    before = (run.path / "leaderboard.csv").read_bytes()
+    evaluate_run(run.path, sessions=None, seed=None, terminal=Terminal())
+    assert (run.path / "leaderboard.csv").read_bytes() == before
+    evaluate_run(run.path, sessions=None, seed=9, terminal=Terminal())
+    assert (run.path / "leaderboard.csv").read_bytes() != before
+    evaluate_run(run.path, sessions=None, seed=None, terminal=Terminal())
+
+
+def test_scorer_and_user_model_share_no_row(run: RunFolder) -> None:
+    assembly = Assembly.load(run.data, run.simulator)
+    assert len(assembly.scores.scorer_keys)
+    assert len(assembly.simulator.row_keys)
+    dataset = read_kuairand(run.data / "logs")
+    half = scorer_half(dataset.impressions, seed=0)
+    keys = dataset.impressions.keys
+    assert np.isin(assembly.scores.scorer_keys, keys[half]).all()
+    assert np.isin(assembly.simulator.row_keys, keys[~half]).all()
+
+
+def test_a_planted_shared_row_makes_assembly_raise(run: RunFolder) -> None:
+    assembly = Assembly.load(run.data, run.simulator)
+    planted = np.append(assembly.simulator.row_keys, assembly.scores.scorer_keys[0])
+    with pytest.raises(LeakageError, match=re.escape("fitted on 1 of the same rows")):
+        replace(assembly, simulator=replace(assembly.simulator, row_keys=planted))
+
+
+def test_a_run_is_an_environment(run: RunFolder) -> None:
+    path = str(run.path)
+    observations = {}
+    for judge in ("simulator", "world"):
+        env = gymnasium.make("mtf_rl/FusionSession-v0", run=path, judge=judge)
+        observations[judge], _ = env.reset(seed=0)
+        policy = load_policy(run.policies / "td3")
+        action, _ = policy.predict(observations[judge][None])
+        _, reward, _, _, info = env.step(action[0])
+        assert np.isfinite(float(reward))
+        assert 0 <= info["user"] < 80
+    # Users and candidates are drawn alike under both judges; their hours of the day are not.
+    hours = [
+        env.unwrapped.dynamics.layout.names.index(f"session/hour_{part}")
+        for part in ("sine", "cosine")
+    ]
+    first, second = (np.delete(observation, hours) for observation in observations.values())
+    np.testing.assert_array_equal(first, second)
+
+
+def test_a_folder_in_use_is_refused(run: RunFolder, tmp_path: Path) -> None:
+    with pytest.raises(RunFolderError, match=re.escape("is in use")):
+        train(small_settings(run.path), {}, Terminal())
+    with pytest.raises(RunFolderError, match=re.escape("is not a run folder")):
+        open_run_folder(tmp_path)

@@ -1,0 +1,240 @@
+"""The fitted model as it runs: rules, masks, batches, files, against naive computations."""
+
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mtf_rl import user_models
+from mtf_rl.core.arrays import select_rows
+from mtf_rl.core.errors import ArtifactError
+from mtf_rl.core.files import load_json, save_json
+from mtf_rl.core.history import tag_overlap
+from mtf_rl.core.randomness import Luck
+from mtf_rl.core.slates import Slate
+from mtf_rl.core.tasks import is_long_view, is_valid_play
+from mtf_rl.user_models import DeclaredPrior, FitReport, FittedUserModel, PartReport
+from mtf_rl.user_models.fitted import FittedState
+from mtf_rl.user_models.play import NUM_OUTCOMES, allowed_outcomes, play_outcomes
+from mtf_rl.user_models.responses import request_features, row_features
+from mtf_rl.user_models.sessions import FittedLeaving, FittedPausing, FittedReturning
+from tests.user_models.examples import (
+    random_history,
+    random_response_model,
+    random_session_network,
+    small_catalogue,
+)
+
+USERS = 40
+
+
+@pytest.fixture(scope="module", name="model")
+def random_model() -> FittedUserModel:
+    catalogue = small_catalogue()
+    gaps = np.exp(np.random.default_rng(3).normal(4.0, 1.0, 500))
+    return FittedUserModel(
+        responses=random_response_model(USERS, catalogue),
+        leaving=FittedLeaving(random_session_network(USERS, seed=1)),
+        pausing=FittedPausing.fit(random_history(500), gaps),
+        returning=FittedReturning(random_session_network(USERS, seed=2), np.asarray(0.5)),
+        hour_shares=np.full(24, 1.0 / 24.0),
+        catalogue=catalogue,
+        row_keys=np.arange(7, dtype=np.uint64),
+        prior_parts=("a part is declared",),
+        report=FitReport((PartReport("like", 10, -0.1, "base rate", -0.2),)),
+    )
+
+
+def slates(num_envs: int, *, tab: int = 1, slate: int = 6, seed: int = 0) -> Slate:
+    rng = np.random.default_rng(seed)
+    return Slate(
+        users=rng.integers(0, USERS, num_envs),
+        videos=rng.integers(0, small_catalogue().num_videos, (num_envs, slate)).astype(np.int32),
+        mask=rng.random((num_envs, slate)) < 0.9,
+        tabs=np.full(num_envs, tab),
+    )
+
+
+def luck_of(num_envs: int, seed: int = 5) -> Luck:
+    return Luck(seed, np.arange(num_envs), np.zeros(num_envs, dtype=np.int64))
+
+
+@pytest.mark.parametrize("batch", [1, 7, 256])
+def test_answers_do_not_depend_on_the_batch(model: FittedUserModel, batch: int) -> None:
+    num_envs = 300
+    slate, history, luck = slates(num_envs), random_history(num_envs), luck_of(num_envs)
+    state = model.start(slate.users, luck)
+    whole, _ = model.respond(state, slate, history, luck)
+    left = model.leave(state, history, luck)
+    pauses = model.pause_seconds(state, history, luck)
+    days = model.return_days(state, history, luck)
+    for first in range(0, num_envs, batch):
+        rows = np.arange(first, min(first + batch, num_envs))
+        part = select_rows(state, rows)
+        its_luck, its_history = select_rows(luck, rows), select_rows(history, rows)
+        answer, _ = model.respond(part, select_rows(slate, rows), its_history, its_luck)
+        assert np.array_equal(answer.feedback, whole.feedback[rows])
+        assert np.array_equal(answer.watch_seconds, whole.watch_seconds[rows])
+        assert np.array_equal(model.leave(part, its_history, its_luck), left[rows])
+        assert np.array_equal(model.pause_seconds(part, its_history, its_luck), pauses[rows])
+        assert np.array_equal(model.return_days(part, its_history, its_luck), days[rows])
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 2**31))
+def test_single_column_answers_obey_the_rules(model: FittedUserModel, seed: int) -> None:
+    slate, history = slates(50, seed=seed), random_history(50)
+    response, _ = model.respond(FittedState(slate.users), slate, history, luck_of(50, seed))
+    duration = model.catalogue.duration_seconds[slate.videos]
+    play, shown = response.watch_seconds, slate.mask
+    assert np.array_equal(response.feedback[..., 0] > 0, is_valid_play(play, duration) & shown)
+    assert np.array_equal(response.feedback[..., 1] > 0, is_long_view(play, duration) & shown)
+    assert not response.feedback[~shown].any()
+    assert not play[~shown].any()
+    assert np.isin(response.feedback, (0.0, 1.0)).all()
+
+
+def test_two_column_clicks_are_taps(model: FittedUserModel) -> None:
+    slate = replace(slates(4000, tab=0), mask=np.ones((4000, 6), dtype=np.bool_))
+    response, _ = model.respond(
+        FittedState(slate.users), slate, random_history(4000), luck_of(4000)
+    )
+    played, clicked = response.watch_seconds > 0, response.feedback[..., 0] > 0
+    assert clicked[played].all()
+    assert clicked[~played].mean() == pytest.approx(0.3, abs=0.03)  # the model's unplayed_click
+
+
+def test_response_logits_against_a_loop(model: FittedUserModel) -> None:
+    tabs = np.array([1, 0, 4, 0, 1])
+    slate, history = replace(slates(5), tabs=tabs), random_history(5)
+    overlap = tag_overlap(history, slate.videos, model.catalogue)
+    found = model.responses.logits(slate, history, overlap).reshape(5, 6, -1)
+    network = model.responses.network
+    session = np.clip(request_features(history, slate.tabs), -5.0, 5.0)
+    for env in range(5):
+        for place in range(6):
+            user, video = slate.users[env], slate.videos[env, place]
+            hidden = network.user_part[user] + network.video_part[video]
+            hidden = hidden + session[env] @ network.session_weights
+            extra = [5.0 * overlap[env, place], np.log(place + 1.0)]
+            products = network.user_factors[user] * network.video_factors[video]
+            hidden = hidden + np.array([*extra, *products]) @ network.row_weights
+            logits = np.maximum(hidden, 0.0) @ network.output_weights + network.output_bias
+            logits = logits + model.responses.scene_shifts[1 if tabs[env] == 0 else 0]
+            np.testing.assert_allclose(found[env, place], logits, atol=2e-6)
+
+
+def test_row_features_by_hand() -> None:
+    features = row_features(np.array([[0.2, 0.0]]))
+    np.testing.assert_allclose(features, [[[1.0, 0.0], [0.0, np.log(2.0)]]])
+
+
+def test_answers_have_the_probabilities_of_the_network(model: FittedUserModel) -> None:
+    """One user, one video, one history, many lucks: shares against the softmax and sigmoids."""
+    tries = 40_000
+    one = slates(1)
+    slate = Slate(
+        np.repeat(one.users, tries),
+        np.repeat(one.videos[:, :1], tries, axis=0),
+        np.ones((tries, 1), dtype=np.bool_),
+        np.repeat(one.tabs, tries),
+    )
+    history = select_rows(random_history(1), np.zeros(tries, dtype=np.int64))
+    response, _ = model.respond(FittedState(slate.users), slate, history, luck_of(tries))
+    duration = model.catalogue.duration_seconds[slate.videos[:, 0]]
+    play = response.watch_seconds[:, 0]
+    logits = model.responses.logits(
+        slate, history, tag_overlap(history, slate.videos, model.catalogue)
+    )
+    weights = np.exp(logits[0, :NUM_OUTCOMES]) * allowed_outcomes(duration[:1])[0]
+    shares = np.bincount(play_outcomes(play, duration), minlength=NUM_OUTCOMES) / tries
+    np.testing.assert_allclose(shares, weights / weights.sum(), atol=0.01)
+    interactions = model.responses.interaction_logits(logits, play, duration)
+    expected = (1.0 / (1.0 + np.exp(-interactions))).mean(axis=0)
+    np.testing.assert_allclose(response.feedback[:, 0, 2:].mean(axis=0), expected, atol=0.01)
+
+
+def test_return_days_have_their_hazards(model: FittedUserModel) -> None:
+    tries = 40_000
+    history = select_rows(random_history(1), np.zeros(tries, dtype=np.int64))
+    users = np.zeros(tries, dtype=np.int64)
+    days = model.return_days(FittedState(users), history, luck_of(tries))
+    next_day = model.returning.return_probabilities(users[:1], select_rows(history, users[:1]))
+    assert days.min() == 1
+    assert (days == 1).mean() == pytest.approx(next_day[0, 0], abs=0.01)
+    for day in (2, 3):  # each later day has its hazard of 0.5
+        assert (days == day).sum() / (days >= day).sum() == pytest.approx(0.5, abs=0.02)
+
+
+def test_leaving_has_its_hazard(model: FittedUserModel) -> None:
+    tries = 20_000
+    history = select_rows(random_history(1), np.zeros(tries, dtype=np.int64))
+    users = np.full(tries, 3)
+    left = model.leave(FittedState(users), history, luck_of(tries))
+    hazard = model.leaving.leave_probability(users[:1], select_rows(history, np.array([0])))[0]
+    assert left.mean() == pytest.approx(hazard, abs=0.01)
+
+
+def test_pauses_stay_in_bounds_and_rise_with_luck(model: FittedUserModel) -> None:
+    history = random_history(200)
+    low = model.pausing.pause_seconds(history, np.full(200, 0.2))
+    high = model.pausing.pause_seconds(history, np.full(200, 0.8))
+    assert np.all(low < high)
+    for extreme in (1e-12, 1.0 - 1e-12):
+        pauses = model.pausing.pause_seconds(history, np.full(200, extreme))
+        assert np.all((pauses >= 1.0) & (pauses <= 1800.0))
+
+
+@pytest.mark.parametrize("declared", [False, True])
+def test_a_saved_model_answers_alike(
+    model: FittedUserModel, *, declared: bool, tmp_path: Path
+) -> None:
+    if declared:
+        model = replace(model, leaving=DeclaredPrior(leave_tilt=0.4), returning=DeclaredPrior())
+    model.save(tmp_path / "simulator")
+    loaded = FittedUserModel.load(tmp_path / "simulator")
+    slate, history, luck = slates(50), random_history(50), luck_of(50)
+    state = FittedState(slate.users)
+    first, again = (one.respond(state, slate, history, luck)[0] for one in (model, loaded))
+    assert np.array_equal(first.feedback, again.feedback)
+    assert np.array_equal(first.watch_seconds, again.watch_seconds)
+    for method in ("leave", "pause_seconds", "return_days"):
+        answers = [getattr(one, method)(state, history, luck) for one in (model, loaded)]
+        assert np.array_equal(*answers)
+    assert np.array_equal(loaded.row_keys, model.row_keys)
+    assert np.array_equal(loaded.hour_shares, model.hour_shares)
+    assert (loaded.prior_parts, loaded.report) == (model.prior_parts, model.report)
+    assert isinstance(loaded.leaving, DeclaredPrior) == declared
+
+
+def test_a_torn_or_foreign_artifact_is_refused(model: FittedUserModel, tmp_path: Path) -> None:
+    model.save(tmp_path)
+    document = load_json(tmp_path / "user_model.json")
+    save_json(tmp_path / "user_model.json", document | {"format": 99})
+    with pytest.raises(ArtifactError, match=re.escape("is not of format 1")):
+        FittedUserModel.load(tmp_path)
+    del document["prior_parts"]
+    save_json(tmp_path / "user_model.json", document)
+    with pytest.raises(ArtifactError, match=re.escape("lacks 'prior_parts'")):
+        FittedUserModel.load(tmp_path)
+    (tmp_path / "user_model.npz").write_bytes(b"torn")
+    with pytest.raises(ArtifactError, match="cannot be read"):
+        FittedUserModel.load(tmp_path)
+    with pytest.raises(ArtifactError, match="No file"):
+        FittedUserModel.load(tmp_path / "nowhere")
+
+
+def test_running_needs_no_torch() -> None:
+    code = "import sys, mtf_rl.user_models; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_an_unknown_name_is_no_attribute() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'fit_usr_model'"):
+        user_models.fit_usr_model  # noqa: B018

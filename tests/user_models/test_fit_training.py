@@ -1,0 +1,257 @@
+"""Fits on a small log whose law is known: what must be recovered, refused, repeated."""
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mtf_rl.core.arrays import BoolArray, FloatArray, IntArray, select_rows
+from mtf_rl.core.errors import ConfigError, DataError, LeakageError
+from mtf_rl.core.history import VisibleHistory, advance_history, start_history
+from mtf_rl.core.randomness import Luck
+from mtf_rl.core.slates import Slate
+from mtf_rl.data import SYNTHETIC_PLAN, Dataset, check_disjoint, scorer_half, split_by_time
+from mtf_rl.user_models import DeclaredPrior, FitConfig, FittedUserModel, fit_user_model
+from mtf_rl.user_models.fitted import FittedState
+from mtf_rl.user_models.sessions import FittedLeaving
+from tests.user_models.examples import NUM_TAGS, Law, small_log
+
+QUICK = FitConfig(
+    batch_size=256,
+    max_epochs=6,
+    hidden=32,
+    session_hidden=16,
+    factors=4,
+    session_weight_decay=0.5,
+)
+NUM_USERS = 200
+
+
+def fitted(dataset: Dataset, config: FitConfig = QUICK, *, seed: int = 0) -> FittedUserModel:
+    split = split_by_time(dataset.impressions, SYNTHETIC_PLAN)
+    half = ~scorer_half(dataset.impressions, seed=seed)
+    return fit_user_model(dataset, split, half, config=config)
+
+
+@pytest.fixture(scope="module", name="dataset")
+def log_of_the_law() -> Dataset:
+    return small_log(num_users=NUM_USERS, num_days=6)
+
+
+@pytest.fixture(scope="module", name="model")
+def fitted_on_the_law(dataset: Dataset) -> FittedUserModel:
+    return fitted(dataset)
+
+
+def answers(
+    model: FittedUserModel, history: Callable[[FloatArray], VisibleHistory] | None = None
+) -> tuple[IntArray, BoolArray, BoolArray]:
+    """Group of the user, completion and like of many simulated plays of fresh sessions."""
+    rng = np.random.default_rng(0)
+    num_envs = 4000
+    users = rng.integers(0, NUM_USERS, num_envs)
+    videos = rng.integers(0, model.catalogue.num_videos, (num_envs, 4))
+    slate = Slate(users, videos, np.ones(videos.shape, dtype=np.bool_), np.ones_like(users))
+    make = history or (lambda hours: start_history(hours, NUM_TAGS))
+    luck = Luck(1, np.arange(num_envs), np.zeros(num_envs, dtype=np.int64))
+    response, _ = model.respond(FittedState(users), slate, make(np.full(num_envs, 9.0)), luck)
+    complete = response.watch_seconds >= model.catalogue.duration_seconds[videos]
+    return users % 2, complete, response.feedback[..., 2] > 0
+
+
+def test_groups_play_and_like_as_their_law_says(model: FittedUserModel) -> None:
+    group, complete, like = answers(model)
+    for number, expected in enumerate(Law().complete):
+        assert complete[group == number].mean() == pytest.approx(expected, abs=0.04)
+    assert like[complete].mean() == pytest.approx(Law().like_complete, abs=0.03)
+    assert like[~complete].mean() == pytest.approx(Law().like_else, abs=0.01)
+
+
+def repeated(hours: FloatArray) -> VisibleHistory:
+    """Sessions that have shown all tags so often that every video repeats much."""
+    fresh = start_history(hours, NUM_TAGS)
+    return replace(fresh, tag_exposure=np.full((len(hours), NUM_TAGS), 0.6, dtype=np.float32))
+
+
+def test_repetition_bores_where_the_law_says_so(model: FittedUserModel) -> None:
+    group, fresh, _ = answers(model)
+    _, bored, _ = answers(model, repeated)
+    keen = group == 0
+    # The law: 0.6 exp(-1.5 * 0.6) = 0.24, down from 0.6.
+    assert bored[keen].mean() < fresh[keen].mean() - 0.15
+
+
+def test_no_boredom_is_learnt_where_there_is_none() -> None:
+    model = fitted(small_log(Law(boredom=0.0), num_users=NUM_USERS, num_days=6))
+    group, fresh, _ = answers(model)
+    _, repeats, _ = answers(model, repeated)
+    keen = group == 0
+    assert repeats[keen].mean() == pytest.approx(fresh[keen].mean(), abs=0.08)
+
+
+def test_leaving_of_each_group_is_recovered(model: FittedUserModel) -> None:
+    """After a simulated first request, as the log's users had."""
+    assert isinstance(model.leaving, FittedLeaving)
+    users = np.tile(np.arange(NUM_USERS), 10)
+    videos = np.random.default_rng(0).integers(0, 30, (len(users), 4))
+    slate = Slate(users, videos, np.ones(videos.shape, dtype=np.bool_), np.ones_like(users))
+    luck = Luck(3, np.arange(len(users)), np.zeros(len(users), dtype=np.int64))
+    history = start_history(np.full(len(users), 9.0), NUM_TAGS)
+    response, _ = model.respond(FittedState(users), slate, history, luck)
+    history = advance_history(history, slate, response, model.catalogue)
+    hazards = model.leaving.leave_probability(users, history)
+    for number, expected in enumerate(Law().leave):
+        assert hazards[users % 2 == number].mean() == pytest.approx(expected, abs=0.06)
+
+
+def test_pauses_and_returns_are_recovered(model: FittedUserModel) -> None:
+    many = 4000
+    history = start_history(np.full(many, 9.0), NUM_TAGS)
+    history = replace(history, requests=np.ones(many, dtype=np.int32))
+    luck = Luck(2, np.arange(many), np.zeros(many, dtype=np.int64))
+    state = FittedState(np.arange(many) % NUM_USERS)
+    pauses = model.pause_seconds(state, history, luck)
+    assert np.log(pauses).mean() == pytest.approx(4.0, abs=0.15)
+    assert np.log(pauses).std() == pytest.approx(0.5, abs=0.1)
+    days = model.return_days(state, history, luck)
+    assert (days == 1).mean() == pytest.approx(Law().return_probability, abs=0.08)
+    assert (days == 2).sum() / (days >= 2).sum() == pytest.approx(0.7, abs=0.1)
+
+
+def test_the_report_shows_what_is_useful(model: FittedUserModel) -> None:
+    gains = {(part.part, part.reference): part.gain for part in model.report.parts}
+    assert gains["play outcome", "shares by duration"] > 0.05
+    assert gains["like", "base rate"] > 0.01
+    assert gains["leaving", "base rate"] > 0.01
+    # Nothing but chance decides about follow (never), gaps and returns.
+    assert abs(gains["ln gap", "one log-normal"]) < 0.02
+    assert abs(gains["next-day return", "base rate"]) < 0.03
+
+
+def test_only_its_own_half_is_used(model: FittedUserModel, dataset: Dataset) -> None:
+    impressions = dataset.impressions
+    split = split_by_time(impressions, SYNTHETIC_PLAN)
+    of_scorer = scorer_half(impressions, seed=0)
+    expected = impressions.keys[~of_scorer & ~split.test]
+    assert np.array_equal(model.row_keys, np.sort(expected))
+    check_disjoint(impressions.keys[of_scorer], model.row_keys)
+    planted = np.append(impressions.keys[of_scorer], model.row_keys[:1])
+    with pytest.raises(LeakageError, match="1 of the same rows"):
+        check_disjoint(planted, model.row_keys)
+
+
+def test_the_other_half_and_the_test_days_change_nothing(dataset: Dataset) -> None:
+    """All answers of rows outside the half, or in the test days, are overwritten."""
+    small = replace(QUICK, max_epochs=1)
+    impressions = dataset.impressions
+    split = split_by_time(impressions, SYNTHETIC_PLAN)
+    foreign = scorer_half(impressions, seed=0) | split.test
+    changed = replace(
+        impressions,
+        feedback=np.where(foreign[:, None], 1 - impressions.feedback, impressions.feedback),
+        play_seconds=np.where(foreign, 3.0, impressions.play_seconds).astype(np.float32),
+    )
+    first, second = fitted(dataset, small), fitted(replace(dataset, impressions=changed), small)
+    assert same_arrays(first, second)
+
+
+def same_arrays(first: FittedUserModel, second: FittedUserModel) -> bool:
+    one, other = first.responses.to_arrays("r"), second.responses.to_arrays("r")
+    equal = all(np.array_equal(one[name], other[name]) for name in one)
+    return equal and first.report == second.report
+
+
+def test_same_seed_same_model_other_seed_other_model(dataset: Dataset) -> None:
+    small = replace(QUICK, max_epochs=1)
+    assert same_arrays(fitted(dataset, small), fitted(dataset, small))
+    assert not same_arrays(fitted(dataset, small), fitted(dataset, replace(small, seed=1)))
+
+
+def test_rows_beyond_the_cap_are_left_out_by_session(dataset: Dataset) -> None:
+    impressions = dataset.impressions
+    model = fitted(dataset, replace(QUICK, max_epochs=1, max_rows=2000))
+    used = np.isin(impressions.keys, model.row_keys)
+    train = split_by_time(impressions, SYNTHETIC_PLAN).train
+    assert (used & train).sum() == pytest.approx(2000, rel=0.15)
+    available = ~scorer_half(impressions, seed=0) & train
+    for session in np.unique(impressions.sessions[used])[:50]:
+        rows = (impressions.sessions == session) & available
+        assert used[rows].all()
+
+
+def test_fragments_get_the_declared_prior() -> None:
+    model = fitted(small_log(num_users=100, one_request=True), replace(QUICK, max_epochs=1))
+    assert len(model.prior_parts) == 3
+    assert "100% of the log's sessions have only one request" in model.prior_parts[0]
+    for part in (model.leaving, model.pausing, model.returning):
+        assert isinstance(part, DeclaredPrior)
+    history = start_history(np.full(2, 9.0), NUM_TAGS)
+    np.testing.assert_allclose(model.leaving.leave_probability(np.arange(2), history), 0.0738)
+
+
+def test_the_declared_prior_can_be_asked_for_or_forbidden(dataset: Dataset) -> None:
+    small = replace(QUICK, max_epochs=1)
+    asked = fitted(dataset, replace(small, prior="always"))
+    assert all("the configuration asks for it" in part for part in asked.prior_parts)
+    assert len(asked.prior_parts) == 3
+    assert fitted(dataset, replace(small, prior="never")).prior_parts == ()
+    fragments = small_log(num_users=60, one_request=True)
+    with pytest.raises(DataError, match=re.escape("no gaps between requests to fit on")):
+        fitted(fragments, replace(small, prior="never"))
+
+
+def test_the_measured_prior_is_that_of_the_rows(dataset: Dataset) -> None:
+    model = fitted(dataset, replace(QUICK, max_epochs=1, prior="always"))
+    split = split_by_time(dataset.impressions, SYNTHETIC_PLAN)
+    rows = ~scorer_half(dataset.impressions, seed=0) & split.train
+    impressions = select_rows(dataset.impressions, rows)
+    ratio = np.minimum(impressions.play_seconds / impressions.duration_seconds, 1.0)
+    mean = np.mean(
+        [like + part for like, part in zip(impressions.feedback[:, 2], ratio, strict=True)]
+    )
+    assert isinstance(model.leaving, DeclaredPrior)
+    assert model.leaving.engagement_mean == pytest.approx(mean, rel=1e-5)
+
+
+def test_an_empty_half_is_refused(dataset: Dataset) -> None:
+    split = split_by_time(dataset.impressions, SYNTHETIC_PLAN)
+    nothing = np.zeros(len(dataset.impressions.users), dtype=np.bool_)
+    with pytest.raises(DataError, match="half has no training rows"):
+        fit_user_model(dataset, split, nothing, config=QUICK)
+    with pytest.raises(DataError, match="half has no validation rows"):
+        fit_user_model(dataset, split, split.train, config=QUICK)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("max_rows", 0, "max_rows must be at least 1, got 0"),
+        ("learning_rate", 0.0, "learning_rate must be > 0, got 0.0"),
+        ("seed", -1, "seed must be >= 0, got -1"),
+        ("prior", "maybe", "prior must be auto, always or never, got 'maybe'"),
+        ("fragment_share", 1.5, "fragment_share must be in [0, 1], got 1.5"),
+    ],
+)
+def test_impossible_settings_are_refused(field: str, value: Any, message: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        replace(QUICK, **{field: value})
+
+
+def test_progress_is_told_stage_by_stage(dataset: Dataset) -> None:
+    told: list[tuple[str, float]] = []
+    split = split_by_time(dataset.impressions, SYNTHETIC_PLAN)
+    fit_user_model(
+        dataset,
+        split,
+        ~scorer_half(dataset.impressions, seed=0),
+        config=replace(QUICK, max_epochs=2),
+        on_progress=lambda stage, share: told.append((stage, share)),
+    )
+    stages = list(dict.fromkeys(stage for stage, _ in told))
+    assert stages == ["replay", "responses", "leaving", "pausing", "returning", "done"]
+    shares = [share for _, share in told]
+    assert shares == sorted(shares)
+    assert (shares[0], shares[-1]) == (0.0, 1.0)
