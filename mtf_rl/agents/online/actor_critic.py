@@ -108,6 +108,16 @@ class SACConfig(ActorCriticConfig):
 
     target_entropy_per_action: float = -1.0
     """Entropy that the temperature is steered to, in nats per action entry."""
+    initial_temperature: float = 0.1
+    """Worth of a nat of entropy at the start, in rewards, above 0. SB3's 1.0 drowns the effect of
+    fusion weights, a few tenths of a reward, until long after a budget of this size is spent."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.initial_temperature > 0.0:
+            raise ConfigError(
+                f"initial_temperature must be above 0, got {self.initial_temperature}"
+            )
 
 
 def learn_td3(task: LearningTask, config: TD3Config) -> LearnedPolicy:
@@ -138,6 +148,7 @@ def learn_sac(task: LearningTask, config: SACConfig) -> LearnedPolicy:
     model = SAC(
         "MlpPolicy",
         env,
+        ent_coef=f"auto_{config.initial_temperature}",
         target_entropy=config.target_entropy_per_action * width,
         **_shared_settings(task, config),
     )

@@ -1,0 +1,168 @@
+"""The same episodes played again and again, and what policies are worth in them."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from typing_extensions import override
+
+from mtf_rl.agents import ConstantPolicy
+from mtf_rl.core.arrays import FloatArray, IntArray
+from mtf_rl.core.protocols import Policy
+from mtf_rl.core.randomness import Luck
+from mtf_rl.core.slates import Slate
+from mtf_rl.core.tasks import NUM_FEEDBACKS, NUM_TASKS, TASK_SIGNS, WATCH_CAP_SECONDS
+from mtf_rl.envs import SessionDynamics, SessionState
+from mtf_rl.envs.observation import observe
+from mtf_rl.fusion import best_candidates
+from mtf_rl.user_models import World
+from mtf_rl.user_models.world.experience import dullness, elapse
+
+__all__ = ["MyopicReward", "OneStepOracle", "RepeatedSessions", "SessionReward"]
+
+
+class RepeatedSessions(SessionDynamics):
+    """The first episodes of one seed, played again and again: candidates are drawn only once.
+
+    Rewards are those of `SessionDynamics`, bit by bit.
+    """
+
+    def __init__(self, *, sessions: int, seed: int, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self.seed = seed
+        self.episodes = np.arange(sessions)
+        self._drawn: NDArray[np.int64] | None = None
+        start = self.start(seed, self.episodes)
+        steps = [np.full(sessions, step) for step in range(self.config.max_requests + 1)]
+        drawn = np.stack([self._draw_candidates(Luck(seed, self.episodes, s)) for s in steps])
+        shape = (len(steps), sessions, NUM_TASKS, self.config.candidates)
+        self._terms = np.empty(shape, dtype=np.float32)
+        blocks = []
+        for step, candidates in enumerate(drawn):
+            terms = self._prepared[start.users[:, None], candidates]  # (sessions, candidates, ..)
+            self._terms[step] = terms.transpose(0, 2, 1)
+            blocks.append(super().observe(replace(start, candidates=candidates)))
+        self._drawn = drawn  # (requests, sessions, candidates)
+        self._observations = np.stack(blocks)  # (requests, sessions, obs_dim)
+
+    @override
+    def observe(self, state: SessionState) -> FloatArray:
+        candidates = self.layout.block("candidates")
+        one = self._logits[state.users[:, None], state.candidates[:, :1]]
+        observation = observe(self._profiles[state.users], state.history, one)
+        known = self._observations[state.history.requests, state.episodes]
+        observation[:, candidates] = known[:, candidates]
+        return observation
+
+    @override
+    def _rank(self, state: SessionState, parameters: FloatArray) -> Slate:
+        terms = self._terms[state.history.requests, state.episodes]  # (.., tasks, candidates)
+        fused = parameters[:, 0, None] * terms[:, 0]
+        for task in range(1, NUM_TASKS):
+            fused += parameters[:, task, None] * terms[:, task]
+        return slate_of(self, state, fused)
+
+    @override
+    def _draw_candidates(self, luck: Luck) -> IntArray:
+        if self._drawn is None:
+            return super()._draw_candidates(luck)
+        return self._drawn[luck.requests, luck.episodes]
+
+
+    def begin(self) -> SessionState:
+        """All episodes before their first request."""
+        return self.start(self.seed, self.episodes)
+
+    def choose(self, policy: Policy, state: SessionState) -> FloatArray:
+        """The policy's fusion parameters; constant weights are spared the observation."""
+        if isinstance(policy, ConstantPolicy):
+            observation = np.empty((len(state.users), 0), dtype=np.float32)
+        else:
+            observation = self.observe(state)
+        return self.action_map.to_parameters(policy.predict(observation, deterministic=True)[0])
+
+
+def slate_of(dynamics: SessionDynamics, state: SessionState, fused: FloatArray) -> Slate:
+    """The candidates with the best scores `fused` (num_envs, candidates), as a slate."""
+    best = best_candidates(fused, dynamics.config.slate)
+    positions = np.take_along_axis(state.candidates, best, axis=1)  # (num_envs, slate)
+    return Slate(
+        users=state.users,
+        videos=dynamics.scores.videos[state.users[:, None], positions],
+        mask=np.ones(positions.shape, dtype=np.bool_),
+        tabs=dynamics.scores.tabs[state.users],
+    )
+
+
+class SessionReward:
+    """The long objective: mean reward of a session."""
+
+    def __init__(self, dynamics: RepeatedSessions) -> None:
+        self._dynamics = dynamics
+        self.requests = 0
+
+    def __call__(self, policy: Policy) -> float:
+        """Play all sessions to their end."""
+        dynamics = self._dynamics
+        state, total = dynamics.begin(), 0.0
+        while len(state.users):
+            self.requests += len(state.users)
+            state, outcome = dynamics.advance(state, dynamics.choose(policy, state), dynamics.seed)
+            total += float(outcome.reward.sum(dtype=np.float64))
+            state = dynamics.keep(state, ~(outcome.terminated | outcome.truncated))
+        return total / len(dynamics.episodes)
+
+
+class MyopicReward:
+    """The myopic objective: mean immediate reward over requests recorded beforehand.
+
+    They come from sessions in which every request's weights are drawn uniformly from the box. The
+    policy answers each in its recorded state; nothing that it shows moves another request.
+    """
+
+    def __init__(self, dynamics: RepeatedSessions, rng: np.random.Generator) -> None:
+        self._dynamics = dynamics
+        self.requests = 0
+        self._states: list[SessionState] = []
+        state = dynamics.begin()
+        while len(state.users):
+            self._states.append(state)
+            weights = rng.uniform(size=(len(state.users), NUM_TASKS)) * TASK_SIGNS
+            state, outcome = dynamics.advance(state, weights.astype(np.float32), dynamics.seed)
+            state = dynamics.keep(state, ~(outcome.terminated | outcome.truncated))
+        self.observations = np.concatenate([dynamics.observe(s) for s in self._states])
+
+    def __call__(self, policy: Policy) -> float:
+        """Answer every recorded request."""
+        dynamics, total = self._dynamics, 0.0
+        for state in self._states:
+            _, outcome = dynamics.advance(state, dynamics.choose(policy, state), dynamics.seed)
+            total += float(outcome.reward.sum(dtype=np.float64))
+        self.requests += len(self.observations)
+        return total / len(self.observations)
+
+
+class OneStepOracle(SessionDynamics):
+    """Ranks by the expected reward of each candidate now, whatever the fusion parameters.
+
+    It knows the world's probabilities for this user, hour and hidden boredom, with watch time
+    counted up to its cap of 120 s. It does not know this request's luck, and looks one request
+    ahead only: neither satisfaction nor tiredness enter.
+    """
+
+    @override
+    def _rank(self, state: SessionState, parameters: FloatArray) -> Slate:
+        world: World = self.user_model  # type: ignore[assignment]
+        present = state.history.elapsed_seconds.astype(np.float64)
+        hidden = elapse(state.hidden, present - state.hidden.clock_seconds)
+        users = state.users[:, None]
+        videos = self.scores.videos[users, state.candidates]
+        dull = dullness(hidden, world.users, world.videos, videos)
+        tabs = self.scores.tabs[users]
+        outlook = world.outlook(users, videos, state.history.hours[:, None], tabs, dull)
+        expected = world.probabilities(outlook)  # (num_envs, candidates, tasks)
+        minutes = expected[..., NUM_FEEDBACKS] * WATCH_CAP_SECONDS / 60.0
+        worth = self.reward.watch_minute * minutes
+        worth = worth + expected[..., :NUM_FEEDBACKS] @ np.array(self.reward.feedbacks)
+        return slate_of(self, state, worth)

@@ -1,0 +1,38 @@
+"""Each learner comes near an optimum that is known on paper."""
+
+import numpy as np
+import pytest
+
+from mtf_rl.agents import AGENTS, ConstantPolicy, LearningTask
+from mtf_rl.core.protocols import Policy
+from mtf_rl.envs import RequestBudget, toy_dynamics
+from mtf_rl.evaluation import roll_out
+
+BUDGET = 12_000
+SETTINGS = {
+    "td3": {"warmup_requests": 4_000},
+    "sac": {"warmup_requests": 4_000, "gamma": 0.5},
+    "random_search": {},
+}
+# Shares of the way from uniform weights to the optimum. Random search over 8 weights is the
+# plainest of methods; the learners must do better than it is asked to.
+LEAST = {"td3": 0.5, "sac": 0.3, "random_search": 0.2}
+
+
+def worth(policy: Policy) -> float:
+    return float(roll_out(toy_dynamics(), policy, seed=9, episodes=np.arange(1500)).reward.mean())
+
+
+@pytest.mark.parametrize("name", LEAST)
+def test_learners_find_the_only_task_that_counts(name: str) -> None:
+    dynamics = toy_dynamics(task="like")
+    # The optimum: weight 1 on like, 0 on all others (the action of hate is +1 for weight 0).
+    optimum = worth(ConstantPolicy(np.array([-1, -1, 1, -1, -1, -1, 1, -1], dtype=np.float32)))
+    uniform = worth(ConstantPolicy(np.array([1, 1, 1, 1, 1, 1, -1, 1], dtype=np.float32)))
+    assert optimum > 1.2 * uniform
+    task = LearningTask(dynamics, dynamics, RequestBudget(BUDGET), seed=0)
+    learned = AGENTS[name].learn(task, AGENTS[name].config(**SETTINGS[name]))
+    closed = (worth(learned.policy) - uniform) / (optimum - uniform)
+    assert LEAST[name] <= closed <= 1.0 + 1e-9
+    if learned.untrained is not None:
+        assert worth(learned.policy) > worth(learned.untrained)
