@@ -1,0 +1,1 @@
+"""One script and one results table per claim; each says how to run it."""

@@ -69,7 +69,6 @@ class RepeatedSessions(SessionDynamics):
             return super()._draw_candidates(luck)
         return self._drawn[luck.requests, luck.episodes]
 
-
     def begin(self) -> SessionState:
         """All episodes before their first request."""
         return self.start(self.seed, self.episodes)

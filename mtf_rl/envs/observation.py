@@ -106,8 +106,9 @@ def observe(
 
 def logits_of(scores: FloatArray) -> FloatArray:
     """Predictions in [0, 1] on the logit scale, float32, cut at 1e-6 from both ends."""
-    clipped = np.clip(scores.astype(np.float64), _SMALLEST_PROBABILITY, 1 - _SMALLEST_PROBABILITY)
-    logits: FloatArray = np.log(clipped / (1.0 - clipped)).astype(np.float32)
+    low = np.float32(_SMALLEST_PROBABILITY)
+    clipped = np.clip(scores.astype(np.float32), low, np.float32(1.0) - low)
+    logits: FloatArray = np.log(clipped) - np.log1p(-clipped)
     return logits
 
 

@@ -22,6 +22,7 @@ __all__ = [
 LEADERBOARD_COLUMNS = (
     "policy",
     "world",
+    "declared",
     "requests_used",
     "sessions",
     "reward_mean",
@@ -57,6 +58,7 @@ class LeaderboardRow:
 
     policy: str
     world: str
+    declared: tuple[str, ...]
     requests_used: int
     sessions: int
     reward: Interval
@@ -72,6 +74,7 @@ class LeaderboardRow:
         values: tuple[str | int | float, ...] = (
             self.policy,
             self.world,
+            "+".join(self.declared) or "none",
             self.requests_used,
             self.sessions,
             *_limits(self.reward),
@@ -86,7 +89,11 @@ class LeaderboardRow:
 
 
 def leaderboard(
-    contestants: Sequence[Contestant], *, world: str, best_static: str
+    contestants: Sequence[Contestant],
+    *,
+    world: str,
+    best_static: str,
+    declared: tuple[str, ...] = (),
 ) -> list[LeaderboardRow]:
     """Rows of all contestants under one judge, best reward first.
 
@@ -95,6 +102,7 @@ def leaderboard(
         world: who answered, `simulator` or `synthetic_truth`.
         best_static: the static policy, chosen beforehand on tuning users, that the others are
             compared with.
+        declared: parts of the judge that are a declared prior, not fitted on the log.
 
     Raises:
         ConfigError: if `best_static` does not take part, or the episodes differ.
@@ -103,7 +111,7 @@ def leaderboard(
     if best_static not in by_name:
         raise ConfigError(f"the best static policy '{best_static}' is not among {list(by_name)}")
     reference = by_name[best_static].sessions
-    rows = [_row(entry, reference, world) for entry in contestants]
+    rows = [_row(entry, reference, world, declared) for entry in contestants]
     return sorted(rows, key=lambda row: -row.reward.mean)
 
 
@@ -118,11 +126,14 @@ def paired_difference(sessions: Sessions, reference: Sessions) -> Interval:
     return mean_interval(sessions.reward - reference.reward, reference.users)
 
 
-def _row(entry: Contestant, reference: Sessions, world: str) -> LeaderboardRow:
+def _row(
+    entry: Contestant, reference: Sessions, world: str, declared: tuple[str, ...]
+) -> LeaderboardRow:
     sessions = entry.sessions
     return LeaderboardRow(
         policy=entry.policy,
         world=world,
+        declared=declared,
         requests_used=entry.requests_used,
         sessions=len(sessions.episodes),
         reward=mean_interval(sessions.reward, sessions.users),

@@ -125,7 +125,8 @@ def judge_run(
             Contestant(name, entry.requests_used, played[judge][name])
             for name, entry in entries.items()
         ]
-        rows += leaderboard(contestants, world=judge, best_static=best_static)
+        declared = assembly.simulator.declared_parts if judge == SIMULATOR else ()
+        rows += leaderboard(contestants, world=judge, best_static=best_static, declared=declared)
     return Judgement(tuple(rows), played, best_static)
 
 

@@ -64,6 +64,13 @@ class FittedUserModel(UserModel[FittedState]):
     prior_parts: tuple[str, ...] = ()
     report: FitReport = field(default_factory=lambda: FitReport(()))
 
+    @property
+    def declared_parts(self) -> tuple[str, ...]:
+        """Names of the parts that are a declared prior, not fitted."""
+        return tuple(
+            name for name in _SESSION_PARTS if isinstance(getattr(self, name), DeclaredPrior)
+        )
+
     @override
     def start(self, users: IntArray, luck: Luck) -> FittedState:
         return FittedState(users)
