@@ -4,7 +4,6 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from typing_extensions import override
 
 from mtf_rl.agents import ConstantPolicy
@@ -32,7 +31,7 @@ class RepeatedSessions(SessionDynamics):
         super().__init__(**arguments)
         self.seed = seed
         self.episodes = np.arange(sessions)
-        self._drawn: NDArray[np.int64] | None = None
+        self._drawn: IntArray | None = None
         start = self.start(seed, self.episodes)
         steps = [np.full(sessions, step) for step in range(self.config.max_requests + 1)]
         drawn = np.stack([self._draw_candidates(Luck(seed, self.episodes, s)) for s in steps])

@@ -8,17 +8,17 @@ from pathlib import Path
 
 import tyro
 
-from mtf_rl.core.errors import ConfigError
+from mtf_rl.core.ranges import check_at_least, check_seed
 from mtf_rl.experiments.console import Terminal, run_command
 from mtf_rl.experiments.rejudging import evaluate_run
 
 
 @dataclass(frozen=True)
 class EvaluateConfig:
-    """Roll out every policy of a run on final users, and rewrite its leaderboard.
+    """Roll out every policy of a run on final users, and write the leaderboard.
 
     Raises:
-        ConfigError: if sessions is below 2.
+        ConfigError: if sessions is below 2 or seed out of range.
     """
 
     run: tyro.conf.Positional[Path]
@@ -29,8 +29,10 @@ class EvaluateConfig:
     """Seed of their luck; as in the run by default, which repeats its numbers."""
 
     def __post_init__(self) -> None:
-        if self.sessions is not None and self.sessions < 2:
-            raise ConfigError(f"sessions must be at least 2, got {self.sessions}")
+        if self.sessions is not None:
+            check_at_least("sessions", self.sessions, 2)
+        if self.seed is not None:
+            check_seed("seed", self.seed)
 
 
 def main() -> None:

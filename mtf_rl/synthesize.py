@@ -9,7 +9,7 @@ from typing import Annotated
 
 import tyro
 
-from mtf_rl.core.errors import ConfigError
+from mtf_rl.core.ranges import check_at_least
 from mtf_rl.experiments.console import Terminal, run_command
 from mtf_rl.experiments.run_folder import check_free
 from mtf_rl.user_models import WorldConfig, synthesize
@@ -31,8 +31,7 @@ class SynthesizeConfig:
     """The world."""
 
     def __post_init__(self) -> None:
-        if self.threads < 1:
-            raise ConfigError(f"threads must be at least 1, got {self.threads}")
+        check_at_least("threads", self.threads, 1)
 
 
 def main() -> None:

@@ -10,8 +10,7 @@ from mtf_rl.experiments.training import train
 
 def main() -> None:
     """Parse, train, print."""
-    parsed = parse_train()
-    train(parsed.settings, parsed.baselines, Terminal())
+    train(parse_train(), Terminal())
 
 
 if __name__ == "__main__":

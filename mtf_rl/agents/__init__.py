@@ -8,7 +8,7 @@ from mtf_rl.agents.learning import (
 )
 from mtf_rl.agents.online.actor_critic import ActorCriticConfig, SACConfig, TD3Config
 from mtf_rl.agents.policies import ConstantPolicy, MlpPolicy, load_policy, save_policy
-from mtf_rl.agents.registry import AGENTS, Agent
+from mtf_rl.agents.registry import AGENTS, Agent, UniformConfig
 from mtf_rl.agents.search.random_search import RandomSearchConfig
 from mtf_rl.agents.vec_env import SessionVecEnv
 
@@ -26,6 +26,7 @@ __all__ = [
     "SACConfig",
     "SessionVecEnv",
     "TD3Config",
+    "UniformConfig",
     "load_policy",
     "save_policy",
 ]

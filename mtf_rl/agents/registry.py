@@ -5,7 +5,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from mtf_rl.agents.learning import LearnedPolicy, LearningTask
-from mtf_rl.agents.online.actor_critic import SACConfig, TD3Config, learn_sac, learn_td3
+from mtf_rl.agents.online.actor_critic import (
+    ActorCriticConfig,
+    SACConfig,
+    TD3Config,
+    learn_sac,
+    learn_td3,
+)
 from mtf_rl.agents.policies import ConstantPolicy
 from mtf_rl.agents.search.random_search import RandomSearchConfig, learn_random_search
 from mtf_rl.core.registry import Registry
@@ -31,14 +37,26 @@ class Agent:
 
     config: type[Any]
     learn: Callable[[LearningTask, Any], LearnedPolicy]
+    least_requests: Callable[[Any], int]
+    """The smallest budget that settings of this type can work with."""
+
+
+def _past_warmup(config: ActorCriticConfig) -> int:
+    return config.warmup_requests + 2 * config.num_envs
+
+
+def _one_trial(config: RandomSearchConfig) -> int:
+    """Sessions of unusual length, so that no trial is broken off."""
+    usual_depth = 25
+    return int(config.sessions_per_trial * usual_depth / (1.0 - config.finalist_share)) + 1
 
 
 AGENTS: Registry[Agent] = Registry(
     "agent",
     {
-        "td3": Agent(TD3Config, learn_td3),
-        "sac": Agent(SACConfig, learn_sac),
-        "random_search": Agent(RandomSearchConfig, learn_random_search),
-        "uniform": Agent(UniformConfig, learn_uniform),
+        "td3": Agent(TD3Config, learn_td3, _past_warmup),
+        "sac": Agent(SACConfig, learn_sac, _past_warmup),
+        "random_search": Agent(RandomSearchConfig, learn_random_search, _one_trial),
+        "uniform": Agent(UniformConfig, learn_uniform, lambda config: 0),
     },
 )

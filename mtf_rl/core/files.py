@@ -52,8 +52,8 @@ def load_json(path: Path) -> Any:
         return json.loads(path.read_text())
     except FileNotFoundError as error:
         raise ArtifactError(f"No file {path}. Is this the folder of a finished run?") from error
-    except ValueError as error:
-        raise ArtifactError(f"{path} is not JSON ({error}). Make it again.") from error
+    except (OSError, ValueError) as error:
+        raise ArtifactError(f"{path} is not a JSON file ({error}).") from error
 
 
 def save_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:

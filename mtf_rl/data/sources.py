@@ -44,13 +44,18 @@ def find_files(directory: Path) -> tuple[FoundFile, ...]:
     """
     if not directory.is_dir():
         raise DataError(f"No folder {directory}. Give the folder that holds KuaiRand's CSV files.")
-    names = sorted(path for path in directory.iterdir() if path.name.endswith(_SUFFIXES))
     found = tuple(
         FoundFile(path, kind)
-        for path in names
+        for path in sorted(directory.iterdir())
         for kind in FileKind
         if path.name.startswith(f"{kind}_") and path.is_file()
     )
+    for file in found:
+        if not file.path.name.endswith(_SUFFIXES):
+            raise DataError(
+                f"{file.path.name} is named like a KuaiRand file but does not end in one of"
+                f" {', '.join(_SUFFIXES)}. Convert it, or move it out of {directory}."
+            )
     if not any(file.kind.is_log for file in found):
         here = ", ".join(path.name for path in sorted(directory.iterdir())[:8]) or "nothing"
         raise DataError(

@@ -96,12 +96,12 @@ class FusionSessionVectorEnv(VectorEnv[FloatArray, FloatArray, NDArray[Any]]):
         )
         self.budget.spend(self.num_envs)
         state, outcome = self.dynamics.advance(state, parameters, self._luck_seed)
-        infos: dict[str, Any] = outcome_info(outcome)
+        infos: dict[str, Any] = _masked(outcome_info(outcome), self.num_envs)
         done = outcome.terminated | outcome.truncated
         observation = self.dynamics.observe(state)
         if done.any():
             rows = np.flatnonzero(done)
-            infos |= _final_infos(observation, state, done)
+            infos |= _final_infos(observation, infos, state, done)
             fresh = self.dynamics.start(self._luck_seed, self._take_episodes(len(rows)))
             state = replace_rows(state, rows, fresh)
             observation = observation.copy()
@@ -162,6 +162,7 @@ class FusionSessionEnv(gymnasium.Env[FloatArray, FloatArray]):
         self._state: SessionState | None = None
         self._luck_seed = 0
         self._next_episode = 0
+        self._ended = False
 
     @override
     def reset(
@@ -173,17 +174,21 @@ class FusionSessionEnv(gymnasium.Env[FloatArray, FloatArray]):
             self._next_episode = 0
         self._state = self.dynamics.start(self._luck_seed, np.array([self._next_episode]))
         self._next_episode += 1
+        self._ended = False
         return self.dynamics.observe(self._state)[0], {}
 
     @override
     def step(self, action: FloatArray) -> tuple[FloatArray, float, bool, bool, dict[str, Any]]:
         state = _started(self._state)
+        if self._ended:
+            raise ConfigError("the session has ended; call reset() before the next step()")
         actions = _checked(action, (self.dynamics.num_parameters,))[None, :]
         self.budget.spend(1)
         self._state, outcome = self.dynamics.advance(
             state, self.dynamics.action_map.to_parameters(actions), self._luck_seed
         )
         info = {name: value[0] for name, value in outcome_info(outcome).items()}
+        self._ended = bool(outcome.terminated[0] | outcome.truncated[0])
         return (
             self.dynamics.observe(self._state)[0],
             float(outcome.reward[0]),
@@ -212,15 +217,22 @@ def _checked(action: FloatArray, shape: tuple[int, ...]) -> FloatArray:
     return np.clip(action, -1.0, 1.0)
 
 
+def _masked(info: dict[str, NDArray[Any]], num_envs: int) -> dict[str, Any]:
+    """Gymnasium's form: beside every entry, under `_NAME`, for which environments it holds."""
+    everyone = np.ones(num_envs, dtype=np.bool_)
+    return {**info, **{f"_{name}": everyone for name in info}}
+
+
 def _final_infos(
-    observation: FloatArray, state: SessionState, done: NDArray[np.bool_]
+    observation: FloatArray, infos: dict[str, Any], state: SessionState, done: NDArray[np.bool_]
 ) -> dict[str, Any]:
-    """Gymnasium's account of ended episodes: entries under `final_*`, masks under `_final_*`."""
+    """Gymnasium's account of ended episodes: their last observation and what happened last."""
     final_observation = np.full(len(done), None, dtype=object)
     for row in np.flatnonzero(done):
         final_observation[row] = observation[row]
-    depth = np.where(done, state.history.requests, 0)
-    final_info = {"depth": depth, "_depth": done}
+    last = {name: value for name, value in infos.items() if not name.startswith("_")}
+    last["depth"] = state.history.requests
+    final_info = {**last, **{f"_{name}": done for name in last}}
     return {
         "final_obs": final_observation,
         "_final_obs": done,

@@ -26,6 +26,8 @@ from mtf_rl.user_models import FittedUserModel, World, load_world
 __all__ = ["Assembly", "profiles_of"]
 
 _GROUP_SEED = 0
+# A session has no use for the return after it.
+_SESSION_PARTS = ("leaving", "pausing")
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,19 @@ class Assembly:
         if self.world is not None:
             judges[SYNTHETIC_TRUTH] = self.world
         return judges
+
+    @property
+    def declared_parts(self) -> tuple[str, ...]:
+        """Parts of the simulator that a session meets and that no log has taught."""
+        return tuple(part for part in self.simulator.declared_parts if part in _SESSION_PARTS)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """A sentence for each of them."""
+        sentences = dict(
+            zip(self.simulator.declared_parts, self.simulator.prior_parts, strict=True)
+        )
+        return tuple(sentences[part] for part in self.declared_parts)
 
     def dynamics(self, config: SessionConfig, group: UserGroup, judge: str) -> SessionDynamics:
         """Sessions of one group of users, answered by `judge`.

@@ -13,27 +13,30 @@ from typing import Annotated, Any
 
 import tyro
 
-from mtf_rl.agents import AGENTS
+from mtf_rl.agents import AGENTS, RandomSearchConfig
 from mtf_rl.core.errors import ConfigError
 from mtf_rl.core.files import load_json
 from mtf_rl.experiments.config import PRESETS, RunConfig, RunSettings
 from mtf_rl.experiments.run_folder import RunFolder
 from mtf_rl.experiments.settings import settings_from_json, settings_laid_over
 
-__all__ = ["DEFAULT_AGENT", "ParsedTrain", "parse_train", "settings_of_run"]
+__all__ = ["DEFAULT_AGENT", "parse_train", "settings_of_run"]
 
 DEFAULT_AGENT = "td3"
+_SECTIONS = {entry.name for entry in fields(RunSettings)}
 
 
 @dataclass(frozen=True)
-class ParsedTrain:
-    """What a `train` command asks for."""
+class _Unchecked:
+    """Settings on their way: the budget may still be too small for the agent."""
 
-    settings: RunSettings
-    baselines: dict[str, Any]
+    agent: str
+    agent_settings: Any
+    run: RunConfig
+    random_search: RandomSearchConfig
 
 
-def parse_train(arguments: Sequence[str] | None = None) -> ParsedTrain:
+def parse_train(arguments: Sequence[str] | None = None) -> RunSettings:
     """Settings from the command line.
 
     Raises:
@@ -42,14 +45,16 @@ def parse_train(arguments: Sequence[str] | None = None) -> ParsedTrain:
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     early, words = _early_options().parse_known_args(words)
-    agent, words = _take_agent(words)
     run, agent_fields = PRESETS[early.preset]()
-    presets = {name: _preset_agent(name, agent_fields) for name in AGENTS}
-    base = RunSettings(agent, presets[agent], run)
-    if early.config is not None:
-        base = _with_config_file(base, Path(early.config))
-    settings = _parse_flags(base, words)
-    return ParsedTrain(settings, presets)
+    document = {} if early.config is None else _read_config_file(Path(early.config))
+    agent, words = _take_agent(words, default=document.get("agent", DEFAULT_AGENT))
+    settings = _Unchecked(
+        agent=agent,
+        agent_settings=_preset_agent(agent, agent_fields),
+        run=run,
+        random_search=_preset_agent("random_search", agent_fields),
+    )
+    return _parse_flags(_with_document(settings, document), words)
 
 
 def settings_of_run(run: RunFolder) -> RunSettings:
@@ -60,13 +65,14 @@ def settings_of_run(run: RunFolder) -> RunSettings:
         ConfigError: if it is of another version.
     """
     document = load_json(run.path / "config.json")
-    if not isinstance(document, dict) or set(document) != {"agent", "agent_settings", "run"}:
-        raise ConfigError(f"{run.path / 'config.json'} does not hold a run's settings")
+    if not isinstance(document, dict) or set(document) != _SECTIONS:
+        raise ConfigError(f"{run.path / 'config.json'} does not hold the settings of a train run")
     agent = document["agent"]
     return RunSettings(
         agent=agent,
         agent_settings=settings_from_json(AGENTS[agent].config, document["agent_settings"]),
         run=settings_from_json(RunConfig, document["run"]),
+        random_search=settings_from_json(RandomSearchConfig, document["random_search"]),
     )
 
 
@@ -77,7 +83,7 @@ def _early_options() -> argparse.ArgumentParser:
     return parser
 
 
-def _take_agent(words: list[str]) -> tuple[str, list[str]]:
+def _take_agent(words: list[str], *, default: str) -> tuple[str, list[str]]:
     """The agent's name among the words, and the other words.
 
     It is the first word, or an agent's name anywhere else that is not the value of a flag.
@@ -89,7 +95,8 @@ def _take_agent(words: list[str]) -> tuple[str, list[str]]:
         if not is_value and (word in AGENTS or (place == 0 and not word.startswith("-"))):
             AGENTS[word]
             return word, words[:place] + words[place + 1 :]
-    return DEFAULT_AGENT, words
+    AGENTS[default]
+    return default, words
 
 
 def _switches(kind: Any, prefix: str) -> set[str]:
@@ -110,33 +117,48 @@ def _preset_agent(name: str, agent_fields: dict[str, Any]) -> Any:
     return config(**{key: value for key, value in agent_fields.items() if key in known})
 
 
-def _with_config_file(base: RunSettings, path: Path) -> RunSettings:
-    """Lay a JSON file over the preset: a run's own config.json, or just some of its settings."""
+def _read_config_file(path: Path) -> dict[str, Any]:
+    """A run's own config.json, or just some of its settings."""
     document = load_json(path)
-    unknown = set(document) - {"agent", "agent_settings", "run"}
-    if unknown:
+    if not isinstance(document, dict) or not set(document) <= _SECTIONS:
         raise ConfigError(
-            f"{path} holds {', '.join(sorted(unknown))}; expected agent, agent_settings and run,"
-            f" as in a run's config.json"
+            f"{path} must hold an object with some of {', '.join(sorted(_SECTIONS))},"
+            f" as a run's config.json does"
         )
-    run = settings_laid_over(base.run, document.get("run", {}))
+    # A run's folder is its own: the settings are taken over, the place is not.
+    if isinstance(document.get("run"), dict):
+        document["run"].pop("run_dir", None)
+    return document
+
+
+def _with_document(base: "_Unchecked", document: dict[str, Any]) -> "_Unchecked":
+    """The preset, but with what a settings file says; another agent's settings do not apply."""
     agent_settings = base.agent_settings
     if document.get("agent", base.agent) == base.agent:
         agent_settings = settings_laid_over(agent_settings, document.get("agent_settings", {}))
-    return replace(base, run=run, agent_settings=agent_settings)
+    return replace(
+        base,
+        agent_settings=agent_settings,
+        run=settings_laid_over(base.run, document.get("run", {})),
+        random_search=settings_laid_over(base.random_search, document.get("random_search", {})),
+    )
 
 
-def _parse_flags(base: RunSettings, words: list[str]) -> RunSettings:
+def _parse_flags(base: "_Unchecked", words: list[str]) -> RunSettings:
     bare = tyro.conf.arg(name="")
     agent_type: Any = type(base.agent_settings)
     kind = make_dataclass(
         "Train",
-        [("run", Annotated[RunConfig, bare]), ("agent_settings", Annotated[agent_type, bare])],
+        [
+            ("run", Annotated[RunConfig, bare]),
+            ("agent_settings", Annotated[agent_type, bare]),
+            ("random_search", RandomSearchConfig),
+        ],
     )
     parsed: Any = tyro.cli(
         kind,
         args=words,
-        default=kind(base.run, base.agent_settings),
+        default=kind(base.run, base.agent_settings, base.random_search),
         prog="python -m mtf_rl.train",
         description=(
             f"Learn fusion weights with an agent and compare it with baselines.\n\n"
@@ -145,4 +167,4 @@ def _parse_flags(base: RunSettings, words: list[str]) -> RunSettings:
             f"Flags of {base.agent}:"
         ),
     )
-    return RunSettings(base.agent, parsed.agent_settings, parsed.run)
+    return RunSettings(base.agent, parsed.agent_settings, parsed.run, parsed.random_search)

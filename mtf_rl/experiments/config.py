@@ -1,12 +1,15 @@
 """The settings of a run, which are the command line, `config.json` and the reference in one."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
 
+from mtf_rl.agents import AGENTS, RandomSearchConfig
 from mtf_rl.core.errors import ConfigError
+from mtf_rl.core.ranges import check_above, check_at_least, check_seed
 from mtf_rl.core.registry import Registry
 from mtf_rl.data import REAL_PLAN, SYNTHETIC_PLAN, TimePlan
 from mtf_rl.envs import SessionConfig
@@ -41,10 +44,8 @@ class LogConfig:
     """The synthetic world, where no data is given."""
 
     def __post_init__(self) -> None:
-        if not self.session_gap_minutes > 0.0:
-            raise ConfigError(
-                f"session_gap_minutes must be above 0, got {self.session_gap_minutes}"
-            )
+        check_above("session_gap_minutes", self.session_gap_minutes, 0.0)
+        self.time_plan(synthetic=self.data is None)  # Refuses what makes no plan.
 
     def time_plan(self, *, synthetic: bool) -> TimePlan:
         """The default plan for its kind of log, but for what is set."""
@@ -95,14 +96,14 @@ class RunConfig:
     """How the simulator's user model is fitted."""
 
     def __post_init__(self) -> None:
-        for name in ("seed", "requests"):
-            if getattr(self, name) < 0:
-                raise ConfigError(f"{name} must be at least 0, got {getattr(self, name)}")
-        for name in ("sessions", "tuning_sessions"):
-            if getattr(self, name) < 2:
-                raise ConfigError(f"{name} must be at least 2, got {getattr(self, name)}")
-        if self.scorer_rows < 1:
-            raise ConfigError(f"scorer_rows must be at least 1, got {self.scorer_rows}")
+        check_seed("seed", self.seed)
+        for name, least in (
+            ("requests", 0),
+            ("sessions", 2),
+            ("tuning_sessions", 2),
+            ("scorer_rows", 1),
+        ):
+            check_at_least(name, getattr(self, name), least)
         if self.pool < self.session.candidates:
             raise ConfigError(
                 f"pool must be at least the {self.session.candidates} candidates, got {self.pool}"
@@ -114,14 +115,35 @@ class RunConfig:
 
 @dataclass(frozen=True)
 class RunSettings:
-    """Everything in `config.json`: the agent's name, its settings, and the run's."""
+    """Everything in `config.json`: the agent's name, its settings, the baselines', the run's.
+
+    Raises:
+        ConfigError: if the budget is too small for the agent or a baseline.
+    """
 
     agent: str
     agent_settings: Any
     run: RunConfig
+    random_search: RandomSearchConfig = field(default_factory=RandomSearchConfig)
+
+    def __post_init__(self) -> None:
+        for name, settings in (
+            (self.agent, self.agent_settings),
+            ("random_search", self.random_search),
+        ):
+            least = AGENTS[name].least_requests(settings)
+            if self.run.requests < least:
+                raise ConfigError(
+                    f"requests must be at least {least} for {name} with these settings,"
+                    f" got {self.run.requests}"
+                )
 
 
-def _smoke() -> tuple[RunConfig, dict[str, Any]]:
+AgentFields = dict[str, Any]
+"""Values for the fields of agents' settings; each agent takes those that it has."""
+
+
+def _smoke() -> tuple[RunConfig, AgentFields]:
     run = RunConfig()
     smaller = replace(
         run,
@@ -136,14 +158,16 @@ def _smoke() -> tuple[RunConfig, dict[str, Any]]:
     return smaller, {"warmup_requests": 1_000, "sessions_per_trial": 16}
 
 
-def _default() -> tuple[RunConfig, dict[str, Any]]:
+def _default() -> tuple[RunConfig, AgentFields]:
     return RunConfig(), {}
 
 
-def _full() -> tuple[RunConfig, dict[str, Any]]:
+def _full() -> tuple[RunConfig, AgentFields]:
     run = RunConfig()
     larger = replace(run, requests=200_000, sessions=20_000, tuning_sessions=5_000)
     return larger, {}
 
 
-PRESETS: Registry[Any] = Registry("preset", {"smoke": _smoke, "default": _default, "full": _full})
+PRESETS: Registry[Callable[[], tuple[RunConfig, AgentFields]]] = Registry(
+    "preset", {"smoke": _smoke, "default": _default, "full": _full}
+)

@@ -108,6 +108,9 @@ def run_command(main: Callable[[], None]) -> NoReturn:
     except MtfRlError as error:
         errors.print(Panel(Text(str(error)), title=type(error).__name__, border_style="red"))
         sys.exit(2)
+    except OSError as error:
+        errors.print(Panel(Text(str(error)), title="The system refused", border_style="red"))
+        sys.exit(2)
     except KeyboardInterrupt:
         errors.print("Interrupted. What was finished is in the run folder.")
         sys.exit(130)

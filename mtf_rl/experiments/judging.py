@@ -24,7 +24,6 @@ from mtf_rl.evaluation import (
 from mtf_rl.experiments.assembly import Assembly
 from mtf_rl.experiments.config import RunConfig
 from mtf_rl.experiments.console import Terminal
-from mtf_rl.fusion import uniform_weights
 
 __all__ = [
     "FINAL_SEED",
@@ -64,6 +63,7 @@ class Judgement:
     rows: tuple[LeaderboardRow, ...]
     sessions: Mapping[str, Mapping[str, Sessions]]  # by judge, then by policy
     best_static: str
+    notes: tuple[str, ...]  # what is declared, not fitted
 
     def difference(self, policy: str, reference: str, judge: str) -> Interval:
         """Session reward of one policy over another's, paired on common luck."""
@@ -103,14 +103,27 @@ def judge_run(
 ) -> Judgement:
     """Name the best static weights on tuning users; roll out every policy on final users.
 
-    All policies play the same sessions, under every judge. A run that was interrupted before it
-    had a static policy is judged beside uniform weights.
+    All policies play the same sessions, under every judge. Beside every policy that chooses its
+    weights per request stands NAME_held: the mean of its weights on tuning users, held static,
+    which tells apart what is gained by choosing per request. It may be the best static policy.
     """
     tuning = assembly.dynamics(config.session, UserGroup.TUNE, SIMULATOR)
-    if not any(entry.is_static for entry in entries.values()):
-        uniform = tuning.action_map.to_action(uniform_weights())
-        entries = {**entries, "uniform": Entry(ConstantPolicy(uniform), 0)}
-    best_static = _name_best_static(tuning, entries, config.tuning_sessions)
+    with terminal.progress("policies on tuning users", None) as bar:
+        tuned = {}
+        for name, entry in entries.items():
+            tuned[name] = _tune(tuning, entry, config.tuning_sessions)
+            bar(1)
+        held = {
+            f"{name}_held": _held(tuning, tuned[name], entry)
+            for name, entry in entries.items()
+            if not entry.is_static and not name.endswith("_untrained")
+        }
+        for name, entry in held.items():
+            tuned[name] = _tune(tuning, entry, config.tuning_sessions)
+            bar(1)
+    entries = {**entries, **held}
+    static = [name for name, entry in entries.items() if entry.is_static]
+    best_static = max(static, key=lambda name: float(tuned[name].reward.mean()))
     episodes = np.arange(config.sessions)
     rows: list[LeaderboardRow] = []
     played: dict[str, dict[str, Sessions]] = {}
@@ -125,20 +138,20 @@ def judge_run(
             Contestant(name, entry.requests_used, played[judge][name])
             for name, entry in entries.items()
         ]
-        declared = assembly.simulator.declared_parts if judge == SIMULATOR else ()
+        declared = assembly.declared_parts if judge == SIMULATOR else ()
         rows += leaderboard(contestants, world=judge, best_static=best_static, declared=declared)
-    return Judgement(tuple(rows), played, best_static)
+    return Judgement(tuple(rows), played, best_static, assembly.notes)
 
 
-def _name_best_static(tuning: SessionDynamics, entries: Mapping[str, Entry], sessions: int) -> str:
-    """The static policy with the best mean reward on tuning users."""
-    episodes = np.arange(sessions)
-    rewards = {
-        name: roll_out(tuning, entry.policy, seed=TUNING_SEED, episodes=episodes).reward.mean()
-        for name, entry in entries.items()
-        if entry.is_static
-    }
-    return max(rewards, key=lambda name: rewards[name])
+def _tune(tuning: SessionDynamics, entry: Entry, sessions: int) -> Sessions:
+    return roll_out(tuning, entry.policy, seed=TUNING_SEED, episodes=np.arange(sessions))
+
+
+def _held(tuning: SessionDynamics, played: Sessions, entry: Entry) -> Entry:
+    """The mean weights over all requests, as a static policy of the same cost."""
+    weights = np.average(played.weights, axis=0, weights=played.depth)
+    action = tuning.action_map.to_action(weights.astype(np.float32))
+    return Entry(ConstantPolicy(action), entry.requests_used)
 
 
 def render_judgement(judgement: Judgement, terminal: Terminal) -> None:
@@ -157,8 +170,8 @@ def render_judgement(judgement: Judgement, terminal: Terminal) -> None:
         terminal.say(_gap_sentence(judgement))
 
 
-def markdown_of(judgement: Judgement, notes: tuple[str, ...]) -> str:
-    """The leaderboard as a page."""
+def markdown_of(judgement: Judgement) -> str:
+    """The leaderboard as a page, with what it rests on."""
     head = ["policy", "requests", "reward", "Δ best static", "depth", "watch s", *_RATE_HEADS]
     lines = []
     for judge in judgement.sessions:
@@ -171,7 +184,7 @@ def markdown_of(judgement: Judgement, notes: tuple[str, ...]) -> str:
         f"Best static weights, named on tuning users: {judgement.best_static}. ± is half a 95 %"
         " interval clustered by user; Δ is paired on common luck; rates are per mille of shown"
         " videos.",
-        *notes,
+        *judgement.notes,
     ]
     if SYNTHETIC_TRUTH in judgement.sessions:
         lines.append(_gap_sentence(judgement))

@@ -40,10 +40,10 @@ from mtf_rl.scorers import FitConfig as ScorerFitConfig
 from mtf_rl.user_models import FittedUserModel, World, fit_user_model, load_world, synthesize
 
 __all__ = [
-    "Prepared",
     "PreparedLog",
     "ScorerRows",
     "fit_and_report",
+    "indented",
     "prepare_log",
     "prepare_run",
     "standard_rows",
@@ -78,17 +78,9 @@ class FittedAndReported:
     report: ScorerReport
 
 
-@dataclass(frozen=True)
-class Prepared:
-    """What learning needs, and how good its parts are."""
-
-    assembly: Assembly
-    scorer_report: ScorerReport
-
-
 def prepare_run(
     config: RunConfig, run: RunFolder, metrics: MetricSink, terminal: Terminal
-) -> Prepared:
+) -> Assembly:
     """Make everything up to the environment, and save it in the run's folder."""
     log = prepare_log(config.log, config.seed, run, terminal)
     terminal.stage(f"Scorer ({config.scorer})")
@@ -106,8 +98,6 @@ def prepare_run(
     terminal.stage("User model (the simulator)")
     simulator = _fit_user_model(config, log, terminal)
     terminal.say(indented(simulator.report.to_markdown()))
-    for sentence in simulator.prior_parts:
-        terminal.say(f"  {sentence}")
     simulator.save(run.simulator)
     assembly = Assembly(
         scores=scores,
@@ -117,8 +107,10 @@ def prepare_run(
         simulator=simulator,
         world=log.world,
     )
+    for note in assembly.notes:
+        terminal.say(f"  {note}")
     assembly.save(run.data)
-    return Prepared(assembly, fitted.report)
+    return assembly
 
 
 def prepare_log(config: LogConfig, seed: int, run: RunFolder, terminal: Terminal) -> PreparedLog:
@@ -132,13 +124,14 @@ def prepare_log(config: LogConfig, seed: int, run: RunFolder, terminal: Terminal
         terminal.stage(f"Logs in {config.data}")
         folder = config.data
     dataset = read_kuairand(folder, session_gap_minutes=config.session_gap_minutes)
+    run.write_text("data/account.txt", _row_account(dataset))
     world = load_world(folder)
     if world is not None:
         save_json(run.data / "world.json", load_json(folder / "world.json"))
     description = describe(dataset)
     save_json(run.data / "description.json", description.to_json())
     run.write_text("data/description.md", description.to_markdown())
-    terminal.say(_row_account(dataset))
+    terminal.say(indented(_row_account(dataset)))
     split = split_by_time(dataset.impressions, config.time_plan(synthetic=world is not None))
     return PreparedLog(dataset, split, scorer_half(dataset.impressions, seed=seed), world)
 
@@ -248,11 +241,15 @@ def _fit_user_model(config: RunConfig, log: PreparedLog, terminal: Terminal) -> 
 def _row_account(dataset: Dataset) -> str:
     account = dataset.account
     dropped = ", ".join(f"{count} {reason}" for reason, count in account.dropped.items())
+    repaired = ", ".join(f"{count} {reason}" for reason, count in account.repaired.items())
     return (
-        f"  {account.rows_read} rows read, {account.rows_kept} kept"
-        f" (dropped: {dropped or 'none'}); {dataset.num_users} users, {dataset.num_videos} videos"
+        f"{account.rows_read} rows read = {account.rows_kept} kept +"
+        f" {account.rows_read - account.rows_kept} dropped ({dropped or 'none'});"
+        f" repaired: {repaired or 'none'};"
+        f" {dataset.num_users} users, {dataset.num_videos} videos"
     )
 
 
 def indented(text: str) -> str:
+    """Lines two spaces further right."""
     return "\n".join(f"  {line}" for line in text.strip().splitlines())

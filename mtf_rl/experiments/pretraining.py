@@ -6,7 +6,7 @@ from typing import Annotated
 
 import tyro
 
-from mtf_rl.core.errors import ConfigError
+from mtf_rl.core.ranges import check_at_least, check_seed
 from mtf_rl.experiments.config import LogConfig
 from mtf_rl.experiments.console import Terminal
 from mtf_rl.experiments.preparation import ScorerRows, fit_and_report, prepare_log, standard_rows
@@ -40,10 +40,8 @@ class PretrainConfig:
     """How each model is fitted."""
 
     def __post_init__(self) -> None:
-        if self.rows < 1:
-            raise ConfigError(f"rows must be at least 1, got {self.rows}")
-        if self.seed < 0:
-            raise ConfigError(f"seed must be at least 0, got {self.seed}")
+        check_at_least("rows", self.rows, 1)
+        check_seed("seed", self.seed)
         if self.model != "all":
             SCORERS[self.model]
 

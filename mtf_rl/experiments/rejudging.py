@@ -7,22 +7,26 @@ from mtf_rl.experiments.assembly import Assembly
 from mtf_rl.experiments.command_line import settings_of_run
 from mtf_rl.experiments.console import Terminal
 from mtf_rl.experiments.judging import FINAL_SEED, judge_run, load_entries
-from mtf_rl.experiments.run_folder import RunFolder, open_run_folder
+from mtf_rl.experiments.run_folder import open_run_folder
 from mtf_rl.experiments.training import report
 
 __all__ = ["evaluate_run"]
 
 
-def evaluate_run(
-    path: Path, *, sessions: int | None, seed: int | None, terminal: Terminal
-) -> RunFolder:
-    """Judge every saved policy of a run on fresh rollouts, and rewrite its leaderboard.
+def evaluate_run(path: Path, *, sessions: int | None, seed: int | None, terminal: Terminal) -> Path:
+    """Judge every saved policy of a run on fresh rollouts.
+
+    Without `sessions` and `seed` this repeats the run's own leaderboard; otherwise the new one
+    goes to a folder of its own under the run's `evaluations/`.
 
     Args:
         path: the run's folder.
         sessions: sessions of final users; as in the run by default.
         seed: seed of their luck; as in the run by default, which repeats its numbers.
         terminal: told what happens.
+
+    Returns:
+        The folder in which the leaderboard was written.
 
     Raises:
         MtfRlError: if the folder is not a run with a policy in it, or an artifact is torn.
@@ -38,5 +42,17 @@ def evaluate_run(
         terminal,
         seed=FINAL_SEED if seed is None else seed,
     )
-    report(judgement, settings.agent, assembly, run, terminal)
-    return run
+    repeats = sessions is None and seed is None
+    folder = run.path if repeats else _new_folder(run.path / "evaluations", sessions, seed)
+    report(judgement, settings.agent, folder, terminal)
+    terminal.say(f"Written to {folder}.")
+    return folder
+
+
+def _new_folder(root: Path, sessions: int | None, seed: int | None) -> Path:
+    """A folder named after what differs from the run's own judgement; it is that judgement's."""
+    parts = [f"sessions-{sessions}"] if sessions is not None else []
+    parts += [f"seed-{seed}"] if seed is not None else []
+    folder = root / "-".join(parts)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder

@@ -20,7 +20,14 @@ from mtf_rl.core.errors import RunFolderError
 from mtf_rl.core.files import load_json, replace_atomically, save_json, sha256_of
 from mtf_rl.experiments.settings import settings_to_json
 
-__all__ = ["MetricWriter", "RunFolder", "check_free", "new_run_folder", "open_run_folder"]
+__all__ = [
+    "MetricWriter",
+    "RunFolder",
+    "check_free",
+    "new_run_folder",
+    "open_run_folder",
+    "write_table",
+]
 
 _VERSIONS_OF = ("numpy", "pandas", "torch", "gymnasium", "stable-baselines3", "optuna", "scipy")
 
@@ -108,16 +115,17 @@ class RunFolder:
         record = load_json(self.path / "provenance.json")
         save_json(self.path / "provenance.json", record | {"checksums": sums})
 
-    def write_table(self, name: str, rows: list[dict[str, Any]]) -> None:
-        """Write rows of equal keys as NAME.csv and NAME.json."""
-        lines = [",".join(rows[0])] if rows else []
-        lines += [",".join(_cell(value) for value in row.values()) for row in rows]
-        replace_atomically(self.path / f"{name}.csv", ("\n".join(lines) + "\n").encode())
-        save_json(self.path / f"{name}.json", rows)
-
     def write_text(self, name: str, text: str) -> None:
         """Write a text file."""
         replace_atomically(self.path / name, text.encode())
+
+
+def write_table(path: Path, rows: list[dict[str, Any]]) -> None:
+    """Write rows of equal keys as PATH.csv and PATH.json."""
+    lines = [",".join(rows[0])] if rows else []
+    lines += [",".join(_cell(value) for value in row.values()) for row in rows]
+    replace_atomically(path.with_suffix(".csv"), ("\n".join(lines) + "\n").encode())
+    save_json(path.with_suffix(".json"), rows)
 
 
 def new_run_folder(path: Path | None, *, agent: str, root: Path = Path("runs")) -> RunFolder:

@@ -14,7 +14,24 @@ SettingsT = TypeVar("SettingsT")
 
 _CONVERTER = cattrs.Converter(forbid_extra_keys=True)
 _CONVERTER.register_unstructure_hook(Path, str)
-_CONVERTER.register_structure_hook(Path, lambda value, _: Path(value))
+
+
+def _strict(kind: type[Any], *accepted: type[Any]) -> None:
+    """Take a JSON value of the right type only: no "false" that is true, no 3.9 that is 3."""
+
+    def structure(value: Any, _: Any) -> Any:
+        if type(value) not in accepted:
+            raise ConfigError(f"expected {kind.__name__.lower()}, got {value!r}")
+        return kind(value)
+
+    _CONVERTER.register_structure_hook(kind, structure)
+
+
+_strict(bool, bool)
+_strict(int, int)
+_strict(float, float, int)
+_strict(str, str)
+_strict(Path, str)
 
 
 def settings_to_json(settings: Any) -> Any:

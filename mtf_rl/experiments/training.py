@@ -1,6 +1,7 @@
 """The main job: data, scorers, simulator, agent, comparison with baselines."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -11,7 +12,9 @@ from mtf_rl.agents import (
     LearnedPolicy,
     LearningInterruptedError,
     LearningTask,
+    UniformConfig,
 )
+from mtf_rl.core.files import replace_atomically
 from mtf_rl.core.protocols import SIMULATOR
 from mtf_rl.data import UserGroup
 from mtf_rl.envs import RequestBudget
@@ -28,22 +31,17 @@ from mtf_rl.experiments.judging import (
     weights_sentence,
 )
 from mtf_rl.experiments.pictures import leaderboard_figure, save_figure
-from mtf_rl.experiments.preparation import prepare_run
-from mtf_rl.experiments.run_folder import MetricWriter, RunFolder, new_run_folder
+from mtf_rl.experiments.preparation import indented, prepare_run
+from mtf_rl.experiments.run_folder import MetricWriter, RunFolder, new_run_folder, write_table
 
 __all__ = ["report", "train"]
 
-BASELINES = ("random_search", "uniform")
 
-
-def train(
-    settings: RunSettings, baseline_settings: dict[str, Any], terminal: Terminal
-) -> RunFolder:
+def train(settings: RunSettings, terminal: Terminal) -> RunFolder:
     """Run the main job into a new folder; what is finished stays there if it is interrupted.
 
     Args:
-        settings: the agent and the run.
-        baseline_settings: settings of each baseline agent by name, defaults where absent.
+        settings: the agent, the baselines and the run.
         terminal: told what happens.
 
     Raises:
@@ -55,7 +53,7 @@ def train(
     terminal.say(f"Run folder: {run.path}")
     torch.set_num_threads(1)
     with run.recorded(torch_threads=1) as metrics, terminal.logging_to(run.path / "log.txt"):
-        _train(settings, baseline_settings, run, metrics, terminal)
+        _train(settings, run, metrics, terminal)
     terminal.say(
         f"Written to {run.path}: leaderboard.csv, .json, .md, .png; TensorBoard:"
         f" tensorboard --logdir {run.path.parent}"
@@ -64,26 +62,25 @@ def train(
 
 
 def _train(
-    settings: RunSettings,
-    baseline_settings: dict[str, Any],
-    run: RunFolder,
-    metrics: MetricWriter,
-    terminal: Terminal,
+    settings: RunSettings, run: RunFolder, metrics: MetricWriter, terminal: Terminal
 ) -> None:
     config = settings.run
-    assembly = prepare_run(config, run, metrics, terminal).assembly
+    assembly = prepare_run(config, run, metrics, terminal)
     lessons = _Lessons(assembly, config, run, metrics, terminal)
     lessons.learn(settings.agent, settings.agent, settings.agent_settings)
     if config.twin and _has_twin(settings.agent_settings):
         twin = replace(settings.agent_settings, gamma=0.0)
         lessons.learn(f"{settings.agent}_myopic", settings.agent, twin)
-    for baseline in BASELINES:
-        if baseline != settings.agent:
-            agent_settings = baseline_settings.get(baseline, AGENTS[baseline].config())
-            lessons.learn(baseline, baseline, agent_settings)
+    baselines = {"random_search": settings.random_search, "uniform": UniformConfig()}
+    for name, baseline_settings in baselines.items():
+        if name != settings.agent:
+            lessons.learn(name, name, baseline_settings)
     terminal.stage("Judging")
     judgement = judge_run(assembly, config, lessons.entries, terminal)
-    report(judgement, settings.agent, assembly, run, terminal)
+    report(judgement, settings.agent, run.path, terminal)
+    terminal.say("What it rests on:")
+    terminal.say(indented((run.scorer / "report.md").read_text()))
+    terminal.say(indented((run.data / "account.txt").read_text()))
     metrics.tensorboard.add_figure(
         "leaderboard", leaderboard_figure(judgement.rows, settings.agent), config.requests
     )
@@ -139,12 +136,9 @@ class _Lessons:
         save_entries(self._run.policies, self.entries, self._learning.layout.names)
 
 
-def report(
-    judgement: Judgement, agent: str, assembly: Assembly, run: RunFolder, terminal: Terminal
-) -> None:
-    """Print the judgement and write leaderboard.csv, .json, .md and .png."""
+def report(judgement: Judgement, agent: str, folder: Path, terminal: Terminal) -> None:
+    """Print the judgement, and write leaderboard.csv, .json, .md and .png into `folder`."""
     render_judgement(judgement, terminal)
-    notes = assembly.simulator.prior_parts
     for judge, played in judgement.sessions.items():
         if f"{agent}_untrained" in played:
             gain = judgement.difference(agent, f"{agent}_untrained", judge)
@@ -154,11 +148,11 @@ def report(
             )
     if agent in judgement.sessions[SIMULATOR]:
         terminal.say(weights_sentence(agent, judgement.sessions[SIMULATOR][agent]))
-    for note in notes:
+    for note in judgement.notes:
         terminal.say(f"Note: {note}")
-    run.write_table("leaderboard", [row.cells() for row in judgement.rows])
-    run.write_text("leaderboard.md", markdown_of(judgement, notes))
-    save_figure(leaderboard_figure(judgement.rows, agent), run.path / "leaderboard.png")
+    write_table(folder / "leaderboard", [row.cells() for row in judgement.rows])
+    replace_atomically(folder / "leaderboard.md", markdown_of(judgement).encode())
+    save_figure(leaderboard_figure(judgement.rows, agent), folder / "leaderboard.png")
 
 
 def _has_twin(agent_settings: Any) -> bool:

@@ -1,5 +1,7 @@
 """Each learner comes near an optimum that is known on paper."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -9,14 +11,14 @@ from mtf_rl.envs import RequestBudget, toy_dynamics
 from mtf_rl.evaluation import roll_out
 
 BUDGET = 12_000
-SETTINGS = {
+SETTINGS: dict[str, dict[str, Any]] = {
     "td3": {"warmup_requests": 4_000},
     "sac": {"warmup_requests": 4_000, "gamma": 0.5},
     "random_search": {},
 }
-# Shares of the way from uniform weights to the optimum. Random search over 8 weights is the
-# plainest of methods; the learners must do better than it is asked to.
-LEAST = {"td3": 0.5, "sac": 0.3, "random_search": 0.2}
+# Shares of the way from uniform weights to the optimum. The search tries each task alone first,
+# so that it meets this optimum; the learners have to find it.
+LEAST = {"td3": 0.5, "sac": 0.3, "random_search": 0.95}
 
 
 def worth(policy: Policy) -> float:

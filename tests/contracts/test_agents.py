@@ -43,7 +43,7 @@ def test_actions_lie_in_bounds_and_the_budget_is_kept(name: str) -> None:
     assert actions.shape == (32, 8)
     assert np.abs(actions).max() <= 1.0
     assert learned.requests_used <= BUDGET
-    assert learned.requests_used > 0.6 * BUDGET or name == "uniform"
+    assert learned.requests_used > 0.85 * BUDGET or name == "uniform"
 
 
 @pytest.mark.parametrize("name", AGENTS)
@@ -52,7 +52,8 @@ def test_same_seed_same_policy_here_and_in_another_process(name: str) -> None:
     assert learnt_actions(name) == here
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         assert pool.apply(learnt_actions, (name,)) == here
-    if name != "uniform":
+    # Uniform weights have no seed; the search finds the toy's optimum, a hand-set point, with any.
+    if name not in ("uniform", "random_search"):
         assert actions_of(learn(name, seed=1)).tobytes() != here
 
 
@@ -63,8 +64,8 @@ def test_a_budget_that_the_warmup_eats_is_refused(name: str) -> None:
 
 
 def test_a_budget_without_one_trial_is_refused() -> None:
-    with pytest.raises(ConfigError, match=re.escape("for one trial of 8 sessions, got 100")):
-        learn("random_search", budget=100)
+    with pytest.raises(ConfigError, match=re.escape("one trial of 8 sessions and")):
+        learn("random_search", budget=20)
 
 
 def test_uniform_weights_are_all_one() -> None:

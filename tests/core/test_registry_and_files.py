@@ -51,7 +51,7 @@ def test_pickled_objects_are_refused(tmp_path: Path) -> None:
 
 def test_torn_and_missing_files_are_named(tmp_path: Path) -> None:
     (tmp_path / "torn.json").write_text('{"a": ')
-    with pytest.raises(ArtifactError, match=re.escape("torn.json is not JSON")):
+    with pytest.raises(ArtifactError, match=re.escape("torn.json is not a JSON file")):
         load_json(tmp_path / "torn.json")
     with pytest.raises(ArtifactError, match=re.escape("No file")):
         load_arrays(tmp_path / "none.npz")

@@ -110,6 +110,16 @@ def test_requests_are_counted_where_they_are_served() -> None:
         env.step(np.zeros((8, 8), np.float32))
 
 
+def test_a_session_that_ended_is_not_played_on() -> None:
+    env = FusionSessionEnv(toy_dynamics(hazard=1.0))
+    env.reset(seed=0)
+    assert env.step(np.zeros(8, np.float32))[2]
+    with pytest.raises(ConfigError, match=re.escape("the session has ended; call reset()")):
+        env.step(np.zeros(8, np.float32))
+    env.reset()
+    env.step(np.zeros(8, np.float32))
+
+
 def test_bad_actions_are_refused() -> None:
     env = FusionSessionVectorEnv(toy_dynamics(), 2)
     with pytest.raises(ConfigError, match=re.escape("call reset() before step()")):
@@ -130,5 +140,10 @@ def test_gymnasium_records_episodes_of_the_batch() -> None:
         FusionSessionVectorEnv(toy_dynamics(hazard=0.9), 4)
     )
     env.reset(seed=0)
-    infos = env.step(np.zeros((4, 8), np.float32))[4]
-    assert "episode" in infos or "final_info" in infos
+    for _ in range(20):
+        _, _, terminated, truncated, infos = env.step(np.zeros((4, 8), np.float32))
+        done = terminated | truncated
+        if done.any():
+            break
+    np.testing.assert_array_equal(infos["_episode"], done)
+    np.testing.assert_array_equal(infos["episode"]["l"][done], infos["final_info"]["depth"][done])

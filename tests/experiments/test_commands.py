@@ -90,5 +90,5 @@ def test_an_interrupted_run_keeps_what_it_learnt(tmp_path: Path) -> None:
     assert '"status": "stopped' in (folder / "provenance.json").read_text()
     assert metrics.stat().st_size > 0
     assert set(load_entries(folder / "policy")) == {"td3", "td3_untrained"}
-    evaluate_run(folder, sessions=10, seed=None, terminal=Terminal())
-    assert (folder / "leaderboard.csv").is_file()
+    judged = evaluate_run(folder, sessions=10, seed=None, terminal=Terminal())
+    assert (judged / "leaderboard.csv").is_file()

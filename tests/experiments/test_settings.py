@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mtf_rl.agents import AGENTS, SACConfig, TD3Config
+from mtf_rl.agents import AGENTS, RandomSearchConfig, SACConfig, TD3Config
 from mtf_rl.core.errors import ArtifactError, ConfigError, MtfRlError, UnknownNameError
 from mtf_rl.experiments.command_line import parse_train, settings_of_run
 from mtf_rl.experiments.config import PRESETS, RunConfig, RunSettings
@@ -38,7 +38,7 @@ def test_later_sources_win(tmp_path: Path) -> None:
     file = tmp_path / "settings.json"
     file.write_text('{"run": {"seed": 5, "pool": 250}, "agent_settings": {"gamma": 0.5}}')
     words = ["--preset", "smoke", "--config", str(file), "--seed", "6"]
-    settings = parse_train(words).settings
+    settings = parse_train(words)
     assert settings.run.seed == 6
     assert settings.run.pool == 250
     assert settings.run.requests == PRESETS["smoke"]()[0].requests
@@ -56,7 +56,7 @@ def test_later_sources_win(tmp_path: Path) -> None:
     ],
 )
 def test_flags_stand_before_or_after_the_agent(words: str) -> None:
-    settings = parse_train(words.split()).settings
+    settings = parse_train(words.split())
     assert settings.agent == "sac"
     assert settings.run == replace(RunConfig(), seed=3, requests=20_000, twin=False)
     assert isinstance(settings.agent_settings, SACConfig)
@@ -65,8 +65,8 @@ def test_flags_stand_before_or_after_the_agent(words: str) -> None:
 
 def test_a_preset_reaches_every_agent() -> None:
     parsed = parse_train(["--preset", "smoke"])
-    assert isinstance(parsed.settings.agent_settings, TD3Config)
-    assert parsed.baselines["random_search"].sessions_per_trial == 16
+    assert isinstance(parsed.agent_settings, TD3Config)
+    assert parsed.random_search.sessions_per_trial == 16
 
 
 @pytest.mark.parametrize(
@@ -78,6 +78,12 @@ def test_a_preset_reaches_every_agent() -> None:
         ("--steps -5", ConfigError, "requests must be at least 0, got -5"),
         ("--scorer mmo", UnknownNameError, "Unknown scorer 'mmo'. Did you mean 'mmoe'?"),
         ("--pool 50", ConfigError, "pool must be at least the 100 candidates, got 50"),
+        ("--seed 5000000000", ConfigError, "seed must be in [0, 4294967295], got 5000000000"),
+        ("--action-noise nan", ConfigError, "action_noise must be at least 0, got nan"),
+        ("--learning-rate inf", ConfigError, "learning_rate must be above 0, got inf"),
+        ("--requests 9000", ConfigError, "requests must be at least 10064 for td3"),
+        ("uniform --requests 900", ConfigError, "requests must be at least 2134 for random_search"),
+        ("--test-days 0", ConfigError, "test_days must be at least 1, got 0"),
         ("--device cuda", ConfigError, "device must be cpu, got 'cuda'"),
     ],
 )
@@ -90,8 +96,12 @@ def test_bad_settings_files_are_refused(tmp_path: Path) -> None:
     file = tmp_path / "settings.json"
     for text, message in [
         ('{"run": {"sed": 5}}', "RunConfig has no setting sed"),
-        ('{"run": {"seed": -1}}', "seed must be at least 0, got -1"),
-        ('{"runs": {}}', "holds runs; expected agent, agent_settings and run"),
+        ('{"run": {"seed": -1}}', "seed must be in [0, 4294967295], got -1"),
+        ('{"runs": {}}', "must hold an object with some of agent, agent_settings, random_search"),
+        ("[1]", "must hold an object with some of"),
+        ('{"run": {"twin": "false"}}', "expected bool, got 'false'"),
+        ('{"run": {"requests": 3.9}}', "expected int, got 3.9"),
+        ('{"agent_settings": {"learning_rate": NaN}}', "learning_rate must be above 0, got nan"),
         ('{"run": {"session": {"slate": "six"}}}', "slate"),
     ]:
         file.write_text(text)
@@ -99,6 +109,20 @@ def test_bad_settings_files_are_refused(tmp_path: Path) -> None:
             parse_train(["--config", str(file)])
     with pytest.raises(ArtifactError, match=re.escape("No file")):
         parse_train(["--config", str(tmp_path / "none.json")])
+    with pytest.raises(ArtifactError, match=re.escape("is not a JSON file")):
+        parse_train(["--config", str(tmp_path)])
+
+
+def test_a_runs_own_settings_are_taken_over_but_for_its_folder(tmp_path: Path) -> None:
+    run = RunConfig(run_dir=tmp_path / "first", seed=7)
+    settings = RunSettings("sac", SACConfig(gamma=0.8), run, RandomSearchConfig(finalists=2))
+    new_run_folder(run.run_dir, agent="sac").write_config(settings)
+    file = str(tmp_path / "first" / "config.json")
+    again = parse_train(["--config", file])
+    assert again == replace(settings, run=replace(run, run_dir=None))
+    other = parse_train(["td3", "--config", file, "--seed", "8"])
+    assert (other.agent, other.agent_settings) == ("td3", TD3Config())
+    assert other.run == replace(run, run_dir=None, seed=8)
 
 
 def test_laying_over_keeps_what_is_not_named() -> None:

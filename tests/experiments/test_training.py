@@ -2,10 +2,9 @@
 
 import json
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -14,7 +13,7 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import mtf_rl  # noqa: F401  (registers the environments)
-from mtf_rl.agents import TD3Config, load_policy
+from mtf_rl.agents import RandomSearchConfig, TD3Config, load_policy
 from mtf_rl.core.errors import LeakageError, RunFolderError
 from mtf_rl.core.protocols import SIMULATOR, SYNTHETIC_TRUTH
 from mtf_rl.data import read_kuairand, scorer_half
@@ -28,7 +27,8 @@ from mtf_rl.experiments.run_folder import RunFolder, open_run_folder
 from mtf_rl.experiments.training import train
 from mtf_rl.user_models import WorldConfig
 
-POLICIES = {"td3", "td3_untrained", "td3_myopic", "random_search", "uniform"}
+LEARNT = {"td3", "td3_untrained", "td3_myopic", "random_search", "uniform"}
+POLICIES = LEARNT | {"td3_held", "td3_myopic_held"}
 
 
 def small_settings(run_dir: Path) -> RunSettings:
@@ -44,20 +44,13 @@ def small_settings(run_dir: Path) -> RunSettings:
         scorer_fit=replace(run.scorer_fit, max_epochs=1),
         user_model=replace(run.user_model, max_rows=8_000, max_epochs=1),
     )
-    return RunSettings("td3", TD3Config(warmup_requests=300), run)
-
-
-@contextmanager
-def trained(run_dir: Path) -> Iterator[RunFolder]:
-    from mtf_rl.agents import RandomSearchConfig
-
-    yield train(small_settings(run_dir), {"random_search": RandomSearchConfig(4, 2)}, Terminal())
+    agent = TD3Config(warmup_requests=300, num_envs=8)
+    return RunSettings("td3", agent, run, RandomSearchConfig(4, 2))
 
 
 @pytest.fixture(scope="module", name="run")
-def finished_run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunFolder]:
-    with trained(tmp_path_factory.mktemp("runs") / "first") as run:
-        yield run
+def finished_run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    return train(small_settings(tmp_path_factory.mktemp("runs") / "first"), Terminal())
 
 
 def test_the_leaderboard_has_a_row_per_policy_and_judge(run: RunFolder) -> None:
@@ -68,12 +61,15 @@ def test_the_leaderboard_has_a_row_per_policy_and_judge(run: RunFolder) -> None:
     assert (table.reward_low < table.reward_mean).all()
     assert (table.sessions == 60).all()
     static = table.delta_vs_best_static_mean == 0
-    assert table[static].policy.isin(["uniform", "random_search"]).all()
+    assert (
+        table[static].policy.isin(["uniform", "random_search", "td3_held", "td3_myopic_held"]).all()
+    )
+    assert table[table.policy.str.endswith("_held")].filter(like="_spread").to_numpy().max() == 0
     used = table.set_index("policy").requests_used.groupby("policy").first()
     assert used["uniform"] == used["td3_untrained"] == 0
-    assert 0.6 * 900 < used["td3"] <= 900
+    assert 900 - 8 <= used["td3"] <= 900
     assert used["td3"] == used["td3_myopic"]
-    assert 0 < used["random_search"] <= 900
+    assert 0.8 * 900 < used["random_search"] <= 900
 
 
 def test_the_run_folder_is_complete_and_reads_back(run: RunFolder) -> None:
@@ -104,25 +100,24 @@ def test_the_run_folder_is_complete_and_reads_back(run: RunFolder) -> None:
 
 
 def test_the_same_command_gives_the_same_numbers(run: RunFolder, tmp_path: Path) -> None:
-    with trained(tmp_path / "second") as again:
-        for name in ("leaderboard.csv", "leaderboard.md", "leaderboard.json"):
-            assert (again.path / name).read_bytes() == (run.path / name).read_bytes()
-        for name in ("policy/td3/policy.safetensors", "data/score_table.npz"):
-            assert (again.path / name).read_bytes() == (run.path / name).read_bytes()
-        first, second = (
-            pd.read_csv(folder.path / "metrics.csv", dtype=str) for folder in (run, again)
-        )
-        timings = first.name.str.contains("/time/")
-        pd.testing.assert_frame_equal(first[~timings], second[~timings])
+    again = train(small_settings(tmp_path / "second"), Terminal())
+    for name in ("leaderboard.csv", "leaderboard.md", "leaderboard.json"):
+        assert (again.path / name).read_bytes() == (run.path / name).read_bytes()
+    for name in ("policy/td3/policy.safetensors", "data/score_table.npz"):
+        assert (again.path / name).read_bytes() == (run.path / name).read_bytes()
+    first, second = (pd.read_csv(folder.path / "metrics.csv", dtype=str) for folder in (run, again))
+    timings = first.name.str.contains("/time/")
+    pd.testing.assert_frame_equal(first[~timings], second[~timings])
 
 
-def test_evaluate_repeats_the_leaderboard(run: RunFolder) -> None:
+def test_evaluate_repeats_the_leaderboard_and_never_replaces_it(run: RunFolder) -> None:
     before = (run.path / "leaderboard.csv").read_bytes()
-    evaluate_run(run.path, sessions=None, seed=None, terminal=Terminal())
+    assert evaluate_run(run.path, sessions=None, seed=None, terminal=Terminal()) == run.path
     assert (run.path / "leaderboard.csv").read_bytes() == before
-    evaluate_run(run.path, sessions=None, seed=9, terminal=Terminal())
-    assert (run.path / "leaderboard.csv").read_bytes() != before
-    evaluate_run(run.path, sessions=None, seed=None, terminal=Terminal())
+    other = evaluate_run(run.path, sessions=20, seed=9, terminal=Terminal())
+    assert other == run.path / "evaluations" / "sessions-20-seed-9"
+    assert (other / "leaderboard.csv").read_bytes() != before
+    assert (run.path / "leaderboard.csv").read_bytes() == before
 
 
 def test_scorer_and_user_model_share_no_row(run: RunFolder) -> None:
@@ -155,9 +150,9 @@ def test_a_run_is_an_environment(run: RunFolder) -> None:
         assert np.isfinite(float(reward))
         assert 0 <= info["user"] < 80
     # Users and candidates are drawn alike under both judges; their hours of the day are not.
+    unwrapped: Any = env.unwrapped
     hours = [
-        env.unwrapped.dynamics.layout.names.index(f"session/hour_{part}")
-        for part in ("sine", "cosine")
+        unwrapped.dynamics.layout.names.index(f"session/hour_{part}") for part in ("sine", "cosine")
     ]
     first, second = (np.delete(observation, hours) for observation in observations.values())
     np.testing.assert_array_equal(first, second)
@@ -165,6 +160,6 @@ def test_a_run_is_an_environment(run: RunFolder) -> None:
 
 def test_a_folder_in_use_is_refused(run: RunFolder, tmp_path: Path) -> None:
     with pytest.raises(RunFolderError, match=re.escape("is in use")):
-        train(small_settings(run.path), {}, Terminal())
+        train(small_settings(run.path), Terminal())
     with pytest.raises(RunFolderError, match=re.escape("is not a run folder")):
         open_run_folder(tmp_path)

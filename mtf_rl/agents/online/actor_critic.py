@@ -5,6 +5,7 @@ fixes the observation statistics; then every batched step of `num_envs` requests
 `updates_per_request * num_envs` gradient steps.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -33,6 +34,7 @@ from mtf_rl.agents.online.standardised import (
 from mtf_rl.agents.policies import MlpPolicy
 from mtf_rl.agents.vec_env import SessionVecEnv
 from mtf_rl.core.errors import ConfigError
+from mtf_rl.core.ranges import check_above, check_at_least, check_share
 from mtf_rl.core.tasks import FEEDBACKS, TASK_NAMES
 from mtf_rl.envs import FusionSessionVectorEnv
 
@@ -60,23 +62,18 @@ class ActorCriticConfig:
     updates_per_request: float = 0.25
     """Gradient steps per simulated request, above 0."""
     warmup_requests: int = 10_000
-    """Requests served with uniformly random actions before the first update."""
+    """Requests served with uniformly random actions before the first update, at least num_envs."""
     tau: float = 0.005
     """Share of the networks that moves into their targets per update, in (0, 1]."""
 
     def __post_init__(self) -> None:
-        if not 0.0 <= self.gamma <= 1.0:
-            raise ConfigError(f"gamma must be in [0, 1], got {self.gamma}")
-        if not 0.0 < self.tau <= 1.0:
-            raise ConfigError(f"tau must be in (0, 1], got {self.tau}")
-        for name in ("learning_rate", "updates_per_request"):
-            if not getattr(self, name) > 0.0:
-                raise ConfigError(f"{name} must be above 0, got {getattr(self, name)}")
+        check_share("gamma", self.gamma)
+        check_share("tau", self.tau)
+        for name in ("learning_rate", "updates_per_request", "tau"):
+            check_above(name, getattr(self, name), 0.0)
         for name in ("batch_size", "num_envs"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}")
-        if self.warmup_requests < 0:
-            raise ConfigError(f"warmup_requests must be at least 0, got {self.warmup_requests}")
+            check_at_least(name, getattr(self, name), 1)
+        check_at_least("warmup_requests", self.warmup_requests, self.num_envs)
         if not self.hidden or min(self.hidden) < 1:
             raise ConfigError(f"hidden needs positive widths, got {self.hidden}")
 
@@ -94,8 +91,7 @@ class TD3Config(ActorCriticConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.action_noise < 0.0:
-            raise ConfigError(f"action_noise must be at least 0, got {self.action_noise}")
+        check_at_least("action_noise", self.action_noise, 0.0)
 
 
 @dataclass(frozen=True)
@@ -114,9 +110,10 @@ class SACConfig(ActorCriticConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not self.initial_temperature > 0.0:
+        check_above("initial_temperature", self.initial_temperature, 0.0)
+        if not math.isfinite(self.target_entropy_per_action):
             raise ConfigError(
-                f"initial_temperature must be above 0, got {self.initial_temperature}"
+                f"target_entropy_per_action must be finite, got {self.target_entropy_per_action}"
             )
 
 
@@ -194,6 +191,8 @@ def _learn(
     try:
         model.learn(steps, callback=account, log_interval=2 * config.num_envs)
     except KeyboardInterrupt:
+        if account.untrained is None:
+            raise  # Nothing was learnt yet.
         raise LearningInterruptedError(_learned(model, account, task)) from None
     model.dump_logs()
     return _learned(model, account, task)
@@ -235,17 +234,19 @@ class _SessionAccount(BaseCallback):
     @override
     def _on_step(self) -> bool:
         model: Any = self.model
-        # The step's own transitions are stored after this call, updates come after that.
-        if self.untrained is None and self.num_timesteps > model.learning_starts:
+        # The step's own transitions are stored after this call, and updates come after that; the
+        # step after this one is the first to act with the network.
+        if self.untrained is None and self.num_timesteps >= model.learning_starts:
             self._end_warmup(model)
         self._log_step()
         return True
 
     def _end_warmup(self, model: Any) -> None:
         buffer = model.replay_buffer
-        seen = buffer.observations[: buffer.pos].reshape(-1, model.observation_space.shape[0])
-        if len(seen):
-            freeze_statistics(model, seen)
+        stored = buffer.observations[: buffer.pos]  # (steps, num_envs, obs_dim)
+        latest = np.asarray(model._last_obs)[None]  # acted on, but not stored yet
+        seen = np.concatenate([stored, latest]).reshape(-1, stored.shape[2])
+        freeze_statistics(model, seen)
         self.untrained = actor_policy(model)
 
     def _log_step(self) -> None:

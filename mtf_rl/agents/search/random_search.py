@@ -1,24 +1,28 @@
 """Random search over static weights: the plainest tuning that a budget can buy."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 import optuna
 
-from mtf_rl.agents.learning import LearnedPolicy, LearningTask
+from mtf_rl.agents.learning import LearnedPolicy, LearningInterruptedError, LearningTask
 from mtf_rl.agents.policies import ConstantPolicy
-from mtf_rl.core.arrays import FloatArray
+from mtf_rl.core.arrays import FloatArray, IntArray
 from mtf_rl.core.errors import ConfigError
-from mtf_rl.envs import SessionDynamics
-from mtf_rl.evaluation import Sessions, roll_out
+from mtf_rl.core.tasks import NUM_TASKS
+from mtf_rl.envs import BudgetExceededError, SessionDynamics
+from mtf_rl.evaluation import roll_out
+from mtf_rl.fusion import uniform_weights
 
 __all__ = ["RandomSearchConfig", "learn_random_search"]
+
+# A block of sessions may last longer than those before it.
+_CAUTION = 1.25
 
 
 @dataclass(frozen=True)
 class RandomSearchConfig:
-    """Uniformly random actions, each tried in the same sessions.
+    """Hand-set weights first, then uniformly random ones, all tried in the same sessions.
 
     Raises:
         ConfigError: if a number is out of range.
@@ -26,9 +30,9 @@ class RandomSearchConfig:
 
     sessions_per_trial: int = 64
     """Sessions in which a candidate is tried, at least 1."""
-    finalists: int = 5
+    finalists: int = 4
     """Best candidates that are tried again on tuning users, at least 1."""
-    finalist_share: float = 0.2
+    finalist_share: float = 0.25
     """Share of the budget kept for the finalists, in (0, 1)."""
 
     def __post_init__(self) -> None:
@@ -40,72 +44,110 @@ class RandomSearchConfig:
 
 
 def learn_random_search(task: LearningTask, config: RandomSearchConfig) -> LearnedPolicy:
-    """Try random static weights until the budget is used; choose among the best on fresh users.
+    """Try static weights until the budget is used; choose among the best on fresh users.
 
-    All candidates meet the same sessions, so that their differences are not luck. The best few
-    are then tried on tuning users, since the best of many noisy values is partly the luckiest.
+    All candidates meet the same sessions, so that their differences are not luck. The first are
+    those that a person would try: uniform weights, and each task alone. The best few are then
+    tried again on tuning users in block after block, since the best of many noisy values is
+    partly the luckiest.
 
     Raises:
         ConfigError: if the budget does not pay for one trial.
+        LearningInterruptedError: on Ctrl-C; it carries the best so far.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(
         sampler=optuna.samplers.RandomSampler(seed=task.seed), direction="maximize"
     )
+    for weights in _hand_set_weights():
+        action = task.learning.action_map.to_action(weights)
+        study.enqueue_trial({_name(column): float(entry) for column, entry in enumerate(action)})
+    try:
+        _search(study, task, config)
+        action = _choose(task, config, _finalists(study, config))
+    except KeyboardInterrupt:
+        best = _finalists(study, config)
+        action = best[0] if best else task.learning.action_map.to_action(uniform_weights())
+        raise LearningInterruptedError(_learned(task, action)) from None
+    return _learned(task, action)
+
+
+def _search(study: optuna.Study, task: LearningTask, config: RandomSearchConfig) -> None:
+    """Trials until the next one might eat into the finalists' share."""
     limit = task.budget.limit or 0
-    reserve = int(config.finalist_share * limit)
+    reserve = config.finalist_share * limit
     episodes = np.arange(config.sessions_per_trial)
-    dearest = config.sessions_per_trial * task.learning.config.max_requests
-    while task.budget.left - reserve >= dearest:
+    cost = 0.0
+    while task.budget.left - reserve > _CAUTION * cost:
+        used_before = task.budget.used
         trial = study.ask()
         action = _suggest(trial, task.learning.num_parameters)
-        value = _try(task, task.learning, action, episodes)
+        try:
+            value = _try(task, task.learning, action, episodes)
+        except BudgetExceededError:
+            raise ConfigError(
+                f"requests must pay for one trial of {config.sessions_per_trial} sessions and"
+                f" leave {config.finalist_share:.0%} for finalists, got {limit}"
+            ) from None
         study.tell(trial, value)
+        cost = max(cost, task.budget.used - used_before)
         task.metrics(task.budget.used, "search/reward", value)
         task.metrics(task.budget.used, "search/best_reward", study.best_value)
-    if not study.trials:
-        raise ConfigError(
-            f"requests must be at least {int(dearest / (1 - config.finalist_share)) + 1} for one "
-            f"trial of {config.sessions_per_trial} sessions, got {limit}"
-        )
-    ranked = sorted(study.trials, key=lambda trial: -float(trial.value or 0.0))
-    actions = [_action_of(trial.params) for trial in ranked[: config.finalists]]
-    return LearnedPolicy(
-        policy=ConstantPolicy(_choose(task, actions)),
-        untrained=None,
-        requests_used=task.budget.used,
-    )
 
 
-def _choose(task: LearningTask, actions: list[FloatArray]) -> FloatArray:
-    """The best of the finalists on as many tuning sessions as the rest of the budget pays for."""
-    dearest = len(actions) * task.tuning.config.max_requests
-    sessions = int(task.budget.left) // dearest
-    if sessions == 0:
-        return actions[0]
-    episodes = np.arange(sessions)
-    values = [_try(task, task.tuning, action, episodes) for action in actions]
-    return actions[int(np.argmax(values))]
+def _choose(
+    task: LearningTask, config: RandomSearchConfig, actions: list[FloatArray]
+) -> FloatArray:
+    """The best of the finalists over as many blocks of tuning sessions as the rest pays for."""
+    sums = np.zeros(len(actions))
+    block, cost = 0, 0.0
+    size = max(1, config.sessions_per_trial // 4)
+    while task.budget.left > _CAUTION * cost:
+        used_before = task.budget.used
+        episodes = np.arange(block * size, (block + 1) * size)
+        try:
+            values = [_try(task, task.tuning, action, episodes) for action in actions]
+        except BudgetExceededError:
+            break  # A block that not all of them have played says nothing.
+        sums += values
+        block += 1
+        cost = max(cost, task.budget.used - used_before)
+    return actions[int(np.argmax(sums))]
+
+
+def _finalists(study: optuna.Study, config: RandomSearchConfig) -> list[FloatArray]:
+    complete = study.get_trials(states=[optuna.trial.TrialState.COMPLETE])
+    ranked = sorted(complete, key=lambda trial: -float(trial.value or 0.0))
+    return [_action_of(trial.params) for trial in ranked[: config.finalists]]
+
+
+def _learned(task: LearningTask, action: FloatArray) -> LearnedPolicy:
+    return LearnedPolicy(ConstantPolicy(action), untrained=None, requests_used=task.budget.used)
+
+
+def _hand_set_weights() -> list[FloatArray]:
+    """Uniform weights, then each task alone with the sign of its worth: each (tasks,)."""
+    signs = uniform_weights()
+    return [signs, *(signs * np.eye(NUM_TASKS, dtype=np.float32))]
 
 
 def _try(
-    task: LearningTask, dynamics: SessionDynamics, action: FloatArray, episodes: Iterable[int]
+    task: LearningTask, dynamics: SessionDynamics, action: FloatArray, episodes: IntArray
 ) -> float:
-    sessions: Sessions = roll_out(
-        dynamics,
-        ConstantPolicy(action),
-        seed=task.seed,
-        episodes=np.asarray(episodes),
-        budget=task.budget,
+    sessions = roll_out(
+        dynamics, ConstantPolicy(action), seed=task.seed, episodes=episodes, budget=task.budget
     )
     return float(sessions.reward.mean())
 
 
+def _name(column: int) -> str:
+    return f"action_{column}"
+
+
 def _suggest(trial: optuna.trial.Trial, width: int) -> FloatArray:
-    values = [trial.suggest_float(f"action_{column}", -1.0, 1.0) for column in range(width)]
+    values = [trial.suggest_float(_name(column), -1.0, 1.0) for column in range(width)]
     return np.asarray(values, dtype=np.float32)
 
 
 def _action_of(params: dict[str, float]) -> FloatArray:
-    values = [params[f"action_{column}"] for column in range(len(params))]
-    return np.asarray(values, dtype=np.float32)
+    return np.asarray([params[_name(column)] for column in range(len(params))], dtype=np.float32)

@@ -1,0 +1,143 @@
+"""What a session leaves behind in its user: boredom, satisfaction and tiredness."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from mtf_rl.core.arrays import FloatArray, IntArray
+from mtf_rl.core.slates import Slate
+from mtf_rl.core.videos import NO_TAG
+from mtf_rl.user_models.world.config import WorldConfig
+from mtf_rl.user_models.world.population import NUM_TAGS, Users, Videos
+from mtf_rl.user_models.world.responses import Answers, Outlook
+
+__all__ = ["WorldState", "after_slate", "dullness", "elapse"]
+
+_BOREDOM_FADE_SECONDS = 1800.0
+_TIRING_FADE_SECONDS = 1500.0
+_SATISFACTION_FADE_SECONDS = 6.0 * 3600.0
+_SATISFACTION_RATE = 0.25
+_LONG_WATCH_SECONDS = 30.0
+# What a user takes for granted, so that the logged policies satisfy neutrally (calibrated).
+_USUAL_APPEAL = 0.44
+_USUAL_REGRET = 0.12
+_USUAL_DULLNESS = 0.7
+# Worth of a long view, an appealing click and a click (assumed).
+_LONG_VIEW_WORTH, _APPEAL_WORTH, _CLICK_WORTH = 2.0, 1.5, 1.0
+_EXPOSURE_UNIT = 6.0
+
+
+@dataclass(frozen=True)
+class WorldState:
+    """The hidden state of `num_envs` users; nothing of it is ever observed."""
+
+    users: IntArray  # (num_envs,)
+    satisfaction: FloatArray  # (num_envs,), 0 is neutral
+    tiredness: FloatArray  # (num_envs,), minutes of recent long watching
+    boredom: FloatArray  # (num_envs, num_tags), slates of recent exposure to each tag
+    clock_seconds: FloatArray  # (num_envs,), session time up to which the above has faded
+
+
+def elapse(state: WorldState, seconds: FloatArray) -> WorldState:
+    """The state after `seconds` (num_envs,) in which nothing was shown; clocks stay."""
+    return replace(
+        state,
+        satisfaction=state.satisfaction * np.exp(-seconds / _SATISFACTION_FADE_SECONDS),
+        tiredness=state.tiredness * np.exp(-seconds / _TIRING_FADE_SECONDS),
+        boredom=state.boredom * np.exp(-seconds / _BOREDOM_FADE_SECONDS)[:, None],
+    )
+
+
+def dullness(state: WorldState, users: Users, videos: Videos, shown: IntArray) -> FloatArray:
+    """Recent exposure to each video's tags, times the user's sensitivity; (num_envs, slate)."""
+    rows = np.arange(len(state.users))[:, None]
+    total = np.zeros(shown.shape)
+    share = _tag_share(videos, shown)
+    for column in range(videos.catalogue.tags.shape[1]):
+        tag = videos.catalogue.tags[shown, column]  # (num_envs, slate)
+        total += np.where(tag == NO_TAG, 0.0, share * state.boredom[rows, tag])
+    return total * users.boredom_sensitivity[state.users][:, None]
+
+
+def _tag_share(videos: Videos, shown: IntArray) -> FloatArray:
+    counts = (videos.catalogue.tags != NO_TAG).sum(axis=1)  # (videos,)
+    share: FloatArray = (1.0 / np.maximum(counts, 1))[shown]
+    return share
+
+
+def after_slate(
+    config: WorldConfig,
+    state: WorldState,
+    users: Users,
+    videos: Videos,
+    slate: Slate,
+    outlook: Outlook,
+    answers: Answers,
+    dull: FloatArray,
+    usual: FloatArray,
+) -> WorldState:
+    """The state once `slate` has been answered.
+
+    `dull` (num_envs, slate) is the slate's dullness, `usual` (users, 2) what `usual_views` says.
+    """
+    shown = slate.mask.astype(np.float64)  # (num_envs, slate)
+    count = np.maximum(_row_sum(shown), 1.0)
+    value = _values(config, state, users, videos, slate, outlook, answers, dull, usual)
+    mean_value = _row_sum(value * shown) / count
+    excess = np.maximum(answers.play_seconds - _LONG_WATCH_SECONDS, 0.0) / 60.0
+    return replace(
+        state,
+        satisfaction=state.satisfaction + _SATISFACTION_RATE * (mean_value - state.satisfaction),
+        tiredness=state.tiredness
+        + users.tiring_sensitivity[state.users] * _row_sum(excess * shown),
+        boredom=state.boredom + _exposure(videos, slate),
+    )
+
+
+def _values(
+    config: WorldConfig,
+    state: WorldState,
+    users: Users,
+    videos: Videos,
+    slate: Slate,
+    outlook: Outlook,
+    answers: Answers,
+    dull: FloatArray,
+    usual: FloatArray,
+) -> FloatArray:
+    """How much each shown video satisfies its user, (num_envs, slate); 0 is what is usual."""
+    care = users.care[state.users][:, None]
+    clicked = answers.feedback[..., 0].astype(np.float64)
+    long_view = answers.feedback[..., 1].astype(np.float64)
+    usual_click, usual_long_view = (usual[state.users, kind][:, None] for kind in (0, 1))
+    regret = videos.bait[slate.videos] * clicked * (1.0 - long_view) - _USUAL_REGRET
+    watching = _LONG_VIEW_WORTH * (long_view - usual_long_view) - 2.0 * config.regret * regret
+    interacting = _APPEAL_WORTH * clicked * (outlook.appeal - _USUAL_APPEAL) + _CLICK_WORTH * (
+        clicked - usual_click
+    )
+    value = (1.0 - care) * watching + care * interacting
+    value = value - config.monotony * (dull - _USUAL_DULLNESS)
+    return np.where(outlook.single_column | (clicked > 0), value, 0.0)
+
+
+def _exposure(videos: Videos, slate: Slate) -> FloatArray:
+    """What the slate adds to boredom, (num_envs, num_tags)."""
+    num_envs = len(slate.users)
+    share = np.where(slate.mask, _tag_share(videos, slate.videos), 0.0) / _EXPOSURE_UNIT
+    cells = np.arange(num_envs)[:, None] * NUM_TAGS
+    total = np.zeros(num_envs * NUM_TAGS)
+    for column in range(videos.catalogue.tags.shape[1]):
+        tag = videos.catalogue.tags[slate.videos, column]
+        weights = np.where(tag == NO_TAG, 0.0, share)
+        total += np.bincount(
+            (cells + np.maximum(tag, 0)).ravel(), weights.ravel(), minlength=len(total)
+        )
+    return total.reshape(num_envs, NUM_TAGS)
+
+
+def _row_sum(values: FloatArray) -> FloatArray:
+    """The sum over the slate, (num_envs,), in a fixed order."""
+    total = values[:, 0].copy()
+    for slot in range(1, values.shape[1]):
+        total += values[:, slot]
+    return total

@@ -1,0 +1,269 @@
+"""Days of the users' lives under the logging rankers."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from mtf_rl.core.arrays import BoolArray, FloatArray, IntArray, replace_rows, select_rows
+from mtf_rl.core.history import add_pause, advance_history, start_history
+from mtf_rl.core.randomness import Luck, Purpose
+from mtf_rl.core.slates import Slate
+from mtf_rl.user_models.world.population import NUM_TAGS
+from mtf_rl.user_models.world.rankers import LoggingRanker, assign_rankers, ranking_scores
+from mtf_rl.user_models.world.world import HOUR_SHARES, World
+
+__all__ = ["DayEnds", "LoggedRows", "roll"]
+
+DAY_SECONDS = 86_400.0
+LARGEST_SLATE = 12
+# Sizes of requests: KuaiRand-1K's distribution, split so that the two-column page shows more.
+_FEED_SIZES = np.array([0.07, 0.04, 0.03, 0.04, 0.08, 0.55, 0.12, 0.07, 0.0, 0.0, 0.0, 0.0])
+_PAGE_SIZES = np.array([0.07, 0.04, 0.03, 0.04, 0.06, 0.12, 0.10, 0.10, 0.08, 0.14, 0.15, 0.07])
+_SIZE_EDGES = np.cumsum([_PAGE_SIZES, _FEED_SIZES], axis=1)  # (tabs 0 and 1, sizes)
+# One request in 47 of the feed is a single, uniformly random video: .37 % of all rows.
+_RANDOM_REQUEST_SHARE = 0.0215
+_ACTIVE_ON_FIRST_DAY = 0.915
+_SESSION_GAP_SECONDS = 1800.0
+_POOL = 180
+_LOWEST_POOL = 80
+_CANDIDATE_SHARE = 0.45
+_LOG_SALT = 0x10C5
+
+
+@dataclass(frozen=True)
+class LoggedRows:
+    """The impressions of some users, in (user, time, position) order."""
+
+    users: IntArray  # (rows,)
+    videos: IntArray  # (rows,)
+    times_ms: IntArray  # (rows,), since the start of the first day
+    tabs: IntArray  # (rows,)
+    randomised: BoolArray  # (rows,)
+    feedback: FloatArray  # (rows, 7)
+    play_ms: IntArray  # (rows,)
+    stay: FloatArray  # (rows, 2) uniforms, for the columns that no model reads
+    truth: FloatArray  # (rows, 8) float32, the world's expectation of each task
+    requests: IntArray  # (rows,), a user's requests, numbered from 0
+    sessions: IntArray  # (rows,), a user's sessions, numbered from 0
+
+
+@dataclass(frozen=True)
+class DayEnds:
+    """What followed each active day: also the days beyond the end of the log."""
+
+    gaps: IntArray  # (day ends,), days to the next active day
+
+
+def roll(
+    world: World, users: IntArray, days: int, rankers: tuple[LoggingRanker, ...]
+) -> tuple[LoggedRows, DayEnds]:
+    """Live `days` days of each of `users` (n,); every user's rows depend on that user alone."""
+    life = _Lives(world, users, days, rankers)
+    parts = []
+    while life.open_sessions():
+        parts.append(life.request())
+    return _in_order(parts), DayEnds(np.concatenate(life.gaps))
+
+
+def _in_order(parts: list[LoggedRows]) -> LoggedRows:
+    names = list(LoggedRows.__dataclass_fields__)
+    joined = LoggedRows(**{n: np.concatenate([getattr(part, n) for part in parts]) for n in names})
+    return select_rows(joined, np.lexsort((joined.requests, joined.users)))
+
+
+class _Lives:
+    """Users who live in step: each loop serves one request of everyone who is in a session."""
+
+    def __init__(
+        self, world: World, users: IntArray, days: int, rankers: tuple[LoggingRanker, ...]
+    ) -> None:
+        count = len(users)
+        self.world, self.users, self.rankers = world, users, rankers
+        self.seed = world.config.seed + _LOG_SALT
+        self.end = days * DAY_SECONDS
+        self.requests = np.zeros(count, dtype=np.int64)
+        self.visits = np.full(count, -1, dtype=np.int64)
+        self.pools_drawn = np.zeros(count, dtype=np.int64)
+        self.now = np.zeros(count)
+        self.left = np.full(count, -np.inf)
+        self.in_session = np.zeros(count, dtype=bool)
+        self.done = np.zeros(count, dtype=bool)
+        self.day = np.full(count, -1, dtype=np.int64)
+        self.planned = np.full((count, 24), np.inf)
+        self.tabs = np.zeros(count, dtype=np.int64)
+        self.served_by = np.zeros(count, dtype=np.int64)
+        self.pool = np.zeros((count, _POOL), dtype=np.int32)
+        self.scores = np.zeros((count, _POOL))
+        self.unseen = np.zeros((count, _POOL), dtype=bool)
+        self.gaps = [np.zeros(0, dtype=np.int64)]
+        everyone = np.arange(count)
+        self.state = world.start(users, self._luck(everyone))
+        self.history = start_history(np.zeros(count), NUM_TAGS)
+        self._begin_first_day(everyone)
+
+    def _luck(self, rows: IntArray, numbers: IntArray | None = None) -> Luck:
+        return Luck(
+            self.seed, self.users[rows], self.requests[rows] if numbers is None else numbers
+        )
+
+    def _begin_first_day(self, rows: IntArray) -> None:
+        absent = self._luck(rows).uniforms(Purpose.USER, 1)[:, 0] >= _ACTIVE_ON_FIRST_DAY
+        self._plan_day(rows, np.where(absent, 1, 0))
+
+    def _plan_day(self, rows: IntArray, day: IntArray) -> None:
+        """Write the intended session starts of users' next active day."""
+        self.day[rows] = day
+        luck = self._luck(rows, day)
+        draws = luck.uniforms(Purpose.HOUR, 49)  # (rows, 24 openings, 24 minutes, 1 fallback)
+        rate = self.world.users.sessions_per_day[self.users[rows]][:, None] * HOUR_SHARES
+        opens = draws[:, :24] < -np.expm1(-rate)
+        fallback = np.searchsorted(np.cumsum(HOUR_SHARES), draws[:, 48]).clip(max=23)
+        opens[np.arange(len(rows)), fallback] |= ~opens.any(axis=1)
+        starts = day[:, None] * DAY_SECONDS + 3600.0 * (np.arange(24) + draws[:, 24:48])
+        self.planned[rows] = np.where(opens, starts, np.inf)
+
+    def open_sessions(self) -> bool:
+        """Open the next session of everyone outside one; False when all days are over."""
+        while True:
+            rows = np.flatnonzero(~self.in_session & ~self.done)
+            if len(rows) == 0:
+                return bool(self.in_session.any())
+            # A session that was meant to start long before the last one ended is skipped.
+            late = self.planned[rows] < (self.left[rows] - _SESSION_GAP_SECONDS)[:, None]
+            self.planned[rows] = np.where(late, np.inf, self.planned[rows])
+            slot = self.planned[rows].argmin(axis=1)
+            start = self.planned[rows, slot]
+            self.planned[rows, slot] = np.inf
+            over = np.isinf(start)
+            self._go_home(rows[over])
+            self._open(rows[~over], start[~over])
+
+    def _go_home(self, rows: IntArray) -> None:
+        """End the day of users without further sessions, and plan the next active one."""
+        state, history = select_rows(self.state, rows), select_rows(self.history, rows)
+        gap = self.world.return_days(state, history, self._luck(rows))
+        self.gaps.append(gap)
+        day = self.day[rows] + gap
+        self.done[rows] = day * DAY_SECONDS >= self.end
+        self._plan_day(rows, day)
+
+    def _open(self, rows: IntArray, start: FloatArray) -> None:
+        self.visits[rows] += 1
+        draws = self._luck(rows, self.visits[rows]).uniforms(Purpose.SCENE, 2)
+        earliest = self.left[rows] + _SESSION_GAP_SECONDS * (1.02 + draws[:, 1])
+        start = np.maximum(start, earliest)
+        away = np.minimum(start - self.left[rows], 30 * DAY_SECONDS)
+        self.now[rows] = start
+        self.done[rows] = start >= self.end
+        self.in_session[rows] = start < self.end
+        self.tabs[rows] = draws[:, 0] >= self.world.users.page_share[self.users[rows]]
+        rested = self.world.resume(select_rows(self.state, rows), away)
+        self.state = replace_rows(self.state, rows, rested)
+        hours = start / 3600.0 % 24.0
+        self.history = replace_rows(self.history, rows, start_history(hours, NUM_TAGS))
+        self.served_by[rows] = assign_rankers(
+            self.rankers, self.seed, self.users[rows], self.visits[rows]
+        )
+        self._retrieve(rows)
+
+    def _retrieve(self, rows: IntArray) -> None:
+        """Draw and score a fresh pool for `rows`."""
+        if len(rows) == 0:
+            return
+        size = min(_POOL, self.world.config.videos)
+        users = self.users[rows]
+        self.pools_drawn[rows] += 1
+        pool = self.world.retrieval.pools(users, size, visits=self.pools_drawn[rows])
+        truth = self.world.true_probabilities(
+            users[:, None],
+            pool,
+            self.history.hours[rows][:, None],
+            self.tabs[rows][:, None],
+        )
+        self.pool[rows, :size] = pool
+        self.scores[rows, :size] = ranking_scores(
+            self.rankers, self.seed, self.served_by[rows], users, pool, truth
+        )
+        self.unseen[rows] = np.arange(_POOL) < size
+
+    def request(self) -> LoggedRows:
+        """Serve one request of everyone in a session, and move their clocks."""
+        rows = np.flatnonzero(self.in_session)
+        self._retrieve(rows[self.unseen[rows].sum(axis=1) < min(_LOWEST_POOL, self.pool.shape[1])])
+        luck = self._luck(rows)
+        slate, randomised = self._slate(rows, luck)
+        state, history = select_rows(self.state, rows), select_rows(self.history, rows)
+        response, prospect, state = self.world.respond_and_explain(state, slate, history, luck)
+        history = advance_history(history, slate, response, self.world.catalogue)
+        logged = self._record(rows, slate, randomised, response.feedback, response.watch_seconds)
+        truth = self.world.probabilities(select_rows(prospect, slate.mask)).astype(np.float32)
+        leaves = self.world.leave(state, history, luck)
+        pause = self.world.pause_seconds(state, history, luck)
+        self.left[rows] = self.now[rows]
+        self.now[rows] += pause
+        self.state = replace_rows(self.state, rows, state)
+        self.history = replace_rows(self.history, rows, add_pause(history, pause))
+        self.requests[rows] += 1
+        beyond = self.now[rows] >= self.end
+        self.done[rows] |= beyond
+        self.in_session[rows] = ~(leaves | beyond)
+        return replace(logged, truth=truth)
+
+    def _slate(self, rows: IntArray, luck: Luck) -> tuple[Slate, BoolArray]:
+        draws = luck.uniforms(Purpose.SLATE_SIZE, 3)  # (rows, size, random, video)
+        tabs = self.tabs[rows]
+        randomised = (draws[:, 1] < _RANDOM_REQUEST_SHARE) & (tabs == 1)
+        sizes = 1 + (draws[:, :1] >= _SIZE_EDGES[tabs]).sum(axis=1).clip(max=LARGEST_SLATE - 1)
+        videos, positions = self._ranked(rows, luck)
+        sizes = np.where(randomised, 1, np.minimum(sizes, self.unseen[rows].sum(axis=1)))
+        videos[:, 0] = np.where(
+            randomised, (draws[:, 2] * self.world.config.videos).astype(np.int32), videos[:, 0]
+        )
+        mask = np.arange(videos.shape[1]) < sizes[:, None]  # (rows, slate)
+        seen = mask & ~randomised[:, None]
+        row, column = np.nonzero(seen)
+        self.unseen[rows[row], positions[row, column]] = False
+        users = self.users[rows]
+        return Slate(users=users, videos=videos, mask=mask, tabs=tabs), randomised
+
+    def _ranked(self, rows: IntArray, luck: Luck) -> tuple[IntArray, IntArray]:
+        """The best of this request's candidates, (rows, slate) videos and pool positions."""
+        draws = luck.uniforms(Purpose.CANDIDATES, self.pool.shape[1])  # (rows, pool)
+        exploration = np.array([ranker.exploration for ranker in self.rankers])
+        noise = (draws / _CANDIDATE_SHARE - 0.5) * np.sqrt(12.0)
+        keys = self.scores[rows] + exploration[self.served_by[rows]][:, None] * noise
+        keys = np.where(draws < _CANDIDATE_SHARE, keys, keys - 1e3)
+        keys = np.where(self.unseen[rows], keys, -np.inf)
+        width = min(LARGEST_SLATE, keys.shape[1])
+        best = np.argpartition(keys, -width, axis=1)[:, -width:]
+        order = np.argsort(-np.take_along_axis(keys, best, axis=1), axis=1, kind="stable")
+        positions = np.take_along_axis(best, order, axis=1)
+        return np.take_along_axis(self.pool[rows], positions, axis=1), positions
+
+    def _record(
+        self,
+        rows: IntArray,
+        slate: Slate,
+        randomised: BoolArray,
+        feedback: FloatArray,
+        watch_seconds: FloatArray,
+    ) -> LoggedRows:
+        mask = slate.mask
+
+        def spread(values: IntArray | BoolArray) -> IntArray:
+            return np.asarray(np.broadcast_to(values[:, None], mask.shape)[mask])
+
+        stay = self._luck(rows).uniforms(Purpose.EXPOSURE, 2 * mask.shape[1])
+        return LoggedRows(
+            users=spread(self.users[rows]),
+            videos=slate.videos[mask],
+            times_ms=spread(np.rint(1000 * self.now[rows]).astype(np.int64)),
+            tabs=spread(slate.tabs),
+            randomised=spread(randomised).astype(bool),
+            feedback=feedback[mask],
+            play_ms=np.rint(1000 * watch_seconds[mask].astype(np.float64)).astype(np.int64),
+            stay=stay.reshape(*mask.shape, 2)[mask],
+            truth=np.empty((int(mask.sum()), 0), dtype=np.float32),
+            requests=spread(self.requests[rows]),
+            sessions=spread(self.visits[rows]),
+        )

@@ -1,0 +1,90 @@
+"""Stable-Baselines3's face: what its replay buffer learns of the end of a session."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from stable_baselines3 import TD3
+from stable_baselines3.common.evaluation import evaluate_policy
+from stable_baselines3.common.vec_env.base_vec_env import VecEnv
+
+from mtf_rl.agents import SessionVecEnv
+from mtf_rl.core.errors import ConfigError
+from mtf_rl.envs import FusionSessionVectorEnv, SessionDynamics, UserProfiles, toy_dynamics
+
+
+def dynamics_of(*, hazard: float, max_requests: int) -> SessionDynamics:
+    toy = toy_dynamics(hazard=hazard)
+    return SessionDynamics(
+        scores=toy.scores,
+        user_model=toy.user_model,
+        catalogue=toy.catalogue,
+        profiles=UserProfiles(np.zeros((20, 1), dtype=np.float32), ("constant",)),
+        users=toy.users,
+        config=replace(toy.config, max_requests=max_requests),
+    )
+
+
+def face(num_envs: int = 3, *, hazard: float, max_requests: int) -> SessionVecEnv:
+    dynamics = dynamics_of(hazard=hazard, max_requests=max_requests)
+    return SessionVecEnv(FusionSessionVectorEnv(dynamics, num_envs))
+
+
+def test_a_truncated_session_says_so_and_shows_its_last_observation() -> None:
+    env = face(hazard=0.0, max_requests=2)
+    env.seed(5)
+    first: Any = env.reset()
+    middle: Any
+    fresh: Any
+    middle, _, done, infos = env.step(np.zeros((3, 8), np.float32))
+    assert not done.any()
+    assert all(info == {} for info in infos)
+    fresh, reward, done, infos = env.step(np.zeros((3, 8), np.float32))
+    assert done.all()
+    clock = env.env.dynamics.layout.block("session").start  # log(1 + requests answered)
+    for row, info in enumerate(infos):
+        assert info["TimeLimit.truncated"]
+        assert info["terminal_observation"][clock] == pytest.approx(np.log(3.0))
+        assert fresh[row, clock] == 0.0
+        assert info["episode"]["l"] == 2
+    assert (first[:, clock] == 0.0).all()
+    assert (middle[:, clock] > 0.0).all()
+    total = env.last_infos["like"] + 0.0
+    np.testing.assert_allclose(reward, total)
+
+
+def test_a_user_who_leaves_is_no_truncation() -> None:
+    env = face(hazard=1.0, max_requests=5)
+    env.reset()
+    _, reward, done, infos = env.step(np.zeros((3, 8), np.float32))
+    assert done.all()
+    assert not any(info["TimeLimit.truncated"] for info in infos)
+    assert [info["episode"]["r"] for info in infos] == pytest.approx(reward.tolist())
+
+
+@pytest.mark.parametrize(("hazard", "timeout"), [(0.0, 1.0), (1.0, 0.0)])
+def test_the_replay_buffer_stores_the_true_end(hazard: float, timeout: float) -> None:
+    env = face(hazard=hazard, max_requests=1)
+    model: Any = TD3(
+        "MlpPolicy", env, learning_starts=100, buffer_size=30, policy_kwargs={"net_arch": [4]}
+    )
+    model.learn(6)
+    buffer = model.replay_buffer
+    clock = env.env.dynamics.layout.block("session").start
+    assert (buffer.dones[:2] == 1.0).all()
+    assert (buffer.timeouts[:2] == timeout).all()
+    assert (buffer.observations[:2, :, clock] == 0.0).all()
+    assert (buffer.next_observations[:2, :, clock] == np.float32(np.log(2.0))).all()
+
+
+def test_it_is_a_vec_env_that_sb3_evaluates_without_a_monitor() -> None:
+    env: VecEnv = face(hazard=0.3, max_requests=9)
+    model = TD3("MlpPolicy", env, policy_kwargs={"net_arch": [4]}, seed=0)
+    mean, _ = evaluate_policy(model, env, n_eval_episodes=10)
+    assert np.isfinite(mean)
+    assert env.get_attr("num_envs") == [3, 3, 3]
+    with pytest.raises(ConfigError, match="cannot be called on single environments"):
+        env.env_method("reset")
+    with pytest.raises(ConfigError, match="cannot be set for single environments"):
+        env.set_attr("budget", 3)

@@ -1,0 +1,55 @@
+"""What every reward and every action map must do."""
+
+import numpy as np
+import pytest
+
+from mtf_rl.core.slates import Response
+from mtf_rl.core.tasks import NUM_TASKS, TASK_SIGNS
+from mtf_rl.envs import REWARDS
+from mtf_rl.fusion import ACTION_MAPS
+
+
+def random_response(seed: int) -> Response:
+    generator = np.random.default_rng(seed)
+    feedback = (generator.uniform(size=(5, 4, 7)) < 0.3).astype(np.float32)
+    return Response(feedback, generator.uniform(0, 90, size=(5, 4)).astype(np.float32))
+
+
+@pytest.mark.parametrize("name", REWARDS)
+def test_rewards_add_up_over_videos_and_ignore_their_order(name: str) -> None:
+    response = random_response(0)
+    whole = REWARDS[name](response)
+    assert whole.shape == (5,)
+    assert whole.dtype == np.float32
+    parts = [
+        REWARDS[name](Response(response.feedback[:, [i]], response.watch_seconds[:, [i]]))
+        for i in range(4)
+    ]
+    np.testing.assert_allclose(sum(parts), whole, rtol=1e-5)
+    order = [2, 0, 3, 1]
+    moved = Response(response.feedback[:, order], response.watch_seconds[:, order])
+    np.testing.assert_allclose(REWARDS[name](moved), whole, rtol=1e-6)
+    nothing = Response(np.zeros((1, 4, 7), np.float32), np.zeros((1, 4), np.float32))
+    assert REWARDS[name](nothing)[0] == 0.0
+
+
+@pytest.mark.parametrize("name", REWARDS)
+def test_more_of_a_good_thing_is_never_worse_and_hate_never_better(name: str) -> None:
+    response = random_response(1)
+    before = REWARDS[name](response)
+    for column in range(7):
+        more = response.feedback.copy()
+        more[:, :, column] = 1.0
+        change = REWARDS[name](Response(more, response.watch_seconds)) - before
+        assert (change * TASK_SIGNS[column] >= -1e-6).all()
+    longer = REWARDS[name](Response(response.feedback, response.watch_seconds + 30)) - before
+    assert (longer >= 0).all()
+
+
+@pytest.mark.parametrize("name", ACTION_MAPS)
+def test_action_maps_reach_their_bounds_with_the_sign_of_each_task(name: str) -> None:
+    actions = np.concatenate([np.eye(NUM_TASKS), -np.eye(NUM_TASKS)]).astype(np.float32)
+    parameters = ACTION_MAPS[name].to_parameters(actions)
+    assert (parameters * TASK_SIGNS >= 0.0).all()
+    assert np.abs(parameters).max() == 1.0
+    np.testing.assert_allclose(ACTION_MAPS[name].to_action(parameters), actions, atol=1e-6)
