@@ -25,7 +25,7 @@ class PartReport:
 
 @dataclass(frozen=True)
 class FitReport:
-    """The parts of a user model, each on held-out observations."""
+    """The parts of a user model, each on validation observations."""
 
     parts: tuple[PartReport, ...]
 
@@ -41,12 +41,17 @@ class FitReport:
     def to_markdown(self) -> str:
         """The report as a table."""
         lines = [
-            "| part | held-out observations | log likelihood | reference | its | gain |",
+            "| part | validation observations | log likelihood | reference | its | gain |",
             "| --- | --- | --- | --- | --- | --- |",
         ]
         lines += [
             f"| {part.part} | {part.observations:,} | {part.log_likelihood:.4f} |"
             f" {part.reference} | {part.reference_log_likelihood:.4f} | {part.gain:+.4f} |"
             for part in self.parts
+        ]
+        lines += [
+            "",
+            "Log likelihood in nats per observation. The validation rows also say when to stop and"
+            " where to centre, so gains are slightly optimistic.",
         ]
         return "\n".join(lines)
