@@ -34,7 +34,7 @@ class RepeatedSessions(SessionDynamics):
         self._drawn: IntArray | None = None
         start = self.start(seed, self.episodes)
         steps = [np.full(sessions, step) for step in range(self.config.max_requests + 1)]
-        drawn = np.stack([self._draw_candidates(Luck(seed, self.episodes, s)) for s in steps])
+        drawn = np.stack([self.draw_candidates(Luck(seed, self.episodes, s)) for s in steps])
         shape = (len(steps), sessions, NUM_TASKS, self.config.candidates)
         self._terms = np.empty(shape, dtype=np.float32)
         blocks = []
@@ -55,7 +55,7 @@ class RepeatedSessions(SessionDynamics):
         return observation
 
     @override
-    def _rank(self, state: SessionState, parameters: FloatArray) -> Slate:
+    def rank(self, state: SessionState, parameters: FloatArray) -> Slate:
         terms = self._terms[state.history.requests, state.episodes]  # (.., tasks, candidates)
         fused = parameters[:, 0, None] * terms[:, 0]
         for task in range(1, NUM_TASKS):
@@ -63,9 +63,9 @@ class RepeatedSessions(SessionDynamics):
         return slate_of(self, state, fused)
 
     @override
-    def _draw_candidates(self, luck: Luck) -> IntArray:
+    def draw_candidates(self, luck: Luck) -> IntArray:
         if self._drawn is None:
-            return super()._draw_candidates(luck)
+            return super().draw_candidates(luck)
         return self._drawn[luck.requests, luck.episodes]
 
     def begin(self) -> SessionState:
@@ -150,7 +150,7 @@ class OneStepOracle(SessionDynamics):
     """
 
     @override
-    def _rank(self, state: SessionState, parameters: FloatArray) -> Slate:
+    def rank(self, state: SessionState, parameters: FloatArray) -> Slate:
         world: World = self.user_model  # type: ignore[assignment]
         present = state.history.elapsed_seconds.astype(np.float64)
         hidden = elapse(state.hidden, present - state.hidden.clock_seconds)

@@ -111,7 +111,7 @@ class SessionDynamics:
             users=users,
             history=start_history(hours, self.catalogue.num_tags),
             hidden=self.user_model.start(users, luck),
-            candidates=self._draw_candidates(luck),
+            candidates=self.draw_candidates(luck),
         )
 
     def observe(self, state: SessionState) -> FloatArray:
@@ -143,7 +143,7 @@ class SessionDynamics:
                 f"got {parameters.shape}"
             )
         luck = Luck(seed, state.episodes, state.history.requests.astype(np.int64))
-        slate = self._rank(state, parameters)
+        slate = self.rank(state, parameters)
         response, hidden = self.user_model.respond(state.hidden, slate, state.history, luck)
         history = advance_history(state.history, slate, response, self.catalogue)
         terminated = self.user_model.leave(hidden, history, luck)
@@ -161,7 +161,7 @@ class SessionDynamics:
             state,
             history=add_pause(history, pause),
             hidden=hidden,
-            candidates=self._draw_candidates(following),
+            candidates=self.draw_candidates(following),
         )
         return state, outcome
 
@@ -169,7 +169,8 @@ class SessionDynamics:
         """The sessions in `rows` alone."""
         return select_rows(state, rows)
 
-    def _rank(self, state: SessionState, parameters: FloatArray) -> Slate:
+    def rank(self, state: SessionState, parameters: FloatArray) -> Slate:
+        """The slate that these parameters make of the state's candidates."""
         rows = state.users[:, None]
         fused = self.formula.fuse(self._prepared[rows, state.candidates], parameters)
         best = best_candidates(fused, self.config.slate)
@@ -181,7 +182,7 @@ class SessionDynamics:
             tabs=self.scores.tabs[state.users],
         )
 
-    def _draw_candidates(self, luck: Luck) -> IntArray:
+    def draw_candidates(self, luck: Luck) -> IntArray:
         """A uniformly random subset of each pool, without replacement: the smallest hashes win."""
         pool = self.scores.videos.shape[1]
         if self.config.candidates == pool:
