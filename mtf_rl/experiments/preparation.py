@@ -7,7 +7,7 @@ import numpy as np
 
 from mtf_rl.agents import MetricSink
 from mtf_rl.core.arrays import BoolArray, IntArray
-from mtf_rl.core.errors import DataError
+from mtf_rl.core.errors import ConfigError, DataError
 from mtf_rl.core.files import load_json, replace_atomically, save_json
 from mtf_rl.core.tasks import TASK_NAMES
 from mtf_rl.data import (
@@ -15,6 +15,7 @@ from mtf_rl.data import (
     FeatureEncoder,
     ScoreTable,
     Split,
+    UserGroup,
     describe,
     read_kuairand,
     retrieve_pools,
@@ -83,6 +84,7 @@ def prepare_run(
 ) -> Assembly:
     """Make everything up to the environment, and save it in the run's folder."""
     log = prepare_log(config.log, config.seed, run, terminal)
+    _check_sizes(config, log)
     terminal.stage(f"Scorer ({config.scorer})")
     fitted = fit_and_report(
         config.scorer,
@@ -134,6 +136,26 @@ def prepare_log(config: LogConfig, seed: int, run: RunFolder, terminal: Terminal
     terminal.say(indented(_row_account(dataset)))
     split = split_by_time(dataset.impressions, config.time_plan(synthetic=world is not None))
     return PreparedLog(dataset, split, scorer_half(dataset.impressions, seed=seed), world)
+
+
+def _check_sizes(config: RunConfig, log: PreparedLog) -> None:
+    """Refuse, before anything is fitted, a log too small for what is asked of it.
+
+    Raises:
+        ConfigError: if the pool is larger than the catalogue, or a group of users is empty.
+    """
+    if log.dataset.num_videos < config.pool:
+        raise ConfigError(
+            f"pool must be at most the {log.dataset.num_videos} videos of the log,"
+            f" got {config.pool}; set --pool, and --session.candidates if it must be smaller too"
+        )
+    groups = groups_of(log.dataset)
+    for group in UserGroup:
+        if not (groups == group).any():
+            raise ConfigError(
+                f"the log's {len(groups)} users leave none in the group '{group.name.lower()}'"
+                " (70 % learn, 10 % tune, 20 % are final, by a hash of the id); give more users"
+            )
 
 
 def standard_rows(rows: BoolArray, dataset: Dataset, most: int, seed: int) -> IntArray:

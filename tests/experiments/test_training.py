@@ -14,7 +14,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 import mtf_rl  # noqa: F401  (registers the environments)
 from mtf_rl.agents import RandomSearchConfig, TD3Config, load_policy
-from mtf_rl.core.errors import LeakageError, RunFolderError
+from mtf_rl.core.errors import ConfigError, LeakageError, RunFolderError
 from mtf_rl.core.protocols import SIMULATOR, SYNTHETIC_TRUTH
 from mtf_rl.data import read_kuairand, scorer_half
 from mtf_rl.evaluation import LEADERBOARD_COLUMNS
@@ -156,6 +156,22 @@ def test_a_run_is_an_environment(run: RunFolder) -> None:
     ]
     first, second = (np.delete(observation, hours) for observation in observations.values())
     np.testing.assert_array_equal(first, second)
+
+
+def test_a_log_too_small_is_refused_before_anything_is_fitted(tmp_path: Path) -> None:
+    settings = small_settings(tmp_path / "few")
+    for world, message in (
+        (
+            WorldConfig(users=80, videos=200, days=2),
+            "pool must be at most the 200 videos of the log",
+        ),
+        (WorldConfig(users=3, videos=320, days=2), "users leave none in the group"),
+    ):
+        log = replace(settings.run.log, world=world)
+        run = replace(settings.run, log=log, run_dir=tmp_path / str(world.users))
+        with pytest.raises(ConfigError, match=re.escape(message)):
+            train(replace(settings, run=run), Terminal())
+        assert not (tmp_path / str(world.users) / "scorer").exists()
 
 
 def test_a_folder_in_use_is_refused(run: RunFolder, tmp_path: Path) -> None:
