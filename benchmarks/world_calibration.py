@@ -9,7 +9,7 @@ benchmarks/world_calibration.md.
 import platform
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -35,7 +35,7 @@ class Config:
     """Seeds on which it was not."""
     threads: int = 1
     """Worker threads, at least 1."""
-    out: Path = Path(__file__).with_suffix(".md")
+    out: Path = field(default_factory=lambda: Path(__file__).with_suffix(".md"))
     """The table to write."""
 
 

@@ -6,9 +6,8 @@ import numpy as np
 
 from mtf_rl.core.arrays import FloatArray, IntArray
 from mtf_rl.core.slates import Slate
-from mtf_rl.core.videos import NO_TAG
-from mtf_rl.user_models.world.config import WorldConfig
-from mtf_rl.user_models.world.population import NUM_TAGS, Users, Videos
+from mtf_rl.core.videos import NO_TAG, VideoCatalogue
+from mtf_rl.user_models.world.population import NUM_TAGS, Truth
 from mtf_rl.user_models.world.responses import Answers, Outlook
 
 __all__ = ["WorldState", "after_slate", "dullness", "elapse"]
@@ -48,28 +47,28 @@ def elapse(state: WorldState, seconds: FloatArray) -> WorldState:
     )
 
 
-def dullness(state: WorldState, users: Users, videos: Videos, shown: IntArray) -> FloatArray:
+def dullness(truth: Truth, state: WorldState, shown: IntArray) -> FloatArray:
     """Recent exposure to each video's tags, times the user's sensitivity; (num_envs, slate)."""
+    catalogue = truth.videos.catalogue
     rows = np.arange(len(state.users))[:, None]
     total = np.zeros(shown.shape)
-    share = _tag_share(videos, shown)
-    for column in range(videos.catalogue.tags.shape[1]):
-        tag = videos.catalogue.tags[shown, column]  # (num_envs, slate)
+    share = _tag_share(catalogue, shown)
+    for column in range(catalogue.tags.shape[1]):
+        tag = catalogue.tags[shown, column]  # (num_envs, slate)
         total += np.where(tag == NO_TAG, 0.0, share * state.boredom[rows, tag])
-    return total * users.boredom_sensitivity[state.users][:, None]
+    return total * truth.users.boredom_sensitivity[state.users][:, None]
 
 
-def _tag_share(videos: Videos, shown: IntArray) -> FloatArray:
-    counts = (videos.catalogue.tags != NO_TAG).sum(axis=1)  # (videos,)
+def _tag_share(catalogue: VideoCatalogue, shown: IntArray) -> FloatArray:
+    """The share of each of a video's tags in it, of the shape of `shown`."""
+    counts = (catalogue.tags != NO_TAG).sum(axis=1)  # (videos,)
     share: FloatArray = (1.0 / np.maximum(counts, 1))[shown]
     return share
 
 
 def after_slate(
-    config: WorldConfig,
+    truth: Truth,
     state: WorldState,
-    users: Users,
-    videos: Videos,
     slate: Slate,
     outlook: Outlook,
     answers: Answers,
@@ -82,23 +81,21 @@ def after_slate(
     """
     shown = slate.mask.astype(np.float64)  # (num_envs, slate)
     count = np.maximum(_row_sum(shown), 1.0)
-    value = _values(config, state, users, videos, slate, outlook, answers, dull, usual)
+    value = _values(truth, state, slate, outlook, answers, dull, usual)
     mean_value = _row_sum(value * shown) / count
     excess = np.maximum(answers.play_seconds - _LONG_WATCH_SECONDS, 0.0) / 60.0
     return replace(
         state,
         satisfaction=state.satisfaction + _SATISFACTION_RATE * (mean_value - state.satisfaction),
         tiredness=state.tiredness
-        + users.tiring_sensitivity[state.users] * _row_sum(excess * shown),
-        boredom=state.boredom + _exposure(videos, slate),
+        + truth.users.tiring_sensitivity[state.users] * _row_sum(excess * shown),
+        boredom=state.boredom + _exposure(truth.videos.catalogue, slate),
     )
 
 
 def _values(
-    config: WorldConfig,
+    truth: Truth,
     state: WorldState,
-    users: Users,
-    videos: Videos,
     slate: Slate,
     outlook: Outlook,
     answers: Answers,
@@ -106,11 +103,12 @@ def _values(
     usual: FloatArray,
 ) -> FloatArray:
     """How much each shown video satisfies its user, (num_envs, slate); 0 is what is usual."""
-    care = users.care[state.users][:, None]
+    config = truth.config
+    care = truth.users.care[state.users][:, None]
     clicked = answers.feedback[..., 0].astype(np.float64)
     long_view = answers.feedback[..., 1].astype(np.float64)
     usual_click, usual_long_view = (usual[state.users, kind][:, None] for kind in (0, 1))
-    regret = videos.bait[slate.videos] * clicked * (1.0 - long_view) - _USUAL_REGRET
+    regret = truth.videos.bait[slate.videos] * clicked * (1.0 - long_view) - _USUAL_REGRET
     watching = _LONG_VIEW_WORTH * (long_view - usual_long_view) - 2.0 * config.regret * regret
     interacting = _APPEAL_WORTH * clicked * (outlook.appeal - _USUAL_APPEAL) + _CLICK_WORTH * (
         clicked - usual_click
@@ -120,14 +118,14 @@ def _values(
     return np.where(outlook.single_column | (clicked > 0), value, 0.0)
 
 
-def _exposure(videos: Videos, slate: Slate) -> FloatArray:
+def _exposure(catalogue: VideoCatalogue, slate: Slate) -> FloatArray:
     """What the slate adds to boredom, (num_envs, num_tags)."""
     num_envs = len(slate.users)
-    share = np.where(slate.mask, _tag_share(videos, slate.videos), 0.0) / _EXPOSURE_UNIT
+    share = np.where(slate.mask, _tag_share(catalogue, slate.videos), 0.0) / _EXPOSURE_UNIT
     cells = np.arange(num_envs)[:, None] * NUM_TAGS
     total = np.zeros(num_envs * NUM_TAGS)
-    for column in range(videos.catalogue.tags.shape[1]):
-        tag = videos.catalogue.tags[slate.videos, column]
+    for column in range(catalogue.tags.shape[1]):
+        tag = catalogue.tags[slate.videos, column]
         weights = np.where(tag == NO_TAG, 0.0, share)
         total += np.bincount(
             (cells + np.maximum(tag, 0)).ravel(), weights.ravel(), minlength=len(total)

@@ -9,7 +9,7 @@ from mtf_rl.core.arrays import FloatArray, IntArray
 from mtf_rl.core.videos import NO_TAG, VideoCatalogue
 from mtf_rl.user_models.world.config import WorldConfig
 
-__all__ = ["NUM_TAGS", "SIGNALS", "Users", "Videos", "draw_users", "draw_videos"]
+__all__ = ["NUM_TAGS", "SIGNALS", "Truth", "Users", "Videos", "draw_truth"]
 
 NUM_TAGS = 46
 TASTE_DIMENSIONS = 8
@@ -68,7 +68,21 @@ class Videos:
     upload_day: IntArray  # (videos,), days relative to the first day of the log, <= 0
 
 
-def draw_users(config: WorldConfig) -> Users:
+@dataclass(frozen=True)
+class Truth:
+    """Everything that is fixed in a world."""
+
+    config: WorldConfig
+    users: Users
+    videos: Videos
+
+
+def draw_truth(config: WorldConfig) -> Truth:
+    """The world of `config`, drawn from its seed."""
+    return Truth(config, _draw_users(config), _draw_videos(config))
+
+
+def _draw_users(config: WorldConfig) -> Users:
     """The users of a world, a function of `config.users` and `config.seed`."""
     rng = np.random.default_rng([config.seed, 1])
     count = config.users
@@ -128,7 +142,7 @@ def _propensities(activity: FloatArray, watching: FloatArray, own: FloatArray) -
     return np.stack(columns, axis=1)  # (users, signals)
 
 
-def draw_videos(config: WorldConfig) -> Videos:
+def _draw_videos(config: WorldConfig) -> Videos:
     """The videos of a world, a function of `config.videos` and `config.seed`."""
     rng = np.random.default_rng([config.seed, 2])
     count = config.videos

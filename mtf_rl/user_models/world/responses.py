@@ -17,8 +17,7 @@ from mtf_rl.core.tasks import (
     is_long_view,
     is_valid_play,
 )
-from mtf_rl.user_models.world.config import WorldConfig
-from mtf_rl.user_models.world.population import SIGNALS, Users, Videos
+from mtf_rl.user_models.world.population import SIGNALS, Truth, Users
 
 __all__ = [
     "Answers",
@@ -34,7 +33,7 @@ TWO_COLUMN_TAB = 0
 
 # Log-odds of starting to watch, and of tapping a cover, at neutral traits (calibrated).
 _WATCH_INTERCEPT = -1.82
-_TAP_INTERCEPT = -3.92
+_TAP_INTERCEPT = -3.95
 _TAP_SLOPE = 0.8
 # KuaiRand-Pure, 04-25 to 05-05: .6 % of single-column impressions never play, 4.4 % of taps.
 _PLAYS_IN_FEED = 0.994
@@ -56,9 +55,9 @@ _LONGEST_OVERRUN = 3.0  # durations
 # Odds of each signal given how the video was played, at neutral traits; after the same rows.
 _SIGNAL_ODDS = np.array(
     [  # none, brief, valid, long
-        [0.0009, 0.0019, 0.0145, 0.0213],  # like
-        [0.0001, 0.00005, 0.0004, 0.0005],  # follow
-        [0.0000, 0.0000, 0.00006, 0.00050],  # comment
+        [0.0009, 0.0017, 0.0145, 0.0213],  # like
+        [0.00006, 0.00002, 0.00027, 0.00037],  # follow
+        [0.0000, 0.0000, 0.00006, 0.00046],  # comment
         [0.0000, 0.0000, 0.0008, 0.0011],  # forward
         [0.0006, 0.0008, 0.0011, 0.0006],  # hate
     ]
@@ -67,7 +66,7 @@ _SIGNAL_ODDS = np.array(
 _ODDS_AFTER_LIKE = np.array([1.0, 5.0, 4.0, 5.0, 1.0])
 _APPEAL_SHARE = np.array([1.0, 0.8, 0.8, 0.5, -0.5])
 _BAIT_SHARE = np.array([-0.2, -0.3, 0.7, 0.5, 0.7])
-_MATCH_SHARE = np.array([0.25, 0.45, 0.60, 0.0, -0.45])
+_MATCH_SHARE = np.array([0.25, 0.65, 0.60, 0.0, -0.45])
 
 
 @dataclass(frozen=True)
@@ -94,9 +93,7 @@ class Answers:
 
 
 def outlook(
-    config: WorldConfig,
-    users: Users,
-    videos: Videos,
+    truth: Truth,
     rows: IntArray,
     shown: IntArray,
     *,
@@ -107,15 +104,14 @@ def outlook(
     """What users `rows` make of the videos `shown`; all arguments broadcast to its shape.
 
     Args:
-        config: strengths of the effects.
-        users: their traits.
-        videos: their traits.
+        truth: the world's users and videos.
         rows: user indices.
         shown: video indices.
         single_column: True where the video is in a single-column feed.
         hour_effect: log-odds that the hour of the day adds to starting to watch.
         dullness: recent exposure to the same tags, times the user's sensitivity.
     """
+    config, users, videos = truth.config, truth.users, truth.videos
     match = _match(users.watch_taste, videos.vectors, rows, shown)
     appeal = _match(users.appeal_taste, videos.vectors, rows, shown)
     bait = videos.bait[shown]
@@ -138,11 +134,7 @@ def outlook(
         plays=np.where(single_column, _PLAYS_IN_FEED, tap * _PLAYS_AFTER_TAP),
         watches=np.where(single_column, expit(start), 1.0),
         lured=-np.expm1(-config.disappointment * bait),
-        watch_mean=(
-            _WATCH_MEAN
-            + _WATCH_ON_DURATION * (np.log(duration) - _LOG_TYPICAL_DURATION)
-            + _WATCH_ON_INTEREST * interest
-        ),
+        watch_mean=_watch_mean(interest, np.log(duration)),
         duration_seconds=duration,
         odds=users.propensities[rows] * videos.signal_odds[shown] * np.exp(pull),
         appeal=0.7 * appeal + 0.7 * like_quality,
@@ -150,17 +142,23 @@ def outlook(
     )
 
 
+def _watch_mean(interest: FloatArray, log_duration: FloatArray) -> FloatArray:
+    """Mean of ln(play seconds) in the watch mode, which is never shorter than a skip."""
+    on_duration = _WATCH_ON_DURATION * (log_duration - _LOG_TYPICAL_DURATION)
+    mean = _WATCH_MEAN + on_duration + _WATCH_ON_INTEREST * interest
+    return np.asarray(np.maximum(mean, _SKIP_MEAN))
+
+
 def usual_views(users: Users) -> FloatArray:
     """P(click) and P(long view) of each user for a video as rankers usually find it: (users, 2)."""
     count = len(users.watching)
     interest = users.watching + _USUAL_INTEREST
-    mean = _WATCH_MEAN + _WATCH_ON_INTEREST * interest
     typical = Outlook(
         taps=np.ones(count),
         plays=np.full(count, _PLAYS_IN_FEED),
         watches=expit(_WATCH_INTERCEPT + interest),
         lured=np.full(count, _USUAL_LURED),
-        watch_mean=mean,
+        watch_mean=_watch_mean(interest, np.full(count, _LOG_TYPICAL_DURATION)),
         duration_seconds=np.full(count, float(np.exp(_LOG_TYPICAL_DURATION))),
         odds=np.zeros((count, len(SIGNALS))),
         appeal=np.zeros(count),

@@ -95,7 +95,7 @@ class _Lives:
         self.pool = np.zeros((count, _POOL), dtype=np.int32)
         self.scores = np.zeros((count, _POOL))
         self.unseen = np.zeros((count, _POOL), dtype=bool)
-        self.gaps = [np.zeros(0, dtype=np.int64)]
+        self.gaps: list[IntArray] = [np.zeros(0, dtype=np.int64)]
         everyone = np.arange(count)
         self.state = world.start(users, self._luck(everyone))
         self.history = start_history(np.zeros(count), NUM_TAGS)

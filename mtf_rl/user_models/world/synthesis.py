@@ -33,7 +33,7 @@ from mtf_rl.user_models.world.rolling import DayEnds, LoggedRows, roll
 from mtf_rl.user_models.world.tally import Tally, tally
 from mtf_rl.user_models.world.world import World
 
-__all__ = ["SynthesisReport", "load_world", "synthesize"]
+__all__ = ["SynthesisReport", "load_world", "measure", "synthesize"]
 
 WORLD_FILE = "world.json"
 _FORMAT = "mtf_rl world 1"
@@ -100,10 +100,7 @@ def synthesize(
     directory.mkdir(parents=True, exist_ok=True)
     period = _period(config.days)
     names = [f"log_{kind}_{period}_{_SUFFIX}.csv" for kind in ("standard", "random")]
-    chunks: list[IntArray] = [
-        np.arange(start, min(start + chunk_users, config.users))
-        for start in range(0, config.users, chunk_users)
-    ]
+    chunks = _chunks(config.users, chunk_users)
     rows = [0, 0]
     totals: dict[str, IntArray] = {}
     counted: Tally | None = None
@@ -132,6 +129,18 @@ def synthesize(
     )
 
 
+def measure(config: WorldConfig, *, threads: int = 1) -> tuple[CalibrationRow, ...]:
+    """The calibration of a world's logs, which are rolled but not written."""
+    world = World(config)
+    chunks = _chunks(config.users, _CHUNK_USERS)
+    counted: Tally | None = None
+    for rows, ends in _rolled(world, chunks, threads):
+        found = tally(rows, ends, users=config.users, videos=config.videos)
+        counted = found if counted is None else counted.plus(found)
+    assert counted is not None
+    return calibrate(counted)
+
+
 def load_world(directory: Path) -> World | None:
     """The world whose logs lie in `directory`, or None where the logs are not a world's.
 
@@ -156,6 +165,10 @@ def _description(config: WorldConfig) -> dict[str, Any]:
         "config": asdict(config),
         "logging_rankers": [asdict(ranker) for ranker in LOGGING_RANKERS],
     }
+
+
+def _chunks(users: int, size: int) -> list[IntArray]:
+    return [np.arange(start, min(start + size, users)) for start in range(0, users, size)]
 
 
 def _period(days: int) -> str:

@@ -79,13 +79,13 @@ def tally(rows: LoggedRows, ends: DayEnds, *, users: int, videos: int) -> Tally:
         away=int((ends.gaps > 1).sum()),
         extra_days=int((ends.gaps - 1).sum()),
         user_rows=np.bincount(rows.users[standard], minlength=users),
-        user_clicks=np.bincount(rows.users[standard], click[standard], minlength=users),
+        user_clicks=_sums(rows.users[standard], click[standard], users),
         user_feed_rows=np.bincount(rows.users[in_feed], minlength=users),
-        user_feed_likes=np.bincount(rows.users[in_feed], like[in_feed], minlength=users),
+        user_feed_likes=_sums(rows.users[in_feed], like[in_feed], users),
         video_rows=np.bincount(rows.videos[standard], minlength=videos),
         video_feed_rows=np.bincount(rows.videos[in_feed], minlength=videos),
-        video_feed_clicks=np.bincount(rows.videos[in_feed], click[in_feed], minlength=videos),
-        video_feed_likes=np.bincount(rows.videos[in_feed], like[in_feed], minlength=videos),
+        video_feed_clicks=_sums(rows.videos[in_feed], click[in_feed], videos),
+        video_feed_likes=_sums(rows.videos[in_feed], like[in_feed], videos),
     )
 
 
@@ -95,9 +95,13 @@ def _first_of(users: IntArray, numbers: IntArray) -> BoolArray:
     return np.concatenate([np.ones(min(1, len(users)), dtype=bool), changes])
 
 
+def _sums(places: IntArray, weights: FloatArray, count: int) -> FloatArray:
+    return np.bincount(places, weights, minlength=count).astype(np.float64)
+
+
 def _cells(policy: IntArray, feed: IntArray, weights: FloatArray | BoolArray | None) -> FloatArray:
     counts = np.bincount(TABS * policy + feed, weights, minlength=POLICIES * TABS)
-    return counts.reshape(POLICIES, TABS)
+    return counts.astype(np.float64).reshape(POLICIES, TABS)
 
 
 def _columns(policy: IntArray, feed: IntArray, values: FloatArray) -> FloatArray:

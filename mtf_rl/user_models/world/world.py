@@ -14,7 +14,7 @@ from mtf_rl.core.slates import Response, Slate
 from mtf_rl.core.videos import VideoCatalogue
 from mtf_rl.user_models.world.config import WorldConfig
 from mtf_rl.user_models.world.experience import WorldState, after_slate, dullness, elapse
-from mtf_rl.user_models.world.population import NUM_TAGS, SIGNALS, draw_users, draw_videos
+from mtf_rl.user_models.world.population import NUM_TAGS, SIGNALS, draw_truth
 from mtf_rl.user_models.world.responses import (
     TWO_COLUMN_TAB,
     Outlook,
@@ -58,9 +58,9 @@ class World(UserModel[WorldState]):
 
     def __init__(self, config: WorldConfig) -> None:
         self.config = config
-        self.users = draw_users(config)
-        self.videos = draw_videos(config)
-        self._usual = usual_views(self.users)
+        self.truth = draw_truth(config)
+        self.users, self.videos = self.truth.users, self.truth.videos
+        self.usual_views = usual_views(self.users)  # (users, 2)
 
     @property
     def catalogue(self) -> VideoCatalogue:
@@ -100,9 +100,7 @@ class World(UserModel[WorldState]):
     ) -> Outlook:
         """What decides the answers to `videos`; all arguments broadcast to its shape."""
         return outlook(
-            self.config,
-            self.users,
-            self.videos,
+            self.truth,
             users,
             videos,
             single_column=np.asarray(tabs != TWO_COLUMN_TAB),
@@ -150,7 +148,7 @@ class World(UserModel[WorldState]):
     ) -> tuple[Response, Outlook, WorldState]:
         """As `respond`, with what decided the answers, (num_envs, slate)."""
         state = self._until(state, history)
-        dull = dullness(state, self.users, self.videos, slate.videos)
+        dull = dullness(self.truth, state, slate.videos)
         prospect = self.outlook(
             state.users[:, None], slate.videos, history.hours[:, None], slate.tabs[:, None], dull
         )
@@ -164,9 +162,7 @@ class World(UserModel[WorldState]):
             overrun=times[..., 1],
             signals=signals.reshape(*shape, len(SIGNALS)),
         )
-        after = after_slate(
-            self.config, state, self.users, self.videos, slate, prospect, answers, dull, self._usual
-        )
+        after = after_slate(self.truth, state, slate, prospect, answers, dull, self.usual_views)
         response = Response(
             feedback=answers.feedback * slate.mask[..., None].astype(np.float32),
             watch_seconds=np.where(slate.mask, answers.play_seconds, 0.0).astype(np.float32),

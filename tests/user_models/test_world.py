@@ -1,0 +1,415 @@
+"""The synthetic world's users: probabilities, draws, carry-over, invariance."""
+
+import json
+from dataclasses import asdict, fields, replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import integrate, stats
+
+from mtf_rl.core.arrays import BoolArray, FloatArray, IntArray, select_rows
+from mtf_rl.core.errors import ConfigError
+from mtf_rl.core.history import VisibleHistory, add_pause, advance_history, start_history
+from mtf_rl.core.protocols import SYNTHETIC_TRUTH
+from mtf_rl.core.randomness import Luck
+from mtf_rl.core.slates import Response, Slate
+from mtf_rl.core.tasks import NUM_TASKS, is_long_view, is_valid_play
+from mtf_rl.core.videos import NO_TAG
+from mtf_rl.user_models import World, WorldConfig, WorldState
+from mtf_rl.user_models.world.config import CARRY_OVER_EFFECTS
+from mtf_rl.user_models.world.experience import dullness, elapse
+from mtf_rl.user_models.world.population import NUM_TAGS
+from mtf_rl.user_models.world.responses import _capped_mean, draw_answers
+
+SMALL = WorldConfig(users=60, videos=300, seed=3)
+_WORLD = World(SMALL)
+
+
+@pytest.fixture(scope="module")
+def world() -> World:
+    return _WORLD
+
+
+def make_slate(
+    world: World, users: IntArray, *, seed: int = 0, tab: int = 1, mask: BoolArray | None = None
+) -> Slate:
+    rng = np.random.default_rng(seed)
+    videos = rng.integers(0, world.config.videos, size=(len(users), 6)).astype(np.int32)
+    shown = np.ones(videos.shape, dtype=bool) if mask is None else mask
+    return Slate(users=users, videos=videos, mask=shown, tabs=np.full(len(users), tab))
+
+
+def luck_of(num_envs: int, request: int = 0) -> Luck:
+    return Luck(5, np.arange(num_envs), np.full(num_envs, request))
+
+
+def play(
+    world: World, num_envs: int, requests: int, *, tab: int = 1
+) -> tuple[list[Response], WorldState, VisibleHistory]:
+    """Some requests of random slates, everyone staying."""
+    users = np.arange(num_envs) % world.config.users
+    state = world.start(users, luck_of(num_envs))
+    history = start_history(np.full(num_envs, 23.5), NUM_TAGS)
+    responses = []
+    for request in range(requests):
+        slate = make_slate(world, users, seed=request, tab=tab)
+        luck = luck_of(num_envs, request)
+        response, state = world.respond(state, slate, history, luck)
+        responses.append(response)
+        history = advance_history(history, slate, response, world.catalogue)
+        history = add_pause(history, world.pause_seconds(state, history, luck))
+    return responses, state, history
+
+
+def bored_state(world: World, num_envs: int, boredom: float) -> WorldState:
+    state = world.start(np.arange(num_envs), luck_of(num_envs))
+    return replace(state, boredom=np.full((num_envs, NUM_TAGS), boredom))
+
+
+def pairs(world: World, rows: int, tab: int) -> FloatArray:
+    rng = np.random.default_rng(1)
+    return world.true_probabilities(
+        rng.integers(0, world.config.users, rows),
+        rng.integers(0, world.config.videos, rows),
+        rng.uniform(0, 24, rows),
+        np.full(rows, tab),
+    )
+
+
+def test_the_world_is_the_truth(world: World) -> None:
+    assert world.judge == SYNTHETIC_TRUTH
+    assert world.hour_shares.shape == (24,)
+    np.testing.assert_allclose(world.hour_shares.sum(), 1.0)
+
+
+def test_a_world_is_a_function_of_its_config(world: World) -> None:
+    again, other = World(SMALL), World(replace(SMALL, seed=4))
+    for field in fields(world.users):
+        name = field.name
+        np.testing.assert_array_equal(getattr(world.users, name), getattr(again.users, name))
+        assert (getattr(world.users, name) != getattr(other.users, name)).any()
+    np.testing.assert_array_equal(world.videos.vectors, again.videos.vectors)
+    assert (world.catalogue.duration_seconds != other.catalogue.duration_seconds).any()
+
+
+def test_config_round_trips_through_json() -> None:
+    config = WorldConfig(users=7, leave_effect=0.0)
+    assert WorldConfig(**json.loads(json.dumps(asdict(config)))) == config
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("users", 0, "users must be at least 1, got 0"),
+        ("days", -1, "days must be at least 1, got -1"),
+        ("boredom", -0.1, "boredom must be in [0, inf), got -0.1"),
+        ("taste", float("nan"), "taste must be in [0, inf), got nan"),
+    ],
+)
+def test_config_refuses_what_is_out_of_range(name: str, value: float, message: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        WorldConfig(**{name: value})  # type: ignore[arg-type]
+    assert str(error.value) == message
+
+
+@pytest.mark.parametrize("tab", [0, 1])
+def test_true_probabilities_are_probabilities(world: World, tab: int) -> None:
+    probabilities = pairs(world, 5000, tab)
+    assert probabilities.shape == (5000, NUM_TASKS)
+    assert np.isfinite(probabilities).all()
+    assert (probabilities >= 0).all()
+    assert (probabilities <= 1).all()
+    if tab == 1:
+        assert (probabilities[:, 1] <= probabilities[:, 0]).all(), "a long view is a valid play"
+
+
+@pytest.mark.parametrize("tab", [0, 1])
+def test_draws_have_the_expected_rates(world: World, tab: int) -> None:
+    """Closed forms against sampling: 8 tasks of one pair at a time, 4.5 standard errors."""
+    rng = np.random.default_rng(0)
+    draws, liking = 100_000, int(world.users.propensities[:, 0].argmax())
+    for user, video in [(0, 5), (liking, 9), (17, 250)]:
+        users, videos = np.full(draws, user), np.full(draws, video)
+        tabs, hours = np.full(draws, tab), np.full(draws, 12.0)
+        prospect = world.outlook(users, videos, hours, tabs, np.zeros(draws))
+        answers = draw_answers(
+            prospect,
+            mode=rng.uniform(size=(draws, 2)),
+            play=rng.normal(size=draws),
+            overrun=rng.normal(size=draws),
+            signals=rng.uniform(size=(draws, 5)),
+        )
+        watch = np.minimum(answers.play_seconds, 120.0) / 120.0
+        sampled = np.concatenate([answers.feedback, watch[:, None]], axis=1)
+        expected = world.true_probabilities(users[:1], videos[:1], hours[:1], tabs[:1])[0]
+        error = np.sqrt(np.maximum(sampled.var(axis=0), expected * (1 - expected) * 0.1) / draws)
+        np.testing.assert_array_less(
+            np.abs(sampled.mean(axis=0) - expected), 4.5 * error + 1e-5, err_msg=f"{user} {video}"
+        )
+
+
+@given(mean=st.floats(-1, 5), spread=st.floats(0.3, 2.0), cap=st.floats(0.5, 120.0))
+@settings(max_examples=25, deadline=None)
+def test_capped_mean_agrees_with_quadrature(mean: float, spread: float, cap: float) -> None:
+    law = stats.lognorm(s=spread, scale=np.exp(mean))
+    # E[min(X, c)] is the area under the survival function up to c.
+    points = np.exp(np.linspace(mean - 6 * spread, mean + 6 * spread, 9))
+    inside = points[(points > 0) & (points < cap)]
+    expected, _ = integrate.quad(law.sf, 0.0, cap, points=inside, limit=200)
+    capped = _capped_mean(np.array([mean]), spread, np.array([cap]))
+    np.testing.assert_allclose(capped, expected, rtol=1e-6)
+
+
+def test_plays_follow_the_rules_of_the_feed(world: World) -> None:
+    responses, _, _ = play(world, 200, 3)
+    for request, response in enumerate(responses):
+        videos = make_slate(world, np.arange(200) % 60, seed=request).videos
+        duration = world.catalogue.duration_seconds[videos].astype(np.float64)
+        seconds = np.rint(1000 * response.watch_seconds.astype(np.float64)) / 1000
+        np.testing.assert_allclose(seconds, response.watch_seconds, rtol=1e-6)
+        played = seconds > 0
+        clicked = is_valid_play(seconds, np.rint(1000 * duration) / 1000) & played
+        long_view = is_long_view(seconds, np.rint(1000 * duration) / 1000) & played
+        np.testing.assert_array_equal(response.feedback[..., 0], clicked)
+        np.testing.assert_array_equal(response.feedback[..., 1], long_view)
+        assert clicked.any()
+        assert not clicked.all()
+
+
+def test_two_column_plays_need_a_tap(world: World) -> None:
+    response = play(world, 1000, 1, tab=0)[0][0]
+    tapped = response.feedback[..., 0] > 0
+    assert not (response.watch_seconds[~tapped] > 0).any()
+    assert (response.watch_seconds[tapped] > 0).mean() > 0.8
+    assert tapped.mean() < 0.3
+
+
+@pytest.mark.parametrize("size", [1, 7])
+def test_answers_do_not_depend_on_who_else_is_served(world: World, size: int) -> None:
+    whole, state, history = play(world, 256, 4)
+    fewer, some_state, some_history = play(world, size, 4)
+    # Slates are drawn row by row from one stream, so that the first rows agree.
+    for request, (many, few) in enumerate(zip(whole, fewer, strict=True)):
+        users = np.arange(size) % 60
+        shown = make_slate(world, np.arange(256) % 60, seed=request).videos[:size]
+        np.testing.assert_array_equal(shown, make_slate(world, users, seed=request).videos)
+        np.testing.assert_array_equal(many.feedback[:size], few.feedback)
+        np.testing.assert_array_equal(many.watch_seconds[:size], few.watch_seconds)
+    for field in fields(state):
+        np.testing.assert_array_equal(
+            getattr(state, field.name)[:size], getattr(some_state, field.name)
+        )
+    np.testing.assert_array_equal(history.hours[:size], some_history.hours)
+    for method in (world.leave, world.return_days, world.pause_seconds):
+        first = method(state, history, luck_of(256, 9))[:size]
+        np.testing.assert_array_equal(first, method(some_state, some_history, luck_of(size, 9)))
+
+
+def test_luck_decides(world: World) -> None:
+    users = np.arange(50)
+    slate, history = make_slate(world, users), start_history(np.zeros(50), NUM_TAGS)
+    state = world.start(users, luck_of(50))
+    first, _ = world.respond(state, slate, history, luck_of(50))
+    again, _ = world.respond(state, slate, history, luck_of(50))
+    other, _ = world.respond(state, slate, history, luck_of(50, request=1))
+    np.testing.assert_array_equal(first.watch_seconds, again.watch_seconds)
+    assert (first.watch_seconds != other.watch_seconds).mean() > 0.9
+
+
+def test_what_is_not_shown_has_no_effect(world: World) -> None:
+    users = np.arange(40)
+    mask = np.ones((40, 6), dtype=bool)
+    mask[:, 4:] = False
+    slate = make_slate(world, users, mask=mask)
+    changed = slate.videos.copy()
+    changed[:, 4:] = (changed[:, 4:] + 11) % world.config.videos
+    state, history = world.start(users, luck_of(40)), start_history(np.zeros(40), NUM_TAGS)
+    first, after = world.respond(state, slate, history, luck_of(40))
+    other, other_after = world.respond(state, replace(slate, videos=changed), history, luck_of(40))
+    assert not first.watch_seconds[:, 4:].any()
+    assert not first.feedback[:, 4:].any()
+    np.testing.assert_array_equal(first.feedback, other.feedback)
+    for field in fields(after):
+        np.testing.assert_array_equal(getattr(after, field.name), getattr(other_after, field.name))
+
+
+def test_dullness_is_the_mean_boredom_of_the_tags(world: World) -> None:
+    rng = np.random.default_rng(2)
+    state = replace(bored_state(world, 30, 0.0), boredom=rng.uniform(size=(30, NUM_TAGS)))
+    shown = make_slate(world, np.arange(30)).videos
+    result = dullness(world.truth, state, shown)
+    for row in range(30):
+        for slot in range(6):
+            tags = [tag for tag in world.catalogue.tags[shown[row, slot]] if tag != NO_TAG]
+            mean = float(np.mean([state.boredom[row, tag] for tag in tags]))
+            expected = mean * world.users.boredom_sensitivity[row]
+            np.testing.assert_allclose(result[row, slot], expected)
+
+
+def test_shown_tags_bore_and_boredom_fades(world: World) -> None:
+    users = np.arange(40)
+    state, history = world.start(users, luck_of(40)), start_history(np.zeros(40), NUM_TAGS)
+    slate = make_slate(world, users)
+    _, after = world.respond(state, slate, history, luck_of(40))
+    shares = world.catalogue.tag_shares[slate.videos].sum(axis=1) / 6.0  # (num_envs, num_tags)
+    np.testing.assert_allclose(after.boredom, shares, rtol=1e-6)
+    later = elapse(after, np.full(40, 600.0))
+    faded = after.boredom > 0
+    assert (later.boredom[faded] < after.boredom[faded]).all()
+    assert (np.abs(later.satisfaction) < np.abs(after.satisfaction)).all()
+
+
+@given(st.floats(0.0, 5.0), st.floats(0.1, 5.0))
+@settings(max_examples=20, deadline=None)
+def test_boredom_lowers_every_chance_of_watching(low: float, more: float) -> None:
+    world = _WORLD
+    slate = make_slate(world, np.arange(30))
+    chances = []
+    for boredom in (low, low + more):
+        state = bored_state(world, 30, boredom)
+        dull = dullness(world.truth, state, slate.videos)
+        prospect = world.outlook(
+            state.users[:, None], slate.videos, np.full((30, 1), 9.0), slate.tabs[:, None], dull
+        )
+        chances.append(world.probabilities(prospect))
+    assert (chances[1][..., [0, 1, 7]] <= chances[0][..., [0, 1, 7]]).all()
+    assert (chances[1][..., 0] < chances[0][..., 0]).any()
+
+
+@given(st.floats(-2, 2), st.floats(0.01, 2), st.floats(0, 30), st.floats(0.1, 30))
+@settings(max_examples=30, deadline=None)
+def test_the_satisfied_stay_and_return_and_the_tired_leave(
+    satisfaction: float, gain: float, tiredness: float, rest: float
+) -> None:
+    world = _WORLD
+    state = world.start(np.arange(20), luck_of(20))
+    state = replace(
+        state,
+        satisfaction=np.full(20, satisfaction),
+        tiredness=np.full(20, tiredness + rest),
+    )
+    happier = replace(state, satisfaction=state.satisfaction + gain)
+    fresher = replace(state, tiredness=state.tiredness - rest)
+    assert (world.leave_probability(happier) < world.leave_probability(state)).all()
+    assert (world.leave_probability(fresher) < world.leave_probability(state)).all()
+    assert (world.return_probability(happier) > world.return_probability(state)).all()
+
+
+def test_satisfaction_is_built_from_what_the_user_cares_about(world: World) -> None:
+    """A second, row-by-row statement of the value of a slate (docs/world.md)."""
+    users = np.arange(60)
+    slate, history = make_slate(world, users), start_history(np.zeros(60), NUM_TAGS)
+    state = replace(bored_state(world, 60, 0.3), satisfaction=np.full(60, 0.2))
+    response, prospect, after = world.respond_and_explain(state, slate, history, luck_of(60))
+    usual = world.usual_views  # (users, 2)
+    config = world.config
+    for row in range(60):
+        values = []
+        for slot in range(6):
+            video, feedback = slate.videos[row, slot], response.feedback[row, slot]
+            click, long_view = float(feedback[0]), float(feedback[1])
+            regret = float(world.videos.bait[video]) * click * (1 - long_view) - 0.12
+            watching = 2.0 * (long_view - usual[row, 1]) - 2.0 * config.regret * regret
+            appeal = float(prospect.appeal[row, slot])
+            interacting = 1.5 * click * (appeal - 0.44) + (click - usual[row, 0])
+            dull = 0.3 * world.users.boredom_sensitivity[row] - 0.7
+            care = world.users.care[row]
+            values.append((1 - care) * watching + care * interacting - config.monotony * dull)
+        expected = 0.2 + 0.25 * (np.mean(values) - 0.2)
+        np.testing.assert_allclose(after.satisfaction[row], expected, rtol=1e-6, atol=1e-9)
+    excess = np.maximum(response.watch_seconds.astype(np.float64) - 30.0, 0.0).sum(axis=1) / 60.0
+    np.testing.assert_allclose(
+        after.tiredness, world.users.tiring_sensitivity[users] * excess, rtol=1e-5
+    )
+
+
+def test_without_carry_over_the_past_has_no_effect() -> None:
+    config = SMALL.without_carry_over()
+    assert {getattr(config, name) for name in CARRY_OVER_EFFECTS} == {0.0}
+    world = World(config)
+    fresh = world.start(np.arange(30), luck_of(30))
+    spent = replace(
+        fresh,
+        satisfaction=fresh.satisfaction - 3.0,
+        tiredness=fresh.tiredness + 60.0,
+        boredom=fresh.boredom + 5.0,
+    )
+    np.testing.assert_array_equal(world.leave_probability(fresh), world.leave_probability(spent))
+    np.testing.assert_array_equal(world.return_probability(fresh), world.return_probability(spent))
+    slate, history = make_slate(world, np.arange(30)), start_history(np.zeros(30), NUM_TAGS)
+    first, _ = world.respond(fresh, slate, history, luck_of(30))
+    other, _ = world.respond(spent, slate, history, luck_of(30))
+    np.testing.assert_array_equal(first.watch_seconds, other.watch_seconds)
+    np.testing.assert_array_equal(first.feedback, other.feedback)
+
+
+def test_effects_of_strength_zero_are_absent() -> None:
+    plain = World(replace(SMALL, taste=0.0, bait=0.0, disappointment=0.0, appeal=0.0))
+    rows = 200
+    users, hours, tabs = np.zeros(rows, dtype=int), np.full(rows, 9.0), np.ones(rows, dtype=int)
+    prospect = plain.outlook(users, np.arange(rows), hours, tabs, np.zeros(rows))
+    quality = plain.videos.quality[:rows]
+    log_odds = np.log(prospect.watches / (1 - prospect.watches))
+    np.testing.assert_allclose(log_odds - log_odds[0], quality - quality[0], atol=1e-9)
+    odds = prospect.odds / plain.videos.signal_odds[:rows]
+    np.testing.assert_allclose(odds, np.broadcast_to(odds[0], odds.shape), rtol=1e-9)
+    assert not prospect.lured.any()
+
+
+def test_pauses_and_return_days_are_in_range(world: World) -> None:
+    _, state, history = play(world, 2000, 2)
+    luck = luck_of(2000, 3)
+    pause = world.pause_seconds(state, history, luck)
+    assert (pause > 0).all()
+    assert (pause <= 1800).all()
+    days = world.return_days(state, history, luck)
+    assert days.min() == 1
+    np.testing.assert_allclose(
+        (days > 1).mean(), 1 - world.return_probability(state).mean(), atol=0.02
+    )
+    leaves = world.leave(state, history, luck)
+    np.testing.assert_allclose(leaves.mean(), world.leave_probability(state).mean(), atol=0.02)
+
+
+def test_resuming_restarts_the_clock_and_forgives(world: World) -> None:
+    _, state, _ = play(world, 20, 3)
+    back = world.resume(state, np.full(20, 86_400.0))
+    assert not back.clock_seconds.any()
+    assert (back.boredom < 1e-6).all()
+    assert (np.abs(back.satisfaction) < np.abs(state.satisfaction)).all()
+
+
+def test_state_can_be_selected(world: World) -> None:
+    state = world.start(np.arange(5), luck_of(5))
+    assert select_rows(state, np.array([3, 1])).users.tolist() == [3, 1]
+
+
+def test_pools_hold_each_video_once(world: World) -> None:
+    pools = world.retrieve(120)
+    assert pools.shape == (60, 120)
+    assert pools.dtype == np.int32
+    assert all(len(set(pool)) == 120 for pool in pools.tolist())
+    np.testing.assert_array_equal(pools, World(SMALL).retrieve(120))
+    assert (pools[0] != np.sort(pools[0])).any(), "in random order"
+
+
+def test_pools_do_not_depend_on_who_else_is_served(world: World) -> None:
+    everyone = world.retrieval.pools(np.arange(60), 50)
+    np.testing.assert_array_equal(world.retrieval.pools(np.array([7]), 50)[0], everyone[7])
+    other_visit = world.retrieval.pools(np.array([7]), 50, visits=1)[0]
+    assert set(other_visit.tolist()) != set(everyone[7].tolist())
+
+
+def test_retrieval_prefers_liked_tags_and_the_popular(world: World) -> None:
+    pools = world.retrieve(60)
+    popularity = world.videos.popularity
+    assert popularity[pools].mean() > popularity.mean() + 0.5 * popularity.std()
+    match = np.einsum("ud,upd->up", world.users.watch_taste, world.videos.vectors[pools])
+    assert match.mean() > 0.1
+
+
+def test_a_pool_larger_than_the_world_is_refused(world: World) -> None:
+    with pytest.raises(ConfigError, match="pool must be at most the 300 videos of the world, got"):
+        world.retrieve(301)
