@@ -1,25 +1,80 @@
 """Multi-task models: (user, video) to a calibrated probability per task."""
 
-from mtf_rl.scorers.calibration import CALIBRATORS, Calibration, platt
+from mtf_rl.scorers.aitm import AITM, AITMConfig
+from mtf_rl.scorers.calibration import (
+    CALIBRATORS,
+    Calibration,
+    TabCalibration,
+    calibrate_by_tab,
+    isotonic,
+    platt,
+    temperature,
+)
+from mtf_rl.scorers.chains import CHAINS, Chain, nesting_violations
+from mtf_rl.scorers.configs import ModelConfig
+from mtf_rl.scorers.entire_space import (
+    EntireSpace,
+    ESCM2DRConfig,
+    ESCM2IPSConfig,
+    ESMMConfig,
+    MultiDRConfig,
+    MultiIPWConfig,
+)
 from mtf_rl.scorers.evaluation import evaluate_scorer
 from mtf_rl.scorers.fitting import Evaluation, FitConfig, FittedScorer, fit_scorer
-from mtf_rl.scorers.losses import FixedWeights, TaskLosses, multi_task_loss
-from mtf_rl.scorers.mmoe import MMoE, MMoEConfig
-from mtf_rl.scorers.model import ScorerConfig, ScorerModel
+from mtf_rl.scorers.losses import (
+    CounterfactualRisk,
+    OrderPenalty,
+    doubly_robust_risk,
+    inverse_propensity_risk,
+    order_penalty,
+    product_logit,
+    task_losses,
+)
+from mtf_rl.scorers.mmoe import MMoE, MMoEConfig, OMoEConfig
+from mtf_rl.scorers.model import Ensemble, ModelLosses, Network, ScorerConfig, ScorerModel
 from mtf_rl.scorers.monitors import MONITORS, Monitor
-from mtf_rl.scorers.ple import PLE, PLEConfig
+from mtf_rl.scorers.ple import PLE, CGCConfig, PLEConfig
 from mtf_rl.scorers.registry import SCORERS, scorer_name
 from mtf_rl.scorers.report import ScorerReport, TaskReport, report_predictions
 from mtf_rl.scorers.rows import LabelledRows, labelled_rows
 from mtf_rl.scorers.score_table import score_pools
 from mtf_rl.scorers.scorer import Scorer
+from mtf_rl.scorers.sharing import (
+    SharedBottom,
+    SharedBottomConfig,
+    SingleTask,
+    SingleTaskConfig,
+)
+from mtf_rl.scorers.watch_heads import WATCH_HEADS, WatchHead
+from mtf_rl.scorers.weightings import (
+    WEIGHTINGS,
+    DecayingWeights,
+    FixedWeights,
+    UncertaintyWeights,
+    Weighting,
+)
 
 __all__ = [
+    "AITM",
     "CALIBRATORS",
+    "CHAINS",
     "MONITORS",
     "PLE",
     "SCORERS",
+    "WATCH_HEADS",
+    "WEIGHTINGS",
+    "AITMConfig",
+    "CGCConfig",
     "Calibration",
+    "Chain",
+    "CounterfactualRisk",
+    "DecayingWeights",
+    "ESCM2DRConfig",
+    "ESCM2IPSConfig",
+    "ESMMConfig",
+    "Ensemble",
+    "EntireSpace",
     "Evaluation",
     "FitConfig",
     "FittedScorer",
@@ -27,20 +82,42 @@ __all__ = [
     "LabelledRows",
     "MMoE",
     "MMoEConfig",
+    "ModelConfig",
+    "ModelLosses",
     "Monitor",
+    "MultiDRConfig",
+    "MultiIPWConfig",
+    "Network",
+    "OMoEConfig",
+    "OrderPenalty",
     "PLEConfig",
     "Scorer",
     "ScorerConfig",
     "ScorerModel",
     "ScorerReport",
-    "TaskLosses",
+    "SharedBottom",
+    "SharedBottomConfig",
+    "SingleTask",
+    "SingleTaskConfig",
+    "TabCalibration",
     "TaskReport",
+    "UncertaintyWeights",
+    "WatchHead",
+    "Weighting",
+    "calibrate_by_tab",
+    "doubly_robust_risk",
     "evaluate_scorer",
     "fit_scorer",
+    "inverse_propensity_risk",
+    "isotonic",
     "labelled_rows",
-    "multi_task_loss",
+    "nesting_violations",
+    "order_penalty",
     "platt",
+    "product_logit",
     "report_predictions",
     "score_pools",
     "scorer_name",
+    "task_losses",
+    "temperature",
 ]

@@ -1,8 +1,15 @@
-"""Range checks that the scorers' configurations share."""
+"""Sizes that every scorer has, and the range checks that configurations share."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
 
 from mtf_rl.core.errors import ConfigError
+from mtf_rl.data import FeatureLayout
+from mtf_rl.scorers.model import Ensemble, Network, ScorerModel
+from mtf_rl.scorers.watch_heads import WATCH_HEADS
 
 __all__ = [
+    "ModelConfig",
     "check_above_zero",
     "check_at_least_zero",
     "check_positive",
@@ -41,3 +48,44 @@ def check_widths(name: str, widths: tuple[int, ...], *, at_least: int) -> None:
         raise ConfigError(f"{name} must name at least {at_least} layer, got {widths}")
     if any(width < 1 for width in widths):
         raise ConfigError(f"{name} must be at least 1 each, got {widths}")
+
+
+@dataclass(frozen=True)
+class ModelConfig(ABC):
+    """What every scorer's configuration has."""
+
+    embedding_dim: int = 8
+    """Width of each categorical field's embedding, at least 1."""
+
+    dense_bins: int = 8
+    """Quantile bins by which each dense column is also encoded, at least 0; 0 is none."""
+
+    tower_widths: tuple[int, ...] = (32,)
+    """Widths of the hidden layers of a task's tower, each at least 1; may be empty."""
+
+    dropout: float = 0.1
+    """Share of hidden units dropped while fitting, in [0, 1)."""
+
+    watch_head: str = "share"
+    """How play time is modelled: `share`, `log_normal` or `survival`."""
+
+    members: int = 1
+    """Models of this configuration that are fitted at once and averaged, at least 1."""
+
+    def __post_init__(self) -> None:
+        check_positive("embedding_dim", self.embedding_dim)
+        check_widths("tower_widths", self.tower_widths, at_least=0)
+        check_share("dropout", self.dropout)
+        check_at_least_zero("dense_bins", self.dense_bins)
+        check_positive("members", self.members)
+        _ = WATCH_HEADS[self.watch_head]
+
+    def build(self, layout: FeatureLayout) -> ScorerModel:
+        """A freshly initialised model, drawing on torch's global generator."""
+        if self.members == 1:
+            return self.build_member(layout)
+        return Ensemble([self.build_member(layout) for _ in range(self.members)])
+
+    @abstractmethod
+    def build_member(self, layout: FeatureLayout) -> Network:
+        """One freshly initialised model of the ensemble."""

@@ -10,4 +10,4 @@ __all__ = ["evaluate_scorer"]
 def evaluate_scorer(scorer: Scorer, rows: LabelledRows) -> ScorerReport:
     """Ranking and calibration of `scorer` on `rows`, per task."""
     logits = scorer.logits(rows.features)
-    return report_predictions(scorer.calibration.apply(logits), sigmoid(logits), rows)
+    return report_predictions(scorer.calibrated(logits, rows.features), sigmoid(logits), rows)

@@ -1,32 +1,49 @@
 """Fitting a scorer: batches sliced from memory, early stopping, calibration."""
 
+import hashlib
+import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from mtf_rl.core.arrays import FloatArray
 from mtf_rl.core.errors import ConfigError, DataError
 from mtf_rl.core.tasks import NUM_TASKS, TASK_NAMES
 from mtf_rl.data import UNSEEN_CODE, FeatureLayout
-from mtf_rl.scorers.calibration import CALIBRATORS
+from mtf_rl.scorers.calibration import (
+    CALIBRATORS,
+    Calibration,
+    TabCalibration,
+    calibrate_by_tab,
+)
+from mtf_rl.scorers.chains import CHAINS, warn_of_violations
 from mtf_rl.scorers.configs import (
     check_above_zero,
     check_at_least_zero,
     check_positive,
     check_share,
 )
-from mtf_rl.scorers.losses import FixedWeights, TaskLosses, multi_task_loss
+from mtf_rl.scorers.losses import order_penalty
 from mtf_rl.scorers.model import ScorerConfig, ScorerModel
 from mtf_rl.scorers.monitors import MONITORS
 from mtf_rl.scorers.rows import LabelledRows
-from mtf_rl.scorers.scorer import Scorer, model_logits, sigmoid
+from mtf_rl.scorers.scorer import Scorer, model_logits, sigmoid, tab_codes
+from mtf_rl.scorers.training import (
+    Evaluation,
+    Training,
+    WeightAverage,
+    load_training,
+    save_training,
+)
+from mtf_rl.scorers.weightings import WEIGHTINGS
 
 __all__ = ["Evaluation", "FitConfig", "FittedScorer", "fit_scorer"]
-
-State = dict[str, Tensor]
 
 
 @dataclass(frozen=True)
@@ -39,7 +56,7 @@ class FitConfig:
     learning_rate: float = 1e-3
     """Adam's step size for everything but the embeddings, above 0."""
 
-    embedding_learning_rate: float = 1e-3
+    embedding_learning_rate: float = 3e-3
     """Sparse Adam's step size for the embeddings, above 0."""
 
     weight_decay: float = 0.0
@@ -48,8 +65,20 @@ class FitConfig:
     unknown_share: float = 0.2
     """Share of categorical values replaced by "out of vocabulary" while fitting, in [0, 1)."""
 
+    averaging: float = 0.995
+    """Share of the running mean of weights that a step keeps, in [0, 1); 0 keeps the last ones."""
+
+    weighting: str = "fixed"
+    """How tasks' losses add up: `fixed`, `decaying` or `uncertainty`."""
+
     task_weights: tuple[float, ...] = (1.0,) * NUM_TASKS
     """Weight of each task's loss, in task order, at least 0 each, not all 0."""
+
+    task_decay: tuple[float, ...] = (1.0,) * NUM_TASKS
+    """Factor of each task's weight per epoch under `decaying`, in task order, in (0, 1]."""
+
+    order_weight: float = 0.0
+    """Weight of the penalty on predicting long_view above click, at least 0."""
 
     max_epochs: int = 6
     """Passes over the training rows at most, at least 1."""
@@ -67,7 +96,11 @@ class FitConfig:
     """Tasks over which the monitor is averaged; rarer ones would add mostly noise."""
 
     calibration: str = "platt"
-    """What is fitted on the validation rows at the end: `platt` or `identity`."""
+    """What is fitted on the validation rows at the end: `platt`, `temperature`, `isotonic` or
+    `identity`."""
+
+    calibrate_by_tab: bool = False
+    """Whether each tab with at least 1000 validation rows is calibrated apart."""
 
     threads: int = 1
     """Torch threads, at least 1; results are reproducible for a given number."""
@@ -78,9 +111,11 @@ class FitConfig:
         for name in ("learning_rate", "embedding_learning_rate"):
             check_above_zero(name, getattr(self, name))
         check_at_least_zero("weight_decay", self.weight_decay)
+        check_at_least_zero("order_weight", self.order_weight)
         check_share("unknown_share", self.unknown_share)
+        check_share("averaging", self.averaging)
         self._check_tasks()
-        _ = MONITORS[self.monitor], CALIBRATORS[self.calibration]
+        _ = MONITORS[self.monitor], CALIBRATORS[self.calibration], WEIGHTINGS[self.weighting]
 
     def _check_tasks(self) -> None:
         weights = self.task_weights
@@ -88,31 +123,14 @@ class FitConfig:
             raise ConfigError(
                 f"task_weights must be {NUM_TASKS} numbers of at least 0, not all 0, got {weights}"
             )
+        decay = self.task_decay
+        if len(decay) != NUM_TASKS or not all(0.0 < factor <= 1.0 for factor in decay):
+            raise ConfigError(f"task_decay must be {NUM_TASKS} numbers in (0, 1], got {decay}")
         unknown = [task for task in self.monitor_tasks if task not in TASK_NAMES]
         if unknown or not self.monitor_tasks:
             raise ConfigError(
                 f"monitor_tasks must be some of {', '.join(TASK_NAMES)}, got {self.monitor_tasks}"
             )
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """A look at the validation rows while fitting."""
-
-    step: int
-    """Gradient steps taken so far."""
-
-    total_steps: int
-    """Gradient steps if fitting is not stopped early."""
-
-    task_losses: tuple[float, ...]
-    """(tasks,) mean training loss since the last evaluation, in nats a row, dropout on."""
-
-    monitor: float
-    """The monitor on the validation rows, before calibration."""
-
-    is_best: bool
-    """Whether this state is the best so far."""
 
 
 @dataclass(frozen=True)
@@ -150,26 +168,45 @@ def fit_scorer(
     *,
     rng: np.random.Generator,
     on_evaluation: Callable[[Evaluation], None] | None = None,
+    checkpoint: Path | None = None,
 ) -> FittedScorer:
     """Fit, restore the best state on `validation`, calibrate on `validation`.
 
     The same `rng` state, rows, versions and number of threads give the same weights; torch's global
     generator and number of threads are left as they were.
 
+    Args:
+        config: of the model.
+        fit: how to fit it.
+        layout: of the features.
+        train: rows to learn from.
+        validation: rows to stop and calibrate on.
+        rng: source of every draw.
+        on_evaluation: called after each look at the validation rows.
+        checkpoint: folder in which the fit is kept at each evaluation; one that was cut off goes on
+            from there, to the same weights as one that was not.
+
     Raises:
         DataError: if there are no training rows, or the monitor is not defined on `validation`.
+        ArtifactError: if the checkpoint is torn, or of other rows, settings or seed.
     """
     if len(train) == 0:
         raise DataError("There are no training rows to fit a scorer on")
     base_rates = train.base_rates()
-    with _reproducible(int(rng.integers(2**63)), fit.threads):
+    seed = int(rng.integers(2**63))
+    with _reproducible(seed, fit.threads):
         model = config.build(layout)
-        model.towers.start_at(torch.from_numpy(base_rates).float())
-        curve = _minimise(model, fit, train, validation, rng, on_evaluation)
+        model.start_at(torch.from_numpy(base_rates).float(), torch.from_numpy(train.features.dense))
+        if model.chain is not None:
+            warn_of_violations(train.targets, train.mask, model.chain)
+        training = _start(model, fit, rng)
+        store = None
+        if checkpoint is not None:
+            store = _Checkpoint(checkpoint, _identity(config, fit, layout, train, validation, seed))
+            load_training(store.folder, training, store.identity)
+        _minimise(training, fit, train, validation, on_evaluation, store)
         logits = model_logits(model, validation.features)
-    calibration = CALIBRATORS[fit.calibration](
-        logits, validation.targets, validation.mask, base_rates
-    )
+    calibration = _calibrate(fit, logits, validation, base_rates, layout)
     scorer = Scorer(
         config=config,
         layout=layout,
@@ -178,47 +215,88 @@ def fit_scorer(
         base_rates=tuple(float(rate) for rate in base_rates),
         row_keys=np.union1d(train.keys, validation.keys),
     )
-    return FittedScorer(scorer=scorer, curve=curve)
+    return FittedScorer(scorer=scorer, curve=tuple(training.curve))
+
+
+def _start(model: ScorerModel, fit: FitConfig, rng: np.random.Generator) -> Training:
+    weighting = WEIGHTINGS[fit.weighting](fit.task_weights, fit.task_decay)
+    return Training(
+        model=model,
+        weighting=weighting,
+        optimisers=_optimisers(model, list(weighting.parameters()), fit),
+        average=WeightAverage(model, fit.averaging) if fit.averaging > 0.0 else None,
+        best_state=_copy_state(model),
+        rng=rng,
+        epoch_rng_state=dict(rng.bit_generator.state),
+    )
 
 
 def _minimise(
-    model: ScorerModel,
+    training: Training,
     fit: FitConfig,
     train: LabelledRows,
     validation: LabelledRows,
-    rng: np.random.Generator,
     on_evaluation: Callable[[Evaluation], None] | None,
-) -> tuple[Evaluation, ...]:
-    """Train `model` in place and leave it in its best state."""
-    monitor = MONITORS[fit.monitor]
-    weighting = FixedWeights(fit.task_weights)
-    optimisers = _optimisers(model, fit)
+    store: "_Checkpoint | None",
+) -> None:
+    """Train the model in place and leave it in its best state."""
     schedule = _Schedule(len(train), fit)
-    losses: list[Tensor] = []
-    curve: list[Evaluation] = []
-    best_state, best_value = _copy_state(model), np.nan
-    for step, batch in enumerate(_batches(_tensors(train), schedule, rng), start=1):
-        weights = weighting(step / schedule.total_steps)
-        losses.append(_step(model, optimisers, batch, weights, fit.unknown_share).per_task)
-        if not schedule.evaluates_after(step):
-            continue
-        predictions = sigmoid(model_logits(model, validation.features))
-        value = monitor.value(predictions, validation, fit.monitor_tasks)
-        if np.isnan(value):
-            raise DataError(_undefined(fit))
-        is_best = not curve or monitor.improves(value, best_value)
-        if is_best:
-            best_state, best_value = _copy_state(model), value
-        means = tuple(torch.stack(losses).mean(dim=0).tolist())
-        curve.append(Evaluation(step, schedule.total_steps, means, value, is_best))
-        losses.clear()
-        if on_evaluation is not None:
-            on_evaluation(curve[-1])
-        if not any(point.is_best for point in curve[-fit.patience :]):
+    parts: list[_StepParts] = []
+    for batch in _batches(_tensors(train), schedule, training):
+        if _is_done(training.curve, fit.patience):
             break
-    model.load_state_dict(best_state)
-    model.eval()
-    return tuple(curve)
+        training.step += 1
+        parts.append(_step(training, batch, fit, schedule))
+        if not schedule.evaluates_after(training.step):
+            continue
+        evaluation = _evaluate(training, fit, schedule, validation, parts)
+        parts.clear()
+        if evaluation.is_best:
+            training.best_state = _copy_state(training.judged)
+        training.curve.append(evaluation)
+        if store is not None:
+            save_training(store.folder, training, store.identity)
+        if on_evaluation is not None:
+            on_evaluation(evaluation)
+    training.model.load_state_dict(training.best_state)
+    training.model.eval()
+
+
+def _is_done(curve: list[Evaluation], patience: int) -> bool:
+    return bool(curve) and not any(point.is_best for point in curve[-patience:])
+
+
+def _evaluate(
+    training: Training,
+    fit: FitConfig,
+    schedule: "_Schedule",
+    validation: LabelledRows,
+    parts: "list[_StepParts]",
+) -> Evaluation:
+    """Judge the current state on the validation rows."""
+    monitor = MONITORS[fit.monitor]
+    predictions = sigmoid(model_logits(training.judged, validation.features))
+    value = monitor.value(predictions, validation, fit.monitor_tasks)
+    if np.isnan(value):
+        raise DataError(_undefined(fit))
+    best = [point.monitor for point in training.curve if point.is_best]
+    losses = torch.stack([part.per_task for part in parts]).mean(dim=0)
+    weights = torch.stack([part.weights for part in parts]).mean(dim=0)
+    measures = {
+        name: float(torch.stack([part.measures[name] for part in parts]).mean())
+        for name in parts[0].measures
+    }
+    measures |= {
+        f"weight/{task}": weight for task, weight in zip(TASK_NAMES, weights.tolist(), strict=True)
+    }
+    return Evaluation(
+        step=training.step,
+        total_steps=schedule.total_steps,
+        task_losses=tuple(losses.tolist()),
+        monitor=value,
+        is_best=not best or monitor.improves(value, best[-1]),
+        measures=measures,
+    )
 
 
 class _Schedule:
@@ -239,46 +317,109 @@ class _Schedule:
         return shares // self.steps_per_epoch > (shares - self._evaluations) // self.steps_per_epoch
 
 
-def _batches(
-    tensors: _Tensors, schedule: _Schedule, rng: np.random.Generator
-) -> Iterator[_Tensors]:
-    """Every row once an epoch, in a fresh order."""
-    for _ in range(schedule.epochs):
-        order = torch.from_numpy(rng.permutation(schedule.rows))
-        for rows in torch.split(order, schedule.batch_rows):
+def _batches(tensors: _Tensors, schedule: _Schedule, training: Training) -> Iterator[_Tensors]:
+    """The rest of the batches: every row once an epoch, in a fresh order."""
+    epoch, done = 0, training.step
+    if done:
+        epoch = (done - 1) // schedule.steps_per_epoch
+        done -= epoch * schedule.steps_per_epoch
+    for _ in range(epoch, schedule.epochs):
+        training.epoch_rng_state = dict(training.rng.bit_generator.state)
+        order = torch.from_numpy(training.rng.permutation(schedule.rows))
+        for rows in torch.split(order, schedule.batch_rows)[done:]:
             yield tensors.take(rows)
+        done = 0
 
 
-def _step(
-    model: ScorerModel,
-    optimisers: tuple[torch.optim.Optimizer, ...],
-    batch: _Tensors,
-    task_weights: Tensor,
-    unknown_share: float,
-) -> TaskLosses:
-    """One gradient step of every optimiser; the losses are those before it, detached."""
+@dataclass(frozen=True)
+class _StepParts:
+    """What a gradient step tells, detached."""
+
+    per_task: Tensor  # (tasks,)
+    weights: Tensor  # (tasks,)
+    measures: dict[str, Tensor]
+
+
+def _step(training: Training, batch: _Tensors, fit: FitConfig, schedule: _Schedule) -> _StepParts:
+    """One gradient step of every optimiser; the parts are those before it."""
+    model = training.model
     model.train()
     # Otherwise the out-of-vocabulary rows, met only after the split, would keep their random start.
-    unknown = torch.rand(batch.categorical.shape) < unknown_share  # (batch, fields)
+    unknown = torch.rand(batch.categorical.shape) < fit.unknown_share  # (batch, fields)
     categorical = batch.categorical.masked_fill(unknown, UNSEEN_CODE)
-    losses = multi_task_loss(
-        model(categorical, batch.dense), batch.targets, batch.mask, task_weights
-    )
-    for optimiser in optimisers:
+    outputs = model.outputs(categorical, batch.dense)
+    losses = model.losses(outputs, batch.targets, batch.mask)
+    weighted = training.weighting(losses.per_task, training.step / schedule.steps_per_epoch)
+    total = weighted.total + losses.extra
+    if fit.order_weight > 0.0:
+        total = total + fit.order_weight * _order_excess(outputs.logits)
+    for optimiser in training.optimisers:
         optimiser.zero_grad()
-    losses.total.backward()  # type: ignore[no-untyped-call]
-    for optimiser in optimisers:
+    total.backward()
+    for optimiser in training.optimisers:
         optimiser.step()
-    return TaskLosses(losses.total.detach(), losses.per_task.detach())
+    if training.average is not None:
+        training.average.update(model, training.step)
+    return _StepParts(losses.per_task.detach(), weighted.weights.detach(), dict(losses.measures))
 
 
-def _optimisers(model: ScorerModel, fit: FitConfig) -> tuple[torch.optim.Optimizer, ...]:
+def _order_excess(logits: Tensor) -> Tensor:
+    """The order penalty of every declared chain, (), of logits (batch, tasks)."""
+    excesses = [
+        order_penalty(logits[:, parent], logits[:, child]).excess
+        for parent, child in (chain.columns for chain in CHAINS)
+    ]
+    return torch.stack(excesses).sum()
+
+
+def _optimisers(
+    model: ScorerModel, weighting: list[torch.nn.Parameter], fit: FitConfig
+) -> tuple[torch.optim.Optimizer, ...]:
+    groups: list[dict[str, Any]] = [{"params": model.dense_parameters()}]
+    if weighting:
+        groups.append({"params": weighting, "weight_decay": 0.0})
     return (
-        torch.optim.AdamW(
-            model.dense_parameters(), lr=fit.learning_rate, weight_decay=fit.weight_decay
-        ),
+        torch.optim.AdamW(groups, lr=fit.learning_rate, weight_decay=fit.weight_decay, fused=True),
         torch.optim.SparseAdam(model.sparse_parameters(), lr=fit.embedding_learning_rate),
     )
+
+
+def _calibrate(
+    fit: FitConfig,
+    logits: FloatArray,
+    rows: LabelledRows,
+    base_rates: FloatArray,
+    layout: FeatureLayout,
+) -> Calibration | TabCalibration:
+    calibrator = CALIBRATORS[fit.calibration]
+    tabs = tab_codes(rows.features, layout) if fit.calibrate_by_tab else None
+    if tabs is None:
+        return calibrator(logits, rows.targets, rows.mask, base_rates)
+    return calibrate_by_tab(calibrator, logits, rows.targets, rows.mask, base_rates, tabs)
+
+
+@dataclass(frozen=True)
+class _Checkpoint:
+    """Where a fit is kept, and which fit it is."""
+
+    folder: Path
+    identity: str
+
+
+def _identity(
+    config: ScorerConfig,
+    fit: FitConfig,
+    layout: FeatureLayout,
+    train: LabelledRows,
+    validation: LabelledRows,
+    seed: int,
+) -> str:
+    """A hash of all that decides the weights."""
+    settings = [type(config).__name__, asdict(config), asdict(fit), layout.to_json(), seed]
+    digest = hashlib.sha256(json.dumps(settings).encode())
+    for rows in (train, validation):
+        digest.update(np.ascontiguousarray(rows.keys).tobytes())
+    return digest.hexdigest()
 
 
 def _tensors(rows: LabelledRows) -> _Tensors:
@@ -290,7 +431,7 @@ def _tensors(rows: LabelledRows) -> _Tensors:
     )
 
 
-def _copy_state(model: ScorerModel) -> State:
+def _copy_state(model: ScorerModel) -> dict[str, Tensor]:
     return {name: value.clone() for name, value in model.state_dict().items()}
 
 

@@ -1,4 +1,4 @@
-"""The parts that scorers are made of: input layer, groups of small networks, gates.
+"""The parts that scorers are made of: input layer, groups of small networks, gates, towers.
 
 Experts and towers are trained as groups: one tensor holds the weights of all of them, so that a
 batch costs a few large matrix products instead of many small ones.
@@ -7,19 +7,70 @@ batch costs a few large matrix products instead of many small ones.
 import itertools
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from typing_extensions import override
 
-from mtf_rl.data import FeatureLayout
+from mtf_rl.core.tasks import TASK_NAMES
+from mtf_rl.data import FeatureLayout, Side
+from mtf_rl.scorers.watch_heads import WATCH_HEADS
 
-__all__ = ["GroupedLinear", "GroupedMLP", "InputLayer", "Towers"]
+__all__ = [
+    "BinEncoding",
+    "Gates",
+    "GroupedLinear",
+    "GroupedMLP",
+    "InputLayer",
+    "TowerOutputs",
+    "Towers",
+    "mean_gate_entropies",
+]
 
 # Embeddings start small: a rare id should say little until rows have spoken for it.
 EMBEDDING_STD = 0.01
 # A base rate of 0 or 1 has no logit.
 RATE_FLOOR = 1e-6
+BIN_DIM = 8
+# Standardised columns are clipped there; equal quantiles make bins of no width.
+DENSE_LIMIT = 5.0
+LEAST_BIN = 1e-6
+WATCH = TASK_NAMES.index("watch")
+
+
+class BinEncoding(nn.Module):
+    """Dense columns as piecewise linear functions of themselves, learnt per column.
+
+    e_j(x) = clip((x - t_j) / (t_{j+1} - t_j), 0, 1) for edges t at the quantiles of the training
+    rows, then relu(e W + b) with W and b of each column. Source: Gorishniy et al., "On embeddings
+    for numerical features in tabular deep learning", NeurIPS 2022, equations 1 and 2.
+    """
+
+    def __init__(self, columns: int, bins: int, dim: int) -> None:
+        super().__init__()
+        self.edges: Tensor  # (columns, bins + 1), ascending
+        # Columns are standardised: until rows are given, their quantiles are those of a normal.
+        inner = torch.special.ndtri(torch.arange(1, bins) / bins)
+        edges = torch.cat([torch.tensor([-DENSE_LIMIT]), inner, torch.tensor([DENSE_LIMIT])])
+        self.register_buffer("edges", edges.repeat(columns, 1))
+        self.linear = GroupedLinear(columns, bins, dim)
+        self.width = columns * dim
+
+    @override
+    def forward(self, dense: Tensor) -> Tensor:
+        """Encodings (batch, width) of dense columns (batch, columns)."""
+        low, high = self.edges[:, :-1], self.edges[:, 1:]  # (columns, bins)
+        places = (dense[:, :, None] - low) / (high - low).clamp(min=LEAST_BIN)
+        inside = places.clamp(0.0, 1.0).transpose(0, 1)  # (columns, batch, bins)
+        encoded: Tensor = torch.relu(self.linear(inside)).transpose(0, 1)
+        return encoded.flatten(1)  # (batch, columns x dim)
+
+    def place_edges(self, dense: Tensor) -> None:
+        """Put the edges at the quantiles of the rows `dense` (rows, columns)."""
+        shares = np.linspace(0.0, 1.0, self.edges.shape[1])
+        self.edges.copy_(torch.from_numpy(np.quantile(dense.numpy(), shares, axis=0).T))
 
 
 class InputLayer(nn.Module):
@@ -29,7 +80,7 @@ class InputLayer(nn.Module):
     step costs what the batch touches, whatever the number of users and videos.
     """
 
-    def __init__(self, layout: FeatureLayout, embedding_dim: int) -> None:
+    def __init__(self, layout: FeatureLayout, embedding_dim: int, dense_bins: int = 0) -> None:
         super().__init__()
         sizes = [field.size for field in layout.categorical]
         offsets = torch.tensor([0, *sizes[:-1]]).cumsum(0)
@@ -37,13 +88,24 @@ class InputLayer(nn.Module):
         self.register_buffer("offsets", offsets, persistent=False)
         self.embedding = nn.Embedding(sum(sizes), embedding_dim, sparse=True)
         nn.init.normal_(self.embedding.weight, std=EMBEDDING_STD)
-        self.width = len(sizes) * embedding_dim + len(layout.dense)
+        columns = len(layout.dense)
+        self.bins = BinEncoding(columns, dense_bins, BIN_DIM) if dense_bins and columns else None
+        self.sides: tuple[Side, ...] = (
+            *(field.side for field in layout.categorical for _ in range(embedding_dim)),
+            *(column.side for column in layout.dense),
+            *(column.side for column in layout.dense for _ in range(BIN_DIM if self.bins else 0)),
+        )
+        self.width = len(self.sides)
+        """(width,), what each entry of the vector depends on."""
 
     @override
     def forward(self, categorical: Tensor, dense: Tensor) -> Tensor:
         """Features (batch, width) of `categorical` (batch, fields) and `dense` (batch, dense)."""
         vectors = self.embedding(categorical + self.offsets)  # (batch, fields, embedding_dim)
-        return torch.cat([vectors.flatten(1), dense], dim=1)  # (batch, width)
+        parts = [vectors.flatten(1), dense]
+        if self.bins is not None:
+            parts.append(self.bins(dense))
+        return torch.cat(parts, dim=1)  # (batch, width)
 
 
 class GroupedLinear(nn.Module):
@@ -62,9 +124,15 @@ class GroupedLinear(nn.Module):
 
         `inputs` is (groups, batch, inputs), or (batch, inputs) where the groups share it.
         """
-        equation = "bi,gio->gbo" if inputs.dim() == 2 else "gbi,gio->gbo"
-        outputs = torch.einsum(equation, inputs, self.weight)
+        outputs = self._shared(inputs) if inputs.dim() == 2 else torch.bmm(inputs, self.weight)
         return outputs if self.bias is None else outputs + self.bias
+
+    def _shared(self, inputs: Tensor) -> Tensor:
+        """One matrix product for all groups."""
+        groups, width, outputs = self.weight.shape
+        flat = self.weight.transpose(0, 1).reshape(width, groups * outputs)
+        product = inputs @ flat  # (batch, groups x outputs)
+        return product.view(len(inputs), groups, outputs).transpose(0, 1)
 
 
 class GroupedMLP(nn.Module):
@@ -79,28 +147,106 @@ class GroupedMLP(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.width = sizes[-1]
 
+    @property
+    def reader(self) -> GroupedLinear:
+        """The affine map that reads the inputs."""
+        first = self.layers[0]
+        assert isinstance(first, GroupedLinear)
+        return first
+
     @override
     def forward(self, inputs: Tensor) -> Tensor:
         """Outputs (groups, batch, width) of inputs (groups, batch, inputs) or (batch, inputs)."""
-        hidden = inputs
-        for layer in self.layers:
+        if not self.layers:
+            return inputs
+        read: Tensor = self.reader(inputs)
+        return self.after_reading(read)
+
+    def after_reading(self, read: Tensor) -> Tensor:
+        """Outputs (groups, batch, width) of what `reader` gave, (groups, batch, first width)."""
+        hidden: Tensor = self.dropout(torch.relu(read))
+        for layer in list(self.layers)[1:]:
             hidden = self.dropout(torch.relu(layer(hidden)))
         return hidden
+
+
+class Gates(nn.Module):
+    """Linear softmax gates: each mixes the same number of experts by weights that sum to 1.
+
+    Gate dropout leaves out each expert of each gate with probability `dropout` while fitting and
+    shares its weight among the others, so that no gate can rely on one expert alone. Source: Zhao
+    et al., "Recommending what video to watch next: a multitask ranking system", RecSys 2019,
+    section 5.2.2, which names the rate but no formula.
+    """
+
+    def __init__(self, gates: int, inputs: int, experts: int, dropout: float) -> None:
+        super().__init__()
+        self.linear = GroupedLinear(gates, inputs, experts, bias=False)
+        self.dropout = dropout
+
+    @override
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Weights (gates, batch, experts) of (batch, inputs) or (gates, batch, inputs)."""
+        logits: Tensor = self.linear(inputs)
+        return self.weigh(logits)
+
+    def weigh(self, logits: Tensor) -> Tensor:
+        """Weights (gates, batch, experts) of the gates' logits, of the same shape."""
+        if not self.training or self.dropout == 0.0:
+            return torch.softmax(logits, dim=2)
+        dropped = torch.rand(logits.shape) < self.dropout
+        # Where all would go, all stay.
+        dropped &= ~dropped.all(dim=2, keepdim=True)
+        return torch.softmax(logits.masked_fill(dropped, -torch.inf), dim=2)
+
+
+def mean_gate_entropies(weights: Tensor) -> Tensor:
+    """Entropy of each gate over its experts, averaged over rows: (gates,), in [0, 1].
+
+    0 is a gate that has collapsed on one expert, 1 one that does not choose: the entropy is divided
+    by the logarithm of the number of experts. Of one expert it is 1.
+    """
+    experts = weights.shape[2]
+    if experts == 1:
+        return torch.ones(len(weights))
+    entropies = torch.special.entr(weights).sum(dim=2)  # (gates, batch)
+    shares: Tensor = entropies.mean(dim=1) / math.log(experts)
+    return shares
+
+
+@dataclass(frozen=True)
+class TowerOutputs:
+    """What towers say about a batch."""
+
+    logits: Tensor  # (batch, tasks), that of `watch` being of its expected share
+    watch: Tensor  # (batch, parameters) of the watch head
 
 
 class Towers(nn.Module):
     """One small network per task, from that task's representation to its logit."""
 
-    def __init__(self, tasks: int, inputs: int, widths: Sequence[int], dropout: float) -> None:
+    def __init__(
+        self, inputs: int, widths: Sequence[int], dropout: float, watch_head: str = "share"
+    ) -> None:
         super().__init__()
+        tasks = len(TASK_NAMES)
         self.hidden = GroupedMLP(tasks, inputs, widths, dropout)
         self.output = GroupedLinear(tasks, self.hidden.width, 1)
+        self.watch_head = WATCH_HEADS[watch_head]
+        extra = self.watch_head.parameters - 1
+        self.watch_output = GroupedLinear(1, self.hidden.width, extra) if extra else None
 
     @override
-    def forward(self, representations: Tensor) -> Tensor:
-        """Logits (batch, tasks) of representations (tasks, batch, inputs)."""
-        logits: Tensor = self.output(self.hidden(representations)).squeeze(2)  # (tasks, batch)
-        return logits.T
+    def forward(self, representations: Tensor) -> TowerOutputs:
+        """Outputs for representations (tasks, batch, inputs)."""
+        hidden = self.hidden(representations)  # (tasks, batch, width)
+        logits = self.output(hidden).squeeze(2).T  # (batch, tasks)
+        if self.watch_output is None:
+            return TowerOutputs(logits, logits[:, WATCH:])
+        rest = self.watch_output(hidden[WATCH:])[0]  # (batch, parameters - 1)
+        watch = torch.cat([logits[:, WATCH:], rest], dim=1)  # (batch, parameters)
+        expected = self.watch_head.logit(watch)[:, None]
+        return TowerOutputs(torch.cat([logits[:, :WATCH], expected], dim=1), watch)
 
     def start_at(self, base_rates: Tensor) -> None:
         """Set the output biases to the logits of `base_rates` (tasks,).

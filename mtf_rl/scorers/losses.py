@@ -1,58 +1,160 @@
-"""The multi-task loss: one cross-entropy per task, each over that task's sample space."""
+"""The losses of scorers, as pure functions of a batch that return named parts."""
 
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
-from typing_extensions import override
 
-__all__ = ["FixedWeights", "TaskLosses", "multi_task_loss"]
+__all__ = [
+    "CounterfactualRisk",
+    "OrderPenalty",
+    "cross_entropies",
+    "doubly_robust_risk",
+    "inverse_propensity_risk",
+    "masked_means",
+    "order_penalty",
+    "product_logit",
+    "task_losses",
+]
 
 
-@dataclass(frozen=True)
-class TaskLosses:
-    """The total that is minimised, and its parts before they are weighted."""
+def cross_entropies(logits: Tensor, targets: Tensor) -> Tensor:
+    """L = -[y log sigmoid(z) + (1 - y) log(1 - sigmoid(z))] in nats, elementwise.
 
-    total: Tensor  # ()
-    per_task: Tensor  # (tasks,), nats a row
+    `targets` are 0/1 labels or shares in [0, 1].
+    """
+    return binary_cross_entropy_with_logits(logits, targets, reduction="none")
 
 
-def multi_task_loss(
-    logits: Tensor, targets: Tensor, mask: Tensor, task_weights: Tensor
-) -> TaskLosses:
-    """L = sum_k omega_k L_k with L_k = sum_n m_nk l(z_nk, y_nk) / max(1, sum_n m_nk).
+def masked_means(losses: Tensor, mask: Tensor) -> Tensor:
+    """L_k = sum_n m_nk l_nk / max(1, sum_n m_nk), (tasks,), of losses (batch, tasks).
 
-    l is the cross-entropy on logits, for 0/1 labels and for shares in [0, 1] alike.
+    `mask` (batch, tasks) is bool, or the weight of the row for the task; 0 leaves a row out, for
+    a row outside a task's sample space must not pass as a negative one.
+    """
+    weights = mask.to(losses.dtype)  # (batch, tasks)
+    return (weights * losses).sum(dim=0) / weights.sum(dim=0).clamp(min=1.0)
+
+
+def task_losses(logits: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
+    """The mean cross-entropy of each task over its sample space, (tasks,).
 
     Args:
         logits: (batch, tasks).
-        targets: (batch, tasks) in [0, 1].
-        mask: (batch, tasks), bool or the weight of the row for the task; 0 leaves a row out, for
-            a row outside a task's sample space must not pass as a negative one.
-        task_weights: (tasks,) omega.
+        targets: (batch, tasks) in [0, 1]; what it holds outside the sample space is not read.
+        mask: (batch, tasks), bool or the weight of the row for the task.
     """
-    weights = mask.to(logits.dtype)  # (batch, tasks)
-    # A weight of 0 times a NaN target is NaN, so a row left out must not carry its target along.
-    targets = torch.where(weights > 0.0, targets, 0.0)
-    losses = binary_cross_entropy_with_logits(logits, targets, reduction="none")
-    per_task = (weights * losses).sum(dim=0) / weights.sum(dim=0).clamp(min=1.0)  # (tasks,)
-    return TaskLosses(total=(task_weights * per_task).sum(), per_task=per_task)
+    known = torch.where(mask > 0, targets, 0.0)
+    return masked_means(cross_entropies(logits, known), mask)
 
 
-class FixedWeights(nn.Module):
-    """Task weights that never change.
+def product_logit(first: Tensor, second: Tensor) -> Tensor:
+    """The logit of sigmoid(a) sigmoid(b), any shape: -log(e^-a + e^-b + e^-(a + b)).
 
-    A weighting is a module called with the progress of fitting in [0, 1], so that others can decay
-    with it or learn parameters.
+    Its cross-entropy is ESMM's on the product of two probabilities, without ever forming it. Source
+    of the product: Ma et al., "Entire space multi-task model", SIGIR 2018, equation 1.
     """
+    return -torch.logsumexp(torch.stack([-first, -second, -first - second]), dim=0)
 
-    def __init__(self, weights: tuple[float, ...]) -> None:
-        super().__init__()
-        self.weights: Tensor
-        self.register_buffer("weights", torch.tensor(weights, dtype=torch.float32))
 
-    @override
-    def forward(self, progress: float) -> Tensor:
-        """The task weights (tasks,) at `progress` in [0, 1]."""
-        return self.weights
+@dataclass(frozen=True)
+class CounterfactualRisk:
+    """An estimate of the mean error over all rows, from errors known on the observed ones."""
+
+    value: Tensor  # (), with a gradient to the errors alone
+    imputation: Tensor  # (), what the imputed errors are to minimise; 0 where there are none
+    effective_sample_size: Tensor  # (), (sum w)^2 / sum w^2 over the observed rows' weights
+
+
+def inverse_propensity_risk(
+    errors: Tensor,
+    observed: Tensor,
+    propensities: Tensor,
+    *,
+    floor: float,
+    self_normalised: bool = True,
+) -> CounterfactualRisk:
+    """IPS: R = (1 / |D|) sum_D o e / p; SNIPS divides by sum_D o / p in place of |D|.
+
+    p = max(propensity, floor), and no gradient passes through it: a model could otherwise lower the
+    risk by making clicks look more likely. Unbiased if p is the true probability of o.
+
+    Source: Wang et al., "ESCM2: entire space counterfactual multi-task model for post-click
+    conversion rate estimation", SIGIR 2022, equation 9; self-normalisation: Swaminathan and
+    Joachims, "The self-normalized estimator for counterfactual learning", NeurIPS 2015.
+
+    Args:
+        errors: (batch,) at least 0; read where observed.
+        observed: (batch,) 0/1.
+        propensities: (batch,) probability that the row is observed.
+        floor: least propensity, in (0, 1].
+        self_normalised: SNIPS, whose scale does not follow the weights.
+    """
+    weights = _weights(observed, propensities, floor)  # (batch,)
+    known = torch.where(observed > 0, errors, 0.0)
+    total = weights.sum().clamp(min=1.0) if self_normalised else float(len(weights))
+    value = (weights * known).sum() / total
+    return CounterfactualRisk(value, value.new_zeros(()), _effective_sample_size(weights))
+
+
+def doubly_robust_risk(
+    errors: Tensor,
+    imputed_errors: Tensor,
+    observed: Tensor,
+    propensities: Tensor,
+    *,
+    floor: float,
+) -> CounterfactualRisk:
+    """DR: R = (1 / |D|) sum_D [e^ + o (e - e^) / p], unbiased if p or e^ is right.
+
+    `imputation` is (1 / |D|) sum_D o (e - e^)^2 / p. The caller decides what each part may teach:
+    see `entire_space`. Source: Wang et al. 2022 (ESCM2), equations 11 and 12.
+
+    Args:
+        errors: (batch,) at least 0; read where observed.
+        imputed_errors: (batch,) at least 0, everywhere.
+        observed: (batch,) 0/1.
+        propensities: (batch,) probability that the row is observed.
+        floor: least propensity, in (0, 1].
+    """
+    weights = _weights(observed, propensities, floor)  # (batch,)
+    gaps = torch.where(observed > 0, errors - imputed_errors, 0.0)
+    return CounterfactualRisk(
+        value=(imputed_errors + weights * gaps).mean(),
+        imputation=(weights * gaps**2).mean(),
+        effective_sample_size=_effective_sample_size(weights),
+    )
+
+
+@dataclass(frozen=True)
+class OrderPenalty:
+    """How far a task is predicted above one that it can only follow."""
+
+    excess: Tensor  # (), mean of max(p_child - p_parent, 0)
+    rate: Tensor  # (), share of rows with p_child > p_parent
+
+
+def order_penalty(parent_logits: Tensor, child_logits: Tensor) -> OrderPenalty:
+    """AITM's behavioural calibrator, mean_n max(p_child - p_parent, 0), and the violation rate.
+
+    Source: Xi et al., "Modeling the sequential dependence among audience multi-step conversions
+    with multi-task learning", KDD 2021, equation 7; equation 4 of the multi-task recommendation
+    survey: P(parent, not child) = p_parent - p_child is at least 0. It is a mean over rows, since
+    the weight of a sum would follow the batch size.
+
+    Args:
+        parent_logits: (batch,).
+        child_logits: (batch,).
+    """
+    excess = torch.sigmoid(child_logits) - torch.sigmoid(parent_logits)  # (batch,)
+    rate = (excess.detach() > 0).to(excess.dtype).mean()
+    return OrderPenalty(excess.clamp(min=0.0).mean(), rate)
+
+
+def _weights(observed: Tensor, propensities: Tensor, floor: float) -> Tensor:
+    return observed / propensities.detach().clamp(min=floor)
+
+
+def _effective_sample_size(weights: Tensor) -> Tensor:
+    return weights.sum() ** 2 / (weights**2).sum().clamp(min=torch.finfo(weights.dtype).tiny)

@@ -1,9 +1,10 @@
-"""MMoE: every task mixes the same experts with a gate of its own.
+"""MMoE: every task mixes the same experts with a gate of its own; OMoE: with one gate for all.
 
 Source: Ma et al., "Modeling task relationships in multi-task learning with multi-gate
-mixture-of-experts", KDD 2018, equations 5 to 7.
+mixture-of-experts", KDD 2018, equations 5 to 7; OMoE is its equation 3.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -12,42 +13,46 @@ from typing_extensions import override
 
 from mtf_rl.core.tasks import NUM_TASKS
 from mtf_rl.data import FeatureLayout
-from mtf_rl.scorers.configs import check_positive, check_share, check_widths
-from mtf_rl.scorers.layers import GroupedLinear, GroupedMLP, InputLayer, Towers
-from mtf_rl.scorers.model import ScorerModel
+from mtf_rl.scorers.configs import ModelConfig, check_positive, check_share, check_widths
+from mtf_rl.scorers.layers import Gates, GroupedMLP, InputLayer, Towers
+from mtf_rl.scorers.model import Network, NetworkOutputs, Reader
 
-__all__ = ["MMoE", "MMoEConfig"]
+__all__ = ["MMoE", "MMoEConfig", "OMoEConfig"]
 
 
-class MMoE(ScorerModel):
-    """f^k(x) = sum_i g^k_i(x) f_i(x), g^k = softmax(W^k x), logit^k = h^k(f^k(x))."""
+class MMoE(Network):
+    """f^k(x) = sum_i g^k_i(x) f_i(x), g^k = softmax(W^k x), logit^k = h^k(f^k(x)).
 
-    def __init__(self, config: "MMoEConfig", layout: FeatureLayout) -> None:
+    With one gate (OMoE) all f^k are the same.
+    """
+
+    def __init__(self, config: "MMoEConfig", layout: FeatureLayout, *, gates: int) -> None:
         super().__init__()
-        self.input = InputLayer(layout, config.embedding_dim)
+        self.input = InputLayer(layout, config.embedding_dim, config.dense_bins)
         self.experts = GroupedMLP(
             config.experts, self.input.width, config.expert_widths, config.dropout
         )
-        self.gates = GroupedLinear(NUM_TASKS, self.input.width, config.experts, bias=False)
-        self.towers = Towers(NUM_TASKS, self.experts.width, config.tower_widths, config.dropout)
+        self.gates = Gates(gates, self.input.width, config.experts, config.gate_dropout)
+        self.towers = Towers(
+            self.experts.width, config.tower_widths, config.dropout, config.watch_head
+        )
 
     @override
-    def forward(self, categorical: Tensor, dense: Tensor) -> Tensor:
-        """Logits (batch, tasks) of `categorical` (batch, fields) and `dense` (batch, dense)."""
-        x = self.input(categorical, dense)  # (batch, features)
-        experts = self.experts(x)  # (experts, batch, width)
-        gates = torch.softmax(self.gates(x), dim=2)  # (tasks, batch, experts)
-        mixed = torch.einsum("kbe,ebw->kbw", gates, experts)  # (tasks, batch, width)
-        logits: Tensor = self.towers(mixed)
-        return logits  # (batch, tasks)
+    def readers(self) -> tuple[Reader, ...]:
+        return self.experts.reader, self.gates.linear
+
+    @override
+    def combine(self, read: Sequence[Tensor]) -> NetworkOutputs:
+        experts = self.experts.after_reading(read[0])  # (experts, batch, width)
+        gates = self.gates.weigh(read[1])  # (gates, batch, experts)
+        mixed = torch.einsum("kbe,ebw->kbw", gates, experts)  # (gates, batch, width)
+        outputs = self.towers(mixed.expand(NUM_TASKS, -1, -1))
+        return NetworkOutputs.of_towers(outputs, gates)
 
 
 @dataclass(frozen=True)
-class MMoEConfig:
+class MMoEConfig(ModelConfig):
     """Sizes of an MMoE scorer."""
-
-    embedding_dim: int = 8
-    """Width of each categorical field's embedding, at least 1."""
 
     experts: int = 4
     """Number of experts that all tasks share, at least 1."""
@@ -55,19 +60,24 @@ class MMoEConfig:
     expert_widths: tuple[int, ...] = (64, 32)
     """Widths of an expert's layers, each at least 1, at least one layer."""
 
-    tower_widths: tuple[int, ...] = (32,)
-    """Widths of the hidden layers of a task's tower, each at least 1; may be empty."""
-
-    dropout: float = 0.1
-    """Share of hidden units dropped while fitting, in [0, 1)."""
+    gate_dropout: float = 0.0
+    """Chance that a gate does without an expert in a step, in [0, 1)."""
 
     def __post_init__(self) -> None:
-        check_positive("embedding_dim", self.embedding_dim)
+        super().__post_init__()
         check_positive("experts", self.experts)
         check_widths("expert_widths", self.expert_widths, at_least=1)
-        check_widths("tower_widths", self.tower_widths, at_least=0)
-        check_share("dropout", self.dropout)
+        check_share("gate_dropout", self.gate_dropout)
 
-    def build(self, layout: FeatureLayout) -> MMoE:
-        """A freshly initialised model, drawing on torch's global generator."""
-        return MMoE(self, layout)
+    @override
+    def build_member(self, layout: FeatureLayout) -> MMoE:
+        return MMoE(self, layout, gates=NUM_TASKS)
+
+
+@dataclass(frozen=True)
+class OMoEConfig(MMoEConfig):
+    """Sizes of an MMoE scorer whose tasks share one gate."""
+
+    @override
+    def build_member(self, layout: FeatureLayout) -> MMoE:
+        return MMoE(self, layout, gates=1)

@@ -1,29 +1,87 @@
 """What every scorer's module has in common."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
 
+import torch
 from torch import Tensor, nn
 from typing_extensions import override
 
+from mtf_rl.core.tasks import TASK_NAMES
 from mtf_rl.data import FeatureLayout
-from mtf_rl.scorers.layers import InputLayer, Towers
+from mtf_rl.scorers.chains import Chain
+from mtf_rl.scorers.layers import (
+    WATCH,
+    InputLayer,
+    TowerOutputs,
+    Towers,
+    mean_gate_entropies,
+)
+from mtf_rl.scorers.losses import cross_entropies, masked_means
 
-__all__ = ["ScorerConfig", "ScorerModel"]
+__all__ = [
+    "Ensemble",
+    "ModelLosses",
+    "Network",
+    "NetworkOutputs",
+    "Outputs",
+    "Reader",
+    "ScorerConfig",
+    "ScorerModel",
+]
+
+Reader = Callable[[Tensor], Tensor]
+"""An affine map from features (batch, width) to (groups, batch, outputs)."""
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What a model says about a batch."""
+
+    logits: Tensor  # (batch, tasks)
+
+
+@dataclass(frozen=True)
+class ModelLosses:
+    """A model's losses on a batch, before they are weighted."""
+
+    per_task: Tensor  # (tasks,), nats a row
+    extra: Tensor  # (), what the model adds to their weighted sum
+    measures: Mapping[str, Tensor] = field(default_factory=dict)
+    """Named scalars to log, such as a gate's entropy or an effective sample size."""
 
 
 class ScorerModel(nn.Module, ABC):
-    """A module from features to logits, with one input layer and one tower per task.
+    """A module from features to logits.
 
     It never applies a sigmoid and never looks across rows (no BatchNorm): in eval mode a row gets
     the same logits alone as among others.
     """
 
-    input: InputLayer
-    towers: Towers
+    chain: Chain | None = None
+    """Two tasks of which the model lets one happen only after the other."""
+
+    @abstractmethod
+    def outputs(self, categorical: Tensor, dense: Tensor) -> Outputs:
+        """Everything that the model says; the arguments are those of `forward`."""
+
+    @abstractmethod
+    def losses(self, outputs: Outputs, targets: Tensor, mask: Tensor) -> ModelLosses:
+        """One loss per task, and what the model adds.
+
+        Args:
+            outputs: of this model.
+            targets: (batch, tasks) in [0, 1].
+            mask: (batch, tasks) bool, True where the row is in the task's sample space.
+        """
+
+    @abstractmethod
+    def networks(self) -> "tuple[Network, ...]":
+        """The networks whose logits are averaged; of most models, the model itself."""
 
     @override
-    @abstractmethod
     def forward(self, categorical: Tensor, dense: Tensor) -> Tensor:
         """Logits (batch, tasks), in the order of `core.tasks.TASKS`.
 
@@ -31,15 +89,120 @@ class ScorerModel(nn.Module, ABC):
             categorical: (batch, fields) int64 indices, each within its field's size.
             dense: (batch, dense columns) float32.
         """
+        return self.outputs(categorical, dense).logits
+
+    def start_at(self, base_rates: Tensor, dense: Tensor) -> None:
+        """Let predictions start about the base rates (tasks,), and bins at quantiles.
+
+        `dense` holds the dense columns of the training rows, (rows, dense columns).
+        """
+        for network in self.networks():
+            network.towers.start_at(base_rates)
+            if network.input.bins is not None:
+                network.input.bins.place_edges(dense)
 
     def sparse_parameters(self) -> list[nn.Parameter]:
-        """The embedding table, whose gradient is sparse."""
-        return list(self.input.embedding.parameters())
+        """The embedding tables, whose gradients are sparse."""
+        tables = [network.input.embedding for network in self.networks()]
+        return [parameter for table in tables for parameter in table.parameters()]
 
     def dense_parameters(self) -> list[nn.Parameter]:
         """Every other parameter."""
-        table = self.input.embedding.weight
-        return [parameter for parameter in self.parameters() if parameter is not table]
+        sparse = {id(parameter) for parameter in self.sparse_parameters()}
+        return [parameter for parameter in self.parameters() if id(parameter) not in sparse]
+
+
+@dataclass(frozen=True)
+class NetworkOutputs(Outputs):
+    """What a single network says about a batch."""
+
+    watch: Tensor  # (batch, parameters) of the watch head
+    gates: Tensor | None = None  # (gates, batch, experts) of the last level, where there are gates
+
+    @classmethod
+    def of_towers(cls, towers: TowerOutputs, gates: Tensor | None = None) -> "NetworkOutputs":
+        """The towers' outputs as they are."""
+        return cls(towers.logits, towers.watch, gates)
+
+
+class Network(ScorerModel):
+    """A model with one input layer and one tower per task.
+
+    Rows enter through affine maps of the input layer (`readers`) alone, so that what these give can
+    be computed apart for users and for videos.
+    """
+
+    input: InputLayer
+    towers: Towers
+
+    @abstractmethod
+    def readers(self) -> tuple[Reader, ...]:
+        """The affine maps that read the features."""
+
+    @abstractmethod
+    def combine(self, read: Sequence[Tensor]) -> NetworkOutputs:
+        """Outputs from what the readers gave, (groups, batch, outputs) each."""
+
+    @override
+    def outputs(self, categorical: Tensor, dense: Tensor) -> NetworkOutputs:
+        x = self.input(categorical, dense)  # (batch, width)
+        return self.combine([reader(x) for reader in self.readers()])
+
+    @override
+    def losses(self, outputs: Outputs, targets: Tensor, mask: Tensor) -> ModelLosses:
+        assert isinstance(outputs, NetworkOutputs)
+        # A target outside the sample space may be NaN, which times 0 is NaN.
+        known = torch.where(mask, targets, 0.0)
+        losses = cross_entropies(outputs.logits[:, :WATCH], known[:, :WATCH])
+        watch = self.towers.watch_head.loss(outputs.watch, known[:, WATCH])  # (batch,)
+        per_task = masked_means(torch.cat([losses, watch[:, None]], dim=1), mask)
+        return ModelLosses(per_task, per_task.new_zeros(()), _gate_measures(outputs.gates))
+
+    @override
+    def networks(self) -> "tuple[Network, ...]":
+        return (self,)
+
+
+@dataclass(frozen=True)
+class EnsembleOutputs(Outputs):
+    """What every member says, beside the mean of their logits."""
+
+    members: tuple[Outputs, ...]
+
+
+class Ensemble(ScorerModel):
+    """Networks of one kind, fitted side by side on losses of their own; logits are averaged."""
+
+    def __init__(self, members: Sequence[Network]) -> None:
+        super().__init__()
+        self.members = nn.ModuleList(members)
+        self.chain = members[0].chain
+
+    @override
+    def outputs(self, categorical: Tensor, dense: Tensor) -> EnsembleOutputs:
+        members = tuple(network.outputs(categorical, dense) for network in self.networks())
+        logits = torch.stack([outputs.logits for outputs in members]).mean(dim=0)
+        return EnsembleOutputs(logits, members)
+
+    @override
+    def losses(self, outputs: Outputs, targets: Tensor, mask: Tensor) -> ModelLosses:
+        assert isinstance(outputs, EnsembleOutputs)
+        losses = [
+            network.losses(own, targets, mask)
+            for network, own in zip(self.networks(), outputs.members, strict=True)
+        ]
+        return ModelLosses(
+            per_task=torch.stack([loss.per_task for loss in losses]).mean(dim=0),
+            extra=torch.stack([loss.extra for loss in losses]).mean(dim=0),
+            measures={
+                name: torch.stack([loss.measures[name] for loss in losses]).mean(dim=0)
+                for name in losses[0].measures
+            },
+        )
+
+    @override
+    def networks(self) -> tuple[Network, ...]:
+        return tuple(member for member in self.members if isinstance(member, Network))
 
 
 class ScorerConfig(Protocol):
@@ -50,3 +213,11 @@ class ScorerConfig(Protocol):
     def build(self, layout: FeatureLayout) -> ScorerModel:
         """A freshly initialised model, drawing on torch's global generator."""
         ...
+
+
+def _gate_measures(gates: Tensor | None) -> dict[str, Tensor]:
+    if gates is None:
+        return {}
+    entropies = mean_gate_entropies(gates.detach())  # (gates,)
+    names = TASK_NAMES if len(entropies) == len(TASK_NAMES) else ("all",)
+    return {f"gate_entropy/{name}": value for name, value in zip(names, entropies, strict=True)}

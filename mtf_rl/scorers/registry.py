@@ -1,13 +1,39 @@
 """The scorers that can be built by name."""
 
 from mtf_rl.core.registry import Registry
-from mtf_rl.scorers.mmoe import MMoEConfig
+from mtf_rl.scorers.aitm import AITMConfig
+from mtf_rl.scorers.configs import ModelConfig
+from mtf_rl.scorers.entire_space import (
+    ESCM2DRConfig,
+    ESCM2IPSConfig,
+    ESMMConfig,
+    MultiDRConfig,
+    MultiIPWConfig,
+)
+from mtf_rl.scorers.mmoe import MMoEConfig, OMoEConfig
 from mtf_rl.scorers.model import ScorerConfig
-from mtf_rl.scorers.ple import PLEConfig
+from mtf_rl.scorers.ple import CGCConfig, PLEConfig
+from mtf_rl.scorers.sharing import SharedBottomConfig, SingleTaskConfig
 
 __all__ = ["SCORERS", "scorer_name"]
 
-SCORERS: Registry[type[ScorerConfig]] = Registry("scorer", {"mmoe": MMoEConfig, "ple": PLEConfig})
+SCORERS: Registry[type[ModelConfig]] = Registry(
+    "scorer",
+    {
+        "mmoe": MMoEConfig,
+        "ple": PLEConfig,
+        "cgc": CGCConfig,
+        "omoe": OMoEConfig,
+        "shared-bottom": SharedBottomConfig,
+        "single-task": SingleTaskConfig,
+        "esmm": ESMMConfig,
+        "escm2-ips": ESCM2IPSConfig,
+        "escm2-dr": ESCM2DRConfig,
+        "multi-ipw": MultiIPWConfig,
+        "multi-dr": MultiDRConfig,
+        "aitm": AITMConfig,
+    },
+)
 
 
 def scorer_name(config: ScorerConfig) -> str:

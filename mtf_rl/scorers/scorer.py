@@ -21,14 +21,15 @@ from mtf_rl.core.files import (
 )
 from mtf_rl.core.tasks import TASK_NAMES
 from mtf_rl.data import FeatureLayout, FeatureRows
-from mtf_rl.scorers.calibration import Calibration
+from mtf_rl.scorers.calibration import Calibration, TabCalibration
+from mtf_rl.scorers.chains import Chain
 from mtf_rl.scorers.model import ScorerConfig, ScorerModel
 from mtf_rl.scorers.registry import SCORERS, scorer_name
 from mtf_rl.scorers.report import ScorerReport
 
-__all__ = ["Scorer", "model_logits", "sigmoid"]
+__all__ = ["Scorer", "model_logits", "sigmoid", "tab_codes"]
 
-FORMAT = 1
+FORMAT = 2
 CARD = "card.json"
 WEIGHTS = "weights.safetensors"
 ROW_KEYS = "row_keys.npz"
@@ -42,7 +43,7 @@ class Scorer:
     config: ScorerConfig
     layout: FeatureLayout
     model: ScorerModel
-    calibration: Calibration
+    calibration: Calibration | TabCalibration
     base_rates: tuple[float, ...]  # (tasks,) mean targets of the training rows
     row_keys: (
         IntArray  # (rows,) uint64, ascending: the rows it was fitted, stopped or calibrated on
@@ -63,7 +64,11 @@ class Scorer:
         Raises:
             ShapeError: if the features are not of this scorer's layout.
         """
-        return self.calibration.apply(self.logits(features))
+        return self.calibrated(self.logits(features), features)
+
+    def calibrated(self, logits: FloatArray, features: FeatureRows) -> FloatArray:
+        """Probabilities (rows, tasks) float32 of logits (rows, tasks) of `features`."""
+        return self.calibration.apply(logits, tab_codes(features, self.layout))
 
     def save(self, folder: Path, *, report: ScorerReport | None = None) -> None:
         """Write weights, row keys and last the card, which holds their checksums.
@@ -105,7 +110,8 @@ class Scorer:
             "tasks": list(TASK_NAMES),
             "base_rates": list(self.base_rates),
             "rows": len(self.row_keys),
-            "calibration": asdict(self.calibration),
+            "calibration": self.calibration.to_json(),
+            "parameters": sum(weight.numel() for weight in self.model.parameters()),
             "layout": self.layout.to_json(),
             "metrics": None if report is None else report.to_records(),
             "sha256": {name: sha256_of(folder / name) for name in (WEIGHTS, ROW_KEYS)},
@@ -124,6 +130,12 @@ def model_logits(model: ScorerModel, features: FeatureRows) -> FloatArray:
             dense = torch.from_numpy(features.dense[chunk])
             logits[chunk] = model(categorical, dense).numpy()
     return logits
+
+
+def tab_codes(features: FeatureRows, layout: FeatureLayout) -> IntArray | None:
+    """The codes of the field `tab`, (rows,); None where the layout has none."""
+    names = [field.name for field in layout.categorical]
+    return features.categorical[:, names.index("tab")] if "tab" in names else None
 
 
 def sigmoid(logits: FloatArray) -> FloatArray:
@@ -161,7 +173,7 @@ def _from_card(folder: Path, card: dict[str, Any]) -> Scorer:
         config=config,
         layout=layout,
         model=_load_model(folder / WEIGHTS, config, layout),
-        calibration=Calibration(**{k: tuple(v) for k, v in card["calibration"].items()}),
+        calibration=_calibration_from(card["calibration"]),
         base_rates=tuple(card["base_rates"]),
         row_keys=load_arrays(folder / ROW_KEYS)["row_keys"],
     )
@@ -178,7 +190,18 @@ def _config_from(kind: type[ScorerConfig], values: dict[str, Any]) -> ScorerConf
     names = {field.name for field in fields(kind)}
     if names != set(values):
         raise KeyError(f"fields {sorted(values)} of {kind.__name__}")
-    return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+    return kind(**{name: _setting_from(value) for name, value in values.items()})
+
+
+def _setting_from(value: Any) -> Any:
+    if isinstance(value, dict):
+        return Chain(**value)
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _calibration_from(document: dict[str, Any]) -> Calibration | TabCalibration:
+    kind = TabCalibration if "by_tab" in document else Calibration
+    return kind.from_json(document)
 
 
 def _load_model(path: Path, config: ScorerConfig, layout: FeatureLayout) -> ScorerModel:

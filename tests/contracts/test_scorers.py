@@ -1,6 +1,7 @@
 """What every registered scorer promises."""
 
 import hashlib
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from functools import cache
@@ -20,8 +21,8 @@ from mtf_rl.scorers import (
     Scorer,
     ScorerModel,
     fit_scorer,
-    multi_task_loss,
     scorer_name,
+    task_losses,
 )
 from tests.scorers.examples import LAYOUT, QUICK, SMALL, example_rows, random_features
 
@@ -44,6 +45,13 @@ def fit_digest(name: str, seed: int = 0) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
+@pytest.fixture(scope="module")
+def other_process() -> Iterator[ProcessPoolExecutor]:
+    """One fresh interpreter for all scorers: starting it takes longer than fitting."""
+    with ProcessPoolExecutor(max_workers=1, mp_context=get_context("spawn")) as pool:
+        yield pool
+
+
 @pytest.fixture
 def model(name: str) -> ScorerModel:
     torch.manual_seed(0)
@@ -62,12 +70,21 @@ def fitted_once(name: str) -> Scorer:
 
 def losses(model: ScorerModel, rows: int) -> torch.Tensor:
     batch = select_rows(TRAIN, np.arange(rows))
-    return multi_task_loss(
-        model(torch.from_numpy(batch.features.categorical), torch.from_numpy(batch.features.dense)),
-        torch.from_numpy(batch.targets),
-        torch.from_numpy(batch.mask),
-        torch.ones(NUM_TASKS),
-    ).total
+    outputs = model.outputs(
+        torch.from_numpy(batch.features.categorical), torch.from_numpy(batch.features.dense)
+    )
+    parts = model.losses(outputs, torch.from_numpy(batch.targets), torch.from_numpy(batch.mask))
+    return parts.per_task.sum() + parts.extra
+
+
+def errors(model: ScorerModel, rows: int) -> float:
+    """The summed cross-entropies of all tasks, whatever the model itself minimises."""
+    batch = select_rows(TRAIN, np.arange(rows))
+    logits = model(
+        torch.from_numpy(batch.features.categorical), torch.from_numpy(batch.features.dense)
+    )
+    targets, mask = torch.from_numpy(batch.targets), torch.from_numpy(batch.mask)
+    return task_losses(logits, targets, mask).sum().item()
 
 
 def test_is_registered_under_its_name(name: str) -> None:
@@ -113,7 +130,7 @@ def test_memorises_32_rows(model: ScorerModel) -> None:
         torch.optim.SparseAdam(model.sparse_parameters(), lr=0.01),
     )
     model.eval()  # dropout off
-    before = losses(model, rows=32).item()
+    before = errors(model, rows=32)
     for _ in range(300):
         for optimiser in optimisers:
             optimiser.zero_grad()
@@ -122,7 +139,7 @@ def test_memorises_32_rows(model: ScorerModel) -> None:
             optimiser.step()
     watch = TRAIN.targets[:32, 7].astype(float)
     unreachable = -(watch * np.log(watch) + (1 - watch) * np.log1p(-watch)).mean()
-    assert losses(model, rows=32).item() - unreachable < 0.05 * (before - unreachable)
+    assert errors(model, rows=32) - unreachable < 0.05 * (before - unreachable)
 
 
 def test_reads_back_equal(scorer: Scorer, tmp_path: Path) -> None:
@@ -130,12 +147,13 @@ def test_reads_back_equal(scorer: Scorer, tmp_path: Path) -> None:
     assert np.array_equal(Scorer.load(tmp_path).predict(FEATURES), scorer.predict(FEATURES))
 
 
-def test_same_seed_equal_other_seed_different_equal_in_another_process(name: str) -> None:
+def test_same_seed_equal_other_seed_different_equal_in_another_process(
+    name: str, other_process: ProcessPoolExecutor
+) -> None:
     digest = fit_digest(name)
     assert fit_digest(name) == digest
     assert fit_digest(name, seed=1) != digest
-    with ProcessPoolExecutor(max_workers=1, mp_context=get_context("spawn")) as pool:
-        assert pool.submit(fit_digest, name).result() == digest
+    assert other_process.submit(fit_digest, name).result() == digest
 
 
 @pytest.mark.parametrize("code", [0, 1], ids=["missing", "unseen"])
@@ -163,4 +181,4 @@ def test_a_task_with_no_positive_row_is_rare_and_harms_no_other(name: str) -> No
     predictions = fitted.scorer.predict(FEATURES)
     assert np.isfinite(predictions).all()
     assert predictions[:, 3].max() < 0.01
-    assert np.corrcoef(predictions[:, 0], fit(name).scorer.predict(FEATURES)[:, 0])[0, 1] > 0.9
+    assert np.corrcoef(predictions[:, 0], fitted_once(name).predict(FEATURES)[:, 0])[0, 1] > 0.8

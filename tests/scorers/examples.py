@@ -5,7 +5,23 @@ from scipy.special import expit
 
 from mtf_rl.core.tasks import NUM_TASKS
 from mtf_rl.data import CategoricalField, DenseColumn, FeatureLayout, FeatureRows, Side
-from mtf_rl.scorers import FitConfig, LabelledRows, MMoEConfig, PLEConfig, ScorerConfig
+from mtf_rl.scorers import (
+    AITMConfig,
+    CGCConfig,
+    ESCM2DRConfig,
+    ESCM2IPSConfig,
+    ESMMConfig,
+    FitConfig,
+    LabelledRows,
+    MMoEConfig,
+    ModelConfig,
+    MultiDRConfig,
+    MultiIPWConfig,
+    OMoEConfig,
+    PLEConfig,
+    SharedBottomConfig,
+    SingleTaskConfig,
+)
 
 LAYOUT = FeatureLayout(
     categorical=(
@@ -17,9 +33,19 @@ LAYOUT = FeatureLayout(
 )
 
 # Every registered scorer at a size that fits in milliseconds.
-SMALL: dict[str, ScorerConfig] = {
-    "mmoe": MMoEConfig(embedding_dim=4, experts=3, expert_widths=(16, 8), tower_widths=(8,)),
-    "ple": PLEConfig(embedding_dim=4, levels=2, expert_widths=(16, 8), tower_widths=(8,)),
+SMALL: dict[str, ModelConfig] = {
+    "mmoe": MMoEConfig(embedding_dim=4, tower_widths=(8,), experts=3, expert_widths=(16, 8)),
+    "ple": PLEConfig(embedding_dim=4, tower_widths=(8,), levels=2, expert_widths=(16, 8)),
+    "cgc": CGCConfig(embedding_dim=4, tower_widths=(8,), expert_widths=(16, 8)),
+    "omoe": OMoEConfig(embedding_dim=4, tower_widths=(8,), experts=3, expert_widths=(16, 8)),
+    "shared-bottom": SharedBottomConfig(embedding_dim=4, tower_widths=(8,), trunk_widths=(24, 16)),
+    "single-task": SingleTaskConfig(embedding_dim=4, tower_widths=(8,), trunk_widths=(16, 8)),
+    "esmm": ESMMConfig(embedding_dim=4, tower_widths=(8,), trunk_widths=(24, 16)),
+    "escm2-ips": ESCM2IPSConfig(embedding_dim=4, tower_widths=(8,), trunk_widths=(24, 16)),
+    "escm2-dr": ESCM2DRConfig(embedding_dim=4, tower_widths=(8,), trunk_widths=(24, 16)),
+    "multi-ipw": MultiIPWConfig(embedding_dim=4, tower_widths=(8,), trunk_widths=(24, 16)),
+    "multi-dr": MultiDRConfig(embedding_dim=4, tower_widths=(8,), trunk_widths=(24, 16)),
+    "aitm": AITMConfig(embedding_dim=4, tower_widths=(8,), bottom_widths=(16, 8)),
 }
 
 QUICK = FitConfig(batch_rows=64, learning_rate=0.01, embedding_learning_rate=0.01, max_epochs=2)
@@ -36,7 +62,10 @@ def random_features(rows: int, seed: int = 0) -> FeatureRows:
 
 
 def example_rows(rows: int, seed: int = 0) -> LabelledRows:
-    """Rows whose every task is more likely the larger the second dense column; hate less."""
+    """Rows whose every task is more likely the larger the second dense column; hate less.
+
+    A long view only happens after a click.
+    """
     features = random_features(rows, seed)
     rng = np.random.default_rng(seed + 1000)
     offsets = np.linspace(0.5, -2.0, NUM_TASKS)
@@ -44,6 +73,7 @@ def example_rows(rows: int, seed: int = 0) -> LabelledRows:
     signs[6] = -1.0
     truth = expit(offsets + 2.0 * signs * features.dense[:, 1:2])  # (rows, tasks)
     targets = (rng.random((rows, NUM_TASKS)) < truth).astype(np.float32)
+    targets[:, 1] *= targets[:, 0]  # no long view without a click
     targets[:, 7] = truth[:, 7]  # watch is a share
     return LabelledRows(
         features=features,

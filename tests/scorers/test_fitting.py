@@ -45,6 +45,7 @@ def test_ends_in_the_best_state_of_the_curve(
 ) -> None:
     # A step size this large makes the monitor jump about, so that the last state is not the best.
     config = replace(QUICK, monitor=name, learning_rate=0.1, max_epochs=3, patience=20)
+    config = replace(config, averaging=0.0)
     fitted = fit(config)
     values = [point.monitor for point in fitted.curve]
     assert values[-1] != best(values)
@@ -119,7 +120,7 @@ def test_out_of_vocabulary_embeddings_are_trained() -> None:
 
     def unseen_embeddings(config: FitConfig) -> torch.Tensor:
         starts = torch.tensor([0, 12, 21])
-        model = fit(config, train).scorer.model
+        (model,) = fit(config, train).scorer.model.networks()
         return model.input.embedding.weight[starts + UNSEEN_CODE].detach()
 
     untouched = unseen_embeddings(replace(QUICK, unknown_share=0.0))
@@ -132,7 +133,7 @@ def test_a_task_weight_of_zero_leaves_the_task_alone() -> None:
     fitted = fit(replace(only_click, monitor_tasks=("click",)), example_rows(3000, seed=3))
     report = evaluate_scorer(fitted.scorer, VALIDATION)
     assert report["click"].auc > 0.8
-    tower = fitted.scorer.model.towers.output.bias
+    tower = fitted.scorer.model.networks()[0].towers.output.bias
     assert tower is not None
     rates = expit(tower[1:7, 0, 0].detach().numpy())
     assert rates == pytest.approx(example_rows(3000, seed=3).base_rates()[1:7], abs=1e-4)

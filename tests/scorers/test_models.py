@@ -13,8 +13,33 @@ from mtf_rl.core.arrays import FloatArray, IntArray
 from mtf_rl.core.errors import ConfigError
 from mtf_rl.core.tasks import NUM_TASKS
 from mtf_rl.data import FeatureLayout
-from mtf_rl.scorers import PLE, MMoE, MMoEConfig, PLEConfig, ScorerModel
-from mtf_rl.scorers.layers import GroupedLinear, GroupedMLP, InputLayer, Towers
+from mtf_rl.scorers import (
+    PLE,
+    CGCConfig,
+    Chain,
+    EntireSpace,
+    ESCM2DRConfig,
+    ESMMConfig,
+    MMoE,
+    MMoEConfig,
+    OMoEConfig,
+    PLEConfig,
+    ScorerModel,
+    SharedBottom,
+    SharedBottomConfig,
+    SingleTask,
+    SingleTaskConfig,
+)
+from mtf_rl.scorers.entire_space import EntireSpaceOutputs
+from mtf_rl.scorers.layers import (
+    BinEncoding,
+    Gates,
+    GroupedLinear,
+    GroupedMLP,
+    InputLayer,
+    Towers,
+    mean_gate_entropies,
+)
 from mtf_rl.scorers.ple import Extraction
 from tests.scorers.examples import LAYOUT, random_features
 
@@ -68,7 +93,21 @@ def features(
     table = layer.embedding.weight.detach().numpy()
     starts = [0, *itertools.accumulate(field.size for field in layout.categorical)]
     vectors = [table[start + index] for start, index in zip(starts, row, strict=False)]
-    return np.concatenate([*vectors, dense])
+    return np.concatenate([*vectors, dense, *bin_encodings(layer, dense)])
+
+
+def bin_encodings(layer: InputLayer, dense: FloatArray) -> list[FloatArray]:
+    if layer.bins is None:
+        return []
+    encodings = []
+    for column, value in enumerate(dense):
+        edges = layer.bins.edges[column].tolist()
+        places = [
+            min(max((value - low) / (high - low), 0.0), 1.0)
+            for low, high in itertools.pairwise(edges)
+        ]
+        encodings.append(np.maximum(affine(layer.bins.linear, column, np.array(places)), 0.0))
+    return encodings
 
 
 def tower(towers: Towers, task: int, representation: FloatArray) -> float:
@@ -77,10 +116,11 @@ def tower(towers: Towers, task: int, representation: FloatArray) -> float:
 
 def naive_mmoe(model: MMoE, row: IntArray, dense: FloatArray) -> list[float]:
     x = features(model.input, LAYOUT, row, dense)
-    experts = [network(model.experts, i, x) for i in range(model.gates.weight.shape[2])]
+    groups, _, num_experts = model.gates.linear.weight.shape
+    experts = [network(model.experts, i, x) for i in range(num_experts)]
     logits = []
     for task in range(NUM_TASKS):
-        gate = softmax(affine(model.gates, task, x))
+        gate = softmax(affine(model.gates.linear, task % groups, x))
         mixed = sum(g * expert for g, expert in zip(gate, experts, strict=True))
         logits.append(tower(model.towers, task, np.asarray(mixed)))
     return logits
@@ -97,12 +137,12 @@ def naive_extraction(
     shared_experts = [network(level.shared, i, common) for i in range(shared)]
     mixed = []
     for task in range(NUM_TASKS):
-        gate = softmax(affine(level.gates, task, tasks[task]))
+        gate = softmax(affine(level.gates.linear, task, tasks[task]))
         visible = experts[task] + shared_experts
         mixed.append(np.asarray(sum(g * e for g, e in zip(gate, visible, strict=True))))
     if level.shared_gate is None:
         return mixed, common
-    gate = softmax(affine(level.shared_gate, 0, common))
+    gate = softmax(affine(level.shared_gate.linear, 0, common))
     everyone = [expert for own_experts in experts for expert in own_experts] + shared_experts
     return mixed, np.asarray(sum(g * e for g, e in zip(gate, everyone, strict=True)))
 
@@ -110,7 +150,7 @@ def naive_extraction(
 def naive_ple(model: PLE, config: PLEConfig, row: IntArray, dense: FloatArray) -> list[float]:
     common = features(model.input, LAYOUT, row, dense)
     tasks = [common] * NUM_TASKS
-    for level in model.levels:
+    for level in (model.first, *model.levels):
         assert isinstance(level, Extraction)
         tasks, common = naive_extraction(
             level, config.task_experts, config.shared_experts, tasks, common
@@ -123,7 +163,7 @@ def test_mmoe_is_its_equation(tower_widths: tuple[int, ...]) -> None:
     config = MMoEConfig(
         embedding_dim=3, experts=3, expert_widths=(5, 4), tower_widths=tower_widths, dropout=0.5
     )
-    model, rows = redrawn(config.build(LAYOUT)), random_features(ROWS)
+    model, rows = redrawn(config.build_member(LAYOUT)), random_features(ROWS)
     expected = [
         naive_mmoe(model, row, dense)
         for row, dense in zip(rows.categorical, rows.dense, strict=True)
@@ -141,7 +181,7 @@ def test_ple_is_its_equation(levels: int, own: int, shared: int) -> None:
         expert_widths=(5, 4),
         tower_widths=(3,),
     )
-    model, rows = redrawn(config.build(LAYOUT)), random_features(ROWS)
+    model, rows = redrawn(config.build_member(LAYOUT)), random_features(ROWS)
     expected = [
         naive_ple(model, config, row, dense)
         for row, dense in zip(rows.categorical, rows.dense, strict=True)
@@ -152,9 +192,9 @@ def test_ple_is_its_equation(levels: int, own: int, shared: int) -> None:
 def test_mmoe_with_equal_gates_averages_its_experts() -> None:
     # One layer of width 1, towers without hidden layer: everything is visible by hand.
     config = MMoEConfig(experts=2, expert_widths=(1,), tower_widths=())
-    model = redrawn(config.build(LAYOUT))
+    model = redrawn(config.build_member(LAYOUT))
     with torch.no_grad():
-        model.gates.weight.zero_()
+        model.gates.linear.weight.zero_()
         layer = first_layer(model.experts)
         layer.weight.zero_()
         assert layer.bias is not None
@@ -169,7 +209,7 @@ def test_mmoe_with_equal_gates_averages_its_experts() -> None:
 
 def test_experts_start_different() -> None:
     torch.manual_seed(0)
-    weights = first_layer(MMoEConfig(experts=4).build(LAYOUT).experts).weight
+    weights = first_layer(MMoEConfig(experts=4).build_member(LAYOUT).experts).weight
     for first, second in itertools.combinations(range(4), 2):
         assert not torch.allclose(weights[first], weights[second])
 
@@ -185,13 +225,187 @@ def test_fields_do_not_share_embeddings() -> None:
     assert layer(last, none)[0, ::2].tolist() == [start - 1 for start in starts[1:]]
 
 
+def test_bins_are_at_the_quantiles_of_the_rows() -> None:
+    encoding = BinEncoding(columns=1, bins=2, dim=2)
+    encoding.place_edges(torch.tensor([[0.0], [1.0], [3.0]]))
+    assert encoding.edges.tolist() == [[0.0, 1.0, 3.0]]
+    with torch.no_grad():
+        encoding.linear.weight.copy_(torch.tensor([[[1.0, 0.0], [0.0, 1.0]]]))
+    # 2 is past the first bin and half through the second; 9 past both; -1 in none.
+    encoded = encoding(torch.tensor([[2.0], [9.0], [-1.0]])).tolist()
+    assert encoded == [[1.0, 0.5], [1.0, 1.0], [0.0, 0.0]]
+
+
+def test_a_constant_column_has_bins_of_no_width_and_finite_encodings() -> None:
+    encoding = BinEncoding(columns=1, bins=4, dim=3)
+    encoding.place_edges(torch.zeros(5, 1))
+    assert torch.isfinite(encoding(torch.tensor([[-1.0], [0.0], [1.0]]))).all()
+
+
 def test_towers_start_at_the_base_rates() -> None:
     torch.manual_seed(0)
-    towers = Towers(tasks=3, inputs=4, widths=(5,), dropout=0.0)
-    rates = torch.tensor([0.5, 0.01, 0.0])
-    towers.start_at(rates)
-    logits = towers(torch.zeros(3, 1, 4))
-    assert torch.sigmoid(logits)[0].tolist() == pytest.approx([0.5, 0.01, 1e-6])
+    towers = Towers(inputs=4, widths=(5,), dropout=0.0)
+    rates = [0.5, 0.01, 0.0, 0.2, 0.2, 0.2, 0.2, 0.3]
+    towers.start_at(torch.tensor(rates))
+    logits = towers(torch.zeros(NUM_TASKS, 1, 4)).logits
+    assert torch.sigmoid(logits)[0].tolist() == pytest.approx([*rates[:2], 1e-6, *rates[3:]])
+
+
+def test_shared_bottom_is_its_equation() -> None:
+    config = SharedBottomConfig(embedding_dim=3, trunk_widths=(5, 4), tower_widths=(3,))
+    model, rows = redrawn(config.build_member(LAYOUT)), random_features(ROWS)
+    assert isinstance(model, SharedBottom)
+    expected = []
+    for row, dense in zip(rows.categorical, rows.dense, strict=True):
+        shared = network(model.trunk, 0, features(model.input, LAYOUT, row, dense))
+        expected.append([tower(model.towers, task, shared) for task in range(NUM_TASKS)])
+    assert forward(model, rows.categorical, rows.dense) == pytest.approx(np.array(expected))
+
+
+def test_single_tasks_share_nothing() -> None:
+    config = SingleTaskConfig(embedding_dim=2, trunk_widths=(4,), tower_widths=())
+    model, rows = redrawn(config.build_member(LAYOUT)), random_features(ROWS)
+    assert isinstance(model, SingleTask)
+    expected = []
+    for row, dense in zip(rows.categorical, rows.dense, strict=True):
+        x = features(model.input, LAYOUT, row, dense)
+        vectors = x[: 3 * NUM_TASKS * 2].reshape(3, NUM_TASKS, 2)  # fields, tasks, own width
+        logits = []
+        for task in range(NUM_TASKS):
+            own = np.concatenate([vectors[:, task].ravel(), x[3 * NUM_TASKS * 2 :]])
+            logits.append(tower(model.towers, task, network(model.trunks, task, own)))
+        expected.append(logits)
+    assert forward(model, rows.categorical, rows.dense) == pytest.approx(np.array(expected))
+    # The loss of one task reaches that task's part of the embeddings, trunks and towers alone.
+    logits = model(torch.from_numpy(rows.categorical), torch.from_numpy(rows.dense).double())
+    logits[:, 2].sum().backward()
+    gradient = model.input.embedding.weight.grad
+    assert gradient is not None
+    reached = gradient.to_dense().view(-1, NUM_TASKS, 2).abs().sum(dim=(0, 2)) > 0
+    assert reached.tolist() == [task == 2 for task in range(NUM_TASKS)]
+
+
+def test_omoe_is_mmoe_with_the_same_gate_for_all() -> None:
+    config = OMoEConfig(embedding_dim=3, experts=3, expert_widths=(5, 4), tower_widths=(3,))
+    model, rows = redrawn(config.build_member(LAYOUT)), random_features(ROWS)
+    expected = [
+        naive_mmoe(model, row, dense)
+        for row, dense in zip(rows.categorical, rows.dense, strict=True)
+    ]
+    assert model.gates.linear.weight.shape[0] == 1
+    assert forward(model, rows.categorical, rows.dense) == pytest.approx(np.array(expected))
+
+
+def test_cgc_is_one_level_of_ple() -> None:
+    torch.manual_seed(0)
+    cgc = CGCConfig().build(LAYOUT)
+    torch.manual_seed(0)
+    ple = PLEConfig(levels=1).build(LAYOUT)
+    rows = random_features(ROWS)
+    assert np.array_equal(
+        forward(cgc.double().eval(), rows.categorical, rows.dense),
+        forward(ple.double().eval(), rows.categorical, rows.dense),
+    )
+
+
+def test_esmm_multiplies_along_the_chain() -> None:
+    config = ESMMConfig(embedding_dim=3, trunk_widths=(5,), tower_widths=(3,))
+    model, rows = redrawn(config.build_member(LAYOUT)), random_features(ROWS)
+    logits = forward(model, rows.categorical, rows.dense)
+    for row in range(ROWS):
+        x = features(model.input, LAYOUT, rows.categorical[row], rows.dense[row])
+        shared = network(model.trunk, 0, x)
+        click, conditional = (1 / (1 + np.exp(-tower(model.towers, k, shared))) for k in (0, 1))
+        assert 1 / (1 + np.exp(-logits[row, 1])) == pytest.approx(click * conditional)
+        assert logits[row, 1] <= logits[row, 0]
+        assert logits[row, 4] == pytest.approx(tower(model.towers, 4, shared))
+
+
+def gradients_of(model: ScorerModel, loss: torch.Tensor) -> set[str]:
+    """Names of the parameters that `loss` moves."""
+    model.zero_grad()
+    loss.backward()  # type: ignore[no-untyped-call]
+    return {
+        name
+        for name, parameter in model.named_parameters()
+        if parameter.grad is not None and parameter.grad.to_dense().abs().max() > 0
+    }
+
+
+@pytest.mark.parametrize("doubly_robust", [False, True])
+def test_the_counterfactual_risk_teaches_the_conditional_tower_and_not_the_propensity(
+    *, doubly_robust: bool
+) -> None:
+    config = ESCM2DRConfig(embedding_dim=3, trunk_widths=(5,), tower_widths=())
+    model = redrawn(config.build_member(LAYOUT))
+    assert isinstance(model, EntireSpace)
+    if not doubly_robust:
+        model.imputation = None
+    rows = random_features(64)
+    arguments = torch.from_numpy(rows.categorical), torch.from_numpy(rows.dense).double()
+    outputs = model.outputs(*arguments)
+    assert isinstance(outputs, EntireSpaceOutputs)
+    targets = (torch.rand(64, NUM_TASKS) < 0.5).double()
+    everywhere = torch.ones(64, dtype=torch.bool)
+    risk = model.counterfactual_risk(outputs, targets, everywhere)
+    moved = gradients_of(model, risk.value)
+    output = model.towers.output.weight.grad
+    assert output is not None
+    by_task = output.abs().sum(dim=(1, 2)) > 0
+    # Of the towers only that of P(long_view | click): not click's, which is the propensity.
+    assert by_task.tolist() == [task == 1 for task in range(NUM_TASKS)]
+    assert "trunk.layers.0.weight" in moved
+    assert not any(name.startswith("imputation") for name in moved)
+    if doubly_robust:
+        again = model.outputs(*arguments)
+        assert isinstance(again, EntireSpaceOutputs)
+        imputation = model.counterfactual_risk(again, targets, everywhere).imputation
+        moved = gradients_of(model, imputation)
+        assert moved == {"imputation.weight", "imputation.bias"}
+
+
+def test_gate_dropout_renormalises_and_never_drops_all() -> None:
+    torch.manual_seed(0)
+    gates = Gates(gates=2, inputs=3, experts=4, dropout=0.7)
+    x = torch.randn(500, 3)
+    weights = gates(x).detach()
+    assert weights.sum(dim=2) == pytest.approx(torch.ones(2, 500))
+    dropped = (weights == 0).float().mean().item()
+    # All four go with probability .7^4 = .24, and then all stay: (.7 - .24) is left.
+    assert dropped == pytest.approx(0.7 - 0.7**4, abs=0.03)
+    gates.eval()
+    assert (gates(x) > 0).all()
+
+
+def test_gate_entropy_is_zero_when_collapsed_and_one_when_uniform() -> None:
+    collapsed = torch.tensor([[[1.0, 0.0, 0.0]]])
+    uniform = torch.full((1, 2, 3), 1 / 3)
+    assert mean_gate_entropies(collapsed).item() == 0.0
+    assert mean_gate_entropies(uniform).item() == pytest.approx(1.0)
+    # (.5, .5, 0): ln 2 / ln 3.
+    half = torch.tensor([[[0.5, 0.5, 0.0]]])
+    assert mean_gate_entropies(half).item() == pytest.approx(np.log(2) / np.log(3))
+
+
+def test_an_ensemble_averages_logits_and_fits_members_on_their_own() -> None:
+    torch.manual_seed(0)
+    ensemble = MMoEConfig(embedding_dim=3, members=3, dropout=0.0).build(LAYOUT).double()
+    rows = random_features(ROWS)
+    arguments = torch.from_numpy(rows.categorical), torch.from_numpy(rows.dense).double()
+    alone = [network(*arguments) for network in ensemble.networks()]
+    assert ensemble(*arguments).detach().numpy() == pytest.approx(
+        torch.stack(alone).mean(dim=0).detach().numpy()
+    )
+    assert not torch.allclose(alone[0], alone[1])
+    targets, mask = torch.ones(ROWS, NUM_TASKS).double(), torch.ones(ROWS, NUM_TASKS).bool()
+    joint = ensemble.losses(ensemble.outputs(*arguments), targets, mask)
+    apart = [
+        network.losses(network.outputs(*arguments), targets, mask).per_task
+        for network in ensemble.networks()
+    ]
+    assert joint.per_task.detach().numpy() == pytest.approx(
+        torch.stack(apart).mean(dim=0).detach().numpy()
+    )
 
 
 @pytest.mark.parametrize(
@@ -202,6 +416,10 @@ def test_towers_start_at_the_base_rates() -> None:
         (lambda: MMoEConfig(dropout=1.0), "dropout must be in [0, 1), got 1.0"),
         (lambda: MMoEConfig(expert_widths=()), "expert_widths must name at least 1 layer, got ()"),
         (lambda: PLEConfig(levels=0), "levels must be at least 1, got 0"),
+        (lambda: MMoEConfig(members=0), "members must be at least 1, got 0"),
+        (lambda: MMoEConfig(gate_dropout=1.0), "gate_dropout must be in [0, 1), got 1.0"),
+        (lambda: ESCM2DRConfig(propensity_floor=0.0), "propensity_floor must be in (0, 1], got 0"),
+        (lambda: Chain("click", "like"), "chain click -> like is not declared"),
         (lambda: PLEConfig(task_experts=0), "task_experts must be at least 1, got 0"),
         (lambda: PLEConfig(shared_experts=0), "shared_experts must be at least 1, got 0"),
         (

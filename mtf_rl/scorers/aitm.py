@@ -1,0 +1,108 @@
+"""AITM: along a chain, the child's network may take over what the parent's has found out.
+
+Source: Xi et al., "Modeling the sequential dependence among audience multi-step conversions with
+multi-task learning", KDD 2021, equations 1 to 7. It does not multiply probabilities, so a chain
+that is broken now and then does it no harm. Differs from the paper: tasks outside the chain are
+fitted beside it, with networks of their own on the shared embeddings.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor, nn
+from typing_extensions import override
+
+from mtf_rl.core.tasks import NUM_TASKS
+from mtf_rl.data import FeatureLayout
+from mtf_rl.scorers.chains import Chain
+from mtf_rl.scorers.configs import ModelConfig, check_at_least_zero, check_widths
+from mtf_rl.scorers.layers import GroupedLinear, GroupedMLP, InputLayer, Towers
+from mtf_rl.scorers.losses import order_penalty
+from mtf_rl.scorers.model import ModelLosses, Network, NetworkOutputs, Outputs, Reader
+
+__all__ = ["AITM", "AITMConfig"]
+
+
+class AdaptiveTransfer(nn.Module):
+    """z = sum_u w_u h1(u) over u in {p, q}, w = softmax_u(<h2(u), h3(u)> / sqrt(d)).
+
+    p = g(z_parent) is what is transferred, q the child's own representation (equations 2 to 4).
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.transfer = GroupedLinear(1, width, width)
+        self.maps = GroupedLinear(3, width, width)
+
+    @override
+    def forward(self, parent: Tensor, own: Tensor) -> Tensor:
+        """The child's (batch, width) from the parent's and its own, of the same shape."""
+        transferred = torch.relu(self.transfer(parent)[0])
+        both = torch.cat([transferred, own])  # (2 x batch, width)
+        values, keys, queries = self.maps(both).unflatten(1, (2, -1))  # (2, batch, width) each
+        similarity = (keys * queries).sum(dim=2) / math.sqrt(own.shape[1])  # (2, batch)
+        weights = torch.softmax(similarity, dim=0)[..., None]
+        mixed: Tensor = (weights * values).sum(dim=0)
+        return mixed
+
+
+class AITM(Network):
+    """A network per task on shared embeddings, and a transfer along the chain."""
+
+    def __init__(self, config: "AITMConfig", layout: FeatureLayout) -> None:
+        super().__init__()
+        self.chain: Chain = config.chain
+        self.calibrator_weight = config.calibrator_weight
+        self.input = InputLayer(layout, config.embedding_dim, config.dense_bins)
+        self.bottoms = GroupedMLP(NUM_TASKS, self.input.width, config.bottom_widths, config.dropout)
+        self.transfer = AdaptiveTransfer(self.bottoms.width)
+        self.towers = Towers(
+            self.bottoms.width, config.tower_widths, config.dropout, config.watch_head
+        )
+
+    @override
+    def readers(self) -> tuple[Reader, ...]:
+        return (self.bottoms.reader,)
+
+    @override
+    def combine(self, read: Sequence[Tensor]) -> NetworkOutputs:
+        parent, child = self.chain.columns
+        representations = list(self.bottoms.after_reading(read[0]).unbind())
+        representations[child] = self.transfer(representations[parent], representations[child])
+        return NetworkOutputs.of_towers(self.towers(torch.stack(representations)))
+
+    @override
+    def losses(self, outputs: Outputs, targets: Tensor, mask: Tensor) -> ModelLosses:
+        losses = super().losses(outputs, targets, mask)
+        parent, child = self.chain.columns
+        penalty = order_penalty(outputs.logits[:, parent], outputs.logits[:, child])
+        return replace(
+            losses,
+            extra=losses.extra + self.calibrator_weight * penalty.excess,
+            measures={**losses.measures, "order_violations": penalty.rate},
+        )
+
+
+@dataclass(frozen=True)
+class AITMConfig(ModelConfig):
+    """Sizes of an AITM scorer."""
+
+    bottom_widths: tuple[int, ...] = (64, 32)
+    """Widths of each task's layers below the transfer, each at least 1, at least one layer."""
+
+    calibrator_weight: float = 0.6
+    """alpha, the weight of the behavioural calibrator, at least 0."""
+
+    chain: Chain = field(default_factory=Chain)
+    """The pair of tasks along which is transferred."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_widths("bottom_widths", self.bottom_widths, at_least=1)
+        check_at_least_zero("calibrator_weight", self.calibrator_weight)
+
+    @override
+    def build_member(self, layout: FeatureLayout) -> AITM:
+        return AITM(self, layout)

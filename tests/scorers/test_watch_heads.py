@@ -1,0 +1,89 @@
+"""Watch heads against numerical integrals, simulation and hand sums."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy import integrate, stats
+from scipy.special import expit
+
+from mtf_rl.core.arrays import FloatArray
+from mtf_rl.scorers.watch_heads import WATCH_HEADS, LogNormalHead, SurvivalHead
+
+
+def expected_share(head: str, parameters: list[float]) -> float:
+    tensor = torch.tensor([parameters], dtype=torch.float64)
+    return float(expit(WATCH_HEADS[head].logit(tensor).item()))
+
+
+@pytest.mark.parametrize(("mu", "raw"), [(-3.0, 0.0), (0.0, 0.0), (2.5, -1.0), (4.0, 2.0)])
+def test_log_normal_mean_is_the_integral_of_the_capped_time(mu: float, raw: float) -> None:
+    sigma = math.log1p(math.exp(raw + math.log(math.e - 1)))
+    law = stats.lognorm(s=sigma, scale=10.0 * math.exp(mu))
+    mean, _ = integrate.quad(law.sf, 0, 120, points=[0.1, 1, 10], limit=500)
+    expected = expit(0.4) * mean / 120
+    assert expected_share("log_normal", [0.4, mu, raw]) == pytest.approx(expected, rel=1e-4)
+
+
+def test_log_normal_loss_is_the_censored_likelihood() -> None:
+    head = LogNormalHead()
+    parameters = torch.tensor([[0.4, 0.5, 0.2]] * 3, dtype=torch.float64)
+    losses = head.loss(parameters, torch.tensor([0.0, 0.25, 1.0], dtype=torch.float64))
+    sigma = math.log1p(math.exp(0.2 + math.log(math.e - 1)))
+    law = stats.lognorm(s=sigma, scale=10.0 * math.exp(0.5))
+    p = expit(0.4)
+    expected = [-math.log(1 - p), -math.log(p * law.pdf(30.0)), -math.log(p * law.sf(120.0))]
+    assert losses.numpy() == pytest.approx(np.array(expected))
+
+
+def test_survival_mean_by_hand() -> None:
+    # P(play > 0) = .5, then all play past 3 s and nobody past 7 s: 3 x .5 + 4 x (.5 + 0) / 2.
+    head = SurvivalHead()
+    parameters = torch.full((1, head.parameters), -60.0, dtype=torch.float64)
+    parameters[0, :2] = torch.tensor([0.0, 60.0])
+    share = torch.sigmoid(head.logit(parameters)).item()
+    assert share * 120 == pytest.approx(2.5)
+
+
+def test_survival_loss_counts_only_thresholds_that_were_reached() -> None:
+    head = SurvivalHead()
+    parameters = torch.zeros(3, head.parameters)
+    # 0 s: fails the first threshold. 10 s: past 0, 3, 7, not past 12. 120 s: past all nine.
+    losses = head.loss(parameters, torch.tensor([0.0, 10.0 / 120.0, 1.0]))
+    assert losses.tolist() == pytest.approx([math.log(2) * count for count in (1, 4, 9)])
+
+
+@pytest.mark.parametrize("name", WATCH_HEADS)
+def test_fitting_recovers_the_mean_of_the_capped_time(name: str) -> None:
+    rng = np.random.default_rng(0)
+    play: FloatArray = np.exp(rng.normal(2.5, 1.0, 4000)) * (rng.random(4000) < 0.7)
+    shares = torch.from_numpy(np.minimum(play, 120.0) / 120.0)
+    head = WATCH_HEADS[name]
+    parameters = torch.zeros(1, head.parameters, dtype=torch.float64, requires_grad=True)
+    optimiser = torch.optim.LBFGS([parameters], max_iter=60, line_search_fn="strong_wolfe")
+
+    def closure() -> float:
+        optimiser.zero_grad()
+        loss = head.loss(parameters.expand(len(shares), -1), shares).mean()
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss.item()
+
+    optimiser.step(closure)  # type: ignore[no-untyped-call]
+    share = torch.sigmoid(head.logit(parameters)).item()
+    # Straight lines between thresholds overstate the area under a convex curve a little.
+    assert share == pytest.approx(shares.mean().item(), rel=0.06 if name == "survival" else 0.02)
+
+
+@pytest.mark.parametrize("name", WATCH_HEADS)
+def test_extreme_parameters_stay_finite(name: str) -> None:
+    head = WATCH_HEADS[name]
+    for value in (-40.0, 40.0):
+        parameters = torch.full((3, head.parameters), value, requires_grad=True)
+        losses = head.loss(parameters, torch.tensor([0.0, 0.3, 1.0]))
+        logits = head.logit(parameters)
+        (losses.sum() + logits.sum()).backward()  # type: ignore[no-untyped-call]
+        assert torch.isfinite(losses).all()
+        assert torch.isfinite(logits).all()
+        assert parameters.grad is not None
+        assert torch.isfinite(parameters.grad).all()
