@@ -33,7 +33,7 @@ from mtf_rl.data.past_feedback import (
     signals,
 )
 
-__all__ = ["FeatureEncoder"]
+__all__ = ["FeatureEncoder", "PairSide"]
 
 _MISSING_CODE = 0
 _FIRST_CODE = 2
@@ -145,6 +145,31 @@ class FeatureEncoder:
         rows = self.encode_pairs(dataset, zeros, videos, zeros, zeros)
         return self._restrict(rows, Side.VIDEO)
 
+    def pair_side(self, dataset: Dataset) -> "PairSide":
+        """What encodes the columns of `layout.restrict(Side.PAIR)` as of the end.
+
+        Raises:
+            DataError: if the encoder was fitted on another dataset.
+        """
+        self._check(dataset)
+        impressions, rows = dataset.impressions, self.fitted_rows
+        values = signals(impressions, rows)
+        keys = _grouping_keys(dataset, impressions.users[rows], impressions.videos[rows])
+        totals = PastTotals.of_all(keys["user_tag"].keys, values, keys["user_tag"].size)
+        of_pair = [column.side == Side.PAIR for column in self.layout.dense]
+        means, deviations = self.means[of_pair], self.deviations[of_pair]
+        past = rate_columns(totals, self.signal_rates, _SMOOTHING)
+        upload_ms = dataset.videos.quantity("upload_dt") * _DAY_MS
+        ages = np.log1p(np.maximum((self.end_ms - upload_ms) / _DAY_MS, 0.0))
+        return PairSide(
+            hour_codes=self.hour_codes,
+            tab_codes=self.tab_codes,
+            tags=dataset.catalogue.tags[:, 0].astype(np.int64) + 1,
+            num_tags=dataset.catalogue.num_tags + 1,
+            ages=_standard(ages, means[0], deviations[0]),
+            past=_standard(past, means[1:], deviations[1:]),
+        )
+
     def save(self, folder: Path) -> None:
         """Write `encoder.json` and `encoder.npz` into `folder`."""
         document = {
@@ -211,8 +236,7 @@ class FeatureEncoder:
         self, dataset: Dataset, users: IntArray, videos: IntArray, times_ms: IntArray
     ) -> FloatArray:
         raw = self._raw_dense(dataset, users, videos, times_ms)
-        standard = np.nan_to_num((raw - self.means) / self.deviations, nan=0.0)
-        return np.clip(standard, -_DENSE_LIMIT, _DENSE_LIMIT).astype(np.float32)
+        return _standard(raw, self.means, self.deviations)
 
     def _raw_dense(
         self, dataset: Dataset, users: IntArray, videos: IntArray, times_ms: IntArray
@@ -259,6 +283,32 @@ class FeatureEncoder:
                 past.sums[inside] = before.sums
             columns[name] = rate_columns(past, self.signal_rates, _SMOOTHING)
         return columns
+
+
+@dataclass(frozen=True)
+class PairSide:
+    """The columns of a pair as of the end of the fitted rows, from tables of what they look up."""
+
+    hour_codes: IntArray  # (24,) int64
+    tab_codes: IntArray  # (tabs,) int64
+    tags: IntArray  # (videos,) int64, first tag in 0..num_tags-1
+    num_tags: int
+    ages: FloatArray  # (videos,) float32, standardised
+    past: FloatArray  # (users x num_tags, columns) float32, standardised
+
+    def encode(
+        self, users: IntArray, videos: IntArray, hours: IntArray, tabs: IntArray
+    ) -> FeatureRows:
+        """Pairs of user and video indices (rows,) at `hours` and in `tabs`, (rows,) each."""
+        categorical = np.stack([self.hour_codes[hours], self.tab_codes[tabs]], axis=1)
+        past = self.past[users.astype(np.int64) * self.num_tags + self.tags[videos]]
+        dense = np.concatenate([self.ages[videos, None], past], axis=1)
+        return FeatureRows(categorical, dense)
+
+
+def _standard(raw: FloatArray, means: FloatArray, deviations: FloatArray) -> FloatArray:
+    standard = np.nan_to_num((raw - means) / deviations, nan=0.0)
+    return np.clip(standard, -_DENSE_LIMIT, _DENSE_LIMIT).astype(np.float32)
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """From settings to sessions: logs, scorer, user model, assembly."""
 
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -32,6 +33,7 @@ from mtf_rl.scorers import (
     Evaluation,
     Scorer,
     ScorerReport,
+    draw_reliability,
     evaluate_scorer,
     fit_scorer,
     labelled_rows,
@@ -120,7 +122,9 @@ def prepare_log(config: LogConfig, seed: int, run: RunFolder, terminal: Terminal
     if config.data is None:
         terminal.stage("Logs of the synthetic world")
         with terminal.progress("users", config.world.users) as bar:
-            synthesize(config.world, run.data / "logs", progress=bar.reach)
+            # The files are the same with any number of threads.
+            threads = os.cpu_count() or 1
+            synthesize(config.world, run.data / "logs", threads=threads, progress=bar.reach)
         folder = run.data / "logs"
     else:
         terminal.stage(f"Logs in {config.data}")
@@ -197,6 +201,8 @@ def fit_and_report(
             metrics(evaluation.step, "scorer/monitor", evaluation.monitor)
             for task, loss in zip(TASK_NAMES, evaluation.task_losses, strict=True):
                 metrics(evaluation.step, f"scorer/loss/{task}", loss)
+            for name, value in evaluation.measures.items():
+                metrics(evaluation.step, f"scorer/{name}", value)
 
         fitted = fit_scorer(
             SCORERS[model](),
@@ -207,11 +213,13 @@ def fit_and_report(
             rng=np.random.default_rng(seed),
             on_evaluation=on_evaluation,
         )
-    report = evaluate_scorer(fitted.scorer, labelled_rows(encoder, log.dataset, rows.test))
+    test = labelled_rows(encoder, log.dataset, rows.test)
+    report = evaluate_scorer(fitted.scorer, test)
     fitted.scorer.save(folder, report=report)
     encoder.save(folder)
     replace_atomically(folder / "report.md", report.to_markdown().encode())
     replace_atomically(folder / "report.csv", report.to_csv().encode())
+    replace_atomically(folder / "reliability.png", draw_reliability(fitted.scorer, test))
     terminal.say(indented(report.to_markdown()))
     return FittedAndReported(fitted.scorer, encoder, report)
 

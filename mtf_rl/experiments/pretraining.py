@@ -1,5 +1,6 @@
 """Scorers fitted on all training rows of a log, side by side."""
 
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
@@ -11,7 +12,7 @@ from mtf_rl.experiments.config import LogConfig
 from mtf_rl.experiments.console import Terminal
 from mtf_rl.experiments.preparation import ScorerRows, fit_and_report, prepare_log, standard_rows
 from mtf_rl.experiments.run_folder import RunFolder, new_run_folder
-from mtf_rl.scorers import SCORERS
+from mtf_rl.scorers import SCORERS, ComparedScorer, comparison_table
 from mtf_rl.scorers import FitConfig as ScorerFitConfig
 
 __all__ = ["PretrainConfig", "pretrain"]
@@ -27,7 +28,7 @@ class PretrainConfig:
     """
 
     model: tyro.conf.Positional[str] = "mmoe"
-    """Model to fit: mmoe, ple, or all."""
+    """Model to fit, or all: the names of docs/scorers.md."""
     run_dir: Path | None = None
     """Folder of the run, new or empty; by default runs/MODEL-N, the first free N."""
     seed: int = 0
@@ -64,9 +65,11 @@ def pretrain(config: PretrainConfig, terminal: Terminal) -> RunFolder:
             validation=standard_rows(split.validation, log.dataset, config.rows, config.seed),
             test=standard_rows(split.test, log.dataset, config.rows, config.seed),
         )
+        compared = {}
         for model in models:
             terminal.stage(f"Scorer {model}: {len(rows.train)} training rows")
-            fit_and_report(
+            start = time.perf_counter()
+            fitted = fit_and_report(
                 model,
                 config.fit,
                 log,
@@ -76,4 +79,10 @@ def pretrain(config: PretrainConfig, terminal: Terminal) -> RunFolder:
                 metrics=metrics.prefixed(model),
                 terminal=terminal,
             )
+            compared[model] = ComparedScorer(
+                report=fitted.report,
+                parameters=sum(weight.numel() for weight in fitted.scorer.model.parameters()),
+                rows_per_second=len(rows.train) / (time.perf_counter() - start),
+            )
+        run.write_text("scorer/comparison.md", comparison_table(compared))
     return run

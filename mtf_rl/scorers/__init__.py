@@ -11,6 +11,7 @@ from mtf_rl.scorers.calibration import (
     temperature,
 )
 from mtf_rl.scorers.chains import CHAINS, Chain, nesting_violations
+from mtf_rl.scorers.comparison import ComparedScorer, comparison_table
 from mtf_rl.scorers.configs import ModelConfig
 from mtf_rl.scorers.entire_space import (
     EntireSpace,
@@ -20,7 +21,7 @@ from mtf_rl.scorers.entire_space import (
     MultiDRConfig,
     MultiIPWConfig,
 )
-from mtf_rl.scorers.evaluation import evaluate_scorer
+from mtf_rl.scorers.evaluation import draw_reliability, evaluate_scorer
 from mtf_rl.scorers.fitting import Evaluation, FitConfig, FittedScorer, fit_scorer
 from mtf_rl.scorers.losses import (
     CounterfactualRisk,
@@ -68,6 +69,7 @@ __all__ = [
     "CGCConfig",
     "Calibration",
     "Chain",
+    "ComparedScorer",
     "CounterfactualRisk",
     "DecayingWeights",
     "ESCM2DRConfig",
@@ -105,7 +107,9 @@ __all__ = [
     "WatchHead",
     "Weighting",
     "calibrate_by_tab",
+    "comparison_table",
     "doubly_robust_risk",
+    "draw_reliability",
     "evaluate_scorer",
     "fit_scorer",
     "inverse_propensity_risk",

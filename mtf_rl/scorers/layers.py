@@ -33,7 +33,10 @@ __all__ = [
 EMBEDDING_STD = 0.01
 # A base rate of 0 or 1 has no logit.
 RATE_FLOOR = 1e-6
+EVERYTHING = slice(None)
+SIDES = tuple(Side)
 BIN_DIM = 8
+BIN_STD = 0.05
 # Standardised columns are clipped there; equal quantiles make bins of no width.
 DENSE_LIMIT = 5.0
 LEAST_BIN = 1e-6
@@ -56,16 +59,18 @@ class BinEncoding(nn.Module):
         edges = torch.cat([torch.tensor([-DENSE_LIMIT]), inner, torch.tensor([DENSE_LIMIT])])
         self.register_buffer("edges", edges.repeat(columns, 1))
         self.linear = GroupedLinear(columns, bins, dim)
+        nn.init.normal_(self.linear.weight, std=BIN_STD)
         self.width = columns * dim
 
     @override
-    def forward(self, dense: Tensor) -> Tensor:
-        """Encodings (batch, width) of dense columns (batch, columns)."""
-        low, high = self.edges[:, :-1], self.edges[:, 1:]  # (columns, bins)
+    def forward(self, dense: Tensor, chosen: slice = EVERYTHING) -> Tensor:
+        """Encodings (batch, columns x dim) of the `chosen` dense columns (batch, columns)."""
+        edges = self.edges[chosen]
+        low, high = edges[:, :-1], edges[:, 1:]  # (columns, bins)
         places = (dense[:, :, None] - low) / (high - low).clamp(min=LEAST_BIN)
         inside = places.clamp(0.0, 1.0).transpose(0, 1)  # (columns, batch, bins)
-        encoded: Tensor = torch.relu(self.linear(inside)).transpose(0, 1)
-        return encoded.flatten(1)  # (batch, columns x dim)
+        encoded = torch.relu(self.linear(inside, chosen)).transpose(0, 1)
+        return encoded.flatten(1)
 
     def place_edges(self, dense: Tensor) -> None:
         """Put the edges at the quantiles of the rows `dense` (rows, columns)."""
@@ -97,6 +102,8 @@ class InputLayer(nn.Module):
         )
         self.width = len(self.sides)
         """(width,), what each entry of the vector depends on."""
+        self.fields = _side_slices([field.side for field in layout.categorical])
+        self.columns = _side_slices([column.side for column in layout.dense])
 
     @override
     def forward(self, categorical: Tensor, dense: Tensor) -> Tensor:
@@ -107,25 +114,40 @@ class InputLayer(nn.Module):
             parts.append(self.bins(dense))
         return torch.cat(parts, dim=1)  # (batch, width)
 
+    def read_side(self, side: Side, categorical: Tensor, dense: Tensor) -> Tensor:
+        """The entries of the vector that depend on `side`, of that side's columns alone."""
+        vectors = self.embedding(categorical + self.offsets[self.fields[side]])
+        parts = [vectors.flatten(1), dense]
+        if self.bins is not None:
+            parts.append(self.bins(dense, self.columns[side]))
+        return torch.cat(parts, dim=1)
+
 
 class GroupedLinear(nn.Module):
-    """`groups` independent affine maps, each with its own initialisation (He et al. 2015)."""
+    """`groups` independent affine maps, each with its own initialisation.
+
+    Weights start uniform with variance 1 / inputs (LeCun et al., "Efficient backprop", 1998).
+    """
 
     def __init__(self, groups: int, inputs: int, outputs: int, *, bias: bool = True) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.empty(groups, inputs, outputs))
         self.bias = nn.Parameter(torch.zeros(groups, 1, outputs)) if bias else None
-        bound = math.sqrt(6.0 / inputs)
+        bound = math.sqrt(3.0 / inputs)
         nn.init.uniform_(self.weight, -bound, bound)
 
     @override
-    def forward(self, inputs: Tensor) -> Tensor:
+    def forward(self, inputs: Tensor, chosen: slice = EVERYTHING) -> Tensor:
         """Outputs (groups, batch, outputs).
 
-        `inputs` is (groups, batch, inputs), or (batch, inputs) where the groups share it.
+        `inputs` is (groups, batch, inputs) for the `chosen` groups, or (batch, inputs) where all
+        groups share it.
         """
-        outputs = self._shared(inputs) if inputs.dim() == 2 else torch.bmm(inputs, self.weight)
-        return outputs if self.bias is None else outputs + self.bias
+        if inputs.dim() == 2:
+            outputs = self._shared(inputs)
+        else:
+            outputs = torch.bmm(inputs, self.weight[chosen])
+        return outputs if self.bias is None else outputs + self.bias[chosen]
 
     def _shared(self, inputs: Tensor) -> Tensor:
         """One matrix product for all groups."""
@@ -257,3 +279,12 @@ class Towers(nn.Module):
         with torch.no_grad():
             biases = torch.logit(base_rates, eps=RATE_FLOOR)
             self.output.bias.copy_(biases[:, None, None])
+
+
+def _side_slices(sides: Sequence[Side]) -> dict[Side, slice]:
+    """Where each side's columns lie; a layout holds user, video and pair in this order."""
+    starts = {
+        side: sum(other < place for other in map(SIDES.index, sides))
+        for place, side in enumerate(SIDES)
+    }
+    return {side: slice(starts[side], starts[side] + list(sides).count(side)) for side in SIDES}

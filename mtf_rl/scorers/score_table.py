@@ -3,15 +3,17 @@
 from collections.abc import Callable
 
 import numpy as np
+from numpy.typing import DTypeLike
 
-from mtf_rl.core.arrays import FloatArray, IntArray
+from mtf_rl.core.arrays import IntArray
 from mtf_rl.core.tasks import NUM_TASKS
-from mtf_rl.data import Dataset, FeatureEncoder, ScoreTable
-from mtf_rl.scorers.scorer import Scorer
+from mtf_rl.data import Dataset, FeatureEncoder, ScoreTable, Side
+from mtf_rl.scorers.scorer import Scorer, tab_codes
+from mtf_rl.scorers.split_scoring import PairScorer
 
 __all__ = ["score_pools"]
 
-PAIRS_AT_ONCE = 262_144
+PAIRS_AT_ONCE = 16_384
 
 
 def score_pools(
@@ -23,6 +25,7 @@ def score_pools(
     hours: IntArray,
     tabs: IntArray,
     on_users: Callable[[int], None] | None = None,
+    dtype: DTypeLike = np.float32,
 ) -> ScoreTable:
     """The score table of `pools`, in chunks of users.
 
@@ -37,20 +40,23 @@ def score_pools(
         hours: (users,) hour of the day at which each user is scored.
         tabs: (users,) KuaiRand's scene in which each user is scored.
         on_users: called with the number of users scored so far.
+        dtype: float32, or float16 for half the memory and 3 digits of each probability.
     """
     users, pool = pools.shape
+    pair_layout = encoder.layout.restrict(Side.PAIR)
     chunk = max(1, PAIRS_AT_ONCE // max(pool, 1))
-    scores: FloatArray = np.empty((users, pool, NUM_TASKS), dtype=np.float32)
+    scores = np.empty((users, pool, NUM_TASKS), dtype=dtype)
+    pairs = PairScorer(scorer.model, encoder.user_side(dataset), encoder.video_side(dataset))
+    pair_side = encoder.pair_side(dataset)
     for start in range(0, users, chunk):
         members = np.arange(start, min(start + chunk, users))
-        features = encoder.encode_pairs(
-            dataset,
-            users=np.repeat(members, pool),
-            videos=pools[members].ravel(),
-            hours=np.repeat(hours[members], pool),
-            tabs=np.repeat(tabs[members], pool),
+        columns = np.repeat(members, pool), pools[members].ravel()  # (pairs,) users and videos
+        own = pair_side.encode(
+            *columns, np.repeat(hours[members], pool), np.repeat(tabs[members], pool)
         )
-        scores[members] = scorer.predict(features).reshape(len(members), pool, NUM_TASKS)
+        tab_column = tab_codes(own, pair_layout)
+        probabilities = scorer.calibration.apply(pairs.logits(*columns, own), tab_column)
+        scores[members] = probabilities.reshape(len(members), pool, NUM_TASKS)
         if on_users is not None:
             on_users(int(members[-1]) + 1)
     return ScoreTable(

@@ -167,7 +167,9 @@ def _restore(optimiser: torch.optim.Optimizer, moments: State) -> None:
     state: dict[int, dict[str, Any]] = {}
     for name, value in moments.items():
         parameter, moment = name.split("/")
-        state.setdefault(int(parameter), {})[moment] = value
+        # Sparse Adam counts in Python integers, whose powers are more precise than a tensor's.
+        is_count = value.dtype == torch.int64
+        state.setdefault(int(parameter), {})[moment] = int(value) if is_count else value
     groups = optimiser.state_dict()["param_groups"]
     optimiser.load_state_dict({"state": state, "param_groups": groups})
 

@@ -159,6 +159,11 @@ def test_pairs_and_sides_agree_with_rows_after_the_fitted_ones(
         np.testing.assert_array_equal(table.categorical[index], encoded.categorical[:, of_side])
         of_side = np.array(columns) == side
         np.testing.assert_array_equal(table.dense[index], encoded.dense[:, of_side])
+    own = encoder.pair_side(dataset).encode(users, videos, rows.hours[numbers], rows.tabs[numbers])
+    of_pair = np.array(fields) == Side.PAIR
+    np.testing.assert_array_equal(own.categorical, pairs.categorical[:, of_pair])
+    of_pair = np.array(columns) == Side.PAIR
+    np.testing.assert_allclose(own.dense, pairs.dense[:, of_pair], atol=1e-6)
 
 
 def test_no_column_is_named_after_an_outcome_of_the_row(encoder: FeatureEncoder) -> None:

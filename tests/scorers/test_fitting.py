@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import torch
 from scipy.special import expit
 
 from mtf_rl.core.arrays import select_rows
-from mtf_rl.core.errors import ConfigError, DataError, UnknownNameError
+from mtf_rl.core.errors import ArtifactError, ConfigError, DataError, UnknownNameError
 from mtf_rl.core.tasks import NUM_TASKS, TASK_NAMES
 from mtf_rl.data import UNSEEN_CODE
 from mtf_rl.scorers import (
@@ -24,6 +25,7 @@ from mtf_rl.scorers import (
 )
 from mtf_rl.scorers.fitting import _Schedule
 from mtf_rl.scorers.metrics import auc, normalised_entropy
+from mtf_rl.scorers.training import WeightAverage
 from tests.scorers.examples import LAYOUT, QUICK, SMALL, example_rows
 
 TRAIN, VALIDATION = example_rows(600, seed=1), example_rows(400, seed=2)
@@ -44,7 +46,7 @@ def test_ends_in_the_best_state_of_the_curve(
     name: str, best: Callable[[list[float]], float]
 ) -> None:
     # A step size this large makes the monitor jump about, so that the last state is not the best.
-    config = replace(QUICK, monitor=name, learning_rate=0.1, max_epochs=3, patience=20)
+    config = replace(QUICK, monitor=name, learning_rate=0.3, max_epochs=4, patience=20)
     config = replace(config, averaging=0.0)
     fitted = fit(config)
     values = [point.monitor for point in fitted.curve]
@@ -197,3 +199,91 @@ def test_refuses_bad_settings(changes: dict[str, object], message: str) -> None:
 def test_offers_the_nearest_monitor() -> None:
     with pytest.raises(UnknownNameError, match=re.escape("Did you mean 'auc'?")):
         FitConfig(monitor="acu")
+
+
+class Interrupted(Exception):
+    """Stands for Ctrl-C."""
+
+
+def weights(fitted: FittedScorer) -> list[torch.Tensor]:
+    return list(fitted.scorer.model.state_dict().values())
+
+
+@pytest.mark.parametrize("name", ["mmoe", "escm2-dr"])
+@pytest.mark.parametrize("stop_after", [1, 4, 7])
+def test_a_resumed_fit_ends_identical(name: str, stop_after: int, tmp_path: Path) -> None:
+    config = replace(QUICK, weighting="uncertainty", max_epochs=3)
+
+    def fit_in(folder: Path | None, stop: int | None = None) -> FittedScorer:
+        def on_evaluation(evaluation: Evaluation) -> None:
+            seen.append(evaluation)
+            if len(seen) == stop:
+                raise Interrupted
+
+        seen: list[Evaluation] = []
+        return fit_scorer(
+            SMALL[name],
+            config,
+            LAYOUT,
+            TRAIN,
+            VALIDATION,
+            rng=np.random.default_rng(3),
+            on_evaluation=on_evaluation,
+            checkpoint=folder,
+        )
+
+    whole = fit_in(None)
+    with pytest.raises(Interrupted):
+        fit_in(tmp_path, stop=stop_after)
+    resumed = fit_in(tmp_path)
+    assert resumed.curve == whole.curve
+    assert all(map(torch.equal, weights(resumed), weights(whole)))
+    finished = fit_in(tmp_path)  # nothing is left to do
+    assert all(map(torch.equal, weights(finished), weights(whole)))
+
+
+def test_a_checkpoint_of_another_fit_or_a_torn_one_is_refused(tmp_path: Path) -> None:
+    def fit_with(config: FitConfig, seed: int) -> None:
+        rng = np.random.default_rng(seed)
+        fit_scorer(SMALL["mmoe"], config, LAYOUT, TRAIN, VALIDATION, rng=rng, checkpoint=tmp_path)
+
+    fit_with(QUICK, seed=0)
+    for config, seed in ((QUICK, 1), (replace(QUICK, batch_rows=65), 0)):
+        with pytest.raises(ArtifactError, match="belongs to a fit of other rows, settings or seed"):
+            fit_with(config, seed)
+    (file,) = tmp_path.iterdir()
+    file.write_bytes(file.read_bytes()[:100])
+    with pytest.raises(ArtifactError, match="Delete it to fit anew"):
+        fit_with(QUICK, seed=0)
+
+
+def test_averaged_weights_are_the_recursion() -> None:
+    torch.manual_seed(0)
+    model = SMALL["mmoe"].build(LAYOUT)
+    average = WeightAverage(model, keep=0.9)
+    bias = model.networks()[0].towers.output.bias
+    assert bias is not None
+    expected = bias.detach().clone()
+    for step in range(1, 33):
+        with torch.no_grad():
+            bias.fill_(float(step))
+        average.update(model, step)
+        if step % 8 == 0:
+            keep = min(0.9, (1 + step) / (10 + step)) ** 8
+            expected = keep * expected + (1 - keep) * step
+    mean = average.model.networks()[0].towers.output.bias
+    assert mean is not None
+    assert torch.allclose(mean, expected)
+
+
+def test_evaluations_tell_weights_and_gate_entropies() -> None:
+    measures = fit(replace(QUICK, weighting="decaying", task_decay=(0.5,) * 8)).curve[-1].measures
+    assert {f"weight/{task}" for task in TASK_NAMES} < set(measures)
+    assert all(0.0 < measures[f"gate_entropy/{task}"] <= 1.0 for task in TASK_NAMES)
+
+
+def test_an_effective_sample_size_is_told() -> None:
+    rng = np.random.default_rng(0)
+    fitted = fit_scorer(SMALL["escm2-ips"], QUICK, LAYOUT, TRAIN, VALIDATION, rng=rng)
+    clicks = TRAIN.base_rates()[0] * QUICK.batch_rows
+    assert 1.0 < fitted.curve[-1].measures["effective_sample_size"] <= 1.1 * clicks

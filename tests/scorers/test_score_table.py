@@ -1,5 +1,6 @@
 """The score table: the right pair's prediction in the right cell."""
 
+from dataclasses import replace
 from typing import cast
 
 import numpy as np
@@ -7,7 +8,14 @@ import pytest
 
 from mtf_rl.core.arrays import IntArray
 from mtf_rl.data import Dataset, FeatureEncoder, FeatureRows
-from mtf_rl.scorers import Scorer, fit_scorer, score_pools, score_table
+from mtf_rl.scorers import (
+    FitConfig,
+    ModelConfig,
+    Scorer,
+    fit_scorer,
+    score_pools,
+    score_table,
+)
 from tests.scorers.examples import LAYOUT, QUICK, SMALL, example_rows
 
 USERS, POOL = 7, 5
@@ -19,23 +27,62 @@ TABS = (np.arange(USERS) % 4).astype(np.int16)
 class PairEncoder:
     """Encodes a pair by its indices, so that a mixed-up pair shows."""
 
+    layout = LAYOUT
+
     def encode_pairs(
         self, dataset: Dataset, users: IntArray, videos: IntArray, hours: IntArray, tabs: IntArray
     ) -> FeatureRows:
-        dense = np.stack([hours / 24.0, (users - videos) / 10.0], axis=1)
+        dense = np.stack([videos / 3.0, (users - videos) / 10.0], axis=1)
         categorical = np.stack([users, videos, tabs], axis=1)
         return FeatureRows(categorical.astype(np.int64), dense.astype(np.float32))
+
+    def user_side(self, dataset: Dataset) -> FeatureRows:
+        return FeatureRows(np.arange(USERS)[:, None], np.empty((USERS, 0), dtype=np.float32))
+
+    def video_side(self, dataset: Dataset) -> FeatureRows:
+        videos = np.arange(9)[:, None]
+        return FeatureRows(videos, (videos / 3.0).astype(np.float32))
+
+    def pair_side(self, dataset: Dataset) -> "PairEncoder":
+        return self
+
+    def encode(
+        self, users: IntArray, videos: IntArray, hours: IntArray, tabs: IntArray
+    ) -> FeatureRows:
+        whole = self.encode_pairs(DATASET, users, videos, hours, tabs)
+        return FeatureRows(whole.categorical[:, 2:], whole.dense[:, 1:])
 
 
 ENCODER = cast(FeatureEncoder, PairEncoder())
 DATASET = cast(Dataset, None)
 
 
-@pytest.fixture(scope="module")
-def scorer() -> Scorer:
+def fit(config: ModelConfig, settings: FitConfig = QUICK) -> Scorer:
     rng = np.random.default_rng(0)
     rows = example_rows(300)
-    return fit_scorer(SMALL["ple"], QUICK, LAYOUT, rows, example_rows(200, 1), rng=rng).scorer
+    return fit_scorer(config, settings, LAYOUT, rows, example_rows(200, 1), rng=rng).scorer
+
+
+@pytest.fixture(scope="module")
+def scorer() -> Scorer:
+    return fit(SMALL["ple"])
+
+
+@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("members", [1, 2])
+def test_every_scorer_gives_a_pair_the_same_in_parts(name: str, members: int) -> None:
+    scorer = fit(replace(SMALL[name], members=members), replace(QUICK, max_epochs=1))
+    table = score_pools(scorer, ENCODER, DATASET, POOLS, hours=HOURS, tabs=TABS)
+    users = np.repeat(np.arange(USERS), POOL)
+    pairs = ENCODER.encode_pairs(DATASET, users, POOLS.ravel(), HOURS[users], TABS[users])
+    assert table.scores.reshape(-1, 8) == pytest.approx(scorer.predict(pairs), abs=1e-5)
+
+
+def test_half_precision_is_close(scorer: Scorer) -> None:
+    full = score_pools(scorer, ENCODER, DATASET, POOLS, hours=HOURS, tabs=TABS)
+    half = score_pools(scorer, ENCODER, DATASET, POOLS, hours=HOURS, tabs=TABS, dtype=np.float16)
+    assert half.scores.dtype == np.float16
+    assert half.scores == pytest.approx(full.scores, rel=1e-3, abs=1e-6)
 
 
 @pytest.mark.parametrize("pairs_at_once", [1, 12, 1000])

@@ -26,6 +26,7 @@ from mtf_rl.agents.learning import (
     LearningTask,
     MetricSink,
 )
+from mtf_rl.agents.online.squashing import SquashingPenalty
 from mtf_rl.agents.online.standardised import (
     StandardisedObservation,
     freeze_statistics,
@@ -63,13 +64,15 @@ class ActorCriticConfig:
     """Gradient steps per simulated request, above 0."""
     warmup_requests: int = 10_000
     """Requests served with uniformly random actions before the first update, at least num_envs."""
+    reward_scale: float = 0.1
+    """Multiplies the rewards that the learner sees, above 0, so that values are of order 1."""
     tau: float = 0.005
     """Share of the networks that moves into their targets per update, in (0, 1]."""
 
     def __post_init__(self) -> None:
         check_share("gamma", self.gamma)
         check_share("tau", self.tau)
-        for name in ("learning_rate", "updates_per_request", "tau"):
+        for name in ("learning_rate", "updates_per_request", "tau", "reward_scale"):
             check_above(name, getattr(self, name), 0.0)
         for name in ("batch_size", "num_envs"):
             check_at_least(name, getattr(self, name), 1)
@@ -88,10 +91,13 @@ class TD3Config(ActorCriticConfig):
 
     action_noise: float = 0.5
     """Standard deviation of the exploration noise added to actions, at least 0."""
+    squashing_penalty: float = 0.02
+    """Strength of the penalty on what goes into the actor's tanh, at least 0."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_at_least("action_noise", self.action_noise, 0.0)
+        check_at_least("squashing_penalty", self.squashing_penalty, 0.0)
 
 
 @dataclass(frozen=True)
@@ -131,6 +137,8 @@ def learn_td3(task: LearningTask, config: TD3Config) -> LearnedPolicy:
         action_noise=NormalActionNoise(np.zeros(width), np.full(width, config.action_noise)),
         **_shared_settings(task, config),
     )
+    layers: Any = model.actor.mu
+    layers.insert(len(layers) - 1, SquashingPenalty(config.squashing_penalty))
     return _learn(model, task, config)
 
 
@@ -160,7 +168,7 @@ def _environment(task: LearningTask, config: ActorCriticConfig) -> SessionVecEnv
             f"{config.warmup_requests + config.num_envs}, got {limit}"
         )
     env = FusionSessionVectorEnv(task.learning, config.num_envs, task.budget)
-    return SessionVecEnv(env)
+    return SessionVecEnv(env, reward_scale=config.reward_scale)
 
 
 def _shared_settings(task: LearningTask, config: ActorCriticConfig) -> dict[str, Any]:

@@ -17,8 +17,10 @@ SIGNALS = ("like", "follow", "comment", "forward", "hate")
 """The signals that follow from watching, in the order of `FEEDBACKS`."""
 
 # Beta distributions of each signal's rate over the users of KuaiRand-Pure, single-column feed
-# (beta-binomial fits of the public rows of 2022-04-25 to 05-08), in the order of SIGNALS.
-_RATE_SHAPES = ((0.103, 5.01), (0.031, 21.39), (0.127, 43.59), (0.142, 142.65), (0.011, 13.83))
+# (beta-binomial fits of the public rows of 2022-04-25 to 05-08), in the order of SIGNALS. Those of
+# follow and hate, (.031, 21.39) and (.011, 13.83), rest on a few hundred events; at the same means
+# they are made less extreme, since 20 users in 2000 would carry all hates.
+_RATE_SHAPES = ((0.103, 5.01), (0.06, 41.4), (0.127, 43.59), (0.142, 142.65), (0.04, 50.3))
 _RATE_MEANS = np.array([a / (a + b) for a, b in _RATE_SHAPES])
 
 # Loadings of the normal scores of users on (activity, watching, own), assumed but for their signs.

@@ -55,15 +55,15 @@ _LONGEST_OVERRUN = 3.0  # durations
 # Odds of each signal given how the video was played, at neutral traits; after the same rows.
 _SIGNAL_ODDS = np.array(
     [  # none, brief, valid, long
-        [0.0009, 0.0017, 0.0145, 0.0213],  # like
-        [0.00006, 0.00002, 0.00027, 0.00037],  # follow
-        [0.0000, 0.0000, 0.00006, 0.00046],  # comment
+        [0.0009, 0.0014, 0.0142, 0.0209],  # like
+        [0.00004, 0.000015, 0.00018, 0.00024],  # follow
+        [0.0000, 0.0000, 0.00005, 0.00041],  # comment
         [0.0000, 0.0000, 0.0008, 0.0011],  # forward
-        [0.0006, 0.0008, 0.0011, 0.0006],  # hate
+        [0.00048, 0.00064, 0.00088, 0.00048],  # hate
     ]
 )
 # What a like multiplies the odds of the other signals by (P(like | follow) = .43 and so on).
-_ODDS_AFTER_LIKE = np.array([1.0, 5.0, 4.0, 5.0, 1.0])
+_ODDS_AFTER_LIKE = np.array([1.0, 4.2, 4.0, 5.0, 1.0])
 _APPEAL_SHARE = np.array([1.0, 0.8, 0.8, 0.5, -0.5])
 _BAIT_SHARE = np.array([-0.2, -0.3, 0.7, 0.5, 0.7])
 _MATCH_SHARE = np.array([0.25, 0.65, 0.60, 0.0, -0.45])

@@ -1,0 +1,50 @@
+"""Scorers side by side, with single-task models as the reference for negative transfer."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from mtf_rl.core.tasks import TASK_NAMES
+from mtf_rl.scorers.report import ScorerReport
+
+__all__ = ["ComparedScorer", "comparison_table"]
+
+REFERENCE = "single-task"
+METRICS = ("auc", "gauc", "gauc_row_coverage", "log_loss", "normalised_entropy", "ece")
+
+
+@dataclass(frozen=True)
+class ComparedScorer:
+    """A fitted scorer's report on the test rows, and what it cost."""
+
+    report: ScorerReport
+    parameters: int
+    rows_per_second: float  # training rows, over the time of the whole fit
+
+
+def comparison_table(scorers: Mapping[str, ComparedScorer]) -> str:
+    """A Markdown table: one line per task and scorer, then one per scorer for its cost.
+
+    The last column is the AUC less that of `single-task`, where this is among the scorers: below 0,
+    sharing has cost the task (negative transfer). One seed's differences of .001 mean nothing.
+    """
+    header = ["task", "scorer", *METRICS, "auc - single-task"]
+    lines = [header, ["---"] * len(header)]
+    for task in TASK_NAMES:
+        for name, scorer in scorers.items():
+            cells = [f"{getattr(scorer.report[task], metric):.4f}" for metric in METRICS]
+            lines.append([task, name, *cells, _lead(scorers, name, task)])
+    cost = [["scorer", "parameters", "training rows a second"], ["---"] * 3]
+    for name, scorer in scorers.items():
+        cost.append([name, str(scorer.parameters), f"{scorer.rows_per_second:.0f}"])
+    return "\n".join([*map(_line, lines), "", *map(_line, cost)]) + "\n"
+
+
+def _lead(scorers: Mapping[str, ComparedScorer], name: str, task: str) -> str:
+    if REFERENCE not in scorers or name == REFERENCE:
+        return ""
+    lead = scorers[name].report[task].auc - scorers[REFERENCE].report[task].auc
+    return f"{lead:+.4f}"
+
+
+def _line(cells: list[str]) -> str:
+    return f"| {' | '.join(cells)} |"

@@ -1,0 +1,104 @@
+"""Declared chains, and how far the rows break them."""
+
+import logging
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from mtf_rl.core.errors import ConfigError
+from mtf_rl.scorers import (
+    AITMConfig,
+    Chain,
+    evaluate_scorer,
+    fit_scorer,
+    nesting_violations,
+    order_penalty,
+)
+from tests.scorers.examples import LAYOUT, QUICK, SMALL, example_rows
+
+ROWS = example_rows(4000, seed=1)
+VALIDATION = example_rows(1000, seed=2)
+
+
+def test_violations_by_hand() -> None:
+    # Of the three rows without a click that count, one has a long view.
+    targets = np.zeros((5, 8), dtype=np.float32)
+    targets[0, [0, 1]] = 1.0
+    targets[1, 1] = 1.0
+    targets[4, 1] = 1.0
+    mask = np.ones((5, 8), dtype=bool)
+    mask[4, 1] = False
+    assert nesting_violations(targets, mask, Chain()) == pytest.approx(1 / 3)
+    assert nesting_violations(ROWS.targets, ROWS.mask, Chain()) == 0.0
+    assert np.isnan(nesting_violations(np.ones((5, 8)), mask, Chain()))
+
+
+def test_a_chain_that_is_not_nested_is_refused() -> None:
+    with pytest.raises(ConfigError, match="click -> like is not declared"):
+        Chain("click", "like")
+
+
+@pytest.mark.parametrize("name", ["esmm", "aitm"])
+def test_fitting_a_broken_chain_warns_and_goes_on(
+    name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    targets = ROWS.targets.copy()
+    targets[:, 1] = 1.0 - targets[:, 0]
+    rng = np.random.default_rng(0)
+    with caplog.at_level(logging.WARNING):
+        fit_scorer(SMALL[name], QUICK, LAYOUT, replace(ROWS, targets=targets), VALIDATION, rng=rng)
+    assert "100.0 % of the training rows without click have long_view" in caplog.text
+    caplog.clear()
+    fit_scorer(SMALL[name], QUICK, LAYOUT, ROWS, VALIDATION, rng=rng)
+    assert caplog.text == ""
+
+
+def violations(weight: float) -> float:
+    """The share of rows on which AITM predicts more long views than clicks."""
+    small = SMALL["aitm"]
+    assert isinstance(small, AITMConfig)
+    config = replace(small, calibrator_weight=weight)
+    # Long view's label is drawn anew, so that nothing else keeps it below click.
+    targets = ROWS.targets.copy()
+    targets[:, 1] = np.random.default_rng(5).random(len(ROWS)) < 0.5
+    settings = replace(QUICK, max_epochs=2, monitor_tasks=("click",))
+    rows = replace(ROWS, targets=targets)
+    fitted = fit_scorer(config, settings, LAYOUT, rows, VALIDATION, rng=np.random.default_rng(0))
+    logits = torch.from_numpy(fitted.scorer.logits(VALIDATION.features))
+    return order_penalty(logits[:, 0], logits[:, 1]).rate.item()
+
+
+def test_the_calibrator_lowers_violations() -> None:
+    assert violations(weight=5.0) < 0.5 * violations(weight=0.0)
+
+
+def test_the_order_penalty_of_fitting_works_for_any_model() -> None:
+    targets = ROWS.targets.copy()
+    targets[:, 1] = np.random.default_rng(5).random(len(ROWS)) < 0.5
+    rows = replace(ROWS, targets=targets)
+
+    def excess(weight: float) -> float:
+        settings = replace(QUICK, order_weight=weight, monitor_tasks=("click",))
+        fitted = fit_scorer(
+            SMALL["mmoe"], settings, LAYOUT, rows, VALIDATION, rng=np.random.default_rng(0)
+        )
+        p = 1 / (1 + np.exp(-fitted.scorer.logits(VALIDATION.features)))
+        return float(np.maximum(p[:, 1] - p[:, 0], 0).mean())
+
+    assert excess(5.0) < 0.5 * excess(0.0)
+
+
+def test_esmm_learns_what_is_there() -> None:
+    fitted = fit_scorer(
+        SMALL["esmm"],
+        replace(QUICK, max_epochs=4),
+        LAYOUT,
+        ROWS,
+        VALIDATION,
+        rng=np.random.default_rng(0),
+    )
+    report = evaluate_scorer(fitted.scorer, example_rows(3000, seed=4))
+    assert report["long_view"].auc > 0.8
+    assert report["long_view"].ece < 0.05

@@ -1,0 +1,32 @@
+"""The comparison table: every cell from its report."""
+
+import numpy as np
+
+from mtf_rl.core.tasks import TASK_NAMES
+from mtf_rl.scorers import ComparedScorer, comparison_table, report_predictions
+from tests.scorers.examples import example_rows
+
+ROWS = example_rows(300)
+RNG = np.random.default_rng(0)
+ONE, TWO = (RNG.random(ROWS.targets.shape).astype(np.float32) for _ in range(2))
+SCORERS = {
+    "single-task": ComparedScorer(report_predictions(ONE, ONE, ROWS), 1000, 50.0),
+    "mmoe": ComparedScorer(report_predictions(TWO, TWO, ROWS), 400, 99.6),
+}
+
+
+def test_lines_are_tasks_times_scorers_and_costs() -> None:
+    cells = [line.strip("| ").split(" | ") for line in comparison_table(SCORERS).splitlines()]
+    assert [line[:2] for line in cells[2:18]] == [
+        [task, name] for task in TASK_NAMES for name in SCORERS
+    ]
+    single, mmoe = (SCORERS[name].report["like"] for name in SCORERS)
+    assert cells[7][2] == f"{mmoe.auc:.4f}"
+    assert cells[7][-1] == f"{mmoe.auc - single.auc:+.4f}"
+    assert cells[-2:] == [["single-task", "1000", "50"], ["mmoe", "400", "100"]]
+
+
+def test_without_the_reference_there_is_no_lead() -> None:
+    table = comparison_table({"mmoe": SCORERS["mmoe"]})
+    assert "+0." not in table
+    assert "-0." not in table
