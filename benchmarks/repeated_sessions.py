@@ -156,7 +156,7 @@ class OneStepOracle(SessionDynamics):
         hidden = elapse(state.hidden, present - state.hidden.clock_seconds)
         users = state.users[:, None]
         videos = self.scores.videos[users, state.candidates]
-        dull = dullness(hidden, world.users, world.videos, videos)
+        dull = dullness(world.truth, hidden, videos)
         tabs = self.scores.tabs[users]
         outlook = world.outlook(users, videos, state.history.hours[:, None], tabs, dull)
         expected = world.probabilities(outlook)  # (num_envs, candidates, tasks)

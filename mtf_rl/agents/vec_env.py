@@ -20,15 +20,10 @@ class SessionVecEnv(VecEnv):
 
     `last_infos` holds the last step's account as arrays (see `FusionSessionVectorEnv`), so that a
     callback need not walk over one dictionary per environment.
-
-    Args:
-        env: the batched environment.
-        reward_scale: multiplies the rewards that the learner sees; what is reported is unscaled.
     """
 
-    def __init__(self, env: FusionSessionVectorEnv, *, reward_scale: float = 1.0) -> None:
+    def __init__(self, env: FusionSessionVectorEnv) -> None:
         self.env = env
-        self.reward_scale = reward_scale
         self.last_infos: dict[str, Any] = {}
         self._actions: FloatArray = np.zeros(0, dtype=np.float32)
         self._returns = np.zeros(env.num_envs)
@@ -69,7 +64,7 @@ class SessionVecEnv(VecEnv):
             }
         self._returns[done] = 0.0
         self._lengths[done] = 0
-        return observation, reward * np.float32(self.reward_scale), done, dictionaries
+        return observation, reward, done, dictionaries
 
     @override
     def close(self) -> None:

@@ -64,15 +64,13 @@ class ActorCriticConfig:
     """Gradient steps per simulated request, above 0."""
     warmup_requests: int = 10_000
     """Requests served with uniformly random actions before the first update, at least num_envs."""
-    reward_scale: float = 0.1
-    """Multiplies the rewards that the learner sees, above 0, so that values are of order 1."""
     tau: float = 0.005
     """Share of the networks that moves into their targets per update, in (0, 1]."""
 
     def __post_init__(self) -> None:
         check_share("gamma", self.gamma)
         check_share("tau", self.tau)
-        for name in ("learning_rate", "updates_per_request", "tau", "reward_scale"):
+        for name in ("learning_rate", "updates_per_request", "tau"):
             check_above(name, getattr(self, name), 0.0)
         for name in ("batch_size", "num_envs"):
             check_at_least(name, getattr(self, name), 1)
@@ -91,7 +89,7 @@ class TD3Config(ActorCriticConfig):
 
     action_noise: float = 0.5
     """Standard deviation of the exploration noise added to actions, at least 0."""
-    squashing_penalty: float = 0.02
+    squashing_penalty: float = 1e-4
     """Strength of the penalty on what goes into the actor's tanh, at least 0."""
 
     def __post_init__(self) -> None:
@@ -168,7 +166,7 @@ def _environment(task: LearningTask, config: ActorCriticConfig) -> SessionVecEnv
             f"{config.warmup_requests + config.num_envs}, got {limit}"
         )
     env = FusionSessionVectorEnv(task.learning, config.num_envs, task.budget)
-    return SessionVecEnv(env, reward_scale=config.reward_scale)
+    return SessionVecEnv(env)
 
 
 def _shared_settings(task: LearningTask, config: ActorCriticConfig) -> dict[str, Any]:
