@@ -79,7 +79,7 @@ class RunConfig:
     twin: bool = True
     """Whether a myopic twin (gamma 0) of a learner is trained and judged beside it."""
     scorer: str = "mmoe"
-    """Multi-task model that predicts: mmoe or ple."""
+    """Multi-task model that predicts: mmoe, ple or another of the registry."""
     scorer_rows: int = 600_000
     """Rows that a scorer is fitted on at most, at least 1."""
     pool: int = 300
