@@ -64,7 +64,7 @@ def test_the_leaderboard_has_a_row_per_policy_and_judge(run: RunFolder) -> None:
     assert (
         table[static].policy.isin(["uniform", "random_search", "td3_held", "td3_myopic_held"]).all()
     )
-    assert table[table.policy.str.endswith("_held")].filter(like="_spread").to_numpy().max() == 0
+    assert table[table.policy.str.endswith("_held")].filter(like="_spread").to_numpy().max() < 1e-6
     used = table.set_index("policy").requests_used.groupby("policy").first()
     assert used["uniform"] == used["td3_untrained"] == 0
     assert 900 - 8 <= used["td3"] <= 900
