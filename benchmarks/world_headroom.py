@@ -8,7 +8,7 @@ users with fresh luck: an upper bound of what learning in a simulator could brin
 
 *Static* weights are eight numbers through tanh and the `box` action map, searched with CMA-ES. The
 *state-dependent* policy adds a linear map of `FEATURES`, entries of the standardised observation,
-inside the tanh. Separable CMA-ES searches it from the first static search's result, with as many
+inside the tanh. CMA-ES searches it from the first static search's result, with as many
 trials in all as the three static restarts have together.
 
 *Long* and *myopic* searches differ in the objective alone. Long: the mean reward of a session.
@@ -37,7 +37,7 @@ from typing import Any
 import numpy as np
 import torch
 import tyro
-from cmaes import CMA, SepCMA
+from cmaes import CMA
 from numpy.typing import NDArray
 from typing_extensions import override
 
@@ -72,22 +72,15 @@ from mtf_rl.scorers import SCORERS, FitConfig, fit_scorer, labelled_rows, score_
 from mtf_rl.user_models import World, WorldConfig, synthesize
 
 FEATURES = (
+    "profile/log_follow_user_num",
     "profile/user_like_rate",
-    "profile/user_long_view_rate",
-    "profile/user_click_rate",
-    "session/log_requests",
     "session/log_watch_minutes",
-    "session/repetition",
-    "session/fast/like",
-    "session/fast/play_ratio",
-    "candidates/upper/like",
-    "candidates/upper/watch",
 )
 DEFAULT, NO_CARRY_OVER = "default", "no-carry-over"
 LONG, MYOPIC = "long", "myopic"
 RESTARTS = 3
 STATIC_POPULATION, LINEAR_POPULATION = 10, 16
-STATIC_SIGMA, LINEAR_SIGMA = 0.6, 0.1
+STATIC_SIGMA, LINEAR_SIGMA = 0.6, 0.3
 POOL = 300
 SINGLE_COLUMN = 1
 EVENING = 20
@@ -204,9 +197,9 @@ def prepare(config: WorldConfig, folder: Path, rows: int) -> Parts:
     split = split_by_time(dataset.impressions, SYNTHETIC_PLAN)
     train = standard_rows(split.train, dataset, rows, 0)
     validation = standard_rows(split.validation, dataset, rows // 4, 0)
-    fitted_on = np.zeros(len(split.train), dtype=np.bool_)
-    fitted_on[train] = True
-    encoder = FeatureEncoder.fit(dataset, fitted_on)
+    past = np.zeros(len(split.train), dtype=np.bool_)
+    past[standard_rows(split.train, dataset)] = True
+    encoder = FeatureEncoder.fit(dataset, past)
     fitted = fit_scorer(
         SCORERS["mmoe"](),
         FitConfig(),
@@ -214,6 +207,7 @@ def prepare(config: WorldConfig, folder: Path, rows: int) -> Parts:
         labelled_rows(encoder, dataset, train),
         labelled_rows(encoder, dataset, validation),
         rng=np.random.default_rng(0),
+        past_keys=dataset.impressions.keys[past],
     )
     pools = World(config).retrieve(POOL)
     hours = np.full(len(pools), EVENING, dtype=np.int8)
@@ -280,7 +274,7 @@ Objective = SessionReward | MyopicReward
 def search(
     objective: Objective,
     policy_of: Callable[[FloatArray], Policy],
-    optimiser: CMA | SepCMA,
+    optimiser: CMA,
     trials: int,
 ) -> Found:
     """Maximise the objective over latent vectors with at most `trials` evaluations."""
@@ -367,7 +361,7 @@ class Study:
 
         def make() -> Found:
             mean = np.concatenate([self.static(kind).latent, np.zeros(NUM_TASKS * len(FEATURES))])
-            optimiser = SepCMA(mean, LINEAR_SIGMA, seed=1, population_size=LINEAR_POPULATION)
+            optimiser = CMA(mean, LINEAR_SIGMA, seed=1, population_size=LINEAR_POPULATION)
             trials = (RESTARTS - 1) * self.settings.trials
             return search(self.objective(kind), self.lens.policy, optimiser, trials)
 

@@ -9,6 +9,7 @@ a stream, and its counter runs over the slots.
 
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -46,7 +47,8 @@ class Purpose(IntEnum):
 
 def mix64(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
     """SplitMix64's finaliser, a bijection of 64-bit words; any shape, elementwise."""
-    mixed = values ^ (values >> np.uint64(30))
+    mixed = values >> np.uint64(30)
+    mixed ^= values
     mixed *= _MULTIPLIER_1
     mixed ^= mixed >> np.uint64(27)
     mixed *= _MULTIPLIER_2
@@ -58,8 +60,26 @@ def hash_words(*words: Any) -> NDArray[np.uint64]:
     """A 64-bit hash of integers, broadcast against each other; the same on every machine."""
     state = np.zeros((1,), dtype=np.uint64)
     for word in words:
-        state = mix64((state + _GOLDEN) ^ mix64(np.atleast_1d(np.asarray(word)).astype(np.uint64)))
+        state = _absorb(state, _mixed(word))
     return state
+
+
+def _mixed(word: Any) -> NDArray[np.uint64]:
+    return mix64(np.atleast_1d(np.asarray(word)).astype(np.uint64))
+
+
+def _absorb(state: NDArray[np.uint64], mixed: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    return mix64((state + _GOLDEN) ^ mixed)
+
+
+@lru_cache(maxsize=1024)
+def _stream_of(seed: int, purpose: Purpose) -> NDArray[np.uint64]:
+    return hash_words(seed, int(purpose))
+
+
+@lru_cache(maxsize=256)
+def _counters(slots: int) -> NDArray[np.uint64]:
+    return np.arange(1, slots + 1, dtype=np.uint64) * _GOLDEN
 
 
 @dataclass(frozen=True)
@@ -72,9 +92,18 @@ class Luck:
 
     def bits(self, purpose: Purpose, slots: int) -> NDArray[np.uint64]:
         """Independent 64-bit words, (num_envs, slots)."""
-        stream = hash_words(self.seed, int(purpose), self.episodes, self.requests)  # (num_envs,)
-        counters = np.arange(1, slots + 1, dtype=np.uint64) * _GOLDEN
-        return mix64(stream[:, None] + counters[None, :])
+        # hash_words(seed, purpose, episodes, requests), whose parts many draws share.
+        stream = _absorb(_stream_of(self.seed, purpose), self._mixed_episodes)
+        stream = _absorb(stream, self._mixed_requests)  # (num_envs,)
+        return mix64(stream[:, None] + _counters(slots))
+
+    @cached_property
+    def _mixed_episodes(self) -> NDArray[np.uint64]:
+        return _mixed(self.episodes)
+
+    @cached_property
+    def _mixed_requests(self) -> NDArray[np.uint64]:
+        return _mixed(self.requests)
 
     def uniforms(self, purpose: Purpose, slots: int) -> FloatArray:
         """Independent uniforms in the open interval (0, 1), (num_envs, slots) float64."""

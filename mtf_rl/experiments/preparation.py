@@ -49,6 +49,7 @@ __all__ = [
     "indented",
     "prepare_log",
     "prepare_run",
+    "scorer_rows",
     "standard_rows",
 ]
 
@@ -67,6 +68,7 @@ class PreparedLog:
 class ScorerRows:
     """Row numbers of a log for a scorer."""
 
+    past: BoolArray  # (rows,), True for those whose feedback the features tell of
     train: IntArray
     validation: IntArray
     test: IntArray
@@ -162,8 +164,10 @@ def _check_sizes(config: RunConfig, log: PreparedLog) -> None:
             )
 
 
-def standard_rows(rows: BoolArray, dataset: Dataset, most: int, seed: int) -> IntArray:
-    """Numbers of at most `most` of the standard-policy rows among `rows`, in order.
+def standard_rows(
+    rows: BoolArray, dataset: Dataset, most: int | None = None, seed: int = 0
+) -> IntArray:
+    """Numbers of the standard-policy rows among `rows`, in order; a sample where over `most`.
 
     Raises:
         DataError: if there is none.
@@ -173,10 +177,35 @@ def standard_rows(rows: BoolArray, dataset: Dataset, most: int, seed: int) -> In
         numbers = np.flatnonzero(rows)  # A log of random exposures alone is fitted as it is.
     if len(numbers) == 0:
         raise DataError("no row is left to fit on; give a longer log")
-    if len(numbers) <= most:
+    if most is None or len(numbers) <= most:
         return numbers
     chosen = np.random.default_rng(seed).choice(len(numbers), most, replace=False)
     return numbers[np.sort(chosen)]
+
+
+def scorer_rows(
+    log: PreparedLog, half: BoolArray, *, most: tuple[int, int, int], seed: int
+) -> ScorerRows:
+    """The rows of `half` to fit and calibrate a scorer on, and those of the whole test part.
+
+    Past feedback is counted over all training rows of `half`, of which it costs little to know
+    more, though the scorer learns from a sample.
+
+    Args:
+        log: the log, split by time.
+        half: True for the rows that the scorer may know, (rows,).
+        most: how many rows at most to fit on, to calibrate on and to test on.
+        seed: of the samples.
+    """
+    dataset, split = log.dataset, log.split
+    past = np.zeros(len(half), dtype=np.bool_)
+    past[standard_rows(split.train & half, dataset)] = True
+    return ScorerRows(
+        past=past,
+        train=standard_rows(split.train & half, dataset, most[0], seed),
+        validation=standard_rows(split.validation & half, dataset, most[1], seed),
+        test=standard_rows(split.test, dataset, most[2], seed),
+    )
 
 
 def fit_and_report(
@@ -191,9 +220,7 @@ def fit_and_report(
     terminal: Terminal,
 ) -> FittedAndReported:
     """Fit and calibrate one scorer, judge it on the test rows, save all of it in `folder`."""
-    mask = np.zeros(len(log.half), dtype=np.bool_)
-    mask[rows.train] = True
-    encoder = FeatureEncoder.fit(log.dataset, mask)
+    encoder = FeatureEncoder.fit(log.dataset, rows.past)
     with terminal.progress(f"steps of {model}", None) as bar:
 
         def on_evaluation(evaluation: Evaluation) -> None:
@@ -211,6 +238,7 @@ def fit_and_report(
             labelled_rows(encoder, log.dataset, rows.train),
             labelled_rows(encoder, log.dataset, rows.validation),
             rng=np.random.default_rng(seed),
+            past_keys=log.dataset.impressions.keys[rows.past],
             on_evaluation=on_evaluation,
         )
     test = labelled_rows(encoder, log.dataset, rows.test)
@@ -227,11 +255,7 @@ def fit_and_report(
 def _scorer_rows(config: RunConfig, log: PreparedLog) -> ScorerRows:
     """Rows of the scorer's half to fit and calibrate on; the whole test part to report on."""
     most, seed = config.scorer_rows, config.seed
-    return ScorerRows(
-        train=standard_rows(log.split.train & log.half, log.dataset, most, seed),
-        validation=standard_rows(log.split.validation & log.half, log.dataset, most // 4, seed),
-        test=standard_rows(log.split.test, log.dataset, most // 2, seed),
-    )
+    return scorer_rows(log, log.half, most=(most, most // 4, most // 2), seed=seed)
 
 
 def _score(

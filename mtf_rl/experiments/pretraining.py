@@ -5,12 +5,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 import tyro
 
 from mtf_rl.core.ranges import check_at_least, check_seed
 from mtf_rl.experiments.config import LogConfig
 from mtf_rl.experiments.console import Terminal
-from mtf_rl.experiments.preparation import ScorerRows, fit_and_report, prepare_log, standard_rows
+from mtf_rl.experiments.preparation import fit_and_report, prepare_log, scorer_rows
 from mtf_rl.experiments.run_folder import RunFolder, new_run_folder
 from mtf_rl.scorers import SCORERS, ComparedScorer, comparison_table
 from mtf_rl.scorers import FitConfig as ScorerFitConfig
@@ -59,12 +60,8 @@ def pretrain(config: PretrainConfig, terminal: Terminal) -> RunFolder:
     terminal.say(f"Run folder: {run.path}")
     with run.recorded() as metrics, terminal.logging_to(run.path / "log.txt"):
         log = prepare_log(config.log, config.seed, run, terminal)
-        split = log.split
-        rows = ScorerRows(
-            train=standard_rows(split.train, log.dataset, config.rows, config.seed),
-            validation=standard_rows(split.validation, log.dataset, config.rows, config.seed),
-            test=standard_rows(split.test, log.dataset, config.rows, config.seed),
-        )
+        everything = np.ones_like(log.half)
+        rows = scorer_rows(log, everything, most=(config.rows,) * 3, seed=config.seed)
         compared = {}
         for model in models:
             terminal.stage(f"Scorer {model}: {len(rows.train)} training rows")

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mtf_rl.core.arrays import FloatArray
+from mtf_rl.core.arrays import FloatArray, IntArray
 from mtf_rl.core.errors import ConfigError, DataError
 from mtf_rl.core.tasks import NUM_TASKS, TASK_NAMES
 from mtf_rl.data import UNSEEN_CODE, FeatureLayout
@@ -167,6 +167,7 @@ def fit_scorer(
     validation: LabelledRows,
     *,
     rng: np.random.Generator,
+    past_keys: IntArray | None = None,
     on_evaluation: Callable[[Evaluation], None] | None = None,
     checkpoint: Path | None = None,
 ) -> FittedScorer:
@@ -182,6 +183,8 @@ def fit_scorer(
         train: rows to learn from.
         validation: rows to stop and calibrate on.
         rng: source of every draw.
+        past_keys: keys of the rows whose feedback the features tell of, where they are more than
+            the rows to learn from; the scorer knows of these too.
         on_evaluation: called after each look at the validation rows.
         checkpoint: folder in which the fit is kept at each evaluation; one that was cut off goes on
             from there, to the same weights as one that was not.
@@ -213,9 +216,14 @@ def fit_scorer(
         model=model,
         calibration=calibration,
         base_rates=tuple(float(rate) for rate in base_rates),
-        row_keys=np.union1d(train.keys, validation.keys),
+        row_keys=_known_rows(train.keys, validation.keys, past_keys),
     )
     return FittedScorer(scorer=scorer, curve=tuple(training.curve))
+
+
+def _known_rows(train: IntArray, validation: IntArray, past: IntArray | None) -> IntArray:
+    known = np.union1d(train, validation)
+    return known if past is None else np.union1d(known, past)
 
 
 def _start(model: ScorerModel, fit: FitConfig, rng: np.random.Generator) -> Training:

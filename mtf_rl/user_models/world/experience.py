@@ -22,7 +22,7 @@ _USUAL_APPEAL = 0.44
 _USUAL_REGRET = 0.12
 _USUAL_DULLNESS = 0.7
 # Worth of a long view, an appealing click and a click (assumed).
-_LONG_VIEW_WORTH, _APPEAL_WORTH, _CLICK_WORTH = 2.0, 1.5, 1.0
+_LONG_VIEW_WORTH, _APPEAL_WORTH, _CLICK_WORTH = 2.0, 3.0, 1.0
 _EXPOSURE_UNIT = 6.0
 
 

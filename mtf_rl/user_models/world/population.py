@@ -25,7 +25,7 @@ _RATE_MEANS = np.array([a / (a + b) for a, b in _RATE_SHAPES])
 
 # Loadings of the normal scores of users on (activity, watching, own), assumed but for their signs.
 _SIGNAL_ON_ACTIVITY = np.array([-0.20, -0.15, -0.10, -0.15, 0.0])
-_SIGNAL_ON_LIKING = np.array([1.0, 0.35, 0.30, 0.20, 0.0])
+_SIGNAL_ON_LIKING = np.array([1.0, 0.30, 0.30, 0.20, 0.0])
 
 # Shapes of the gamma distribution of each signal's rate over videos (beta-binomial fits to the
 # same rows), and how much of each score is shared with likes.
@@ -101,7 +101,7 @@ def _draw_users(config: WorldConfig) -> Users:
         watching=0.95 * watching,
         patience=-0.45 * activity + 0.2 * depth_own,
         sessions_per_day=6.6 * np.exp(0.35 * activity - 0.35**2 / 2),
-        page_share=betaincinv(1.6, 9.4, ranks[:, 4]),
+        page_share=betaincinv(1.6, 12.3, ranks[:, 4]),
         propensities=_propensities(activity, watching, ndtri(ranks[:, 6:])),
         care=care,
         boredom_sensitivity=gammaincinv(2.0, ranks[:, 5]) / 2.0,

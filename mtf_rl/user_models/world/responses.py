@@ -32,7 +32,7 @@ __all__ = [
 TWO_COLUMN_TAB = 0
 
 # Log-odds of starting to watch, and of tapping a cover, at neutral traits (calibrated).
-_WATCH_INTERCEPT = -1.82
+_WATCH_INTERCEPT = -1.80
 _TAP_INTERCEPT = -3.95
 _TAP_SLOPE = 0.8
 # KuaiRand-Pure, 04-25 to 05-05: .6 % of single-column impressions never play, 4.4 % of taps.
@@ -40,9 +40,9 @@ _PLAYS_IN_FEED = 0.994
 _PLAYS_AFTER_TAP = 0.956
 # ln(play seconds) of the skip mode, after the two-component fit of the same rows' tab 1.
 _SKIP_MEAN, _SKIP_SPREAD = 0.66, 0.66
-_WATCH_MEAN, _WATCH_SPREAD = 1.34, 1.1
+_WATCH_MEAN, _WATCH_SPREAD = 1.20, 1.08
 _WATCH_ON_DURATION = 0.2
-_WATCH_ON_INTEREST = 0.95
+_WATCH_ON_INTEREST = 1.0
 _LOG_TYPICAL_DURATION = 4.2
 # What the logging rankers usually find: log-odds of interest, share of disappointments.
 _USUAL_INTEREST, _USUAL_LURED = 2.3, 0.15
@@ -55,18 +55,18 @@ _LONGEST_OVERRUN = 3.0  # durations
 # Odds of each signal given how the video was played, at neutral traits; after the same rows.
 _SIGNAL_ODDS = np.array(
     [  # none, brief, valid, long
-        [0.0009, 0.0014, 0.0142, 0.0209],  # like
+        [0.0009, 0.0015, 0.0137, 0.0202],  # like
         [0.00004, 0.000015, 0.00018, 0.00024],  # follow
-        [0.0000, 0.0000, 0.00005, 0.00041],  # comment
-        [0.0000, 0.0000, 0.0008, 0.0011],  # forward
+        [0.0000, 0.0000, 0.00005, 0.00036],  # comment
+        [0.0000, 0.00005, 0.00072, 0.0010],  # forward
         [0.00048, 0.00064, 0.00088, 0.00048],  # hate
     ]
 )
 # What a like multiplies the odds of the other signals by (P(like | follow) = .43 and so on).
-_ODDS_AFTER_LIKE = np.array([1.0, 4.2, 4.0, 5.0, 1.0])
+_ODDS_AFTER_LIKE = np.array([1.0, 4.0, 4.0, 5.0, 1.0])
 _APPEAL_SHARE = np.array([1.0, 0.8, 0.8, 0.5, -0.5])
 _BAIT_SHARE = np.array([-0.2, -0.3, 0.7, 0.5, 0.7])
-_MATCH_SHARE = np.array([0.25, 0.65, 0.60, 0.0, -0.45])
+_MATCH_SHARE = np.array([0.30, 0.65, 0.68, 0.0, -0.45])
 
 
 @dataclass(frozen=True)

@@ -41,8 +41,11 @@ HOUR_SHARES: FloatArray = np.array(_HOUR_PERCENT) / sum(_HOUR_PERCENT)
 _CLICK = np.array(_HOUR_CLICK)
 _HOUR_EFFECT: FloatArray = np.log(_CLICK / (1 - _CLICK)) - np.log(0.3787 / (1 - 0.3787))
 
-_LEAVE_INTERCEPT = -2.6
-_RETURN_INTERCEPT = 3.2
+_LEAVE_INTERCEPT = -2.45
+# Minutes of tiredness that the logging rankers usually cause, per unit of sensitivity and of the
+# user's usual long-view rate (calibrated): a user leaves sooner only beyond what is usual.
+_USUAL_TIREDNESS = 17.0
+_RETURN_INTERCEPT = 3.35
 _RETURN_LATER = 0.46
 _PAUSE_CAP_SECONDS = 1800.0
 _PAUSE_ON_WATCH = 0.6
@@ -188,11 +191,13 @@ class World(UserModel[WorldState]):
 
     def leave_probability(self, state: WorldState) -> FloatArray:
         """The probability of leaving now, (num_envs,)."""
+        users = state.users
+        usual = _USUAL_TIREDNESS * self.usual_views[users, 1] * self.users.tiring_sensitivity[users]
         log_odds = (
             _LEAVE_INTERCEPT
-            + self.users.patience[state.users]
+            + self.users.patience[users]
             - self.config.leave_effect * state.satisfaction
-            + self.config.tiring * state.tiredness
+            + self.config.tiring * (state.tiredness - usual)
         )
         return np.asarray(expit(log_odds))
 
