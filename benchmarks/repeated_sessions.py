@@ -159,7 +159,7 @@ class OneStepOracle(SessionDynamics):
         dull = dullness(world.truth, hidden, videos)
         tabs = self.scores.tabs[users]
         outlook = world.outlook(users, videos, state.history.hours[:, None], tabs, dull)
-        expected = world.probabilities(outlook)  # (num_envs, candidates, tasks)
+        expected = world.expected_answers(outlook)  # (num_envs, candidates, tasks)
         minutes = expected[..., NUM_FEEDBACKS] * WATCH_CAP_SECONDS / 60.0
         worth = self.reward.watch_minute * minutes
         worth = worth + expected[..., :NUM_FEEDBACKS] @ np.array(self.reward.feedbacks)

@@ -9,7 +9,9 @@ seeds in --long; writes benchmarks/world_calibration.md.
 import platform
 import sys
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -35,20 +37,19 @@ class Config:
     """Seeds on which it was not."""
     long: tuple[int, ...] = (0, 100)
     """Seeds whose figures of return come from 31 days of 500 users; else from every day's end."""
-    threads: int = 1
-    """Worker threads, at least 1."""
+    processes: int = 1
+    """Seeds measured at once."""
     out: Path = field(default_factory=lambda: Path(__file__).with_suffix(".md"))
     """The table to write."""
 
 
 def calibration_of(seed: int, config: Config) -> tuple[CalibrationRow, ...]:
     """All rows of one seed."""
-    threads = config.threads
-    short = measure(WorldConfig(seed=seed), threads=threads)
+    short = measure(WorldConfig(seed=seed))
     if seed not in config.long:
         return short
     long_roll = WorldConfig(users=RETURN_USERS, days=RETURN_DAYS, seed=seed)
-    returns = {row.target.name: row for row in measure(long_roll, threads=threads)}
+    returns = {row.target.name: row for row in measure(long_roll)}
     return tuple(
         returns[row.target.name] if row.target.name in RETURN_TARGETS else row for row in short
     )
@@ -105,11 +106,14 @@ def _summary(rows: Sequence[CalibrationRow]) -> tuple[str, str]:
 def main() -> None:
     """Measure every seed, print and write the table."""
     config = tyro.cli(Config)
+    seeds = (*config.seeds, *config.untuned)
     found = {}
-    for seed in (*config.seeds, *config.untuned):
-        found[seed] = calibration_of(seed, config)
-        missed = [row.target.name for row in found[seed] if not row.met]
-        print(f"seed {seed}: missed {', '.join(missed) or 'nothing'}", flush=True)
+    with ProcessPoolExecutor(config.processes, get_context("spawn")) as pool:
+        rolled = pool.map(calibration_of, seeds, [config] * len(seeds))
+        for seed, rows in zip(seeds, rolled, strict=True):
+            found[seed] = rows
+            missed = [row.target.name for row in rows if not row.met]
+            print(f"seed {seed}: missed {', '.join(missed) or 'nothing'}", flush=True)
     table = markdown(config, found)
     print(table)
     config.out.write_text(table)

@@ -74,7 +74,7 @@ from mtf_rl.user_models import World, WorldConfig, synthesize
 FEATURES = (
     "profile/log_follow_user_num",
     "profile/user_like_rate",
-    "session/log_watch_minutes",
+    "session/log_requests",
 )
 DEFAULT, NO_CARRY_OVER = "default", "no-carry-over"
 LONG, MYOPIC = "long", "myopic"

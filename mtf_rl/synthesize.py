@@ -20,18 +20,18 @@ class SynthesizeConfig:
     """Roll the world's logging policies and write what a platform would have logged.
 
     Raises:
-        ConfigError: if threads is below 1.
+        ConfigError: if processes is below 1.
     """
 
     out: Path
     """Folder to write, new or empty."""
-    threads: int = 1
-    """Worker threads, at least 1; the files do not depend on it."""
+    processes: int = 1
+    """How many processes work, at least 1; the files do not depend on it."""
     world: Annotated[WorldConfig, tyro.conf.arg(name="")] = field(default_factory=WorldConfig)
     """The world."""
 
     def __post_init__(self) -> None:
-        check_at_least("threads", self.threads, 1)
+        check_at_least("processes", self.processes, 1)
 
 
 def main() -> None:
@@ -40,7 +40,9 @@ def main() -> None:
     check_free(config.out, "--out")
     terminal = Terminal()
     with terminal.progress("users", config.world.users) as bar:
-        report = synthesize(config.world, config.out, threads=config.threads, progress=bar.reach)
+        report = synthesize(
+            config.world, config.out, processes=config.processes, progress=bar.reach
+        )
     terminal.say(report.to_markdown())
 
 

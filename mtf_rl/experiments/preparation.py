@@ -124,9 +124,9 @@ def prepare_log(config: LogConfig, seed: int, run: RunFolder, terminal: Terminal
     if config.data is None:
         terminal.stage("Logs of the synthetic world")
         with terminal.progress("users", config.world.users) as bar:
-            # The files are the same with any number of threads.
-            threads = os.cpu_count() or 1
-            synthesize(config.world, run.data / "logs", threads=threads, progress=bar.reach)
+            # The files are the same with any number of processes.
+            processes = os.cpu_count() or 1
+            synthesize(config.world, run.data / "logs", processes=processes, progress=bar.reach)
         folder = run.data / "logs"
     else:
         terminal.stage(f"Logs in {config.data}")

@@ -19,9 +19,10 @@ from mtf_rl.core.tasks import NUM_TASKS, is_long_view, is_valid_play
 from mtf_rl.core.videos import NO_TAG
 from mtf_rl.user_models import World, WorldConfig, WorldState
 from mtf_rl.user_models.world.config import CARRY_OVER_EFFECTS
+from mtf_rl.user_models.world.expectations import _capped_mean
 from mtf_rl.user_models.world.experience import dullness, elapse
 from mtf_rl.user_models.world.population import NUM_TAGS
-from mtf_rl.user_models.world.responses import _capped_mean, draw_answers
+from mtf_rl.user_models.world.responses import draw_answers
 
 SMALL = WorldConfig(users=60, videos=300, seed=3)
 _WORLD = World(SMALL)
@@ -158,7 +159,7 @@ def test_capped_mean_agrees_with_quadrature(mean: float, spread: float, cap: flo
     points = np.exp(np.linspace(mean - 6 * spread, mean + 6 * spread, 9))
     inside = points[(points > 0) & (points < cap)]
     expected, _ = integrate.quad(law.sf, 0.0, cap, points=inside, limit=200)
-    capped = _capped_mean(np.array([mean]), spread, np.array([cap]))
+    capped = _capped_mean(mean, spread, cap)
     np.testing.assert_allclose(capped, expected, rtol=1e-6)
 
 
@@ -273,7 +274,7 @@ def test_boredom_lowers_every_chance_of_watching(low: float, more: float) -> Non
         prospect = world.outlook(
             state.users[:, None], slate.videos, np.full((30, 1), 9.0), slate.tabs[:, None], dull
         )
-        chances.append(world.probabilities(prospect))
+        chances.append(world.expected_answers(prospect))
     assert (chances[1][..., [0, 1, 7]] <= chances[0][..., [0, 1, 7]]).all()
     assert (chances[1][..., 0] < chances[0][..., 0]).any()
 
@@ -313,7 +314,7 @@ def test_satisfaction_is_built_from_what_the_user_cares_about(world: World) -> N
             regret = float(world.videos.bait[video]) * click * (1 - long_view) - 0.12
             watching = 2.0 * (long_view - usual[row, 1]) - 2.0 * config.regret * regret
             appeal = float(prospect.appeal[row, slot])
-            interacting = 1.5 * click * (appeal - 0.44) + (click - usual[row, 0])
+            interacting = 2.25 * click * (appeal - 0.44) + (click - usual[row, 0])
             dull = 0.3 * world.users.boredom_sensitivity[row] - 0.7
             care = world.users.care[row]
             values.append((1 - care) * watching + care * interacting - config.monotony * dull)

@@ -35,11 +35,11 @@ def table(logs: tuple[Path, SynthesisReport]) -> pd.DataFrame:
     return pd.read_csv(logs[0] / LOG)
 
 
-def test_bytes_do_not_depend_on_threads_or_chunks(
+def test_bytes_do_not_depend_on_processes_or_chunks(
     logs: tuple[Path, SynthesisReport], tmp_path: Path
 ) -> None:
     folder, report = logs
-    synthesize(CONFIG, tmp_path, threads=2, chunk_users=7)
+    synthesize(CONFIG, tmp_path, processes=2, chunk_users=7)
     for name in report.files:
         assert (tmp_path / name).read_bytes() == (folder / name).read_bytes(), name
 

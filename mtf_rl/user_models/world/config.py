@@ -46,7 +46,7 @@ class WorldConfig:
     """Satisfaction lost per slate of recent exposure to the same tags, >= 0."""
     regret: float = 2.0
     """Satisfaction lost when click-bait is clicked and not watched long, per unit of bait, >= 0."""
-    tiring: float = 0.1
+    tiring: float = 0.07
     """Log-odds of leaving gained per minute of recent long watching beyond the usual, >= 0."""
     leave_effect: float = 2.0
     """Log-odds of leaving lost per unit of satisfaction, >= 0."""

@@ -7,8 +7,9 @@ import numpy as np
 from mtf_rl.core.arrays import FloatArray, IntArray
 from mtf_rl.core.slates import Slate
 from mtf_rl.core.videos import NO_TAG, VideoCatalogue
+from mtf_rl.user_models.world.outlook import Outlook
 from mtf_rl.user_models.world.population import NUM_TAGS, Truth
-from mtf_rl.user_models.world.responses import Answers, Outlook
+from mtf_rl.user_models.world.responses import Answers
 
 __all__ = ["WorldState", "after_slate", "dullness", "elapse"]
 
@@ -22,7 +23,7 @@ _USUAL_APPEAL = 0.44
 _USUAL_REGRET = 0.12
 _USUAL_DULLNESS = 0.7
 # Worth of a long view, an appealing click and a click (assumed).
-_LONG_VIEW_WORTH, _APPEAL_WORTH, _CLICK_WORTH = 2.0, 3.0, 1.0
+_LONG_VIEW_WORTH, _APPEAL_WORTH, _CLICK_WORTH = 2.0, 2.25, 1.0
 _EXPOSURE_UNIT = 6.0
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from mtf_rl.core.arrays import BoolArray, FloatArray, IntArray
 from mtf_rl.core.randomness import hash_words
@@ -41,7 +42,7 @@ _PROFILE_RATE = np.array([0.0007, 0.0028, 0.0279, 0.0441])
 _COMMENTS_OPENED_RATE = np.array([0.0011, 0.0045, 0.0436, 0.119])
 
 
-def log_table(rows: LoggedRows, videos: Videos) -> pd.DataFrame:
+def log_table(rows: LoggedRows, videos: Videos) -> pa.Table:
     """Impressions in the columns and order of the official logs."""
     written = rows.times_ms + _WRITE_LAG_MS
     columns: dict[str, Any] = {
@@ -60,7 +61,7 @@ def log_table(rows: LoggedRows, videos: Videos) -> pd.DataFrame:
         "is_rand": rows.randomised.astype(np.int64),
         "tab": rows.tabs,
     }
-    return pd.DataFrame({name: columns[name] for name in LOG_COLUMNS})
+    return pa.table({name: columns[name] for name in LOG_COLUMNS})
 
 
 def _dates(days: IntArray) -> IntArray:

@@ -62,6 +62,7 @@ class Videos:
 
     catalogue: VideoCatalogue
     vectors: FloatArray  # (videos, d), unit length
+    log_duration: FloatArray  # (videos,), ln(seconds)
     quality: FloatArray  # (videos,), log-odds added to starting to watch
     bait: FloatArray  # (videos,), >= 0, how much the cover promises over the content
     signal_odds: FloatArray  # (videos, signals), multiplies the odds of each signal; mean 1
@@ -101,7 +102,7 @@ def _draw_users(config: WorldConfig) -> Users:
         watching=0.95 * watching,
         patience=-0.45 * activity + 0.2 * depth_own,
         sessions_per_day=6.6 * np.exp(0.35 * activity - 0.35**2 / 2),
-        page_share=betaincinv(1.6, 12.3, ranks[:, 4]),
+        page_share=betaincinv(1.6, 11.2, ranks[:, 4]),
         propensities=_propensities(activity, watching, ndtri(ranks[:, 6:])),
         care=care,
         boredom_sensitivity=gammaincinv(2.0, ranks[:, 5]) / 2.0,
@@ -153,6 +154,7 @@ def _draw_videos(config: WorldConfig) -> Videos:
     tags = _draw_tags(rng, count)
     log_duration = np.clip(4.23 + 1.03 * length, np.log(4.0), np.log(1200.0))
     duration_ms = np.rint(1000 * np.exp(log_duration))
+    duration_seconds = (duration_ms / 1000).astype(np.float32)
     own = rng.normal(size=(count, len(SIGNALS)))
     scores = (
         _SIGNAL_WITH_LIKE * liking[:, None]
@@ -164,12 +166,13 @@ def _draw_videos(config: WorldConfig) -> Videos:
     authors = np.sort(rng.integers(0, max(1, int(0.86 * count)), size=count))
     return Videos(
         catalogue=VideoCatalogue(
-            duration_seconds=(duration_ms / 1000).astype(np.float32),
+            duration_seconds=duration_seconds,
             tags=tags,
             authors=authors.astype(np.int32),
             num_tags=NUM_TAGS,
         ),
         vectors=_draw_vectors(rng, tags),
+        log_duration=np.log(duration_seconds.astype(np.float64)),
         quality=0.7 * quality,
         bait=np.asarray((ranks[:, 5] < _BAIT_SHARE) * np.abs(1.0 + 0.4 * bait_size)),
         signal_odds=signal_odds,

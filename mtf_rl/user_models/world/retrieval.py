@@ -1,8 +1,10 @@
 """The stage that picks a pool of videos for a user, from public and observable facts only."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numba import njit
 
 from mtf_rl.core.arrays import FloatArray, IntArray
 from mtf_rl.core.errors import ConfigError
@@ -16,7 +18,11 @@ __all__ = ["Retrieval"]
 _CHUNK = 256
 _TAG_NOISE = 0.7
 _TAG_WEIGHT = 0.9
+# SplitMix64, as in `core.randomness`, here compiled: a pool looks at every video.
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+_MULTIPLIER_1 = np.uint64(0xBF58476D1CE4E5B9)
+_MULTIPLIER_2 = np.uint64(0x94D049BB133111EB)
+_INVERSE_2_23 = np.float32(2.0**-23)
 
 
 @dataclass(frozen=True)
@@ -26,7 +32,8 @@ class Retrieval:
     popularity: FloatArray  # (videos,) float32
     tag_affinity: FloatArray  # (users, num_tags) float32, estimated with noise
     tags: IntArray  # (videos, tags_per_video), 0 where a video has fewer
-    shares: FloatArray  # (videos, tags_per_video) float32, of each of these tags; sums to 1 or 0
+    levels: FloatArray  # (levels,) float32, the shares that a tag can have in a video, 0 included
+    shares: IntArray  # (videos, tags_per_video), of each of these tags, as numbers of levels
     seed: int
 
     @staticmethod
@@ -38,12 +45,16 @@ class Retrieval:
         affinity = users.watch_taste @ centres.T  # (users, num_tags)
         tags = videos.catalogue.tags
         counts = (tags != NO_TAG).sum(axis=1)
+        levels, numbers = np.unique(
+            (tags != NO_TAG) / np.maximum(counts, 1)[:, None], return_inverse=True
+        )
         noisy = affinity + _TAG_NOISE * rng.normal(size=affinity.shape)
         return Retrieval(
             popularity=videos.popularity.astype(np.float32),
             tag_affinity=(_TAG_WEIGHT * noisy).astype(np.float32),
             tags=np.maximum(tags, 0),
-            shares=((tags != NO_TAG) / np.maximum(counts, 1)[:, None]).astype(np.float32),
+            levels=levels.astype(np.float32),
+            shares=numbers.reshape(tags.shape),
             seed=config.seed,
         )
 
@@ -51,7 +62,8 @@ class Retrieval:
         """`pool` different videos for each of `users` (n,), in random order: (n, pool) int32.
 
         `visits` (n,) tells a user's pools apart. A pool is a weighted draw without replacement: the
-        videos with the largest log weight plus Gumbel noise (Efraimidis and Spirakis, 2006).
+        first to arrive, each at the rate of its weight (Efraimidis and Spirakis, "Weighted random
+        sampling with a reservoir", 2006).
 
         Raises:
             ConfigError: if there are fewer videos than `pool`.
@@ -69,17 +81,36 @@ class Retrieval:
 
     def _draw(self, users: IntArray, visits: IntArray, pool: int) -> IntArray:
         streams = hash_words(self.seed, 3, users, visits)  # (n,)
-        counters = np.arange(1, len(self.popularity) + 1, dtype=np.uint64) * _GOLDEN
-        bits = mix64(streams[:, None] + counters)  # (n, videos)
-        uniforms = ((bits >> np.uint64(41)).astype(np.float32) + 0.5) / np.float32(2**23)
-        keys = self._log_weights(users) - np.log(-np.log(uniforms))  # (n, videos)
-        chosen = np.argpartition(keys, -pool, axis=1)[:, -pool:]
-        order = np.argsort(np.take_along_axis(bits, chosen, axis=1) << np.uint64(24), axis=1)
+        times = np.empty((len(users), len(self.popularity)), dtype=np.float32)
+        factors = np.exp(-self.tag_affinity[users][:, :, None] * self.levels)  # (n, num_tags, ..)
+        _race(streams, np.exp(-self.popularity), factors, self.tags, self.shares, times)
+        chosen = np.argpartition(times, pool - 1, axis=1)[:, :pool]
+        counters = (chosen.astype(np.uint64) + np.uint64(1)) * _GOLDEN
+        order = np.argsort(mix64(streams[:, None] + counters) << np.uint64(24), axis=1)
         return np.take_along_axis(chosen, order, axis=1).astype(np.int32)
 
-    def _log_weights(self, users: IntArray) -> FloatArray:
-        affinity = self.tag_affinity[users]  # (n, num_tags)
-        weights = np.broadcast_to(self.popularity, (len(users), len(self.popularity)))
-        for tag, share in zip(self.tags.T, self.shares.T, strict=True):
-            weights = weights + affinity[:, tag] * share  # (n, videos)
-        return weights
+
+@njit(cache=True, nogil=True)
+def _race(streams: Any, rarity: Any, factors: Any, tags: Any, shares: Any, times: Any) -> None:
+    """Exponential arrival times at each video's rate, written to `times` (n, videos).
+
+    Args:
+        streams: hash words, (n,).
+        rarity: inverse weights, (videos,).
+        factors: of each tag on the users' inverse weights, (n, num_tags, levels).
+        tags: of each video, (videos, tags_per_video).
+        shares: of these tags, as numbers of levels, (videos, tags_per_video).
+        times: what is filled.
+    """
+    for row in range(len(streams)):
+        counter = streams[row]
+        for video in range(len(rarity)):
+            counter += _GOLDEN
+            bits = (counter ^ (counter >> np.uint64(30))) * _MULTIPLIER_1
+            bits = (bits ^ (bits >> np.uint64(27))) * _MULTIPLIER_2
+            bits ^= bits >> np.uint64(31)
+            inverse = rarity[video]
+            for place in range(tags.shape[1]):
+                inverse *= factors[row, tags[video, place], shares[video, place]]
+            uniform = (np.float32(bits >> np.uint64(41)) + np.float32(0.5)) * _INVERSE_2_23
+            times[row, video] = -np.log(uniform) * inverse

@@ -1,8 +1,10 @@
 """Days of the users' lives under the logging rankers."""
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
+from numba import njit
 
 from mtf_rl.core.arrays import BoolArray, FloatArray, IntArray, replace_rows, select_rows
 from mtf_rl.core.history import add_pause, advance_history, start_history
@@ -27,6 +29,7 @@ _SESSION_GAP_SECONDS = 1800.0
 _POOL = 180
 _LOWEST_POOL = 80
 _CANDIDATE_SHARE = 0.45
+_NOT_RETRIEVED = 1e3
 _LOG_SALT = 0x10C5
 
 
@@ -196,7 +199,7 @@ class _Lives:
         response, prospect, state = self.world.respond_and_explain(state, slate, history, luck)
         history = advance_history(history, slate, response, self.world.catalogue)
         logged = self._record(rows, slate, randomised, response.feedback, response.watch_seconds)
-        truth = self.world.probabilities(select_rows(prospect, slate.mask)).astype(np.float32)
+        truth = self.world.expected_answers(select_rows(prospect, slate.mask)).astype(np.float32)
         leaves = self.world.leave(state, history, luck)
         pause = self.world.pause_seconds(state, history, luck)
         self.left[rows] = self.now[rows]
@@ -228,17 +231,15 @@ class _Lives:
 
     def _ranked(self, rows: IntArray, luck: Luck) -> tuple[IntArray, IntArray]:
         """The best of this request's candidates, (rows, slate) videos and pool positions."""
-        draws = luck.uniforms(Purpose.CANDIDATES, self.pool.shape[1])  # (rows, pool)
+        bits = luck.bits(Purpose.CANDIDATES, self.pool.shape[1])  # (rows, pool)
         exploration = np.array([ranker.exploration for ranker in self.rankers])
-        noise = (draws / _CANDIDATE_SHARE - 0.5) * np.sqrt(12.0)
-        keys = self.scores[rows] + exploration[self.served_by[rows]][:, None] * noise
-        keys = np.where(draws < _CANDIDATE_SHARE, keys, keys - 1e3)
-        keys = np.where(self.unseen[rows], keys, -np.inf)
+        keys = np.empty(bits.shape)
+        _explore(bits, rows, self.scores, self.unseen, exploration[self.served_by[rows]], keys)
         width = min(LARGEST_SLATE, keys.shape[1])
         best = np.argpartition(keys, -width, axis=1)[:, -width:]
         order = np.argsort(-np.take_along_axis(keys, best, axis=1), axis=1, kind="stable")
         positions = np.take_along_axis(best, order, axis=1)
-        return np.take_along_axis(self.pool[rows], positions, axis=1), positions
+        return self.pool[rows[:, None], positions], positions
 
     def _record(
         self,
@@ -267,3 +268,22 @@ class _Lives:
             requests=spread(self.requests[rows]),
             sessions=spread(self.visits[rows]),
         )
+
+
+@njit(cache=True, nogil=True)
+def _explore(bits: Any, rows: Any, scores: Any, unseen: Any, exploration: Any, keys: Any) -> None:
+    """Scores with exploration, (rows, pool), written to `keys`.
+
+    A uniform draw decides whether a video is retrieved at all; those that are not come after all
+    that are, those already seen last. Among the retrieved the draw is uniform anew: the noise.
+    """
+    spread = np.sqrt(12.0)
+    for row in range(len(bits)):
+        for place in range(len(bits[row])):
+            if not unseen[rows[row], place]:
+                keys[row, place] = -np.inf
+                continue
+            draw = (float(bits[row, place] >> np.uint64(11)) + 0.5) * 2.0**-53
+            noise = (draw / _CANDIDATE_SHARE - 0.5) * spread
+            key = scores[rows[row], place] + exploration[row] * noise
+            keys[row, place] = key if draw < _CANDIDATE_SHARE else key - _NOT_RETRIEVED

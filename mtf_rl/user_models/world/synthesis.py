@@ -1,17 +1,19 @@
 """Logs of a world, written in KuaiRand's official layout."""
 
+import math
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from datetime import timedelta
+from functools import lru_cache
+from io import BytesIO
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-import pandas as pd
-import pyarrow as pa
 from pyarrow import csv
 
 from mtf_rl.core.arrays import IntArray, select_rows
@@ -29,7 +31,7 @@ from mtf_rl.user_models.world.official import (
     video_table,
 )
 from mtf_rl.user_models.world.rankers import LOGGING_RANKERS
-from mtf_rl.user_models.world.rolling import DayEnds, LoggedRows, roll
+from mtf_rl.user_models.world.rolling import LoggedRows, roll
 from mtf_rl.user_models.world.tally import Tally, tally
 from mtf_rl.user_models.world.world import World
 
@@ -38,11 +40,20 @@ __all__ = ["SynthesisReport", "load_world", "measure", "synthesize"]
 WORLD_FILE = "world.json"
 _FORMAT = "mtf_rl world 1"
 _SUFFIX = "world"
-_CHUNK_USERS = 500
+_CHUNK_USER_DAYS = 6000
 
 Progress = Callable[[int, int], None]
 """Called with (users done, users in all)."""
-_Rolled = tuple[LoggedRows, DayEnds]
+
+
+@dataclass(frozen=True)
+class _Chunk:
+    """What some users' lives come to: rows of the standard and the random log, and totals."""
+
+    logs: tuple[bytes, bytes]
+    rows: tuple[int, int]
+    counts: dict[str, IntArray]
+    tally: Tally
 
 
 @dataclass(frozen=True)
@@ -81,64 +92,62 @@ def synthesize(
     config: WorldConfig,
     directory: Path,
     *,
-    threads: int = 1,
-    chunk_users: int = _CHUNK_USERS,
+    processes: int = 1,
+    chunk_users: int | None = None,
     progress: Progress | None = None,
 ) -> SynthesisReport:
     """Roll the logging rankers through a world and write its logs to `directory`.
 
-    The bytes depend on `config` alone. Memory holds at most `threads + 1` chunks of users.
+    The bytes depend on `config` alone. Memory holds at most `processes + 1` chunks of users.
 
     Args:
         config: the world, and the days to log.
         directory: where the files go; made if absent.
-        threads: how many chunks are rolled at once.
-        chunk_users: users rolled together.
+        processes: how many chunks are rolled at once, each in a process of its own; with more than
+            one, a script that calls this needs the guard `if __name__ == "__main__":`.
+        chunk_users: users rolled together; by default as many for each process, those of at most
+            6000 days (about a gigabyte).
         progress: told after each chunk.
     """
-    world = World(config)
     directory.mkdir(parents=True, exist_ok=True)
     period = _period(config.days)
     names = [f"log_{kind}_{period}_{_SUFFIX}.csv" for kind in ("standard", "random")]
-    chunks = _chunks(config.users, chunk_users)
+    chunks = _chunks(config, chunk_users or _chunk_size(config, processes))
     rows = [0, 0]
-    totals: dict[str, IntArray] = {}
-    counted: Tally | None = None
+    counts: dict[str, IntArray] = {}
+    totals: Tally | None = None
     with ExitStack() as stack:
         logs = [stack.enter_context(_fresh_log(directory / name)) for name in names]
-        for users, (part, ends) in zip(chunks, _rolled(world, chunks, threads), strict=True):
-            found = tally(part, ends, users=config.users, videos=config.videos)
-            counted = found if counted is None else counted.plus(found)
+        for users, chunk in zip(chunks, _written(config, chunks, processes), strict=True):
+            totals = chunk.tally if totals is None else totals.plus(chunk.tally)
             for kind, log in enumerate(logs):
-                chosen = select_rows(part, part.randomised == bool(kind))
-                rows[kind] += len(chosen.users)
-                _append(log, log_table(chosen, world.videos))
-            standard = select_rows(part, ~part.randomised)
-            for name, values in statistic_counts(standard, world.videos).items():
-                totals[name] = totals.get(name, 0) + values
+                rows[kind] += chunk.rows[kind]
+                log.write(chunk.logs[kind])
+            for name, values in chunk.counts.items():
+                counts[name] = counts.get(name, 0) + values
             if progress is not None:
                 progress(int(users[-1]) + 1, config.users)
-    files = [*names, *_write_features(world, totals, directory)]
+    files = [*names, *_write_features(_world(config), counts, directory)]
     save_json(directory / WORLD_FILE, _description(config))
-    assert counted is not None
+    assert totals is not None
     return SynthesisReport(
         files=(*files, WORLD_FILE),
         standard_rows=rows[0],
         random_rows=rows[1],
-        calibration=calibrate(counted),
+        calibration=calibrate(totals),
     )
 
 
-def measure(config: WorldConfig, *, threads: int = 1) -> tuple[CalibrationRow, ...]:
+def measure(config: WorldConfig) -> tuple[CalibrationRow, ...]:
     """The calibration of a world's logs, which are rolled but not written."""
-    world = World(config)
-    chunks = _chunks(config.users, _CHUNK_USERS)
-    counted: Tally | None = None
-    for rows, ends in _rolled(world, chunks, threads):
+    world = _world(config)
+    totals: Tally | None = None
+    for users in _chunks(config, _chunk_size(config, 1)):
+        rows, ends = roll(world, users, config.days, LOGGING_RANKERS)
         found = tally(rows, ends, users=config.users, videos=config.videos)
-        counted = found if counted is None else counted.plus(found)
-    assert counted is not None
-    return calibrate(counted)
+        totals = found if totals is None else totals.plus(found)
+    assert totals is not None
+    return calibrate(totals)
 
 
 def load_world(directory: Path) -> World | None:
@@ -167,8 +176,14 @@ def _description(config: WorldConfig) -> dict[str, Any]:
     }
 
 
-def _chunks(users: int, size: int) -> list[IntArray]:
-    return [np.arange(start, min(start + size, users)) for start in range(0, users, size)]
+def _chunk_size(config: WorldConfig, processes: int) -> int:
+    rounds = math.ceil(config.users * config.days / (_CHUNK_USER_DAYS * processes))
+    return math.ceil(config.users / (rounds * processes))
+
+
+def _chunks(config: WorldConfig, size: int) -> list[IntArray]:
+    starts = range(0, config.users, size)
+    return [np.arange(start, min(start + size, config.users)) for start in starts]
 
 
 def _period(days: int) -> str:
@@ -176,32 +191,52 @@ def _period(days: int) -> str:
     return f"{FIRST_DAY.month}_{FIRST_DAY.day:02d}_to_{last.month}_{last.day:02d}"
 
 
-def _rolled(world: World, chunks: list[IntArray], threads: int) -> Iterator[_Rolled]:
-    """The rows of each chunk of users, in order; at most `threads` are being made."""
-    days = world.config.days
-    if threads == 1:
+def _written(config: WorldConfig, chunks: list[IntArray], processes: int) -> Iterator[_Chunk]:
+    """Each chunk of users, in order; at most `processes + 1` are being made or wait."""
+    if processes == 1 or len(chunks) == 1:
         for users in chunks:
-            yield roll(world, users, days, LOGGING_RANKERS)
+            yield _write(config, users)
         return
-    with ThreadPoolExecutor(threads) as pool:
-        waiting: deque[Future[_Rolled]] = deque()
+    # Threads would not do: between the compiled loops, Python holds its lock half of the time.
+    with ProcessPoolExecutor(min(processes, len(chunks)), get_context("spawn")) as pool:
+        waiting: deque[Future[_Chunk]] = deque()
         for users in chunks:
-            waiting.append(pool.submit(roll, world, users, days, LOGGING_RANKERS))
-            if len(waiting) > threads:
+            waiting.append(pool.submit(_write, config, users))
+            if len(waiting) > processes:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
+
+
+def _write(config: WorldConfig, users: IntArray) -> _Chunk:
+    """Live the users' days and write them down."""
+    world = _world(config)
+    rows, ends = roll(world, users, config.days, LOGGING_RANKERS)
+    parts = [select_rows(rows, rows.randomised == kind) for kind in (False, True)]
+    return _Chunk(
+        logs=(_csv(parts[0], world), _csv(parts[1], world)),
+        rows=(len(parts[0].users), len(parts[1].users)),
+        counts=statistic_counts(parts[0], world.videos),
+        tally=tally(rows, ends, users=config.users, videos=config.videos),
+    )
+
+
+@lru_cache(maxsize=1)
+def _world(config: WorldConfig) -> World:
+    """The world, kept for a process's next chunk."""
+    return World(config)
+
+
+def _csv(rows: LoggedRows, world: World) -> bytes:
+    text = BytesIO()
+    csv.write_csv(log_table(rows, world.videos), text, csv.WriteOptions(include_header=False))
+    return text.getvalue()
 
 
 def _fresh_log(path: Path) -> BinaryIO:
     file = path.open("wb")
     file.write((",".join(LOG_COLUMNS) + "\n").encode())
     return file
-
-
-def _append(log: BinaryIO, table: pd.DataFrame) -> None:
-    options = csv.WriteOptions(include_header=False)
-    csv.write_csv(pa.Table.from_pandas(table, preserve_index=False), log, options)
 
 
 def _write_features(world: World, totals: dict[str, IntArray], directory: Path) -> list[str]:

@@ -13,17 +13,12 @@ from mtf_rl.core.randomness import Luck, Purpose
 from mtf_rl.core.slates import Response, Slate
 from mtf_rl.core.videos import VideoCatalogue
 from mtf_rl.user_models.world.config import WorldConfig
+from mtf_rl.user_models.world.expectations import expected_answers, length_terms
 from mtf_rl.user_models.world.experience import WorldState, after_slate, dullness, elapse
+from mtf_rl.user_models.world.laws import TYPICAL_DURATION_SECONDS
+from mtf_rl.user_models.world.outlook import Outlook, outlook, usual_outlook
 from mtf_rl.user_models.world.population import NUM_TAGS, SIGNALS, draw_truth
-from mtf_rl.user_models.world.responses import (
-    TWO_COLUMN_TAB,
-    Outlook,
-    draw_answers,
-    expected_feedback,
-    expected_watch,
-    outlook,
-    usual_views,
-)
+from mtf_rl.user_models.world.responses import TWO_COLUMN_TAB, draw_answers
 from mtf_rl.user_models.world.retrieval import Retrieval
 
 __all__ = ["HOUR_SHARES", "World"]
@@ -41,7 +36,7 @@ HOUR_SHARES: FloatArray = np.array(_HOUR_PERCENT) / sum(_HOUR_PERCENT)
 _CLICK = np.array(_HOUR_CLICK)
 _HOUR_EFFECT: FloatArray = np.log(_CLICK / (1 - _CLICK)) - np.log(0.3787 / (1 - 0.3787))
 
-_LEAVE_INTERCEPT = -2.45
+_LEAVE_INTERCEPT = -2.42
 # Minutes of tiredness that the logging rankers usually cause, per unit of sensitivity and of the
 # user's usual long-view rate (calibrated): a user leaves sooner only beyond what is usual.
 _USUAL_TIREDNESS = 17.0
@@ -63,7 +58,13 @@ class World(UserModel[WorldState]):
         self.config = config
         self.truth = draw_truth(config)
         self.users, self.videos = self.truth.users, self.truth.videos
-        self.usual_views = usual_views(self.users)  # (users, 2)
+        # P(click) and P(long view) of each user for a video as rankers usually find it.
+        typical = length_terms(np.array([TYPICAL_DURATION_SECONDS]))
+        self.usual_views = expected_answers(usual_outlook(self.users), typical)[:, :2]  # (users, 2)
+
+    @cached_property
+    def _lengths(self) -> FloatArray:
+        return length_terms(self.catalogue.duration_seconds)
 
     @property
     def catalogue(self) -> VideoCatalogue:
@@ -91,7 +92,7 @@ class World(UserModel[WorldState]):
         Fresh: not bored, not tired, neutrally satisfied. Arguments are (rows,); `hours` in [0, 24).
         """
         prospect = self.outlook(users, videos, hours, tabs, np.zeros(()))
-        return self.probabilities(prospect)
+        return self.expected_answers(prospect)
 
     def outlook(
         self,
@@ -111,11 +112,9 @@ class World(UserModel[WorldState]):
             dullness=dull,
         )
 
-    @staticmethod
-    def probabilities(prospect: Outlook) -> FloatArray:
+    def expected_answers(self, prospect: Outlook) -> FloatArray:
         """The expected feedback and watch target of an outlook, (..., 8) in task order."""
-        watch = expected_watch(prospect)[..., None]
-        return np.concatenate([expected_feedback(prospect), watch], axis=-1)
+        return expected_answers(prospect, self._lengths)
 
     @override
     def start(self, users: IntArray, luck: Luck) -> WorldState:

@@ -1,0 +1,173 @@
+"""What a shown video is expected to bring: closed forms of the answers that luck decides.
+
+Compiled for the reason that `outlook` is: every candidate of every logging ranker passes here.
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+from numba import njit
+from scipy.special import ndtr
+
+from mtf_rl.core.arrays import FloatArray
+from mtf_rl.core.tasks import (
+    LONG_VIEW_SECONDS,
+    NUM_FEEDBACKS,
+    NUM_TASKS,
+    VALID_PLAY_SECONDS,
+    WATCH_CAP_SECONDS,
+)
+from mtf_rl.user_models.world.laws import (
+    LONGEST_OVERRUN,
+    LURED_MEAN,
+    LURED_SPREAD,
+    ODDS_AFTER_LIKE,
+    OVERRUN_MEAN,
+    OVERRUN_SPREAD,
+    SIGNAL_ODDS,
+    SKIP_MEAN,
+    SKIP_SPREAD,
+    WATCH_SPREAD,
+)
+from mtf_rl.user_models.world.outlook import Outlook
+
+__all__ = ["expected_answers", "length_terms"]
+
+# Columns of `length_terms`: for each of the three moments below, P(skips last so long) and
+# P(the disappointed last so long); then E[min(play, cap)] in both modes, and of the overrun.
+_VALID, _LONG, _END = 0, 1, 2
+_SKIP_CAPPED, _LURED_CAPPED, _OVERRUN_CAPPED, _COLUMNS = 6, 7, 8, 9
+
+
+def length_terms(duration_seconds: FloatArray) -> FloatArray:
+    """What the expectations owe to a video's length alone: (videos, terms)."""
+    duration = np.asarray(duration_seconds, dtype=np.float64)
+    terms = np.zeros((len(duration), _COLUMNS))
+    moments = (VALID_PLAY_SECONDS, LONG_VIEW_SECONDS, np.inf)
+    for column, moment in enumerate(moments):
+        log_seconds = np.log(np.minimum(duration, moment))
+        terms[:, 2 * column] = ndtr((SKIP_MEAN - log_seconds) / SKIP_SPREAD)
+        terms[:, 2 * column + 1] = ndtr((LURED_MEAN - log_seconds) / LURED_SPREAD)
+    cut = np.minimum(duration, WATCH_CAP_SECONDS)
+    room = np.minimum(WATCH_CAP_SECONDS - cut, LONGEST_OVERRUN * duration)
+    for row in range(len(duration)):
+        terms[row, _SKIP_CAPPED] = _capped_mean(SKIP_MEAN, SKIP_SPREAD, cut[row])
+        terms[row, _LURED_CAPPED] = _capped_mean(LURED_MEAN, LURED_SPREAD, cut[row])
+        if room[row] > 0.0:
+            terms[row, _OVERRUN_CAPPED] = _capped_mean(OVERRUN_MEAN, OVERRUN_SPREAD, room[row])
+    return terms
+
+
+def expected_answers(prospect: Outlook, lengths: FloatArray) -> FloatArray:
+    """Probabilities of the seven feedbacks and E[min(play seconds, 120)] / 120: (..., 8).
+
+    `lengths` (videos, terms) is `length_terms` of the catalogue.
+    """
+    shape = prospect.plays.shape
+    expected = np.empty((prospect.plays.size, NUM_TASKS))
+    _fill(
+        prospect.taps.ravel(),
+        prospect.plays.ravel(),
+        prospect.watches.ravel(),
+        prospect.lured.ravel(),
+        prospect.watch_mean.ravel(),
+        np.ascontiguousarray(prospect.videos).ravel(),
+        prospect.duration_seconds.ravel(),
+        prospect.odds.reshape(-1, SIGNAL_ODDS.shape[0]),
+        np.ascontiguousarray(prospect.single_column).ravel(),
+        lengths,
+        expected,
+    )
+    return expected.reshape(*shape, NUM_TASKS)
+
+
+@njit(cache=True, nogil=True)
+def _fill(
+    taps: Any,
+    plays: Any,
+    watches: Any,
+    lured: Any,
+    watch_mean: Any,
+    videos: Any,
+    duration_seconds: Any,
+    odds: Any,
+    single_column: Any,
+    lengths: Any,
+    expected: Any,
+) -> None:
+    """One impression after the other; the arguments are the fields of `Outlook`, flat."""
+    for place in range(len(plays)):
+        terms = lengths[videos[place]]
+        duration = duration_seconds[place]
+        play = (plays[place], watches[place], lured[place], watch_mean[place])
+        valid = _mixture(*_lasts(min(VALID_PLAY_SECONDS, duration), _VALID, terms, play), play)
+        long_view = _mixture(*_lasts(min(LONG_VIEW_SECONDS, duration), _LONG, terms, play), play)
+        expected[place, 0] = valid if single_column[place] else taps[place]
+        expected[place, 1] = long_view
+        expected[place, NUM_FEEDBACKS] = _watch_seconds(duration, terms, play) / WATCH_CAP_SECONDS
+        shares = (1.0 - plays[place], plays[place] - valid, valid - long_view, long_view)
+        _fill_signals(shares, odds[place], expected[place])
+
+
+@njit(cache=True, nogil=True)
+def _fill_signals(shares: Any, odds: Any, expected: Any) -> None:
+    """Probabilities of the signals, from the shares of the four classes of play."""
+    for signal in range(len(odds)):
+        expected[2 + signal] = 0.0
+    for play_class in range(len(shares)):
+        share = shares[play_class]
+        like = _probability(SIGNAL_ODDS[0, play_class] * odds[0])
+        expected[2] += share * like
+        for signal in range(1, len(odds)):
+            own = SIGNAL_ODDS[signal, play_class] * odds[signal]
+            without = _probability(own)
+            given_like = _probability(own * ODDS_AFTER_LIKE[signal])
+            expected[2 + signal] += share * (without + like * (given_like - without))
+
+
+@njit(cache=True, nogil=True)
+def _lasts(seconds: Any, moment: Any, terms: Any, play: Any) -> Any:
+    """P(play time >= seconds) in the skip mode and in the watch mode, at one of the moments."""
+    _, _, lured, watch_mean = play
+    watch = _normal((watch_mean - math.log(seconds)) / WATCH_SPREAD)
+    return terms[2 * moment], watch + lured * (terms[2 * moment + 1] - watch)
+
+
+@njit(cache=True, nogil=True)
+def _mixture(skip: Any, watch: Any, play: Any) -> Any:
+    """Of the two modes and of no play, where each counts as much as it happens."""
+    plays, watches, _, _ = play
+    return plays * (skip + watches * (watch - skip))
+
+
+@njit(cache=True, nogil=True)
+def _watch_seconds(duration: Any, terms: Any, play: Any) -> Any:
+    """E[min(play seconds, 120)]."""
+    _, _, lured, watch_mean = play
+    watch = _capped_mean(watch_mean, WATCH_SPREAD, min(duration, WATCH_CAP_SECONDS))
+    watch += lured * (terms[_LURED_CAPPED] - watch)
+    skip = terms[_SKIP_CAPPED]
+    if terms[_OVERRUN_CAPPED] > 0.0:
+        skip_ends, watch_ends = _lasts(duration, _END, terms, play)
+        skip += skip_ends * terms[_OVERRUN_CAPPED]
+        watch += watch_ends * terms[_OVERRUN_CAPPED]
+    return _mixture(skip, watch, play)
+
+
+@njit(cache=True, nogil=True)
+def _capped_mean(mean: Any, spread: Any, cap: Any) -> Any:
+    """E[min(X, cap)] for ln X ~ N(mean, spread^2)."""
+    z = (math.log(cap) - mean) / spread
+    return math.exp(mean + spread**2 / 2) * _normal(z - spread) + cap * _normal(-z)
+
+
+@njit(cache=True, nogil=True)
+def _normal(z: Any) -> Any:
+    """The standard normal distribution function."""
+    return 0.5 * math.erfc(-z / math.sqrt(2.0))
+
+
+@njit(cache=True, nogil=True)
+def _probability(odds: Any) -> Any:
+    return odds / (1.0 + odds)

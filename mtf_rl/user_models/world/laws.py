@@ -1,0 +1,47 @@
+"""The constants of how a video is played and what a play brings.
+
+Each is calibrated, taken from KuaiRand's rows, or assumed; `docs/world.md` says which.
+"""
+
+import numpy as np
+
+from mtf_rl.core.arrays import FloatArray
+
+# Log-odds of starting to watch, and of tapping a cover, at neutral traits (calibrated).
+WATCH_INTERCEPT = -1.80
+TAP_INTERCEPT = -3.95
+TAP_SLOPE = 0.8
+# KuaiRand-Pure, 04-25 to 05-05: .6 % of single-column impressions never play, 4.4 % of taps.
+PLAYS_IN_FEED = 0.994
+PLAYS_AFTER_TAP = 0.956
+# ln(play seconds) of the skip mode, after the two-component fit of the same rows' tab 1.
+SKIP_MEAN, SKIP_SPREAD = 0.66, 0.66
+WATCH_MEAN, WATCH_SPREAD = 1.18, 1.07
+WATCH_ON_DURATION = 0.2
+WATCH_ON_INTEREST = 1.0
+LOG_TYPICAL_DURATION = 4.2
+TYPICAL_DURATION_SECONDS = float(np.exp(LOG_TYPICAL_DURATION))
+# What the logging rankers usually find: log-odds of interest, share of disappointments.
+USUAL_INTEREST, USUAL_LURED = 2.3, 0.15
+# ln(play seconds) of those who watch click-bait and find it out: about 10 s (assumed).
+LURED_MEAN, LURED_SPREAD = 2.35, 0.4
+# Seconds played beyond the end (loops included): ln ~ N(ln 2, 1.6), after the same rows.
+OVERRUN_MEAN, OVERRUN_SPREAD = float(np.log(2.0)), 1.6
+LONGEST_OVERRUN = 3.0  # durations
+
+# Odds of each signal given how the video was played, at neutral traits; after the same rows.
+SIGNAL_ODDS: FloatArray = np.array(
+    [  # none, brief, valid, long
+        [0.0009, 0.0014, 0.0133, 0.0196],  # like
+        [0.00004, 0.000015, 0.00018, 0.00024],  # follow
+        [0.0000, 0.0000, 0.00005, 0.00036],  # comment
+        [0.0000, 0.00005, 0.00072, 0.0010],  # forward
+        [0.00048, 0.00064, 0.00088, 0.00048],  # hate
+    ]
+)
+# What a like multiplies the odds of the other signals by (P(like | follow) = .43 and so on).
+ODDS_AFTER_LIKE: FloatArray = np.array([1.0, 4.0, 4.0, 5.0, 1.0])
+# Log-odds of each signal per unit of appeal match, bait and taste match.
+APPEAL_SHARE: FloatArray = np.array([1.0, 0.8, 0.8, 0.5, -0.5])
+BAIT_SHARE: FloatArray = np.array([-0.2, -0.3, 0.7, 0.5, 0.7])
+MATCH_SHARE: FloatArray = np.array([0.30, 0.65, 0.68, 0.0, -0.45])
