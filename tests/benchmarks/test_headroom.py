@@ -50,7 +50,7 @@ def parts_of(world: World) -> Parts:
             tabs=np.ones(users, dtype=np.int16),
             scorer_keys=np.zeros(0, dtype=np.uint64),
         ),
-        profiles=UserProfiles(rng.normal(size=(users, 3)).astype(np.float32), PROFILES),
+        profiles=UserProfiles(rng.normal(size=(users, len(PROFILES))).astype(np.float32), PROFILES),
         groups=np.where(np.arange(users) < 30, UserGroup.LEARN, UserGroup.FINAL),
         degrees=np.arange(users) % 2,
         degree_names=("low", "high"),

@@ -231,11 +231,11 @@ class _Lives:
 
     def _ranked(self, rows: IntArray, luck: Luck) -> tuple[IntArray, IntArray]:
         """The best of this request's candidates, (rows, slate) videos and pool positions."""
-        bits = luck.bits(Purpose.CANDIDATES, self.pool.shape[1])  # (rows, pool)
+        bits = luck.bits(Purpose.CANDIDATES, _POOL)  # (rows, pool)
         exploration = np.array([ranker.exploration for ranker in self.rankers])
-        keys = np.empty(bits.shape)
+        keys = np.empty((len(rows), _POOL))
         _explore(bits, rows, self.scores, self.unseen, exploration[self.served_by[rows]], keys)
-        width = min(LARGEST_SLATE, keys.shape[1])
+        width = min(LARGEST_SLATE, _POOL)
         best = np.argpartition(keys, -width, axis=1)[:, -width:]
         order = np.argsort(-np.take_along_axis(keys, best, axis=1), axis=1, kind="stable")
         positions = np.take_along_axis(best, order, axis=1)
