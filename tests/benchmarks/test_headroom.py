@@ -173,10 +173,10 @@ def test_a_linear_policy_without_slopes_is_static(lens: Lens, myopic: MyopicRewa
 
 def test_a_slope_moves_its_task_with_its_feature_alone(lens: Lens, myopic: MyopicReward) -> None:
     slopes = np.zeros((NUM_TASKS, len(FEATURES)))
-    slopes[3, 4] = 1.0
+    slopes[3, 2] = 1.0
     policy = lens.policy(np.concatenate([np.zeros(NUM_TASKS), slopes.ravel()]))
     action, _ = policy.predict(myopic.observations)
-    column = myopic.observations[:, lens.columns[4]].astype(np.float64)
+    column = myopic.observations[:, lens.columns[2]].astype(np.float64)
     expected = np.tanh((column - column.mean()) / column.std())
     np.testing.assert_allclose(action[:, 3], expected, atol=1e-4)
     assert not action[:, [0, 1, 2, 4, 5, 6, 7]].any()

@@ -151,6 +151,43 @@ def test_draws_have_the_expected_rates(world: World, tab: int) -> None:
         )
 
 
+@pytest.mark.parametrize("tab", [0, 1])
+def test_the_outlook_agrees_with_the_equations(world: World, tab: int) -> None:
+    """The compiled loop against docs/world.md, written once more with plain numbers."""
+    rng, config = np.random.default_rng(2), world.config
+    users, videos = world.users, world.videos
+    appeal_share, bait_share = (1.0, 0.8, 0.8, 0.5, -0.5), (-0.2, -0.3, 0.7, 0.5, 0.7)
+    match_share = (0.3, 0.65, 0.68, 0.0, -0.45)
+    for _ in range(40):
+        u, i, dull = int(rng.integers(60)), int(rng.integers(300)), float(rng.uniform(0, 3))
+        one = np.array([u]), np.array([i]), np.array([21.5]), np.array([tab]), np.array([dull])
+        prospect = world.outlook(*one)
+        match = float(users.watch_taste[u] @ videos.vectors[i])
+        appeal = float(users.appeal_taste[u] @ videos.vectors[i])
+        hour = np.log(0.367 / 0.633) - np.log(0.3787 / 0.6213)
+        interest = users.watching[u] + videos.quality[i] + config.taste * match + hour
+        interest -= config.boredom * dull
+        lure = config.bait * videos.bait[i]
+        tap = 1 / (1 + np.exp(-(-3.95 + 0.8 * (interest + lure))))
+        watch = 1 / (1 + np.exp(-(-1.80 + interest + lure)))
+        found = (prospect.taps[0], prospect.plays[0], prospect.watches[0])
+        np.testing.assert_allclose(
+            found, (tap, tap * 0.956, 1.0) if tab == 0 else (1, 0.994, watch)
+        )
+        np.testing.assert_allclose(
+            prospect.lured, 1 - np.exp(-config.disappointment * videos.bait[i])
+        )
+        log_duration = np.log(float(world.catalogue.duration_seconds[i]))
+        watch_mean = max(1.18 + 0.2 * (log_duration - 4.2) + interest, 0.66)
+        np.testing.assert_allclose(prospect.watch_mean, watch_mean)
+        np.testing.assert_allclose(prospect.appeal, 0.7 * (appeal + videos.appeal[i]))
+        for k in range(5):
+            pull = config.appeal * appeal * appeal_share[k] + lure * bait_share[k]
+            pull += config.taste * match * match_share[k]
+            odds = users.propensities[u, k] * videos.signal_odds[i, k] * np.exp(pull)
+            np.testing.assert_allclose(prospect.odds[0, k], odds)
+
+
 @given(mean=st.floats(-1, 5), spread=st.floats(0.3, 2.0), cap=st.floats(0.5, 120.0))
 @settings(max_examples=25, deadline=None)
 def test_capped_mean_agrees_with_quadrature(mean: float, spread: float, cap: float) -> None:
@@ -296,6 +333,19 @@ def test_the_satisfied_stay_and_return_and_the_tired_leave(
     assert (world.leave_probability(happier) < world.leave_probability(state)).all()
     assert (world.leave_probability(fresher) < world.leave_probability(state)).all()
     assert (world.return_probability(happier) > world.return_probability(state)).all()
+
+
+def test_usual_tiredness_makes_no_difference(world: World) -> None:
+    users = np.arange(20)
+    state = world.start(users, luck_of(20))
+    usual = 17.0 * world.usual_views[users, 1] * world.users.tiring_sensitivity[users]
+    stronger = World(replace(SMALL, tiring=1.0))
+    at_usual = replace(state, tiredness=usual)
+    np.testing.assert_allclose(
+        stronger.leave_probability(at_usual), world.leave_probability(at_usual)
+    )
+    rested = world.leave_probability(replace(state, tiredness=np.zeros(20)))
+    assert (rested <= world.leave_probability(at_usual)).all()
 
 
 def test_satisfaction_is_built_from_what_the_user_cares_about(world: World) -> None:
