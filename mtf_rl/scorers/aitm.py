@@ -14,10 +14,11 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import override
 
+from mtf_rl.core.ranges import check_at_least
 from mtf_rl.core.tasks import NUM_TASKS
 from mtf_rl.data import FeatureLayout
 from mtf_rl.scorers.chains import Chain
-from mtf_rl.scorers.configs import ModelConfig, check_at_least_zero, check_widths
+from mtf_rl.scorers.configs import ModelConfig, check_widths
 from mtf_rl.scorers.layers import GroupedLinear, GroupedMLP, InputLayer, Towers
 from mtf_rl.scorers.losses import order_penalty
 from mtf_rl.scorers.model import ModelLosses, Network, NetworkOutputs, Outputs, Reader
@@ -101,7 +102,7 @@ class AITMConfig(ModelConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_widths("bottom_widths", self.bottom_widths, at_least=1)
-        check_at_least_zero("calibrator_weight", self.calibrator_weight)
+        check_at_least("calibrator_weight", self.calibrator_weight, 0)
 
     @override
     def build_member(self, layout: FeatureLayout) -> AITM:

@@ -1,45 +1,15 @@
-"""Sizes that every scorer has, and the range checks that configurations share."""
+"""Sizes that every scorer has."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 from mtf_rl.core.errors import ConfigError
+from mtf_rl.core.ranges import check_at_least, check_proper_share
 from mtf_rl.data import FeatureLayout
 from mtf_rl.scorers.model import Ensemble, Network, ScorerModel
 from mtf_rl.scorers.watch_heads import WATCH_HEADS
 
-__all__ = [
-    "ModelConfig",
-    "check_above_zero",
-    "check_at_least_zero",
-    "check_positive",
-    "check_share",
-    "check_widths",
-]
-
-
-def check_positive(name: str, value: int) -> None:
-    """Refuse a count below 1."""
-    if value < 1:
-        raise ConfigError(f"{name} must be at least 1, got {value}")
-
-
-def check_at_least_zero(name: str, value: float) -> None:
-    """Refuse a negative number, or one that is not finite."""
-    if not 0.0 <= value < float("inf"):
-        raise ConfigError(f"{name} must be finite and at least 0, got {value}")
-
-
-def check_above_zero(name: str, value: float) -> None:
-    """Refuse a number of 0 or less, or one that is not finite."""
-    if not 0.0 < value < float("inf"):
-        raise ConfigError(f"{name} must be finite and above 0, got {value}")
-
-
-def check_share(name: str, value: float) -> None:
-    """Refuse a number outside [0, 1)."""
-    if not 0.0 <= value < 1.0:
-        raise ConfigError(f"{name} must be in [0, 1), got {value}")
+__all__ = ["ModelConfig", "check_widths"]
 
 
 def check_widths(name: str, widths: tuple[int, ...], *, at_least: int) -> None:
@@ -73,11 +43,11 @@ class ModelConfig(ABC):
     """Models of this configuration that are fitted at once and averaged, at least 1."""
 
     def __post_init__(self) -> None:
-        check_positive("embedding_dim", self.embedding_dim)
+        check_at_least("embedding_dim", self.embedding_dim, 1)
         check_widths("tower_widths", self.tower_widths, at_least=0)
-        check_share("dropout", self.dropout)
-        check_at_least_zero("dense_bins", self.dense_bins)
-        check_positive("members", self.members)
+        check_proper_share("dropout", self.dropout)
+        check_at_least("dense_bins", self.dense_bins, 0)
+        check_at_least("members", self.members, 1)
         _ = WATCH_HEADS[self.watch_head]
 
     def build(self, layout: FeatureLayout) -> ScorerModel:

@@ -24,10 +24,11 @@ from torch import Tensor
 from typing_extensions import override
 
 from mtf_rl.core.errors import ConfigError
+from mtf_rl.core.ranges import check_at_least
 from mtf_rl.core.tasks import NUM_TASKS
 from mtf_rl.data import FeatureLayout
 from mtf_rl.scorers.chains import Chain
-from mtf_rl.scorers.configs import ModelConfig, check_at_least_zero, check_widths
+from mtf_rl.scorers.configs import ModelConfig, check_widths
 from mtf_rl.scorers.layers import GroupedLinear, GroupedMLP, InputLayer, Towers
 from mtf_rl.scorers.losses import (
     CounterfactualRisk,
@@ -198,7 +199,7 @@ class _CounterfactualConfig(ESMMConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_at_least_zero("counterfactual_weight", self.counterfactual_weight)
+        check_at_least("counterfactual_weight", self.counterfactual_weight, 0)
         if not 0.0 < self.propensity_floor <= 1.0:
             raise ConfigError(f"propensity_floor must be in (0, 1], got {self.propensity_floor}")
 
@@ -233,7 +234,7 @@ class ESCM2IPSConfig(MultiIPWConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_at_least_zero("entire_space_weight", self.entire_space_weight)
+        check_at_least("entire_space_weight", self.entire_space_weight, 0)
 
     @override
     def build_member(self, layout: FeatureLayout) -> EntireSpace:
@@ -265,7 +266,7 @@ class ESCM2DRConfig(MultiDRConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_at_least_zero("entire_space_weight", self.entire_space_weight)
+        check_at_least("entire_space_weight", self.entire_space_weight, 0)
 
     @override
     def build_member(self, layout: FeatureLayout) -> EntireSpace:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from mtf_rl.core.arrays import FloatArray, IntArray
 from mtf_rl.core.errors import ConfigError, DataError
+from mtf_rl.core.ranges import check_above, check_at_least, check_proper_share
 from mtf_rl.core.tasks import NUM_TASKS, TASK_NAMES
 from mtf_rl.data import UNSEEN_CODE, FeatureLayout
 from mtf_rl.scorers.calibration import (
@@ -23,12 +24,6 @@ from mtf_rl.scorers.calibration import (
     calibrate_by_tab,
 )
 from mtf_rl.scorers.chains import CHAINS, warn_of_violations
-from mtf_rl.scorers.configs import (
-    check_above_zero,
-    check_at_least_zero,
-    check_positive,
-    check_share,
-)
 from mtf_rl.scorers.losses import order_penalty
 from mtf_rl.scorers.model import ScorerConfig, ScorerModel
 from mtf_rl.scorers.monitors import MONITORS
@@ -107,13 +102,13 @@ class FitConfig:
 
     def __post_init__(self) -> None:
         for name in ("batch_rows", "max_epochs", "evaluations_per_epoch", "patience", "threads"):
-            check_positive(name, getattr(self, name))
+            check_at_least(name, getattr(self, name), 1)
         for name in ("learning_rate", "embedding_learning_rate"):
-            check_above_zero(name, getattr(self, name))
-        check_at_least_zero("weight_decay", self.weight_decay)
-        check_at_least_zero("order_weight", self.order_weight)
-        check_share("unknown_share", self.unknown_share)
-        check_share("averaging", self.averaging)
+            check_above(name, getattr(self, name), 0)
+        check_at_least("weight_decay", self.weight_decay, 0)
+        check_at_least("order_weight", self.order_weight, 0)
+        check_proper_share("unknown_share", self.unknown_share)
+        check_proper_share("averaging", self.averaging)
         self._check_tasks()
         _ = MONITORS[self.monitor], CALIBRATORS[self.calibration], WEIGHTINGS[self.weighting]
 

@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
+from mtf_rl.core.ranges import check_at_least, check_proper_share
 from mtf_rl.core.tasks import NUM_TASKS
 from mtf_rl.data import FeatureLayout
-from mtf_rl.scorers.configs import ModelConfig, check_positive, check_share, check_widths
+from mtf_rl.scorers.configs import ModelConfig, check_widths
 from mtf_rl.scorers.layers import Gates, GroupedMLP, InputLayer, Towers
 from mtf_rl.scorers.model import Network, NetworkOutputs, Reader
 
@@ -65,9 +66,9 @@ class MMoEConfig(ModelConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_positive("experts", self.experts)
+        check_at_least("experts", self.experts, 1)
         check_widths("expert_widths", self.expert_widths, at_least=1)
-        check_share("gate_dropout", self.gate_dropout)
+        check_proper_share("gate_dropout", self.gate_dropout)
 
     @override
     def build_member(self, layout: FeatureLayout) -> MMoE:
