@@ -288,11 +288,18 @@ def rate_table(rows: Rows) -> str:
 
 
 def half_table(best: Result) -> str:
-    """ECE of each task on the half of the validation rows that calibrated nothing."""
-    lines = ["| task | ECE, held-out half of validation | ECE, test |", "| --- | --- | --- |"]
+    """ECE of each task on the half of the validation rows that calibrated nothing, and on test."""
+    lines = [
+        "| task | ECE, held-out half of validation | of chance | ECE, test | of chance |",
+        "| --- | --- | --- | --- | --- |",
+    ]
     for task in TASK_NAMES:
-        half = spread(np.array([report[task].ece for report in best.halves]))
-        lines.append(f"| {task} | {half} | {spread(best.values(task, 'ece'))} |")
+        cells = [
+            spread(np.array([getattr(report[task], column) for report in reports]))
+            for reports in (best.halves, best.reports)
+            for column in ("ece", "ece_of_chance")
+        ]
+        lines.append(f"| {task} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
@@ -345,7 +352,8 @@ Its lead over the trees on the test rows, mean over seeds, {settings.resamples} 
 
 {leads}
 
-Its calibration:
+Its calibration; *of chance* is what labels drawn from the predictions themselves would show on as
+many rows, below which no scorer can be asked to fall:
 
 {half_table(results[best])}
 

@@ -16,6 +16,7 @@ __all__ = [
     "GroupedAUC",
     "auc",
     "calibration_ratio",
+    "chance_calibration_error",
     "entropy",
     "expected_calibration_error",
     "grouped_auc",
@@ -139,6 +140,27 @@ def expected_calibration_error(
     edges = np.unique(np.linspace(0, len(p), bins + 1).astype(np.int64))
     gaps = np.add.reduceat(p - y, edges[:-1])  # (bins,) n_b times the gap
     return float(np.abs(gaps).sum() / len(p))
+
+
+def chance_calibration_error(predictions: FloatArray, bins: int = ECE_BINS) -> float:
+    """The ECE that 0/1 labels drawn from `predictions` themselves would show, on average.
+
+    An ECE is a mean of absolute values, so chance alone keeps it above 0: a scorer cannot be asked
+    to fall below this on so many rows. A bin's sum of labels X with mean m has E|X - m| close to
+    sqrt(2 Var X / pi), or to 2 min(m, n_b - m) where hardly a label is expected.
+
+    Args:
+        predictions: (rows,) probabilities.
+        bins: as in `expected_calibration_error`.
+    """
+    if len(predictions) == 0:
+        return np.nan
+    p = np.sort(predictions).astype(np.float64)
+    edges = np.unique(np.linspace(0, len(p), bins + 1).astype(np.int64))
+    variances = np.add.reduceat(p * (1.0 - p), edges[:-1])  # (bins,)
+    few = np.minimum(np.add.reduceat(p, edges[:-1]), np.add.reduceat(1.0 - p, edges[:-1]))
+    gaps = np.minimum(np.sqrt(2.0 * variances / np.pi), 2.0 * few)
+    return float(gaps.sum() / len(p))
 
 
 def calibration_ratio(predictions: FloatArray, targets: FloatArray) -> float:

@@ -12,6 +12,7 @@ from mtf_rl.core.tasks import TASK_NAMES
 from mtf_rl.scorers.metrics import (
     auc,
     calibration_ratio,
+    chance_calibration_error,
     expected_calibration_error,
     grouped_auc,
     log_loss,
@@ -21,6 +22,8 @@ from mtf_rl.scorers.metrics import (
 from mtf_rl.scorers.rows import LabelledRows
 
 __all__ = ["ScorerReport", "TaskReport", "report_predictions"]
+
+_SHARE = "watch"  # its targets are shares, of which a probability does not give the variance
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,7 @@ class TaskReport:
     calibration_ratio: float  # mean prediction over mean target, after calibration
     ece_uncalibrated: float  # equal-mass bins, before calibration
     ece: float  # the same, after calibration
+    ece_of_chance: float  # what labels drawn from the predictions would show; NaN for a share
 
 
 @dataclass(frozen=True)
@@ -111,6 +115,7 @@ def _report_task(
         calibration_ratio=calibration_ratio(p, y),
         ece_uncalibrated=expected_calibration_error(uncalibrated[mask], y),
         ece=expected_calibration_error(p, y),
+        ece_of_chance=np.nan if name == _SHARE else chance_calibration_error(p),
     )
 
 

@@ -1,6 +1,7 @@
 """Metrics against hand examples, scikit-learn, naive loops and properties."""
 
 import itertools
+import math
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from mtf_rl.core.arrays import BoolArray, FloatArray, IntArray
 from mtf_rl.scorers.metrics import (
     auc,
     calibration_ratio,
+    chance_calibration_error,
     entropy,
     expected_calibration_error,
     grouped_auc,
@@ -197,3 +199,22 @@ def test_watch_counts_as_positive_from_eighteen_seconds() -> None:
     shares = np.array([17.9, 18.0, 120.0], dtype=np.float32) / 120.0
     assert positive("watch", shares).tolist() == [False, True, True]
     assert positive("like", np.array([0.0, 1.0])).tolist() == [False, True]
+
+
+@pytest.mark.parametrize("rate", [0.4, 0.02, 0.0004])
+def test_chance_calibration_error_is_what_drawn_labels_show(rate: float) -> None:
+    rng = np.random.default_rng(0)
+    predictions = rng.beta(2.0, 2.0 / rate - 2.0, size=4000)
+    drawn = [
+        expected_calibration_error(predictions, (rng.random(4000) < predictions).astype(float))
+        for _ in range(200)
+    ]
+    assert chance_calibration_error(predictions) == pytest.approx(np.mean(drawn), rel=0.12)
+
+
+def test_chance_calibration_error_by_hand() -> None:
+    # Two bins of two rows: p = .5, .5 has variance .5, sqrt(1 / pi) = .564; p = 1 has none.
+    assert chance_calibration_error(np.array([0.5, 0.5, 1.0, 1.0]), bins=2) == pytest.approx(
+        math.sqrt(1 / math.pi) / 4
+    )
+    assert math.isnan(chance_calibration_error(np.zeros(0)))
