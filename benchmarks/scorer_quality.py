@@ -16,7 +16,7 @@ validation rows and judged on the other half.
 
 import platform
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -209,9 +209,19 @@ def user_sample(users: IntArray, rng: np.random.Generator) -> IntArray:
 def judge_trees(rows: Rows) -> Result:
     """Fit one boosted-tree model per feedback."""
     start = time.perf_counter()
+    predictions = tree_predictions(rows, rows.test, range(len(FEEDBACKS)))
+    report = report_predictions(predictions, predictions, rows.test)
+    return Result((report,), time.perf_counter() - start, (predictions,))
+
+
+def tree_predictions(rows: Rows, asked: LabelledRows, tasks: Iterable[int]) -> FloatArray:
+    """What trees fitted on the training rows say of the rows `asked`, (rows, tasks).
+
+    Tasks other than `tasks` are .5.
+    """
     fields = [k for k, f in enumerate(rows.layout.categorical) if f.size <= TREE_CATEGORIES]
-    predictions: FloatArray = np.full((len(rows.test), NUM_TASKS), 0.5, dtype=np.float32)
-    for task in range(len(FEEDBACKS)):
+    predictions: FloatArray = np.full((len(asked), NUM_TASKS), 0.5, dtype=np.float32)
+    for task in tasks:
         model = HistGradientBoostingClassifier(
             learning_rate=0.03,
             max_leaf_nodes=15,
@@ -229,9 +239,8 @@ def judge_trees(rows: Rows) -> Result:
             X_val=tree_columns(rows.validation, fields),
             y_val=rows.validation.targets[:, task],
         )
-        predictions[:, task] = model.predict_proba(tree_columns(rows.test, fields))[:, 1]
-    report = report_predictions(predictions, predictions, rows.test)
-    return Result((report,), time.perf_counter() - start, (predictions,))
+        predictions[:, task] = model.predict_proba(tree_columns(asked, fields))[:, 1]
+    return predictions
 
 
 def tree_columns(rows: LabelledRows, fields: list[int]) -> FloatArray:

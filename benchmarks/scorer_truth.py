@@ -12,8 +12,8 @@ for a fresh user is known, so nothing below is blurred by sampled labels:
 - *ECE*: |mean prediction - mean truth| over 20 bins of equal mass by prediction.
 - *ratio*: mean prediction over mean truth.
 
-`single-task` has its eight networks sized so that all parameters together are as many as those of
-`mmoe`; `single-task, wide` has networks and embeddings of the default sizes for each task.
+`single-task` has its eight networks and embeddings sized so that all parameters together are as
+many as those of `mmoe`.
 """
 
 import platform
@@ -46,7 +46,6 @@ MODELS: dict[str, ScorerConfig] = {
     "ple": SCORERS["ple"](),
     "shared-bottom": SCORERS["shared-bottom"](),
     REFERENCE: SingleTaskConfig(embedding_dim=1, trunk_widths=(61, 16), tower_widths=(8,)),
-    "single-task, wide": SCORERS["single-task"](),
 }
 POOL, HOUR, FEED = 300, 20, 1
 BINS = 20

@@ -8,8 +8,12 @@ users with fresh luck: an upper bound of what learning in a simulator could brin
 
 *Static* weights are eight numbers through tanh and the `box` action map, searched with CMA-ES. The
 *state-dependent* policy adds a linear map of `FEATURES`, entries of the standardised observation,
-inside the tanh. CMA-ES searches it from the first static search's result, with as many
+inside the tanh. CMA-ES searches it from the first static search's result, drawn back from the
+corners, with as many
 trials in all as the three static restarts have together.
+
+The features are the user's profile and the number of requests so far, which no action moves: the
+states that the myopic objective records under random weights show them as any policy meets them.
 
 *Long* and *myopic* searches differ in the objective alone. Long: the mean reward of a session.
 Myopic: the mean immediate reward of a request, over requests recorded once along sessions of random
@@ -81,6 +85,8 @@ LONG, MYOPIC = "long", "myopic"
 RESTARTS = 3
 STATIC_POPULATION, LINEAR_POPULATION = 10, 16
 STATIC_SIGMA, LINEAR_SIGMA = 0.6, 0.3
+# Static searches end in corners of the box, where tanh is flat and slopes would move nothing.
+LINEAR_START = 1.5
 POOL = 300
 SINGLE_COLUMN = 1
 EVENING = 20
@@ -360,7 +366,8 @@ class Study:
         """The linear search, with what its first 300 trials leave of the static search's budget."""
 
         def make() -> Found:
-            mean = np.concatenate([self.static(kind).latent, np.zeros(NUM_TASKS * len(FEATURES))])
+            static = np.clip(self.static(kind).latent, -LINEAR_START, LINEAR_START)
+            mean = np.concatenate([static, np.zeros(NUM_TASKS * len(FEATURES))])
             optimiser = CMA(mean, LINEAR_SIGMA, seed=1, population_size=LINEAR_POPULATION)
             trials = (RESTARTS - 1) * self.settings.trials
             return search(self.objective(kind), self.lens.policy, optimiser, trials)
