@@ -4,7 +4,10 @@
 
 One world writes its logs; each scorer is fitted on a sample of them, once per seed, and asked for
 every pair of some users' retrieval pools, in the feed, at 20 h. There the world's own probability
-for a fresh user is known, so nothing below is blurred by sampled labels:
+for a fresh user is known, so nothing below is blurred by sampled labels.
+
+The logs are of users who are sometimes bored, which the scorers cannot see: a little of the
+distance to fresh users is no fault of theirs.
 
 - *explained*: 1 - KL(truth, scorer) / KL(truth, base rate), means over pairs of the divergence of
   two Bernoulli laws. 1 is the truth, 0 knows the mean over the pairs and nothing else.
@@ -96,8 +99,10 @@ def study_of(settings: Settings) -> Study:
     split = split_by_time(dataset.impressions, SYNTHETIC_PLAN)
     past = np.zeros(len(split.train), dtype=np.bool_)
     past[standard_rows(split.train, dataset)] = True
-    encoder = FeatureEncoder.fit(dataset, past)
     train = standard_rows(split.train, dataset, settings.rows)
+    learnt = np.zeros_like(past)
+    learnt[train] = True
+    encoder = FeatureEncoder.fit(dataset, past, learnt=learnt)
     validation = standard_rows(split.validation, dataset, settings.rows // 4)
     world = World(config)
     chosen = np.linspace(0, config.users - 1, settings.users).astype(np.int64)
@@ -247,7 +252,8 @@ def page(settings: Settings, found: Mapping[str, list[Judgement]], study: Study,
 
 mtf_rl {mtf_rl.__version__}, Python {platform.python_version()}, numpy {np.__version__}, torch \
 {torch.__version__}. World seed {settings.world_seed}; {len(study.train)} logged rows to fit \
-on, past feedback counted over all of them; {settings.users} users x {POOL} videos to ask for. \
+on, past feedback counted over all {len(study.encoder.fitted_rows)} rows \
+before the split; {settings.users} users x {POOL} videos to ask for. \
 Means over seeds +- standard deviation; definitions in the script.
 
 Sizes and time of a fit: {sizes}.

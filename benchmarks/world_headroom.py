@@ -12,8 +12,9 @@ inside the tanh. CMA-ES searches it from the first static search's result, drawn
 corners, with as many
 trials in all as the three static restarts have together.
 
-The features are the user's profile and the number of requests so far, which no action moves: the
-states that the myopic objective records under random weights show them as any policy meets them.
+The features are the user's profile and the number of requests so far, which no action moves but
+by making users stay: the states that the myopic objective records under random weights show them
+much as any policy meets them.
 
 *Long* and *myopic* searches differ in the objective alone. Long: the mean reward of a session.
 Myopic: the mean immediate reward of a request, over requests recorded once along sessions of random
@@ -205,7 +206,9 @@ def prepare(config: WorldConfig, folder: Path, rows: int) -> Parts:
     validation = standard_rows(split.validation, dataset, rows // 4, 0)
     past = np.zeros(len(split.train), dtype=np.bool_)
     past[standard_rows(split.train, dataset)] = True
-    encoder = FeatureEncoder.fit(dataset, past)
+    learnt = np.zeros_like(past)
+    learnt[train] = True
+    encoder = FeatureEncoder.fit(dataset, past, learnt=learnt)
     fitted = fit_scorer(
         SCORERS["mmoe"](),
         FitConfig(),

@@ -68,22 +68,32 @@ class FeatureEncoder:
     deviations: FloatArray  # (dense,) float64
 
     @classmethod
-    def fit(cls, dataset: Dataset, rows: BoolArray) -> "FeatureEncoder":
-        """Learn vocabularies, means and rates from `rows`, a mask of the training rows.
+    def fit(
+        cls, dataset: Dataset, rows: BoolArray, *, learnt: BoolArray | None = None
+    ) -> "FeatureEncoder":
+        """Learn means, rates and past feedback from `rows`, a mask of the training rows.
+
+        Args:
+            dataset: the log.
+            rows: whose feedback may be told of.
+            learnt: those of them that a model will learn from, all by default: only categories
+                among these get a code of their own, since no other would be trained.
 
         Raises:
-            ShapeError: if the mask is not one entry for each row.
+            ShapeError: if a mask is not one entry for each row.
             DataError: if no row is chosen.
         """
         impressions = dataset.impressions
         check_shape("rows", rows, "rows", impressions.users.shape)
+        learnt = rows if learnt is None else learnt
+        check_shape("learnt", learnt, "rows", impressions.users.shape)
         fitted_rows = np.flatnonzero(rows)
         if len(fitted_rows) == 0:
             raise DataError("no row to fit the feature encoder on. Choose training rows.")
-        user_fields, user_codes = _user_categories(dataset, impressions.users[rows])
-        video_fields, video_codes = _video_categories(dataset, impressions.videos[rows])
-        hour_codes = _codes(np.arange(_HOURS), impressions.hours[rows])
-        tab_codes = _codes(np.arange(int(impressions.tabs.max()) + 1), impressions.tabs[rows])
+        user_fields, user_codes = _user_categories(dataset, impressions.users[learnt])
+        video_fields, video_codes = _video_categories(dataset, impressions.videos[learnt])
+        hour_codes = _codes(np.arange(_HOURS), impressions.hours[learnt])
+        tab_codes = _codes(np.arange(int(impressions.tabs.max()) + 1), impressions.tabs[learnt])
         pair_fields = (
             CategoricalField("hour", int(hour_codes.max()) + 1, Side.PAIR),
             CategoricalField("tab", int(tab_codes.max()) + 1, Side.PAIR),

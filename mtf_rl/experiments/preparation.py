@@ -54,6 +54,10 @@ __all__ = [
 ]
 
 
+# Each starts an interpreter and holds a part of the world's users.
+_MOST_PROCESSES = 4
+
+
 @dataclass(frozen=True)
 class PreparedLog:
     """A log that was read and split."""
@@ -125,7 +129,7 @@ def prepare_log(config: LogConfig, seed: int, run: RunFolder, terminal: Terminal
         terminal.stage("Logs of the synthetic world")
         with terminal.progress("users", config.world.users) as bar:
             # The files are the same with any number of processes.
-            processes = os.cpu_count() or 1
+            processes = min(os.cpu_count() or 1, _MOST_PROCESSES)
             synthesize(config.world, run.data / "logs", processes=processes, progress=bar.reach)
         folder = run.data / "logs"
     else:
@@ -220,7 +224,9 @@ def fit_and_report(
     terminal: Terminal,
 ) -> FittedAndReported:
     """Fit and calibrate one scorer, judge it on the test rows, save all of it in `folder`."""
-    encoder = FeatureEncoder.fit(log.dataset, rows.past)
+    learnt = np.zeros_like(rows.past)
+    learnt[rows.train] = True
+    encoder = FeatureEncoder.fit(log.dataset, rows.past, learnt=learnt)
     with terminal.progress(f"steps of {model}", None) as bar:
 
         def on_evaluation(evaluation: Evaluation) -> None:

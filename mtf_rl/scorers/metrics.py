@@ -157,7 +157,15 @@ def chance_calibration_error(predictions: FloatArray, bins: int = ECE_BINS) -> f
         return np.nan
     p = np.sort(predictions).astype(np.float64)
     edges = np.unique(np.linspace(0, len(p), bins + 1).astype(np.int64))
-    variances = np.add.reduceat(p * (1.0 - p), edges[:-1])  # (bins,)
+    # Rows of equal prediction share their mean label, so a tie of n has a share of its variance.
+    ties = np.cumsum(np.r_[False, p[1:] != p[:-1]])  # (rows,)
+    sizes = np.bincount(ties)[ties]
+    numbers = np.repeat(np.arange(len(edges) - 1), np.diff(edges))  # (rows,) of the bin
+    cells, first, inside = np.unique(
+        np.stack([numbers, ties]), axis=1, return_index=True, return_counts=True
+    )
+    cell_variances = inside**2 / sizes[first] * p[first] * (1.0 - p[first])
+    variances = np.bincount(cells[0], cell_variances)  # (bins,)
     few = np.minimum(np.add.reduceat(p, edges[:-1]), np.add.reduceat(1.0 - p, edges[:-1]))
     gaps = np.minimum(np.sqrt(2.0 * variances / np.pi), 2.0 * few)
     return float(gaps.sum() / len(p))

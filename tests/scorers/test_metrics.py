@@ -212,6 +212,17 @@ def test_chance_calibration_error_is_what_drawn_labels_show(rate: float) -> None
     assert chance_calibration_error(predictions) == pytest.approx(np.mean(drawn), rel=0.12)
 
 
+@pytest.mark.parametrize("levels", [1, 2, 6])
+def test_chance_calibration_error_of_steps(levels: int) -> None:
+    rng = np.random.default_rng(1)
+    predictions = rng.choice(np.linspace(0.2, 0.5, levels), size=4000)
+    drawn = [
+        expected_calibration_error(predictions, (rng.random(4000) < predictions).astype(float))
+        for _ in range(300)
+    ]
+    assert chance_calibration_error(predictions) == pytest.approx(np.mean(drawn), rel=0.12)
+
+
 def test_chance_calibration_error_by_hand() -> None:
     # Two bins of two rows: p = .5, .5 has variance .5, sqrt(1 / pi) = .564; p = 1 has none.
     assert chance_calibration_error(np.array([0.5, 0.5, 1.0, 1.0]), bins=2) == pytest.approx(

@@ -158,9 +158,9 @@ def test_logs_of_no_world_have_none(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("description", "message"),
     [
-        ({"format": "other"}, "is of format 'other', not 'mtf_rl world 1'"),
+        ({"format": "other"}, "is of format 'other', not 'mtf_rl world 2'"),
         ({}, "does not describe a world"),
-        ({"format": "mtf_rl world 1", "config": {"people": 3}}, "does not describe a world"),
+        ({"format": "mtf_rl world 2", "config": {"people": 3}}, "does not describe a world"),
     ],
 )
 def test_a_broken_description_is_refused(

@@ -37,6 +37,8 @@ __all__ = ["expected_answers", "length_terms"]
 # Columns of `length_terms`: for each of the three moments below, P(skips last so long) and
 # P(the disappointed last so long); then E[min(play, cap)] in both modes, and of the overrun.
 _VALID, _LONG, _END = 0, 1, 2
+# Handed to the compiled loops, for the reason that `outlook` gives.
+_MOMENTS = (VALID_PLAY_SECONDS, LONG_VIEW_SECONDS, WATCH_CAP_SECONDS)
 _SKIP_CAPPED, _LURED_CAPPED, _OVERRUN_CAPPED, _COLUMNS = 6, 7, 8, 9
 
 
@@ -77,6 +79,10 @@ def expected_answers(prospect: Outlook, lengths: FloatArray) -> FloatArray:
         prospect.odds.reshape(-1, SIGNAL_ODDS.shape[0]),
         np.ascontiguousarray(prospect.single_column).ravel(),
         lengths,
+        _MOMENTS,
+        WATCH_SPREAD,
+        SIGNAL_ODDS,
+        ODDS_AFTER_LIKE,
         expected,
     )
     return expected.reshape(*shape, NUM_TASKS)
@@ -94,58 +100,67 @@ def _fill(
     odds: Any,
     single_column: Any,
     lengths: Any,
+    moments: Any,
+    watch_spread: Any,
+    signal_odds: Any,
+    odds_after_like: Any,
     expected: Any,
 ) -> None:
-    """One impression after the other; the arguments are the fields of `Outlook`, flat."""
+    """One impression after the other; the arguments are the fields of `Outlook`, flat, and laws."""
+    valid_seconds, long_seconds, cap_seconds = moments
     for place in range(len(plays)):
         terms = lengths[videos[place]]
         duration = duration_seconds[place]
-        play = (plays[place], watches[place], lured[place], watch_mean[place])
-        valid = _mixture(*_lasts(min(VALID_PLAY_SECONDS, duration), _VALID, terms, play), play)
-        long_view = _mixture(*_lasts(min(LONG_VIEW_SECONDS, duration), _LONG, terms, play), play)
+        play = (plays[place], watches[place], lured[place], watch_mean[place], watch_spread)
+        valid = _mixture(*_lasts(min(valid_seconds, duration), _VALID, terms, play), play)
+        long_view = _mixture(*_lasts(min(long_seconds, duration), _LONG, terms, play), play)
         expected[place, 0] = valid if single_column[place] else taps[place]
         expected[place, 1] = long_view
-        expected[place, NUM_FEEDBACKS] = _watch_seconds(duration, terms, play) / WATCH_CAP_SECONDS
+        expected[place, NUM_FEEDBACKS] = (
+            _watch_seconds(duration, cap_seconds, terms, play) / cap_seconds
+        )
         shares = (1.0 - plays[place], plays[place] - valid, valid - long_view, long_view)
-        _fill_signals(shares, odds[place], expected[place])
+        _fill_signals(shares, odds[place], signal_odds, odds_after_like, expected[place])
 
 
 @njit(cache=True, nogil=True)
-def _fill_signals(shares: Any, odds: Any, expected: Any) -> None:
+def _fill_signals(
+    shares: Any, odds: Any, signal_odds: Any, odds_after_like: Any, expected: Any
+) -> None:
     """Probabilities of the signals, from the shares of the four classes of play."""
     for signal in range(len(odds)):
         expected[2 + signal] = 0.0
     for play_class in range(len(shares)):
         share = shares[play_class]
-        like = _probability(SIGNAL_ODDS[0, play_class] * odds[0])
+        like = _probability(signal_odds[0, play_class] * odds[0])
         expected[2] += share * like
         for signal in range(1, len(odds)):
-            own = SIGNAL_ODDS[signal, play_class] * odds[signal]
+            own = signal_odds[signal, play_class] * odds[signal]
             without = _probability(own)
-            given_like = _probability(own * ODDS_AFTER_LIKE[signal])
+            given_like = _probability(own * odds_after_like[signal])
             expected[2 + signal] += share * (without + like * (given_like - without))
 
 
 @njit(cache=True, nogil=True)
 def _lasts(seconds: Any, moment: Any, terms: Any, play: Any) -> Any:
     """P(play time >= seconds) in the skip mode and in the watch mode, at one of the moments."""
-    _, _, lured, watch_mean = play
-    watch = _normal((watch_mean - math.log(seconds)) / WATCH_SPREAD)
+    _, _, lured, watch_mean, watch_spread = play
+    watch = _normal((watch_mean - math.log(seconds)) / watch_spread)
     return terms[2 * moment], watch + lured * (terms[2 * moment + 1] - watch)
 
 
 @njit(cache=True, nogil=True)
 def _mixture(skip: Any, watch: Any, play: Any) -> Any:
     """Of the two modes and of no play, where each counts as much as it happens."""
-    plays, watches, _, _ = play
+    plays, watches, _, _, _ = play
     return plays * (skip + watches * (watch - skip))
 
 
 @njit(cache=True, nogil=True)
-def _watch_seconds(duration: Any, terms: Any, play: Any) -> Any:
-    """E[min(play seconds, 120)]."""
-    _, _, lured, watch_mean = play
-    watch = _capped_mean(watch_mean, WATCH_SPREAD, min(duration, WATCH_CAP_SECONDS))
+def _watch_seconds(duration: Any, cap_seconds: Any, terms: Any, play: Any) -> Any:
+    """E[min(play seconds, cap)]."""
+    _, _, lured, watch_mean, watch_spread = play
+    watch = _capped_mean(watch_mean, watch_spread, min(duration, cap_seconds))
     watch += lured * (terms[_LURED_CAPPED] - watch)
     skip = terms[_SKIP_CAPPED]
     if terms[_OVERRUN_CAPPED] > 0.0:

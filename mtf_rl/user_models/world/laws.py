@@ -41,6 +41,8 @@ SIGNAL_ODDS: FloatArray = np.array(
 )
 # What a like multiplies the odds of the other signals by (P(like | follow) = .43 and so on).
 ODDS_AFTER_LIKE: FloatArray = np.array([1.0, 4.0, 4.0, 5.0, 1.0])
+# How appealing a video is to a user, by match and by likeability, so that both count alike.
+APPEAL_OF_MATCH, APPEAL_OF_QUALITY = 0.7, 0.7
 # Log-odds of each signal per unit of appeal match, bait and taste match.
 APPEAL_SHARE: FloatArray = np.array([1.0, 0.8, 0.8, 0.5, -0.5])
 BAIT_SHARE: FloatArray = np.array([-0.2, -0.3, 0.7, 0.5, 0.7])

@@ -1,8 +1,8 @@
 """What users make of the videos that they are shown, before any luck is drawn.
 
-The loop over impressions is compiled: it costs half of generating a log, and written with arrays
-it takes three times as long (`benchmarks/world_speed.py`). Every impression is computed alone, in
-double precision, so that an answer never depends on who else is served.
+The loop over impressions is compiled: rankers score every candidate here, so it is much of what
+generating a log costs. Every impression is computed alone, in double precision, so that an answer
+never depends on who else is served.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,10 @@ from numba import njit
 from scipy.special import expit
 
 from mtf_rl.core.arrays import BoolArray, FloatArray, IntArray
+from mtf_rl.core.errors import ShapeError
 from mtf_rl.user_models.world.laws import (
+    APPEAL_OF_MATCH,
+    APPEAL_OF_QUALITY,
     APPEAL_SHARE,
     BAIT_SHARE,
     LOG_TYPICAL_DURATION,
@@ -70,8 +73,13 @@ def outlook(
         single_column: True where the video is in a single-column feed.
         hour_effect: log-odds that the hour of the day adds to starting to watch.
         dullness: recent exposure to the same tags, times the user's sensitivity.
+
+    Raises:
+        ShapeError: if an index is not of this world; compiled code would read beyond the tables.
     """
     config, users, videos = truth.config, truth.users, truth.videos
+    _check_range("users", rows, len(users.watching))
+    _check_range("videos", shown, len(videos.quality))
     arguments = np.broadcast_arrays(rows, shown, single_column, hour_effect, dullness)
     shape = arguments[0].shape
     columns = np.empty((6, arguments[0].size))
@@ -89,6 +97,9 @@ def outlook(
         videos.log_duration,
         videos.signal_odds,
         (config.taste, config.appeal, config.bait, config.disappointment, config.boredom),
+        _LAWS,
+        _WATCH_LAW,
+        _SHARES,
         columns,
         odds,
     )
@@ -105,6 +116,28 @@ def outlook(
         appeal=appeal,
         single_column=arguments[2],
     )
+
+
+def _check_range(name: str, indices: IntArray, count: int) -> None:
+    if indices.size and not 0 <= indices.min() <= indices.max() < count:
+        raise ShapeError(
+            f"{name} must be indices in [0, {count}), got {indices.min()} to {indices.max()}"
+        )
+
+
+# Compiled code keeps the constants that it was compiled with, so laws come in as arguments: a
+# cached loop would not notice that another file was edited.
+_LAWS = (
+    WATCH_INTERCEPT,
+    TAP_INTERCEPT,
+    TAP_SLOPE,
+    PLAYS_IN_FEED,
+    PLAYS_AFTER_TAP,
+    APPEAL_OF_MATCH,
+    APPEAL_OF_QUALITY,
+)
+_WATCH_LAW = (WATCH_MEAN, WATCH_ON_DURATION, LOG_TYPICAL_DURATION, WATCH_ON_INTEREST, SKIP_MEAN)
+_SHARES: FloatArray = np.stack([APPEAL_SHARE, BAIT_SHARE, MATCH_SHARE])  # (3, signals)
 
 
 @njit(cache=True, nogil=True)
@@ -125,6 +158,9 @@ def _fill(
     log_duration: Any,
     signal_odds: Any,
     strengths: Any,
+    laws: Any,
+    watch_law: Any,
+    shares: Any,
     columns: Any,
     odds: Any,
 ) -> None:
@@ -134,6 +170,7 @@ def _fill(
     `odds` (impressions, signals).
     """
     taste, appeal_strength, bait_strength, disappointment, boredom = strengths
+    watch_intercept, tap_intercept, tap_slope, in_feed, after_tap, of_match, of_quality = laws
     for place in range(len(rows)):
         user, video = rows[place], shown[place]
         match, appeal = 0.0, 0.0
@@ -145,29 +182,29 @@ def _fill(
         lure = bait_strength * bait[video]
         if single_column[place]:
             columns[0, place] = 1.0
-            columns[1, place] = PLAYS_IN_FEED
-            columns[2, place] = 1.0 / (1.0 + np.exp(-(WATCH_INTERCEPT + interest + lure)))
+            columns[1, place] = in_feed
+            columns[2, place] = 1.0 / (1.0 + np.exp(-(watch_intercept + interest + lure)))
         else:
-            tap = 1.0 / (1.0 + np.exp(-(TAP_INTERCEPT + TAP_SLOPE * (interest + lure))))
+            tap = 1.0 / (1.0 + np.exp(-(tap_intercept + tap_slope * (interest + lure))))
             columns[0, place] = tap
-            columns[1, place] = tap * PLAYS_AFTER_TAP
+            columns[1, place] = tap * after_tap
             columns[2, place] = 1.0
         columns[3, place] = -np.expm1(-disappointment * bait[video])
-        columns[4, place] = _watch_mean(interest, log_duration[video])
-        columns[5, place] = 0.7 * appeal + 0.7 * likeability[video]
+        columns[4, place] = _watch_mean(interest, log_duration[video], watch_law)
+        columns[5, place] = of_match * appeal + of_quality * likeability[video]
         for signal in range(odds.shape[1]):
-            pull = appeal_strength * appeal * APPEAL_SHARE[signal]
-            pull += lure * BAIT_SHARE[signal] + taste * match * MATCH_SHARE[signal]
+            pull = appeal_strength * appeal * shares[0, signal]
+            pull += lure * shares[1, signal] + taste * match * shares[2, signal]
             odds[place, signal] = (
                 propensities[user, signal] * signal_odds[video, signal] * np.exp(pull)
             )
 
 
 @njit(cache=True, nogil=True)
-def _watch_mean(interest: Any, log_duration: Any) -> Any:
+def _watch_mean(interest: Any, log_duration: Any, watch_law: Any) -> Any:
     """Mean of ln(play seconds) in the watch mode, which is never shorter than a skip."""
-    on_duration = WATCH_ON_DURATION * (log_duration - LOG_TYPICAL_DURATION)
-    return max(WATCH_MEAN + on_duration + WATCH_ON_INTEREST * interest, SKIP_MEAN)
+    mean, on_duration, typical, on_interest, skip_mean = watch_law
+    return max(mean + on_duration * (log_duration - typical) + on_interest * interest, skip_mean)
 
 
 def usual_outlook(users: Users) -> Outlook:
@@ -182,7 +219,7 @@ def usual_outlook(users: Users) -> Outlook:
         plays=np.full(count, PLAYS_IN_FEED),
         watches=expit(WATCH_INTERCEPT + interest),
         lured=np.full(count, USUAL_LURED),
-        watch_mean=np.maximum(WATCH_MEAN + WATCH_ON_INTEREST * interest, SKIP_MEAN),
+        watch_mean=np.array([_watch_mean(x, LOG_TYPICAL_DURATION, _WATCH_LAW) for x in interest]),
         videos=np.zeros(count, dtype=np.int32),
         duration_seconds=np.full(count, TYPICAL_DURATION_SECONDS),
         odds=np.zeros((count, len(SIGNALS))),

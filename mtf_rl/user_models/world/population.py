@@ -25,7 +25,7 @@ _RATE_MEANS = np.array([a / (a + b) for a, b in _RATE_SHAPES])
 
 # Loadings of the normal scores of users on (activity, watching, own), assumed but for their signs.
 _SIGNAL_ON_ACTIVITY = np.array([-0.20, -0.15, -0.10, -0.15, 0.0])
-_SIGNAL_ON_LIKING = np.array([1.0, 0.30, 0.30, 0.20, 0.0])
+_SIGNAL_ON_LIKING = np.array([0.0, 0.30, 0.30, 0.20, 0.0])
 
 # Shapes of the gamma distribution of each signal's rate over videos (beta-binomial fits to the
 # same rows), and how much of each score is shared with likes.
@@ -45,7 +45,7 @@ class Users:
     appeal_taste: FloatArray  # (users, d), what moves the user to interact
     activity: FloatArray  # (users,), standard normal score of exposures
     watching: FloatArray  # (users,), log-odds added to starting to watch
-    patience: FloatArray  # (users,), log-odds added to leaving
+    patience: FloatArray  # (users,), log-odds taken from leaving
     sessions_per_day: FloatArray  # (users,), intended sessions of an active day
     page_share: FloatArray  # (users,), share of sessions on the two-column page
     propensities: FloatArray  # (users, signals), multiplies the odds of each signal; mean 1
@@ -100,7 +100,7 @@ def _draw_users(config: WorldConfig) -> Users:
         appeal_taste=appeal_taste,
         activity=activity,
         watching=0.95 * watching,
-        patience=-0.45 * activity + 0.2 * depth_own,
+        patience=0.45 * activity + 0.2 * depth_own,
         sessions_per_day=6.6 * np.exp(0.35 * activity - 0.35**2 / 2),
         page_share=betaincinv(1.6, 11.2, ranks[:, 4]),
         propensities=_propensities(activity, watching, ndtri(ranks[:, 6:])),
@@ -133,7 +133,7 @@ def _propensities(activity: FloatArray, watching: FloatArray, own: FloatArray) -
     """
     columns = []
     for signal, (a, b) in enumerate(_RATE_SHAPES):
-        shared = _SIGNAL_ON_LIKING[signal] if signal else 0.0
+        shared = _SIGNAL_ON_LIKING[signal]
         score = (
             _SIGNAL_ON_ACTIVITY[signal] * activity
             + 0.1 * watching

@@ -192,7 +192,7 @@ class _Lives:
     def request(self) -> LoggedRows:
         """Serve one request of everyone in a session, and move their clocks."""
         rows = np.flatnonzero(self.in_session)
-        self._retrieve(rows[self.unseen[rows].sum(axis=1) < min(_LOWEST_POOL, self.pool.shape[1])])
+        self._retrieve(rows[self.unseen[rows].sum(axis=1) < _LOWEST_POOL])
         luck = self._luck(rows)
         slate, randomised = self._slate(rows, luck)
         state, history = select_rows(self.state, rows), select_rows(self.history, rows)

@@ -38,7 +38,7 @@ from mtf_rl.user_models.world.world import World
 __all__ = ["SynthesisReport", "load_world", "measure", "synthesize"]
 
 WORLD_FILE = "world.json"
-_FORMAT = "mtf_rl world 1"
+_FORMAT = "mtf_rl world 2"  # another number for other laws
 _SUFFIX = "world"
 _CHUNK_USER_DAYS = 6000
 

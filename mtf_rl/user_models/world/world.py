@@ -194,7 +194,7 @@ class World(UserModel[WorldState]):
         usual = _USUAL_TIREDNESS * self.usual_views[users, 1] * self.users.tiring_sensitivity[users]
         log_odds = (
             _LEAVE_INTERCEPT
-            + self.users.patience[users]
+            - self.users.patience[users]
             - self.config.leave_effect * state.satisfaction
             + self.config.tiring * (state.tiredness - usual)
         )
