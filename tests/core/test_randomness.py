@@ -60,3 +60,13 @@ def test_hash_words_broadcasts_elementwise(first: int, second: int) -> None:
     both = hash_words(7, np.array([first, second]))
     assert both[0] == hash_words(7, first)[0]
     assert both[1] == hash_words(7, second)[0]
+
+
+def test_a_draw_is_a_hash_of_its_address() -> None:
+    """`Luck` keeps parts of the hash for other draws; the result is that of the whole."""
+    luck = Luck(7, np.array([3, 900]), np.array([0, 12]))
+    for purpose in (Purpose.LEAVE, Purpose.FEEDBACK):
+        stream = hash_words(7, int(purpose), luck.episodes, luck.requests)
+        counters = np.arange(1, 6, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+        expected = mix64(stream[:, None] + counters)
+        np.testing.assert_array_equal(luck.bits(purpose, 5), expected)

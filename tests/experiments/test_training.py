@@ -16,7 +16,7 @@ import mtf_rl  # noqa: F401  (registers the environments)
 from mtf_rl.agents import RandomSearchConfig, TD3Config, load_policy
 from mtf_rl.core.errors import ConfigError, LeakageError, RunFolderError
 from mtf_rl.core.protocols import SIMULATOR, SYNTHETIC_TRUTH
-from mtf_rl.data import read_kuairand, scorer_half
+from mtf_rl.data import SYNTHETIC_PLAN, read_kuairand, scorer_half, split_by_time
 from mtf_rl.evaluation import LEADERBOARD_COLUMNS
 from mtf_rl.experiments.assembly import Assembly
 from mtf_rl.experiments.command_line import settings_of_run
@@ -128,6 +128,10 @@ def test_scorer_and_user_model_share_no_row(run: RunFolder) -> None:
     half = scorer_half(dataset.impressions, seed=0)
     keys = dataset.impressions.keys
     assert np.isin(assembly.scores.scorer_keys, keys[half]).all()
+    # The features count the feedback of more rows than the scorer learns from: known, all of them.
+    train = split_by_time(dataset.impressions, SYNTHETIC_PLAN).train
+    counted = keys[train & half & ~dataset.impressions.randomised]
+    assert np.isin(counted, assembly.scores.scorer_keys).all()
     assert np.isin(assembly.simulator.row_keys, keys[~half]).all()
 
 

@@ -1,6 +1,8 @@
 """The synthetic world's users: probabilities, draws, carry-over, invariance."""
 
 import json
+import re
+from collections.abc import Callable
 from dataclasses import asdict, fields, replace
 
 import numpy as np
@@ -10,19 +12,24 @@ from hypothesis import strategies as st
 from scipy import integrate, stats
 
 from mtf_rl.core.arrays import BoolArray, FloatArray, IntArray, select_rows
-from mtf_rl.core.errors import ConfigError
+from mtf_rl.core.errors import ConfigError, ShapeError
 from mtf_rl.core.history import VisibleHistory, add_pause, advance_history, start_history
 from mtf_rl.core.protocols import SYNTHETIC_TRUTH
-from mtf_rl.core.randomness import Luck
+from mtf_rl.core.randomness import Luck, hash_words, mix64
 from mtf_rl.core.slates import Response, Slate
 from mtf_rl.core.tasks import NUM_TASKS, is_long_view, is_valid_play
 from mtf_rl.core.videos import NO_TAG
 from mtf_rl.user_models import World, WorldConfig, WorldState
 from mtf_rl.user_models.world.config import CARRY_OVER_EFFECTS
-from mtf_rl.user_models.world.expectations import _capped_mean
-from mtf_rl.user_models.world.experience import dullness, elapse
+from mtf_rl.user_models.world.expectations import (
+    _capped_mean,
+    expected_answers,
+    length_terms,
+)
+from mtf_rl.user_models.world.experience import after_slate, dullness, elapse
+from mtf_rl.user_models.world.outlook import Outlook
 from mtf_rl.user_models.world.population import NUM_TAGS
-from mtf_rl.user_models.world.responses import draw_answers
+from mtf_rl.user_models.world.responses import Answers, draw_answers
 
 SMALL = WorldConfig(users=60, videos=300, seed=3)
 _WORLD = World(SMALL)
@@ -186,6 +193,141 @@ def test_the_outlook_agrees_with_the_equations(world: World, tab: int) -> None:
             pull += config.taste * match * match_share[k]
             odds = users.propensities[u, k] * videos.signal_odds[i, k] * np.exp(pull)
             np.testing.assert_allclose(prospect.odds[0, k], odds)
+
+
+def naive_expectations(
+    tap: float,
+    play: float,
+    watch: float,
+    lured: float,
+    mean: float,
+    seconds: float,
+    odds: FloatArray,
+    *,
+    feed: bool,
+) -> list[float]:
+    """docs/world.md once more, with SciPy's laws and plain numbers."""
+    skip_law = stats.lognorm(s=0.66, scale=np.exp(0.66))
+    watch_law = stats.lognorm(s=1.07, scale=np.exp(mean))
+    lured_law = stats.lognorm(s=0.4, scale=np.exp(2.35))
+    overrun_law = stats.lognorm(s=1.6, scale=2.0)
+
+    def survives(t: float) -> float:
+        watched = (1 - lured) * watch_law.sf(t) + lured * lured_law.sf(t)
+        return float((1 - watch) * skip_law.sf(t) + watch * watched)
+
+    def area(law: Callable[[float], float], to: float) -> float:
+        points = np.geomspace(1e-3, to, 25)[1:-1].tolist()
+        return float(integrate.quad(law, 0.0, to, points=points, limit=400)[0])
+
+    valid, long_view = play * survives(min(7, seconds)), play * survives(min(18, seconds))
+    capped = area(survives, min(seconds, 120.0))
+    if seconds < 120.0:
+        capped += survives(seconds) * area(overrun_law.sf, min(120.0 - seconds, 3 * seconds))
+    like_odds = np.array([0.9, 1.4, 13.3, 19.6]) * 1e-3
+    other_odds = 1e-3 * np.array(
+        [
+            [0.04, 0.015, 0.18, 0.24],
+            [0, 0, 0.05, 0.36],
+            [0, 0.05, 0.72, 1.0],
+            [0.48, 0.64, 0.88, 0.48],
+        ]
+    )
+    shares = np.array([1 - play, play - valid, valid - long_view, long_view])
+    like = like_odds * odds[0] / (1 + like_odds * odds[0])
+    signals = [float(shares @ like)]
+    for law, own, after in zip(other_odds, odds[1:], (4.0, 4.0, 5.0, 1.0), strict=True):
+        o = law * own
+        given = like * (o * after / (1 + o * after)) + (1 - like) * (o / (1 + o))
+        signals.append(float(shares @ given))
+    return [valid if feed else tap, long_view, *signals, play * capped / 120.0]
+
+
+@pytest.mark.parametrize("seconds", [4.0, 11.0, 45.0, 119.5, 300.0])
+@pytest.mark.parametrize("feed", [True, False])
+def test_expectations_agree_with_the_equations(seconds: float, *, feed: bool) -> None:
+    rng = np.random.default_rng(int(seconds))
+    odds = rng.gamma(1.0, 3.0, size=5)
+    tap, watch, lured, mean = 0.3, float(rng.uniform()), 0.2, 2.9
+    play = 0.994 if feed else tap * 0.956
+    prospect = Outlook(
+        taps=np.array([tap]),
+        plays=np.array([play]),
+        watches=np.array([watch]),
+        lured=np.array([lured]),
+        watch_mean=np.array([mean]),
+        videos=np.array([0]),
+        duration_seconds=np.array([seconds]),
+        odds=odds[None],
+        appeal=np.zeros(1),
+        single_column=np.array([feed]),
+    )
+    found = expected_answers(prospect, length_terms(np.array([seconds])))[0]
+    naive = naive_expectations(tap, play, watch, lured, mean, seconds, odds, feed=feed)
+    np.testing.assert_allclose(found, naive, rtol=1e-6)
+
+
+def test_indices_of_another_world_are_refused(world: World) -> None:
+    one = np.array([1])
+    with pytest.raises(ShapeError, match=re.escape("users must be indices in [0, 60), got 60")):
+        world.true_probabilities(np.array([60]), one, np.array([12.0]), one)
+    with pytest.raises(ShapeError, match=re.escape("videos must be indices in [0, 300), got -1")):
+        world.true_probabilities(one, np.array([-1]), np.array([12.0]), one)
+
+
+def test_leaving_and_returning_are_their_equations(world: World) -> None:
+    users = np.arange(20)
+    state = replace(
+        world.start(users, luck_of(20)), tiredness=np.linspace(0, 30, 20), satisfaction=users / 20
+    )
+    patience = world.users.patience[users]
+    usual = 17.0 * world.users.tiring_sensitivity[users] * world.usual_views[users, 1]
+    log_odds = -2.42 - patience - 2.0 * users / 20 + 0.07 * (state.tiredness - usual)
+    np.testing.assert_allclose(world.leave_probability(state), 1 / (1 + np.exp(-log_odds)))
+    np.testing.assert_allclose(
+        world.return_probability(state), 1 / (1 + np.exp(-(3.35 + users / 20)))
+    )
+    # Who shows up often stays longer, and is shown more.
+    everyone = world.users
+    assert np.corrcoef(everyone.patience, everyone.activity)[0, 1] > 0.8
+
+
+def test_satisfaction_tiredness_and_boredom_fade_at_their_rates(world: World) -> None:
+    state = bored_state(world, 3, 2.0)
+    state = replace(state, satisfaction=np.ones(3), tiredness=np.ones(3))
+    later = elapse(state, np.full(3, 600.0))
+    np.testing.assert_allclose(later.satisfaction, np.exp(-600 / 21_600))
+    np.testing.assert_allclose(later.tiredness, np.exp(-600 / 1_500))
+    np.testing.assert_allclose(later.boredom, 2.0 * np.exp(-600 / 1_800))
+
+
+def test_an_untapped_cover_counts_as_nothing_in_the_mean(world: World) -> None:
+    """On the page only taps have a value; the slate's mean is over all covers."""
+    users = np.arange(10)
+    state, slate = world.start(users, luck_of(10)), make_slate(world, users, tab=0)
+    nothing = Answers(np.zeros((10, 6, 7), dtype=np.float32), np.zeros((10, 6)))
+    dull = np.zeros((10, 6))
+    zeros = np.zeros((10, 6))
+    prospect = world.outlook(users[:, None], slate.videos, zeros, zeros.astype(int), dull)
+    after = after_slate(world.truth, state, slate, prospect, nothing, dull, world.usual_views)
+    np.testing.assert_allclose(after.satisfaction, 0.75 * state.satisfaction)
+
+
+def test_a_pool_is_a_race_of_exponentials(world: World) -> None:
+    """The compiled race against hashes, logarithms and weights written with arrays."""
+    users, visits, pool = np.array([3, 17, 59]), np.array([0, 4, 1]), 25
+    retrieval = world.retrieval
+    counters = np.arange(1, 301, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    bits = mix64(hash_words(SMALL.seed, 3, users, visits)[:, None] + counters)
+    uniforms = ((bits >> np.uint64(41)).astype(np.float64) + 0.5) / 2.0**23
+    shares = retrieval.levels[retrieval.shares]  # (videos, tags_per_video)
+    weights = retrieval.popularity + sum(
+        retrieval.tag_affinity[users][:, retrieval.tags[:, k]] * shares[:, k] for k in range(2)
+    )
+    times = -np.log(uniforms) * np.exp(-weights)
+    first = np.argsort(times, axis=1)[:, :pool]
+    found = retrieval.pools(users, pool, visits=visits)
+    np.testing.assert_array_equal(np.sort(found, axis=1), np.sort(first, axis=1))
 
 
 @given(mean=st.floats(-1, 5), spread=st.floats(0.3, 2.0), cap=st.floats(0.5, 120.0))
