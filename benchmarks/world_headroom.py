@@ -569,7 +569,11 @@ REQUIRED = {
     (DEFAULT, "state-dependent / best static"): Requirement(
         ">= 5 %, interval above 0", mean=5.0, low=0.0
     ),
+    (DEFAULT, "best static / myopic static"): Requirement(">= 2 %", mean=2.0),
     (DEFAULT, "state-dependent / myopic state-dependent"): Requirement(">= 2 %", mean=2.0),
+    (NO_CARRY_OVER, "best static / myopic static"): Requirement(
+        "interval within +-.5 %", low=-0.5, high=0.5
+    ),
     (NO_CARRY_OVER, "state-dependent / myopic state-dependent"): Requirement(
         "interval within +-.5 %", low=-0.5, high=0.5
     ),
