@@ -263,17 +263,9 @@ def split_work(scorer: Any, layout: FeatureLayout, rows: LabelledRows) -> Callab
     own = side(Side.PAIR, len(rows))
     rng = np.random.default_rng(0)
     columns = rng.integers(users, size=len(rows)), rng.integers(videos, size=len(rows))
-    chunk = 8192
 
     def work() -> None:
-        for start in range(0, len(rows), chunk):
-            part = slice(start, start + chunk)
-            logits = pairs.logits(
-                columns[0][part],
-                columns[1][part],
-                FeatureRows(own.categorical[part], own.dense[part]),
-            )
-            scorer.calibration.apply(logits)
+        scorer.calibration.apply(pairs.logits(*columns, own))
 
     return work
 

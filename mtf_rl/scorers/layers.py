@@ -144,16 +144,19 @@ class GroupedLinear(nn.Module):
         groups share it.
         """
         if inputs.dim() == 2:
-            outputs = self._shared(inputs)
-        else:
-            outputs = torch.bmm(inputs, self.weight[chosen])
-        return outputs if self.bias is None else outputs + self.bias[chosen]
+            return self._shared(inputs)
+        if self.bias is None:
+            return torch.bmm(inputs, self.weight[chosen])
+        return torch.baddbmm(self.bias[chosen], inputs, self.weight[chosen])
 
     def _shared(self, inputs: Tensor) -> Tensor:
         """One matrix product for all groups."""
         groups, width, outputs = self.weight.shape
         flat = self.weight.transpose(0, 1).reshape(width, groups * outputs)
-        product = inputs @ flat  # (batch, groups x outputs)
+        if self.bias is None:
+            product = inputs @ flat  # (batch, groups x outputs)
+        else:
+            product = torch.addmm(self.bias.flatten(), inputs, flat)
         return product.view(len(inputs), groups, outputs).transpose(0, 1)
 
 
@@ -186,9 +189,10 @@ class GroupedMLP(nn.Module):
 
     def after_reading(self, read: Tensor) -> Tensor:
         """Outputs (groups, batch, width) of what `reader` gave, (groups, batch, first width)."""
+        # Not in place: `read` may be a view, whose gradient would then be copied.
         hidden: Tensor = self.dropout(torch.relu(read))
         for layer in list(self.layers)[1:]:
-            hidden = self.dropout(torch.relu(layer(hidden)))
+            hidden = self.dropout(layer(hidden).relu_())
         return hidden
 
 

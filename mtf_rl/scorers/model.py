@@ -22,6 +22,7 @@ from mtf_rl.scorers.layers import (
 from mtf_rl.scorers.losses import cross_entropies, masked_means
 
 __all__ = [
+    "PREDICT_ROWS",
     "Ensemble",
     "ModelLosses",
     "Network",
@@ -31,6 +32,10 @@ __all__ = [
     "ScorerConfig",
     "ScorerModel",
 ]
+
+# What the layers make of this many rows stays in a processor's cache; of more it does not, and a
+# prediction waits for memory.
+PREDICT_ROWS = 2048
 
 Reader = Callable[[Tensor], Tensor]
 """An affine map from features (batch, width) to (groups, batch, outputs)."""

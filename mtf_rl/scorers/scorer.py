@@ -23,7 +23,7 @@ from mtf_rl.core.tasks import TASK_NAMES
 from mtf_rl.data import FeatureLayout, FeatureRows
 from mtf_rl.scorers.calibration import Calibration, TabCalibration
 from mtf_rl.scorers.chains import Chain
-from mtf_rl.scorers.model import ScorerConfig, ScorerModel
+from mtf_rl.scorers.model import PREDICT_ROWS, ScorerConfig, ScorerModel
 from mtf_rl.scorers.registry import SCORERS, scorer_name
 from mtf_rl.scorers.report import ScorerReport
 
@@ -33,7 +33,6 @@ FORMAT = 2
 CARD = "card.json"
 WEIGHTS = "weights.safetensors"
 ROW_KEYS = "row_keys.npz"
-PREDICT_ROWS = 8192
 
 
 @dataclass(frozen=True)

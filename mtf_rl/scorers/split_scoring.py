@@ -14,7 +14,7 @@ from torch import Tensor
 from mtf_rl.core.arrays import FloatArray, IntArray
 from mtf_rl.core.tasks import NUM_TASKS
 from mtf_rl.data import FeatureRows, Side
-from mtf_rl.scorers.model import Network, ScorerModel
+from mtf_rl.scorers.model import PREDICT_ROWS, Network, ScorerModel
 
 __all__ = ["PairScorer"]
 
@@ -36,13 +36,15 @@ class PairScorer:
             videos: (rows,) video indices.
             pairs: the columns of the pair's side, one row for each pair.
         """
-        categorical, dense = torch.from_numpy(pairs.categorical), torch.from_numpy(pairs.dense)
+        columns = [
+            torch.from_numpy(column) for column in (users, videos, pairs.categorical, pairs.dense)
+        ]
         total = torch.zeros(len(users), NUM_TASKS)
         with torch.inference_mode():
-            for network in self._networks:
-                total += network.logits(
-                    torch.from_numpy(users), torch.from_numpy(videos), categorical, dense
-                )
+            for start in range(0, len(users), PREDICT_ROWS):
+                part = slice(start, start + PREDICT_ROWS)
+                for network in self._networks:
+                    total[part] += network.logits(*(column[part] for column in columns))
         mean: FloatArray = (total / len(self._networks)).numpy()
         return mean
 

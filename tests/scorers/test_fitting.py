@@ -25,6 +25,7 @@ from mtf_rl.scorers import (
 )
 from mtf_rl.scorers.fitting import _Schedule
 from mtf_rl.scorers.metrics import auc, normalised_entropy
+from mtf_rl.scorers.scorer import sigmoid
 from mtf_rl.scorers.training import WeightAverage
 from tests.scorers.examples import LAYOUT, QUICK, SMALL, example_rows
 
@@ -37,7 +38,8 @@ def fit(config: FitConfig = QUICK, train: LabelledRows = TRAIN, seed: int = 0) -
 
 
 def monitored(fitted: FittedScorer, name: str, tasks: tuple[str, ...]) -> float:
-    predictions = expit(fitted.scorer.logits(VALIDATION.features).astype(float))
+    # In float32, as fitting does: at this step size many probabilities round to 1, which ties them.
+    predictions = sigmoid(fitted.scorer.logits(VALIDATION.features))
     return MONITORS[name].value(predictions, VALIDATION, tasks)
 
 
