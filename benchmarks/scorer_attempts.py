@@ -17,6 +17,7 @@ import torch
 import tyro
 
 import mtf_rl
+from benchmarks.pages import write_page
 from benchmarks.scorer_quality import COMPARED, Rows, load_rows, tree_predictions
 from mtf_rl.core.arrays import FloatArray
 from mtf_rl.core.tasks import TASK_NAMES
@@ -150,9 +151,8 @@ def main(settings: Settings) -> None:
         lines.append(line(attempt.what, try_it(attempt, rows, settings.seeds), trees))
         print(lines[-1], flush=True)
     seeds = " ".join(str(seed) for seed in settings.seeds)
-    previous = settings.out.read_text() if settings.out.exists() else ""
     table = "\n".join(lines)
-    settings.out.write_text(f"""# Attempts on real rows
+    tables = f"""# Attempts on real rows
 
     OMP_NUM_THREADS=1 python -m benchmarks.scorer_attempts --data DIR --seeds {seeds}
 
@@ -160,12 +160,9 @@ mtf_rl {mtf_rl.__version__}, Python {platform.python_version()}, torch {torch.__
 default is a single MMoE; each line changes one thing. Validation rows, means over seeds {seeds}.
 
 {table}
+"""
+    write_page(settings.out, tables, "## What limits it")
 
-{NOTES}
-{previous.partition(f"{NOTES}{chr(10)}")[2]}""")
-
-
-NOTES = "## What limits it"
 
 if __name__ == "__main__":
     main(tyro.cli(Settings, description=__doc__))

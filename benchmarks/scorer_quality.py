@@ -270,7 +270,9 @@ def quality_table(results: dict[str, Result]) -> str:
 
 
 def spread(values: FloatArray) -> str:
-    """Mean and standard deviation over seeds."""
+    """Mean and standard deviation over seeds; nothing where it is not defined."""
+    if np.isnan(values).any():
+        return ""
     if len(values) == 1:
         return f"{values[0]:.4f}"
     return f"{values.mean():.4f} +- {values.std(ddof=1):.4f}"

@@ -29,6 +29,7 @@ import torch
 import tyro
 
 import mtf_rl
+from benchmarks.pages import write_page
 from mtf_rl.core.arrays import IntArray
 from mtf_rl.core.tasks import NUM_TASKS
 from mtf_rl.data import CategoricalField, FeatureLayout, FeatureRows, Side
@@ -303,7 +304,7 @@ def main(settings: Settings) -> None:
     results = measure(settings)
     text = page(settings, results, os.getloadavg()[0])
     print(text)
-    settings.out.write_text(text)
+    write_page(settings.out, text, "## What it says")
 
 
 if __name__ == "__main__":

@@ -35,6 +35,7 @@ import tyro
 from scipy import stats
 
 import mtf_rl
+from benchmarks.pages import write_page
 from mtf_rl.core.arrays import FloatArray, IntArray
 from mtf_rl.core.tasks import NUM_FEEDBACKS, TASK_NAMES
 from mtf_rl.data import SYNTHETIC_PLAN, Dataset, FeatureEncoder, read_kuairand, split_by_time
@@ -235,7 +236,7 @@ def spread(values: FloatArray, digits: int) -> str:
     return f"{values.mean():.{digits}f} +- {values.std(ddof=1):.{digits}f}"
 
 
-def page(settings: Settings, found: Mapping[str, list[Judgement]], study: Study, notes: str) -> str:
+def page(settings: Settings, found: Mapping[str, list[Judgement]], study: Study) -> str:
     """The whole results page."""
     seeds = " ".join(str(seed) for seed in settings.seeds)
     sizes = ", ".join(
@@ -266,12 +267,7 @@ True means over the pairs: {rates}.
 Paired by seed, 95 % t-intervals:
 
 {transfer_table(found)}
-
-{NOTES}
-{notes}"""
-
-
-NOTES = "## What it says"
+"""
 
 
 def main(settings: Settings) -> None:
@@ -282,10 +278,9 @@ def main(settings: Settings) -> None:
     found: dict[str, list[Judgement]] = {model: [] for model in settings.models}
     for (model, _), judgement in zip(jobs, results, strict=True):
         found[model].append(judgement)
-    previous = settings.out.read_text() if settings.out.exists() else ""
-    text = page(settings, found, study_of(settings), previous.partition(f"{NOTES}\n")[2])
+    text = page(settings, found, study_of(settings))
     print(text)
-    settings.out.write_text(text)
+    write_page(settings.out, text, "## What it says")
 
 
 if __name__ == "__main__":

@@ -47,6 +47,7 @@ from numpy.typing import NDArray
 from typing_extensions import override
 
 import mtf_rl
+from benchmarks.pages import write_page
 from benchmarks.repeated_sessions import (
     MyopicReward,
     OneStepOracle,
@@ -632,13 +633,8 @@ def search_table(judgements: Mapping[tuple[int, str], Mapping[str, Any]]) -> str
     return "\n".join(lines)
 
 
-NOTES = "## What was reached"
-
-
-def page(
-    settings: Settings, judgements: Mapping[tuple[int, str], Mapping[str, Any]], notes: str
-) -> str:
-    """The whole results page; `notes` are a person's and kept."""
+def page(settings: Settings, judgements: Mapping[tuple[int, str], Mapping[str, Any]]) -> str:
+    """All tables of the results page."""
     seeds = " ".join(str(seed) for seed in settings.seeds)
     digests = ", ".join(world_digest(replace(settings.world, seed=seed)) for seed in settings.seeds)
     size = f" --trials {settings.trials} --sessions {settings.sessions} --judged {settings.judged}"
@@ -665,9 +661,7 @@ state-dependent policies: {", ".join(FEATURES)}.
 average observation, over the largest one.
 
 {search_table(judgements)}
-
-{NOTES}
-{notes}"""
+"""
 
 
 def study_one(settings: Settings, seed: int, variant: str) -> dict[str, Any]:
@@ -688,10 +682,9 @@ def main(settings: Settings) -> None:
         list(pool.map(prepare, configs, folders, [settings.rows] * len(configs)))
         results = pool.map(study_one, *zip(*((settings, *world) for world in worlds), strict=True))
         judgements = dict(zip(worlds, results, strict=True))
-    previous = settings.out.read_text() if settings.out.exists() else ""
-    text = page(settings, judgements, previous.partition(f"{NOTES}\n")[2])
+    text = page(settings, judgements)
     print(text)
-    settings.out.write_text(text)
+    write_page(settings.out, text, "## What was reached")
 
 
 if __name__ == "__main__":
