@@ -21,7 +21,7 @@ from mtf_rl.user_models.responses import (
     ResponseModel,
 )
 
-__all__ = ["calibrated", "event_shift", "held_out_logits", "outcome_shifts"]
+__all__ = ["calibrated", "event_shift", "held_out_logits", "logged_logits", "outcome_shifts"]
 
 PRIOR_EVENTS = 200.0
 ROUNDS = 20
@@ -29,12 +29,19 @@ ROUNDS = 20
 
 def held_out_logits(log: ReplayedLog, model: ResponseModel) -> FloatArray:
     """The model's logits of the held-out rows (rows not in `log.train`), as it runs."""
-    held_out = np.flatnonzero(~log.train_requests)
-    requests = select_rows(log.requests, held_out)
-    slate, _ = logged_slate(log.dataset.impressions, requests)
-    before = select_rows(log.replayed.before, held_out)
-    logits = model.logits(slate, before, log.replayed.overlap[held_out])
-    return logits[requests.mask.ravel()]  # (held-out rows, outcomes + interactions)
+    return logged_logits(log, model, np.flatnonzero(~log.train_requests))
+
+
+def logged_logits(log: ReplayedLog, model: ResponseModel, requests: IntArray) -> FloatArray:
+    """The model's logits of the videos shown at some logged requests, as it runs.
+
+    (rows, outcomes + interactions), in the order of `log.rows`.
+    """
+    logged = select_rows(log.requests, requests)
+    slate, _ = logged_slate(log.dataset.impressions, logged)
+    before = select_rows(log.replayed.before, requests)
+    logits = model.logits(slate, before, log.replayed.overlap[requests])
+    return logits[logged.mask.ravel()]
 
 
 def calibrated(log: ReplayedLog, model: ResponseModel) -> ResponseModel:

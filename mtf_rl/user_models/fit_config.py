@@ -1,12 +1,20 @@
 """Settings of the fit of a user model."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
 from mtf_rl.core.errors import ConfigError
 from mtf_rl.user_models.prior import DeclaredPrior
 
-__all__ = ["FitConfig", "PriorUse"]
+__all__ = ["REPLAY_SHARE", "RESPONSES_SHARE", "FitConfig", "PriorUse", "Progress"]
+
+Progress = Callable[[str, float], None]
+"""Called with the name of a stage and the share of the whole fit that is done, in [0, 1]."""
+
+# Rough shares of the time that a fit takes.
+REPLAY_SHARE = 0.1
+RESPONSES_SHARE = 0.8
 
 PriorUse = Literal["auto", "always", "never"]
 
@@ -19,7 +27,7 @@ class FitConfig:
         ConfigError: if a field is out of its range.
     """
 
-    max_rows: int = 600_000
+    max_rows: int = 1_000_000
     """Training rows at most, whole sessions drawn by hash, at least 1."""
     max_requests: int = 100
     """Requests of a session that are replayed, at least 1; later ones are left out."""
@@ -34,12 +42,14 @@ class FitConfig:
     factors: int = 8
     """Products of a user's and a video's numbers, at least 1."""
     batch_size: int = 2048
-    """Rows per gradient step, at least 1."""
+    """Rows per gradient step of the response network, at least 1."""
+    session_batch_size: int = 512
+    """Requests per gradient step of the leaving and returning networks, at least 1."""
     learning_rate: float = 2e-3
     """AdamW's step size at the start, > 0; it falls linearly to a tenth over `max_epochs`."""
     weight_decay: float = 0.5
     """AdamW's decoupled weight decay of the response network, >= 0."""
-    session_weight_decay: float = 2.0
+    session_weight_decay: float = 0.5
     """The same of the leaving and returning networks, >= 0; their events are few."""
     max_epochs: int = 5
     """Passes over the training rows at most, at least 1."""
@@ -64,6 +74,7 @@ class FitConfig:
             "embedding",
             "factors",
             "batch_size",
+            "session_batch_size",
             "max_epochs",
             "patience",
         ):

@@ -1,6 +1,6 @@
 """The simulator's user model: fitted on logs, run in numpy."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from typing_extensions import override
 from mtf_rl.core.arrays import BoolArray, FloatArray, IntArray
 from mtf_rl.core.errors import ArtifactError
 from mtf_rl.core.files import load_arrays, load_json, save_arrays, save_json
-from mtf_rl.core.history import VisibleHistory
+from mtf_rl.core.history import VisibleHistory, tag_overlap
 from mtf_rl.core.protocols import SIMULATOR, UserModel
 from mtf_rl.core.randomness import Luck, Purpose
 from mtf_rl.core.slates import Response, Slate
@@ -28,10 +28,19 @@ from mtf_rl.user_models.sessions import (
     Pausing,
     Returning,
 )
+from mtf_rl.user_models.traces import (
+    SessionTrace,
+    TraceReader,
+    advance_trace,
+    long_minutes,
+    row_actions,
+    start_trace,
+    thoughts_of,
+)
 
 __all__ = ["FittedState", "FittedUserModel"]
 
-FORMAT = 1
+FORMAT = 2
 MAX_RETURN_DAYS = 60
 _DOCUMENT = "user_model.json"
 _ARCHIVE = "user_model.npz"
@@ -39,9 +48,10 @@ _ARCHIVE = "user_model.npz"
 
 @dataclass(frozen=True)
 class FittedState:
-    """A fitted user is known by name alone; the session is in the visible history."""
+    """A fitted user is known by name, and by what the session's slates have left in it."""
 
     users: IntArray  # (num_envs,)
+    trace: SessionTrace
 
 
 @dataclass(frozen=True)
@@ -55,6 +65,7 @@ class FittedUserModel(UserModel[FittedState]):
     judge = SIMULATOR
 
     responses: ResponseModel
+    traces: TraceReader
     leaving: Leaving
     pausing: Pausing
     returning: Returning
@@ -73,17 +84,34 @@ class FittedUserModel(UserModel[FittedState]):
 
     @override
     def start(self, users: IntArray, luck: Luck) -> FittedState:
-        return FittedState(users)
+        return FittedState(users, start_trace(len(users)))
 
     @override
     def respond(
         self, state: FittedState, slate: Slate, history: VisibleHistory, luck: Luck
     ) -> tuple[Response, FittedState]:
-        return self.responses.respond(slate, history, luck, self.catalogue), state
+        overlap = tag_overlap(history, slate.videos, self.catalogue)
+        logits = self.responses.logits(slate, history, overlap)
+        duration = self.catalogue.duration_seconds[slate.videos].ravel()  # (rows,)
+        response = self.responses.draw(slate, logits, luck, self.catalogue)
+        signals = self.traces.signals(
+            slate,
+            thoughts_of(logits, duration),
+            row_actions(
+                response.feedback.reshape(len(duration), -1),
+                response.watch_seconds.ravel(),
+                duration,
+                overlap.ravel(),
+            ),
+        )
+        trace = advance_trace(
+            state.trace, signals, long_minutes(slate, response), history.elapsed_seconds
+        )
+        return response, replace(state, trace=trace)
 
     @override
     def leave(self, state: FittedState, history: VisibleHistory, luck: Luck) -> BoolArray:
-        probability = self.leaving.leave_probability(state.users, history)
+        probability = self.leaving.leave_probability(state.users, history, state.trace)
         return np.asarray(luck.uniforms(Purpose.LEAVE, 1)[:, 0] < probability)
 
     @override
@@ -92,7 +120,8 @@ class FittedUserModel(UserModel[FittedState]):
 
     @override
     def return_days(self, state: FittedState, history: VisibleHistory, luck: Luck) -> IntArray:
-        next_day, later = self.returning.return_probabilities(state.users, history).T
+        chances = self.returning.return_probabilities(state.users, history, state.trace)
+        next_day, later = chances.T
         first, second = luck.uniforms(Purpose.RETURN, 2).T
         further = 1 + np.floor(np.log(second) / np.log1p(-later))
         days = np.where(first < next_day, 1, 1 + further)
@@ -108,6 +137,7 @@ class FittedUserModel(UserModel[FittedState]):
             "authors": self.catalogue.authors,
         }
         arrays |= self.responses.to_arrays("responses")
+        arrays |= self.traces.to_arrays("traces")
         document: dict[str, Any] = {
             "format": FORMAT,
             "num_tags": self.catalogue.num_tags,
@@ -160,6 +190,7 @@ def _assemble(document: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Fitt
     }
     return FittedUserModel(
         responses=ResponseModel.from_arrays(arrays, "responses"),
+        traces=TraceReader.from_arrays(arrays, "traces"),
         **parts,
         hour_shares=arrays["hour_shares"],
         catalogue=VideoCatalogue(

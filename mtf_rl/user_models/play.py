@@ -24,6 +24,7 @@ __all__ = [
     "draw_outcomes",
     "duration_bucket",
     "outcome_names",
+    "outcomes_from",
     "play_features",
     "play_outcomes",
     "slice_means",
@@ -67,6 +68,15 @@ def play_outcomes(play_seconds: FloatArray, duration_seconds: FloatArray) -> Int
     outcomes = np.searchsorted(_SPAN_STARTS_MS, play_ms, side="right")
     complete = (play_ms >= _milliseconds(duration_seconds)) & (play_ms > 0)
     return np.where(complete, COMPLETE, outcomes)
+
+
+def outcomes_from(seconds: float) -> int:
+    """The first outcome of plays of at least `seconds`, the start of a span.
+
+    >>> outcome_names()[outcomes_from(7.0)]
+    '7-10 s'
+    """
+    return 1 + SPAN_STARTS_SECONDS.index(int(seconds))
 
 
 def allowed_outcomes(duration_seconds: FloatArray) -> BoolArray:

@@ -22,6 +22,7 @@ from mtf_rl.user_models.sessions import (
     Pausing,
     Returning,
 )
+from mtf_rl.user_models.traces import SessionTrace
 
 __all__ = ["ENGAGEMENT_VALUES", "DeclaredPrior", "visible_engagement"]
 
@@ -81,7 +82,9 @@ class DeclaredPrior(Leaving, Pausing, Returning):
         return np.where(history.requests > 0, limited, 0.0)
 
     @override
-    def leave_probability(self, users: IntArray, history: VisibleHistory) -> FloatArray:
+    def leave_probability(
+        self, users: IntArray, history: VisibleHistory, trace: SessionTrace
+    ) -> FloatArray:
         tilt = self.leave_tilt * self.satisfaction(history)
         return np.asarray(expit(logit(self.leave_probability_mean) - tilt))
 
@@ -94,7 +97,9 @@ class DeclaredPrior(Leaving, Pausing, Returning):
         return np.clip(gap, MIN_PAUSE_SECONDS, MAX_PAUSE_SECONDS)
 
     @override
-    def return_probabilities(self, users: IntArray, history: VisibleHistory) -> FloatArray:
+    def return_probabilities(
+        self, users: IntArray, history: VisibleHistory, trace: SessionTrace
+    ) -> FloatArray:
         tilt = self.return_tilt * self.satisfaction(history)
         next_day = np.asarray(expit(logit(self.next_day_return) + tilt))
         return np.stack([next_day, np.full_like(next_day, self.later_day_return)], axis=1)

@@ -17,7 +17,15 @@ from mtf_rl.core.slates import Response, Slate
 from mtf_rl.core.videos import VideoCatalogue
 from mtf_rl.data.impressions import Impressions
 
-__all__ = ["NO_REQUEST", "LoggedRequests", "Replay", "group_requests", "logged_slate", "replay"]
+__all__ = [
+    "NO_REQUEST",
+    "LoggedRequests",
+    "Replay",
+    "group_requests",
+    "logged_slate",
+    "replay",
+    "session_chunks",
+]
 
 SESSIONS_AT_ONCE = 2048
 UTC_OFFSET_HOURS = 8.0
@@ -118,7 +126,7 @@ def replay(impressions: Impressions, requests: LoggedRequests, catalogue: VideoC
     before = _blank_history(len(requests.users))
     after = _blank_history(len(requests.users))
     overlap = np.zeros(requests.mask.shape, dtype=np.float32)
-    for chosen in _session_chunks(requests):
+    for chosen in session_chunks(requests):
         history = _first_history(requests, chosen[0], catalogue.num_tags)
         for index in chosen:
             history = select_rows(history, np.arange(len(index)))
@@ -131,7 +139,7 @@ def replay(impressions: Impressions, requests: LoggedRequests, catalogue: VideoC
     return Replay(before, after, overlap)
 
 
-def _session_chunks(requests: LoggedRequests) -> Iterator[list[IntArray]]:
+def session_chunks(requests: LoggedRequests) -> Iterator[list[IntArray]]:
     """Chunks of sessions, longest first; each as one array of request numbers per step.
 
     The sessions that reach step t are then the first ones of those that reached step t - 1.

@@ -6,7 +6,7 @@ import numpy as np
 from scipy.special import expit
 
 from mtf_rl.core.arrays import BoolArray, FloatArray, IntArray
-from mtf_rl.core.history import VisibleHistory, tag_overlap
+from mtf_rl.core.history import VisibleHistory
 from mtf_rl.core.randomness import Luck, Purpose
 from mtf_rl.core.slates import Response, Slate
 from mtf_rl.core.tasks import FEEDBACKS, NUM_FEEDBACKS, is_long_view, is_valid_play
@@ -92,15 +92,12 @@ class ResponseModel(ArrayRecord):
         features = play_features(play_seconds, duration_seconds)
         return logits[:, NUM_OUTCOMES:] + features @ self.play_weights
 
-    def respond(
-        self, slate: Slate, history: VisibleHistory, luck: Luck, catalogue: VideoCatalogue
+    def draw(
+        self, slate: Slate, logits: FloatArray, luck: Luck, catalogue: VideoCatalogue
     ) -> Response:
-        """One draw of every shown video's answer."""
+        """One draw of every shown video's answer, given what `logits` returned."""
         num_envs, width = slate.videos.shape
         duration = catalogue.duration_seconds[slate.videos].ravel()  # (rows,)
-        overlap = tag_overlap(history, slate.videos, catalogue)
-        logits = self.logits(slate, history, overlap)
-
         mode = luck.uniforms(Purpose.PLAY_MODE, width).ravel()
         place = luck.uniforms(Purpose.PLAY_TIME, width).ravel()
         outcomes = draw_outcomes(logits[:, :NUM_OUTCOMES], allowed_outcomes(duration), mode)

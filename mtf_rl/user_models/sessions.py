@@ -13,6 +13,7 @@ from mtf_rl.user_models.array_records import ArrayRecord
 from mtf_rl.user_models.networks import SessionNetwork, Standardiser, round_to_grid
 from mtf_rl.user_models.play import slice_means
 from mtf_rl.user_models.session_features import history_features
+from mtf_rl.user_models.traces import SessionTrace, trace_features
 
 __all__ = [
     "MAX_PAUSE_SECONDS",
@@ -25,6 +26,7 @@ __all__ = [
     "Returning",
     "log_gap",
     "pause_features",
+    "session_features",
 ]
 
 MIN_PAUSE_SECONDS = 1.0
@@ -38,8 +40,10 @@ PAUSE_RIDGE = 1.0
 class Leaving(Protocol):
     """Who leaves after a request."""
 
-    def leave_probability(self, users: IntArray, history: VisibleHistory) -> FloatArray:
-        """(num_envs,) in [0, 1]; `history` includes the slate just answered."""
+    def leave_probability(
+        self, users: IntArray, history: VisibleHistory, trace: SessionTrace
+    ) -> FloatArray:
+        """(num_envs,) in [0, 1]; `history` and `trace` include the slate just answered."""
         ...
 
 
@@ -54,7 +58,9 @@ class Pausing(Protocol):
 class Returning(Protocol):
     """How soon a user is active again."""
 
-    def return_probabilities(self, users: IntArray, history: VisibleHistory) -> FloatArray:
+    def return_probabilities(
+        self, users: IntArray, history: VisibleHistory, trace: SessionTrace
+    ) -> FloatArray:
         """(num_envs, 2): of the next day, and of each later day if not active before."""
         ...
 
@@ -66,8 +72,10 @@ class FittedLeaving(ArrayRecord, Leaving):
     network: SessionNetwork
 
     @override
-    def leave_probability(self, users: IntArray, history: VisibleHistory) -> FloatArray:
-        logits = self.network.logits(users, history_features(history))  # (num_envs, 1)
+    def leave_probability(
+        self, users: IntArray, history: VisibleHistory, trace: SessionTrace
+    ) -> FloatArray:
+        logits = self.network.logits(users, session_features(history, trace))  # (num_envs, 1)
         return np.asarray(expit(logits[:, 0]))
 
 
@@ -79,8 +87,10 @@ class FittedReturning(ArrayRecord, Returning):
     later_day_probability: FloatArray  # (), in (0, 1)
 
     @override
-    def return_probabilities(self, users: IntArray, history: VisibleHistory) -> FloatArray:
-        logits = self.network.logits(users, history_features(history))  # (num_envs, 1)
+    def return_probabilities(
+        self, users: IntArray, history: VisibleHistory, trace: SessionTrace
+    ) -> FloatArray:
+        logits = self.network.logits(users, session_features(history, trace))  # (num_envs, 1)
         next_day = expit(logits[:, 0])
         return np.stack([next_day, np.full_like(next_day, self.later_day_probability)], axis=1)
 
@@ -134,6 +144,11 @@ class FittedPausing(ArrayRecord, Pausing):
         slices = (uniforms * NUM_PAUSE_SLICES).astype(np.int64)
         gap = np.exp(predicted + self.residuals[buckets, slices])
         return np.clip(gap, MIN_PAUSE_SECONDS, MAX_PAUSE_SECONDS)
+
+
+def session_features(history: VisibleHistory, trace: SessionTrace) -> FloatArray:
+    """All that leaving and returning know of a session, (num_envs, features) float64."""
+    return np.concatenate([history_features(history), trace_features(trace)], axis=1)
 
 
 def log_gap(gap_seconds: FloatArray) -> FloatArray:

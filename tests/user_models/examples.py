@@ -29,6 +29,7 @@ from mtf_rl.user_models.responses import (
     ResponseModel,
 )
 from mtf_rl.user_models.session_features import HISTORY_FEATURES
+from mtf_rl.user_models.traces import NUM_TRACE_FEATURES, TRACE_SIGNALS, TraceReader
 
 NUM_TAGS = 3
 DAY_MS = 86_400_000
@@ -241,13 +242,21 @@ def random_history(num_envs: int, seed: int = 0) -> VisibleHistory:
 
 def random_session_network(num_users: int, seed: int = 0) -> SessionNetwork:
     rng = np.random.default_rng(seed)
-    features = len(HISTORY_FEATURES)
+    features = len(HISTORY_FEATURES) + NUM_TRACE_FEATURES
     return SessionNetwork(
         user_part=rng.normal(size=(num_users, 8)),
         session=Standardiser(rng.normal(size=features), 0.5 + rng.random(features)),
         session_weights=rng.normal(size=(features, 8)) / 6.0,
         output_weights=rng.normal(size=(8, 1)),
         output_bias=np.array([-2.0]),
+    )
+
+
+def random_trace_reader(num_users: int, seed: int = 0) -> TraceReader:
+    rng = np.random.default_rng(seed)
+    return TraceReader(
+        usual_thoughts=rng.normal(size=(num_users, NUM_INTERACTIONS + 1)),
+        usual_signals=rng.normal(size=(num_users, len(TRACE_SIGNALS))) / 4.0,
     )
 
 

@@ -20,14 +20,15 @@ from mtf_rl.core.randomness import Luck
 from mtf_rl.core.slates import Slate
 from mtf_rl.core.tasks import is_long_view, is_valid_play
 from mtf_rl.user_models import DeclaredPrior, FitReport, FittedUserModel, PartReport
-from mtf_rl.user_models.fitted import FittedState
 from mtf_rl.user_models.play import NUM_OUTCOMES, allowed_outcomes, play_outcomes
 from mtf_rl.user_models.responses import request_features, row_features
 from mtf_rl.user_models.sessions import FittedLeaving, FittedPausing, FittedReturning
+from mtf_rl.user_models.traces import start_trace
 from tests.user_models.examples import (
     random_history,
     random_response_model,
     random_session_network,
+    random_trace_reader,
     small_catalogue,
 )
 
@@ -40,6 +41,7 @@ def random_model() -> FittedUserModel:
     gaps = np.exp(np.random.default_rng(3).normal(4.0, 1.0, 500))
     return FittedUserModel(
         responses=random_response_model(USERS, catalogue),
+        traces=random_trace_reader(USERS),
         leaving=FittedLeaving(random_session_network(USERS, seed=1)),
         pausing=FittedPausing.fit(random_history(500), gaps),
         returning=FittedReturning(random_session_network(USERS, seed=2), np.asarray(0.5)),
@@ -70,15 +72,15 @@ def test_answers_do_not_depend_on_the_batch(model: FittedUserModel, batch: int) 
     num_envs = 300
     slate, history, luck = slates(num_envs), random_history(num_envs), luck_of(num_envs)
     state = model.start(slate.users, luck)
-    whole, _ = model.respond(state, slate, history, luck)
-    left = model.leave(state, history, luck)
-    pauses = model.pause_seconds(state, history, luck)
-    days = model.return_days(state, history, luck)
+    whole, after = model.respond(state, slate, history, luck)
+    left = model.leave(after, history, luck)
+    pauses = model.pause_seconds(after, history, luck)
+    days = model.return_days(after, history, luck)
     for first in range(0, num_envs, batch):
         rows = np.arange(first, min(first + batch, num_envs))
         part = select_rows(state, rows)
         its_luck, its_history = select_rows(luck, rows), select_rows(history, rows)
-        answer, _ = model.respond(part, select_rows(slate, rows), its_history, its_luck)
+        answer, part = model.respond(part, select_rows(slate, rows), its_history, its_luck)
         assert np.array_equal(answer.feedback, whole.feedback[rows])
         assert np.array_equal(answer.watch_seconds, whole.watch_seconds[rows])
         assert np.array_equal(model.leave(part, its_history, its_luck), left[rows])
@@ -90,7 +92,9 @@ def test_answers_do_not_depend_on_the_batch(model: FittedUserModel, batch: int) 
 @given(st.integers(0, 2**31))
 def test_single_column_answers_obey_the_rules(model: FittedUserModel, seed: int) -> None:
     slate, history = slates(50, seed=seed), random_history(50)
-    response, _ = model.respond(FittedState(slate.users), slate, history, luck_of(50, seed))
+    response, _ = model.respond(
+        model.start(slate.users, luck_of(50)), slate, history, luck_of(50, seed)
+    )
     duration = model.catalogue.duration_seconds[slate.videos]
     play, shown = response.watch_seconds, slate.mask
     assert np.array_equal(response.feedback[..., 0] > 0, is_valid_play(play, duration) & shown)
@@ -103,7 +107,7 @@ def test_single_column_answers_obey_the_rules(model: FittedUserModel, seed: int)
 def test_two_column_clicks_are_taps(model: FittedUserModel) -> None:
     slate = replace(slates(4000, tab=0), mask=np.ones((4000, 6), dtype=np.bool_))
     response, _ = model.respond(
-        FittedState(slate.users), slate, random_history(4000), luck_of(4000)
+        model.start(slate.users, luck_of(4000)), slate, random_history(4000), luck_of(4000)
     )
     played, clicked = response.watch_seconds > 0, response.feedback[..., 0] > 0
     assert clicked[played].all()
@@ -146,7 +150,8 @@ def test_answers_have_the_probabilities_of_the_network(model: FittedUserModel) -
         np.repeat(one.tabs, tries),
     )
     history = select_rows(random_history(1), np.zeros(tries, dtype=np.int64))
-    response, _ = model.respond(FittedState(slate.users), slate, history, luck_of(tries))
+    state = model.start(slate.users, luck_of(tries))
+    response, _ = model.respond(state, slate, history, luck_of(tries))
     duration = model.catalogue.duration_seconds[slate.videos[:, 0]]
     play = response.watch_seconds[:, 0]
     logits = model.responses.logits(
@@ -164,8 +169,9 @@ def test_return_days_have_their_hazards(model: FittedUserModel) -> None:
     tries = 40_000
     history = select_rows(random_history(1), np.zeros(tries, dtype=np.int64))
     users = np.zeros(tries, dtype=np.int64)
-    days = model.return_days(FittedState(users), history, luck_of(tries))
-    next_day = model.returning.return_probabilities(users[:1], select_rows(history, users[:1]))
+    days = model.return_days(model.start(users, luck_of(tries)), history, luck_of(tries))
+    one = np.zeros(1, dtype=np.int64)
+    next_day = model.returning.return_probabilities(one, select_rows(history, one), start_trace(1))
     assert days.min() == 1
     assert (days == 1).mean() == pytest.approx(next_day[0, 0], abs=0.01)
     for day in (2, 3):  # each later day has its hazard of 0.5
@@ -176,8 +182,9 @@ def test_leaving_has_its_hazard(model: FittedUserModel) -> None:
     tries = 20_000
     history = select_rows(random_history(1), np.zeros(tries, dtype=np.int64))
     users = np.full(tries, 3)
-    left = model.leave(FittedState(users), history, luck_of(tries))
-    hazard = model.leaving.leave_probability(users[:1], select_rows(history, np.array([0])))[0]
+    left = model.leave(model.start(users, luck_of(tries)), history, luck_of(tries))
+    one = np.zeros(1, dtype=np.int64)
+    hazard = model.leaving.leave_probability(users[:1], select_rows(history, one), start_trace(1))
     assert left.mean() == pytest.approx(hazard, abs=0.01)
 
 
@@ -200,8 +207,11 @@ def test_a_saved_model_answers_alike(
     model.save(tmp_path / "simulator")
     loaded = FittedUserModel.load(tmp_path / "simulator")
     slate, history, luck = slates(50), random_history(50), luck_of(50)
-    state = FittedState(slate.users)
-    first, again = (one.respond(state, slate, history, luck)[0] for one in (model, loaded))
+    fresh = model.start(slate.users, luck)
+    (first, state), (again, other) = (
+        one.respond(fresh, slate, history, luck) for one in (model, loaded)
+    )
+    assert np.array_equal(state.trace.averages, other.trace.averages)
     assert np.array_equal(first.feedback, again.feedback)
     assert np.array_equal(first.watch_seconds, again.watch_seconds)
     for method in ("leave", "pause_seconds", "return_days"):
@@ -217,7 +227,7 @@ def test_a_torn_or_foreign_artifact_is_refused(model: FittedUserModel, tmp_path:
     model.save(tmp_path)
     document = load_json(tmp_path / "user_model.json")
     save_json(tmp_path / "user_model.json", document | {"format": 99})
-    with pytest.raises(ArtifactError, match=re.escape("is not of format 1")):
+    with pytest.raises(ArtifactError, match=re.escape("is not of format 2")):
         FittedUserModel.load(tmp_path)
     del document["prior_parts"]
     save_json(tmp_path / "user_model.json", document)

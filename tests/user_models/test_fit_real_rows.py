@@ -9,7 +9,6 @@ import pytest
 from mtf_rl.core.randomness import Luck
 from mtf_rl.data import REAL_PLAN, Dataset, read_kuairand, scorer_half, split_by_time
 from mtf_rl.user_models import DeclaredPrior, FitConfig, FittedUserModel, fit_user_model
-from mtf_rl.user_models.fitted import FittedState
 from mtf_rl.user_models.replay import group_requests, logged_slate, replay
 
 REAL_ROWS = Path(__file__).parents[2] / ".." / "shared" / "data" / "kuairand" / "pure"
@@ -57,7 +56,7 @@ def test_replayed_test_slates_get_the_rates_of_the_log(
     exposure = np.zeros((len(requests.users), real.catalogue.num_tags), dtype=np.float32)
     history = replace(before, tag_exposure=exposure)
     luck = Luck(0, np.arange(len(requests.users)), requests.steps)
-    response, _ = model.respond(FittedState(slate.users), slate, history, luck)
+    response, _ = model.respond(model.start(slate.users, luck), slate, history, luck)
     shown = slate.mask
     for column, tolerance in ((0, 0.1), (1, 0.1), (2, 0.25)):  # click, long_view, like
         simulated = response.feedback[shown][:, column].mean()

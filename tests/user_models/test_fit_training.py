@@ -15,8 +15,8 @@ from mtf_rl.core.randomness import Luck
 from mtf_rl.core.slates import Slate
 from mtf_rl.data import SYNTHETIC_PLAN, Dataset, check_disjoint, scorer_half, split_by_time
 from mtf_rl.user_models import DeclaredPrior, FitConfig, FittedUserModel, fit_user_model
-from mtf_rl.user_models.fitted import FittedState
 from mtf_rl.user_models.sessions import FittedLeaving
+from mtf_rl.user_models.traces import start_trace
 from tests.user_models.examples import NUM_TAGS, Law, small_log
 
 QUICK = FitConfig(
@@ -57,7 +57,8 @@ def answers(
     slate = Slate(users, videos, np.ones(videos.shape, dtype=np.bool_), np.ones_like(users))
     make = history or (lambda hours: start_history(hours, NUM_TAGS))
     luck = Luck(1, np.arange(num_envs), np.zeros(num_envs, dtype=np.int64))
-    response, _ = model.respond(FittedState(users), slate, make(np.full(num_envs, 9.0)), luck)
+    state = model.start(users, luck)
+    response, _ = model.respond(state, slate, make(np.full(num_envs, 9.0)), luck)
     complete = response.watch_seconds >= model.catalogue.duration_seconds[videos]
     return users % 2, complete, response.feedback[..., 2] > 0
 
@@ -100,9 +101,9 @@ def test_leaving_of_each_group_is_recovered(model: FittedUserModel) -> None:
     slate = Slate(users, videos, np.ones(videos.shape, dtype=np.bool_), np.ones_like(users))
     luck = Luck(3, np.arange(len(users)), np.zeros(len(users), dtype=np.int64))
     history = start_history(np.full(len(users), 9.0), NUM_TAGS)
-    response, _ = model.respond(FittedState(users), slate, history, luck)
+    response, state = model.respond(model.start(users, luck), slate, history, luck)
     history = advance_history(history, slate, response, model.catalogue)
-    hazards = model.leaving.leave_probability(users, history)
+    hazards = model.leaving.leave_probability(users, history, state.trace)
     for number, expected in enumerate(Law().leave):
         assert hazards[users % 2 == number].mean() == pytest.approx(expected, abs=0.06)
 
@@ -112,7 +113,7 @@ def test_pauses_and_returns_are_recovered(model: FittedUserModel) -> None:
     history = start_history(np.full(many, 9.0), NUM_TAGS)
     history = replace(history, requests=np.ones(many, dtype=np.int32))
     luck = Luck(2, np.arange(many), np.zeros(many, dtype=np.int64))
-    state = FittedState(np.arange(many) % NUM_USERS)
+    state = model.start(np.arange(many) % NUM_USERS, luck)
     pauses = model.pause_seconds(state, history, luck)
     assert np.log(pauses).mean() == pytest.approx(4.0, abs=0.15)
     assert np.log(pauses).std() == pytest.approx(0.5, abs=0.1)
@@ -189,7 +190,8 @@ def test_fragments_get_the_declared_prior() -> None:
     for part in (model.leaving, model.pausing, model.returning):
         assert isinstance(part, DeclaredPrior)
     history = start_history(np.full(2, 9.0), NUM_TAGS)
-    np.testing.assert_allclose(model.leaving.leave_probability(np.arange(2), history), 0.0738)
+    found = model.leaving.leave_probability(np.arange(2), history, start_trace(2))
+    np.testing.assert_allclose(found, 0.0738)
 
 
 def test_the_declared_prior_can_be_asked_for_or_forbidden(dataset: Dataset) -> None:

@@ -12,8 +12,10 @@ from scipy import stats
 from mtf_rl.core.errors import ConfigError
 from mtf_rl.core.history import SIGNAL_NAMES, VisibleHistory, start_history
 from mtf_rl.user_models.prior import DeclaredPrior, visible_engagement
+from mtf_rl.user_models.traces import start_trace
 from tests.user_models.examples import random_history
 
+NO_TRACE = start_trace(1)
 ONE_USER = np.zeros(1, dtype=np.int64)
 
 
@@ -38,16 +40,16 @@ def test_engagement_by_hand() -> None:
 
 def test_leaving_by_hand() -> None:
     prior = DeclaredPrior(leave_tilt=0.5, engagement_mean=0.3, engagement_scale=0.1)
-    average = prior.leave_probability(ONE_USER, history_with(play_ratio=0.3))
+    average = prior.leave_probability(ONE_USER, history_with(play_ratio=0.3), NO_TRACE)
     np.testing.assert_allclose(average, [0.0738], rtol=1e-6)
-    happy = prior.leave_probability(ONE_USER, history_with(play_ratio=0.4))
+    happy = prior.leave_probability(ONE_USER, history_with(play_ratio=0.4), NO_TRACE)
     odds = 0.0738 / (1.0 - 0.0738) * np.exp(-0.5)
     np.testing.assert_allclose(happy, [odds / (1.0 + odds)], rtol=1e-5)
 
 
 def test_returning_by_hand() -> None:
     prior = DeclaredPrior(return_tilt=0.0)
-    found = prior.return_probabilities(ONE_USER, history_with(play_ratio=0.9))
+    found = prior.return_probabilities(ONE_USER, history_with(play_ratio=0.9), NO_TRACE)
     np.testing.assert_allclose(found, [[0.957, 0.46]])
     # The mean of "1, or 1 plus a geometric gap" is the published mean of 1.093 days.
     assert pytest.approx(1.093, abs=0.001) == 1.0 + (1.0 - 0.957) / 0.46
@@ -62,9 +64,11 @@ def test_engaged_users_stay_and_return(ratio: float, more: float) -> None:
     prior = DeclaredPrior()
     users = ONE_USER
     less_engaged, engaged = history_with(play_ratio=ratio), history_with(play_ratio=ratio + more)
-    assert prior.leave_probability(users, engaged) <= prior.leave_probability(users, less_engaged)
-    returns = prior.return_probabilities(users, engaged)
-    assert np.all(returns >= prior.return_probabilities(users, less_engaged))
+    assert prior.leave_probability(users, engaged, NO_TRACE) <= prior.leave_probability(
+        users, less_engaged, NO_TRACE
+    )
+    returns = prior.return_probabilities(users, engaged, NO_TRACE)
+    assert np.all(returns >= prior.return_probabilities(users, less_engaged, NO_TRACE))
 
 
 def test_gaps_are_the_published_ones() -> None:

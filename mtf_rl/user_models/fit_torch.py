@@ -1,0 +1,131 @@
+"""What the fits of a user model share: one side's layer, the descent, tensors."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from typing_extensions import override
+
+from mtf_rl.core.arrays import FloatArray, IntArray
+from mtf_rl.user_models.fit_config import FitConfig
+from mtf_rl.user_models.fit_log import SideInputs
+
+__all__ = ["Side", "float_tensor", "minimise", "reproducible_torch", "tensors", "to_numpy"]
+
+EVALUATION_BATCH = 1 << 14
+MIN_STEPS = 64
+MIN_BATCH = 64
+
+
+class Side(nn.Module):
+    """Categories and numbers of one side to its part of the hidden layer."""
+
+    def __init__(self, inputs: SideInputs, embedding: int, outputs: int) -> None:
+        super().__init__()
+        offsets = np.cumsum([0, *inputs.sizes[:-1]])
+        self.offsets: Tensor
+        self.register_buffer("offsets", torch.as_tensor(offsets))
+        self.embedding = nn.Embedding(sum(inputs.sizes), embedding)
+        nn.init.normal_(self.embedding.weight, std=0.1)
+        self.linear = nn.Linear(embedding * len(inputs.sizes) + inputs.dense.shape[1], outputs)
+
+    @override
+    def forward(self, categorical: Tensor, dense: Tensor) -> Tensor:
+        """(rows, outputs) of categories (rows, fields) and numbers (rows, columns)."""
+        embedded = self.embedding(categorical + self.offsets)  # (rows, fields, embedding)
+        outputs: Tensor = self.linear(torch.cat([embedded.flatten(1), dense], dim=1))
+        return outputs  # (rows, outputs)
+
+    def table(self, inputs: SideInputs) -> FloatArray:
+        """The outputs for every user (or video), as an array."""
+        with torch.no_grad():
+            return to_numpy(self(*tensors(inputs)))
+
+
+def minimise(
+    module: nn.Module,
+    loss: Callable[[Tensor], Tensor],
+    train: IntArray,
+    held_out: IntArray,
+    config: FitConfig,
+    *,
+    batch_size: int,
+    weight_decay: float,
+    on_progress: Callable[[float], None] = lambda share: None,
+) -> None:
+    """AdamW on `loss(row numbers)`; the state with the best held-out loss is restored.
+
+    Batches are smaller than `batch_size` where an epoch would have fewer than 64 of them.
+    """
+    batch_size = int(np.clip(len(train) // MIN_STEPS, MIN_BATCH, batch_size))
+    steps = -(-len(train) // batch_size) * config.max_epochs
+    optimiser = torch.optim.AdamW(
+        module.parameters(), lr=config.learning_rate, weight_decay=weight_decay
+    )
+    schedule = torch.optim.lr_scheduler.LinearLR(
+        optimiser, start_factor=1.0, end_factor=0.1, total_iters=steps
+    )
+    shuffle = torch.Generator().manual_seed(config.seed)
+    numbers = torch.as_tensor(train)
+    best, best_state, waited = _mean_loss(loss, held_out), _copy_state(module), 0
+    for epoch in range(config.max_epochs):
+        shuffled = numbers[torch.randperm(len(numbers), generator=shuffle)]
+        for index in torch.split(shuffled, batch_size):
+            optimiser.zero_grad()
+            loss(index).backward()  # type: ignore[no-untyped-call]
+            optimiser.step()
+            schedule.step()
+        now = _mean_loss(loss, held_out)
+        on_progress((epoch + 1) / config.max_epochs)
+        if now < best:
+            best, best_state, waited = now, _copy_state(module), 0
+        else:
+            waited += 1
+            if waited >= config.patience:
+                break
+    module.load_state_dict(best_state)
+
+
+def _mean_loss(loss: Callable[[Tensor], Tensor], rows: IntArray) -> float:
+    with torch.no_grad():
+        total = 0.0
+        for index in torch.split(torch.as_tensor(rows), EVALUATION_BATCH):
+            total += float(loss(index)) * len(index)
+    return total / len(rows)
+
+
+def _copy_state(module: nn.Module) -> dict[str, Tensor]:
+    return {name: value.clone() for name, value in module.state_dict().items()}
+
+
+@contextmanager
+def reproducible_torch(seed: int) -> Iterator[None]:
+    """One thread and a seeded generator inside, both as they were outside."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def tensors(inputs: SideInputs) -> tuple[Tensor, Tensor]:
+    """Categories (rows, fields) and numbers (rows, columns) of one side."""
+    return torch.as_tensor(inputs.categorical), float_tensor(inputs.dense)
+
+
+def float_tensor(array: NDArray[Any]) -> Tensor:
+    """A float32 tensor of any array."""
+    return torch.as_tensor(np.asarray(array, dtype=np.float32))
+
+
+def to_numpy(tensor: Tensor) -> FloatArray:
+    """A float64 array, cut off from the gradient."""
+    values: FloatArray = tensor.detach().double().numpy()
+    return values

@@ -1,0 +1,184 @@
+"""What the slates of a session have left in a user, as far as answers show it.
+
+A slate is described by what the user did with its videos, and by what the fitted responses thought
+of those that were clicked: a click on a video that this user would probably like says more than
+another one. Each signal counts less what is usual for the user, so that an empty trace stands for
+a usual session. Leaving and returning read the trace; no policy sees it.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy.special import logit, softmax
+
+from mtf_rl.core.arrays import FloatArray, IntArray
+from mtf_rl.core.slates import Response, Slate
+from mtf_rl.core.tasks import FEEDBACKS, LONG_VIEW_SECONDS, VALID_PLAY_SECONDS
+from mtf_rl.user_models.array_records import ArrayRecord
+from mtf_rl.user_models.play import NUM_OUTCOMES, allowed_outcomes, outcomes_from
+from mtf_rl.user_models.responses import interaction_names
+
+__all__ = [
+    "NUM_TRACE_FEATURES",
+    "TRACE_SIGNALS",
+    "SessionTrace",
+    "TraceReader",
+    "advance_trace",
+    "long_minutes",
+    "row_actions",
+    "start_trace",
+    "thoughts_of",
+    "trace_features",
+]
+
+TRACE_SIGNALS = (
+    *(task.name for task in FEEDBACKS),
+    "play_ratio",
+    "clicked_in_vain",
+    "overlap",
+    *(f"clicked_{name}_logit" for name in interaction_names()),
+    "clicked_long_logit",
+    "clicked_in_vain_long_logit",
+)
+NUM_MINUTES = 2
+NUM_TRACE_FEATURES = len(TRACE_SIGNALS) + NUM_MINUTES
+
+TRACE_RATE = 0.25
+MINUTES_FADE_SECONDS = 1200.0
+USUAL_STRENGTH = 20.0
+# Beyond these, which a rare video or an odd user may reach, a chance is as good as sure.
+LEAST_CHANCE = 0.02
+
+
+@dataclass(frozen=True)
+class SessionTrace:
+    """The traces of `num_envs` sessions; zeros at their start."""
+
+    averages: FloatArray  # (num_envs, trace signals) float32, moving averages at rate 0.25
+    minutes: FloatArray  # (num_envs, 2) float32, fading sums: played, and beyond 18 s of a video
+    clock_seconds: FloatArray  # (num_envs,) float32, session time up to which they have faded
+
+
+def start_trace(num_envs: int) -> SessionTrace:
+    """The traces of sessions that have seen nothing."""
+    return SessionTrace(
+        averages=np.zeros((num_envs, len(TRACE_SIGNALS)), dtype=np.float32),
+        minutes=np.zeros((num_envs, NUM_MINUTES), dtype=np.float32),
+        clock_seconds=np.zeros(num_envs, dtype=np.float32),
+    )
+
+
+def advance_trace(
+    trace: SessionTrace, signals: FloatArray, minutes: FloatArray, elapsed_seconds: FloatArray
+) -> SessionTrace:
+    """The traces after a slate.
+
+    Args:
+        trace: before it.
+        signals: what `TraceReader.signals` says of it, (num_envs, trace signals).
+        minutes: what `long_minutes` says of it, (num_envs, 2).
+        elapsed_seconds: session time at which it was shown, (num_envs,).
+    """
+    faded = np.exp((trace.clock_seconds - elapsed_seconds) / MINUTES_FADE_SECONDS)[:, None]
+    averages = trace.averages + TRACE_RATE * (signals - trace.averages)
+    return replace(
+        trace,
+        averages=averages.astype(np.float32),
+        minutes=(trace.minutes * faded + minutes).astype(np.float32),
+        clock_seconds=elapsed_seconds.astype(np.float32),
+    )
+
+
+def trace_features(trace: SessionTrace) -> FloatArray:
+    """One row per session, (num_envs, trace features) float64."""
+    return np.concatenate([trace.averages, np.log1p(trace.minutes)], axis=1).astype(np.float64)
+
+
+def long_minutes(slate: Slate, response: Response) -> FloatArray:
+    """Minutes played, and those beyond 18 s of each video, summed over the slate: (num_envs, 2)."""
+    played = response.watch_seconds * slate.mask / 60.0  # (num_envs, slate)
+    beyond = np.maximum(played - LONG_VIEW_SECONDS / 60.0, 0.0)
+    return np.stack([played.sum(axis=1), beyond.sum(axis=1)], axis=1)
+
+
+@dataclass(frozen=True)
+class TraceReader(ArrayRecord):
+    """What is usual for each user, against which a slate's signals are counted."""
+
+    usual_thoughts: FloatArray  # (users, interactions + 1), mean thoughts of what was shown
+    usual_signals: FloatArray  # (users, trace signals), mean signals
+
+    @classmethod
+    def fit(
+        cls, users: IntArray, thoughts: FloatArray, actions: FloatArray, num_users: int
+    ) -> "TraceReader":
+        """From training rows: `users` (rows,), `thoughts_of` them and their `row_actions`.
+
+        A user's mean is drawn to that of all by 20 rows.
+        """
+        usual_thoughts = _user_means(users, thoughts, num_users)
+        signals = _row_signals(actions, thoughts - usual_thoughts[users])
+        return cls(usual_thoughts, _user_means(users, signals, num_users))
+
+    def signals(self, slate: Slate, thoughts: FloatArray, actions: FloatArray) -> FloatArray:
+        """Mean signals of the shown videos less what is usual, (num_envs, trace signals).
+
+        `thoughts` and `actions` have one row per place, slates one after the other.
+        """
+        num_envs, width = slate.mask.shape
+        usual = np.repeat(self.usual_thoughts[slate.users], width, axis=0)
+        signals = _row_signals(actions, thoughts - usual).reshape(num_envs, width, -1)
+        shown = slate.mask.astype(np.float64)
+        share = shown / np.maximum(shown.sum(axis=1, keepdims=True), 1.0)
+        means = (signals * share[..., None]).sum(axis=1)  # (num_envs, trace signals)
+        return np.asarray(means - self.usual_signals[slate.users])
+
+
+def thoughts_of(logits: FloatArray, duration_seconds: FloatArray) -> FloatArray:
+    """What was thought of each video before it was shown, (rows, interactions + 1).
+
+    The logits of the interactions before any play, and that of a long view after a click.
+
+    Args:
+        logits: of outcomes and interactions, (rows, outcomes + interactions).
+        duration_seconds: (rows,).
+    """
+    masked = np.where(allowed_outcomes(duration_seconds), logits[:, :NUM_OUTCOMES], -np.inf)
+    shares = softmax(masked, axis=1)
+    clicks = shares[:, outcomes_from(VALID_PLAY_SECONDS) :].sum(axis=1)
+    long_views = shares[:, outcomes_from(LONG_VIEW_SECONDS) :].sum(axis=1)
+    long_given_click = long_views / np.maximum(clicks, 1e-9)
+    bounded = np.clip(long_given_click, LEAST_CHANCE, 1.0 - LEAST_CHANCE)
+    return np.concatenate([logits[:, NUM_OUTCOMES:], logit(bounded)[:, None]], axis=1)
+
+
+def row_actions(
+    feedback: FloatArray,
+    play_seconds: FloatArray,
+    duration_seconds: FloatArray,
+    overlap: FloatArray,
+) -> FloatArray:
+    """What was done with each video, (rows, feedbacks + 3), of (rows, ...) arrays.
+
+    The feedbacks, the played ratio cut at 1, a click without a long view, and the tag overlap.
+    """
+    ratio = np.minimum(play_seconds / duration_seconds, 1.0)
+    in_vain = feedback[:, 0] * (1.0 - feedback[:, 1])
+    return np.concatenate(
+        [feedback, np.stack([ratio, in_vain, overlap], axis=1)], axis=1, dtype=np.float64
+    )
+
+
+def _row_signals(actions: FloatArray, thoughts: FloatArray) -> FloatArray:
+    """The trace signals of each video, (rows, trace signals), thoughts less the usual ones."""
+    clicked, in_vain = actions[:, :1], actions[:, len(FEEDBACKS) + 1, None]
+    return np.concatenate([actions, clicked * thoughts, in_vain * thoughts[:, -1:]], axis=1)
+
+
+def _user_means(users: IntArray, values: FloatArray, num_users: int) -> FloatArray:
+    """Means (users, columns) of rows, drawn to the overall mean by `USUAL_STRENGTH` rows."""
+    counts = np.bincount(users, minlength=num_users) + USUAL_STRENGTH
+    overall = values.mean(axis=0)
+    sums = [np.bincount(users, column, minlength=num_users) for column in values.T]
+    means: FloatArray = (np.stack(sums, axis=1) + USUAL_STRENGTH * overall) / counts[:, None]
+    return means

@@ -1,0 +1,141 @@
+"""Traces: by hand, against a loop over the log, and what they teach about leaving."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.special import logit
+
+from mtf_rl.core.slates import Response, Slate
+from mtf_rl.data import SYNTHETIC_PLAN, split_by_time
+from mtf_rl.user_models.fit_config import FitConfig
+from mtf_rl.user_models.fit_log import ReplayedLog
+from mtf_rl.user_models.fit_traces import fit_traces
+from mtf_rl.user_models.play import NUM_OUTCOMES, allowed_outcomes
+from mtf_rl.user_models.responses import NUM_INTERACTIONS
+from mtf_rl.user_models.traces import (
+    NUM_TRACE_FEATURES,
+    TRACE_SIGNALS,
+    TraceReader,
+    advance_trace,
+    long_minutes,
+    row_actions,
+    start_trace,
+    thoughts_of,
+    trace_features,
+)
+from tests.user_models.examples import random_response_model, small_log
+
+CLICKED, IN_VAIN = (TRACE_SIGNALS.index(name) for name in ("click", "clicked_in_vain"))
+
+
+def test_a_step_by_hand() -> None:
+    trace = start_trace(1)
+    signals = np.zeros((1, len(TRACE_SIGNALS)))
+    signals[0, CLICKED] = 0.8
+    trace = advance_trace(trace, signals, np.array([[3.0, 1.0]]), np.array([0.0]))
+    signals[0, CLICKED] = 0.4
+    trace = advance_trace(trace, signals, np.array([[2.0, 0.0]]), np.array([1200.0]))
+    # .25 x .8 = .2, then .2 + .25 x (.4 - .2); minutes fade by e in 1200 s.
+    assert trace.averages[0, CLICKED] == pytest.approx(0.25)
+    np.testing.assert_allclose(trace.minutes, [[3.0 / np.e + 2.0, 1.0 / np.e]], rtol=1e-6)
+    features = trace_features(trace)
+    assert features.shape == (1, NUM_TRACE_FEATURES)
+    assert features[0, -1] == pytest.approx(np.log1p(1.0 / np.e))
+
+
+def test_minutes_by_hand() -> None:
+    slate = Slate(
+        users=np.array([0]),
+        videos=np.array([[0, 1, 2]]),
+        mask=np.array([[True, True, False]]),
+        tabs=np.array([1]),
+    )
+    response = Response(np.zeros((1, 3, 7)), np.array([[78.0, 12.0, 999.0]]))
+    np.testing.assert_allclose(long_minutes(slate, response), [[1.5, 1.0]])
+
+
+def test_thoughts_against_a_softmax() -> None:
+    rng = np.random.default_rng(0)
+    logits = rng.normal(size=(50, NUM_OUTCOMES + NUM_INTERACTIONS))
+    duration = rng.uniform(20.0, 400.0, 50)
+    found = thoughts_of(logits, duration)
+    for row in range(50):
+        weights = np.exp(logits[row, :NUM_OUTCOMES]) * allowed_outcomes(duration[row : row + 1])[0]
+        # Spans from 7 s on, and from 18 s on, with the end of the video.
+        expected = logit(np.clip(weights[8:].sum() / weights[6:].sum(), 0.02, 0.98))
+        assert found[row, -1] == pytest.approx(expected)
+    np.testing.assert_array_equal(found[:, :-1], logits[:, NUM_OUTCOMES:])
+
+
+def test_actions_by_hand() -> None:
+    feedback = np.zeros((2, 7))
+    feedback[0, 0] = 1.0
+    found = row_actions(feedback, np.array([8.0, 0.0]), np.array([16.0, 9.0]), np.array([0.1, 0.2]))
+    np.testing.assert_allclose(found[:, 7:], [[0.5, 1.0, 0.1], [0.0, 0.0, 0.2]])
+
+
+def test_the_signals_of_a_users_own_rows_have_mean_zero() -> None:
+    """But for the 20 rows' worth of the overall mean."""
+    rng = np.random.default_rng(0)
+    users = np.repeat([0, 1], 4000)
+    feedback = (rng.random((8000, 7)) < np.where(users == 0, 0.6, 0.1)[:, None]).astype(float)
+    actions = row_actions(feedback, np.full(8000, 5.0), np.full(8000, 9.0), np.zeros(8000))
+    thoughts = rng.normal(size=(8000, NUM_INTERACTIONS + 1)) + users[:, None]
+    reader = TraceReader.fit(users, thoughts, actions, num_users=3)
+    slate = Slate(
+        users=np.array([0, 1]),
+        videos=np.zeros((2, 4000), dtype=np.int64),
+        mask=np.ones((2, 4000), dtype=np.bool_),
+        tabs=np.ones(2, dtype=np.int64),
+    )
+    np.testing.assert_allclose(reader.signals(slate, thoughts, actions), 0.0, atol=0.01)
+    # A user without rows is taken for an average one.
+    np.testing.assert_allclose(reader.usual_thoughts[2], thoughts.mean(axis=0))
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 10_000), st.floats(0.1, 3.0))
+def test_a_liked_click_counts_more_than_another(seed: int, more: float) -> None:
+    rng = np.random.default_rng(seed)
+    reader = TraceReader(np.zeros((1, 6)), np.zeros((1, len(TRACE_SIGNALS))))
+    one = np.zeros(1, dtype=np.int64)
+    slate = Slate(one, one[:, None], one[:, None] == 0, one)
+    feedback = np.zeros((1, 7))
+    thoughts = rng.normal(size=(1, 6))
+    liked = thoughts + more
+    column = TRACE_SIGNALS.index("clicked_like_logit")
+    for clicked in (0.0, 1.0):
+        feedback[0, 0] = clicked
+        actions = row_actions(feedback, np.ones(1), np.ones(1), np.zeros(1))
+        less, greater = (reader.signals(slate, t, actions)[0, column] for t in (thoughts, liked))
+        assert greater - less == pytest.approx(more * clicked)
+
+
+def test_traces_of_a_log_against_a_loop() -> None:
+    dataset = small_log(num_users=30, num_days=3)
+    split = split_by_time(dataset.impressions, SYNTHETIC_PLAN)
+    everything = np.ones(len(dataset.impressions.users), dtype=np.bool_)
+    log = ReplayedLog.make(dataset, split, everything, FitConfig())
+    model = random_response_model(30, dataset.catalogue)
+    reader, traces = fit_traces(log, model)
+    requests, impressions = log.requests, log.impressions
+    for session in np.unique(requests.sessions)[:20]:
+        averages, minutes, clock = np.zeros(len(TRACE_SIGNALS)), np.zeros(2), 0.0
+        for request in np.flatnonzero(requests.sessions == session):
+            mine = np.flatnonzero(log.request_of_row == request)
+            elapsed = float(log.replayed.before.elapsed_seconds[request])
+            feedback = impressions.feedback[mine].astype(float)
+            usual = reader.usual_signals[requests.users[request]]
+            clicked = feedback[:, 0].mean() - usual[CLICKED]
+            in_vain = (feedback[:, 0] * (1 - feedback[:, 1])).mean() - usual[IN_VAIN]
+            averages[CLICKED] += 0.25 * (clicked - averages[CLICKED])
+            averages[IN_VAIN] += 0.25 * (in_vain - averages[IN_VAIN])
+            played = impressions.play_seconds[mine] / 60.0
+            beyond = np.maximum(played - 0.3, 0.0)
+            minutes = minutes * np.exp(-(elapsed - clock) / 1200.0) + [played.sum(), beyond.sum()]
+            clock = elapsed
+            columns = [CLICKED, IN_VAIN]
+            found = traces.averages[request, columns]
+            np.testing.assert_allclose(found, averages[columns], atol=1e-5)
+            np.testing.assert_allclose(traces.minutes[request], minutes, rtol=1e-4, atol=1e-5)
