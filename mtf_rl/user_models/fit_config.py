@@ -49,7 +49,7 @@ class FitConfig:
     """AdamW's step size at the start, > 0; it falls linearly to a tenth over `max_epochs`."""
     weight_decay: float = 0.5
     """AdamW's decoupled weight decay of the response network, >= 0."""
-    session_weight_decay: float = 0.5
+    session_weight_decay: float = 2.0
     """The same of the leaving and returning networks, >= 0; their events are few."""
     max_epochs: int = 5
     """Passes over the training rows at most, at least 1."""

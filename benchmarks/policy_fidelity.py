@@ -1,0 +1,203 @@
+"""Does the simulator order policies as the truth does? Fifty policies in a run, by both judges.
+
+    python -m mtf_rl.train --run-dir runs/td3-0
+    OMP_NUM_THREADS=1 python -m benchmarks.policy_fidelity runs/td3-0
+
+Twenty static policies are drawn at random, fifteen lie close to the best static weights of the run
+and fifteen depend on the state: they move these weights by a random linear map of the standardised
+observation. All play the same episodes of final users under both judges.
+
+- *value*: mean reward of a session. *depth*: requests of a session.
+- *rank*: Spearman correlation over policies of what the simulator and the truth say.
+- *slope*: of the simulator's values over the truth's, by least squares: 1 carries the whole effect.
+- *top half*: the policies that are better than the median by the truth.
+
+Intervals hold the luck of sessions: users are drawn with replacement, alike for both judges.
+"""
+
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import tyro
+from scipy import stats
+
+import mtf_rl
+from benchmarks.pages import write_page
+from mtf_rl.agents.policies import ConstantPolicy, MlpPolicy, load_policy
+from mtf_rl.core.arrays import FloatArray, IntArray
+from mtf_rl.core.files import load_json
+from mtf_rl.core.protocols import SIMULATOR, SYNTHETIC_TRUTH
+from mtf_rl.data import UserGroup
+from mtf_rl.evaluation import Sessions, roll_out
+from mtf_rl.experiments.assembly import Assembly
+from mtf_rl.experiments.command_line import settings_of_run
+from mtf_rl.experiments.run_folder import open_run_folder
+
+RANDOM, NEAR, DEPENDENT = "random static", "near the best", "state-dependent"
+GROUPS = {RANDOM: 20, NEAR: 15, DEPENDENT: 15}
+NEAR_SPREAD, DEPENDENT_SPREAD = 0.15, 0.03
+MOST_LATENT = 1.5
+JUDGES = (SIMULATOR, SYNTHETIC_TRUTH)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Which run to judge, and how closely."""
+
+    run: tyro.conf.Positional[Path]
+    """Folder of a run on a synthetic world."""
+    best: str = "random_search"
+    """The run's static policy around which others are drawn."""
+    sessions: int = 6000
+    """Sessions of each policy under each judge."""
+    resamples: int = 500
+    """Samples of users for the intervals."""
+    seed: int = 0
+    """Seed of the policies."""
+    out: Path = Path("benchmarks/policy_fidelity.md")
+    """The table to write."""
+
+
+@dataclass(frozen=True)
+class Values:
+    """What a judge says of each policy in each session."""
+
+    reward: FloatArray  # (policies, sessions)
+    depth: FloatArray  # (policies, sessions)
+    users: IntArray  # (sessions,)
+
+
+def draw_policies(
+    best: FloatArray, observations: FloatArray, rng: np.random.Generator
+) -> list[ConstantPolicy | MlpPolicy]:
+    """The fifty policies, group by group; `best` is an action, `observations` (requests, any)."""
+    width = len(best)
+    latent = np.clip(np.arctanh(np.clip(best, -0.999, 0.999)), -MOST_LATENT, MOST_LATENT)
+    random = [ConstantPolicy(rng.uniform(-1.0, 1.0, width)) for _ in range(GROUPS[RANDOM])]
+    near = [
+        ConstantPolicy(np.clip(best + rng.normal(0.0, NEAR_SPREAD, width), -1.0, 1.0))
+        for _ in range(GROUPS[NEAR])
+    ]
+    mean = observations.mean(axis=0, dtype=np.float64)
+    scale = np.maximum(observations.std(axis=0, dtype=np.float64), 1e-6)
+    slopes = rng.normal(0.0, DEPENDENT_SPREAD, (GROUPS[DEPENDENT], width, len(mean)))
+    dependent = [MlpPolicy(mean, scale, (slope,), (latent,)) for slope in slopes]
+    return [*random, *near, *dependent]
+
+
+def judge(
+    assembly: Assembly, settings: Settings, policies: list[ConstantPolicy | MlpPolicy], name: str
+) -> Values:
+    """All policies under one judge."""
+    session = settings_of_run(open_run_folder(settings.run)).run.session
+    dynamics = assembly.dynamics(session, UserGroup.FINAL, name)
+    episodes = np.arange(settings.sessions)
+    played: list[Sessions] = []
+    for policy in policies:
+        played.append(roll_out(dynamics, policy, seed=settings.seed, episodes=episodes))
+        print(f"{name}: {len(played)} of {len(policies)}", end="\r", flush=True)
+    return Values(
+        reward=np.stack([sessions.reward for sessions in played]),
+        depth=np.stack([sessions.depth for sessions in played]).astype(np.float64),
+        users=played[0].users,
+    )
+
+
+def user_weights(users: IntArray, rng: np.random.Generator) -> FloatArray:
+    """How often each session counts when users are drawn with replacement, (sessions,)."""
+    _, members = np.unique(users, return_inverse=True)
+    size = members.max() + 1
+    return np.bincount(rng.integers(size, size=size), minlength=size)[members].astype(np.float64)
+
+
+def measures(found: dict[str, Values], weights: FloatArray) -> FloatArray:
+    """Rank, slope and rank in the top half, of value and then of depth: (6,)."""
+    cells = []
+    for column in ("reward", "depth"):
+        simulated, true = (
+            np.average(getattr(found[name], column), axis=1, weights=weights) for name in JUDGES
+        )
+        top = true >= np.median(true)
+        cells += [
+            stats.spearmanr(simulated, true).statistic,
+            np.polyfit(true, simulated, 1)[0],
+            stats.spearmanr(simulated[top], true[top]).statistic,
+        ]
+    return np.array(cells)
+
+
+def fidelity_table(found: dict[str, Values], settings: Settings) -> str:
+    """The measures with 95 % intervals."""
+    users = found[SIMULATOR].users
+    rng = np.random.default_rng(settings.seed)
+    point = measures(found, np.ones(len(users)))
+    drawn = [measures(found, user_weights(users, rng)) for _ in range(settings.resamples)]
+    low, high = np.quantile(drawn, [0.025, 0.975], axis=0)
+    cells = [f"{p:.2f} [{a:.2f}, {b:.2f}]" for p, a, b in zip(point, low, high, strict=True)]
+    return "\n".join(
+        [
+            "| of | rank | slope | rank in the top half |",
+            "| --- | --- | --- | --- |",
+            f"| value | {' | '.join(cells[:3])} |",
+            f"| depth | {' | '.join(cells[3:])} |",
+        ]
+    )
+
+
+def group_table(found: dict[str, Values]) -> str:
+    """Means of each group by both judges, and where the simulator's favourite stands."""
+    lines = [
+        "| policies | value, simulator | value, truth | depth, simulator | depth, truth |"
+        " best by the truth | the simulator's favourite, by the truth | its rank |",
+        "| --- " * 8 + "|",
+    ]
+    start = 0
+    for group, size in (*GROUPS.items(), ("all", sum(GROUPS.values()))):
+        rows = slice(0, size) if group == "all" else slice(start, start + size)
+        start += size
+        means = [
+            getattr(found[name], column)[rows].mean()
+            for column in ("reward", "depth")
+            for name in JUDGES
+        ]
+        simulated, true = (found[name].reward[rows].mean(axis=1) for name in JUDGES)
+        favourite = true[np.argmax(simulated)]
+        cells = " | ".join(f"{value:.2f}" for value in (*means, true.max(), favourite))
+        lines.append(f"| {group} | {cells} | {1 + int((true > favourite).sum())} of {size} |")
+    return "\n".join(lines)
+
+
+def main(settings: Settings) -> None:
+    """Draw, play, compare, print and write."""
+    folder = open_run_folder(settings.run)
+    assembly = Assembly.load(folder.data, folder.simulator)
+    best = load_policy(folder.policies / settings.best)
+    assert isinstance(best, ConstantPolicy)
+    session = settings_of_run(folder).run.session
+    dynamics = assembly.dynamics(session, UserGroup.LEARN, SIMULATOR)
+    observations = dynamics.observe(dynamics.start(settings.seed, np.arange(4096)))
+    rng = np.random.default_rng(settings.seed)
+    policies = draw_policies(np.asarray(best.action, dtype=np.float64), observations, rng)
+    found = {name: judge(assembly, settings, policies, name) for name in JUDGES}
+    world = load_json(folder.data / "world.json")
+    tables = f"""# Fidelity: does the simulator order policies as the truth does?
+
+    python -m mtf_rl.train --run-dir {settings.run}
+    OMP_NUM_THREADS=1 python -m benchmarks.policy_fidelity {settings.run}
+
+mtf_rl {mtf_rl.__version__}, Python {platform.python_version()}, numpy {np.__version__}. World \
+seed {world["config"]["seed"]}; {settings.sessions} sessions of final users per policy and judge; \
+intervals over {settings.resamples} samples of users. Definitions in the script.
+
+{fidelity_table(found, settings)}
+
+{group_table(found)}
+"""
+    print(tables)
+    write_page(settings.out, tables, "## What it says")
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Settings, description=__doc__))
