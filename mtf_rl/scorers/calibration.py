@@ -168,7 +168,8 @@ def isotonic(
 
     Source: Zadrozny and Elkan, "Transforming classifier scores into accurate multiclass probability
     estimates", KDD 2002. Differs from the paper: straight lines join the middles of its steps, so
-    that fewer rows tie. Tasks with too few positives or negatives are shifted, as in `platt`.
+    that fewer rows tie, and levels keep off 0 and 1. Tasks with too few positives or negatives are
+    shifted, as in `platt`.
     """
     straight = _per_task(_shift_task, logits, targets, mask, base_rates)
     steps = tuple(

@@ -5,15 +5,18 @@ ESMM: p_child = p_parent q with q = P(child | parent), both fitted over all rows
 ESCM2 adds a counterfactual risk that does: the error of q on the rows with the parent, weighted to
 stand for all rows (Wang et al., SIGIR 2022, equation 14):
 
-    L = L_parent + lambda_c R + lambda_g L_child.
+    L = L_parent + lambda_c R + lambda_g L_child,
+
+and for the doubly robust risk lambda_c times the loss of its imputation.
 
 Multi-IPW and Multi-DR (Zhang et al., "Large-scale causal approaches to debiasing post-click
 conversion rate estimation with multi-task learning", WWW 2020) are lambda_g = 0; ESMM is lambda_c =
 0. Tasks outside the chain have their own towers on the same trunk, and their own losses.
 
-Differs from the papers: the child's label over all rows is its own, not the product with the
-parent's, since that is what the score is to mean; the two differ in the share of rows that
-`nesting_violations` reports.
+Differs from the papers: towers share a trunk, not the embeddings alone; the imputation is one
+affine map of that trunk, which it does not train; and the child's label over all rows is its own,
+not the product with the parent's, since that is what the score is to mean: the two differ in the
+share of rows that `nesting_violations` reports.
 """
 
 from collections.abc import Sequence

@@ -48,7 +48,8 @@ class BinEncoding(nn.Module):
 
     e_j(x) = clip((x - t_j) / (t_{j+1} - t_j), 0, 1) for edges t at the quantiles of the training
     rows, then relu(e W + b) with W and b of each column. Source: Gorishniy et al., "On embeddings
-    for numerical features in tabular deep learning", NeurIPS 2022, equations 1 and 2.
+    for numerical features in tabular deep learning", NeurIPS 2022, equation 1. Differs from the
+    paper: values beyond the training rows stop at the outer edges, where its outer bins are open.
     """
 
     def __init__(self, columns: int, bins: int, dim: int) -> None:
@@ -202,7 +203,7 @@ class Gates(nn.Module):
     Gate dropout leaves out each expert of each gate with probability `dropout` while fitting and
     shares its weight among the others, so that no gate can rely on one expert alone. Source: Zhao
     et al., "Recommending what video to watch next: a multitask ranking system", RecSys 2019,
-    section 5.2.2, which names the rate but no formula.
+    section 5.2.4, which names the rate but no formula.
     """
 
     def __init__(self, gates: int, inputs: int, experts: int, dropout: float) -> None:

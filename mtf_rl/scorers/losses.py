@@ -77,8 +77,9 @@ def inverse_propensity_risk(
 ) -> CounterfactualRisk:
     """IPS: R = (1 / |D|) sum_D o e / p; SNIPS divides by sum_D o / p in place of |D|.
 
-    p = max(propensity, floor), and no gradient passes through it: a model could otherwise lower the
-    risk by making clicks look more likely. Unbiased if p is the true probability of o.
+    Unbiased if p is the true probability of o. Differs from the paper: p = max(propensity, floor),
+    no gradient passes through it (a model could otherwise lower the risk by making clicks look more
+    likely), SNIPS is the default, and its divisor is at least 1.
 
     Source: Wang et al., "ESCM2: entire space counterfactual multi-task model for post-click
     conversion rate estimation", SIGIR 2022, equation 9; self-normalisation: Swaminathan and
@@ -107,6 +108,8 @@ def doubly_robust_risk(
     floor: float,
 ) -> CounterfactualRisk:
     """DR: R = (1 / |D|) sum_D [e^ + o (e - e^) / p], unbiased if p or e^ is right.
+
+    p is floored and held constant, as in `inverse_propensity_risk`.
 
     `imputation` is (1 / |D|) sum_D o (e - e^)^2 / p. The caller decides what each part may teach:
     see `entire_space`. Source: Wang et al. 2022 (ESCM2), equations 11 and 12.
@@ -139,9 +142,9 @@ def order_penalty(parent_logits: Tensor, child_logits: Tensor) -> OrderPenalty:
     """AITM's behavioural calibrator, mean_n max(p_child - p_parent, 0), and the violation rate.
 
     Source: Xi et al., "Modeling the sequential dependence among audience multi-step conversions
-    with multi-task learning", KDD 2021, equation 7; equation 4 of the multi-task recommendation
-    survey: P(parent, not child) = p_parent - p_child is at least 0. It is a mean over rows, since
-    the weight of a sum would follow the batch size.
+    with multi-task learning", KDD 2021, equation 7; equation 4 of Wang et al., "Multi-task deep
+    recommender systems: a survey", 2023 (arXiv 2302.03525): P(parent, not child) = p_parent -
+    p_child is at least 0. It is a mean over rows, as the weight of a sum would follow the batch.
 
     Args:
         parent_logits: (batch,).

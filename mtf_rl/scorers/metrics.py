@@ -62,8 +62,9 @@ def grouped_auc(predictions: FloatArray, positives: BoolArray, users: IntArray) 
     """GAUC: sum_u n_u AUC_u / sum_u n_u over the users u who have both classes.
 
     n_u counts the user's rows. Source of the weighting: Zhu et al., "Optimized cost per click in
-    Taobao display advertising", KDD 2017, section 5.2, with impressions as weights. Others leave
-    the mean unweighted, so compare with published figures only after reading their definition.
+    Taobao display advertising", KDD 2017, equation 9, with impressions as weights. Differs from
+    the paper: groups are users, not users at a position. Others leave the mean unweighted, so
+    compare with published figures only after reading their definition.
 
     Args:
         predictions: (rows,) any monotone score.

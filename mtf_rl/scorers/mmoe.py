@@ -1,7 +1,7 @@
 """MMoE: every task mixes the same experts with a gate of its own; OMoE: with one gate for all.
 
 Source: Ma et al., "Modeling task relationships in multi-task learning with multi-gate
-mixture-of-experts", KDD 2018, equations 5 to 7; OMoE is its equation 3.
+mixture-of-experts", KDD 2018, equations 6 to 8; OMoE is its equation 5.
 """
 
 from collections.abc import Sequence

@@ -55,8 +55,9 @@ class WeightAverage:
     """An exponential moving average of a model's weights, which generalises better than the last.
 
     w~ <- k w~ + (1 - k) w with k = min(keep, (1 + n) / (10 + n)) after n steps, so that early
-    weights are forgotten fast. Source: Polyak and Juditsky, "Acceleration of stochastic
-    approximation by averaging", SIAM J. Control Optim. 30, 1992, with exponential weights.
+    weights are forgotten fast; every 8 steps, k^8 at once. The idea is that of Polyak and Juditsky,
+    "Acceleration of stochastic approximation by averaging", SIAM J. Control Optim. 30, 1992, whose
+    weights are equal.
     """
 
     def __init__(self, model: ScorerModel, keep: float) -> None:

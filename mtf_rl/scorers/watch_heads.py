@@ -62,8 +62,8 @@ class LogNormalHead(WatchHead):
     E[min(play, c)] = p [exp(mu + sigma^2 / 2) Phi(z - sigma) + c Phi(-z)].
 
     Source: Wang et al., "A deep probabilistic model for customer lifetime value prediction", 2019,
-    equation 6. Differs from the paper: rows at the cap are censored there, so the mean is that of
-    the capped time and needs no clipping.
+    equation 6. Differs from the paper: rows at the cap are censored here, so the mean is that of
+    the capped time and needs no clipping; sigma is kept in [.05, 5].
     """
 
     parameters = 3

@@ -67,7 +67,8 @@ class FixedWeights(Weighting):
 class DecayingWeights(Weighting):
     """L = sum_k omega_k(t) L_k with omega_k(t) proportional to omega_k0 gamma_k^t.
 
-    Source: Tang et al. 2020 (PLE), equation 10; equation 2 of the multi-task recommendation survey.
+    Source: Tang et al. 2020 (PLE), equation 10; equation 2 of Wang et al., "Multi-task deep
+    recommender systems: a survey", 2023 (arXiv 2302.03525).
     Differs from the paper: t is in epochs, a real number, weights are kept above .001 of their
     start, and their sum stays what it was, so that decay shifts attention without slowing down.
     """
@@ -91,8 +92,10 @@ class UncertaintyWeights(Weighting):
 
     Source: Kendall et al., "Multi-task learning using uncertainty to weigh losses", CVPR 2018,
     equation 10 for classification. At the optimum e^(-s_k) = 1 / (2 omega_k L_k), however small the
-    loss of a rare task is. s is kept in [-8, 8] by clamping it after each step, not inside the
-    objective, where its gradient would die.
+    loss of a rare task is. Differs from the paper: omega_k are prior weights, and s is kept in
+    [-8, 8] by clamping it after each step, not inside the objective, where its gradient would die.
+    A density's negative log likelihood (`watch_head` other than `share`) may fall below 0, where
+    that bound is all that holds s.
     """
 
     def __init__(self, weights: tuple[float, ...], decay: tuple[float, ...] = ()) -> None:
