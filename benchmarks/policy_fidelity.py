@@ -27,9 +27,11 @@ import mtf_rl
 from benchmarks.pages import write_page
 from mtf_rl.agents.policies import ConstantPolicy, MlpPolicy, load_policy
 from mtf_rl.core.arrays import FloatArray, IntArray
+from mtf_rl.core.errors import ConfigError
 from mtf_rl.core.files import load_json
 from mtf_rl.core.protocols import SIMULATOR, SYNTHETIC_TRUTH
 from mtf_rl.data import UserGroup
+from mtf_rl.envs import SessionDynamics
 from mtf_rl.evaluation import Sessions, roll_out
 from mtf_rl.experiments.assembly import Assembly
 from mtf_rl.experiments.command_line import settings_of_run
@@ -37,8 +39,9 @@ from mtf_rl.experiments.run_folder import open_run_folder
 
 RANDOM, NEAR, DEPENDENT = "random static", "near the best", "state-dependent"
 GROUPS = {RANDOM: 20, NEAR: 15, DEPENDENT: 15}
-NEAR_SPREAD, DEPENDENT_SPREAD = 0.15, 0.03
+NEAR_SPREAD, DEPENDENT_SPREAD = 0.15, 0.1
 MOST_LATENT = 1.5
+OBSERVED_SESSIONS = 1000
 JUDGES = (SIMULATOR, SYNTHETIC_TRUTH)
 
 
@@ -81,18 +84,31 @@ def draw_policies(
         for _ in range(GROUPS[NEAR])
     ]
     mean = observations.mean(axis=0, dtype=np.float64)
-    scale = np.maximum(observations.std(axis=0, dtype=np.float64), 1e-6)
+    deviation = observations.std(axis=0, dtype=np.float64)
+    scale = np.where(deviation > 1e-3, deviation, 1.0)
     slopes = rng.normal(0.0, DEPENDENT_SPREAD, (GROUPS[DEPENDENT], width, len(mean)))
     dependent = [MlpPolicy(mean, scale, (slope,), (latent,)) for slope in slopes]
     return [*random, *near, *dependent]
 
 
+def observe_sessions(dynamics: SessionDynamics, action: FloatArray, seed: int) -> FloatArray:
+    """What a policy of constant `action` sees over whole sessions, (requests, obs_dim)."""
+    state = dynamics.start(seed, np.arange(OBSERVED_SESSIONS))
+    seen = []
+    while len(state.users):
+        seen.append(dynamics.observe(state))
+        actions = np.repeat(action[None, :], len(state.users), axis=0)
+        parameters = dynamics.action_map.to_parameters(actions)
+        state, outcome = dynamics.advance(state, parameters, seed)
+        state = dynamics.keep(state, ~(outcome.terminated | outcome.truncated))
+    return np.concatenate(seen)
+
+
 def judge(
-    assembly: Assembly, settings: Settings, policies: list[ConstantPolicy | MlpPolicy], name: str
+    dynamics: SessionDynamics, settings: Settings, policies: list[ConstantPolicy | MlpPolicy]
 ) -> Values:
     """All policies under one judge."""
-    session = settings_of_run(open_run_folder(settings.run)).run.session
-    dynamics = assembly.dynamics(session, UserGroup.FINAL, name)
+    name = dynamics.user_model.judge
     episodes = np.arange(settings.sessions)
     played: list[Sessions] = []
     for policy in policies:
@@ -174,13 +190,17 @@ def main(settings: Settings) -> None:
     folder = open_run_folder(settings.run)
     assembly = Assembly.load(folder.data, folder.simulator)
     best = load_policy(folder.policies / settings.best)
-    assert isinstance(best, ConstantPolicy)
+    if not isinstance(best, ConstantPolicy):
+        raise ConfigError(f"best must be a static policy of the run, got {settings.best!r}")
     session = settings_of_run(folder).run.session
-    dynamics = assembly.dynamics(session, UserGroup.LEARN, SIMULATOR)
-    observations = dynamics.observe(dynamics.start(settings.seed, np.arange(4096)))
-    rng = np.random.default_rng(settings.seed)
-    policies = draw_policies(np.asarray(best.action, dtype=np.float64), observations, rng)
-    found = {name: judge(assembly, settings, policies, name) for name in JUDGES}
+    action = np.asarray(best.action, dtype=np.float64)
+    learning = assembly.dynamics(session, UserGroup.LEARN, SIMULATOR)
+    observations = observe_sessions(learning, action, settings.seed)
+    policies = draw_policies(action, observations, np.random.default_rng(settings.seed))
+    found = {
+        name: judge(assembly.dynamics(session, UserGroup.FINAL, name), settings, policies)
+        for name in JUDGES
+    }
     world = load_json(folder.data / "world.json")
     tables = f"""# Fidelity: does the simulator order policies as the truth does?
 

@@ -12,7 +12,7 @@ from mtf_rl.user_models.calibration import calibrated
 from mtf_rl.user_models.fit_config import REPLAY_SHARE, RESPONSES_SHARE, FitConfig, Progress
 from mtf_rl.user_models.fit_log import ReplayedLog, unplayed_click
 from mtf_rl.user_models.fit_reports import response_reports
-from mtf_rl.user_models.fit_torch import Side, float_tensor, minimise, tensors, to_numpy
+from mtf_rl.user_models.fit_torch import MIN_RATE, Side, float_tensor, minimise, tensors, to_numpy
 from mtf_rl.user_models.networks import ResponseNetwork, Standardiser
 from mtf_rl.user_models.play import (
     NUM_OUTCOMES,
@@ -33,9 +33,6 @@ from mtf_rl.user_models.responses import (
 )
 
 __all__ = ["fit_responses"]
-
-
-MIN_RATE = 1e-5
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from mtf_rl.user_models.censoring import return_targets
 from mtf_rl.user_models.fit_config import REPLAY_SHARE, RESPONSES_SHARE, FitConfig, Progress
 from mtf_rl.user_models.fit_log import ReplayedLog, SideInputs, measured_prior
 from mtf_rl.user_models.fit_reports import event_reports
-from mtf_rl.user_models.fit_torch import Side, float_tensor, minimise, tensors, to_numpy
+from mtf_rl.user_models.fit_torch import MIN_RATE, Side, float_tensor, minimise, tensors, to_numpy
 from mtf_rl.user_models.networks import SessionNetwork, Standardiser
 from mtf_rl.user_models.replay import NO_REQUEST
 from mtf_rl.user_models.reports import PartReport
@@ -41,7 +41,6 @@ _HOLD_OUT_SALT = 0x484F4C44
 
 MIN_EVENTS = 100
 MIN_NON_RETURNS = 20
-MIN_RATE = 1e-5
 RETURN_HOLD_OUT = 0.2
 LATER_DAYS_STRENGTH = 20.0
 
@@ -83,7 +82,7 @@ def fit_session_parts(
         on_progress(name, REPLAY_SHARE + RESPONSES_SHARE)
         try:
             _refuse_fragments(log, config)
-            parts[name], part_reports = fit(log, traces, config)
+            parts[name], part_reports = fit()
             reports += part_reports
         except _TooLittleDataError as reason:
             parts[name] = prior
@@ -124,9 +123,7 @@ def _fit_leaving(
     return FittedLeaving(network), event_reports("leaving", events, users, train, probabilities)
 
 
-def _fit_pausing(
-    log: ReplayedLog, traces: SessionTrace, config: FitConfig
-) -> tuple[FittedPausing, list[PartReport]]:
+def _fit_pausing(log: ReplayedLog, config: FitConfig) -> tuple[FittedPausing, list[PartReport]]:
     stayed = log.followed_up & (log.requests.next_ms != NO_REQUEST)
     train = np.flatnonzero(stayed & log.train_requests)
     held_out = np.flatnonzero(stayed & ~log.train_requests)

@@ -14,8 +14,18 @@ from mtf_rl.core.arrays import FloatArray, IntArray
 from mtf_rl.user_models.fit_config import FitConfig
 from mtf_rl.user_models.fit_log import SideInputs
 
-__all__ = ["Side", "float_tensor", "minimise", "reproducible_torch", "tensors", "to_numpy"]
+__all__ = [
+    "MIN_RATE",
+    "Side",
+    "float_tensor",
+    "minimise",
+    "reproducible_torch",
+    "tensors",
+    "to_numpy",
+]
 
+# A rate of 0 has no logit.
+MIN_RATE = 1e-5
 EVALUATION_BATCH = 1 << 14
 MIN_STEPS = 64
 MIN_BATCH = 64

@@ -28,8 +28,8 @@ REQUESTS_AT_ONCE = 4096
 def fit_traces(log: ReplayedLog, model: ResponseModel) -> tuple[TraceReader, SessionTrace]:
     """What is usual for each user, and the trace after every logged request, (requests,).
 
-    Responses are those of the model as it runs, with its tables as of the split, so that a trace
-    means the same here as in the simulator.
+    Responses are those of the model as it runs, with its tables as of the split, as in the
+    simulator. What is usual counts the traced session too, which the simulator's cannot.
     """
     impressions = log.impressions
     thoughts = _thoughts(log, model)  # (rows, thoughts)

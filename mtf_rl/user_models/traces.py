@@ -46,7 +46,7 @@ NUM_TRACE_FEATURES = len(TRACE_SIGNALS) + NUM_MINUTES
 TRACE_RATE = 0.25
 MINUTES_FADE_SECONDS = 1200.0
 USUAL_STRENGTH = 20.0
-# Beyond these, which a rare video or an odd user may reach, a chance is as good as sure.
+# Beyond it and one minus it a chance is as good as sure.
 LEAST_CHANCE = 0.02
 
 
@@ -137,7 +137,7 @@ class TraceReader(ArrayRecord):
 def thoughts_of(logits: FloatArray, duration_seconds: FloatArray) -> FloatArray:
     """What was thought of each video before it was shown, (rows, interactions + 1).
 
-    The logits of the interactions before any play, and that of a long view after a click.
+    The logits of the interactions before any play, and that of a long view after a valid play.
 
     Args:
         logits: of outcomes and interactions, (rows, outcomes + interactions).

@@ -1,18 +1,27 @@
-"""Traces: by hand, against a loop over the log, and what they teach about leaving."""
+"""Traces: by hand, against a loop over the log, and in the simulator as in the log."""
+
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import logit
+from typing_extensions import override
 
+from mtf_rl.core.arrays import FloatArray, select_rows
+from mtf_rl.core.history import add_pause, advance_history, start_history
+from mtf_rl.core.randomness import Luck
 from mtf_rl.core.slates import Response, Slate
+from mtf_rl.core.videos import VideoCatalogue
 from mtf_rl.data import SYNTHETIC_PLAN, split_by_time
+from mtf_rl.user_models import DeclaredPrior, FittedUserModel
 from mtf_rl.user_models.fit_config import FitConfig
 from mtf_rl.user_models.fit_log import ReplayedLog
 from mtf_rl.user_models.fit_traces import fit_traces
 from mtf_rl.user_models.play import NUM_OUTCOMES, allowed_outcomes
-from mtf_rl.user_models.responses import NUM_INTERACTIONS
+from mtf_rl.user_models.replay import logged_slate
+from mtf_rl.user_models.responses import NUM_INTERACTIONS, ResponseModel
 from mtf_rl.user_models.traces import (
     NUM_TRACE_FEATURES,
     TRACE_SIGNALS,
@@ -139,3 +148,53 @@ def test_traces_of_a_log_against_a_loop() -> None:
             found = traces.averages[request, columns]
             np.testing.assert_allclose(found, averages[columns], atol=1e-5)
             np.testing.assert_allclose(traces.minutes[request], minutes, rtol=1e-4, atol=1e-5)
+
+
+@dataclass(frozen=True)
+class LoggedResponses(ResponseModel):
+    """A response model that thinks as it was fitted, and answers as the log says."""
+
+    answer: Response | None = None
+
+    @override
+    def draw(
+        self, slate: Slate, logits: FloatArray, luck: Luck, catalogue: VideoCatalogue
+    ) -> Response:
+        assert self.answer is not None
+        return self.answer
+
+
+def test_a_simulated_session_leaves_the_trace_of_the_logged_one() -> None:
+    dataset = small_log(num_users=30, num_days=3)
+    impressions, catalogue = dataset.impressions, dataset.catalogue
+    split = split_by_time(impressions, SYNTHETIC_PLAN)
+    everything = np.ones(len(impressions.users), dtype=np.bool_)
+    log = ReplayedLog.make(dataset, split, everything, FitConfig())
+    thinking = random_response_model(30, catalogue)
+    reader, traces = fit_traces(log, thinking)
+    longest = log.requests.sessions[np.argmax(log.requests.steps)]
+    session = np.flatnonzero(log.requests.sessions == longest)
+    assert len(session) > 3
+    model = FittedUserModel(
+        responses=thinking,
+        traces=reader,
+        leaving=DeclaredPrior(),
+        pausing=DeclaredPrior(),
+        returning=DeclaredPrior(),
+        hour_shares=np.full(24, 1.0 / 24.0),
+        catalogue=catalogue,
+        row_keys=np.zeros(0, dtype=np.uint64),
+    )
+    luck = Luck(0, np.zeros(1, dtype=np.int64), np.zeros(1, dtype=np.int64))
+    state = model.start(log.requests.users[session[:1]], luck)
+    history = start_history(log.replayed.before.hours[session[:1]], catalogue.num_tags)
+    for request in session:
+        one = select_rows(log.requests, np.array([request]))
+        slate, answer = logged_slate(impressions, one)
+        logged = LoggedResponses(**vars(thinking), answer=answer)
+        response, state = replace(model, responses=logged).respond(state, slate, history, luck)
+        history = advance_history(history, slate, response, catalogue)
+        expected = select_rows(traces, np.array([request]))
+        np.testing.assert_allclose(state.trace.averages, expected.averages, atol=1e-5)
+        np.testing.assert_allclose(state.trace.minutes, expected.minutes, rtol=1e-5)
+        history = add_pause(history, one.gap_seconds)
