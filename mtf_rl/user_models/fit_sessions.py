@@ -68,12 +68,10 @@ def fit_session_parts(
     `traces` (requests,) are those after each request.
     """
     prior = measured_prior(log, config)
-    fits: dict[
-        str, Callable[[ReplayedLog, SessionTrace, FitConfig], tuple[Any, list[PartReport]]]
-    ] = {
-        "leaving": _fit_leaving,
-        "pausing": _fit_pausing,
-        "returning": _fit_returning,
+    fits: dict[str, Callable[[], tuple[Any, list[PartReport]]]] = {
+        "leaving": lambda: _fit_leaving(log, traces, config),
+        "pausing": lambda: _fit_pausing(log, config),
+        "returning": lambda: _fit_returning(log, traces, config),
     }
     parts: dict[str, Any] = {}
     sentences = []
