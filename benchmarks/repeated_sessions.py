@@ -12,7 +12,7 @@ from mtf_rl.core.protocols import Policy
 from mtf_rl.core.randomness import Luck
 from mtf_rl.core.slates import Slate
 from mtf_rl.core.tasks import NUM_FEEDBACKS, NUM_TASKS, TASK_SIGNS, WATCH_CAP_SECONDS
-from mtf_rl.envs import SessionDynamics, SessionState
+from mtf_rl.envs import REWARDS, SessionDynamics, SessionState
 from mtf_rl.envs.observation import observe
 from mtf_rl.fusion import best_candidates
 from mtf_rl.user_models import World
@@ -48,11 +48,8 @@ class RepeatedSessions(SessionDynamics):
     @override
     def observe(self, state: SessionState) -> FloatArray:
         candidates = self.layout.block("candidates")
-        one = self._logits[state.users[:, None], state.candidates[:, :1]]
-        observation = observe(self._profiles[state.users], state.history, one)
-        known = self._observations[state.history.requests, state.episodes]
-        observation[:, candidates] = known[:, candidates]
-        return observation
+        known = self._observations[state.history.requests, state.episodes][:, candidates]
+        return observe(self._profiles.values[state.users], state.history, known)
 
     @override
     def rank(self, state: SessionState, parameters: FloatArray) -> Slate:
@@ -161,6 +158,7 @@ class OneStepOracle(SessionDynamics):
         outlook = world.outlook(users, videos, state.history.hours[:, None], tabs, dull)
         expected = world.expected_answers(outlook)  # (num_envs, candidates, tasks)
         minutes = expected[..., NUM_FEEDBACKS] * WATCH_CAP_SECONDS / 60.0
-        worth = self.reward.watch_minute * minutes
-        worth = worth + expected[..., :NUM_FEEDBACKS] @ np.array(self.reward.feedbacks)
+        reward = REWARDS[self.config.reward]
+        worth = reward.watch_minute * minutes
+        worth = worth + expected[..., :NUM_FEEDBACKS] @ np.array(reward.feedbacks)
         return slate_of(self, state, worth)

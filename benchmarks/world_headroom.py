@@ -73,7 +73,6 @@ from mtf_rl.envs import SessionConfig, SessionDynamics, UserProfiles
 from mtf_rl.evaluation import Interval, Sessions, mean_interval, paired_difference, roll_out
 from mtf_rl.experiments.assembly import profiles_of
 from mtf_rl.experiments.preparation import standard_rows
-from mtf_rl.fusion import uniform_weights
 from mtf_rl.scorers import SCORERS, FitConfig, fit_scorer, labelled_rows, score_pools
 from mtf_rl.user_models import World, WorldConfig, synthesize
 
@@ -472,7 +471,7 @@ def play(study: Study) -> dict[str, Sessions]:
         "myopic state-dependent": lens.policy(study.linear(MYOPIC).latent),
     }
     if study.variant == DEFAULT:
-        policies["uniform"] = ConstantPolicy(final.action_map.to_action(uniform_weights()))
+        policies["uniform"] = ConstantPolicy(final.action_map.to_action(TASK_SIGNS))
         policies["random weights"] = RandomWeights(np.random.default_rng(FINAL_SEED))
     episodes = np.arange(study.settings.judged)
     played = {

@@ -12,3 +12,8 @@ gymnasium.register(
     entry_point="mtf_rl.experiments.environments:make_session_env",
     vector_entry_point="mtf_rl.experiments.environments:make_session_vector_env",
 )
+gymnasium.register(
+    id="mtf_rl/FusionRetention-v0",
+    entry_point="mtf_rl.experiments.environments:make_retention_env",
+    vector_entry_point="mtf_rl.experiments.environments:make_retention_vector_env",
+)

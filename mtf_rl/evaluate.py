@@ -1,6 +1,6 @@
 """Command: judge the policies of a finished run again.
 
-python -m mtf_rl.evaluate RUN [--sessions N] [--seed N]
+python -m mtf_rl.evaluate RUN [--sessions N] [--seed N] [--reward NAME]
 """
 
 from dataclasses import dataclass
@@ -27,6 +27,8 @@ class EvaluateConfig:
     """Sessions of final users per policy; as in the run by default."""
     seed: int | None = None
     """Seed of their luck; as in the run by default, which repeats its numbers."""
+    reward: str | None = None
+    """Another reward; a run made with your own module:function asks you to name it again."""
 
     def __post_init__(self) -> None:
         if self.sessions is not None:
@@ -38,7 +40,13 @@ class EvaluateConfig:
 def main() -> None:
     """Parse, evaluate, print."""
     config = tyro.cli(EvaluateConfig, prog="python -m mtf_rl.evaluate")
-    evaluate_run(config.run, sessions=config.sessions, seed=config.seed, terminal=Terminal())
+    evaluate_run(
+        config.run,
+        sessions=config.sessions,
+        seed=config.seed,
+        reward=config.reward,
+        terminal=Terminal(),
+    )
 
 
 if __name__ == "__main__":

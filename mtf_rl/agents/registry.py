@@ -15,7 +15,6 @@ from mtf_rl.agents.online.actor_critic import (
 from mtf_rl.agents.policies import ConstantPolicy
 from mtf_rl.agents.search.random_search import RandomSearchConfig, learn_random_search
 from mtf_rl.core.registry import Registry
-from mtf_rl.fusion import uniform_weights
 
 __all__ = ["AGENTS", "Agent", "UniformConfig", "learn_uniform"]
 
@@ -27,7 +26,9 @@ class UniformConfig:
 
 def learn_uniform(task: LearningTask, config: UniformConfig) -> LearnedPolicy:
     """+1 for every task of which more is better, -1 for hate; costs nothing."""
-    action = task.learning.action_map.to_action(uniform_weights())
+    sessions = task.learning.sessions
+    uniform = sessions.formula.parameters_of(sessions.formula.tasks.signs)
+    action = sessions.action_map.to_action(uniform)
     return LearnedPolicy(ConstantPolicy(action), untrained=None, requests_used=0)
 
 

@@ -10,19 +10,19 @@ from typing_extensions import override
 
 from mtf_rl.core.arrays import FloatArray
 from mtf_rl.core.errors import ConfigError
-from mtf_rl.envs import FusionSessionVectorEnv
+from mtf_rl.envs import FusionVectorEnv
 
 __all__ = ["SessionVecEnv"]
 
 
 class SessionVecEnv(VecEnv):
-    """Many sessions, natively batched, as an SB3 `VecEnv`.
+    """Many sessions (or visits), natively batched, as an SB3 `VecEnv`.
 
-    `last_infos` holds the last step's account as arrays (see `FusionSessionVectorEnv`), so that a
+    `last_infos` holds the last step's account as arrays (see `FusionSessionEnv`), so that a
     callback need not walk over one dictionary per environment.
     """
 
-    def __init__(self, env: FusionSessionVectorEnv) -> None:
+    def __init__(self, env: FusionVectorEnv[Any]) -> None:
         self.env = env
         self.last_infos: dict[str, Any] = {}
         self._actions: FloatArray = np.zeros(0, dtype=np.float32)

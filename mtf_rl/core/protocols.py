@@ -37,6 +37,10 @@ class UserModel(Protocol[StateT]):
         """The state of `users` (num_envs,) as they open the app."""
         ...
 
+    def resume(self, state: StateT, away_seconds: FloatArray) -> StateT:
+        """The state of users who open the app again `away_seconds` (num_envs,) after a session."""
+        ...
+
     def respond(
         self, state: StateT, slate: Slate, history: VisibleHistory, luck: Luck
     ) -> tuple[Response, StateT]:

@@ -13,12 +13,13 @@ from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from mtf_rl.core.arrays import FloatArray, IntArray
 
-__all__ = ["Luck", "Purpose", "hash_words", "mix64"]
+__all__ = ["Luck", "Purpose", "hash_words", "mix64", "mix64_compiled"]
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _MULTIPLIER_1 = np.uint64(0xBF58476D1CE4E5B9)
@@ -56,6 +57,14 @@ def mix64(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
     return mixed
 
 
+@njit(cache=True, nogil=True)
+def mix64_compiled(word: Any) -> Any:
+    """`mix64` of one word, for compiled loops."""
+    mixed = (word ^ (word >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return mixed ^ (mixed >> np.uint64(31))
+
+
 def hash_words(*words: Any) -> NDArray[np.uint64]:
     """A 64-bit hash of integers, broadcast against each other; the same on every machine."""
     state = np.zeros((1,), dtype=np.uint64)
@@ -90,12 +99,17 @@ class Luck:
     episodes: IntArray
     requests: IntArray
 
+    def streams(self, purpose: Purpose) -> NDArray[np.uint64]:
+        """hash_words(seed, purpose, episodes, requests), whose parts many draws share: (num_envs,).
+
+        Slot s of a stream is mix64(stream + (s + 1) 0x9E3779B97F4A7C15).
+        """
+        stream = _absorb(_stream_of(self.seed, purpose), self._mixed_episodes)
+        return _absorb(stream, self._mixed_requests)
+
     def bits(self, purpose: Purpose, slots: int) -> NDArray[np.uint64]:
         """Independent 64-bit words, (num_envs, slots)."""
-        # hash_words(seed, purpose, episodes, requests), whose parts many draws share.
-        stream = _absorb(_stream_of(self.seed, purpose), self._mixed_episodes)
-        stream = _absorb(stream, self._mixed_requests)  # (num_envs,)
-        return mix64(stream[:, None] + _counters(slots))
+        return mix64(self.streams(purpose)[:, None] + _counters(slots))
 
     @cached_property
     def _mixed_episodes(self) -> NDArray[np.uint64]:

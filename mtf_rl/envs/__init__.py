@@ -1,22 +1,39 @@
 """The session simulator: pure dynamics, observation, reward, Gymnasium faces."""
 
 from mtf_rl.envs.budget import BudgetExceededError, RequestBudget
-from mtf_rl.envs.config import SessionConfig
-from mtf_rl.envs.dynamics import Outcome, SessionDynamics, SessionState
+from mtf_rl.envs.config import RetentionConfig, SessionConfig
+from mtf_rl.envs.dynamics import FusionDynamics, Outcome, SessionDynamics, SessionState
+from mtf_rl.envs.environments import (
+    FusionRetentionEnv,
+    FusionRetentionVectorEnv,
+    FusionSessionEnv,
+    FusionSessionVectorEnv,
+)
+from mtf_rl.envs.faces import FusionEnv, FusionVectorEnv
 from mtf_rl.envs.observation import ObservationLayout, UserProfiles
-from mtf_rl.envs.rewards import REWARDS, Reward
-from mtf_rl.envs.session import FusionSessionEnv, FusionSessionVectorEnv
+from mtf_rl.envs.retention import RetentionDynamics, RetentionOutcome, RetentionState
+from mtf_rl.envs.rewards import REWARDS, Reward, RewardFunction
 from mtf_rl.envs.toy import ToyUserModel, toy_dynamics
 
 __all__ = [
     "REWARDS",
     "BudgetExceededError",
+    "FusionDynamics",
+    "FusionEnv",
+    "FusionRetentionEnv",
+    "FusionRetentionVectorEnv",
     "FusionSessionEnv",
     "FusionSessionVectorEnv",
+    "FusionVectorEnv",
     "ObservationLayout",
     "Outcome",
     "RequestBudget",
+    "RetentionConfig",
+    "RetentionDynamics",
+    "RetentionOutcome",
+    "RetentionState",
     "Reward",
+    "RewardFunction",
     "SessionConfig",
     "SessionDynamics",
     "SessionState",

@@ -6,24 +6,30 @@ users, candidates and luck.
 """
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
+from typing_extensions import override
 
-from mtf_rl.core.arrays import BoolArray, FloatArray, IntArray, select_rows
-from mtf_rl.core.errors import ConfigError, ShapeError
+from mtf_rl.core.arrays import BoolArray, FloatArray, IntArray, check_shape, select_rows
+from mtf_rl.core.errors import ConfigError
 from mtf_rl.core.history import VisibleHistory, add_pause, advance_history, start_history
 from mtf_rl.core.protocols import UserModel
 from mtf_rl.core.randomness import Luck, Purpose
 from mtf_rl.core.slates import Response, Slate
+from mtf_rl.core.tasks import FEEDBACKS, TaskSet
 from mtf_rl.core.videos import VideoCatalogue
 from mtf_rl.data import ScoreTable
+from mtf_rl.envs.candidates import candidate_statistics, draw_candidates, rows_of
 from mtf_rl.envs.config import SessionConfig
 from mtf_rl.envs.observation import ObservationLayout, UserProfiles, logits_of, observe
-from mtf_rl.envs.rewards import REWARDS
-from mtf_rl.fusion import ACTION_MAPS, best_candidates, make_formula
+from mtf_rl.envs.rewards import reward_named
+from mtf_rl.fusion import best_candidates, make_action_map, make_formula
 
-__all__ = ["Outcome", "SessionDynamics", "SessionState"]
+__all__ = ["FusionDynamics", "Outcome", "SessionDynamics", "SessionState"]
+
+StateT = TypeVar("StateT")
 
 
 @dataclass(frozen=True)
@@ -31,6 +37,7 @@ class SessionState:
     """Sessions under way, one row each."""
 
     episodes: IntArray  # (num_envs,) int64, the episodes' numbers
+    served: IntArray  # (num_envs,) int64, requests of the episode so far: the luck's address
     users: IntArray  # (num_envs,) int32
     history: VisibleHistory
     hidden: Any  # the user model's state
@@ -48,8 +55,55 @@ class Outcome:
     terminated: BoolArray  # (num_envs,), the user left
     truncated: BoolArray  # (num_envs,), max_requests reached by a user who stays
 
+    def account(self) -> dict[str, NDArray[Any]]:
+        """What happened, by name, each entry with a leading `num_envs` axis."""
+        feedback = self.response.feedback
+        counts = feedback.sum(axis=1, dtype=np.float64)  # (num_envs, 7)
+        return {
+            "user": self.slate.users,
+            "videos": self.slate.videos,
+            "parameters": self.parameters,
+            "feedback": feedback,
+            "play_seconds": self.response.watch_seconds,
+            "watch_seconds": self.response.watch_seconds.sum(axis=1, dtype=np.float64),
+            **{task.name: counts[:, column] for column, task in enumerate(FEEDBACKS)},
+        }
 
-class SessionDynamics:
+
+class FusionDynamics(Protocol[StateT]):
+    """Episodes of any kind, as rollouts and the environments' faces take them."""
+
+    layout: ObservationLayout
+    end_reasons: tuple[str, str]
+    """Why an episode was terminated, and why it was truncated."""
+
+    @property
+    def sessions(self) -> "SessionDynamics":
+        """How one session goes."""
+        ...
+
+    def start(self, seed: int, episodes: IntArray) -> StateT:
+        """The episodes of these numbers, (num_envs,), before their first request."""
+        ...
+
+    def observe(self, state: StateT) -> FloatArray:
+        """What a policy sees, (num_envs, obs_dim) float32."""
+        ...
+
+    def advance(self, state: StateT, parameters: FloatArray, seed: int) -> tuple[StateT, "Outcome"]:
+        """Serve one request to every episode; those that ended must not be advanced again."""
+        ...
+
+    def keep(self, state: StateT, rows: BoolArray | IntArray) -> StateT:
+        """The episodes in `rows` alone."""
+        ...
+
+    def session(self, state: StateT) -> SessionState:
+        """The session that each episode is in."""
+        ...
+
+
+class SessionDynamics(FusionDynamics[SessionState]):
     """Sessions of some users, whose candidates come from a score table and answers from a model.
 
     Args:
@@ -61,8 +115,11 @@ class SessionDynamics:
         config: candidates, slate, formula and so on.
 
     Raises:
-        ConfigError: if there is no user, or the pool is smaller than the candidates.
+        ConfigError: if there is no user, the pool is smaller than the candidates, or an own
+            reward cannot be imported.
     """
+
+    end_reasons = ("left", "max_requests")
 
     def __init__(
         self,
@@ -86,39 +143,59 @@ class SessionDynamics:
         self.user_model = user_model
         self.catalogue = catalogue
         self.users = np.asarray(users)
-        self.action_map = ACTION_MAPS[config.action_map]
-        self.formula = make_formula(config.formula, scores.base_rates)
-        self.reward = REWARDS[config.reward]
-        self.layout = ObservationLayout.of(profiles)
-        self._profiles = profiles.values
+        tasks = TaskSet.of(config.tasks)
+        self.formula = make_formula(config.formula, scores.base_rates, tasks)
+        self.action_map = make_action_map(
+            config.action_map, self.formula, base=config.base, radius=config.radius
+        )
+        self.reward = reward_named(config.reward)
+        self.layout = ObservationLayout.of(profiles, tasks)
+        self._profiles = profiles
         self._prepared = self.formula.prepare(scores.scores)  # (users, pool, tasks)
-        self._logits = logits_of(scores.scores)  # (users, pool, tasks)
+        self._logits = logits_of(tasks.of_scores(scores.scores))  # (users, pool, tasks)
         self._hour_edges = np.cumsum(user_model.hour_shares)
+
+    def answered_by(self, user_model: UserModel[Any]) -> "SessionDynamics":
+        """The same sessions with another user model."""
+        return SessionDynamics(
+            scores=self.scores,
+            user_model=user_model,
+            catalogue=self.catalogue,
+            profiles=self._profiles,
+            users=self.users,
+            config=self.config,
+        )
+
+    @property
+    @override
+    def sessions(self) -> "SessionDynamics":
+        return self
 
     @property
     def num_parameters(self) -> int:
         """Width of an action."""
-        return self.formula.num_parameters
+        return len(self.formula.parameter_names)
 
+    @override
     def start(self, seed: int, episodes: IntArray) -> SessionState:
-        """The episodes of these numbers, before their first request."""
         episodes = np.asarray(episodes, dtype=np.int64)
         luck = Luck(seed, episodes, np.zeros_like(episodes))
         users = self.users[_pick(luck.uniforms(Purpose.USER, 1)[:, 0], len(self.users))]
-        hours = _draw_hours(luck.uniforms(Purpose.HOUR, 2), self._hour_edges)
         return SessionState(
             episodes=episodes,
+            served=np.zeros_like(episodes),
             users=users,
-            history=start_history(hours, self.catalogue.num_tags),
+            history=start_history(self.draw_hours(luck), self.catalogue.num_tags),
             hidden=self.user_model.start(users, luck),
             candidates=self.draw_candidates(luck),
         )
 
+    @override
     def observe(self, state: SessionState) -> FloatArray:
-        """What a policy sees, (num_envs, obs_dim) float32."""
-        logits = self._logits[state.users[:, None], state.candidates]  # (.., candidates, tasks)
-        return observe(self._profiles[state.users], state.history, logits)
+        statistics = candidate_statistics(self._logits, state.users, state.candidates)
+        return observe(self._profiles.values[state.users], state.history, statistics)
 
+    @override
     def advance(
         self, state: SessionState, parameters: FloatArray, seed: int
     ) -> tuple[SessionState, Outcome]:
@@ -136,18 +213,24 @@ class SessionDynamics:
         Raises:
             ShapeError: if the parameters have another shape.
         """
+        state, outcome = self.serve(state, parameters, seed)
+        return self.go_on(state, seed), outcome
+
+    def serve(
+        self, state: SessionState, parameters: FloatArray, seed: int
+    ) -> tuple[SessionState, Outcome]:
+        """The first half of `advance`: up to the answers, and who leaves.
+
+        Raises:
+            ShapeError: if the parameters have another shape.
+        """
         expected = (len(state.users), self.num_parameters)
-        if parameters.shape != expected:
-            raise ShapeError(
-                f"parameters must have shape (num_envs, num_parameters) = {expected}, "
-                f"got {parameters.shape}"
-            )
-        luck = Luck(seed, state.episodes, state.history.requests.astype(np.int64))
+        check_shape("parameters", parameters, "num_envs, num_parameters", expected)
+        luck = Luck(seed, state.episodes, state.served)
         slate = self.rank(state, parameters)
         response, hidden = self.user_model.respond(state.hidden, slate, state.history, luck)
         history = advance_history(state.history, slate, response, self.catalogue)
         terminated = self.user_model.leave(hidden, history, luck)
-        pause = self.user_model.pause_seconds(hidden, history, luck)
         outcome = Outcome(
             parameters=parameters,
             slate=slate,
@@ -156,40 +239,52 @@ class SessionDynamics:
             terminated=terminated,
             truncated=~terminated & (history.requests >= self.config.max_requests),
         )
-        following = Luck(seed, state.episodes, history.requests.astype(np.int64))
-        state = replace(
-            state,
-            history=add_pause(history, pause),
-            hidden=hidden,
-            candidates=self.draw_candidates(following),
-        )
-        return state, outcome
+        return replace(state, history=history, hidden=hidden), outcome
 
+    def go_on(self, state: SessionState, seed: int) -> SessionState:
+        """The second half of `advance`: the pause, and the candidates of the next request."""
+        luck = Luck(seed, state.episodes, state.served)
+        pause = self.user_model.pause_seconds(state.hidden, state.history, luck)
+        served = state.served + 1
+        return replace(
+            state,
+            served=served,
+            history=add_pause(state.history, pause),
+            candidates=self.draw_candidates(Luck(seed, state.episodes, served)),
+        )
+
+    @override
     def keep(self, state: SessionState, rows: BoolArray | IntArray) -> SessionState:
-        """The sessions in `rows` alone."""
         return select_rows(state, rows)
+
+    @override
+    def session(self, state: SessionState) -> SessionState:
+        return state
+
+    def fused(self, state: SessionState, parameters: FloatArray) -> FloatArray:
+        """The ranking scores of the state's candidates, (num_envs, candidates)."""
+        prepared = rows_of(self._prepared, state.users, state.candidates)
+        return self.formula.fuse(prepared, parameters)
 
     def rank(self, state: SessionState, parameters: FloatArray) -> Slate:
         """The slate that these parameters make of the state's candidates."""
-        rows = state.users[:, None]
-        fused = self.formula.fuse(self._prepared[rows, state.candidates], parameters)
-        best = best_candidates(fused, self.config.slate)
+        best = best_candidates(self.fused(state, parameters), self.config.slate)
         positions = np.take_along_axis(state.candidates, best, axis=1)  # (num_envs, slate)
         return Slate(
             users=state.users,
-            videos=self.scores.videos[rows, positions],
+            videos=self.scores.videos[state.users[:, None], positions],
             mask=np.ones(positions.shape, dtype=np.bool_),
             tabs=self.scores.tabs[state.users],
         )
 
     def draw_candidates(self, luck: Luck) -> IntArray:
-        """A uniformly random subset of each pool, without replacement: the smallest hashes win."""
+        """A uniformly random subset of each pool: (num_envs, candidates) positions, in order."""
         pool = self.scores.videos.shape[1]
-        if self.config.candidates == pool:
-            return np.broadcast_to(np.arange(pool), (len(luck.episodes), pool))
-        ranks = luck.bits(Purpose.CANDIDATES, pool)
-        drawn = np.argpartition(ranks, self.config.candidates, axis=1)
-        return np.sort(drawn[:, : self.config.candidates], axis=1)
+        return draw_candidates(luck, pool=pool, candidates=self.config.candidates)
+
+    def draw_hours(self, luck: Luck) -> FloatArray:
+        """Hours of the day, (num_envs,) in [0, 24), as the user model has them."""
+        return _draw_hours(luck.uniforms(Purpose.HOUR, 2), self._hour_edges)
 
 
 def _pick(uniforms: FloatArray, count: int) -> IntArray:

@@ -10,13 +10,14 @@ import numpy as np
 
 from mtf_rl.core.arrays import FloatArray, check_shape
 from mtf_rl.core.history import SIGNAL_NAMES, VisibleHistory
-from mtf_rl.core.tasks import TASK_NAMES
+from mtf_rl.core.tasks import TaskSet
+from mtf_rl.envs.candidates import STATISTICS
 
 __all__ = ["OBSERVATION_BOUND", "ObservationLayout", "UserProfiles", "logits_of", "observe"]
 
 OBSERVATION_BOUND = 20.0
-UPPER_QUANTILE = 0.9
 _SMALLEST_PROBABILITY = 1e-6
+_BLOCKS = ("profile", "session", "candidates", "visits")
 
 
 @dataclass(frozen=True)
@@ -41,11 +42,13 @@ class ObservationLayout:
     profile: tuple[str, ...]
     session: tuple[str, ...]
     candidates: tuple[str, ...]
+    visits: tuple[str, ...] = ()
+    """Of earlier sessions, where an episode has several."""
 
     @property
     def names(self) -> tuple[str, ...]:
         """The name of every entry, in order."""
-        return (*self.profile, *self.session, *self.candidates)
+        return tuple(name for block in _BLOCKS for name in getattr(self, block))
 
     @property
     def size(self) -> int:
@@ -53,9 +56,9 @@ class ObservationLayout:
         return len(self.names)
 
     def block(self, name: str) -> slice:
-        """Where the block `profile`, `session` or `candidates` lies."""
+        """Where the block `profile`, `session`, `candidates` or `visits` lies."""
         start = 0
-        for block in ("profile", "session", "candidates"):
+        for block in _BLOCKS:
             stop = start + len(getattr(self, block))
             if block == name:
                 return slice(start, stop)
@@ -63,14 +66,12 @@ class ObservationLayout:
         raise KeyError(name)
 
     @staticmethod
-    def of(profiles: UserProfiles) -> "ObservationLayout":
+    def of(profiles: UserProfiles, tasks: TaskSet) -> "ObservationLayout":
         """The layout of the observations that `observe` makes."""
         averages = [
             f"{pace}/{signal}" for pace in ("last", "fast", "slow") for signal in SIGNAL_NAMES
         ]
-        statistics = [
-            f"{part}/{task}" for part in ("mean", "spread", "upper") for task in TASK_NAMES
-        ]
+        statistics = [f"{part}/{task}" for part in STATISTICS for task in tasks.names]
         return ObservationLayout(
             profile=tuple(f"profile/{name}" for name in profiles.names),
             session=tuple(f"session/{name}" for name in (*_CLOCK_NAMES, *averages)),
@@ -88,18 +89,15 @@ _CLOCK_NAMES = (
 )
 
 
-def observe(
-    profiles: FloatArray, history: VisibleHistory, candidate_logits: FloatArray
-) -> FloatArray:
+def observe(profiles: FloatArray, history: VisibleHistory, statistics: FloatArray) -> FloatArray:
     """The observation of each user, (num_envs, obs_dim) float32, finite and bounded.
 
     Args:
         profiles: the users' profile rows, (num_envs, profile).
         history: the session so far.
-        candidate_logits: predictions for the candidates on the logit scale,
-            (num_envs, candidates, tasks).
+        statistics: `candidate_statistics` of the predictions, (num_envs, 3 * tasks).
     """
-    blocks = [profiles, _session_block(history), _candidate_block(candidate_logits)]
+    blocks = [profiles, _session_block(history), statistics]
     observation = np.concatenate(blocks, axis=1).astype(np.float32)
     return np.clip(observation, -OBSERVATION_BOUND, OBSERVATION_BOUND)
 
@@ -124,13 +122,3 @@ def _session_block(history: VisibleHistory) -> FloatArray:
     ]
     averages = [history.last, history.fast, history.slow]  # each (num_envs, signals)
     return np.concatenate([np.stack(clock, axis=1), *averages], axis=1)
-
-
-def _candidate_block(logits: FloatArray) -> FloatArray:
-    by_task = np.ascontiguousarray(np.moveaxis(logits, 2, 1))  # (num_envs, tasks, candidates)
-    count = by_task.shape[2]
-    mean = by_task.mean(axis=2, dtype=np.float64)  # (num_envs, tasks)
-    spread = np.sqrt(np.maximum((by_task.astype(np.float64) ** 2).mean(axis=2) - mean**2, 0.0))
-    place = int(UPPER_QUANTILE * (count - 1))
-    upper = np.partition(by_task, place, axis=2)[:, :, place]
-    return np.concatenate([mean, spread, upper], axis=1)  # (num_envs, 3 * tasks)

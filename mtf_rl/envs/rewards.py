@@ -1,18 +1,29 @@
 """What one request is worth, as a function of what the users did."""
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
-from mtf_rl.core.arrays import FloatArray
+from mtf_rl.core.arrays import FloatArray, check_shape
+from mtf_rl.core.errors import ShapeError
+from mtf_rl.core.plugins import check_function_name, imported_function, is_own
 from mtf_rl.core.registry import Registry
 from mtf_rl.core.slates import Response
 
-__all__ = ["REWARDS", "Reward"]
+__all__ = ["REWARDS", "Reward", "RewardFunction", "check_reward_name", "reward_named"]
+
+
+class RewardFunction(Protocol):
+    """Any function of a response, such as a user's own."""
+
+    def __call__(self, response: Response) -> FloatArray:
+        """The worth of each request, (num_envs,), finite."""
+        ...
 
 
 @dataclass(frozen=True)
-class Reward:
+class Reward(RewardFunction):
     """A weighted sum over the slate of watch minutes and feedbacks."""
 
     watch_minute: float
@@ -39,5 +50,45 @@ REWARDS: Registry[Reward] = Registry(
         "engagement": Reward(1.0, (0.0, 0.0, 1.0, 5.0, 3.0, 5.0, -5.0)),
         "watch_time": Reward(1.0, (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)),
         "interaction": Reward(0.0, (0.0, 0.0, 1.0, 5.0, 3.0, 5.0, -5.0)),
+        "none": Reward(0.0, (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)),
     },
 )
+
+
+def check_reward_name(name: str) -> None:
+    """Refuse a name that cannot be a reward's; imports nothing.
+
+    Raises:
+        UnknownNameError: if it is neither in `REWARDS` nor of the form `module:function`.
+        ConfigError: if it has a colon, but is not of that form.
+    """
+    if is_own(name):
+        check_function_name(name, "reward")
+    else:
+        REWARDS[name]
+
+
+def reward_named(name: str) -> RewardFunction:
+    """The reward of that name; a `module:function` is imported, which runs the module.
+
+    Raises:
+        UnknownNameError: if it is not in `REWARDS` and not of the form `module:function`.
+        ConfigError: if the module or the function is not there.
+    """
+    return _Checked(name, imported_function(name, "reward")) if is_own(name) else REWARDS[name]
+
+
+@dataclass(frozen=True)
+class _Checked(RewardFunction):
+    """A user's own reward, held to the contract at every call."""
+
+    name: str
+    function: RewardFunction
+
+    def __call__(self, response: Response) -> FloatArray:
+        reward = np.asarray(self.function(response), dtype=np.float32)
+        expected = (len(response.watch_seconds),)
+        check_shape(f"what reward {self.name!r} returns", reward, "num_envs", expected)
+        if not np.isfinite(reward).all():
+            raise ShapeError(f"what reward {self.name!r} returns must be finite, got {reward}")
+        return reward

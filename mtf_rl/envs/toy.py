@@ -44,6 +44,10 @@ class ToyUserModel(UserModel[None]):
         return None
 
     @override
+    def resume(self, state: None, away_seconds: FloatArray) -> None:
+        return None
+
+    @override
     def respond(
         self, state: None, slate: Slate, history: VisibleHistory, luck: Luck
     ) -> tuple[Response, None]:

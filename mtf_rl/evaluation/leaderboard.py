@@ -7,19 +7,19 @@ import numpy as np
 
 from mtf_rl.core.arrays import FloatArray
 from mtf_rl.core.errors import ConfigError
-from mtf_rl.core.tasks import FEEDBACKS, TASK_NAMES
+from mtf_rl.core.tasks import FEEDBACKS
 from mtf_rl.evaluation.intervals import Interval, mean_interval
 from mtf_rl.evaluation.rollouts import Sessions
 
 __all__ = [
-    "LEADERBOARD_COLUMNS",
     "Contestant",
     "LeaderboardRow",
     "leaderboard",
+    "leaderboard_columns",
     "paired_difference",
 ]
 
-LEADERBOARD_COLUMNS = (
+_FIRST_COLUMNS = (
     "policy",
     "world",
     "declared",
@@ -34,9 +34,14 @@ LEADERBOARD_COLUMNS = (
     "delta_vs_best_static_mean",
     "delta_vs_best_static_low",
     "delta_vs_best_static_high",
-    *(f"{name}_weight" for name in TASK_NAMES),
-    *(f"{name}_weight_spread" for name in TASK_NAMES),
 )
+
+
+def leaderboard_columns(parameter_names: tuple[str, ...]) -> tuple[str, ...]:
+    """Names of a row's cells, for a formula with these parameters."""
+    weights = (f"{name}_weight" for name in parameter_names)
+    spreads = (f"{name}_weight_spread" for name in parameter_names)
+    return (*_FIRST_COLUMNS, *weights, *spreads)
 
 
 @dataclass(frozen=True)
@@ -66,11 +71,12 @@ class LeaderboardRow:
     watch_seconds_mean: float
     rates: FloatArray  # (7,)
     delta_vs_best_static: Interval
+    parameter_names: tuple[str, ...]
     weights: FloatArray  # (num_parameters,)
     weights_spread: FloatArray  # (num_parameters,)
 
     def cells(self) -> dict[str, str | int | float]:
-        """The row by column name, in the order of `LEADERBOARD_COLUMNS`."""
+        """The row by column name, in the order of `leaderboard_columns`."""
         values: tuple[str | int | float, ...] = (
             self.policy,
             self.world,
@@ -85,7 +91,7 @@ class LeaderboardRow:
             *(float(weight) for weight in self.weights),
             *(float(spread) for spread in self.weights_spread),
         )
-        return dict(zip(LEADERBOARD_COLUMNS, values, strict=True))
+        return dict(zip(leaderboard_columns(self.parameter_names), values, strict=True))
 
 
 def leaderboard(
@@ -93,6 +99,7 @@ def leaderboard(
     *,
     world: str,
     best_static: str,
+    parameter_names: tuple[str, ...],
     declared: tuple[str, ...] = (),
 ) -> list[LeaderboardRow]:
     """Rows of all contestants under one judge, best reward first.
@@ -102,6 +109,7 @@ def leaderboard(
         world: who answered, `simulator` or `synthetic_truth`.
         best_static: the static policy, chosen beforehand on tuning users, that the others are
             compared with.
+        parameter_names: of the fusion formula.
         declared: parts of the judge that are a declared prior, not fitted on the log.
 
     Raises:
@@ -111,7 +119,7 @@ def leaderboard(
     if best_static not in by_name:
         raise ConfigError(f"the best static policy '{best_static}' is not among {list(by_name)}")
     reference = by_name[best_static].sessions
-    rows = [_row(entry, reference, world, declared) for entry in contestants]
+    rows = [_row(entry, reference, world, declared, parameter_names) for entry in contestants]
     return sorted(rows, key=lambda row: -row.reward.mean)
 
 
@@ -127,7 +135,11 @@ def paired_difference(sessions: Sessions, reference: Sessions) -> Interval:
 
 
 def _row(
-    entry: Contestant, reference: Sessions, world: str, declared: tuple[str, ...]
+    entry: Contestant,
+    reference: Sessions,
+    world: str,
+    declared: tuple[str, ...],
+    parameter_names: tuple[str, ...],
 ) -> LeaderboardRow:
     sessions = entry.sessions
     return LeaderboardRow(
@@ -141,6 +153,7 @@ def _row(
         watch_seconds_mean=float(sessions.watch_seconds.mean()),
         rates=sessions.feedback.sum(axis=0) / sessions.impressions.sum(),
         delta_vs_best_static=paired_difference(sessions, reference),
+        parameter_names=parameter_names,
         weights=sessions.weights.mean(axis=0),
         weights_spread=sessions.weights_spread.mean(axis=0),
     )

@@ -2,20 +2,21 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 
 from mtf_rl.core.arrays import FloatArray, IntArray
 from mtf_rl.core.protocols import Policy
 from mtf_rl.core.tasks import NUM_FEEDBACKS
-from mtf_rl.envs import Outcome, RequestBudget, SessionDynamics
+from mtf_rl.envs import FusionDynamics, Outcome, RequestBudget
 
 __all__ = ["Sessions", "roll_out"]
 
 
 @dataclass(frozen=True)
 class Sessions:
-    """Finished sessions, one row each, in the order of their episode numbers."""
+    """Finished episodes, one row each, in the order of their numbers: sessions, or several each."""
 
     episodes: IntArray  # (sessions,)
     users: IntArray  # (sessions,)
@@ -34,7 +35,7 @@ class Sessions:
 
 
 def roll_out(
-    dynamics: SessionDynamics,
+    dynamics: FusionDynamics[Any],
     policy: Policy,
     *,
     seed: int,
@@ -67,20 +68,21 @@ def roll_out(
 
 
 def _play(
-    dynamics: SessionDynamics,
+    dynamics: FusionDynamics[Any],
     policy: Policy,
     seed: int,
     episodes: IntArray,
     budget: RequestBudget | None,
 ) -> Sessions:
     state = dynamics.start(seed, episodes)
-    tally = _Tally(episodes, state.users, dynamics.num_parameters)
+    sessions = dynamics.sessions
+    tally = _Tally(episodes, state.users, sessions.num_parameters)
     rows = np.arange(len(episodes))  # of the sessions still under way
     while len(rows):
         action, _ = policy.predict(dynamics.observe(state), deterministic=True)
         if budget is not None:
             budget.spend(len(rows))
-        state, outcome = dynamics.advance(state, dynamics.action_map.to_parameters(action), seed)
+        state, outcome = dynamics.advance(state, sessions.action_map.to_parameters(action), seed)
         tally.add(rows, outcome)
         going = np.flatnonzero(~(outcome.terminated | outcome.truncated))
         state, rows = dynamics.keep(state, going), rows[going]

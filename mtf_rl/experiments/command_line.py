@@ -16,6 +16,7 @@ import tyro
 from mtf_rl.agents import AGENTS, RandomSearchConfig
 from mtf_rl.core.errors import ConfigError
 from mtf_rl.core.files import load_json
+from mtf_rl.core.plugins import is_own
 from mtf_rl.experiments.config import PRESETS, RunConfig, RunSettings
 from mtf_rl.experiments.run_folder import RunFolder
 from mtf_rl.experiments.settings import settings_from_json, settings_laid_over
@@ -54,24 +55,41 @@ def parse_train(arguments: Sequence[str] | None = None) -> RunSettings:
         run=run,
         random_search=_preset_agent("random_search", agent_fields),
     )
-    return _parse_flags(_with_document(settings, document), words)
+    settings = _with_document(settings, document)
+    if is_own(settings.run.session.reward):
+        _refuse_unnamed(settings.run.session.reward, words)
+    return _parse_flags(settings, words)
 
 
-def settings_of_run(run: RunFolder) -> RunSettings:
+def settings_of_run(run: RunFolder, reward: str | None = None) -> RunSettings:
     """The settings that a run's `config.json` holds.
+
+    Args:
+        run: the folder.
+        reward: instead of the run's own. An own `module:function` is imported when sessions are
+            made, so a file must not choose it: the user has to name it again.
 
     Raises:
         ArtifactError: if the file is missing or torn.
-        ConfigError: if it is of another version.
+        ConfigError: if it is of another version, or holds an own reward that is not named again.
     """
     document = load_json(run.path / "config.json")
     if not isinstance(document, dict) or set(document) != _SECTIONS:
         raise ConfigError(f"{run.path / 'config.json'} does not hold the settings of a train run")
     agent = document["agent"]
+    config = settings_from_json(RunConfig, document["run"])
+    if reward is not None:
+        config = replace(config, session=replace(config.session, reward=reward))
+    elif is_own(config.session.reward):
+        raise ConfigError(
+            f"{run.path} was made with the own reward {config.session.reward!r}. Opening a run"
+            f" imports nothing that its files name; name it again: --reward"
+            f" {config.session.reward}"
+        )
     return RunSettings(
         agent=agent,
         agent_settings=settings_from_json(AGENTS[agent].config, document["agent_settings"]),
-        run=settings_from_json(RunConfig, document["run"]),
+        run=config,
         random_search=settings_from_json(RandomSearchConfig, document["random_search"]),
     )
 
@@ -142,6 +160,15 @@ def _with_document(base: "_Unchecked", document: dict[str, Any]) -> "_Unchecked"
         run=settings_laid_over(base.run, document.get("run", {})),
         random_search=settings_laid_over(base.random_search, document.get("random_search", {})),
     )
+
+
+def _refuse_unnamed(reward: str, words: list[str]) -> None:
+    """An own reward that only a settings file names would be imported at a file's word."""
+    if not any(word.split("=")[0] == "--session.reward" for word in words):
+        raise ConfigError(
+            f"the settings file names the own reward {reward!r}, which would be imported; name it"
+            f" again: --session.reward {reward}"
+        )
 
 
 def _parse_flags(base: "_Unchecked", words: list[str]) -> RunSettings:

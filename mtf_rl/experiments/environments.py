@@ -1,35 +1,65 @@
 """The environments by their Gymnasium ids: a built-in demonstration, or a run's sessions."""
 
+from dataclasses import fields, replace
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from scipy.special import expit, logit
 
 from mtf_rl.core.errors import ConfigError
-from mtf_rl.core.protocols import SIMULATOR, SYNTHETIC_TRUTH
+from mtf_rl.core.plugins import imported_function
+from mtf_rl.core.protocols import SIMULATOR, SYNTHETIC_TRUTH, UserModel
 from mtf_rl.core.randomness import Luck, Purpose
 from mtf_rl.core.tasks import NUM_TASKS
+from mtf_rl.core.videos import VideoCatalogue
 from mtf_rl.data import ScoreTable, UserGroup
 from mtf_rl.envs import (
+    FusionRetentionEnv,
+    FusionRetentionVectorEnv,
     FusionSessionEnv,
     FusionSessionVectorEnv,
+    RetentionConfig,
+    RetentionDynamics,
     SessionConfig,
     SessionDynamics,
     UserProfiles,
 )
 from mtf_rl.user_models import World, WorldConfig
 
-__all__ = ["demo_dynamics", "make_session_env", "make_session_vector_env"]
+__all__ = [
+    "demo_dynamics",
+    "make_retention_env",
+    "make_retention_vector_env",
+    "make_session_env",
+    "make_session_vector_env",
+]
 
 DEMO_USERS, DEMO_VIDEOS, DEMO_POOL = 200, 500, 300
 DEMO_NOISE = 0.5
 _SINGLE_COLUMN = 1
 _JUDGES = {"simulator": SIMULATOR, "world": SYNTHETIC_TRUTH}
+_MODEL_PARTS = (
+    "judge",
+    "hour_shares",
+    "start",
+    "resume",
+    "respond",
+    "leave",
+    "pause_seconds",
+    "return_days",
+)
 
 
 def make_session_env(
-    run: str | None = None, judge: str = "simulator", group: str = "learn"
+    run: str | None = None,
+    judge: str = "simulator",
+    group: str = "learn",
+    *,
+    user_model: UserModel[Any] | str | None = None,
+    render_mode: str | None = None,
+    **settings: Any,
 ) -> FusionSessionEnv:
     """One session at a time; see `FusionSessionEnv`.
 
@@ -37,24 +67,74 @@ def make_session_env(
         run: a run's folder, whose scores and users are used; None for the demonstration world.
         judge: who answers in a run: `simulator`, or `world` for the truth of a synthetic log.
         group: whose sessions of a run: users to `learn` from, to `tune` on, or `final` ones.
+        user_model: your own, who answers instead of the judge: an object, or `module:function`
+            where the function makes one from the `VideoCatalogue`.
+        render_mode: `ansi`, `rgb_array` or None.
+        settings: those of `SessionConfig` that differ from the run's, or from the defaults.
 
     Raises:
-        ConfigError: if judge or group is unknown or not to be had.
+        ConfigError: if an argument is unknown, out of range or not to be had.
         MtfRlError: if the run's folder cannot be read.
     """
-    return FusionSessionEnv(_dynamics(run, judge, group))
+    dynamics = _sessions(run, judge, group, user_model, settings)
+    return FusionSessionEnv(dynamics, render_mode=render_mode)
 
 
 def make_session_vector_env(
-    num_envs: int = 1, run: str | None = None, judge: str = "simulator", group: str = "learn"
+    num_envs: int = 1,
+    run: str | None = None,
+    judge: str = "simulator",
+    group: str = "learn",
+    *,
+    user_model: UserModel[Any] | str | None = None,
+    **settings: Any,
 ) -> FusionSessionVectorEnv:
     """Many sessions at once, natively batched; arguments as for `make_session_env`.
 
     Raises:
-        ConfigError: if judge or group is unknown or not to be had, or num_envs is below 1.
+        ConfigError: if an argument is unknown, out of range or not to be had.
         MtfRlError: if the run's folder cannot be read.
     """
-    return FusionSessionVectorEnv(_dynamics(run, judge, group), num_envs)
+    return FusionSessionVectorEnv(_sessions(run, judge, group, user_model, settings), num_envs)
+
+
+def make_retention_env(
+    run: str | None = None,
+    judge: str = "simulator",
+    group: str = "learn",
+    *,
+    user_model: UserModel[Any] | str | None = None,
+    render_mode: str | None = None,
+    **settings: Any,
+) -> FusionRetentionEnv:
+    """One user's sessions at a time; see `FusionRetentionEnv`.
+
+    Arguments as for `make_session_env`; settings also those of `RetentionConfig`.
+
+    Raises:
+        ConfigError: if an argument is unknown, out of range or not to be had.
+        MtfRlError: if the run's folder cannot be read.
+    """
+    dynamics = _visits(run, judge, group, user_model, settings)
+    return FusionRetentionEnv(dynamics, render_mode=render_mode)
+
+
+def make_retention_vector_env(
+    num_envs: int = 1,
+    run: str | None = None,
+    judge: str = "simulator",
+    group: str = "learn",
+    *,
+    user_model: UserModel[Any] | str | None = None,
+    **settings: Any,
+) -> FusionRetentionVectorEnv:
+    """Many users at once, natively batched; arguments as for `make_retention_env`.
+
+    Raises:
+        ConfigError: if an argument is unknown, out of range or not to be had.
+        MtfRlError: if the run's folder cannot be read.
+    """
+    return FusionRetentionVectorEnv(_visits(run, judge, group, user_model, settings), num_envs)
 
 
 @lru_cache(maxsize=2)
@@ -64,6 +144,19 @@ def demo_dynamics(config: SessionConfig | None = None) -> SessionDynamics:
     Scores are the true probabilities with logit noise of standard deviation 0.5, independent
     over videos, users and tasks. A demonstration, never reported: a real ranker errs otherwise.
     """
+    world, table = _demo_world()
+    return SessionDynamics(
+        scores=table,
+        user_model=world,
+        catalogue=world.catalogue,
+        profiles=UserProfiles(np.zeros((DEMO_USERS, 0), dtype=np.float32), ()),
+        users=np.arange(DEMO_USERS),
+        config=config or SessionConfig(),
+    )
+
+
+@lru_cache(maxsize=1)
+def _demo_world() -> tuple[World, ScoreTable]:
     world = World(WorldConfig(users=DEMO_USERS, videos=DEMO_VIDEOS, seed=0))
     pools = world.retrieve(DEMO_POOL)  # (users, pool)
     users = np.repeat(np.arange(DEMO_USERS), DEMO_POOL)
@@ -83,30 +176,75 @@ def demo_dynamics(config: SessionConfig | None = None) -> SessionDynamics:
         tabs=tabs,
         scorer_keys=np.zeros(0, dtype=np.uint64),
     )
-    return SessionDynamics(
-        scores=table,
-        user_model=world,
-        catalogue=world.catalogue,
-        profiles=UserProfiles(np.zeros((DEMO_USERS, 0), dtype=np.float32), ()),
-        users=np.arange(DEMO_USERS),
-        config=config or SessionConfig(),
-    )
+    return world, table
 
 
-def _dynamics(run: str | None, judge: str, group: str) -> SessionDynamics:
+def _visits(
+    run: str | None,
+    judge: str,
+    group: str,
+    user_model: UserModel[Any] | str | None,
+    settings: dict[str, Any],
+) -> RetentionDynamics:
+    own = {entry.name for entry in fields(RetentionConfig)}
+    config = RetentionConfig(**{name: settings[name] for name in settings if name in own})
+    rest = {name: settings[name] for name in settings if name not in own}
+    return RetentionDynamics(_sessions(run, judge, group, user_model, rest), config)
+
+
+def _sessions(
+    run: str | None,
+    judge: str,
+    group: str,
+    user_model: UserModel[Any] | str | None,
+    settings: dict[str, Any],
+) -> SessionDynamics:
     if judge not in _JUDGES:
         raise ConfigError(f"judge must be one of {', '.join(_JUDGES)}, got {judge!r}")
     groups = {member.name.lower(): member for member in UserGroup}
     if group not in groups:
         raise ConfigError(f"group must be one of {', '.join(groups)}, got {group!r}")
+    known = [entry.name for entry in fields(SessionConfig)]
+    unknown = sorted(set(settings) - set(known))
+    if unknown:
+        raise ConfigError(f"no such setting: {', '.join(unknown)}; known: {', '.join(known)}")
     if run is None:
-        return demo_dynamics()
+        dynamics = demo_dynamics(SessionConfig(**settings))
+    else:
+        dynamics = _sessions_of_run(Path(run), _JUDGES[judge], groups[group], settings)
+    if user_model is None:
+        return dynamics
+    return dynamics.answered_by(_own_model(user_model, dynamics.catalogue))
+
+
+def _sessions_of_run(
+    path: Path, judge: str, group: UserGroup, settings: dict[str, Any]
+) -> SessionDynamics:
     # The command line pulls in every agent, which the demonstration does not need.
     from mtf_rl.experiments.assembly import Assembly
     from mtf_rl.experiments.command_line import settings_of_run
     from mtf_rl.experiments.run_folder import open_run_folder
 
-    folder = open_run_folder(Path(run))
+    folder = open_run_folder(path)
+    config = settings_of_run(folder, reward=settings.get("reward")).run.session
     assembly = Assembly.load(folder.data, folder.simulator)
-    session = settings_of_run(folder).run.session
-    return assembly.dynamics(session, groups[group], _JUDGES[judge])
+    return assembly.dynamics(replace(config, **settings), group, judge)
+
+
+def _own_model(user_model: UserModel[Any] | str, catalogue: VideoCatalogue) -> UserModel[Any]:
+    """A user's own model, made from the catalogue where it is named `module:function`.
+
+    Raises:
+        ConfigError: if it cannot be imported, or lacks a method of the protocol.
+    """
+    model: Any = user_model
+    if isinstance(user_model, str):
+        model = imported_function(user_model, "user_model")(catalogue)
+    lacking = [name for name in _MODEL_PARTS if not hasattr(model, name)]
+    if lacking:
+        raise ConfigError(
+            f"user_model {user_model!r} lacks {', '.join(lacking)} of the protocol"
+            " mtf_rl.core.protocols.UserModel"
+        )
+    found: UserModel[Any] = model
+    return found

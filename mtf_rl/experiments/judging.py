@@ -9,7 +9,7 @@ import numpy as np
 from mtf_rl.agents import ConstantPolicy, MlpPolicy, load_policy, save_policy
 from mtf_rl.core.files import load_json, save_json
 from mtf_rl.core.protocols import SIMULATOR, SYNTHETIC_TRUTH
-from mtf_rl.core.tasks import FEEDBACKS, TASK_NAMES
+from mtf_rl.core.tasks import FEEDBACKS
 from mtf_rl.data import UserGroup
 from mtf_rl.envs import SessionDynamics
 from mtf_rl.evaluation import (
@@ -139,7 +139,13 @@ def judge_run(
             for name, entry in entries.items()
         ]
         declared = assembly.declared_parts if judge == SIMULATOR else ()
-        rows += leaderboard(contestants, world=judge, best_static=best_static, declared=declared)
+        rows += leaderboard(
+            contestants,
+            world=judge,
+            best_static=best_static,
+            parameter_names=tuning.formula.parameter_names,
+            declared=declared,
+        )
     return Judgement(tuple(rows), played, best_static, assembly.notes)
 
 
@@ -228,15 +234,12 @@ def _gap_sentence(judgement: Judgement) -> str:
     )
 
 
-def weights_sentence(name: str, sessions: Sessions) -> str:
+def weights_sentence(row: LeaderboardRow) -> str:
     """Mean fusion weights of a policy and how much they move within a session."""
     parts = [
-        f"{task} {mean:.2f}±{spread:.2f}"
-        for task, mean, spread in zip(
-            TASK_NAMES,
-            sessions.weights.mean(axis=0),
-            sessions.weights_spread.mean(axis=0),
-            strict=True,
+        f"{name} {mean:.2f}±{spread:.2f}"
+        for name, mean, spread in zip(
+            row.parameter_names, row.weights, row.weights_spread, strict=True
         )
     ]
-    return f"{name}: mean weight ± spread within a session: {', '.join(parts)}"
+    return f"{row.policy}: mean weight ± spread within a session: {', '.join(parts)}"

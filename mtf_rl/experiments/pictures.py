@@ -7,7 +7,6 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from mtf_rl.core.tasks import TASK_NAMES
 from mtf_rl.evaluation import LeaderboardRow
 
 __all__ = ["leaderboard_figure", "save_figure"]
@@ -37,10 +36,11 @@ def leaderboard_figure(rows: Sequence[LeaderboardRow], learned: str) -> Figure:
         left.set_yticks(places, [f"{row.policy}  {row.reward.mean:.2f}" for row in chosen])
         left.set_title(f"Judge: {judge}", loc="left", fontweight="bold")
         left.set_xlabel("session reward over the best static weights (95 % interval)")
-        weights = np.stack([row.weights for row in chosen])  # (policies, tasks)
+        weights = np.stack([row.weights for row in chosen])  # (policies, parameters)
         image = right.imshow(weights, cmap="RdBu", vmin=-1, vmax=1, aspect="auto", origin="lower")
         right.set_yticks([])
-        right.set_xticks(range(len(TASK_NAMES)), TASK_NAMES, rotation=35, ha="right")
+        names = chosen[0].parameter_names
+        right.set_xticks(range(len(names)), names, rotation=35, ha="right")
         right.set_title("mean fusion weight", loc="left")
         figure.colorbar(image, ax=right, shrink=0.9)
         for side in ("top", "right", "left"):

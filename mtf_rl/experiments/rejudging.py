@@ -13,17 +13,25 @@ from mtf_rl.experiments.training import report
 __all__ = ["evaluate_run"]
 
 
-def evaluate_run(path: Path, *, sessions: int | None, seed: int | None, terminal: Terminal) -> Path:
+def evaluate_run(
+    path: Path,
+    *,
+    sessions: int | None,
+    seed: int | None,
+    terminal: Terminal,
+    reward: str | None = None,
+) -> Path:
     """Judge every saved policy of a run on fresh rollouts.
 
-    Without `sessions` and `seed` this repeats the run's own leaderboard; otherwise the new one
-    goes to a folder of its own under the run's `evaluations/`.
+    Without `sessions`, `seed` and `reward` this repeats the run's own leaderboard; otherwise the
+    new one goes to a folder of its own under the run's `evaluations/`.
 
     Args:
         path: the run's folder.
         sessions: sessions of final users; as in the run by default.
         seed: seed of their luck; as in the run by default, which repeats its numbers.
         terminal: told what happens.
+        reward: another reward than the run's, or the run's own `module:function` named again.
 
     Returns:
         The folder in which the leaderboard was written.
@@ -32,7 +40,7 @@ def evaluate_run(path: Path, *, sessions: int | None, seed: int | None, terminal
         MtfRlError: if the folder is not a run with a policy in it, or an artifact is torn.
     """
     run = open_run_folder(path)
-    settings = settings_of_run(run)
+    settings = settings_of_run(run, reward)
     assembly = Assembly.load(run.data, run.simulator)
     config = settings.run if sessions is None else replace(settings.run, sessions=sessions)
     judgement = judge_run(
@@ -42,17 +50,16 @@ def evaluate_run(path: Path, *, sessions: int | None, seed: int | None, terminal
         terminal,
         seed=FINAL_SEED if seed is None else seed,
     )
-    repeats = sessions is None and seed is None
-    folder = run.path if repeats else _new_folder(run.path / "evaluations", sessions, seed)
+    changes = {"sessions": sessions, "seed": seed, "reward": reward}
+    names = [f"{name}-{value}" for name, value in changes.items() if value is not None]
+    folder = _new_folder(run.path / "evaluations", names) if names else run.path
     report(judgement, settings.agent, folder, terminal)
     terminal.say(f"Written to {folder}.")
     return folder
 
 
-def _new_folder(root: Path, sessions: int | None, seed: int | None) -> Path:
+def _new_folder(root: Path, names: list[str]) -> Path:
     """A folder named after what differs from the run's own judgement; it is that judgement's."""
-    parts = [f"sessions-{sessions}"] if sessions is not None else []
-    parts += [f"seed-{seed}"] if seed is not None else []
-    folder = root / "-".join(parts)
+    folder = root / "-".join(names).replace(":", ".")
     folder.mkdir(parents=True, exist_ok=True)
     return folder

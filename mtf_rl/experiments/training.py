@@ -146,8 +146,9 @@ def report(judgement: Judgement, agent: str, folder: Path, terminal: Terminal) -
                 f"{agent} over its own untrained network, judge {judge}:"
                 f" {gain.mean:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}]"
             )
-    if agent in judgement.sessions[SIMULATOR]:
-        terminal.say(weights_sentence(agent, judgement.sessions[SIMULATOR][agent]))
+    for row in judgement.rows:
+        if (row.policy, row.world) == (agent, SIMULATOR):
+            terminal.say(weights_sentence(row))
     for note in judgement.notes:
         terminal.say(f"Note: {note}")
     write_table(folder / "leaderboard", [row.cells() for row in judgement.rows])

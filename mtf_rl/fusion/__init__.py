@@ -1,10 +1,22 @@
 """Formulas that turn per-task scores into one ranking score."""
 
-from mtf_rl.fusion.action_maps import ACTION_MAPS, ActionMap, Box, check_pair, uniform_weights
+from mtf_rl.fusion.action_maps import (
+    ACTION_MAPS,
+    ActionMap,
+    Box,
+    PowerBias,
+    Residual,
+    Simplex,
+    check_pair,
+    make_action_map,
+)
 from mtf_rl.fusion.formulas import (
     FORMULAS,
+    ClickGated,
     FusionFormula,
     LogSum,
+    PowerProduct,
+    RankSum,
     WeightedSum,
     best_candidates,
     make_formula,
@@ -15,11 +27,17 @@ __all__ = [
     "FORMULAS",
     "ActionMap",
     "Box",
+    "ClickGated",
     "FusionFormula",
     "LogSum",
+    "PowerBias",
+    "PowerProduct",
+    "RankSum",
+    "Residual",
+    "Simplex",
     "WeightedSum",
     "best_candidates",
     "check_pair",
+    "make_action_map",
     "make_formula",
-    "uniform_weights",
 ]

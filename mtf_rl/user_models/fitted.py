@@ -87,6 +87,11 @@ class FittedUserModel(UserModel[FittedState]):
         return FittedState(users, start_trace(len(users)))
 
     @override
+    def resume(self, state: FittedState, away_seconds: FloatArray) -> FittedState:
+        # The log's sessions taught no memory between them.
+        return FittedState(state.users, start_trace(len(state.users)))
+
+    @override
     def respond(
         self, state: FittedState, slate: Slate, history: VisibleHistory, luck: Luck
     ) -> tuple[Response, FittedState]:

@@ -8,8 +8,9 @@ import pytest
 
 from mtf_rl.agents import ConstantPolicy
 from mtf_rl.core.errors import ConfigError
+from mtf_rl.core.tasks import TASK_NAMES
 from mtf_rl.envs import RequestBudget, toy_dynamics
-from mtf_rl.evaluation import LEADERBOARD_COLUMNS, Contestant, leaderboard, roll_out
+from mtf_rl.evaluation import Contestant, leaderboard, leaderboard_columns, roll_out
 
 ONLY_LIKE = ConstantPolicy(np.array([-1, -1, 1, -1, -1, -1, 1, -1], dtype=np.float32))
 UNIFORM = ConstantPolicy(np.array([1, 1, 1, 1, 1, 1, -1, 1], dtype=np.float32))
@@ -52,9 +53,11 @@ def test_the_leaderboard_pairs_and_sorts() -> None:
         Contestant(name, used, roll_out(dynamics, policy, seed=1, episodes=np.arange(400)))
         for name, used, policy in (("uniform", 0, UNIFORM), ("best", 77, ONLY_LIKE))
     ]
-    rows = leaderboard(played, world="synthetic_truth", best_static="uniform")
+    rows = leaderboard(
+        played, world="synthetic_truth", best_static="uniform", parameter_names=TASK_NAMES
+    )
     assert [row.policy for row in rows] == ["best", "uniform"]
-    assert tuple(rows[0].cells()) == LEADERBOARD_COLUMNS
+    assert tuple(rows[0].cells()) == leaderboard_columns(TASK_NAMES)
     assert rows[1].delta_vs_best_static.mean == rows[1].delta_vs_best_static.high == 0.0
     assert rows[0].delta_vs_best_static.low > 0.0
     gain = played[1].sessions.reward.mean() - played[0].sessions.reward.mean()
@@ -72,6 +75,6 @@ def test_unpaired_contestants_are_refused() -> None:
     other = replace(first, episodes=np.arange(5, 10))
     entries = [Contestant("a", 0, first), Contestant("b", 0, other)]
     with pytest.raises(ConfigError, match=re.escape("must play the same episodes")):
-        leaderboard(entries, world="simulator", best_static="a")
+        leaderboard(entries, world="simulator", best_static="a", parameter_names=TASK_NAMES)
     with pytest.raises(ConfigError, match=re.escape("'c' is not among ['a', 'b']")):
-        leaderboard(entries, world="simulator", best_static="c")
+        leaderboard(entries, world="simulator", best_static="c", parameter_names=TASK_NAMES)

@@ -13,17 +13,86 @@ from stable_baselines3.common.env_checker import check_env as sb3_check_env
 
 import mtf_rl
 from mtf_rl.core.errors import ConfigError, RunFolderError
-from mtf_rl.envs import FusionSessionEnv, FusionSessionVectorEnv
+from mtf_rl.core.tasks import FEEDBACKS
+from mtf_rl.core.videos import VideoCatalogue
+from mtf_rl.envs import (
+    REWARDS,
+    FusionRetentionEnv,
+    FusionSessionEnv,
+    FusionSessionVectorEnv,
+    ToyUserModel,
+)
 from mtf_rl.experiments.environments import demo_dynamics
+from mtf_rl.fusion import ACTION_MAPS
 
 ENV_ID = "mtf_rl/FusionSession-v0"
+RETENTION_ID = "mtf_rl/FusionRetention-v0"
+PAIRS = [(formula, name) for name, formulas in ACTION_MAPS.items() for formula in formulas]
 
 
-def test_make_passes_both_checkers_with_warnings_as_errors() -> None:
-    env = gymnasium.make(ENV_ID)
-    assert isinstance(env.unwrapped, FusionSessionEnv)
-    check_env(env.unwrapped, skip_render_check=True)
-    sb3_check_env(env.unwrapped, warn=True)
+@pytest.mark.parametrize("env_id", [ENV_ID, RETENTION_ID])
+@pytest.mark.parametrize(("formula", "action_map"), PAIRS)
+def test_make_passes_both_checkers_with_warnings_as_errors(
+    env_id: str, formula: str, action_map: str
+) -> None:
+    # Rendering is checked once: it does not depend on the formula's kind, and is slow.
+    once = (formula, action_map) == ("log_sum", "box")
+    mode = "rgb_array" if once else None
+    env = gymnasium.make(env_id, formula=formula, action_map=action_map, render_mode=mode)
+    expected = FusionSessionEnv if env_id == ENV_ID else FusionRetentionEnv
+    assert isinstance(env.unwrapped, expected)
+    check_env(env.unwrapped, skip_render_check=not once)
+    sb3_check_env(env.unwrapped, warn=True, skip_render_check=not once)
+
+
+@pytest.mark.parametrize("env_id", [ENV_ID, RETENTION_ID])
+def test_settings_reach_the_environment(env_id: str) -> None:
+    env = gymnasium.make(
+        env_id, slate=3, candidates=50, max_requests=5, tasks=("click", "hate"), reward="none"
+    )
+    env.reset(seed=0)
+    assert env.action_space.shape == (2,)
+    _, reward, _, _, info = env.step(np.zeros(2, np.float32))
+    assert info["videos"].shape == (3,)
+    assert info["feedback"].shape == (3, 7)
+    assert reward == -float(info.get("return_days", 0))
+
+
+@pytest.mark.parametrize("reward", REWARDS)
+def test_rewards_add_up_to_what_infos_report(reward: str) -> None:
+    envs = gymnasium.make_vec(RETENTION_ID, num_envs=64, reward=reward, max_requests=4)
+    envs.reset(seed=0)
+    worth = REWARDS[reward]
+    for _ in range(12):
+        _, rewards, _, _, infos = envs.step(np.zeros((64, 8), np.float32))
+        np.testing.assert_array_equal(infos["feedback"].sum(axis=1)[:, 2], infos["like"])
+        np.testing.assert_allclose(
+            infos["play_seconds"].sum(axis=1), infos["watch_seconds"], rtol=1e-5
+        )
+        counts = np.stack([infos[task.name] for task in FEEDBACKS], axis=1)
+        expected = worth.watch_minute * infos["watch_seconds"] / 60 + counts @ worth.feedbacks
+        np.testing.assert_allclose(rewards, expected - infos["return_days"], rtol=1e-5, atol=1e-5)
+
+
+def test_an_own_user_model_answers() -> None:
+    class Still(ToyUserModel):
+        judge = "still"
+
+    def make(catalogue: VideoCatalogue) -> ToyUserModel:
+        return Still(np.ones(catalogue.num_videos), 2, 0.0)
+
+    model = make(demo_dynamics().catalogue)
+    env = gymnasium.make(ENV_ID, user_model=model, max_requests=3)
+    env.reset(seed=0)
+    for request in range(3):
+        _, reward, terminated, truncated, info = env.step(np.zeros(8, np.float32))
+        assert reward == 6.0  # six likes, and nobody leaves
+        assert (terminated, truncated) == (False, request == 2)
+    assert info["end_reason"] == "max_requests"
+    with pytest.raises(ConfigError, match=re.escape("lacks judge, hour_shares, start, resume")):
+        gymnasium.make(ENV_ID, user_model=object())
+    with pytest.raises(ConfigError, match=re.escape("'no_such:model' cannot be imported")):
+        gymnasium.make(ENV_ID, user_model="no_such:model")
 
 
 def test_make_vec_is_natively_batched() -> None:
@@ -90,6 +159,8 @@ def test_the_worlds_hidden_state_never_enters_the_observation() -> None:
 def test_bad_arguments_are_refused(tmp_path: object) -> None:
     with pytest.raises(ConfigError, match=re.escape("judge must be one of simulator, world, got")):
         gymnasium.make(ENV_ID, judge="truth")
+    with pytest.raises(ConfigError, match=re.escape("no such setting: slat; known: candidates")):
+        gymnasium.make(ENV_ID, slat=3)
     with pytest.raises(ConfigError, match=re.escape("group must be one of learn, tune, final")):
         gymnasium.make(ENV_ID, group="all")
     with pytest.raises(RunFolderError, match=re.escape("is not a run folder (no config.json")):

@@ -131,3 +131,29 @@ def test_laying_over_keeps_what_is_not_named() -> None:
     assert changed == replace(base, session=replace(base.session, slate=4))
     with pytest.raises(ConfigError, match=re.escape("settings must be a JSON object, got [1]")):
         settings_laid_over(base, [1])
+
+
+def test_an_own_reward_is_never_imported_at_a_files_word(tmp_path: Path) -> None:
+    run_config = RunConfig(run_dir=tmp_path / "r")
+    session = replace(run_config.session, reward="mine:worth")
+    settings = RunSettings("td3", TD3Config(), replace(run_config, session=session))
+    run = new_run_folder(tmp_path / "r", agent="td3")
+    run.write_config(settings)
+    with pytest.raises(ConfigError, match=re.escape("name it again: --reward mine:worth")):
+        settings_of_run(run)
+    assert settings_of_run(run, reward="mine:worth") == settings
+    assert settings_of_run(run, reward="watch_time").run.session.reward == "watch_time"
+    config = ["--config", str(tmp_path / "r" / "config.json")]
+    with pytest.raises(ConfigError, match=re.escape("again: --session.reward mine:worth")):
+        parse_train(config)
+    named = parse_train([*config, "--session.reward", "mine:worth"])
+    assert named.run.session.reward == "mine:worth"
+
+
+def test_session_settings_are_flags() -> None:
+    words = "--session.tasks watch click --session.action-map residual --session.base 0.5 0.2"
+    session = parse_train(words.split()).run.session
+    assert session.tasks == ("click", "watch")
+    assert session.base == (0.5, 0.2)
+    with pytest.raises(ConfigError, match=re.escape("base must have one weight for each of click")):
+        replace(session, base=(1.0,))

@@ -16,8 +16,9 @@ import mtf_rl  # noqa: F401  (registers the environments)
 from mtf_rl.agents import RandomSearchConfig, TD3Config, load_policy
 from mtf_rl.core.errors import ConfigError, LeakageError, RunFolderError
 from mtf_rl.core.protocols import SIMULATOR, SYNTHETIC_TRUTH
+from mtf_rl.core.tasks import TASK_NAMES
 from mtf_rl.data import SYNTHETIC_PLAN, read_kuairand, scorer_half, split_by_time
-from mtf_rl.evaluation import LEADERBOARD_COLUMNS
+from mtf_rl.evaluation import leaderboard_columns
 from mtf_rl.experiments.assembly import Assembly
 from mtf_rl.experiments.command_line import settings_of_run
 from mtf_rl.experiments.config import PRESETS, RunConfig, RunSettings
@@ -55,7 +56,7 @@ def finished_run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
 
 def test_the_leaderboard_has_a_row_per_policy_and_judge(run: RunFolder) -> None:
     table = pd.read_csv(run.path / "leaderboard.csv")
-    assert tuple(table.columns) == LEADERBOARD_COLUMNS
+    assert tuple(table.columns) == leaderboard_columns(TASK_NAMES)
     pairs = set(zip(table.policy, table.world, strict=True))
     assert pairs == {(p, w) for p in POLICIES for w in (SIMULATOR, SYNTHETIC_TRUTH)}
     assert (table.reward_low < table.reward_mean).all()

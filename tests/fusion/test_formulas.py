@@ -2,110 +2,203 @@
 
 import math
 import re
+from collections.abc import Callable
+from typing import TypeAlias
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from numpy.typing import NDArray
 
 from mtf_rl.core.errors import ConfigError, UnknownNameError
-from mtf_rl.core.tasks import NUM_TASKS, TASK_SIGNS
-from mtf_rl.fusion import (
-    ACTION_MAPS,
-    FORMULAS,
-    best_candidates,
-    check_pair,
-    make_formula,
-    uniform_weights,
-)
+from mtf_rl.core.tasks import ALL_TASKS, NUM_TASKS, TASK_SIGNS, TaskSet
+from mtf_rl.fusion import FORMULAS, FusionFormula, LogSum, best_candidates, make_formula
+
+Floats: TypeAlias = NDArray[np.float32]
 
 BETAS = np.array([0.4, 0.3, 0.02, 0.001, 0.003, 0.001, 0.0005, 0.2])
 unit = st.floats(0.0, 1.0, width=32)
 scores_strategy = arrays(np.float32, (2, 5, NUM_TASKS), elements=unit)
 weights_strategy = arrays(np.float32, (2, NUM_TASKS), elements=unit)
+# Whole percents: two predictions are then equal or clearly different.
+percents_strategy = arrays(
+    np.float32, (2, 5, NUM_TASKS), elements=st.integers(0, 100).map(lambda n: n / 100)
+)
+LINEAR = tuple(name for name in FORMULAS if name != "click_gated")
+
+
+def fused(formula: FusionFormula, scores: Floats, weights: Floats) -> Floats:
+    """Scores of candidates that are the whole pool."""
+    values = formula.fuse(formula.prepare(scores), formula.parameters_of(weights))
+    return np.asarray(values, dtype=np.float32)
+
+
+def one_candidate(**predictions: float) -> Floats:
+    scores = np.zeros((1, 1, NUM_TASKS), dtype=np.float32)
+    for name, value in predictions.items():
+        scores[0, 0, ALL_TASKS.names.index(name)] = value
+    return scores
+
+
+def weights_of(**weights: float) -> Floats:
+    return one_candidate(**weights)[:, 0]
 
 
 def test_log_sum_by_hand() -> None:
     formula = make_formula("log_sum", np.full(NUM_TASKS, 0.5))
     scores = np.full((1, 1, NUM_TASKS), 0.5, dtype=np.float32)
     scores[0, 0, 2] = 0.0
-    weights = np.zeros((1, NUM_TASKS), dtype=np.float32)
-    weights[0, [0, 2]] = [1.0, 0.25]
-    fused = formula.fuse(formula.prepare(scores), weights)
     # The first task adds the log of 0.5 + 0.5, which is 0; the third 0.25 of the log of 0.5.
-    assert fused[0, 0] == pytest.approx(0.25 * math.log(0.5))
+    value = fused(formula, scores, weights_of(click=1.0, like=0.25))[0, 0]
+    assert value == pytest.approx(0.25 * math.log(0.5))
 
 
 def test_weighted_sum_by_hand() -> None:
-    formula = make_formula("weighted_sum", BETAS)
-    scores = np.zeros((1, 1, NUM_TASKS), dtype=np.float32)
-    scores[0, 0, :3] = [0.5, 0.25, 0.1]
-    weights = np.zeros((1, NUM_TASKS), dtype=np.float32)
-    weights[0, :3] = [1.0, 2.0, -3.0]
-    assert formula.fuse(formula.prepare(scores), weights)[0, 0] == pytest.approx(0.7)
+    scores = one_candidate(click=0.5, long_view=0.25, like=0.1)
+    weights = weights_of(click=1.0, long_view=2.0, like=-3.0)
+    value = fused(make_formula("weighted_sum", BETAS), scores, weights)[0, 0]
+    assert value == pytest.approx(0.5 * 1 + 0.25 * 2 - 0.1 * 3)
+
+
+def test_power_product_by_hand() -> None:
+    formula = make_formula("power_product", BETAS)
+    scores = one_candidate(click=0.5, like=0.1)
+    parameters = np.concatenate([weights_of(click=1.0, like=2.0), np.full((1, 8), 0.1)], axis=1)
+    value = formula.fuse(formula.prepare(scores), parameters.astype(np.float32))[0, 0]
+    assert value == pytest.approx((0.5 + 0.1) ** 1 * (0.1 + 0.1) ** 2)
+    assert formula.parameter_names[0] == "click_power"
+    assert formula.parameter_names[8] == "click_bias"
+
+
+def test_rank_by_hand() -> None:
+    formula = make_formula("rank", BETAS)
+    scores = np.zeros((1, 3, NUM_TASKS), dtype=np.float32)
+    scores[0, :, 0] = [0.2, 0.9, 0.2]  # ranks 2, 1, 2
+    scores[0, :, 2] = [0.3, 0.1, 0.2]  # ranks 1, 3, 2
+    values = fused(formula, scores, weights_of(click=1.0, like=0.5))[0]
+    expected = [1 / 62 + 0.5 / 61, 1 / 61 + 0.5 / 63, 1 / 62 + 0.5 / 62]
+    np.testing.assert_allclose(values, expected, rtol=1e-6)
+
+
+def test_ranks_are_those_among_the_candidates_not_in_the_pool() -> None:
+    formula = make_formula("rank", BETAS)
+    pool = np.random.default_rng(0).uniform(size=(1, 30, NUM_TASKS)).astype(np.float32)
+    chosen = np.array([3, 29, 11, 7, 18])
+    parameters = np.ones((1, NUM_TASKS), dtype=np.float32)
+    few = formula.fuse(formula.prepare(pool)[:, chosen], parameters)
+    np.testing.assert_array_equal(few, fused(formula, pool[:, chosen], parameters))
+
+
+def test_click_gated_by_hand() -> None:
+    scores = one_candidate(click=0.5, like=0.1, hate=0.2)
+    weights = weights_of(like=1.0, hate=-1.0)
+    value = fused(make_formula("click_gated", BETAS), scores, weights)[0, 0]
+    assert value == pytest.approx(0.5 * (1 + 0.1 - 0.2))
+
+
+def _naive(name: str) -> Callable[[Floats, Floats], list[float]]:
+    """Ranking scores of one request's candidates (candidates, tasks), by plain loops."""
+
+    def total(scores: Floats, weights: Floats, term: Callable[[float, int], float]) -> list[float]:
+        return [
+            math.fsum(float(w) * term(float(p), k) for k, (w, p) in enumerate(pairs))
+            for pairs in (list(zip(weights, row, strict=True)) for row in scores)
+        ]
+
+    def log_term(p: float, k: int) -> float:
+        return math.log(p + BETAS[k])
+
+    def rank_scores(scores: Floats, weights: Floats) -> list[float]:
+        def term(p: float, k: int) -> float:
+            return 1.0 / (60.0 + 1.0 + sum(float(other) > p for other in scores[:, k]))
+
+        return total(scores, weights, term)
+
+    def gated(scores: Floats, weights: Floats) -> list[float]:
+        sums = total(scores, weights, lambda p, k: p)
+        return [float(row[0]) * (1.0 + s) for row, s in zip(scores, sums, strict=True)]
+
+    return {
+        "weighted_sum": lambda scores, weights: total(scores, weights, lambda p, k: p),
+        "log_sum": lambda scores, weights: total(scores, weights, log_term),
+        "power_product": lambda scores, weights: [
+            math.prod((float(p) + BETAS[k]) ** float(weights[k]) for k, p in enumerate(row))
+            for row in scores
+        ],
+        "rank": rank_scores,
+        "click_gated": gated,
+    }[name]
 
 
 @pytest.mark.parametrize("name", FORMULAS)
 @given(scores=scores_strategy, weights=weights_strategy)
-def test_agrees_with_a_naive_loop(
-    name: str,
-    scores: np.ndarray[tuple[int, ...], np.dtype[np.float32]],
-    weights: np.ndarray[tuple[int, ...], np.dtype[np.float32]],
-) -> None:
-    formula = make_formula(name, BETAS)
-    fused = formula.fuse(formula.prepare(scores), weights)
+def test_agrees_with_a_naive_loop(name: str, scores: Floats, weights: Floats) -> None:
+    values = fused(make_formula(name, BETAS), scores, weights)
     for env in range(2):
-        for candidate in range(5):
-            terms = [
-                float(w) * (math.log(float(p) + b) if name == "log_sum" else float(p))
-                for w, p, b in zip(weights[env], scores[env, candidate], BETAS, strict=True)
-            ]
-            assert fused[env, candidate] == pytest.approx(math.fsum(terms), rel=1e-4, abs=1e-4)
+        expected = _naive(name)(scores[env], weights[env])
+        np.testing.assert_allclose(values[env], expected, rtol=2e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", FORMULAS)
+def test_the_fused_order_is_the_naive_one(name: str) -> None:
+    generator = np.random.default_rng(5)
+    formula = make_formula(name, BETAS)
+    scores = generator.uniform(size=(40, 30, NUM_TASKS)).astype(np.float32)
+    weights = (generator.uniform(size=(40, NUM_TASKS)) * TASK_SIGNS).astype(np.float32)
+    slates = best_candidates(fused(formula, scores, weights), 6)
+    for env in range(40):
+        expected = np.array(_naive(name)(scores[env], weights[env]))
+        # The two may only differ where scores are equal to seven digits.
+        np.testing.assert_allclose(expected[slates[env]], np.sort(expected)[::-1][:6], rtol=1e-5)
 
 
 @pytest.mark.parametrize("name", FORMULAS)
 @given(scores=scores_strategy, weights=weights_strategy, task=st.integers(0, NUM_TASKS - 1))
 def test_monotone_in_each_task_with_the_sign_of_its_weight(
-    name: str,
-    scores: np.ndarray[tuple[int, ...], np.dtype[np.float32]],
-    weights: np.ndarray[tuple[int, ...], np.dtype[np.float32]],
-    task: int,
+    name: str, scores: Floats, weights: Floats, task: int
 ) -> None:
     formula = make_formula(name, BETAS)
     signed = weights * TASK_SIGNS
     raised = scores.copy()
-    raised[:, :, task] = 1.0
-    change = formula.fuse(formula.prepare(raised), signed) - formula.fuse(
-        formula.prepare(scores), signed
-    )
+    raised[:, 2, task] = 1.0  # one candidate among others
+    change = fused(formula, raised, signed)[:, 2] - fused(formula, scores, signed)[:, 2]
     assert (change * TASK_SIGNS[task] >= -1e-5).all()
 
 
 @pytest.mark.parametrize("name", FORMULAS)
 @given(scores=scores_strategy, weights=weights_strategy)
-def test_reordering_candidates_reorders_scores(
-    name: str,
-    scores: np.ndarray[tuple[int, ...], np.dtype[np.float32]],
-    weights: np.ndarray[tuple[int, ...], np.dtype[np.float32]],
-) -> None:
+def test_reordering_candidates_reorders_scores(name: str, scores: Floats, weights: Floats) -> None:
     formula = make_formula(name, BETAS)
     order = np.array([3, 1, 4, 0, 2])
-    fused = formula.fuse(formula.prepare(scores), weights)
-    moved = formula.fuse(formula.prepare(scores[:, order]), weights)
-    np.testing.assert_array_equal(fused[:, order], moved)
+    moved = fused(formula, scores[:, order], weights)
+    np.testing.assert_array_equal(fused(formula, scores, weights)[:, order], moved)
 
 
-@pytest.mark.parametrize("name", FORMULAS)
+@given(scores=percents_strategy, weights=weights_strategy)
+def test_log_sum_orders_as_power_product_does(scores: Floats, weights: Floats) -> None:
+    signed = weights * TASK_SIGNS
+    logs = fused(make_formula("log_sum", BETAS), scores, signed)
+    products = fused(make_formula("power_product", BETAS), scores, signed)
+    np.testing.assert_allclose(np.exp(logs), products, rtol=1e-4)
+    for env in range(2):
+        apart = np.abs(logs[env][:, None] - logs[env]) > 1e-4
+        order = np.sign(logs[env][:, None] - logs[env])
+        other = np.sign(products[env][:, None] - products[env])
+        assert (order[apart] == other[apart]).all()
+
+
+@pytest.mark.parametrize("name", LINEAR)
 def test_positive_rescaling_keeps_the_slate(name: str) -> None:
     generator = np.random.default_rng(0)
     formula = make_formula(name, BETAS)
-    prepared = formula.prepare(generator.uniform(size=(50, 40, NUM_TASKS)).astype(np.float32))
+    scores = generator.uniform(size=(50, 40, NUM_TASKS)).astype(np.float32)
     weights = (generator.uniform(size=(50, NUM_TASKS)) * TASK_SIGNS).astype(np.float32)
-    slate = best_candidates(formula.fuse(prepared, weights), 6)
-    # A power of two rescales without rounding.
-    scaled = best_candidates(formula.fuse(prepared, weights * np.float32(0.25)), 6)
-    np.testing.assert_array_equal(slate, scaled)
+    slate = best_candidates(fused(formula, scores, weights), 6)
+    # A power of two rescales without rounding, but for the exponential of a product.
+    scaled = best_candidates(fused(formula, scores, weights * np.float32(0.25)), 6)
+    assert (slate == scaled).mean() > (0.99 if name == "power_product" else 0.999999)
 
 
 @pytest.mark.parametrize("name", FORMULAS)
@@ -114,43 +207,48 @@ def test_a_score_does_not_depend_on_who_else_is_served(name: str) -> None:
     formula = make_formula(name, BETAS)
     prepared = formula.prepare(generator.uniform(size=(33, 20, NUM_TASKS)).astype(np.float32))
     weights = generator.uniform(size=(33, NUM_TASKS)).astype(np.float32)
-    together = formula.fuse(prepared, weights)
+    parameters = formula.parameters_of(weights)
+    together = formula.fuse(prepared, parameters)
     for env in (0, 17, 32):
-        alone = formula.fuse(prepared[env : env + 1], weights[env : env + 1])
+        alone = formula.fuse(prepared[env : env + 1], parameters[env : env + 1])
         np.testing.assert_array_equal(together[env : env + 1], alone)
 
 
+@pytest.mark.parametrize("name", FORMULAS)
+def test_tasks_outside_the_set_count_nothing(name: str) -> None:
+    generator = np.random.default_rng(2)
+    tasks = TaskSet.of(["watch", "click", "hate"])
+    assert tasks.names == ("click", "hate", "watch")
+    formula = make_formula(name, BETAS, tasks)
+    scores = generator.uniform(size=(7, 9, NUM_TASKS)).astype(np.float32)
+    few = (generator.uniform(size=(7, 3)) * tasks.signs).astype(np.float32)
+    values = fused(formula, scores, few)
+    changed = scores.copy()
+    changed[:, :, 1:6] = 0.0
+    np.testing.assert_array_equal(values, fused(formula, changed, few))
+    if name in ("weighted_sum", "log_sum", "click_gated"):
+        weights = np.zeros((7, NUM_TASKS), dtype=np.float32)
+        weights[:, tasks.columns] = few
+        whole = fused(make_formula(name, BETAS), scores, weights)
+        np.testing.assert_allclose(values, whole, rtol=1e-5)
+
+
 @given(arrays(np.float32, (3, 12), elements=st.integers(0, 4).map(float)), st.integers(1, 12))
-def test_best_candidates_agrees_with_a_stable_sort(
-    fused: np.ndarray[tuple[int, ...], np.dtype[np.float32]], slate: int
-) -> None:
-    best = best_candidates(fused, slate)
-    values = np.take_along_axis(fused, best, axis=1)
-    expected = -np.sort(-fused, axis=1)[:, :slate]
-    np.testing.assert_array_equal(values, expected)
-    assert all(len(set(row)) == slate for row in best.tolist())
+def test_best_candidates_is_a_stable_sort(values: Floats, slate: int) -> None:
+    expected = np.argsort(-values, axis=1, kind="stable")[:, :slate]
+    np.testing.assert_array_equal(best_candidates(values, slate), expected)
 
 
-def test_every_valid_pair_round_trips() -> None:
-    for formula in FORMULAS:
-        for name, action_map in ACTION_MAPS.items():
-            check_pair(formula, name)
-            actions = np.random.default_rng(0).uniform(-1, 1, (9, NUM_TASKS)).astype(np.float32)
-            again = action_map.to_action(action_map.to_parameters(actions))
-            np.testing.assert_allclose(again, actions, atol=1e-6)
-
-
-def test_box_by_hand() -> None:
-    action = np.array([[1, -1, 0, 0, 0, 0, 1, 0.5], [0, 0, 0, 0, 0, 0, -1, 0]], dtype=np.float32)
-    weights = ACTION_MAPS["box"].to_parameters(action)
-    assert weights[0].tolist() == [1.0, 0.0, 0.5, 0.5, 0.5, 0.5, 0.0, 0.75]
-    assert weights[1, 6] == -1.0
-    uniform = ACTION_MAPS["box"].to_action(uniform_weights()[None])
-    np.testing.assert_array_equal(ACTION_MAPS["box"].to_parameters(uniform)[0], uniform_weights())
-
-
-def test_bad_names_and_shifts_are_refused() -> None:
+def test_bad_names_shifts_and_tasks_are_refused() -> None:
     with pytest.raises(UnknownNameError, match=re.escape("Unknown fusion formula 'logsum'")):
         make_formula("logsum", BETAS)
     with pytest.raises(ConfigError, match=re.escape("log_sum needs a positive beta for each")):
-        FORMULAS["log_sum"]((0.1, 0.0))
+        LogSum((0.1, 0.0))
+    with pytest.raises(ConfigError, match=re.escape("click_gated needs the task click, got the")):
+        make_formula("click_gated", BETAS, TaskSet.of(["like", "watch"]))
+    with pytest.raises(UnknownNameError, match=re.escape("Unknown task 'klick'. Did you mean 'cl")):
+        TaskSet.of(["klick"])
+    with pytest.raises(ConfigError, match=re.escape("at least one name and none twice, got ()")):
+        TaskSet.of([])
+    with pytest.raises(ConfigError, match=re.escape("none twice, got ('like', 'like')")):
+        TaskSet.of(["like", "like"])

@@ -36,7 +36,7 @@ from mtf_rl.agents.policies import MlpPolicy
 from mtf_rl.agents.vec_env import SessionVecEnv
 from mtf_rl.core.errors import ConfigError
 from mtf_rl.core.ranges import check_above, check_at_least, check_share
-from mtf_rl.core.tasks import FEEDBACKS, TASK_NAMES
+from mtf_rl.core.tasks import FEEDBACKS
 from mtf_rl.envs import FusionSessionVectorEnv
 
 __all__ = ["ActorCriticConfig", "SACConfig", "TD3Config", "learn_sac", "learn_td3"]
@@ -257,8 +257,10 @@ class _SessionAccount(BaseCallback):
 
     def _log_step(self) -> None:
         infos = _infos(self.training_env)
-        for column, name in enumerate(TASK_NAMES):
-            self.logger.record_mean(f"weights/{name}", float(infos["weights"][:, column].mean()))
+        dynamics = self.training_env.get_attr("dynamics")[0]
+        for column, name in enumerate(dynamics.sessions.formula.parameter_names):
+            weight = float(infos["parameters"][:, column].mean())
+            self.logger.record_mean(f"weights/{name}", weight)
         shown = infos["videos"].shape[1]
         for feedback in FEEDBACKS:
             rate = float(infos[feedback.name].mean()) / shown

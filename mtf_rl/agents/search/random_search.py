@@ -9,10 +9,8 @@ from mtf_rl.agents.learning import LearnedPolicy, LearningInterruptedError, Lear
 from mtf_rl.agents.policies import ConstantPolicy
 from mtf_rl.core.arrays import FloatArray, IntArray
 from mtf_rl.core.errors import ConfigError
-from mtf_rl.core.tasks import NUM_TASKS
 from mtf_rl.envs import BudgetExceededError, SessionDynamics
 from mtf_rl.evaluation import roll_out
-from mtf_rl.fusion import uniform_weights
 
 __all__ = ["RandomSearchConfig", "learn_random_search"]
 
@@ -59,15 +57,15 @@ def learn_random_search(task: LearningTask, config: RandomSearchConfig) -> Learn
     study = optuna.create_study(
         sampler=optuna.samplers.RandomSampler(seed=task.seed), direction="maximize"
     )
-    for weights in _hand_set_weights():
-        action = task.learning.action_map.to_action(weights)
+    by_hand = _hand_set_actions(task.learning)
+    for action in by_hand:
         study.enqueue_trial({_name(column): float(entry) for column, entry in enumerate(action)})
     try:
         _search(study, task, config)
         action = _choose(task, config, _finalists(study, config))
     except KeyboardInterrupt:
         best = _finalists(study, config)
-        action = best[0] if best else task.learning.action_map.to_action(uniform_weights())
+        action = best[0] if best else by_hand[0]
         raise LearningInterruptedError(_learned(task, action)) from None
     return _learned(task, action)
 
@@ -125,10 +123,12 @@ def _learned(task: LearningTask, action: FloatArray) -> LearnedPolicy:
     return LearnedPolicy(ConstantPolicy(action), untrained=None, requests_used=task.budget.used)
 
 
-def _hand_set_weights() -> list[FloatArray]:
-    """Uniform weights, then each task alone with the sign of its worth: each (tasks,)."""
-    signs = uniform_weights()
-    return [signs, *(signs * np.eye(NUM_TASKS, dtype=np.float32))]
+def _hand_set_actions(dynamics: SessionDynamics) -> list[FloatArray]:
+    """Uniform weights, then each task alone with the sign of its worth, as actions."""
+    signs = dynamics.formula.tasks.signs
+    weights = [signs, *(signs * np.eye(len(signs), dtype=np.float32))]
+    parameters = [dynamics.formula.parameters_of(entry) for entry in weights]
+    return [dynamics.action_map.to_action(entry) for entry in parameters]
 
 
 def _try(

@@ -127,8 +127,8 @@ class World(UserModel[WorldState]):
             clock_seconds=np.zeros(num_envs),
         )
 
+    @override
     def resume(self, state: WorldState, away_seconds: FloatArray) -> WorldState:
-        """The state of users who open the app again `away_seconds` (num_envs,) after leaving."""
         rested = elapse(state, away_seconds)
         return WorldState(
             users=rested.users,

@@ -114,7 +114,7 @@ def test_a_session_that_ended_is_not_played_on() -> None:
     env = FusionSessionEnv(toy_dynamics(hazard=1.0))
     env.reset(seed=0)
     assert env.step(np.zeros(8, np.float32))[2]
-    with pytest.raises(ConfigError, match=re.escape("the session has ended; call reset()")):
+    with pytest.raises(ConfigError, match=re.escape("the episode has ended; call reset()")):
         env.step(np.zeros(8, np.float32))
     env.reset()
     env.step(np.zeros(8, np.float32))

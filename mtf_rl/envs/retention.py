@@ -1,0 +1,148 @@
+"""Several sessions of one user as an episode, with the days between them."""
+
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from typing_extensions import override
+
+from mtf_rl.core.arrays import BoolArray, FloatArray, IntArray, replace_rows, select_rows
+from mtf_rl.core.history import start_history
+from mtf_rl.core.randomness import Luck
+from mtf_rl.envs.config import RetentionConfig
+from mtf_rl.envs.dynamics import FusionDynamics, Outcome, SessionDynamics, SessionState
+
+__all__ = ["RetentionDynamics", "RetentionOutcome", "RetentionState"]
+
+_VISITS = ("log_sessions", "log_days_away", "log_last_requests", "log_last_watch_minutes")
+_DAY_SECONDS, _HOUR_SECONDS = 86_400.0, 3600.0
+_SHORTEST_AWAY_SECONDS = 1800.0  # a shorter pause would not end a session
+
+
+@dataclass(frozen=True)
+class RetentionState:
+    """Users between their first visit and their last, one row each."""
+
+    current: SessionState
+    visits: IntArray  # (num_envs,) int64, sessions that have ended
+    days_away: IntArray  # (num_envs,) int64, before the current session; 0 in the first
+    last_requests: IntArray  # (num_envs,) int64, of the session before; 0 in the first
+    last_watch_seconds: FloatArray  # (num_envs,) float32, of the session before
+
+    @property
+    def users(self) -> IntArray:
+        """(num_envs,)."""
+        return self.current.users
+
+
+@dataclass(frozen=True)
+class RetentionOutcome(Outcome):
+    """What one request brought; `terminated` and `truncated` are those of the whole episode."""
+
+    session_ended: BoolArray  # (num_envs,)
+    return_days: IntArray  # (num_envs,), to the next active day where a session ended, else 0
+
+    @override
+    def account(self) -> dict[str, NDArray[Any]]:
+        return super().account() | {
+            "session_ended": self.session_ended,
+            "return_days": self.return_days,
+        }
+
+
+class RetentionDynamics(FusionDynamics[RetentionState]):
+    """Visits of one user on active days, one session on each of them.
+
+    A session goes as `sessions` has it. When it ends, by leaving or at its horizon, the user
+    model says in how many days the user is active again; the next session starts at an hour drawn
+    anew, with the state that `UserModel.resume` makes of the last one.
+
+    Args:
+        sessions: how one session goes.
+        config: how many sessions, and what a day away costs.
+    """
+
+    end_reasons = ("lost", "max_sessions")
+
+    def __init__(self, sessions: SessionDynamics, config: RetentionConfig | None = None) -> None:
+        self._sessions = sessions
+        self.config = config or RetentionConfig()
+        names = tuple(f"visits/{name}" for name in _VISITS)
+        self.layout = replace(sessions.layout, visits=names)
+
+    @property
+    @override
+    def sessions(self) -> SessionDynamics:
+        return self._sessions
+
+    @override
+    def start(self, seed: int, episodes: IntArray) -> RetentionState:
+        current = self._sessions.start(seed, episodes)
+        none = np.zeros(len(current.users), dtype=np.int64)
+        return RetentionState(current, none, none, none, np.zeros(len(none), dtype=np.float32))
+
+    @override
+    def observe(self, state: RetentionState) -> FloatArray:
+        visits = (state.visits, state.days_away, state.last_requests, state.last_watch_seconds / 60)
+        block = np.log1p(np.stack(visits, axis=1)).astype(np.float32)  # (num_envs, 4)
+        return np.concatenate([self._sessions.observe(state.current), block], axis=1)
+
+    @override
+    def advance(
+        self, state: RetentionState, parameters: FloatArray, seed: int
+    ) -> tuple[RetentionState, RetentionOutcome]:
+        served, outcome = self._sessions.serve(state.current, parameters, seed)
+        ended = outcome.terminated | outcome.truncated
+        days = np.zeros(len(ended), dtype=np.int64)
+        if ended.any():
+            luck = Luck(seed, served.episodes, served.served)
+            model = self._sessions.user_model
+            days[ended] = model.return_days(served.hidden, served.history, luck)[ended]
+        visits = state.visits + ended
+        lost = days > self.config.lost_after_days
+        cost = np.float32(self.config.return_cost) * days
+        shared = {field.name: getattr(outcome, field.name) for field in fields(Outcome)}
+        shared |= {
+            "reward": (outcome.reward - cost).astype(np.float32),
+            "terminated": lost,
+            "truncated": ended & ~lost & (visits >= self.config.max_sessions),
+        }
+        after = RetentionState(
+            current=self._next(served, ended, days, seed),
+            visits=visits,
+            days_away=np.where(ended, days, state.days_away),
+            last_requests=np.where(ended, served.history.requests, state.last_requests),
+            last_watch_seconds=np.where(
+                ended, served.history.watch_seconds, state.last_watch_seconds
+            ),
+        )
+        return after, RetentionOutcome(**shared, session_ended=ended, return_days=days)
+
+    def _next(
+        self, served: SessionState, ended: BoolArray, days: IntArray, seed: int
+    ) -> SessionState:
+        """The sessions at their next request, which is a new session's first where one ended."""
+        going = self._sessions.go_on(served, seed)
+        rows = np.flatnonzero(ended)
+        if len(rows) == 0:
+            return going
+        fresh = select_rows(going, rows)
+        luck = Luck(seed, fresh.episodes, fresh.served)
+        hours = self._sessions.draw_hours(luck)  # (ended,)
+        later = (hours - served.history.hours[rows]) * _HOUR_SECONDS
+        away = np.maximum(days[rows] * _DAY_SECONDS + later, _SHORTEST_AWAY_SECONDS)
+        fresh = replace(
+            fresh,
+            history=start_history(hours, self._sessions.catalogue.num_tags),
+            hidden=self._sessions.user_model.resume(fresh.hidden, away),
+        )
+        return replace_rows(going, rows, fresh)
+
+    @override
+    def keep(self, state: RetentionState, rows: BoolArray | IntArray) -> RetentionState:
+        return select_rows(state, rows)
+
+    @override
+    def session(self, state: RetentionState) -> SessionState:
+        return state.current

@@ -1,0 +1,140 @@
+"""Action maps: worked examples, round trips, and which pairs make sense."""
+
+import re
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from mtf_rl.core.errors import ConfigError, UnknownNameError
+from mtf_rl.core.tasks import NUM_TASKS, TASK_SIGNS, TaskSet
+from mtf_rl.fusion import (
+    ACTION_MAPS,
+    FORMULAS,
+    ActionMap,
+    Residual,
+    best_candidates,
+    check_pair,
+    make_action_map,
+    make_formula,
+)
+
+BETAS = np.array([0.4, 0.3, 0.02, 0.001, 0.003, 0.001, 0.0005, 0.2])
+PAIRS = [(formula, name) for name, formulas in ACTION_MAPS.items() for formula in formulas]
+
+
+def map_of(name: str, formula: str, tasks: tuple[str, ...] | None = None) -> ActionMap:
+    chosen = TaskSet.of(tasks) if tasks else TaskSet.of(make_formula("log_sum", BETAS).tasks.names)
+    return make_action_map(name, make_formula(formula, BETAS, chosen))
+
+
+@pytest.mark.parametrize(("formula", "name"), PAIRS)
+@given(seed=st.integers(0, 1000))
+def test_actions_come_back(formula: str, name: str, seed: int) -> None:
+    width = len(make_formula(formula, BETAS).parameter_names)
+    actions = np.random.default_rng(seed).uniform(-1, 1, (9, width)).astype(np.float32)
+    if name == "simplex":  # A shift of all entries makes the same weights.
+        actions = (actions - actions.mean(axis=1, keepdims=True)) / 2
+    action_map = map_of(name, formula)
+    parameters = action_map.to_parameters(actions)
+    assert parameters.shape == (9, width)
+    assert parameters.dtype == np.float32
+    np.testing.assert_allclose(action_map.to_action(parameters), actions, atol=1e-4)
+
+
+@pytest.mark.parametrize(("formula", "name"), PAIRS)
+def test_weights_have_the_signs_of_their_tasks_and_bounds(formula: str, name: str) -> None:
+    width = len(make_formula(formula, BETAS).parameter_names)
+    extremes = np.concatenate([np.eye(width), -np.eye(width), np.ones((1, width))])
+    parameters = map_of(name, formula).to_parameters(extremes.astype(np.float32))
+    weights = parameters[:, :NUM_TASKS]
+    assert (weights * TASK_SIGNS >= 0.0).all()
+    assert np.abs(weights).max() <= 1.0
+    assert (parameters[:, NUM_TASKS:] > 0.0).all()
+
+
+@pytest.mark.parametrize(("formula", "name"), PAIRS)
+def test_a_row_does_not_depend_on_the_others(formula: str, name: str) -> None:
+    width = len(make_formula(formula, BETAS).parameter_names)
+    actions = np.random.default_rng(3).uniform(-1, 1, (50, width)).astype(np.float32)
+    together = map_of(name, formula).to_parameters(actions)
+    alone = [map_of(name, formula).to_parameters(actions[[row]])[0] for row in range(50)]
+    np.testing.assert_array_equal(together, alone)
+
+
+def test_box_by_hand() -> None:
+    action = np.array([[1, -1, 0, 0, 0, 0, 1, 0.5], [0, 0, 0, 0, 0, 0, -1, 0]], dtype=np.float32)
+    weights = map_of("box", "log_sum").to_parameters(action)
+    assert weights[0].tolist() == [1.0, 0.0, 0.5, 0.5, 0.5, 0.5, 0.0, 0.75]
+    assert weights[1, 6] == -1.0
+
+
+def test_simplex_by_hand() -> None:
+    simplex = map_of("simplex", "log_sum", ("click", "hate"))
+    weights = simplex.to_parameters(np.array([[0.0, 0.0], [1.0, 0.0]], dtype=np.float32))
+    assert weights[0].tolist() == [0.5, -0.5]
+    share = np.exp(3.0) / (np.exp(3.0) + 1.0)
+    np.testing.assert_allclose(weights[1], [share, share - 1.0], rtol=1e-6)
+    # Another shift of the action makes the same weights.
+    shifted = simplex.to_parameters(np.array([[0.5, -0.5]], dtype=np.float32))
+    np.testing.assert_allclose(shifted[0], weights[1], rtol=1e-6)
+
+
+@given(arrays(np.float32, (4, NUM_TASKS), elements=st.floats(-1, 1, width=32)))
+def test_simplex_magnitudes_sum_to_one(
+    action: "np.ndarray[tuple[int, ...], np.dtype[np.float32]]",
+) -> None:
+    weights = map_of("simplex", "log_sum").to_parameters(action)
+    np.testing.assert_allclose(np.abs(weights).sum(axis=1), 1.0, rtol=1e-5)
+
+
+def test_power_bias_by_hand() -> None:
+    power_bias = map_of("power_bias", "power_product", ("click", "hate"))
+    parameters = power_bias.to_parameters(np.array([[1.0, -1.0, 1.0, 0.0]], dtype=np.float32))
+    # The bias of click is its base rate of 0.4 times 4; that of hate its base rate.
+    np.testing.assert_allclose(parameters[0], [1.0, -1.0, 1.6, 0.0005], rtol=1e-6)
+
+
+def test_residual_stays_within_its_radius_of_the_base() -> None:
+    formula = make_formula("log_sum", BETAS, TaskSet.of(["click", "like", "hate"]))
+    residual = make_action_map("residual", formula, base=(0.6, 0.2, -0.5), radius=0.2)
+    middle = residual.to_parameters(np.zeros((1, 3), dtype=np.float32))[0]
+    np.testing.assert_allclose(middle, [0.6, 0.2, -0.5], rtol=1e-6)
+    corner = residual.to_parameters(np.ones((1, 3), dtype=np.float32))[0]
+    # A radius of 0.2 of an action is 0.1 of a weight.
+    np.testing.assert_allclose(corner, [0.7, 0.3, -0.4], rtol=1e-6)
+    # Uniform weights lie on the border: the whole box stays inside, none of it is cut.
+    uniform = make_action_map("residual", formula, radius=0.2)
+    ends = uniform.to_parameters(np.array([[1, 1, -1], [-1, -1, 1]], dtype=np.float32))
+    np.testing.assert_allclose(ends, [[1.0, 1.0, -1.0], [0.8, 0.8, -0.8]], rtol=1e-6)
+
+
+def test_power_bias_at_zero_bias_acts_orders_as_box_with_log_sum() -> None:
+    generator = np.random.default_rng(4)
+    scores = generator.uniform(size=(20, 40, NUM_TASKS)).astype(np.float32)
+    actions = generator.uniform(-1, 1, (20, NUM_TASKS)).astype(np.float32)
+    logs, products = make_formula("log_sum", BETAS), make_formula("power_product", BETAS)
+    weights = make_action_map("box", logs).to_parameters(actions)
+    longer = np.concatenate([actions, np.zeros_like(actions)], axis=1)
+    powers = make_action_map("power_bias", products).to_parameters(longer)
+    first = best_candidates(logs.fuse(logs.prepare(scores), weights), 6)
+    second = best_candidates(products.fuse(products.prepare(scores), powers), 6)
+    assert (first == second).mean() > 0.98  # float32 may swap scores that are equal to six digits
+
+
+def test_pairs_that_make_no_sense_are_refused() -> None:
+    with pytest.raises(ConfigError, match=re.escape("maps that do: residual, power_bias")):
+        check_pair("power_product", "box")
+    with pytest.raises(ConfigError, match=re.escape("maps that do: box, simplex, residual")):
+        check_pair("log_sum", "power_bias")
+    with pytest.raises(UnknownNameError, match=re.escape("Unknown action map 'boxes'. Did you")):
+        check_pair("log_sum", "boxes")
+    assert all(any(name in entry for entry in ACTION_MAPS.values()) for name in FORMULAS)
+    formula = make_formula("log_sum", BETAS)
+    with pytest.raises(ConfigError, match=re.escape("radius must be in (0, 1], got 1.5")):
+        make_action_map("residual", formula, radius=1.5)
+    with pytest.raises(ConfigError, match=re.escape("base must have one weight for each of click")):
+        make_action_map("residual", formula, base=(1.0,))
+    assert isinstance(make_action_map("residual", formula), Residual)
