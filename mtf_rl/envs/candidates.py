@@ -3,6 +3,7 @@
 Compiled loops over requests, each on its own row: a row's result does not depend on the others.
 """
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,10 +12,11 @@ from numba import njit
 from mtf_rl.core.arrays import FloatArray, IntArray
 from mtf_rl.core.randomness import Luck, Purpose, mix64_compiled
 
-__all__ = ["STATISTICS", "candidate_statistics", "draw_candidates", "rows_of"]
+__all__ = ["STATISTICS", "PoolPredictions", "draw_candidates", "rows_of"]
 
 STATISTICS = ("mean", "spread", "upper")
 UPPER_QUANTILE = 0.9
+_HASH_BUCKETS = 256
 
 
 def draw_candidates(luck: Luck, *, pool: int, candidates: int) -> IntArray:
@@ -38,42 +40,67 @@ def rows_of(table: FloatArray, users: IntArray, candidates: IntArray) -> FloatAr
     return rows
 
 
-def candidate_statistics(table: FloatArray, users: IntArray, candidates: IntArray) -> FloatArray:
-    """Mean, standard deviation and 0.9 quantile over the candidates of each task's predictions.
+@dataclass(frozen=True)
+class PoolPredictions:
+    """Every pool's predictions on the logit scale, ready to be summarised."""
 
-    The quantile is the value at place floor(0.9 (candidates - 1)) in order.
+    logits: FloatArray  # (users, pool, tasks) float32
+    descending: IntArray  # (users, tasks, pool), positions in the pool, largest logit first
 
-    Args:
-        table: predictions on the logit scale, (users, pool, tasks) float32.
-        users: (num_envs,).
-        candidates: positions in the users' pools, (num_envs, candidates).
+    @classmethod
+    def of(cls, logits: FloatArray) -> "PoolPredictions":
+        """Those of logits (users, pool, tasks)."""
+        by_task = np.ascontiguousarray(np.moveaxis(logits, 2, 1))  # (users, tasks, pool)
+        order = np.argsort(-by_task, axis=2, kind="stable")
+        return cls(logits, order.astype(np.min_scalar_type(by_task.shape[2])))
 
-    Returns:
-        (num_envs, 3 * tasks) float32: all means, then all deviations, then all quantiles.
-    """
-    statistics = np.empty((len(users), 3, table.shape[2]), dtype=np.float32)
-    place = int(UPPER_QUANTILE * (candidates.shape[1] - 1))
-    _summarise_into(table, users, candidates, place, statistics)
-    return statistics.reshape(len(users), -1)
+    def statistics(self, users: IntArray, candidates: IntArray) -> FloatArray:
+        """Mean, standard deviation and 0.9 quantile over the candidates of each task's logits.
+
+        The quantile is the value at place floor(0.9 (candidates - 1)) in ascending order.
+
+        Args:
+            users: (num_envs,).
+            candidates: positions in the users' pools, (num_envs, candidates).
+
+        Returns:
+            (num_envs, 3 * tasks) float32: all means, then all deviations, then all quantiles.
+        """
+        count, tasks = candidates.shape[1], self.logits.shape[2]
+        statistics = np.empty((len(users), len(STATISTICS), tasks), dtype=np.float32)
+        largest = count - int(UPPER_QUANTILE * (count - 1))
+        _summarise_into(self.logits, self.descending, users, candidates, largest, statistics)
+        return statistics.reshape(len(users), -1)
 
 
 @njit(cache=True, nogil=True)
 def _draw_into(streams: Any, pool: int, drawn: Any) -> None:
-    candidates = drawn.shape[1]
+    """The smallest hashes of each pool: those below the bucket that holds the last one, and it."""
+    wanted = drawn.shape[1]
     bits = np.empty(pool, dtype=np.uint64)
-    scratch = np.empty(pool, dtype=np.uint64)
+    counts = np.empty(_HASH_BUCKETS, dtype=np.int64)
+    shared = np.empty(pool, dtype=np.uint64)
     for row in range(len(streams)):
+        counts[:] = 0
         for slot in range(pool):
-            bits[slot] = mix64_compiled(
-                streams[row] + np.uint64(slot + 1) * np.uint64(0x9E3779B97F4A7C15)
-            )
-            scratch[slot] = bits[slot]
-        bound = _smallest(scratch, candidates - 1)
-        count = 0
+            counter = np.uint64(slot + 1) * np.uint64(0x9E3779B97F4A7C15)
+            bits[slot] = mix64_compiled(streams[row] + counter)
+            counts[bits[slot] >> np.uint64(56)] += 1
+        bucket, below = 0, 0
+        while below + counts[bucket] < wanted:
+            below += counts[bucket]
+            bucket += 1
+        size = 0
         for slot in range(pool):
-            if bits[slot] <= bound and count < candidates:
-                drawn[row, count] = slot
-                count += 1
+            if bits[slot] >> np.uint64(56) == np.uint64(bucket):
+                shared[size] = bits[slot]
+                size += 1
+        bound = np.sort(shared[:size])[wanted - below - 1]
+        place = 0
+        for slot in range(pool):
+            if place < wanted:
+                drawn[row, place] = slot
+                place += bits[slot] <= bound
 
 
 @njit(cache=True, nogil=True)
@@ -81,54 +108,36 @@ def _gather_into(table: Any, users: Any, candidates: Any, rows: Any) -> None:
     for row in range(len(users)):
         pool = table[users[row]]
         for place in range(candidates.shape[1]):
-            for task in range(table.shape[2]):
-                rows[row, place, task] = pool[candidates[row, place], task]
+            rows[row, place] = pool[candidates[row, place]]
 
 
 @njit(cache=True, nogil=True)
-def _summarise_into(table: Any, users: Any, candidates: Any, place: int, statistics: Any) -> None:
-    count = candidates.shape[1]
-    tasks = table.shape[2]
-    values = np.empty((tasks, count), dtype=np.float32)
+def _summarise_into(
+    logits: Any, descending: Any, users: Any, candidates: Any, largest: int, statistics: Any
+) -> None:
+    """`largest` is the place of the quantile, counted from the top: 1 is the maximum."""
+    count, tasks = candidates.shape[1], logits.shape[2]
+    totals, squares = np.empty(tasks), np.empty(tasks)
+    drawn = np.zeros(logits.shape[1], dtype=np.uint8)
     for row in range(len(users)):
-        pool = table[users[row]]
+        pool, order = logits[users[row]], descending[users[row]]
+        totals[:] = 0.0
+        squares[:] = 0.0
         for candidate in range(count):
+            position = candidates[row, candidate]
+            drawn[position] = 1
             for task in range(tasks):
-                values[task, candidate] = pool[candidates[row, candidate], task]
+                value = float(pool[position, task])
+                totals[task] += value
+                squares[task] += value * value
         for task in range(tasks):
-            total, squares = 0.0, 0.0
-            for candidate in range(count):
-                value = float(values[task, candidate])
-                total += value
-                squares += value * value
-            mean = total / count
+            mean = totals[task] / count
             statistics[row, 0, task] = mean
-            statistics[row, 1, task] = np.sqrt(max(squares / count - mean * mean, 0.0))
-            statistics[row, 2, task] = _smallest(values[task], place)
-
-
-@njit(cache=True, nogil=True)
-def _smallest(values: Any, place: int) -> Any:
-    """The value at `place` in ascending order; reorders `values` (Hoare's quickselect)."""
-    low, high = 0, len(values) - 1
-    while low < high:
-        middle = (low + high) // 2
-        first, second, third = values[low], values[middle], values[high]
-        pivot = max(min(first, second), min(max(first, second), third))
-        left, right = low, high
-        while left <= right:
-            while values[left] < pivot:
-                left += 1
-            while pivot < values[right]:
-                right -= 1
-            if left <= right:
-                values[left], values[right] = values[right], values[left]
-                left += 1
-                right -= 1
-        if place <= right:
-            high = right
-        elif place >= left:
-            low = left
-        else:
-            break
-    return values[place]
+            statistics[row, 1, task] = np.sqrt(max(squares[task] / count - mean * mean, 0.0))
+            place, found = -1, 0
+            while found < largest:
+                place += 1
+                found += drawn[order[task, place]]
+            statistics[row, 2, task] = pool[order[task, place], task]
+        for candidate in range(count):
+            drawn[candidates[row, candidate]] = 0

@@ -21,7 +21,7 @@ from mtf_rl.core.slates import Response, Slate
 from mtf_rl.core.tasks import FEEDBACKS, TaskSet
 from mtf_rl.core.videos import VideoCatalogue
 from mtf_rl.data import ScoreTable
-from mtf_rl.envs.candidates import candidate_statistics, draw_candidates, rows_of
+from mtf_rl.envs.candidates import PoolPredictions, draw_candidates, rows_of
 from mtf_rl.envs.config import SessionConfig
 from mtf_rl.envs.observation import ObservationLayout, UserProfiles, logits_of, observe
 from mtf_rl.envs.rewards import reward_named
@@ -152,7 +152,7 @@ class SessionDynamics(FusionDynamics[SessionState]):
         self.layout = ObservationLayout.of(profiles, tasks)
         self._profiles = profiles
         self._prepared = self.formula.prepare(scores.scores)  # (users, pool, tasks)
-        self._logits = logits_of(tasks.of_scores(scores.scores))  # (users, pool, tasks)
+        self._predictions = PoolPredictions.of(logits_of(tasks.of_scores(scores.scores)))
         self._hour_edges = np.cumsum(user_model.hour_shares)
 
     def answered_by(self, user_model: UserModel[Any]) -> "SessionDynamics":
@@ -192,7 +192,7 @@ class SessionDynamics(FusionDynamics[SessionState]):
 
     @override
     def observe(self, state: SessionState) -> FloatArray:
-        statistics = candidate_statistics(self._logits, state.users, state.candidates)
+        statistics = self._predictions.statistics(state.users, state.candidates)
         return observe(self._profiles.values[state.users], state.history, statistics)
 
     @override

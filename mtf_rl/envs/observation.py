@@ -95,7 +95,7 @@ def observe(profiles: FloatArray, history: VisibleHistory, statistics: FloatArra
     Args:
         profiles: the users' profile rows, (num_envs, profile).
         history: the session so far.
-        statistics: `candidate_statistics` of the predictions, (num_envs, 3 * tasks).
+        statistics: `PoolPredictions.statistics` of the candidates, (num_envs, 3 * tasks).
     """
     blocks = [profiles, _session_block(history), statistics]
     observation = np.concatenate(blocks, axis=1).astype(np.float32)

@@ -8,6 +8,7 @@ from mtf_rl.core.arrays import FloatArray, IntArray, select_rows
 from mtf_rl.core.slates import Response, Slate
 from mtf_rl.user_models.calibration import logged_logits
 from mtf_rl.user_models.fit_log import ReplayedLog
+from mtf_rl.user_models.play import outcome_shares
 from mtf_rl.user_models.replay import logged_slate, session_chunks
 from mtf_rl.user_models.responses import ResponseModel
 from mtf_rl.user_models.traces import (
@@ -66,7 +67,8 @@ def _thoughts(log: ReplayedLog, model: ResponseModel) -> FloatArray:
     for requests in _parts(len(log.requests.users)):
         first, last = np.searchsorted(log.request_of_row, [requests[0], requests[-1] + 1])
         duration = impressions.duration_seconds[first:last]
-        parts.append(thoughts_of(logged_logits(log, model, requests), duration))
+        logits = logged_logits(log, model, requests)
+        parts.append(thoughts_of(logits, outcome_shares(logits, duration)))
     return np.concatenate(parts)
 
 

@@ -17,6 +17,7 @@ from mtf_rl.core.randomness import Luck, Purpose
 from mtf_rl.core.slates import Response, Slate
 from mtf_rl.core.videos import VideoCatalogue
 from mtf_rl.user_models.array_records import ArrayRecord
+from mtf_rl.user_models.play import outcome_shares
 from mtf_rl.user_models.prior import DeclaredPrior
 from mtf_rl.user_models.reports import FitReport
 from mtf_rl.user_models.responses import ResponseModel
@@ -98,10 +99,11 @@ class FittedUserModel(UserModel[FittedState]):
         overlap = tag_overlap(history, slate.videos, self.catalogue)
         logits = self.responses.logits(slate, history, overlap)
         duration = self.catalogue.duration_seconds[slate.videos].ravel()  # (rows,)
-        response = self.responses.draw(slate, logits, luck, self.catalogue)
+        shares = outcome_shares(logits, duration)  # (rows, outcomes)
+        response = self.responses.draw(slate, logits, shares, luck, self.catalogue)
         signals = self.traces.signals(
             slate,
-            thoughts_of(logits, duration),
+            thoughts_of(logits, shares),
             row_actions(
                 response.feedback.reshape(len(duration), -1),
                 response.watch_seconds.ravel(),

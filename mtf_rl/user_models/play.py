@@ -8,8 +8,10 @@ in whole milliseconds, KuaiRand's unit.
 
 import itertools
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numba import njit
 
 from mtf_rl.core.arrays import BoolArray, FloatArray, IntArray
 from mtf_rl.user_models.array_records import ArrayRecord
@@ -24,6 +26,7 @@ __all__ = [
     "draw_outcomes",
     "duration_bucket",
     "outcome_names",
+    "outcome_shares",
     "outcomes_from",
     "play_features",
     "play_outcomes",
@@ -87,14 +90,26 @@ def allowed_outcomes(duration_seconds: FloatArray) -> BoolArray:
     return allowed
 
 
-def draw_outcomes(logits: FloatArray, allowed: BoolArray, uniforms: FloatArray) -> IntArray:
-    """One outcome per row by inversion: logits (rows, outcomes), uniforms (rows,)."""
-    highest = logits.max(axis=1, keepdims=True)
-    weights = np.exp(logits - highest) * allowed  # (rows, outcomes)
-    # Column sums in a fixed order, so that a row's result does not depend on the other rows.
-    cumulative = np.cumsum(weights, axis=1)  # (rows, outcomes)
-    threshold = uniforms * cumulative[:, -1]
-    return np.asarray((cumulative < threshold[:, None]).sum(axis=1))
+def outcome_shares(logits: FloatArray, duration_seconds: FloatArray) -> FloatArray:
+    """The probability of each outcome: the softmax over those that can happen.
+
+    Args:
+        logits: the first 14 columns count, (rows, 14 or more).
+        duration_seconds: of the videos, (rows,).
+
+    Returns:
+        (rows, 14) float64.
+    """
+    shares = np.empty((len(logits), NUM_OUTCOMES))
+    _shares_into(logits, _milliseconds(duration_seconds), _SPAN_STARTS_MS, shares)
+    return shares
+
+
+def draw_outcomes(shares: FloatArray, uniforms: FloatArray) -> IntArray:
+    """One outcome per row by inversion: shares (rows, 14), uniforms (rows,)."""
+    outcomes = np.empty(len(shares), dtype=np.int64)
+    _draw_into(shares, uniforms, outcomes)
+    return outcomes
 
 
 def play_features(play_seconds: FloatArray, duration_seconds: FloatArray) -> FloatArray:
@@ -177,6 +192,39 @@ def slice_means(values: FloatArray, slices: int, *, empty: FloatArray) -> FloatA
 
 
 _EVEN_POSITIONS = (np.arange(NUM_POSITIONS) + 0.5) / NUM_POSITIONS
+
+
+# Compiled loops: each row's sums run in one fixed order, whatever the other rows are.
+
+
+@njit(cache=True, nogil=True)
+def _shares_into(logits: Any, duration_ms: Any, span_starts_ms: Any, shares: Any) -> None:
+    for row in range(len(shares)):
+        # Spans that start before the video's end come first; "complete" is always possible.
+        possible = 1
+        for start_ms in span_starts_ms:
+            possible += duration_ms[row] > start_ms
+        highest = max(logits[row, ZERO_PLAY], logits[row, COMPLETE])
+        for outcome in range(1, possible):
+            highest = max(highest, logits[row, outcome])
+        total = 0.0
+        for outcome in range(NUM_OUTCOMES):
+            can_happen = outcome < possible or outcome == COMPLETE
+            weight = np.exp(logits[row, outcome] - highest) if can_happen else 0.0
+            shares[row, outcome] = weight
+            total += weight
+        for outcome in range(NUM_OUTCOMES):
+            shares[row, outcome] /= total
+
+
+@njit(cache=True, nogil=True)
+def _draw_into(shares: Any, uniforms: Any, outcomes: Any) -> None:
+    for row in range(len(shares)):
+        outcome, cumulative = 0, shares[row, 0]
+        while cumulative < uniforms[row] and outcome < COMPLETE:
+            outcome += 1
+            cumulative += shares[row, outcome]
+        outcomes[row] = outcome
 
 
 def _span_limits(spans: IntArray, duration_seconds: FloatArray) -> tuple[IntArray, IntArray]:

@@ -16,7 +16,6 @@ from mtf_rl.user_models.networks import ResponseNetwork
 from mtf_rl.user_models.play import (
     NUM_OUTCOMES,
     PlayTimes,
-    allowed_outcomes,
     draw_outcomes,
     play_features,
 )
@@ -93,14 +92,19 @@ class ResponseModel(ArrayRecord):
         return logits[:, NUM_OUTCOMES:] + features @ self.play_weights
 
     def draw(
-        self, slate: Slate, logits: FloatArray, luck: Luck, catalogue: VideoCatalogue
+        self,
+        slate: Slate,
+        logits: FloatArray,
+        shares: FloatArray,
+        luck: Luck,
+        catalogue: VideoCatalogue,
     ) -> Response:
-        """One draw of every shown video's answer, given what `logits` returned."""
+        """One draw of every shown video's answer, given its `logits` and `outcome_shares`."""
         num_envs, width = slate.videos.shape
         duration = catalogue.duration_seconds[slate.videos].ravel()  # (rows,)
         mode = luck.uniforms(Purpose.PLAY_MODE, width).ravel()
         place = luck.uniforms(Purpose.PLAY_TIME, width).ravel()
-        outcomes = draw_outcomes(logits[:, :NUM_OUTCOMES], allowed_outcomes(duration), mode)
+        outcomes = draw_outcomes(shares, mode)
         play = self.play_times.draw(outcomes, duration, place)
 
         chances = luck.uniforms(Purpose.FEEDBACK, width * NUM_FEEDBACKS).reshape(-1, NUM_FEEDBACKS)

@@ -9,13 +9,13 @@ a usual session. Leaving and returning read the trace; no policy sees it.
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.special import logit, softmax
+from scipy.special import logit
 
 from mtf_rl.core.arrays import FloatArray, IntArray
 from mtf_rl.core.slates import Response, Slate
 from mtf_rl.core.tasks import FEEDBACKS, LONG_VIEW_SECONDS, VALID_PLAY_SECONDS
 from mtf_rl.user_models.array_records import ArrayRecord
-from mtf_rl.user_models.play import NUM_OUTCOMES, allowed_outcomes, outcomes_from
+from mtf_rl.user_models.play import NUM_OUTCOMES, outcomes_from
 from mtf_rl.user_models.responses import interaction_names
 
 __all__ = [
@@ -134,17 +134,15 @@ class TraceReader(ArrayRecord):
         return np.asarray(means - self.usual_signals[slate.users])
 
 
-def thoughts_of(logits: FloatArray, duration_seconds: FloatArray) -> FloatArray:
+def thoughts_of(logits: FloatArray, shares: FloatArray) -> FloatArray:
     """What was thought of each video before it was shown, (rows, interactions + 1).
 
     The logits of the interactions before any play, and that of a long view after a valid play.
 
     Args:
         logits: of outcomes and interactions, (rows, outcomes + interactions).
-        duration_seconds: (rows,).
+        shares: the outcomes' probabilities, (rows, outcomes).
     """
-    masked = np.where(allowed_outcomes(duration_seconds), logits[:, :NUM_OUTCOMES], -np.inf)
-    shares = softmax(masked, axis=1)
     clicks = shares[:, outcomes_from(VALID_PLAY_SECONDS) :].sum(axis=1)
     long_views = shares[:, outcomes_from(LONG_VIEW_SECONDS) :].sum(axis=1)
     long_given_click = long_views / np.maximum(clicks, 1e-9)

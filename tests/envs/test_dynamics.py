@@ -120,7 +120,7 @@ def test_the_observation_layout_names_what_is_there(dynamics: SessionDynamics) -
     layout = dynamics.layout
     assert observation.shape == (6, layout.size)
     assert observation.dtype == np.float32
-    logits = dynamics._logits[state.users[:, None], state.candidates]
+    logits = dynamics._predictions.logits[state.users[:, None], state.candidates]
     block = observation[:, layout.block("candidates")]
     np.testing.assert_allclose(block[:, :8], logits.mean(axis=1), rtol=1e-5)
     np.testing.assert_allclose(block[:, 8:16], logits.std(axis=1), rtol=1e-4)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.special import softmax
 
 from mtf_rl.core.tasks import is_long_view, is_valid_play
 from mtf_rl.user_models.play import (
@@ -15,6 +16,7 @@ from mtf_rl.user_models.play import (
     allowed_outcomes,
     draw_outcomes,
     outcome_names,
+    outcome_shares,
     play_features,
     play_outcomes,
     slice_means,
@@ -73,8 +75,8 @@ def test_a_drawn_time_has_its_outcome(duration: np.float32, outcome: int, unifor
 def test_rules_follow_the_outcome(duration: np.float32, seed: int) -> None:
     rng = np.random.default_rng(seed)
     seconds = np.full(20, duration)
-    allowed = allowed_outcomes(seconds)
-    outcomes = draw_outcomes(rng.normal(size=(20, NUM_OUTCOMES)), allowed, rng.random(20))
+    shares = outcome_shares(rng.normal(size=(20, NUM_OUTCOMES)), seconds)
+    outcomes = draw_outcomes(shares, rng.random(20))
     play = some_play_times().draw(outcomes, seconds, rng.random(20))
     starts = np.array([0.0, *SPAN_STARTS_SECONDS, np.inf])[outcomes]
     assert np.array_equal(is_valid_play(play, seconds), starts >= 7.0)
@@ -84,12 +86,22 @@ def test_rules_follow_the_outcome(duration: np.float32, seed: int) -> None:
 def test_drawn_outcomes_have_their_masked_shares() -> None:
     rng = np.random.default_rng(1)
     logits = np.tile(rng.normal(size=NUM_OUTCOMES), (40_000, 1))
-    allowed = np.tile(allowed_outcomes(np.array([6.0])), (40_000, 1))
-    outcomes = draw_outcomes(logits, allowed, rng.random(40_000))
+    seconds = np.full(40_000, 6.0)
+    allowed = allowed_outcomes(seconds)
+    outcomes = draw_outcomes(outcome_shares(logits, seconds), rng.random(40_000))
     weights = [np.exp(logits[0, k]) * allowed[0, k] for k in range(NUM_OUTCOMES)]
     shares = np.bincount(outcomes, minlength=NUM_OUTCOMES) / 40_000
     assert np.all(shares[~allowed[0]] == 0.0)
     np.testing.assert_allclose(shares, np.array(weights) / sum(weights), atol=0.01)
+
+
+@given(st.integers(0, 1000))
+def test_shares_are_a_masked_softmax(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    seconds = rng.uniform(0.001, 400.0, 30)
+    logits = rng.normal(0.0, 3.0, (30, NUM_OUTCOMES + 5))  # further columns are other feedbacks
+    masked = np.where(allowed_outcomes(seconds), logits[:, :NUM_OUTCOMES], -np.inf)
+    np.testing.assert_allclose(outcome_shares(logits, seconds), softmax(masked, axis=1), rtol=1e-12)
 
 
 @given(st.lists(st.floats(0.0, 100.0), min_size=1, max_size=50), st.integers(1, 70))

@@ -19,7 +19,7 @@ from mtf_rl.user_models import DeclaredPrior, FittedUserModel
 from mtf_rl.user_models.fit_config import FitConfig
 from mtf_rl.user_models.fit_log import ReplayedLog
 from mtf_rl.user_models.fit_traces import fit_traces
-from mtf_rl.user_models.play import NUM_OUTCOMES, allowed_outcomes
+from mtf_rl.user_models.play import NUM_OUTCOMES, allowed_outcomes, outcome_shares
 from mtf_rl.user_models.replay import logged_slate
 from mtf_rl.user_models.responses import NUM_INTERACTIONS, ResponseModel
 from mtf_rl.user_models.traces import (
@@ -68,7 +68,7 @@ def test_thoughts_against_a_softmax() -> None:
     rng = np.random.default_rng(0)
     logits = rng.normal(size=(50, NUM_OUTCOMES + NUM_INTERACTIONS))
     duration = rng.uniform(20.0, 400.0, 50)
-    found = thoughts_of(logits, duration)
+    found = thoughts_of(logits, outcome_shares(logits, duration))
     for row in range(50):
         weights = np.exp(logits[row, :NUM_OUTCOMES]) * allowed_outcomes(duration[row : row + 1])[0]
         # Spans from 7 s on, and from 18 s on, with the end of the video.
@@ -158,7 +158,12 @@ class LoggedResponses(ResponseModel):
 
     @override
     def draw(
-        self, slate: Slate, logits: FloatArray, luck: Luck, catalogue: VideoCatalogue
+        self,
+        slate: Slate,
+        logits: FloatArray,
+        shares: FloatArray,
+        luck: Luck,
+        catalogue: VideoCatalogue,
     ) -> Response:
         assert self.answer is not None
         return self.answer
