@@ -127,7 +127,7 @@ def _summarise_into(
             position = candidates[row, candidate]
             drawn[position] = 1
             for task in range(tasks):
-                value = float(pool[position, task])
+                value = np.float64(pool[position, task])
                 totals[task] += value
                 squares[task] += value * value
         for task in range(tasks):
