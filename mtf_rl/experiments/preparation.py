@@ -106,7 +106,7 @@ def prepare_run(
     )
     scores = _score(config, log, fitted, terminal)
     terminal.stage("User model (the simulator)")
-    simulator = _fit_user_model(config, log, terminal)
+    simulator = _fit_user_model(config, log, scores.videos, terminal)
     terminal.say(indented(simulator.report.to_markdown()))
     simulator.save(run.simulator)
     assembly = Assembly(
@@ -287,12 +287,15 @@ def _score(
         )
 
 
-def _fit_user_model(config: RunConfig, log: PreparedLog, terminal: Terminal) -> FittedUserModel:
+def _fit_user_model(
+    config: RunConfig, log: PreparedLog, pools: IntArray, terminal: Terminal
+) -> FittedUserModel:
     with terminal.progress("% fitted", 100) as bar:
         return fit_user_model(
             log.dataset,
             log.split,
             ~log.half,
+            pools=pools,
             config=replace(config.user_model, seed=config.seed),
             on_progress=lambda stage, share: bar.reach(int(100 * share)),
         )

@@ -65,12 +65,20 @@ class ReplayedLog:
     user_table: SideInputs  # (users,) as of the split
     video_table: SideInputs  # (videos,) as of the split
     rows_used: BoolArray  # (rows of the log,)
+    retrieved: BoolArray  # (rows,), True where retrieval would propose the video to the user
 
     @classmethod
     def make(
-        cls, dataset: Dataset, split: Split, half: BoolArray, config: FitConfig
+        cls,
+        dataset: Dataset,
+        split: Split,
+        half: BoolArray,
+        config: FitConfig,
+        pools: IntArray | None = None,
     ) -> "ReplayedLog":
         """Replay the rows in `half` before the test, and encode them.
+
+        `pools` (users, pool) are what retrieval would propose; any video without them.
 
         Raises:
             DataError: if no row is left to fit on, or none to stop by.
@@ -104,6 +112,7 @@ class ReplayedLog:
                 encoder.video_side(dataset), encoder.layout, Side.VIDEO
             ),
             rows_used=chosen,
+            retrieved=_in_pools(dataset, rows, pools),
         )
 
     @property
@@ -134,6 +143,16 @@ def _chosen_rows(
         hash_words(_SESSION_SALT, config.seed, impressions.sessions) >> np.uint64(11)
     ) * 2.0**-53
     return np.asarray(available & (draws < share))
+
+
+def _in_pools(dataset: Dataset, rows: IntArray, pools: IntArray | None) -> BoolArray:
+    """Whether each row's video is in the pool of its user, (rows,)."""
+    if pools is None:
+        return np.ones(len(rows), dtype=np.bool_)
+    users = dataset.impressions.users[rows].astype(np.int64)
+    pairs = users * dataset.num_videos + dataset.impressions.videos[rows]
+    owners = np.arange(len(pools), dtype=np.int64)[:, None]
+    return np.isin(pairs, owners * dataset.num_videos + pools)
 
 
 def hour_shares(log: ReplayedLog) -> FloatArray:

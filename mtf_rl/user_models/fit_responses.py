@@ -11,6 +11,7 @@ from mtf_rl.user_models import likelihoods
 from mtf_rl.user_models.calibration import calibrated
 from mtf_rl.user_models.fit_config import REPLAY_SHARE, RESPONSES_SHARE, FitConfig, Progress
 from mtf_rl.user_models.fit_log import ReplayedLog, unplayed_click
+from mtf_rl.user_models.fit_place import with_assumed_place
 from mtf_rl.user_models.fit_reports import response_reports
 from mtf_rl.user_models.fit_torch import MIN_RATE, Side, float_tensor, minimise, tensors, to_numpy
 from mtf_rl.user_models.networks import ResponseNetwork, Standardiser
@@ -85,10 +86,13 @@ def fit_responses(
         play_weights=to_numpy(module.play.weight).T,
         play_times=PlayTimes.fit(play[log.train], duration[log.train]),
         unplayed_click=np.asarray(unplayed_click(impressions, log.train)),
+        assumed_place=np.asarray(np.nan),
         scene_shifts=np.zeros((2, NUM_OUTCOMES + NUM_INTERACTIONS)),
     )
     model = calibrated(log, model)
-    return model, response_reports(log, model)
+    reports = response_reports(log, model)
+    model, placed = with_assumed_place(log, model)
+    return model, [*reports, *placed]
 
 
 class _ResponseModule(nn.Module):

@@ -41,7 +41,7 @@ from mtf_rl.user_models.traces import (
 
 __all__ = ["FittedState", "FittedUserModel"]
 
-FORMAT = 2
+FORMAT = 3
 MAX_RETURN_DAYS = 60
 _DOCUMENT = "user_model.json"
 _ARCHIVE = "user_model.npz"
@@ -82,6 +82,10 @@ class FittedUserModel(UserModel[FittedState]):
         return tuple(
             name for name in _SESSION_PARTS if isinstance(getattr(self, name), DeclaredPrior)
         )
+
+    def as_logged(self) -> "FittedUserModel":
+        """The same users, who answer what a log's rankers chose; for replays of a log."""
+        return replace(self, responses=self.responses.as_logged())
 
     @override
     def start(self, users: IntArray, luck: Luck) -> FittedState:

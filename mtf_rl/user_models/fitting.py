@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from mtf_rl.core.arrays import BoolArray
+from mtf_rl.core.arrays import BoolArray, IntArray
 from mtf_rl.data import Dataset, Split
 from mtf_rl.user_models.fit_config import FitConfig, Progress
 from mtf_rl.user_models.fit_log import ReplayedLog, hour_shares
@@ -21,11 +21,13 @@ def fit_user_model(
     split: Split,
     half: BoolArray,
     *,
+    pools: IntArray | None = None,
     config: FitConfig | None = None,
     on_progress: Progress | None = None,
 ) -> FittedUserModel:
     """The user model of the rows in `half` (rows,) that are not test rows.
 
+    `pools` (users, pool) are the videos that retrieval will propose to each user in simulation.
     Weights are fitted on the training rows of the half; its validation rows decide when to stop
     and are what the report speaks of. Of the other half's rows only one fact is used: on which
     days before the test a user was active at all, since the return after a session is otherwise
@@ -38,7 +40,7 @@ def fit_user_model(
     config = config or FitConfig()
     report_progress = on_progress or (lambda stage, share: None)
     report_progress("replay", 0.0)
-    log = ReplayedLog.make(dataset, split, half, config)
+    log = ReplayedLog.make(dataset, split, half, config, pools)
     with reproducible_torch(config.seed):
         responses, reports = fit_responses(log, config, report_progress)
         traces, after = fit_traces(log, responses)

@@ -1,6 +1,6 @@
 """What a fitted user does with a shown video: play time first, then everything else."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.special import expit
@@ -38,7 +38,13 @@ MAIN_TAB = 1
 FIRST_INTERACTION = 2  # after click and long_view, which follow from the play
 NUM_INTERACTIONS = NUM_FEEDBACKS - FIRST_INTERACTION
 NUM_ROW_FEATURES = 2
+_PLACE = 1
 NUM_REQUEST_FEATURES = len(HISTORY_FEATURES) + 3
+# How far the session has come, in which a log's rankers run out of the best videos.
+_PROGRESS = [
+    HISTORY_FEATURES.index(name)
+    for name in ("ln_requests", "first_request", "ln_elapsed_minutes", "ln_watch_minutes")
+]
 
 
 def request_features(history: VisibleHistory, tabs: IntArray) -> FloatArray:
@@ -64,25 +70,35 @@ class ResponseModel(ArrayRecord):
 
     The network's outputs are the logits of the 14 outcomes of play, then those of like, follow,
     comment, forward and hate before anything is known of the play.
+
+    Videos in a log were chosen by a ranker that knew more of them than any feature tells: the
+    first of a slate more than the last, those of a session's first requests more than those of
+    later ones, when the best have been shown. What a fusion policy shows is chosen by features
+    alone. With an `assumed_place` videos answer like ones at that place of a log's slates, and at
+    a usual time of the session, whatever place and time they have.
     """
 
     network: ResponseNetwork
     play_weights: FloatArray  # (play features, interactions)
     play_times: PlayTimes
     unplayed_click: FloatArray  # (), chance of a click without any play in two-column scenes
+    assumed_place: FloatArray  # (), place that every video is assumed to have; NaN: its own
     scene_shifts: FloatArray  # (2, 14 + 5), added to the logits: single-column, two-column scenes
 
     def logits(self, slate: Slate, history: VisibleHistory, overlap: FloatArray) -> FloatArray:
         """(num_envs * slate, 14 + 5), given `tag_overlap` (num_envs, slate)."""
-        logits = self.network.logits(
-            slate.users,
-            slate.videos,
-            request_features(history, slate.tabs),
-            row_features(overlap),
-        )
+        session, rows = request_features(history, slate.tabs), row_features(overlap)
+        if not np.isnan(self.assumed_place):
+            session[:, _PROGRESS] = self.network.session.mean[_PROGRESS]
+            rows[:, :, _PLACE] = np.log1p(self.assumed_place)
+        logits = self.network.logits(slate.users, slate.videos, session, rows)
         shifts = self.scene_shifts[(slate.tabs == TWO_COLUMN_TAB).astype(np.int64)]
         logits.reshape(*slate.videos.shape, -1)[...] += shifts[:, None, :]
         return logits
+
+    def as_logged(self) -> "ResponseModel":
+        """The model that answers what a log's rankers chose, by place and time of the session."""
+        return replace(self, assumed_place=np.asarray(np.nan))
 
     def interaction_logits(
         self, logits: FloatArray, play_seconds: FloatArray, duration_seconds: FloatArray

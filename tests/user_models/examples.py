@@ -283,5 +283,6 @@ def random_response_model(
         play_weights=rng.normal(size=(NUM_PLAY_FEATURES, NUM_INTERACTIONS)) / 4.0,
         play_times=PlayTimes.fit(play, duration),
         unplayed_click=np.asarray(0.3),
+        assumed_place=np.asarray(np.nan),
         scene_shifts=rng.normal(size=(2, outputs)) / 4.0,
     )
