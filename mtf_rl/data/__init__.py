@@ -15,6 +15,12 @@ from mtf_rl.data.feature_tables import CategoricalColumn, FeatureTable, NumericC
 from mtf_rl.data.features import FeatureEncoder
 from mtf_rl.data.impressions import Impressions
 from mtf_rl.data.labels import base_rates, labels
+from mtf_rl.data.predictions import (
+    PREDICTION_COLUMNS,
+    GivenPredictions,
+    read_predictions,
+    write_predictions,
+)
 from mtf_rl.data.prepared import read_prepared, write_prepared
 from mtf_rl.data.reading import read_kuairand
 from mtf_rl.data.retrieval import retrieve_pools
@@ -34,6 +40,7 @@ from mtf_rl.data.splits import (
 )
 
 __all__ = [
+    "PREDICTION_COLUMNS",
     "REAL_PLAN",
     "SYNTHETIC_PLAN",
     "UNSEEN_CODE",
@@ -49,6 +56,7 @@ __all__ = [
     "FeatureTable",
     "FileAccount",
     "FileKind",
+    "GivenPredictions",
     "Impressions",
     "NumericColumn",
     "RowAccount",
@@ -63,6 +71,7 @@ __all__ = [
     "describe",
     "labels",
     "read_kuairand",
+    "read_predictions",
     "read_prepared",
     "retrieve_pools",
     "scorer_half",
@@ -70,5 +79,6 @@ __all__ = [
     "split_by_time",
     "user_groups",
     "usual_contexts",
+    "write_predictions",
     "write_prepared",
 ]

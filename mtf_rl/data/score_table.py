@@ -29,7 +29,10 @@ class ScoreTable:
     base_rates: FloatArray  # (tasks,) float64 in [0, 1], of the training rows
     hours: IntArray  # (users,) int8, 0 to 23
     tabs: IntArray  # (users,) int16
-    scorer_keys: IntArray  # (fitted rows,) uint64, `Impressions.keys` that the scorer was fitted on
+    scorer_keys: (
+        IntArray  # (fitted rows,) uint64, `Impressions.keys` that the scorer was fitted on;
+    )
+    # none where that is not known
 
     def __post_init__(self) -> None:
         if self.videos.ndim != 2:
@@ -45,6 +48,23 @@ class ScoreTable:
             raise ShapeError(f"hours must be in 0..23, got {self.hours.min()}..{self.hours.max()}")
         if self.videos.size and self.videos.min() < 0:
             raise ShapeError(f"videos must be indices from 0, got {self.videos.min()}")
+
+    def find(self, users: IntArray, videos: IntArray) -> IntArray:
+        """The place in the pool of each user's video, (rows,) int64, -1 where it is not in it.
+
+        Args:
+            users: (rows,).
+            videos: (rows,).
+        """
+        num_users, pool = self.videos.shape
+        width = max(int(self.videos.max(initial=0)), int(videos.max(initial=0))) + 1
+        pairs = (np.arange(num_users)[:, None] * width + self.videos).ravel()
+        order = np.argsort(pairs)
+        wanted = users.astype(np.int64) * width + videos
+        found = np.searchsorted(pairs, wanted, sorter=order).clip(max=len(pairs) - 1)
+        cells = order[found]  # (rows,) of the flattened table
+        places: IntArray = np.where(pairs[cells] == wanted, cells % pool, -1)
+        return places
 
     def save(self, path: Path) -> None:
         """Write the table as an .npz."""

@@ -23,7 +23,13 @@ from mtf_rl.data import (
 from mtf_rl.envs import SessionConfig, SessionDynamics, UserProfiles
 from mtf_rl.user_models import FittedUserModel, World, load_world
 
-__all__ = ["Assembly", "profiles_of"]
+__all__ = ["GIVEN_PREDICTIONS", "Assembly", "groups_of", "profiles_of"]
+
+GIVEN_PREDICTIONS = (
+    "Given predictions, circularity cannot be checked: nobody knows here which rows their model was"
+    " fitted on. If it saw rows that the simulator was fitted on, policies are judged by what they"
+    " were told, and every gain is flattered."
+)
 
 _GROUP_SEED = 0
 # A session has no use for the return after it.
@@ -63,11 +69,12 @@ class Assembly:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """A sentence for each of them."""
+        """A sentence for each of them, and one where the predictions came from elsewhere."""
         sentences = dict(
             zip(self.simulator.declared_parts, self.simulator.prior_parts, strict=True)
         )
-        return tuple(sentences[part] for part in self.declared_parts)
+        declared = tuple(sentences[part] for part in self.declared_parts)
+        return declared if len(self.scores.scorer_keys) else (*declared, GIVEN_PREDICTIONS)
 
     def dynamics(self, config: SessionConfig, group: UserGroup, judge: str) -> SessionDynamics:
         """Sessions of one group of users, answered by `judge`.

@@ -80,6 +80,9 @@ class RunConfig:
     """Whether a myopic twin (gamma 0) of a learner is trained and judged beside it."""
     scorer: str = "mmoe"
     """Multi-task model that predicts: mmoe, ple or another of the registry."""
+    predictions: Path | None = None
+    """Parquet file of predictions (user_id, video_id, one column per task), in place of a scorer
+    and of retrieval: each user's first rows are the pool."""
     scorer_rows: int = 600_000
     """Rows that a scorer is fitted on at most, at least 1."""
     pool: int = 300

@@ -14,17 +14,20 @@ from mtf_rl.core.tasks import TASK_NAMES
 from mtf_rl.data import (
     Dataset,
     FeatureEncoder,
+    GivenPredictions,
     ScoreTable,
     Split,
     UserGroup,
+    base_rates,
     describe,
     read_kuairand,
+    read_predictions,
     retrieve_pools,
     scorer_half,
     split_by_time,
     usual_contexts,
 )
-from mtf_rl.experiments.assembly import Assembly, groups_of, profiles_of
+from mtf_rl.experiments.assembly import GIVEN_PREDICTIONS, Assembly, groups_of, profiles_of
 from mtf_rl.experiments.config import LogConfig, RunConfig
 from mtf_rl.experiments.console import Terminal
 from mtf_rl.experiments.run_folder import RunFolder
@@ -37,6 +40,7 @@ from mtf_rl.scorers import (
     evaluate_scorer,
     fit_scorer,
     labelled_rows,
+    report_predictions,
     score_pools,
 )
 from mtf_rl.scorers import FitConfig as ScorerFitConfig
@@ -87,32 +91,32 @@ class FittedAndReported:
     report: ScorerReport
 
 
+@dataclass(frozen=True)
+class ScoredPools:
+    """The score table, and the encoder of what is known of users at the split."""
+
+    table: ScoreTable
+    encoder: FeatureEncoder
+
+
 def prepare_run(
     config: RunConfig, run: RunFolder, metrics: MetricSink, terminal: Terminal
 ) -> Assembly:
     """Make everything up to the environment, and save it in the run's folder."""
     log = prepare_log(config.log, config.seed, run, terminal)
     _check_sizes(config, log)
-    terminal.stage(f"Scorer ({config.scorer})")
-    fitted = fit_and_report(
-        config.scorer,
-        config.scorer_fit,
-        log,
-        _scorer_rows(config, log),
-        seed=config.seed,
-        folder=run.scorer,
-        metrics=metrics,
-        terminal=terminal,
-    )
-    scores = _score(config, log, fitted, terminal)
+    if config.predictions is None:
+        scored = _score_with_a_model(config, log, run, metrics, terminal)
+    else:
+        scored = _score_as_given(config, config.predictions, log, run, terminal)
     terminal.stage("User model (the simulator)")
     simulator = _fit_user_model(config, log, scores.videos, terminal)
     terminal.say(indented(simulator.report.to_markdown()))
     simulator.save(run.simulator)
     assembly = Assembly(
-        scores=scores,
+        scores=scored.table,
         catalogue=log.dataset.catalogue,
-        profiles=profiles_of(fitted.encoder, log.dataset),
+        profiles=profiles_of(scored.encoder, log.dataset),
         groups=groups_of(log.dataset),
         simulator=simulator,
         world=log.world,
@@ -264,19 +268,29 @@ def _scorer_rows(config: RunConfig, log: PreparedLog) -> ScorerRows:
     return scorer_rows(log, log.half, most=(most, most // 4, most // 2), seed=seed)
 
 
-def _score(
-    config: RunConfig, log: PreparedLog, fitted: FittedAndReported, terminal: Terminal
-) -> ScoreTable:
+def _score_with_a_model(
+    config: RunConfig, log: PreparedLog, run: RunFolder, metrics: MetricSink, terminal: Terminal
+) -> ScoredPools:
+    """Fit a scorer on its half of the log, and score the pools that retrieval finds."""
+    terminal.stage(f"Scorer ({config.scorer})")
+    fitted = fit_and_report(
+        config.scorer,
+        config.scorer_fit,
+        log,
+        _scorer_rows(config, log),
+        seed=config.seed,
+        folder=run.scorer,
+        metrics=metrics,
+        terminal=terminal,
+    )
     rows = log.split.train & log.half
     if log.world is not None:
         pools = log.world.retrieve(config.pool)
     else:
         pools = retrieve_pools(log.dataset, rows, pool=config.pool, seed=config.seed)
-    hours, tabs = usual_contexts(
-        log.dataset.impressions, np.flatnonzero(rows), num_users=log.dataset.num_users
-    )
+    hours, tabs = _usual_contexts(log)
     with terminal.progress("users scored", log.dataset.num_users) as bar:
-        return score_pools(
+        table = score_pools(
             fitted.scorer,
             fitted.encoder,
             log.dataset,
@@ -285,6 +299,68 @@ def _score(
             tabs=tabs,
             on_users=bar.reach,
         )
+    return ScoredPools(table, fitted.encoder)
+
+
+def _score_as_given(
+    config: RunConfig, path: Path, log: PreparedLog, run: RunFolder, terminal: Terminal
+) -> ScoredPools:
+    """Take pools and scores from a file, and judge them on the test rows that they speak of."""
+    terminal.stage(f"Predictions in {path}")
+    given = read_predictions(path, log.dataset, pool=config.pool)
+    rows = _scorer_rows(config, log)
+    hours, tabs = _usual_contexts(log)
+    table = ScoreTable(
+        scores=given.scores,
+        videos=given.videos,
+        base_rates=base_rates(log.dataset.impressions, rows.past),
+        hours=hours,
+        tabs=tabs,
+        scorer_keys=np.zeros(0, dtype=np.uint64),
+    )
+    encoder = FeatureEncoder.fit(log.dataset, rows.past)
+    report = _report_given(given, table, log.dataset, encoder, rows.test)
+    replace_atomically(run.scorer / "report.md", report.encode())
+    terminal.say(indented(report))
+    return ScoredPools(table, encoder)
+
+
+def _report_given(
+    given: GivenPredictions,
+    table: ScoreTable,
+    dataset: Dataset,
+    encoder: FeatureEncoder,
+    test: IntArray,
+) -> str:
+    """Where the file's rows went, and how good they are on the test rows of users' own pools."""
+    account = given.account
+    dropped = ", ".join(f"{count} {reason}" for reason, count in account.dropped.items())
+    ignored = f"; columns not read: {', '.join(given.ignored_columns)}"
+    lines = [
+        f"Predictions from {account.name}: {account.rows_read} rows read = {account.rows_kept} kept"
+        f" + {account.rows_read - account.rows_kept} dropped ({dropped or 'none'})"
+        + (ignored if given.ignored_columns else ""),
+        GIVEN_PREDICTIONS,
+    ]
+    users, videos = dataset.impressions.users[test], dataset.impressions.videos[test]
+    places = table.find(users, videos)
+    covered = places >= 0
+    lines += [
+        f"{int(covered.sum())} of {len(test)} test rows show a video of their user's pool"
+        + ("; on these, with nothing calibrated:" if covered.any() else ": no quality to report.")
+    ]
+    if not covered.any():
+        return "\n".join(lines) + "\n"
+    predictions = table.scores[users[covered], places[covered]]  # (rows, tasks)
+    labelled = labelled_rows(encoder, dataset, test[covered])
+    report = report_predictions(predictions, predictions, labelled)
+    return "\n".join([*lines, "", report.to_markdown()])
+
+
+def _usual_contexts(log: PreparedLog) -> tuple[IntArray, IntArray]:
+    """Hour and tab of each user, both (users,), among the scorer's training rows."""
+    rows = np.flatnonzero(log.split.train & log.half)
+    return usual_contexts(log.dataset.impressions, rows, num_users=log.dataset.num_users)
 
 
 def _fit_user_model(

@@ -1,0 +1,66 @@
+"""Predictions of a model of your own, in place of a scorer.
+
+python docs/examples/predictions.py
+
+The model here knows one thing: how often each video got each feedback. It stands for any that can
+write a Parquet file. All files go to the folder `own_predictions`.
+"""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mtf_rl.core.tasks import TASK_NAMES
+from mtf_rl.data import labels, read_kuairand, scorer_half
+from mtf_rl.user_models import WorldConfig, synthesize
+
+SEED = 0  # of the run, by which it halves the sessions
+POOL = 200
+SMOOTHING = 20.0  # impressions at the mean rate that every video is thought to have had before
+
+FOLDER = Path("own_predictions")
+LOGS, PREDICTIONS = FOLDER / "logs", FOLDER / "predictions.parquet"
+
+
+def video_rates() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Ids of users, ids of videos with the most shown first, and these videos' rates per task."""
+    data = read_kuairand(LOGS)
+    shown = data.impressions
+    # The last day tests, and the simulator learns from the other half of the sessions: a model that
+    # has seen either is judged by what it was told.
+    rows = np.flatnonzero((shown.days < shown.days.max()) & scorer_half(shown, seed=SEED))
+    targets, _ = labels(shown, rows)  # (rows, tasks)
+    videos = shown.videos[rows]
+    exposures = np.bincount(videos, minlength=data.num_videos)
+    positives = np.stack(
+        [np.bincount(videos, column, minlength=data.num_videos) for column in targets.T], axis=1
+    )
+    rates = (positives + SMOOTHING * targets.mean(axis=0)) / (exposures[:, None] + SMOOTHING)
+    most_shown = np.argsort(-exposures, kind="stable")
+    return data.users.ids, data.videos.ids[most_shown], rates[most_shown]
+
+
+def main() -> None:
+    """Write logs, learn rates, write predictions, train on them."""
+    synthesize(WorldConfig(users=80, videos=320, days=2), LOGS)
+    users, videos, rates = video_rates()
+    columns = {
+        "user_id": np.repeat(users, POOL),
+        "video_id": np.tile(videos[:POOL], len(users)),
+        **{name: np.tile(rates[:POOL, k], len(users)) for k, name in enumerate(TASK_NAMES)},
+    }
+    pq.write_table(pa.table(columns), PREDICTIONS)
+    command = (
+        f"-m mtf_rl.train --preset smoke --data {LOGS} --predictions {PREDICTIONS} --pool {POOL}"
+        f" --seed {SEED} --run-dir {FOLDER / 'run'} --no-twin --requests 2000 --sessions 100"
+        " --tuning-sessions 50 --user-model.max-rows 10000 --user-model.max-epochs 1"
+    )
+    subprocess.run([sys.executable, *command.split()], check=True)
+
+
+if __name__ == "__main__":
+    main()

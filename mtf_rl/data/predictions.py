@@ -1,0 +1,215 @@
+"""Predictions of a model from elsewhere, as a Parquet file of one row per user and video."""
+
+import os
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mtf_rl.core.arrays import BoolArray, FloatArray, IntArray
+from mtf_rl.core.errors import DataError
+from mtf_rl.core.tasks import NUM_TASKS, TASK_NAMES
+from mtf_rl.data.accounts import FileAccount
+from mtf_rl.data.dataset import Dataset
+from mtf_rl.data.score_table import ScoreTable
+
+__all__ = ["PREDICTION_COLUMNS", "GivenPredictions", "read_predictions", "write_predictions"]
+
+PREDICTION_COLUMNS = ("user_id", "video_id", *TASK_NAMES)
+_ID_COLUMNS = PREDICTION_COLUMNS[:2]
+
+_ROWS_AT_ONCE = 262_144
+_USERS_AT_ONCE = 512
+
+
+@dataclass(frozen=True)
+class GivenPredictions:
+    """The pool and the scores of every user, as a file gave them."""
+
+    videos: IntArray  # (users, pool) int32
+    scores: FloatArray  # (users, pool, tasks) float32 in [0, 1]
+    account: FileAccount
+    ignored_columns: tuple[str, ...]
+
+
+def read_predictions(path: Path, dataset: Dataset, *, pool: int) -> GivenPredictions:
+    """The first `pool` predictions of every user of `dataset`, in the order of the file.
+
+    The file has the columns `PREDICTION_COLUMNS` in any order: ids as the log writes them, and a
+    prediction in [0, 1] per task. `watch` is E[min(play seconds, 120)] / 120. Rows of users or
+    videos that `dataset` does not know, and those of a user whose pool is full, are dropped and
+    counted. It is read in pieces, so that memory holds the pools and one piece.
+
+    Args:
+        path: the Parquet file.
+        dataset: whose users need a pool: those of the log and of the user features.
+        pool: videos per user, at least 1.
+
+    Raises:
+        DataError: naming file, column and row if a column is missing or of the wrong type, or a
+            value is empty or outside [0, 1]; naming users if one has fewer than `pool` videos, or
+            one video twice.
+    """
+    file, ignored = _open(path)
+    filling = _Filling(dataset, pool)
+    rows_read = 0
+    for piece in _pieces(file):
+        _check_values(path.name, piece, rows_read)
+        filling.add(piece)
+        rows_read += piece.num_rows
+    filling.check_full(path.name)
+    dropped = dict(+filling.dropped)
+    account = FileAccount(path.name, rows_read, rows_read - sum(dropped.values()), dropped, {})
+    return GivenPredictions(filling.videos, filling.scores, account, ignored)
+
+
+def write_predictions(path: Path, table: ScoreTable, dataset: Dataset) -> None:
+    """Write a score table as a file that `read_predictions` reads back equal, in float32."""
+    users, pool = table.videos.shape
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}.parquet")
+    fields = [(name, pa.int64()) for name in _ID_COLUMNS]
+    schema = pa.schema(fields + [(name, pa.float32()) for name in TASK_NAMES])
+    try:
+        with pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
+            for start in range(0, users, _USERS_AT_ONCE):
+                members = slice(start, start + _USERS_AT_ONCE)
+                scores = table.scores[members].reshape(-1, NUM_TASKS).astype(np.float32)
+                columns = [
+                    np.repeat(dataset.users.ids[members], pool),
+                    dataset.videos.ids[table.videos[members].ravel()],
+                    *(np.ascontiguousarray(column) for column in scores.T),
+                ]
+                writer.write_table(pa.table([pa.array(c) for c in columns], schema=schema))
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+class _Filling:
+    """Pools of users, filled piece by piece."""
+
+    def __init__(self, dataset: Dataset, pool: int) -> None:
+        users = dataset.num_users
+        self.videos = np.full((users, pool), -1, dtype=np.int32)
+        self.scores = np.zeros((users, pool, NUM_TASKS), dtype=np.float32)
+        self.dropped: Counter[str] = Counter()
+        self._filled = np.zeros(users, dtype=np.int64)
+        self._dataset = dataset
+        self._pool = pool
+
+    def add(self, piece: pa.RecordBatch) -> None:
+        """Put the rows where their users still have room."""
+        users, user_known = _indices(piece.column("user_id").to_numpy(), self._dataset.users.ids)
+        videos, known = _indices(piece.column("video_id").to_numpy(), self._dataset.videos.ids)
+        self.dropped["unknown user_id"] += int((~user_known).sum())
+        self.dropped["unknown video_id"] += int((user_known & ~known).sum())
+        rows = np.flatnonzero(user_known & known)
+        places = self._filled[users[rows]] + _earlier_of_their_kind(users[rows])
+        inside = places < self._pool
+        self.dropped[f"beyond the first {self._pool} of its user"] += int((~inside).sum())
+        rows, places = rows[inside], places[inside]
+        self._filled += np.bincount(users[rows], minlength=len(self._filled))
+        self.videos[users[rows], places] = videos[rows]
+        for task, name in enumerate(TASK_NAMES):
+            column = piece.column(name).to_numpy().astype(np.float32)
+            self.scores[users[rows], places, task] = column[rows]
+
+    def check_full(self, name: str) -> None:
+        """Refuse pools that are not full, or hold a video twice.
+
+        Raises:
+            DataError: naming how many users, and the first of them.
+        """
+        ids, pool = self._dataset.users.ids, self._pool
+        absent = np.flatnonzero(self._filled == 0)
+        if len(absent):
+            raise DataError(
+                f"{name}: {len(absent)} of the data's {len(ids)} users have no prediction, first"
+                f" user_id {ids[absent[0]]}. Predict {pool} videos for each user of the log and of"
+                " the user features, or leave those users out of the data."
+            )
+        few = np.flatnonzero(self._filled < pool)
+        if len(few):
+            raise DataError(
+                f"{name}: {len(few)} of the data's {len(ids)} users have predictions for fewer"
+                f" videos than the pool of {pool}, first user_id {ids[few[0]]} with"
+                f" {self._filled[few[0]]}. Predict more videos for them, or ask for a smaller pool."
+            )
+        ordered = np.sort(self.videos, axis=1)  # (users, pool)
+        twice = ordered[:, 1:] == ordered[:, :-1]
+        if twice.any():
+            user, place = (int(index[0]) for index in np.nonzero(twice))
+            raise DataError(
+                f"{name}: {int(twice.any(axis=1).sum())} users have a video twice in their pool,"
+                f" first user_id {ids[user]} with video_id"
+                f" {self._dataset.videos.ids[ordered[user, place]]}. Keep one row for each user"
+                " with video."
+            )
+
+
+def _open(path: Path) -> tuple[pq.ParquetFile, tuple[str, ...]]:
+    """The file, and the columns that are not read."""
+    try:
+        file = pq.ParquetFile(path)
+    except FileNotFoundError as error:
+        raise DataError(f"No file {path}. Give a Parquet file of predictions.") from error
+    except (OSError, pa.ArrowException) as error:
+        raise DataError(f"{path} cannot be read as Parquet ({error}). Write it again.") from error
+    schema = file.schema_arrow
+    missing = [name for name in PREDICTION_COLUMNS if name not in schema.names]
+    if missing:
+        raise DataError(
+            f"{path.name}: no column {', '.join(missing)}; found {', '.join(schema.names)}."
+            f" Give {', '.join(PREDICTION_COLUMNS)}."
+        )
+    for name in PREDICTION_COLUMNS:
+        kind = schema.field(name).type
+        is_id = name in _ID_COLUMNS
+        if not (pa.types.is_integer(kind) if is_id else pa.types.is_floating(kind)):
+            expected = "whole numbers" if is_id else "floating point numbers"
+            raise DataError(f"{path.name}, column {name}: expected {expected}, got {kind}.")
+    return file, tuple(name for name in schema.names if name not in PREDICTION_COLUMNS)
+
+
+def _pieces(file: pq.ParquetFile) -> Iterator[pa.RecordBatch]:
+    with file:
+        yield from file.iter_batches(batch_size=_ROWS_AT_ONCE, columns=list(PREDICTION_COLUMNS))
+
+
+def _check_values(name: str, piece: pa.RecordBatch, rows_before: int) -> None:
+    """Refuse an empty cell, and a prediction that is no probability."""
+    for column in PREDICTION_COLUMNS:
+        cells = piece.column(column)
+        wrong = cells.is_null().to_numpy(zero_copy_only=False)
+        if column not in _ID_COLUMNS:
+            values = cells.to_numpy(zero_copy_only=False)
+            # NaN fails both comparisons.
+            wrong = ~((values >= 0.0) & (values <= 1.0))
+        if wrong.any():
+            row = int(np.argmax(wrong))
+            expected = "an id" if column in _ID_COLUMNS else "a number in [0, 1]"
+            raise DataError(
+                f"{name}, row {rows_before + row + 1}, column {column}: expected {expected}, got"
+                f" {cells[row].as_py()} ({int(wrong.sum())} such rows near it). Predict again."
+            )
+
+
+def _indices(values: IntArray, ids: IntArray) -> tuple[IntArray, BoolArray]:
+    """The place of each value in the ascending `ids`, and whether it stands there; both (rows,)."""
+    places = np.searchsorted(ids, values).clip(max=len(ids) - 1)
+    return places, ids[places] == values
+
+
+def _earlier_of_their_kind(values: IntArray) -> IntArray:
+    """How many earlier rows have the same value, (rows,)."""
+    order = np.argsort(values, kind="stable")
+    _, first, sizes = np.unique(values[order], return_index=True, return_counts=True)
+    earlier = np.empty(len(values), dtype=np.int64)
+    earlier[order] = np.arange(len(values)) - np.repeat(first, sizes)
+    return earlier

@@ -1,0 +1,74 @@
+"""The main job on predictions of a model from elsewhere."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from mtf_rl.agents import RandomSearchConfig, TD3Config
+from mtf_rl.core.tasks import NUM_TASKS
+from mtf_rl.data import ScoreTable, read_kuairand, write_predictions
+from mtf_rl.experiments.assembly import GIVEN_PREDICTIONS, Assembly
+from mtf_rl.experiments.command_line import parse_train
+from mtf_rl.experiments.config import PRESETS, RunSettings
+from mtf_rl.experiments.console import Terminal
+from mtf_rl.experiments.rejudging import evaluate_run
+from mtf_rl.experiments.training import train
+from mtf_rl.user_models import WorldConfig, load_world, synthesize
+
+POOL = 120
+WORLD = WorldConfig(users=60, videos=240, days=2, seed=5)
+
+
+def write_world_predictions(folder: Path) -> ScoreTable:
+    """Noise, as predictions for the pools that the world's retrieval finds."""
+    synthesize(WORLD, folder / "logs")
+    dataset, world = read_kuairand(folder / "logs"), load_world(folder / "logs")
+    assert world is not None
+    rng = np.random.default_rng(0)
+    table = ScoreTable(
+        scores=rng.random((WORLD.users, POOL, NUM_TASKS)).astype(np.float32),
+        videos=world.retrieve(POOL),
+        base_rates=np.full(NUM_TASKS, 0.5),
+        hours=np.zeros(WORLD.users, dtype=np.int8),
+        tabs=np.zeros(WORLD.users, dtype=np.int16),
+        scorer_keys=np.zeros(0, dtype=np.uint64),
+    )
+    write_predictions(folder / "predictions.parquet", table, dataset)
+    return table
+
+
+def test_a_run_on_given_predictions(tmp_path: Path) -> None:
+    table = write_world_predictions(tmp_path)
+    preset = PRESETS["smoke"]()[0]
+    config = replace(
+        preset,
+        run_dir=tmp_path / "run",
+        predictions=tmp_path / "predictions.parquet",
+        pool=POOL,
+        requests=600,
+        sessions=40,
+        tuning_sessions=20,
+        twin=False,
+        log=replace(preset.log, world=WORLD),
+        user_model=replace(preset.user_model, max_rows=8_000, max_epochs=1),
+    )
+    agent = TD3Config(warmup_requests=300, num_envs=8)
+    run = train(RunSettings("td3", agent, config, RandomSearchConfig(4, 2)), Terminal())
+    assembly = Assembly.load(run.data, run.simulator)
+    np.testing.assert_array_equal(assembly.scores.scores, table.scores)
+    np.testing.assert_array_equal(assembly.scores.videos, table.videos)
+    assert len(assembly.scores.scorer_keys) == 0
+    assert 0.3 < assembly.scores.base_rates[0] < 0.5  # the log's click rate, not the file's
+    report = (run.scorer / "report.md").read_text()
+    assert f"{60 * POOL} rows read = {60 * POOL} kept + 0 dropped" in report
+    assert GIVEN_PREDICTIONS in report
+    assert "| long_view |" in report
+    for name in ("leaderboard.md", "log.txt"):
+        assert GIVEN_PREDICTIONS in (run.path / name).read_text()
+    judged = evaluate_run(run.path, sessions=10, seed=None, terminal=Terminal())
+    assert GIVEN_PREDICTIONS in (judged / "leaderboard.md").read_text()
+
+
+def test_the_flag_takes_a_file() -> None:
+    assert parse_train(["--predictions", "mine.parquet"]).run.predictions == Path("mine.parquet")
