@@ -1,4 +1,4 @@
-"""How good a policy is: rollouts and intervals."""
+"""How good a policy is: rollouts and intervals; and what a log tells of a reward."""
 
 from mtf_rl.evaluation.intervals import Interval, mean_interval
 from mtf_rl.evaluation.leaderboard import (
@@ -8,16 +8,30 @@ from mtf_rl.evaluation.leaderboard import (
     leaderboard_columns,
     paired_difference,
 )
+from mtf_rl.evaluation.reward_weights import (
+    InputWeight,
+    RewardWeights,
+    Verdict,
+    estimate_reward_weights,
+)
 from mtf_rl.evaluation.rollouts import Sessions, roll_out
+from mtf_rl.evaluation.session_panel import SessionAccount, SessionPanel, session_panel
 
 __all__ = [
     "Contestant",
+    "InputWeight",
     "Interval",
     "LeaderboardRow",
+    "RewardWeights",
+    "SessionAccount",
+    "SessionPanel",
     "Sessions",
+    "Verdict",
+    "estimate_reward_weights",
     "leaderboard",
     "leaderboard_columns",
     "mean_interval",
     "paired_difference",
     "roll_out",
+    "session_panel",
 ]

@@ -43,6 +43,7 @@ def unframed(text: str) -> str:
         (["mtf_rl.evaluate", "tests"], "tests is not a run folder"),
         (["mtf_rl.prepare", "no/such/folder", "--out", "runs/none"], "no/such/folder"),
         (["mtf_rl.pretrain", "mmo"], "Unknown scorer 'mmo'. Did you mean 'mmoe'?"),
+        (["mtf_rl.reward_weights"], "one of data and run must be given"),
         (["mtf_rl.synthesize", "--out", "runs/none", "--users", "0"], "users must be at least 1"),
     ],
 )
@@ -55,7 +56,9 @@ def test_bad_input_gets_one_framed_sentence(
     assert "Traceback" not in answer.stderr + answer.stdout
 
 
-@pytest.mark.parametrize("command", ["train", "evaluate", "prepare", "pretrain", "synthesize"])
+@pytest.mark.parametrize(
+    "command", ["train", "evaluate", "prepare", "pretrain", "synthesize", "reward_weights"]
+)
 def test_help_names_every_flag_with_words(command: str) -> None:
     answer = run(f"mtf_rl.{command}", "--help")
     assert answer.returncode == 0

@@ -1,0 +1,356 @@
+"""What each feedback of a session tells of the watch time of its user's next one."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from mtf_rl.core.arrays import IntArray
+from mtf_rl.core.errors import DataError
+from mtf_rl.core.tasks import FEEDBACKS
+from mtf_rl.evaluation.intervals import Interval
+from mtf_rl.evaluation.panel_regression import (
+    Estimate,
+    condition_number,
+    fit_half_panels,
+    fit_pooled,
+    fit_within,
+    varies,
+)
+from mtf_rl.evaluation.session_panel import (
+    CONTROLS,
+    INPUTS,
+    SessionAccount,
+    SessionPanel,
+)
+
+__all__ = [
+    "FEWEST_SESSIONS",
+    "FEWEST_USERS",
+    "InputWeight",
+    "RewardWeights",
+    "Verdict",
+    "estimate_reward_weights",
+]
+
+FEWEST_SESSIONS = 4
+# Intervals clustered over fewer users than that are too narrow (Cameron and Miller, "A
+# practitioner's guide to cluster-robust inference", Journal of Human Resources 2015).
+FEWEST_USERS = 50
+ENTANGLED = 30.0
+
+FEW_SESSIONS = f"its user has fewer than {FEWEST_SESSIONS} such sessions"
+_WATCH_NAME = "watch_minute"
+_WATCH = INPUTS.index(_WATCH_NAME)
+_UNKNOWN = Interval(np.nan, -np.inf, np.inf)
+_SIGNS = (*(task.sign for task in FEEDBACKS), 1)
+# A weight of one input alone is freed of the hour and the session's number, not of its length.
+_CONTROLS_ALONE = tuple(name for name in CONTROLS if name != "shown_video")
+
+
+class Verdict(StrEnum):
+    """Whether a log tells a weight."""
+
+    TOLD = "told"
+    SINGLY = "told if it were the only question"
+    NOT_TOLD = "not told by this log"
+    TOO_FEW = "too few users gave it"
+
+
+@dataclass(frozen=True)
+class InputWeight:
+    """Minutes of the next session that go with one more of an input in this one."""
+
+    name: str
+    total: float  # how many of it the sessions hold
+    users: int  # with more of it in some of their sessions than in others
+    pooled: Interval
+    within: Interval
+    corrected: Interval
+    alone: Interval
+    per_watch_minute: Interval
+    verdict: Verdict
+
+    @property
+    def is_told(self) -> bool:
+        """Whether the weight differs from 0 among all that were asked for."""
+        return self.verdict is Verdict.TOLD
+
+
+@dataclass(frozen=True)
+class RewardWeights:
+    """The weights of all inputs, in the order of `INPUTS`, and what they rest on."""
+
+    inputs: tuple[InputWeight, ...]
+    shown_video: Interval  # the corrected weight of one more video shown
+    account: SessionAccount
+    users: int
+    confidence: float
+    condition_number: float
+
+    def __getitem__(self, name: str) -> InputWeight:
+        return self.inputs[INPUTS.index(name)]
+
+    @property
+    def sessions_per_user(self) -> float:
+        """The mean."""
+        return self.account.kept / self.users
+
+    @property
+    def reward(self) -> tuple[float, tuple[float, ...]] | None:
+        """Worth of a watch minute and of each feedback; 0 where not told, None if nothing is.
+
+        In watch minutes where theirs is told and positive, else in minutes of the next session.
+        """
+        if not any(weight.is_told for weight in self.inputs):
+            return None
+        told = [weight.corrected.mean if weight.is_told else 0.0 for weight in self.inputs]
+        unit = told[_WATCH] if self.is_in_watch_minutes else 1.0
+        return told[_WATCH] / unit, tuple(value / unit for value in told[:_WATCH])
+
+    @property
+    def is_in_watch_minutes(self) -> bool:
+        """Whether a weight can be named in watch minutes of the same session."""
+        return self["watch_minute"].is_told and self["watch_minute"].corrected.low > 0.0
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader must know, a sentence each."""
+        return (*_standing_notes(self), *_warnings(self))
+
+    def to_records(self) -> list[dict[str, Any]]:
+        """One mapping per input, ready for JSON: what is not a finite number is None."""
+        return [_record(weight) for weight in self.inputs]
+
+    def to_markdown(self) -> str:
+        """A table for people, the account of sessions, and the notes."""
+        head = ["input", "total", "users", "pooled", "within", "corrected", "alone"]
+        head += ["per watch minute", "verdict"]
+        lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
+        lines += ["| " + " | ".join(_cells(weight)) + " |" for weight in self.inputs]
+        left_out = "; ".join(
+            f"{count:,} left out: {why}" for why, count in self.account.left_out.items()
+        )
+        account = (
+            f"{self.account.sessions:,} sessions = {self.account.kept:,} of {self.users:,} users +"
+            f" {self.account.sessions - self.account.kept:,} left out ({left_out})."
+        )
+        return "\n".join([*lines, "", account, "", *(f"- {note}" for note in self.notes)]) + "\n"
+
+
+def estimate_reward_weights(panel: SessionPanel, *, confidence: float = 0.95) -> RewardWeights:
+    """Regress the minutes of the next session on the inputs of this one.
+
+    The four estimates of a weight, all over the same sessions and clustered by user:
+
+    - pooled: jointly with the other inputs and the controls, over all users. A user who likes
+      much and watches much shows in it.
+    - within: the same, with an intercept of each user, so that a session is compared with other
+      sessions of its user.
+    - corrected: the same, freed of the bias that within has since the outcome of a session is an
+      input of the next (`fit_half_panels`). Verdicts and ratios are of this one.
+    - alone: corrected, of this input without the others and without the length: its total
+      association, as a study of one feedback at a time would find it.
+
+    BatchRL-MTF (Zhang et al., KDD 2022, Eq. 2) chose its reward by the relation of each feedback
+    to future dwell time and published neither method nor numbers; this is ours.
+
+    Args:
+        panel: of sessions and what followed them.
+        confidence: of the intervals, in (0, 1). A weight is `told` if an interval excludes 0 that
+            is so wide that all 8 together have this confidence (Bonferroni).
+
+    Raises:
+        DataError: if fewer than `FEWEST_USERS` users have `FEWEST_SESSIONS` sessions, or the
+            inputs are collinear.
+    """
+    panel = _with_enough_sessions(panel)
+    fits = _Fits(panel, (*INPUTS, *CONTROLS))
+    givers = _givers(panel)
+    weights = tuple(
+        _weigh(name, fits, panel, users=int(users), confidence=confidence)
+        for name, users in zip(INPUTS, givers, strict=True)
+    )
+    return RewardWeights(
+        inputs=weights,
+        shown_video=fits.interval(fits.corrected, "shown_video", confidence),
+        account=panel.account,
+        users=len(np.unique(panel.users)),
+        confidence=confidence,
+        condition_number=condition_number(fits.design, panel.users),
+    )
+
+
+class _Fits:
+    """The regressions of the outcome on some inputs and controls, where they vary at all."""
+
+    def __init__(self, panel: SessionPanel, names: tuple[str, ...]) -> None:
+        everything = np.column_stack([panel.inputs, panel.controls])  # (sessions, columns)
+        design = everything[:, [(*INPUTS, *CONTROLS).index(name) for name in names]]
+        present = varies(design, panel.users)
+        self.design = design[:, present]
+        self._columns = {
+            name: place for place, name in enumerate(np.array(names)[present].tolist())
+        }
+        self._data = self.design, panel.outcome, panel.users
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._columns
+
+    @cached_property
+    def pooled(self) -> Estimate:
+        return fit_pooled(*self._data)
+
+    @cached_property
+    def within(self) -> Estimate:
+        return fit_within(*self._data)
+
+    @cached_property
+    def corrected(self) -> Estimate:
+        return fit_half_panels(*self._data)
+
+    def interval(self, estimate: Estimate, name: str, confidence: float) -> Interval:
+        """The weight of `name`, unknown if it does not vary."""
+        if name not in self:
+            return _UNKNOWN
+        return estimate.interval(self._columns[name], confidence=confidence)
+
+    def per_watch_minute(self, name: str, confidence: float) -> Interval:
+        """The corrected weight of `name` over that of a watch minute."""
+        if name not in self or _WATCH_NAME not in self:
+            return _UNKNOWN
+        places = self._columns[name], self._columns[_WATCH_NAME]
+        return self.corrected.ratio(*places, confidence=confidence)
+
+
+def _weigh(
+    name: str, fits: _Fits, panel: SessionPanel, *, users: int, confidence: float
+) -> InputWeight:
+    alone = _Fits(panel, (name, *_CONTROLS_ALONE))
+    corrected = fits.interval(fits.corrected, name, confidence)
+    # Bonferroni: all inputs together are to have this confidence.
+    jointly = fits.interval(fits.corrected, name, 1.0 - (1.0 - confidence) / len(INPUTS))
+    return InputWeight(
+        name=name,
+        total=float(panel.inputs[:, INPUTS.index(name)].sum()),
+        users=users,
+        pooled=fits.interval(fits.pooled, name, confidence),
+        within=fits.interval(fits.within, name, confidence),
+        corrected=corrected,
+        alone=alone.interval(alone.corrected, name, confidence) if name in alone else _UNKNOWN,
+        per_watch_minute=fits.per_watch_minute(name, confidence),
+        verdict=_verdict(corrected, jointly, users),
+    )
+
+
+def _verdict(corrected: Interval, jointly: Interval, users: int) -> Verdict:
+    if users < FEWEST_USERS:
+        return Verdict.TOO_FEW
+    if jointly.excludes_zero:
+        return Verdict.TOLD
+    return Verdict.SINGLY if corrected.excludes_zero else Verdict.NOT_TOLD
+
+
+def _with_enough_sessions(panel: SessionPanel) -> SessionPanel:
+    """The users whose sessions can be halved.
+
+    Raises:
+        DataError: if they are too few.
+    """
+    _, groups, counts = np.unique(panel.users, return_inverse=True, return_counts=True)
+    kept = counts[groups] >= FEWEST_SESSIONS
+    users = int((counts >= FEWEST_SESSIONS).sum())
+    if users < FEWEST_USERS:
+        raise DataError(
+            f"{users} of {len(counts)} users have {FEWEST_SESSIONS} or more sessions that another"
+            f" follows, and intervals over users need at least {FEWEST_USERS} of them; give a"
+            " longer log"
+        )
+    return panel.select(kept, FEW_SESSIONS)
+
+
+def _givers(panel: SessionPanel) -> IntArray:
+    """How many users have more of an input in some sessions than in others, (inputs,)."""
+    _, first = np.unique(panel.users, return_index=True)  # users stand together
+    most = np.maximum.reduceat(panel.inputs, first, axis=0)  # (users, inputs)
+    least = np.minimum.reduceat(panel.inputs, first, axis=0)
+    return np.asarray((most > least).sum(axis=0))
+
+
+def _standing_notes(weights: RewardWeights) -> tuple[str, ...]:
+    return (
+        f"Weights are minutes of play in the next session per feedback or minute in this"
+        f" one, with {weights.confidence:.0%} intervals clustered by user. They are associations in"
+        " a log, no effects: what makes a user like and what makes the user stay may have a common"
+        " cause.",
+        f"With {weights.sessions_per_user:.1f} sessions a user, the `within` weights are biased by"
+        " the order of one over that, since the outcome of a session is an input of the next;"
+        " `corrected` is free of the first order of it.",
+        f"`{Verdict.TOLD}` holds for all {len(INPUTS)} inputs together. Asked one by one,"
+        f" {1.0 - weights.confidence:.0%} of the weights that are 0 would seem not to be.",
+        "Users who did not come back within the log have no next session, so what drives them off"
+        " is not in these weights.",
+    )
+
+
+def _warnings(weights: RewardWeights) -> tuple[str, ...]:
+    warnings = []
+    if weights.condition_number > ENTANGLED:
+        warnings.append(
+            f"The inputs are entangled (condition number {weights.condition_number:.0f}, above"
+            f" {ENTANGLED:.0f}): the weights of those that come together are badly told apart, and"
+            " `alone` may have another sign."
+        )
+    if not weights.is_in_watch_minutes:
+        warnings.append(
+            "The weight of a watch minute is not told to be positive, so weights per watch minute"
+            " mean nothing here."
+        )
+    contrary = [
+        weight.name
+        for weight, sign in zip(weights.inputs, _SIGNS, strict=True)
+        if weight.is_told and weight.corrected.mean * sign < 0
+    ]
+    if contrary:
+        warnings.append(
+            f"The weight of {', '.join(contrary)} has the sign that one would not give it: think"
+            " about what it stands for before it becomes a reward."
+        )
+    return tuple(warnings)
+
+
+def _record(weight: InputWeight) -> dict[str, Any]:
+    record: dict[str, Any] = {"input": weight.name, "total": weight.total, "users": weight.users}
+    for name in ("pooled", "within", "corrected", "alone", "per_watch_minute"):
+        interval: Interval = getattr(weight, name)
+        for limit in ("mean", "low", "high"):
+            value = getattr(interval, limit)
+            record[f"{name}_{limit}"] = value if np.isfinite(value) else None
+    return record | {"verdict": str(weight.verdict)}
+
+
+def _cells(weight: InputWeight) -> list[str]:
+    return [
+        weight.name,
+        f"{weight.total:,.0f}",
+        f"{weight.users:,}",
+        *(
+            _shown(interval)
+            for interval in (
+                weight.pooled,
+                weight.within,
+                weight.corrected,
+                weight.alone,
+                weight.per_watch_minute,
+            )
+        ),
+        str(weight.verdict),
+    ]
+
+
+def _shown(interval: Interval) -> str:
+    if not np.isfinite(interval.low):
+        return "unknown"
+    return f"{interval.mean:+.3f} [{interval.low:+.3f}, {interval.high:+.3f}]"

@@ -1,0 +1,130 @@
+"""Sessions of a log, each with what its user did in the one that followed."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from mtf_rl.core.arrays import BoolArray, FloatArray, IntArray, check_shape, select_rows
+from mtf_rl.core.errors import DataError
+from mtf_rl.core.tasks import FEEDBACKS
+from mtf_rl.data import Impressions
+
+__all__ = [
+    "CONTROLS",
+    "INPUTS",
+    "SessionAccount",
+    "SessionPanel",
+    "session_panel",
+]
+
+INPUTS = (*(task.name for task in FEEDBACKS), "watch_minute")
+CONTROLS = (
+    "shown_video",
+    "session_number",
+    "hour_sine",
+    "hour_cosine",
+    "half_day_sine",
+    "half_day_cosine",
+)
+
+NOTHING_FOLLOWS = "its user's last in the log, so nothing is known to follow"
+CUT_AFTER = "the following one runs into the end of the log"
+CUT_BEFORE = "runs into the start of the log, and may have begun before"
+
+
+@dataclass(frozen=True)
+class SessionAccount:
+    """Where every session of a log went; sessions = kept + left out."""
+
+    sessions: int
+    kept: int
+    left_out: Mapping[str, int]
+    """Sessions left out, by reason."""
+
+    def __post_init__(self) -> None:
+        accounted = self.kept + sum(self.left_out.values())
+        assert self.sessions == accounted, f"{self.sessions} != {accounted} sessions"
+
+
+@dataclass(frozen=True)
+class SessionPanel:
+    """What users did in sessions, and what they did next; a user's sessions in order of time.
+
+    Raises:
+        ShapeError: if the arrays do not share the sessions axis.
+    """
+
+    users: IntArray  # (sessions,)
+    inputs: FloatArray  # (sessions, inputs) float64: counts of feedbacks, minutes of play
+    controls: FloatArray  # (sessions, controls) float64
+    outcome: FloatArray  # (sessions,) float64: minutes of play in the session that followed
+    account: SessionAccount
+
+    def __post_init__(self) -> None:
+        sessions = len(self.users)
+        check_shape("inputs", self.inputs, "sessions, inputs", (sessions, len(INPUTS)))
+        check_shape("controls", self.controls, "sessions, controls", (sessions, len(CONTROLS)))
+        check_shape("outcome", self.outcome, "sessions", (sessions,))
+
+    def select(self, kept: BoolArray, reason: str) -> "SessionPanel":
+        """The sessions where `kept` (sessions,); the others are left out for `reason`."""
+        left_out = {**self.account.left_out, reason: int((~kept).sum())}
+        account = SessionAccount(self.account.sessions, int(kept.sum()), left_out)
+        return replace(select_rows(self, kept), account=account)
+
+
+def session_panel(impressions: Impressions, *, session_gap_minutes: float) -> SessionPanel:
+    """Every session that a whole session of the same user follows in the log.
+
+    Inputs are the session's number of each feedback and its minutes of play. Controls are the
+    videos shown, the session's number among its user's in the log, and the hour at which it began
+    as two harmonics of the day. A session within the gap of an end of the log may go on beyond it:
+    such a one is neither an input at the start nor an outcome at the end.
+
+    Args:
+        impressions: the log.
+        session_gap_minutes: by which its sessions were told apart.
+
+    Raises:
+        DataError: if no session is left.
+    """
+    times_ms, gap_ms = impressions.times_ms, session_gap_minutes * 60_000
+    _, first = np.unique(impressions.sessions, return_index=True)  # (sessions,) rows
+    last = np.append(first[1:], len(impressions.sessions)) - 1
+    users = impressions.users[first]
+    minutes = np.add.reduceat(impressions.play_seconds.astype(np.float64), first) / 60.0
+    follows = np.append(users[1:] == users[:-1], False)
+    runs_into_end = times_ms[last] > times_ms.max() - gap_ms
+    unfit = {
+        NOTHING_FOLLOWS: ~follows,
+        CUT_AFTER: np.append(runs_into_end[1:], False),
+        CUT_BEFORE: times_ms[first] < times_ms.min() + gap_ms,
+    }
+    kept = np.ones(len(first), dtype=np.bool_)
+    left_out = {}
+    for reason, mask in unfit.items():
+        left_out[reason] = int((kept & mask).sum())
+        kept &= ~mask
+    if not kept.any():
+        raise DataError(
+            f"none of the log's {len(first)} sessions is followed by a whole one of the same user;"
+            " give a longer log"
+        )
+    counts = np.add.reduceat(impressions.feedback.astype(np.int64), first, axis=0)  # (sessions, 7)
+    return SessionPanel(
+        users=users[kept],
+        inputs=np.column_stack([counts, minutes])[kept],
+        controls=_controls(impressions, first, last)[kept],
+        outcome=np.append(minutes[1:], 0.0)[kept],
+        account=SessionAccount(len(first), int(kept.sum()), left_out),
+    )
+
+
+def _controls(impressions: Impressions, first: IntArray, last: IntArray) -> FloatArray:
+    """In the order of `CONTROLS`, (sessions, controls), of sessions by their outer rows."""
+    _, starts, counts = np.unique(impressions.users[first], return_index=True, return_counts=True)
+    number = np.arange(len(first)) - np.repeat(starts, counts)
+    angle = impressions.hours[first] * (2.0 * np.pi / 24.0)
+    harmonics = np.sin(angle), np.cos(angle), np.sin(2.0 * angle), np.cos(2.0 * angle)
+    return np.column_stack([last - first + 1, number, *harmonics])
