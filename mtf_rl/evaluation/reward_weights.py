@@ -137,7 +137,9 @@ class RewardWeights:
             f"{self.account.sessions:,} sessions = {self.account.kept:,} of {self.users:,} users +"
             f" {self.account.sessions - self.account.kept:,} left out ({left_out})."
         )
-        return "\n".join([*lines, "", account, "", *(f"- {note}" for note in self.notes)]) + "\n"
+        length = f"One more video shown, corrected: {_shown(self.shown_video, digits=4)}."
+        notes = [f"- {note}" for note in self.notes]
+        return "\n".join([*lines, "", account, length, "", *notes]) + "\n"
 
 
 def estimate_reward_weights(panel: SessionPanel, *, confidence: float = 0.95) -> RewardWeights:
@@ -350,7 +352,10 @@ def _cells(weight: InputWeight) -> list[str]:
     ]
 
 
-def _shown(interval: Interval) -> str:
+def _shown(interval: Interval, digits: int = 3) -> str:
     if not np.isfinite(interval.low):
         return "unknown"
-    return f"{interval.mean:+.3f} [{interval.low:+.3f}, {interval.high:+.3f}]"
+    mean, low, high = (
+        f"{value:+.{digits}f}" for value in (interval.mean, interval.low, interval.high)
+    )
+    return f"{mean} [{low}, {high}]"

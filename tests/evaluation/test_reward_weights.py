@@ -108,6 +108,8 @@ def test_what_is_said_of_planted_weights() -> None:
     page = weights.to_markdown()
     assert "5,600 sessions = 5,600 of 400 users + 0 left out" in page
     assert "| like |" in page
+    assert "One more video shown, corrected: " in page
+    assert weights.shown_video.low < 0.0 < weights.shown_video.high
     assert not any("sign" in note or "entangled" in note for note in weights.notes)
 
 
