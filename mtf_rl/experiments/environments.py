@@ -1,9 +1,10 @@
 """The environments by their Gymnasium ids: a built-in demonstration, or a run's sessions."""
 
+from collections.abc import Callable
 from dataclasses import fields, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from scipy.special import expit, logit
@@ -40,6 +41,7 @@ DEMO_USERS, DEMO_VIDEOS, DEMO_POOL = 200, 500, 300
 DEMO_NOISE = 0.5
 _SINGLE_COLUMN = 1
 _JUDGES = {"simulator": SIMULATOR, "world": SYNTHETIC_TRUTH}
+OwnModel: TypeAlias = UserModel[Any] | Callable[[VideoCatalogue], UserModel[Any]] | str
 _MODEL_PARTS = (
     "judge",
     "hour_shares",
@@ -57,7 +59,7 @@ def make_session_env(
     judge: str = "simulator",
     group: str = "learn",
     *,
-    user_model: UserModel[Any] | str | None = None,
+    user_model: OwnModel | None = None,
     render_mode: str | None = None,
     **settings: Any,
 ) -> FusionSessionEnv:
@@ -67,8 +69,8 @@ def make_session_env(
         run: a run's folder, whose scores and users are used; None for the demonstration world.
         judge: who answers in a run: `simulator`, or `world` for the truth of a synthetic log.
         group: whose sessions of a run: users to `learn` from, to `tune` on, or `final` ones.
-        user_model: your own, who answers instead of the judge: an object, or `module:function`
-            where the function makes one from the `VideoCatalogue`.
+        user_model: your own, who answers instead of the judge: a `UserModel`, a function that
+            makes one from the `VideoCatalogue`, or that function as `module:function`.
         render_mode: `ansi`, `rgb_array` or None.
         settings: those of `SessionConfig` that differ from the run's, or from the defaults.
 
@@ -86,7 +88,7 @@ def make_session_vector_env(
     judge: str = "simulator",
     group: str = "learn",
     *,
-    user_model: UserModel[Any] | str | None = None,
+    user_model: OwnModel | None = None,
     **settings: Any,
 ) -> FusionSessionVectorEnv:
     """Many sessions at once, natively batched; arguments as for `make_session_env`.
@@ -103,7 +105,7 @@ def make_retention_env(
     judge: str = "simulator",
     group: str = "learn",
     *,
-    user_model: UserModel[Any] | str | None = None,
+    user_model: OwnModel | None = None,
     render_mode: str | None = None,
     **settings: Any,
 ) -> FusionRetentionEnv:
@@ -125,7 +127,7 @@ def make_retention_vector_env(
     judge: str = "simulator",
     group: str = "learn",
     *,
-    user_model: UserModel[Any] | str | None = None,
+    user_model: OwnModel | None = None,
     **settings: Any,
 ) -> FusionRetentionVectorEnv:
     """Many users at once, natively batched; arguments as for `make_retention_env`.
@@ -183,7 +185,7 @@ def _visits(
     run: str | None,
     judge: str,
     group: str,
-    user_model: UserModel[Any] | str | None,
+    user_model: OwnModel | None,
     settings: dict[str, Any],
 ) -> RetentionDynamics:
     own = {entry.name for entry in fields(RetentionConfig)}
@@ -196,7 +198,7 @@ def _sessions(
     run: str | None,
     judge: str,
     group: str,
-    user_model: UserModel[Any] | str | None,
+    user_model: OwnModel | None,
     settings: dict[str, Any],
 ) -> SessionDynamics:
     if judge not in _JUDGES:
@@ -231,15 +233,17 @@ def _sessions_of_run(
     return assembly.dynamics(replace(config, **settings), group, judge)
 
 
-def _own_model(user_model: UserModel[Any] | str, catalogue: VideoCatalogue) -> UserModel[Any]:
-    """A user's own model, made from the catalogue where it is named `module:function`.
+def _own_model(user_model: OwnModel, catalogue: VideoCatalogue) -> UserModel[Any]:
+    """A user's own model, made from the catalogue where a function is given.
 
     Raises:
         ConfigError: if it cannot be imported, or lacks a method of the protocol.
     """
     model: Any = user_model
-    if isinstance(user_model, str):
-        model = imported_function(user_model, "user_model")(catalogue)
+    if isinstance(model, str):
+        model = imported_function(model, "user_model")
+    if callable(model):
+        model = model(catalogue)
     lacking = [name for name in _MODEL_PARTS if not hasattr(model, name)]
     if lacking:
         raise ConfigError(

@@ -110,7 +110,7 @@ def prepare_run(
     else:
         scored = _score_as_given(config, config.predictions, log, run, terminal)
     terminal.stage("User model (the simulator)")
-    simulator = _fit_user_model(config, log, scores.videos, terminal)
+    simulator = _fit_user_model(config, log, scored.table.videos, terminal)
     terminal.say(indented(simulator.report.to_markdown()))
     simulator.save(run.simulator)
     assembly = Assembly(

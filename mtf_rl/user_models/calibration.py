@@ -40,7 +40,10 @@ def logged_logits(log: ReplayedLog, model: ResponseModel, requests: IntArray) ->
     logged = select_rows(log.requests, requests)
     slate, _ = logged_slate(log.dataset.impressions, logged)
     before = select_rows(log.replayed.before, requests)
-    logits = model.logits(slate, before, log.replayed.overlap[requests])
+    # A taste of the split would tell a training row's own answer.
+    tastes = np.zeros((*logged.mask.shape, log.tastes.shape[1]))
+    tastes[logged.mask] = log.tastes[np.isin(log.request_of_row, requests)]
+    logits = model.logits(slate, before, log.replayed.overlap[requests], tastes)
     return logits[logged.mask.ravel()]
 
 

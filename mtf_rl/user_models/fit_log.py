@@ -64,6 +64,9 @@ class ReplayedLog:
     video_inputs: SideInputs  # (rows,) as of the row's time
     user_table: SideInputs  # (users,) as of the split
     video_table: SideInputs  # (videos,) as of the split
+    tastes: FloatArray  # (rows, tastes), what the user did with the tag's videos before the row
+    taste_table: FloatArray  # (users, tags, tastes) as of the split
+    first_tags: IntArray  # (videos,), the table's tag of each
     rows_used: BoolArray  # (rows of the log,)
     retrieved: BoolArray  # (rows,), True where retrieval would propose the video to the user
 
@@ -96,6 +99,8 @@ class ReplayedLog:
             raise DataError(f"The user model's half has no {part} rows. Give a longer log.")
         encoder = FeatureEncoder.fit(dataset, chosen & split.train)
         encoded = encoder.encode(dataset, rows)
+        of_pair = [column.name.startswith("user_tag_") for column in encoder.layout.dense]
+        pair_side = encoder.pair_side(dataset)
         return cls(
             dataset=dataset,
             split=split,
@@ -111,6 +116,9 @@ class ReplayedLog:
             video_table=SideInputs.of_table(
                 encoder.video_side(dataset), encoder.layout, Side.VIDEO
             ),
+            tastes=encoded.dense[:, of_pair],
+            taste_table=pair_side.past.reshape(dataset.num_users, pair_side.num_tags, -1),
+            first_tags=pair_side.tags,
             rows_used=chosen,
             retrieved=_in_pools(dataset, rows, pools),
         )

@@ -11,9 +11,9 @@ from mtf_rl.user_models import likelihoods
 from mtf_rl.user_models.calibration import calibrated
 from mtf_rl.user_models.fit_config import REPLAY_SHARE, RESPONSES_SHARE, FitConfig, Progress
 from mtf_rl.user_models.fit_log import ReplayedLog, unplayed_click
-from mtf_rl.user_models.fit_place import with_assumed_place
 from mtf_rl.user_models.fit_reports import response_reports
 from mtf_rl.user_models.fit_torch import MIN_RATE, Side, float_tensor, minimise, tensors, to_numpy
+from mtf_rl.user_models.fit_unranked import unranked
 from mtf_rl.user_models.networks import ResponseNetwork, Standardiser
 from mtf_rl.user_models.play import (
     NUM_OUTCOMES,
@@ -27,7 +27,6 @@ from mtf_rl.user_models.reports import PartReport
 from mtf_rl.user_models.responses import (
     FIRST_INTERACTION,
     NUM_INTERACTIONS,
-    NUM_ROW_FEATURES,
     ResponseModel,
     request_features,
     row_features,
@@ -43,7 +42,7 @@ class _ResponseData:
     user: tuple[Tensor, Tensor]  # categorical, dense
     video: tuple[Tensor, Tensor]
     session: Tensor  # (rows, session features), standardised
-    row: Tensor  # (rows, row features)
+    row: Tensor  # (rows, row features + tastes)
     play: Tensor  # (rows, play features)
     outcome: Tensor  # (rows,)
     allowed: Tensor  # (rows, outcomes)
@@ -64,7 +63,9 @@ def fit_responses(
         user=tensors(log.user_inputs),
         video=tensors(log.video_inputs),
         session=float_tensor(session(session_raw)[log.request_of_row]),
-        row=float_tensor(per_request[log.request_of_row, log.place_of_row]),
+        row=float_tensor(
+            np.concatenate([per_request[log.request_of_row, log.place_of_row], log.tastes], axis=1)
+        ),
         play=float_tensor(play_features(play, duration)),
         outcome=torch.as_tensor(outcomes),
         allowed=torch.as_tensor(allowed_outcomes(duration)),
@@ -87,11 +88,12 @@ def fit_responses(
         play_times=PlayTimes.fit(play[log.train], duration[log.train]),
         unplayed_click=np.asarray(unplayed_click(impressions, log.train)),
         assumed_place=np.asarray(np.nan),
+        session_share=np.asarray(1.0),
         scene_shifts=np.zeros((2, NUM_OUTCOMES + NUM_INTERACTIONS)),
     )
     model = calibrated(log, model)
     reports = response_reports(log, model)
-    model, placed = with_assumed_place(log, model)
+    model, placed = unranked(log, model)
     return model, [*reports, *placed]
 
 
@@ -105,7 +107,7 @@ class _ResponseModule(nn.Module):
         self.user = Side(log.user_inputs, config.embedding, hidden + factors)
         self.video = Side(log.video_inputs, config.embedding, hidden + factors)
         self.session = nn.Linear(data.session.shape[1], hidden, bias=False)
-        self.row = nn.Linear(NUM_ROW_FEATURES + factors, hidden, bias=False)
+        self.row = nn.Linear(data.row.shape[1] + factors, hidden, bias=False)
         self.output = nn.Linear(hidden, NUM_OUTCOMES + NUM_INTERACTIONS)
         self.play = nn.Linear(NUM_PLAY_FEATURES, NUM_INTERACTIONS, bias=False)
         self._start_at_rates(data, torch.as_tensor(log.train))
@@ -153,6 +155,8 @@ class _ResponseModule(nn.Module):
             user_factors=user[:, self.hidden :],
             video_part=video[:, : self.hidden],
             video_factors=video[:, self.hidden :],
+            tastes=log.taste_table.astype(np.float64),
+            first_tags=log.first_tags,
             session=session,
             session_weights=to_numpy(self.session.weight).T,
             row_weights=to_numpy(self.row.weight).T,

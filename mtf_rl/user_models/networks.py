@@ -61,16 +61,18 @@ class SessionNetwork(ArrayRecord):
 class ResponseNetwork(ArrayRecord):
     """Outputs for every shown video given the user, the video and the session.
 
-    hidden = relu(user part + video part + session part + [row features, user * video] W).
+    hidden = relu(user part + video part + session part + [row features, tastes, user * video] W).
     """
 
     user_part: FloatArray  # (users, hidden)
     user_factors: FloatArray  # (users, factors)
     video_part: FloatArray  # (videos, hidden)
     video_factors: FloatArray  # (videos, factors)
+    tastes: FloatArray  # (users, tags, tastes), what each user did with each tag's videos before
+    first_tags: IntArray  # (videos,), 0 for none
     session: Standardiser
     session_weights: FloatArray  # (features, hidden)
-    row_weights: FloatArray  # (row features + factors, hidden)
+    row_weights: FloatArray  # (row features + tastes + factors, hidden)
     output_weights: FloatArray  # (hidden, outputs)
     output_bias: FloatArray  # (outputs,)
 
@@ -80,6 +82,7 @@ class ResponseNetwork(ArrayRecord):
         videos: IntArray,
         session_features: FloatArray,
         row_features: FloatArray,
+        tastes: FloatArray | None = None,
     ) -> FloatArray:
         """(num_envs * slate, outputs), slates one after the other.
 
@@ -88,12 +91,15 @@ class ResponseNetwork(ArrayRecord):
             videos: (num_envs, slate).
             session_features: (num_envs, features).
             row_features: (num_envs, slate, row features).
+            tastes: (num_envs, slate, tastes), where they are not those of the table.
         """
         num_envs, slate = videos.shape
         request = self.session(session_features) @ self.session_weights  # (num_envs, hidden)
         request += self.user_part[users]
         products = self.user_factors[users][:, None, :] * self.video_factors[videos]
-        rows = np.concatenate([row_features, products], axis=2)  # (num_envs, slate, ..)
+        if tastes is None:
+            tastes = self.tastes[users[:, None], self.first_tags[videos]]
+        rows = np.concatenate([row_features, tastes, products], axis=2)  # (num_envs, slate, ..)
         hidden = rows.reshape(num_envs * slate, -1) @ self.row_weights  # (rows, hidden)
         hidden += self.video_part[videos.ravel()]
         hidden.reshape(num_envs, slate, -1)[...] += request[:, None, :]

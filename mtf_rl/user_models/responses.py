@@ -40,10 +40,11 @@ NUM_INTERACTIONS = NUM_FEEDBACKS - FIRST_INTERACTION
 NUM_ROW_FEATURES = 2
 _PLACE = 1
 NUM_REQUEST_FEATURES = len(HISTORY_FEATURES) + 3
-# How far the session has come, in which a log's rankers run out of the best videos.
-_PROGRESS = [
-    HISTORY_FEATURES.index(name)
-    for name in ("ln_requests", "first_request", "ln_elapsed_minutes", "ln_watch_minutes")
+# What a log's rankers move as well as its users: all but the hour.
+_RANKERS_TOO = [
+    column
+    for column, name in enumerate(HISTORY_FEATURES)
+    if not name.endswith(("_sin", "_cos"))
 ]
 
 
@@ -73,9 +74,10 @@ class ResponseModel(ArrayRecord):
 
     Videos in a log were chosen by a ranker that knew more of them than any feature tells: the
     first of a slate more than the last, those of a session's first requests more than those of
-    later ones, when the best have been shown. What a fusion policy shows is chosen by features
-    alone. With an `assumed_place` videos answer like ones at that place of a log's slates, and at
-    a usual time of the session, whatever place and time they have.
+    later ones, when the best have been shown; and sessions with good answers are those that a
+    good ranker serves. What a fusion policy shows is chosen by features alone. With an
+    `assumed_place` videos answer like ones at that place of a log's slates, and the session's
+    progress and signals count by `session_share`, the rest being that of a usual session.
     """
 
     network: ResponseNetwork
@@ -83,22 +85,38 @@ class ResponseModel(ArrayRecord):
     play_times: PlayTimes
     unplayed_click: FloatArray  # (), chance of a click without any play in two-column scenes
     assumed_place: FloatArray  # (), place that every video is assumed to have; NaN: its own
+    session_share: FloatArray  # (), in [0, 1]: how much of the session's effect in a log is kept
     scene_shifts: FloatArray  # (2, 14 + 5), added to the logits: single-column, two-column scenes
 
-    def logits(self, slate: Slate, history: VisibleHistory, overlap: FloatArray) -> FloatArray:
-        """(num_envs * slate, 14 + 5), given `tag_overlap` (num_envs, slate)."""
+    def logits(
+        self,
+        slate: Slate,
+        history: VisibleHistory,
+        overlap: FloatArray,
+        tastes: FloatArray | None = None,
+    ) -> FloatArray:
+        """(num_envs * slate, 14 + 5).
+
+        Args:
+            slate: the videos.
+            history: what came before them.
+            overlap: their `tag_overlap`, (num_envs, slate).
+            tastes: (num_envs, slate, tastes) as of the slate's time; as of the split by default.
+        """
         session, rows = request_features(history, slate.tabs), row_features(overlap)
         if not np.isnan(self.assumed_place):
-            session[:, _PROGRESS] = self.network.session.mean[_PROGRESS]
+            usual = self.network.session.mean[_RANKERS_TOO]
+            moved = session[:, _RANKERS_TOO] - usual
+            session[:, _RANKERS_TOO] = usual + self.session_share * moved
             rows[:, :, _PLACE] = np.log1p(self.assumed_place)
-        logits = self.network.logits(slate.users, slate.videos, session, rows)
+        logits = self.network.logits(slate.users, slate.videos, session, rows, tastes)
         shifts = self.scene_shifts[(slate.tabs == TWO_COLUMN_TAB).astype(np.int64)]
         logits.reshape(*slate.videos.shape, -1)[...] += shifts[:, None, :]
         return logits
 
     def as_logged(self) -> "ResponseModel":
         """The model that answers what a log's rankers chose, by place and time of the session."""
-        return replace(self, assumed_place=np.asarray(np.nan))
+        return replace(self, assumed_place=np.asarray(np.nan), session_share=np.asarray(1.0))
 
     def interaction_logits(
         self, logits: FloatArray, play_seconds: FloatArray, duration_seconds: FloatArray

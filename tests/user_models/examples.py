@@ -252,6 +252,9 @@ def random_session_network(num_users: int, seed: int = 0) -> SessionNetwork:
     )
 
 
+NUM_TASTES = 3
+
+
 def random_trace_reader(num_users: int, seed: int = 0) -> TraceReader:
     rng = np.random.default_rng(seed)
     return TraceReader(
@@ -274,9 +277,11 @@ def random_response_model(
             user_factors=rng.normal(size=(num_users, factors)),
             video_part=rng.normal(size=(videos, hidden)),
             video_factors=rng.normal(size=(videos, factors)),
+            tastes=rng.normal(size=(num_users, catalogue.num_tags + 1, NUM_TASTES)) / 4.0,
+            first_tags=catalogue.tags[:, 0] + 1,
             session=Standardiser(np.zeros(NUM_REQUEST_FEATURES), np.ones(NUM_REQUEST_FEATURES)),
             session_weights=rng.normal(size=(NUM_REQUEST_FEATURES, hidden)) / 6.0,
-            row_weights=rng.normal(size=(NUM_ROW_FEATURES + factors, hidden)),
+            row_weights=rng.normal(size=(NUM_ROW_FEATURES + NUM_TASTES + factors, hidden)),
             output_weights=rng.normal(size=(hidden, outputs)) / 4.0,
             output_bias=np.where(np.arange(outputs) < NUM_OUTCOMES, 0.0, -2.0),
         ),
@@ -284,5 +289,6 @@ def random_response_model(
         play_times=PlayTimes.fit(play, duration),
         unplayed_click=np.asarray(0.3),
         assumed_place=np.asarray(np.nan),
+        session_share=np.asarray(1.0),
         scene_shifts=rng.normal(size=(2, outputs)) / 4.0,
     )

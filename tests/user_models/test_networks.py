@@ -4,7 +4,7 @@ import numpy as np
 
 from mtf_rl.user_models.networks import GRID, ResponseNetwork, Standardiser, round_to_grid
 
-USERS, VIDEOS, HIDDEN, FACTORS, FEATURES, OUTPUTS = 5, 9, 16, 3, 4, 7
+USERS, VIDEOS, HIDDEN, FACTORS, FEATURES, OUTPUTS, TAGS, TASTES = 5, 9, 16, 3, 4, 7, 6, 2
 
 
 def some_network(rng: np.random.Generator) -> ResponseNetwork:
@@ -13,9 +13,11 @@ def some_network(rng: np.random.Generator) -> ResponseNetwork:
         user_factors=rng.normal(size=(USERS, FACTORS)),
         video_part=rng.normal(size=(VIDEOS, HIDDEN)),
         video_factors=rng.normal(size=(VIDEOS, FACTORS)),
+        tastes=rng.normal(size=(USERS, TAGS, TASTES)),
+        first_tags=rng.integers(TAGS, size=VIDEOS),
         session=Standardiser(rng.normal(size=FEATURES), rng.uniform(0.5, 2.0, FEATURES)),
         session_weights=rng.normal(size=(FEATURES, HIDDEN)),
-        row_weights=rng.normal(size=(2 + FACTORS, HIDDEN)),
+        row_weights=rng.normal(size=(2 + TASTES + FACTORS, HIDDEN)),
         output_weights=rng.normal(size=(HIDDEN, OUTPUTS)),
         output_bias=rng.normal(size=OUTPUTS),
     )
@@ -33,7 +35,8 @@ def test_logits_are_those_of_matrix_products() -> None:
         for place in range(6):
             video = videos[env, place]
             products = network.user_factors[users[env]] * network.video_factors[video]
-            inputs = np.concatenate([rows[env, place], products])
+            tastes = network.tastes[users[env], network.first_tags[video]]
+            inputs = np.concatenate([rows[env, place], tastes, products])
             hidden = request + network.user_part[users[env]] + network.video_part[video]
             hidden = np.maximum(hidden + inputs @ network.row_weights, 0.0)
             expected = hidden @ network.output_weights + network.output_bias
