@@ -39,7 +39,7 @@ from mtf_rl.user_models.traces import (
     thoughts_of,
 )
 
-__all__ = ["FittedState", "FittedUserModel"]
+__all__ = ["FittedState", "FittedUserModel", "Thoughts"]
 
 FORMAT = 3
 MAX_RETURN_DAYS = 60
@@ -53,6 +53,16 @@ class FittedState:
 
     users: IntArray  # (num_envs,)
     trace: SessionTrace
+
+
+@dataclass(frozen=True)
+class Thoughts:
+    """What a fitted user thinks of a slate before it is answered."""
+
+    logits: FloatArray  # (num_envs * slate, 14 + 5), of the outcomes of play and the interactions
+    shares: FloatArray  # (num_envs * slate, 14), `outcome_shares` of them
+    of_videos: FloatArray  # (num_envs * slate, thoughts), `thoughts_of` the videos, for the trace
+    overlap: FloatArray  # (num_envs, slate), `tag_overlap` of the videos
 
 
 @dataclass(frozen=True)
@@ -75,6 +85,8 @@ class FittedUserModel(UserModel[FittedState]):
     row_keys: NDArray[np.uint64]  # hashes of the log rows that it was fitted or stopped on
     prior_parts: tuple[str, ...] = ()
     report: FitReport = field(default_factory=lambda: FitReport(()))
+    of_rankers: bool = False
+    """Whether the slates are those of a log's rankers, who know more than any feature tells."""
 
     @property
     def declared_parts(self) -> tuple[str, ...]:
@@ -85,7 +97,7 @@ class FittedUserModel(UserModel[FittedState]):
 
     def as_logged(self) -> "FittedUserModel":
         """The same users, who answer what a log's rankers chose; for replays of a log."""
-        return replace(self, responses=self.responses.as_logged())
+        return replace(self, of_rankers=True)
 
     @override
     def start(self, users: IntArray, luck: Luck) -> FittedState:
@@ -100,25 +112,49 @@ class FittedUserModel(UserModel[FittedState]):
     def respond(
         self, state: FittedState, slate: Slate, history: VisibleHistory, luck: Luck
     ) -> tuple[Response, FittedState]:
+        thoughts = self.think(slate, history)
+        response = self.responses.draw(slate, thoughts.logits, thoughts.shares, luck, self.catalogue)
+        return response, self.remember(state, slate, history, thoughts, response)
+
+    def think(self, slate: Slate, history: VisibleHistory) -> Thoughts:
+        """What decides the answers to `slate`, shown after `history`."""
         overlap = tag_overlap(history, slate.videos, self.catalogue)
-        logits = self.responses.logits(slate, history, overlap)
         duration = self.catalogue.duration_seconds[slate.videos].ravel()  # (rows,)
-        shares = outcome_shares(logits, duration)  # (rows, outcomes)
-        response = self.responses.draw(slate, logits, shares, luck, self.catalogue)
+        logits = self.responses.logits(slate, history, overlap)
+        shares = outcome_shares(logits, duration)
+        of_videos = thoughts_of(logits, shares)
+        if self.of_rankers:
+            logits = self.responses.as_logged().logits(slate, history, overlap)
+            shares = outcome_shares(logits, duration)
+        return Thoughts(logits, shares, of_videos, overlap)
+
+    def remember(
+        self,
+        state: FittedState,
+        slate: Slate,
+        history: VisibleHistory,
+        thoughts: Thoughts,
+        response: Response,
+    ) -> FittedState:
+        """The state after a slate that was answered with `response`, drawn or logged.
+
+        `history` is what came before the slate, and `thoughts` are those of it.
+        """
+        duration = self.catalogue.duration_seconds[slate.videos].ravel()  # (rows,)
         signals = self.traces.signals(
             slate,
-            thoughts_of(logits, shares),
+            thoughts.of_videos,
             row_actions(
                 response.feedback.reshape(len(duration), -1),
                 response.watch_seconds.ravel(),
                 duration,
-                overlap.ravel(),
+                thoughts.overlap.ravel(),
             ),
         )
         trace = advance_trace(
             state.trace, signals, long_minutes(slate, response), history.elapsed_seconds
         )
-        return response, replace(state, trace=trace)
+        return replace(state, trace=trace)
 
     @override
     def leave(self, state: FittedState, history: VisibleHistory, luck: Luck) -> BoolArray:

@@ -21,6 +21,7 @@ __all__ = [
     "NO_REQUEST",
     "LoggedRequests",
     "Replay",
+    "first_history",
     "group_requests",
     "logged_slate",
     "replay",
@@ -127,7 +128,7 @@ def replay(impressions: Impressions, requests: LoggedRequests, catalogue: VideoC
     after = _blank_history(len(requests.users))
     overlap = np.zeros(requests.mask.shape, dtype=np.float32)
     for chosen in session_chunks(requests):
-        history = _first_history(requests, chosen[0], catalogue.num_tags)
+        history = first_history(requests, chosen[0], catalogue.num_tags)
         for index in chosen:
             history = select_rows(history, np.arange(len(index)))
             slate, response = logged_slate(impressions, select_rows(requests, index))
@@ -153,7 +154,8 @@ def session_chunks(requests: LoggedRequests) -> Iterator[list[IntArray]]:
         yield [starts[chunk[lengths[chunk] > step]] + step for step in range(longest)]
 
 
-def _first_history(requests: LoggedRequests, index: IntArray, num_tags: int) -> VisibleHistory:
+def first_history(requests: LoggedRequests, index: IntArray, num_tags: int) -> VisibleHistory:
+    """The empty history of sessions whose first requests are `index` (num_envs,)."""
     hours = (requests.times_ms[index] / 3_600_000.0 + UTC_OFFSET_HOURS) % 24.0
     return start_history(hours, num_tags)
 

@@ -3,20 +3,29 @@
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.special import expit
+from scipy.special import expit, softmax
 
 from mtf_rl.core.arrays import BoolArray, FloatArray, IntArray
 from mtf_rl.core.history import VisibleHistory
 from mtf_rl.core.randomness import Luck, Purpose
 from mtf_rl.core.slates import Response, Slate
-from mtf_rl.core.tasks import FEEDBACKS, NUM_FEEDBACKS, is_long_view, is_valid_play
+from mtf_rl.core.tasks import (
+    FEEDBACKS,
+    LONG_VIEW_SECONDS,
+    NUM_FEEDBACKS,
+    VALID_PLAY_SECONDS,
+    is_long_view,
+    is_valid_play,
+)
 from mtf_rl.core.videos import VideoCatalogue
 from mtf_rl.user_models.array_records import ArrayRecord
 from mtf_rl.user_models.networks import ResponseNetwork
 from mtf_rl.user_models.play import (
     NUM_OUTCOMES,
+    ZERO_PLAY,
     PlayTimes,
     draw_outcomes,
+    outcomes_from,
     play_features,
 )
 from mtf_rl.user_models.session_features import HISTORY_FEATURES, history_features
@@ -154,6 +163,32 @@ class ResponseModel(ArrayRecord):
             feedback=feedback.reshape(num_envs, width, NUM_FEEDBACKS) * shown[..., None],
             watch_seconds=play.reshape(num_envs, width) * shown,
         )
+
+    def chances(
+        self,
+        slate: Slate,
+        logits: FloatArray,
+        play_seconds: FloatArray,
+        catalogue: VideoCatalogue,
+    ) -> FloatArray:
+        """How likely each feedback is, (num_envs, slate, 7), given what `logits` returned.
+
+        Clicks and long views are foreseen before any play; the interactions are given the play,
+        `play_seconds` (num_envs, slate).
+        """
+        duration = catalogue.duration_seconds[slate.videos].ravel()  # (rows,)
+        masked = np.where(allowed_outcomes(duration), logits[:, :NUM_OUTCOMES], -np.inf)
+        shares = softmax(masked, axis=1)  # (rows, outcomes)
+        played = 1.0 - shares[:, ZERO_PLAY]
+        tapped = played + shares[:, ZERO_PLAY] * self.unplayed_click
+        two_column = np.repeat(slate.tabs == TWO_COLUMN_TAB, slate.videos.shape[1])
+        valid = shares[:, outcomes_from(VALID_PLAY_SECONDS) :].sum(axis=1)
+        chances = np.empty((len(duration), NUM_FEEDBACKS))  # (rows, 7)
+        chances[:, 0] = np.where(two_column, tapped, valid)
+        chances[:, 1] = shares[:, outcomes_from(LONG_VIEW_SECONDS) :].sum(axis=1)
+        interactions = self.interaction_logits(logits, play_seconds.ravel(), duration)
+        chances[:, FIRST_INTERACTION:] = expit(interactions)
+        return chances.reshape(*slate.videos.shape, NUM_FEEDBACKS)
 
     def _clicks(
         self,

@@ -248,3 +248,28 @@ def test_running_needs_no_torch() -> None:
 def test_an_unknown_name_is_no_attribute() -> None:
     with pytest.raises(AttributeError, match="no attribute 'fit_usr_model'"):
         user_models.fit_usr_model  # noqa: B018
+
+
+@pytest.mark.parametrize("tab", [0, 1])
+def test_chances_are_the_shares_of_draws(model: FittedUserModel, tab: int) -> None:
+    shown = select_rows(slates(1, tab=tab), np.zeros(4000, dtype=np.int64))
+    history = select_rows(random_history(1), np.zeros(4000, dtype=np.int64))
+    luck = Luck(0, np.arange(4000), np.zeros(4000, dtype=np.int64))
+    thoughts = model.think(shown, history)
+    drawn = model.responses.draw(shown, thoughts.logits, luck, model.catalogue)
+    chances = model.responses.chances(shown, thoughts.logits, drawn.watch_seconds, model.catalogue)
+    # The interactions' chances are given the drawn play, so they agree on average over plays.
+    seen = shown.mask[0]
+    foretold, found = (x.mean(axis=0)[seen] for x in (chances, drawn.feedback))  # (shown, 7)
+    error = np.sqrt(foretold * (1.0 - foretold) / 4000)
+    assert (np.abs(found - foretold) < 4.5 * error + 1e-9).all()
+
+
+def test_remembering_what_was_drawn_is_responding(model: FittedUserModel) -> None:
+    shown, history = slates(30), random_history(30)
+    luck = Luck(0, np.arange(30), np.zeros(30, dtype=np.int64))
+    state = model.start(shown.users, luck)
+    response, after = model.respond(state, shown, history, luck)
+    again = model.remember(state, shown, history, model.think(shown, history), response)
+    np.testing.assert_array_equal(again.trace.averages, after.trace.averages)
+    np.testing.assert_array_equal(again.trace.minutes, after.trace.minutes)

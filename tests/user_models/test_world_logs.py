@@ -1,24 +1,30 @@
 """The synthetic world's logs: layout, determinism, calibration."""
 
 import json
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from mtf_rl.core.arrays import select_rows
+from mtf_rl.core.arrays import BoolArray, FloatArray, IntArray, select_rows
 from mtf_rl.core.errors import ArtifactError
 from mtf_rl.core.files import save_json
+from mtf_rl.core.history import VisibleHistory
+from mtf_rl.core.protocols import UserModel
+from mtf_rl.core.randomness import Luck
+from mtf_rl.core.slates import Response, Slate
 from mtf_rl.data import read_kuairand
 from mtf_rl.user_models import SynthesisReport, World, WorldConfig, load_world, synthesize
 from mtf_rl.user_models.world.calibration import _gini, calibrate
 from mtf_rl.user_models.world.official import LOG_COLUMNS, STATISTIC_COLUMNS
 from mtf_rl.user_models.world.rankers import LOGGING_RANKERS, _pair_noise, assign_rankers
 from mtf_rl.user_models.world.rolling import LoggedRows, roll
+from mtf_rl.user_models.world.synthesis import load_rankers
 from mtf_rl.user_models.world.tally import histogram_quantile, tally
 from mtf_rl.user_models.world.targets import TARGETS
+from mtf_rl.user_models.world.world import HOUR_SHARES
 
 CONFIG = WorldConfig(users=24, videos=300, days=2, seed=1)
 LOG = "log_standard_4_08_to_4_09_world.csv"
@@ -287,3 +293,75 @@ def test_rankers_are_saved_with_the_logs(logs: tuple[Path, SynthesisReport]) -> 
     description = json.loads((logs[0] / "world.json").read_text())
     names = [ranker["name"] for ranker in description["logging_rankers"]]
     assert names == [asdict(ranker)["name"] for ranker in LOGGING_RANKERS]
+
+
+def test_the_world_as_the_one_who_answers_is_the_default(
+    rolled: tuple[World, LoggedRows],
+) -> None:
+    world, rows = rolled
+    again, _ = roll(world, np.arange(CONFIG.users), CONFIG.days, LOGGING_RANKERS, answers=world)
+    for field in fields(LoggedRows):
+        np.testing.assert_array_equal(getattr(again, field.name), getattr(rows, field.name))
+
+
+def test_other_luck_is_another_log_of_the_same_world(rolled: tuple[World, LoggedRows]) -> None:
+    world, rows = rolled
+    other, _ = roll(world, np.arange(CONFIG.users), CONFIG.days, LOGGING_RANKERS, luck=1)
+    assert len(other.users) != len(rows.users)
+    assert other.truth[:, 0].mean() == pytest.approx(rows.truth[:, 0].mean(), rel=0.15)
+
+
+@dataclass(frozen=True)
+class _Visitors:
+    users: IntArray
+
+
+@dataclass(frozen=True)
+class _Leaver(UserModel[_Visitors]):
+    """Clicks everything, watches a second of it, leaves at once, comes back the next day."""
+
+    judge = "leaver"
+    hour_shares = HOUR_SHARES
+
+    def start(self, users: IntArray, luck: Luck) -> _Visitors:
+        return _Visitors(users)
+
+    def respond(
+        self, state: _Visitors, slate: Slate, history: VisibleHistory, luck: Luck
+    ) -> tuple[Response, _Visitors]:
+        assert (history.requests == 0).all()
+        feedback = np.zeros((*slate.videos.shape, 7), dtype=np.float32)
+        feedback[..., 0] = slate.mask
+        return Response(feedback, slate.mask.astype(np.float32)), state
+
+    def leave(self, state: _Visitors, history: VisibleHistory, luck: Luck) -> BoolArray:
+        return np.ones(len(state.users), dtype=np.bool_)
+
+    def pause_seconds(self, state: _Visitors, history: VisibleHistory, luck: Luck) -> FloatArray:
+        return np.full(len(state.users), 10.0)
+
+    def return_days(self, state: _Visitors, history: VisibleHistory, luck: Luck) -> IntArray:
+        return np.ones(len(state.users), dtype=np.int32)
+
+
+def test_another_user_model_can_answer(rolled: tuple[World, LoggedRows]) -> None:
+    world, _ = rolled
+    rows, ends = roll(
+        world, np.arange(CONFIG.users), CONFIG.days, LOGGING_RANKERS, answers=_Leaver()
+    )
+    assert (rows.feedback[:, 0] == 1).all()
+    assert (rows.play_ms == 1000).all()
+    assert rows.truth.shape == (len(rows.users), 0)
+    assert (ends.gaps == 1).all()
+    # Every session has a single request.
+    pairs = set(zip(rows.users, rows.sessions, strict=True))
+    assert pairs == set(zip(rows.users, rows.requests, strict=True))
+
+
+def test_rankers_are_read_back_from_the_logs(
+    logs: tuple[Path, SynthesisReport], tmp_path: Path
+) -> None:
+    assert load_rankers(logs[0]) == LOGGING_RANKERS
+    save_json(tmp_path / "world.json", {"format": "mtf_rl world 2"})
+    with pytest.raises(ArtifactError, match="does not describe its rankers"):
+        load_rankers(tmp_path)

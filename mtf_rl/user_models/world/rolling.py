@@ -7,9 +7,10 @@ import numpy as np
 from numba import njit
 
 from mtf_rl.core.arrays import BoolArray, FloatArray, IntArray, replace_rows, select_rows
-from mtf_rl.core.history import add_pause, advance_history, start_history
+from mtf_rl.core.history import VisibleHistory, add_pause, advance_history, start_history
+from mtf_rl.core.protocols import UserModel
 from mtf_rl.core.randomness import Luck, Purpose
-from mtf_rl.core.slates import Slate
+from mtf_rl.core.slates import Response, Slate
 from mtf_rl.user_models.world.population import NUM_TAGS
 from mtf_rl.user_models.world.rankers import LoggingRanker, assign_rankers, ranking_scores
 from mtf_rl.user_models.world.world import HOUR_SHARES, World
@@ -31,6 +32,8 @@ _LOWEST_POOL = 80
 _CANDIDATE_SHARE = 0.45
 _NOT_RETRIEVED = 1e3
 _LOG_SALT = 0x10C5
+# It keeps the luck of one seed apart from that of neighbouring seeds.
+_LUCK_STRIDE = 0x1_0000_0000
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,8 @@ class LoggedRows:
     feedback: FloatArray  # (rows, 7)
     play_ms: IntArray  # (rows,)
     stay: FloatArray  # (rows, 2) uniforms, for the columns that no model reads
-    truth: FloatArray  # (rows, 8) float32, the world's expectation of each task
+    truth: FloatArray  # (rows, 8) float32, the world's expectation of each task; (rows, 0) if
+    # another user model answered
     requests: IntArray  # (rows,), a user's requests, numbered from 0
     sessions: IntArray  # (rows,), a user's sessions, numbered from 0
 
@@ -58,10 +62,26 @@ class DayEnds:
 
 
 def roll(
-    world: World, users: IntArray, days: int, rankers: tuple[LoggingRanker, ...]
+    world: World,
+    users: IntArray,
+    days: int,
+    rankers: tuple[LoggingRanker, ...],
+    *,
+    answers: UserModel[Any] | None = None,
+    luck: int = 0,
 ) -> tuple[LoggedRows, DayEnds]:
-    """Live `days` days of each of `users` (n,); every user's rows depend on that user alone."""
-    life = _Lives(world, users, days, rankers)
+    """Live `days` days of each of `users` (n,); every user's rows depend on that user alone.
+
+    Args:
+        world: whose videos, retrieval, scenes and planned visits these are.
+        users: user indices.
+        days: how many.
+        rankers: who serves the sessions.
+        answers: who responds, leaves, pauses and returns; the world itself by default. Another
+            user model starts each session afresh.
+        luck: which luck, at least 0; the logs have 0. Rankers and their noise stay the same.
+    """
+    life = _Lives(world, users, days, rankers, answers or world, luck)
     parts = []
     while life.open_sessions():
         parts.append(life.request())
@@ -78,11 +98,19 @@ class _Lives:
     """Users who live in step: each loop serves one request of everyone who is in a session."""
 
     def __init__(
-        self, world: World, users: IntArray, days: int, rankers: tuple[LoggingRanker, ...]
+        self,
+        world: World,
+        users: IntArray,
+        days: int,
+        rankers: tuple[LoggingRanker, ...],
+        answers: UserModel[Any],
+        luck: int,
     ) -> None:
         count = len(users)
         self.world, self.users, self.rankers = world, users, rankers
+        self.answers = answers
         self.seed = world.config.seed + _LOG_SALT
+        self.luck_seed = self.seed + _LUCK_STRIDE * luck
         self.end = days * DAY_SECONDS
         self.requests = np.zeros(count, dtype=np.int64)
         self.visits = np.full(count, -1, dtype=np.int64)
@@ -100,13 +128,13 @@ class _Lives:
         self.unseen = np.zeros((count, _POOL), dtype=bool)
         self.gaps: list[IntArray] = [np.zeros(0, dtype=np.int64)]
         everyone = np.arange(count)
-        self.state = world.start(users, self._luck(everyone))
+        self.state: Any = answers.start(users, self._luck(everyone))
         self.history = start_history(np.zeros(count), NUM_TAGS)
         self._begin_first_day(everyone)
 
     def _luck(self, rows: IntArray, numbers: IntArray | None = None) -> Luck:
         return Luck(
-            self.seed, self.users[rows], self.requests[rows] if numbers is None else numbers
+            self.luck_seed, self.users[rows], self.requests[rows] if numbers is None else numbers
         )
 
     def _begin_first_day(self, rows: IntArray) -> None:
@@ -144,7 +172,7 @@ class _Lives:
     def _go_home(self, rows: IntArray) -> None:
         """End the day of users without further sessions, and plan the next active one."""
         state, history = select_rows(self.state, rows), select_rows(self.history, rows)
-        gap = self.world.return_days(state, history, self._luck(rows))
+        gap = self.answers.return_days(state, history, self._luck(rows))
         self.gaps.append(gap)
         day = self.day[rows] + gap
         self.done[rows] = day * DAY_SECONDS >= self.end
@@ -160,14 +188,19 @@ class _Lives:
         self.done[rows] = start >= self.end
         self.in_session[rows] = start < self.end
         self.tabs[rows] = draws[:, 0] >= self.world.users.page_share[self.users[rows]]
-        rested = self.world.resume(select_rows(self.state, rows), away)
-        self.state = replace_rows(self.state, rows, rested)
+        self.state = replace_rows(self.state, rows, self._opening(rows, away))
         hours = start / 3600.0 % 24.0
         self.history = replace_rows(self.history, rows, start_history(hours, NUM_TAGS))
         self.served_by[rows] = assign_rankers(
             self.rankers, self.seed, self.users[rows], self.visits[rows]
         )
         self._retrieve(rows)
+
+    def _opening(self, rows: IntArray, away: FloatArray) -> Any:
+        """The state in which users come back: only the world remembers their last session."""
+        if self.answers is self.world:
+            return self.world.resume(select_rows(self.state, rows), away)
+        return self.answers.start(self.users[rows], self._luck(rows))
 
     def _retrieve(self, rows: IntArray) -> None:
         """Draw and score a fresh pool for `rows`."""
@@ -196,12 +229,11 @@ class _Lives:
         luck = self._luck(rows)
         slate, randomised = self._slate(rows, luck)
         state, history = select_rows(self.state, rows), select_rows(self.history, rows)
-        response, prospect, state = self.world.respond_and_explain(state, slate, history, luck)
+        response, truth, state = self._answer(state, slate, history, luck)
         history = advance_history(history, slate, response, self.world.catalogue)
         logged = self._record(rows, slate, randomised, response.feedback, response.watch_seconds)
-        truth = self.world.expected_answers(select_rows(prospect, slate.mask)).astype(np.float32)
-        leaves = self.world.leave(state, history, luck)
-        pause = self.world.pause_seconds(state, history, luck)
+        leaves = self.answers.leave(state, history, luck)
+        pause = self.answers.pause_seconds(state, history, luck)
         self.left[rows] = self.now[rows]
         self.now[rows] += pause
         self.state = replace_rows(self.state, rows, state)
@@ -211,6 +243,17 @@ class _Lives:
         self.done[rows] |= beyond
         self.in_session[rows] = ~(leaves | beyond)
         return replace(logged, truth=truth)
+
+    def _answer(
+        self, state: Any, slate: Slate, history: VisibleHistory, luck: Luck
+    ) -> tuple[Response, FloatArray, Any]:
+        """The response, its expectation for every shown video, and the state after it."""
+        if self.answers is not self.world:
+            response, state = self.answers.respond(state, slate, history, luck)
+            return response, np.empty((int(slate.mask.sum()), 0), dtype=np.float32), state
+        response, prospect, state = self.world.respond_and_explain(state, slate, history, luck)
+        truth = self.world.expected_answers(select_rows(prospect, slate.mask)).astype(np.float32)
+        return response, truth, state
 
     def _slate(self, rows: IntArray, luck: Luck) -> tuple[Slate, BoolArray]:
         draws = luck.uniforms(Purpose.SLATE_SIZE, 3)  # (rows, size, random, video)

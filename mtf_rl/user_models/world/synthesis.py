@@ -30,12 +30,12 @@ from mtf_rl.user_models.world.official import (
     user_table,
     video_table,
 )
-from mtf_rl.user_models.world.rankers import LOGGING_RANKERS
+from mtf_rl.user_models.world.rankers import LOGGING_RANKERS, LoggingRanker
 from mtf_rl.user_models.world.rolling import LoggedRows, roll
 from mtf_rl.user_models.world.tally import Tally, tally
 from mtf_rl.user_models.world.world import World
 
-__all__ = ["SynthesisReport", "load_world", "measure", "synthesize"]
+__all__ = ["SynthesisReport", "load_rankers", "load_world", "measure", "synthesize"]
 
 WORLD_FILE = "world.json"
 _FORMAT = "mtf_rl world 2"  # another number for other laws
@@ -166,6 +166,22 @@ def load_world(directory: Path) -> World | None:
         return World(WorldConfig(**description["config"]))
     except (KeyError, TypeError) as error:
         raise ArtifactError(f"{path} does not describe a world ({error}).") from error
+
+
+def load_rankers(directory: Path) -> tuple[LoggingRanker, ...]:
+    """The rankers that served the sessions of the logs in `directory`.
+
+    Raises:
+        ArtifactError: if their description cannot be read.
+    """
+    path = directory / WORLD_FILE
+    try:
+        records = load_json(path)["logging_rankers"]
+        return tuple(
+            LoggingRanker(**(record | {"weights": tuple(record["weights"])})) for record in records
+        )
+    except (KeyError, TypeError) as error:
+        raise ArtifactError(f"{path} does not describe its rankers ({error}).") from error
 
 
 def _description(config: WorldConfig) -> dict[str, Any]:
