@@ -1,6 +1,11 @@
 """How good a policy is: rollouts and intervals; and what a log tells of a reward."""
 
-from mtf_rl.evaluation.intervals import Interval, mean_interval
+from mtf_rl.evaluation.intervals import (
+    Interval,
+    mean_interval,
+    quantile_interval,
+    ratio_interval,
+)
 from mtf_rl.evaluation.leaderboard import (
     Contestant,
     LeaderboardRow,
@@ -32,6 +37,8 @@ __all__ = [
     "leaderboard_columns",
     "mean_interval",
     "paired_difference",
+    "quantile_interval",
+    "ratio_interval",
     "roll_out",
     "session_panel",
 ]

@@ -1,19 +1,19 @@
-"""Means with intervals, over values that come in clusters."""
+"""Means, ratios and quantiles with intervals, over values that come in clusters."""
 
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import stats
 
-from mtf_rl.core.arrays import FloatArray, IntArray
+from mtf_rl.core.arrays import BoolArray, FloatArray, IntArray
 from mtf_rl.core.errors import ShapeError
 
-__all__ = ["Interval", "mean_interval"]
+__all__ = ["Interval", "mean_interval", "quantile_interval", "ratio_interval"]
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean and its confidence limits."""
+    """A mean, or another figure, and its confidence limits."""
 
     mean: float
     low: float
@@ -23,6 +23,10 @@ class Interval:
     def excludes_zero(self) -> bool:
         """Whether the whole interval lies on one side of 0."""
         return self.low > 0.0 or self.high < 0.0
+
+    def holds(self, value: float) -> bool:
+        """Whether `value` lies within the limits."""
+        return bool(self.low <= value <= self.high)
 
 
 def mean_interval(values: FloatArray, clusters: IntArray, *, confidence: float = 0.95) -> Interval:
@@ -51,3 +55,51 @@ def mean_interval(values: FloatArray, clusters: IntArray, *, confidence: float =
     error = np.sqrt(count / (count - 1) * np.sum(sums**2)) / len(values)
     half = float(stats.t.ppf(0.5 + confidence / 2.0, count - 1) * error)
     return Interval(mean, mean - half, mean + half)
+
+
+def ratio_interval(
+    numerator: FloatArray | BoolArray,
+    denominator: FloatArray | BoolArray,
+    clusters: IntArray,
+    *,
+    confidence: float = 0.95,
+) -> Interval:
+    """The ratio of two sums of (rows,), with a t-interval robust to clusters (rows,) from 0.
+
+    Rates that are conditioned on something are such ratios; the denominator, at least 0, says
+    which rows count. With N_g and D_g the sums of cluster g, G clusters with D_g > 0 and
+    R = sum N / sum D, the variance of R is G / (G - 1) sum_g (N_g - R D_g)^2 / (sum D)^2
+    (linearisation; Cochran, Sampling Techniques, section 6.3). A denominator of ones makes it
+    `mean_interval`. Where the denominator sums to 0 the ratio is NaN; it and a ratio of fewer than
+    two clusters have an infinite interval.
+    """
+    tops = np.bincount(clusters, weights=numerator)  # (clusters,)
+    bottoms = np.bincount(clusters, weights=denominator)  # (clusters,)
+    count = np.count_nonzero(bottoms)
+    total = float(bottoms.sum())
+    ratio = float(tops.sum()) / total if total > 0.0 else np.nan
+    if total <= 0.0 or count < 2:
+        return Interval(ratio, -np.inf, np.inf)
+    error = np.sqrt(count / (count - 1) * np.sum((tops - ratio * bottoms) ** 2)) / total
+    half = float(stats.t.ppf(0.5 + confidence / 2.0, count - 1) * error)
+    return Interval(ratio, ratio - half, ratio + half)
+
+
+def quantile_interval(
+    values: FloatArray, clusters: IntArray, share: float, *, confidence: float = 0.95
+) -> Interval:
+    """The quantile of `values` (rows,) at `share`, with an interval robust to clusters (rows,).
+
+    The share of values up to the quantile is a mean whose interval is known; the quantiles at its
+    limits are those of the quantile (Woodruff 1952). No value gives NaN.
+    """
+    if len(values) == 0:
+        return Interval(np.nan, -np.inf, np.inf)
+    point = float(np.quantile(values, share))
+    ones = np.ones(len(values))
+    below = ratio_interval(values <= point, ones, clusters, confidence=confidence)
+    half = (below.high - below.low) / 2.0
+    if not np.isfinite(half):
+        return Interval(point, -np.inf, np.inf)
+    low, high = np.quantile(values, np.clip([share - half, share + half], 0.0, 1.0))
+    return Interval(point, float(low), float(high))

@@ -1,0 +1,121 @@
+"""How well a simulator matches its log: both are logs, described by the same functions."""
+
+from mtf_rl.evaluation.fidelity.answered import AnsweredLog, answer_log
+from mtf_rl.evaluation.fidelity.comparison import (
+    REPLAY,
+    ROLLOUT,
+    TRUTH_AGAIN,
+    Bar,
+    Comparison,
+    DistanceRow,
+    compare_distances,
+    compare_measures,
+    judge_bars,
+    replay_distances,
+    replay_measures,
+    replay_reliabilities,
+)
+from mtf_rl.evaluation.fidelity.curves import Curve, log_curves, replay_curves
+from mtf_rl.evaluation.fidelity.discriminator import (
+    Suspect,
+    Verdict,
+    discriminate,
+    permuted,
+    two_halves,
+    weighted_auc,
+)
+from mtf_rl.evaluation.fidelity.distances import (
+    GAP,
+    PLAY,
+    SESSION_LENGTH,
+    Distance,
+    log_distances,
+    sample_distance,
+    survival_curve,
+)
+from mtf_rl.evaluation.fidelity.measures import (
+    PLAY_SHARES,
+    POSITIONS,
+    RATES,
+    DayEnds,
+    Measure,
+    between_deviation,
+    day_ends,
+    measure_log,
+    next_day_measure,
+    position_name,
+)
+from mtf_rl.evaluation.fidelity.reliability import Reliability, reliability
+from mtf_rl.evaluation.fidelity.report import FidelityReport, ReportTable
+from mtf_rl.evaluation.fidelity.rolled import roll_log
+from mtf_rl.evaluation.fidelity.session_log import SessionLog, sessions_since
+from mtf_rl.evaluation.fidelity.session_vectors import (
+    PAUSE_FEATURES,
+    SESSION_FEATURES,
+    SessionVectors,
+    session_vectors,
+)
+from mtf_rl.evaluation.fidelity.survival import (
+    LONGEST,
+    SurvivalTally,
+    survival_distance,
+    survival_tally,
+)
+
+__all__ = [
+    "GAP",
+    "LONGEST",
+    "PAUSE_FEATURES",
+    "PLAY",
+    "PLAY_SHARES",
+    "POSITIONS",
+    "RATES",
+    "REPLAY",
+    "ROLLOUT",
+    "SESSION_FEATURES",
+    "SESSION_LENGTH",
+    "TRUTH_AGAIN",
+    "AnsweredLog",
+    "Bar",
+    "Comparison",
+    "Curve",
+    "DayEnds",
+    "Distance",
+    "DistanceRow",
+    "FidelityReport",
+    "Measure",
+    "Reliability",
+    "ReportTable",
+    "SessionLog",
+    "SessionVectors",
+    "SurvivalTally",
+    "Suspect",
+    "Verdict",
+    "answer_log",
+    "between_deviation",
+    "compare_distances",
+    "compare_measures",
+    "day_ends",
+    "discriminate",
+    "judge_bars",
+    "log_curves",
+    "log_distances",
+    "measure_log",
+    "next_day_measure",
+    "permuted",
+    "position_name",
+    "reliability",
+    "replay_curves",
+    "replay_distances",
+    "replay_measures",
+    "replay_reliabilities",
+    "roll_log",
+    "sample_distance",
+    "session_vectors",
+    "sessions_since",
+    "survival_curve",
+    "survival_distance",
+    "survival_tally",
+    "two_halves",
+    "weighted_auc",
+]

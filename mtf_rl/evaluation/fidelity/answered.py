@@ -1,0 +1,111 @@
+"""What a simulator says to the slates of a log, one step ahead of it."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from mtf_rl.core.arrays import BoolArray, FloatArray, IntArray, select_rows
+from mtf_rl.core.history import add_pause, advance_history
+from mtf_rl.core.randomness import Luck, Purpose
+from mtf_rl.core.tasks import NUM_FEEDBACKS
+from mtf_rl.data.impressions import Impressions
+from mtf_rl.user_models import FittedUserModel
+from mtf_rl.user_models.replay import (
+    LoggedRequests,
+    first_history,
+    group_requests,
+    logged_slate,
+    session_chunks,
+)
+
+__all__ = ["AnsweredLog", "answer_log"]
+
+_ALL = np.iinfo(np.int64).max
+
+
+@dataclass(frozen=True)
+class AnsweredLog:
+    """The simulator's answers to logged slates, in the order of the log.
+
+    Every answer is given to the slate that was shown, after the history that the log had: the
+    simulator's own answers are never continued.
+    """
+
+    impressions: Impressions  # the log's rows, with the simulator's feedback and play
+    chances: FloatArray  # (rows, 7), how likely each logged feedback was; see ResponseModel.chances
+    leave_chances: FloatArray  # (requests,), after the logged answer
+    return_chances: FloatArray  # (requests,), of the next day, if the session ended here
+    pause_seconds: FloatArray  # (requests,), drawn
+
+    def take(self, rows: BoolArray, requests: BoolArray) -> "AnsweredLog":
+        """The answers to some rows (rows,), which `requests` (requests,) consist of."""
+        return AnsweredLog(
+            impressions=select_rows(self.impressions, rows),
+            chances=self.chances[rows],
+            leave_chances=self.leave_chances[requests],
+            return_chances=self.return_chances[requests],
+            pause_seconds=self.pause_seconds[requests],
+        )
+
+
+def answer_log(model: FittedUserModel, impressions: Impressions, *, seed: int) -> AnsweredLog:
+    """Let `model` answer every slate of `impressions`, which hold whole sessions.
+
+    Luck is a function of (seed, session, request), so a session's answers do not depend on which
+    others are in the log.
+    """
+    every_row = np.ones(len(impressions.users), dtype=np.bool_)
+    requests = group_requests(impressions, every_row, max_requests=_ALL, max_slate=_ALL)
+    answered = AnsweredLog(
+        impressions=replace(
+            impressions,
+            feedback=np.zeros_like(impressions.feedback),
+            play_seconds=np.zeros_like(impressions.play_seconds),
+        ),
+        chances=np.zeros((len(impressions.users), NUM_FEEDBACKS)),
+        leave_chances=np.zeros(len(requests.users)),
+        return_chances=np.zeros(len(requests.users)),
+        pause_seconds=np.zeros(len(requests.users)),
+    )
+    for chunk in session_chunks(requests):
+        _answer_sessions(model, impressions, requests, chunk, answered, seed)
+    return answered
+
+
+def _answer_sessions(
+    model: FittedUserModel,
+    impressions: Impressions,
+    requests: LoggedRequests,
+    chunk: list[IntArray],
+    answered: AnsweredLog,
+    seed: int,
+) -> None:
+    """Walk some sessions side by side and write the answers into `answered`."""
+    catalogue = model.catalogue
+    history = first_history(requests, chunk[0], catalogue.num_tags)
+    users = requests.users[chunk[0]]
+    state = model.start(users, Luck(seed, requests.sessions[chunk[0]], np.zeros_like(users)))
+    for index in chunk:
+        still = np.arange(len(index))
+        history, state = select_rows(history, still), select_rows(state, still)
+        here = select_rows(requests, index)
+        slate, logged = logged_slate(impressions, here)
+        luck = Luck(seed, here.sessions, here.steps)
+        thoughts = model.think(slate, history)
+        drawn = model.responses.draw(slate, thoughts.logits, luck, catalogue)
+        chances = model.responses.chances(slate, thoughts.logits, logged.watch_seconds, catalogue)
+        rows = here.rows[here.mask]
+        answered.impressions.feedback[rows] = drawn.feedback[here.mask]
+        answered.impressions.play_seconds[rows] = drawn.watch_seconds[here.mask]
+        answered.chances[rows] = chances[here.mask]
+        state = model.remember(state, slate, history, thoughts, logged)
+        history = advance_history(history, slate, logged, catalogue)
+        trace = state.trace
+        answered.leave_chances[index] = model.leaving.leave_probability(slate.users, history, trace)
+        answered.return_chances[index] = model.returning.return_probabilities(
+            slate.users, history, trace
+        )[:, 0]
+        answered.pause_seconds[index] = model.pausing.pause_seconds(
+            history, luck.uniforms(Purpose.PAUSE, 1)[:, 0]
+        )
+        history = add_pause(history, here.gap_seconds)

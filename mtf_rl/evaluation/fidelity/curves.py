@@ -1,0 +1,65 @@
+"""Distributions of a log as lines to draw."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mtf_rl.core.arrays import BoolArray, FloatArray
+from mtf_rl.evaluation.fidelity.answered import AnsweredLog
+from mtf_rl.evaluation.fidelity.distances import GAP, PLAY, SESSION_LENGTH, survival_curve
+from mtf_rl.evaluation.fidelity.session_log import SessionLog
+
+__all__ = ["Curve", "log_curves", "replay_curves"]
+
+_SHARES = np.arange(1, 100) / 100.0
+# The longest session that is drawn.
+_REQUESTS = 60
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One quantity for one source.
+
+    Of play and gaps the quantiles y at the shares x; of session length the share y of sessions
+    with more than x requests.
+    """
+
+    quantity: str
+    source: str
+    x: tuple[float, ...]
+    y: tuple[float, ...]
+
+
+def log_curves(source: str, log: SessionLog) -> list[Curve]:
+    """Play in the feed, gaps and session lengths of a log."""
+    play = log.impressions.play_seconds
+    return _curves(source, log, play, log.gap_seconds, log.last_requests)
+
+
+def replay_curves(source: str, log: SessionLog, answered: AnsweredLog) -> list[Curve]:
+    """The same of the simulator's answers to the slates of `log`."""
+    play = answered.impressions.play_seconds
+    return _curves(source, log, play, answered.pause_seconds, answered.leave_chances)
+
+
+def _curves(
+    source: str,
+    log: SessionLog,
+    play_seconds: FloatArray,
+    gap_seconds: FloatArray,
+    left: FloatArray | BoolArray,
+) -> list[Curve]:
+    feed = log.standard & ~log.two_column
+    samples = {PLAY: play_seconds[feed], GAP: gap_seconds[~log.last_requests]}
+    curves = [
+        Curve(quantity, source, tuple(_SHARES.tolist()), _quantiles(values))
+        for quantity, values in samples.items()
+        if len(values)
+    ]
+    survival = survival_curve(log, left)[: _REQUESTS + 1].tolist()
+    steps = tuple(float(step) for step in range(_REQUESTS + 1))
+    return [*curves, Curve(SESSION_LENGTH, source, steps, tuple(survival))]
+
+
+def _quantiles(values: FloatArray) -> tuple[float, ...]:
+    return tuple(np.quantile(values, _SHARES).astype(float).tolist())

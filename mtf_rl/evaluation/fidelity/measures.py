@@ -1,0 +1,303 @@
+"""The statistics by which two logs are compared, each with the interval that its log supports."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from mtf_rl.core.arrays import BoolArray, FloatArray, IntArray
+from mtf_rl.core.tasks import FEEDBACKS
+from mtf_rl.data.impressions import Impressions
+from mtf_rl.evaluation.fidelity.session_log import SessionLog
+from mtf_rl.evaluation.fidelity.survival import survival_tally
+from mtf_rl.evaluation.intervals import Interval, quantile_interval, ratio_interval
+
+__all__ = [
+    "BEYOND",
+    "GAPS",
+    "MEASURES",
+    "PLAY_SHARES",
+    "POSITIONS",
+    "RATES",
+    "SESSIONS",
+    "DayEnds",
+    "Measure",
+    "between_deviation",
+    "day_ends",
+    "gap_figures",
+    "measure_log",
+    "next_day_measure",
+    "position_name",
+    "session_figures",
+]
+
+RATES, SESSIONS, GAPS = "Rates per video", "Sessions", "Gaps between requests"
+SEED = 0
+BRIEF_SECONDS = 3.0
+PLAY_SHARES = (0.1, 0.25, 0.5, 0.75, 0.9, 0.99)
+GAP_SHARES = (0.1, 0.5, 0.9)
+BEYOND = (1, 5, 10, 20, 40)
+POSITIONS = ((1, 1), (2, 3), (4, 7), (8, 15), (16, 31), (32, 10_000))
+_RESAMPLES = 200
+_NAMES = tuple(task.name for task in FEEDBACKS)
+# Joint rates as (given, feedback).
+_JOINT = (
+    ("click", "long_view"),
+    ("click", "like"),
+    ("long_view", "like"),
+    ("like", "follow"),
+    ("like", "comment"),
+    ("long_view", "comment"),
+    ("click", "forward"),
+    ("click", "hate"),
+)
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One figure of a log."""
+
+    group: str
+    name: str
+    value: Interval
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """What the same figure of another log is found by."""
+        return self.group, self.name
+
+
+def measure_log(log: SessionLog) -> list[Measure]:
+    """Every figure of a log, in the order of `MEASURES`."""
+    return [
+        Measure(group, name, value)
+        for group, figures in MEASURES.items()
+        for name, value in figures(log).items()
+    ]
+
+
+def _rates(log: SessionLog) -> dict[str, Interval]:
+    """Feedbacks and seconds per video that a ranker chose."""
+    shown = log.impressions
+    rates = {
+        name: _rate(log, shown.feedback[:, column], log.standard)
+        for column, name in enumerate(_NAMES)
+    }
+    return rates | {"watch, seconds": _rate(log, shown.play_seconds, log.standard)}
+
+
+def _scenes(log: SessionLog) -> dict[str, Interval]:
+    shown, standard = log.impressions, log.standard
+    page = log.two_column
+    figures = {}
+    for scene, rows in (("feed", standard & ~page), ("two-column page", standard & page)):
+        figures[f"{scene}: click"] = _rate(log, shown.feedback[:, 0], rows)
+        figures[f"{scene}: long_view"] = _rate(log, shown.feedback[:, 1], rows)
+        figures[f"{scene}: watch, seconds"] = _rate(log, shown.play_seconds, rows)
+    if shown.randomised.any() and not shown.randomised.all():
+        figures["random videos: click"] = _rate(log, shown.feedback[:, 0], shown.randomised)
+        figures["random videos: long_view"] = _rate(log, shown.feedback[:, 1], shown.randomised)
+    return figures
+
+
+def _joint_rates(log: SessionLog) -> dict[str, Interval]:
+    feedback = log.impressions.feedback.astype(np.float64)
+    figures = {}
+    for given, name in _JOINT:
+        condition = log.standard & (feedback[:, _NAMES.index(given)] > 0)
+        figures[f"{name} after {given}"] = _rate(log, feedback[:, _NAMES.index(name)], condition)
+    return figures
+
+
+def _play(log: SessionLog) -> dict[str, Interval]:
+    """Play in the single-column feed, where every video starts by itself."""
+    shown = log.impressions
+    rows = log.standard & ~log.two_column
+    play, users = shown.play_seconds[rows], shown.users[rows]
+    figures = {
+        f"{share:.0%} of plays up to, seconds": quantile_interval(play, users, share)
+        for share in PLAY_SHARES
+    }
+    brief = (shown.play_seconds > 0) & (shown.play_seconds < BRIEF_SECONDS)
+    figures["not played"] = _rate(log, shown.play_seconds == 0, rows)
+    figures["played under 3 s"] = _rate(log, brief, rows)
+    figures["played to the end"] = _rate(
+        log, shown.play_seconds >= np.maximum(shown.duration_seconds, 1e-3), rows
+    )
+    return figures
+
+
+def _sessions(log: SessionLog) -> dict[str, Interval]:
+    return session_figures(log, log.last_requests)
+
+
+def session_figures(log: SessionLog, left: FloatArray | BoolArray) -> dict[str, Interval]:
+    """How long sessions last when after each request (requests,) the user `left`, or may have.
+
+    Requests of which the log does not show whether the user left do not count.
+    """
+    known = log.followed_up
+    tally = survival_tally(log.users_of_requests, log.step_of_request, known, left)
+    mean, beyond = tally.intervals(BEYOND, SEED)
+    figures = {
+        "leaves after a request": ratio_interval(
+            left * known.astype(np.float64), known.astype(np.float64), log.users_of_requests
+        ),
+        "requests, mean": mean,
+    }
+    figures |= {f"more than {step} request{'s'[: step > 1]}": beyond[step] for step in BEYOND}
+    return figures
+
+
+def _gaps(log: SessionLog) -> dict[str, Interval]:
+    return gap_figures(log, log.gap_seconds)
+
+
+def gap_figures(log: SessionLog, gap_seconds: FloatArray) -> dict[str, Interval]:
+    """Quantiles of the gaps (requests,) after the requests that the session went on from."""
+    known = ~log.last_requests
+    gaps, users = gap_seconds[known], log.users_of_requests[known]
+    return {
+        f"{share:.0%} of gaps up to, seconds": quantile_interval(gaps, users, share)
+        for share in GAP_SHARES
+    }
+
+
+def _positions(log: SessionLog) -> dict[str, Interval]:
+    shown = log.impressions
+    places = 1 + log.step_of_request[log.request_of_row]
+    figures = {}
+    for name, values in (("click", shown.feedback[:, 0]), ("watch, seconds", shown.play_seconds)):
+        for first, last in POSITIONS:
+            rows = log.standard & (places >= first) & (places <= last)
+            figures[f"{name} in {position_name(first, last)}"] = _rate(log, values, rows)
+    return figures
+
+
+def position_name(first: int, last: int) -> str:
+    """Requests `first` to `last` of a session, from 1, in words."""
+    if first == last:
+        return f"request {first}"
+    return f"requests {first}-{last}" if last < POSITIONS[-1][1] else f"requests {first} on"
+
+
+def _spreads(log: SessionLog) -> dict[str, Interval]:
+    """How much users differ, and how much a user's sessions do, beyond the luck of videos."""
+    shown, rows = log.impressions, log.standard
+    users = shown.users[rows]
+    sessions = log.session_of_row[rows]
+    click = shown.feedback[rows, 0].astype(np.float64)
+    watch = shown.play_seconds[rows].astype(np.float64)
+    return {
+        "click rate, users' deviation": between_deviation(click, users, users),
+        "watch seconds, users' deviation": between_deviation(watch, users, users),
+        "click rate, sessions' deviation": between_deviation(click, sessions, users),
+    }
+
+
+def _repetition(log: SessionLog) -> dict[str, Interval]:
+    shown = log.impressions
+    later = log.standard & (log.step_of_request[log.request_of_row] > 0)
+    click = shown.feedback[:, 0]
+    return {
+        "tag repeats the last request's": _rate(log, log.repeated, later),
+        "click on a repeated tag": _rate(log, click, later & log.repeated),
+        "click on a fresh tag": _rate(log, click, later & ~log.repeated),
+    }
+
+
+MEASURES: dict[str, Callable[[SessionLog], dict[str, Interval]]] = {
+    RATES: _rates,
+    "Rates by scene": _scenes,
+    "Joint rates": _joint_rates,
+    "Play time in the feed": _play,
+    SESSIONS: _sessions,
+    GAPS: _gaps,
+    "Place in the session": _positions,
+    "Spread": _spreads,
+    "Tag repetition": _repetition,
+}
+
+
+def _rate(log: SessionLog, values: FloatArray | IntArray | BoolArray, rows: BoolArray) -> Interval:
+    """The mean of `values` (rows,) over the chosen ones."""
+    chosen = rows.astype(np.float64)
+    return ratio_interval(values * chosen, chosen, log.impressions.users)
+
+
+def between_deviation(values: FloatArray, groups: IntArray, users: IntArray) -> Interval:
+    """The standard deviation of group means, (rows,) each, without the noise of few rows.
+
+    With n_g rows in each of G groups, n in all, MSW the variance within groups and MSB the
+    variance of means weighted by n_g: (MSB - MSW) / n0, n0 = (n - sum n_g^2 / n) / (G - 1), is
+    the variance between groups (one-way random effects by moments; Searle et al. 1992, section
+    3.6), cut at 0. The interval resamples users; a group is one user's. Fewer than two groups, or
+    no group of two rows, give NaN.
+    """
+    _, members = np.unique(groups, return_inverse=True)
+    counts = np.bincount(members).astype(np.float64)  # (groups,)
+    sums = np.bincount(members, weights=values)
+    squares = np.bincount(members, weights=values**2)
+    owner = np.zeros(len(counts), dtype=np.int64)
+    owner[members] = users
+    _, owner = np.unique(owner, return_inverse=True)
+    table = np.stack([np.ones_like(counts), counts, counts**2, sums, squares, sums**2 / counts])
+    by_user = np.stack([np.bincount(owner, weights=row) for row in table], axis=1)  # (users, 6)
+    rng = np.random.default_rng(SEED)
+    size = len(by_user)
+    drawn = [by_user[rng.integers(size, size=size)].sum(axis=0) for _ in range(_RESAMPLES)]
+    deviations = np.array([_deviation(totals) for totals in drawn])
+    point = _deviation(by_user.sum(axis=0))
+    if np.isnan(point) or np.isnan(deviations).all():
+        return Interval(point, -np.inf, np.inf)
+    low, high = np.nanquantile(deviations, [0.025, 0.975])
+    return Interval(point, float(low), float(high))
+
+
+def _deviation(totals: FloatArray) -> float:
+    """From sums over groups of 1, n, n^2, sum x, sum x^2, (sum x)^2 / n."""
+    groups, rows, squared_rows, total, squares, explained = totals
+    if groups < 2 or rows <= groups:
+        return float("nan")
+    within = (squares - explained) / (rows - groups)
+    between = (explained - total**2 / rows) / (groups - 1)
+    size = (rows - squared_rows / rows) / (groups - 1)
+    return float(np.sqrt(max((between - within) / size, 0.0)))
+
+
+@dataclass(frozen=True)
+class DayEnds:
+    """Users' last sessions of some days, and whether they were active on the next day."""
+
+    users: IntArray  # (day ends,)
+    sessions: IntArray  # (day ends,), the log's numbers
+    returned: BoolArray  # (day ends,)
+
+
+def day_ends(impressions: Impressions, days: IntArray) -> DayEnds:
+    """The ends of the active days among `days`, by the day on which a session ends."""
+    last_rows = np.append(np.diff(impressions.sessions) != 0, np.ones(1, dtype=np.bool_))
+    ends = np.flatnonzero(last_rows)  # (sessions,)
+    span = int(impressions.days.max()) + 2
+    codes = impressions.users[ends].astype(np.int64) * span + impressions.days[ends]
+    last_of_day = np.append(codes[1:] != codes[:-1], np.ones(1, dtype=np.bool_))
+    chosen = last_of_day & np.isin(impressions.days[ends], days)
+    active = np.unique(impressions.users.astype(np.int64) * span + impressions.days)
+    return DayEnds(
+        users=impressions.users[ends][chosen],
+        sessions=impressions.sessions[ends][chosen],
+        returned=np.isin(codes[chosen] + 1, active),
+    )
+
+
+def next_day_measure(ends: DayEnds, returned: FloatArray | BoolArray | None = None) -> Measure:
+    """How often users are active on the next day; `returned` (day ends,) may be chances of it."""
+    happened = ends.returned if returned is None else returned
+    ones = np.ones(len(ends.users))
+    return Measure(
+        "Return",
+        "active on the next day",
+        ratio_interval(happened.astype(np.float64), ones, ends.users)
+        if len(ends.users)
+        else Interval(np.nan, -np.inf, np.inf),
+    )

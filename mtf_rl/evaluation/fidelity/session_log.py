@@ -1,0 +1,176 @@
+"""A log as whole sessions, with what its statistics are made of."""
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+
+from mtf_rl.core.arrays import BoolArray, FloatArray, IntArray, select_rows
+from mtf_rl.core.videos import NO_TAG, VideoCatalogue
+from mtf_rl.data.impressions import Impressions
+from mtf_rl.user_models.responses import TWO_COLUMN_TAB
+
+__all__ = ["SessionLog", "sessions_since"]
+
+
+def sessions_since(impressions: Impressions, start_ms: int) -> BoolArray:
+    """The rows of sessions that begin at `start_ms` or later, (rows,)."""
+    _, first_rows, session_of_row = np.unique(
+        impressions.sessions, return_index=True, return_inverse=True
+    )
+    return np.asarray((impressions.times_ms[first_rows] >= start_ms)[session_of_row])
+
+
+@dataclass(frozen=True)
+class SessionLog:
+    """Whole sessions of a log, or their beginnings where the log stops.
+
+    Whoever wrote it, people, a world or a simulator: this is all that the statistics know.
+    """
+
+    impressions: Impressions  # in (user, time) order
+    catalogue: VideoCatalogue
+    end_ms: int
+    """The instant at which the log stops."""
+    gap_ms: int
+    """After a longer gap a session is another one."""
+
+    @cached_property
+    def request_starts(self) -> IntArray:
+        """The first row of each request, (requests,)."""
+        return _starts(self.impressions.requests)
+
+    @cached_property
+    def session_starts(self) -> IntArray:
+        """The first request of each session, (sessions,)."""
+        return _starts(self.impressions.sessions[self.request_starts])
+
+    @cached_property
+    def request_of_row(self) -> IntArray:
+        """(rows,), from 0."""
+        return _numbers(self.request_starts, len(self.impressions.users))
+
+    @cached_property
+    def session_of_request(self) -> IntArray:
+        """(requests,), from 0."""
+        return _numbers(self.session_starts, len(self.request_starts))
+
+    @cached_property
+    def session_of_row(self) -> IntArray:
+        """(rows,), from 0."""
+        return self.session_of_request[self.request_of_row]
+
+    @cached_property
+    def step_of_request(self) -> IntArray:
+        """The place of each request in its session, (requests,), from 0."""
+        starts = self.session_starts[self.session_of_request]
+        return np.arange(len(self.request_starts)) - starts
+
+    @cached_property
+    def requests_per_session(self) -> IntArray:
+        """(sessions,)."""
+        return np.bincount(self.session_of_request, minlength=len(self.session_starts))
+
+    @cached_property
+    def users_of_requests(self) -> IntArray:
+        """(requests,)."""
+        return self.impressions.users[self.request_starts]
+
+    @cached_property
+    def users_of_sessions(self) -> IntArray:
+        """(sessions,)."""
+        return self.users_of_requests[self.session_starts]
+
+    @cached_property
+    def last_requests(self) -> BoolArray:
+        """Requests after which the log shows no other of the session, (requests,)."""
+        last = np.zeros(len(self.request_starts), dtype=np.bool_)
+        last[self.session_starts + self.requests_per_session - 1] = True
+        return last
+
+    @cached_property
+    def followed_up(self) -> BoolArray:
+        """Requests of which it is known whether the user left after them, (requests,).
+
+        Those that the session gap has passed after before the log stops, as in the fit of leaving.
+        """
+        times_ms = self.impressions.times_ms[self.request_starts]
+        return np.asarray(times_ms + self.gap_ms < self.end_ms)
+
+    @cached_property
+    def ended(self) -> BoolArray:
+        """Sessions whose end was seen, (sessions,)."""
+        return np.asarray(self.followed_up[self.session_starts + self.requests_per_session - 1])
+
+    @cached_property
+    def gap_seconds(self) -> FloatArray:
+        """Seconds to the session's next request, (requests,); NaN after the last one."""
+        times_ms = self.impressions.times_ms[self.request_starts]
+        gaps = np.append(np.diff(times_ms), 0) / 1000.0
+        return np.where(self.last_requests, np.nan, gaps)
+
+    @cached_property
+    def standard(self) -> BoolArray:
+        """Rows that a ranker chose, (rows,); all of them where every row is random."""
+        chosen: BoolArray = ~self.impressions.randomised
+        return chosen if chosen.any() else self.impressions.randomised
+
+    @cached_property
+    def two_column(self) -> BoolArray:
+        """Rows of pages on which a video starts with a tap, (rows,); elsewhere it starts itself."""
+        return np.asarray(self.impressions.tabs == TWO_COLUMN_TAB)
+
+    @cached_property
+    def repeated(self) -> BoolArray:
+        """Rows whose first tag the session's request before has shown too, (rows,)."""
+        tags = self.catalogue.tags[self.impressions.videos, 0].astype(np.int64)  # (rows,)
+        width = self.catalogue.num_tags + 1
+        codes = self.request_of_row * width + tags
+        shown = np.unique(codes[tags != NO_TAG])
+        has_earlier = self.step_of_request[self.request_of_row] > 0
+        return np.asarray(has_earlier & (tags != NO_TAG) & np.isin(codes - width, shown))
+
+    def session_sums(self, values: FloatArray | IntArray | BoolArray) -> FloatArray:
+        """Sums over the rows (rows,) of each session, (sessions,)."""
+        count = len(self.session_starts)
+        return np.bincount(self.session_of_row, values, minlength=count).astype(np.float64)
+
+    def request_sums(self, values: FloatArray | IntArray | BoolArray) -> FloatArray:
+        """Sums over the rows (rows,) of each request, (requests,)."""
+        count = len(self.request_starts)
+        return np.bincount(self.request_of_row, values, minlength=count).astype(np.float64)
+
+    def with_answers_shuffled(self, seed: int) -> "SessionLog":
+        """The same slates, each video answered as another one of its scene was.
+
+        Feedback and play stay together and keep their distribution; users, videos and moments
+        matter no more.
+        """
+        rng = np.random.default_rng(seed)
+        source = np.arange(len(self.impressions.users))
+        for scene in (self.two_column, ~self.two_column):
+            source[scene] = rng.permutation(source[scene])
+        shown = self.impressions
+        answers = replace(
+            shown, feedback=shown.feedback[source], play_seconds=shown.play_seconds[source]
+        )
+        return replace(self, impressions=answers)
+
+    def keep(self, sessions: BoolArray) -> "SessionLog":
+        """The log of some of its sessions, (sessions,)."""
+        rows = sessions[self.session_of_row]
+        return replace(self, impressions=select_rows(self.impressions, rows))
+
+
+def _starts(numbers: IntArray) -> IntArray:
+    """Where another number begins, in ordered numbers."""
+    changes = np.ones(len(numbers), dtype=np.bool_)
+    changes[1:] = numbers[1:] != numbers[:-1]
+    return np.flatnonzero(changes)
+
+
+def _numbers(starts: IntArray, count: int) -> IntArray:
+    """Which stretch each of `count` places lies in, from 0."""
+    marks = np.zeros(count, dtype=np.int64)
+    marks[starts[1:]] = 1
+    return np.cumsum(marks)

@@ -1,0 +1,89 @@
+"""How long sessions last, where a log may stop before they do."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mtf_rl.core.arrays import BoolArray, FloatArray, IntArray
+from mtf_rl.evaluation.intervals import Interval
+
+__all__ = ["LONGEST", "SurvivalTally", "survival_distance", "survival_tally"]
+
+LONGEST = 100
+_RESAMPLES = 200
+
+
+@dataclass(frozen=True)
+class SurvivalTally:
+    """Requests at risk of being the last, and how many were, by user and place in the session."""
+
+    at_risk: FloatArray  # (users, LONGEST)
+    left: FloatArray  # (users, LONGEST), sums of leaves, or of the chances of leaving
+
+    def curve(self, weights: FloatArray | None = None) -> FloatArray:
+        """P(a session has more than t requests) for t = 0 to LONGEST, (LONGEST + 1,).
+
+        S(t) = prod over s <= t of (1 - left_s / at risk_s) (Kaplan and Meier 1958): a request
+        whose follow-up the log cut off is not at risk, so cut sessions count up to there.
+
+        Args:
+            weights: how often each user counts, (users,); once by default.
+        """
+        at_risk, left = (
+            values.sum(axis=0) if weights is None else weights @ values
+            for values in (self.at_risk, self.left)
+        )
+        hazard = left / np.maximum(at_risk, 1e-12)  # (LONGEST,)
+        return np.append(1.0, np.cumprod(1.0 - hazard))
+
+    def mean_requests(self, weights: FloatArray | None = None) -> float:
+        """Mean requests of a session, those beyond `LONGEST` left out: the sum of S(0), S(1)..."""
+        return float(self.curve(weights)[:-1].sum())
+
+    def resampled_curves(self, seed: int) -> FloatArray:
+        """Curves of samples of users, drawn with replacement: (resamples, LONGEST + 1)."""
+        rng = np.random.default_rng(seed)
+        seen = np.flatnonzero(self.at_risk.any(axis=1))
+        size = len(self.at_risk)
+        curves = []
+        for _ in range(_RESAMPLES):
+            drawn = rng.choice(seen, len(seen)) if len(seen) else seen
+            curves.append(self.curve(np.bincount(drawn, minlength=size).astype(np.float64)))
+        return np.stack(curves)
+
+    def intervals(self, beyond: tuple[int, ...], seed: int) -> tuple[Interval, dict[int, Interval]]:
+        """The mean and P(more than t requests) for t in `beyond`, by resampling users."""
+        point, drawn = self.curve(), self.resampled_curves(seed)
+        means = drawn[:, :-1].sum(axis=1)
+        return _percentiles(self.mean_requests(), means), {
+            step: _percentiles(float(point[step]), drawn[:, step]) for step in beyond
+        }
+
+
+def survival_tally(
+    users: IntArray, steps: IntArray, at_risk: BoolArray, left: FloatArray | BoolArray
+) -> SurvivalTally:
+    """Counts from requests, (requests,) each; `left` is what happened, or its chance."""
+    counted = at_risk & (steps < LONGEST)
+    size = int(users.max(initial=0)) + 1
+    places = users[counted].astype(np.int64) * LONGEST + steps[counted]
+
+    def counted_up(values: FloatArray) -> FloatArray:
+        totals = np.bincount(places, values, minlength=size * LONGEST).astype(np.float64)
+        return totals.reshape(size, LONGEST)
+
+    return SurvivalTally(
+        at_risk=counted_up(np.ones(len(places))),
+        left=counted_up(left[counted].astype(np.float64)),
+    )
+
+
+def survival_distance(first: FloatArray, second: FloatArray) -> tuple[float, float]:
+    """Kolmogorov-Smirnov and Wasserstein-1 distance of two curves, the latter in requests."""
+    difference = np.abs(first - second)
+    return float(difference.max()), float(difference.sum())
+
+
+def _percentiles(point: float, drawn: FloatArray) -> Interval:
+    low, high = np.quantile(drawn, [0.025, 0.975])
+    return Interval(point, float(low), float(high))
