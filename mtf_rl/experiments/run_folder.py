@@ -26,6 +26,7 @@ __all__ = [
     "check_free",
     "new_run_folder",
     "open_run_folder",
+    "write_csv",
     "write_table",
 ]
 
@@ -122,10 +123,15 @@ class RunFolder:
 
 def write_table(path: Path, rows: list[dict[str, Any]]) -> None:
     """Write rows of equal keys as PATH.csv and PATH.json."""
+    write_csv(path.with_suffix(".csv"), rows)
+    save_json(path.with_suffix(".json"), rows)
+
+
+def write_csv(path: Path, rows: list[dict[str, Any]]) -> None:
+    """Write rows of equal keys; a text that holds a comma is quoted."""
     lines = [",".join(rows[0])] if rows else []
     lines += [",".join(_cell(value) for value in row.values()) for row in rows]
-    replace_atomically(path.with_suffix(".csv"), ("\n".join(lines) + "\n").encode())
-    save_json(path.with_suffix(".json"), rows)
+    replace_atomically(path, ("\n".join(lines) + "\n").encode())
 
 
 def new_run_folder(path: Path | None, *, agent: str, root: Path = Path("runs")) -> RunFolder:
@@ -204,4 +210,5 @@ def _now() -> str:
 
 
 def _cell(value: Any) -> str:
-    return repr(value) if isinstance(value, float) else str(value)
+    text = repr(value) if isinstance(value, float) else str(value)
+    return f'"{text}"' if "," in text else text

@@ -1,0 +1,304 @@
+"""A run's simulator against the log that it was fitted on."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tyro
+
+from mtf_rl.core.arrays import FloatArray, select_rows
+from mtf_rl.core.files import replace_atomically, save_json
+from mtf_rl.core.protocols import UserModel
+from mtf_rl.core.ranges import check_at_least, check_seed
+from mtf_rl.evaluation.fidelity import (
+    PAUSE_FEATURES,
+    REPLAY,
+    ROLLOUT,
+    TRUTH_AGAIN,
+    AnsweredLog,
+    Curve,
+    DayEnds,
+    Distance,
+    FidelityReport,
+    Measure,
+    SessionLog,
+    SessionVectors,
+    Verdict,
+    answer_log,
+    compare_distances,
+    compare_measures,
+    day_ends,
+    discriminate,
+    judge_bars,
+    log_curves,
+    log_distances,
+    measure_log,
+    next_day_measure,
+    permuted,
+    replay_curves,
+    replay_distances,
+    replay_measures,
+    replay_reliabilities,
+    roll_log,
+    session_vectors,
+    sessions_since,
+    two_halves,
+)
+from mtf_rl.experiments.assembly import Assembly
+from mtf_rl.experiments.command_line import settings_of_run
+from mtf_rl.experiments.console import Terminal
+from mtf_rl.experiments.fidelity_pictures import fidelity_figure
+from mtf_rl.experiments.held_out import HeldOut, read_held_out
+from mtf_rl.experiments.pictures import save_figure
+from mtf_rl.experiments.run_folder import RunFolder, open_run_folder, write_csv
+from mtf_rl.user_models import FittedUserModel
+from mtf_rl.user_models.world.synthesis import load_rankers
+
+__all__ = ["FidelityConfig", "report_fidelity"]
+
+_SESSIONS = 5_000
+_FRAGMENTED = 0.5
+
+
+@dataclass(frozen=True)
+class FidelityConfig:
+    """Say how well a run's simulator matches its log, in RUN/fidelity.
+
+    Raises:
+        ConfigError: if sessions is below 100 or seed out of range.
+    """
+
+    run: tyro.conf.Positional[Path]
+    """Folder of a finished run."""
+    data: Path | None = None
+    """Folder of the log's files, if they are no longer where the run's settings say."""
+    sessions: int = _SESSIONS
+    """Sessions of each log that the discriminator sees at most, at least 100."""
+    seed: int = 0
+    """Seed of the simulator's luck and of the discriminator."""
+    truth_again: bool = True
+    """Whether a world is rolled again with other luck, for what luck alone does."""
+
+    def __post_init__(self) -> None:
+        check_at_least("sessions", self.sessions, 100)
+        check_seed("seed", self.seed)
+
+    @property
+    def folder(self) -> Path:
+        """Where the report goes: settings other than the default have a folder of their own."""
+        parts = [f"sessions-{self.sessions}"] if self.sessions != _SESSIONS else []
+        parts += [f"seed-{self.seed}"] if self.seed else []
+        parts += [] if self.truth_again else ["no-truth-again"]
+        return self.run / "fidelity" / "-".join(parts)
+
+
+def report_fidelity(config: FidelityConfig, terminal: Terminal) -> Path:
+    """Compare a run's simulator with the held-out days of its log.
+
+    Writes fidelity.md, .csv, .json and .png; equal settings write equal files.
+
+    Args:
+        config: which run, and how closely to look.
+        terminal: told what is found.
+
+    Returns:
+        The folder that was written.
+
+    Raises:
+        RunFolderError: if the folder is not a run's.
+        DataError: if the log's files are gone, or are not those that the run was fitted on.
+        LeakageError: if a held-out row was fitted on.
+    """
+    run = open_run_folder(config.run)
+    assembly = Assembly.load(run.data, run.simulator)
+    terminal.stage("Log")
+    held_out = read_held_out(run, settings_of_run(run).run.log, config.data, assembly)
+    terminal.say(f"  {held_out}")
+    report = _compare(run, assembly, held_out, config, terminal)
+    for table in report.tables():
+        terminal.table(table.title, table.columns, table.rows)
+    for note in report.notes:
+        terminal.say(f"Note: {note}")
+    folder = config.folder
+    replace_atomically(folder / "fidelity.md", report.to_markdown().encode())
+    save_json(folder / "fidelity.json", report.to_json())
+    write_csv(folder / "fidelity.csv", report.records())
+    save_figure(fidelity_figure(report), folder / "fidelity.png")
+    terminal.say(f"Written to {folder}.")
+    return folder
+
+
+@dataclass
+class _Findings:
+    """What each source says, collected one after the other."""
+
+    measures: dict[str, list[Measure]] = field(default_factory=dict)
+    distances: dict[str, list[Distance]] = field(default_factory=dict)
+    vectors: dict[str, SessionVectors] = field(default_factory=dict)
+    curves: list[Curve] = field(default_factory=list)
+
+
+def _compare(
+    run: RunFolder,
+    assembly: Assembly,
+    held_out: HeldOut,
+    config: FidelityConfig,
+    terminal: Terminal,
+) -> FidelityReport:
+    log, declared = held_out.log, assembly.simulator.declared_parts
+    ends = day_ends(held_out.dataset.impressions, held_out.return_days)
+    findings = _Findings(curves=log_curves("log", log))
+    terminal.stage("Replay: the simulator answers the logged slates")
+    answered, returns = _replay(assembly.simulator, held_out, ends, config.seed)
+    replayed = replay_measures(log, answered, declared=declared)
+    if "returning" not in declared:
+        replayed.append(next_day_measure(ends, returns))
+    findings.measures[REPLAY] = replayed
+    findings.distances[REPLAY] = replay_distances(log, answered, declared=declared)
+    findings.vectors[REPLAY] = session_vectors(replace(log, impressions=answered.impressions))
+    findings.curves += replay_curves(REPLAY, log, answered)
+    _roll_all(run, assembly, held_out, config, findings, terminal)
+    terminal.stage("Discriminator")
+    verdicts, controls = _verdicts(log, findings.vectors, config)
+    own = [*measure_log(log), next_day_measure(ends)]
+    comparisons = compare_measures(own, findings.measures)
+    distances = compare_distances(findings.distances)
+    compared = {row.name for row in distances}
+    return FidelityReport(
+        head=(str(held_out), _setting(assembly, config)),
+        bars=tuple(judge_bars(comparisons, distances, verdicts, controls)),
+        comparisons=tuple(comparisons),
+        distances=tuple(distances),
+        verdicts=(*verdicts.values(), *controls),
+        reliabilities=tuple(
+            replay_reliabilities(log, answered, declared=declared, seed=config.seed)
+        ),
+        fit=assembly.simulator.report,
+        notes=tuple(_notes(assembly, held_out)),
+        curves=tuple(curve for curve in findings.curves if curve.quantity in compared),
+    )
+
+
+def _replay(
+    simulator: FittedUserModel, held_out: HeldOut, ends: DayEnds, seed: int
+) -> tuple[AnsweredLog, FloatArray]:
+    """Answers to the held-out slates, and the chance of return at each day's end, (day ends,).
+
+    The last sessions of the day before are replayed too, for their returns alone.
+    """
+    impressions = held_out.dataset.impressions
+    held = sessions_since(impressions, held_out.start_ms)
+    rows = held | np.isin(impressions.sessions, ends.sessions)
+    chosen = select_rows(impressions, rows)
+    answered = answer_log(simulator, chosen, seed=seed)
+    replayed = replace(held_out.log, impressions=chosen)
+    last = np.flatnonzero(replayed.last_requests)  # (sessions,)
+    place = np.searchsorted(chosen.sessions[replayed.request_starts[last]], ends.sessions)
+    returns = answered.return_chances[last[place]]
+    return answered.take(held[rows], held[rows][replayed.request_starts]), returns
+
+
+def _roll_all(
+    run: RunFolder,
+    assembly: Assembly,
+    held_out: HeldOut,
+    config: FidelityConfig,
+    findings: _Findings,
+    terminal: Terminal,
+) -> None:
+    """Free rollouts under the logging rankers, where these are known."""
+    world = assembly.world
+    if world is None:
+        return
+    sources: dict[str, UserModel[Any]] = {ROLLOUT: assembly.simulator}
+    if config.truth_again:
+        sources[TRUTH_AGAIN] = world
+    for source, answers in sources.items():
+        served = "the simulator" if source == ROLLOUT else "the world again, with other luck"
+        terminal.stage(f"Rollout: the world's rankers serve {served}")
+        with terminal.progress("users", world.config.users) as bar:
+            rolled = roll_log(
+                world,
+                load_rankers(run.data),
+                answers=answers,
+                luck=1 + config.seed,
+                since_ms=held_out.eve_ms,
+                session_gap_minutes=held_out.dataset.session_gap_minutes,
+                on_users=bar.reach,
+            )
+        log = held_out.sessions_of(rolled)
+        ends = day_ends(rolled, held_out.return_days)
+        findings.measures[source] = [*measure_log(log), next_day_measure(ends)]
+        findings.distances[source] = log_distances(held_out.log, log)
+        findings.vectors[source] = session_vectors(log)
+        findings.curves += log_curves(source, log)
+
+
+def _verdicts(
+    log: SessionLog, others: Mapping[str, SessionVectors], config: FidelityConfig
+) -> tuple[dict[str, Verdict], tuple[Verdict, ...]]:
+    """What the discriminator says of each source, and where it must see a difference."""
+
+    def judge(name: str, log: SessionVectors, other: SessionVectors, *, explain: bool) -> Verdict:
+        return discriminate(
+            name, log, other, sessions=config.sessions, seed=config.seed, explain=explain
+        )
+
+    own, verdicts = session_vectors(log), {}
+    for source, vectors in others.items():
+        pair = [own, vectors]
+        if source == REPLAY:
+            pair = [part.without(PAUSE_FEATURES) for part in pair]
+        verdicts[source] = judge(source, *pair, explain=source != TRUTH_AGAIN)
+    halves = "the other half of users"
+    verdicts[halves] = judge(halves, *two_halves(own, config.seed), explain=False)
+    shuffled = session_vectors(log.with_answers_shuffled(config.seed))
+    controls = (
+        judge("answers shuffled over videos", own, shuffled, explain=False),
+        judge("features permuted over sessions", own, permuted(own, config.seed), explain=False),
+    )
+    return verdicts, controls
+
+
+def _setting(assembly: Assembly, config: FidelityConfig) -> str:
+    luck = f"Luck and discriminator have seed {config.seed}."
+    if assembly.world is None:
+        return (
+            "The policy that chose the slates is not known, so there is no free rollout: the"
+            f" simulator answers what the log has shown, and nothing else is compared. {luck}"
+        )
+    return (
+        "In rollouts the world supplies retrieval, its saved rankers, scenes, sizes of requests,"
+        " and when its users open the app on an active day; the simulator responds, pauses,"
+        f" leaves and returns, and starts every session afresh. {luck}"
+    )
+
+
+def _notes(assembly: Assembly, held_out: HeldOut) -> list[str]:
+    """What the log cannot support, a sentence each."""
+    notes = [f"{sentence}: not compared." for sentence in assembly.simulator.prior_parts]
+    single = float((held_out.log.requests_per_session == 1).mean())
+    if single > _FRAGMENTED:
+        notes.append(
+            f"{single:.0%} of the held-out sessions have a single request: place in the session,"
+            " tag repetition and the order of a session's feedback rest on the few others. A"
+            " discriminator that sees little more than single videos is no test: compare its"
+            " result on shuffled answers."
+        )
+    if assembly.world is None:
+        notes.append(
+            "The logging policy is not known, and chose with knowledge that the log does not hold:"
+            " a match on its slates says nothing of slates that another policy would choose."
+        )
+        notes += [
+            f"{rows:,} rows of the files were dropped before anything else: {reason}."
+            for reason, rows in held_out.dataset.account.dropped.items()
+        ]
+    if len(held_out.return_days) == 1:
+        notes.append(
+            "One day is held out: returns are those to this day, and sessions that its midnight"
+            " cuts count up to there."
+        )
+    return notes

@@ -1,0 +1,165 @@
+"""The figure of a fidelity report."""
+
+from collections.abc import Callable
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
+
+from mtf_rl.evaluation.fidelity import (
+    GAP,
+    PLAY,
+    POSITIONS,
+    RATES,
+    REPLAY,
+    ROLLOUT,
+    SESSION_LENGTH,
+    TRUTH_AGAIN,
+    FidelityReport,
+    position_name,
+)
+
+__all__ = ["fidelity_figure"]
+
+_INK, _QUIET = "#1f2933", "#adb5bd"
+_COLOURS = {"log": _INK, REPLAY: "#0b7285", ROLLOUT: "#d9480f", TRUTH_AGAIN: _QUIET}
+_WIDTHS = {"log": 2.6, TRUTH_AGAIN: 2.6}
+
+
+def fidelity_figure(report: FidelityReport) -> Figure:
+    """The log and what should look like it, a panel for each kind of figure.
+
+    Panels of which the log says nothing are left out.
+    """
+    panels: list[Callable[[Axes, FidelityReport], None]] = [_rates]
+    drawn = {curve.quantity for curve in report.curves}
+    panels += [panel for name, panel in _CURVES.items() if name in drawn]
+    panels += [_positions, _calibration]
+    columns = 3 if len(panels) > 4 else 2
+    lines = -(-len(panels) // columns)
+    figure = Figure(figsize=(5.0 * columns, 3.9 * lines), layout="constrained")
+    FigureCanvasAgg(figure)
+    places = figure.subplots(lines, columns, squeeze=False).ravel()
+    for place, panel in zip(places, panels, strict=False):
+        panel(place, report)
+        for side in ("top", "right"):
+            place.spines[side].set_visible(False)
+    for place in places[len(panels) :]:
+        place.set_visible(False)
+    return figure
+
+
+def _rates(axes: Axes, report: FidelityReport) -> None:
+    """Rates over the log's, with the log's interval as a bar."""
+    entries = [entry for entry in report.comparisons if entry.group == RATES and entry.log.mean > 0]
+    sources = [source for source in report.sources if source != TRUTH_AGAIN]
+    for place, entry in enumerate(reversed(entries)):
+        mean = entry.log.mean
+        low, high = max(entry.log.low / mean, 0.0), entry.log.high / mean
+        axes.plot([low, high], [place, place], color=_QUIET, linewidth=7, solid_capstyle="butt")
+        for shift, source in enumerate(sources):
+            y = place + 0.18 * (shift - (len(sources) - 1) / 2)
+            axes.plot(entry.others[source] / mean, y, "o", color=_COLOURS[source], markersize=6)
+    axes.axvline(1.0, color=_INK, linewidth=1.0, zorder=0)
+    names = [f"{entry.name}  {entry.log.mean:.3g}" for entry in reversed(entries)]
+    axes.set_yticks(range(len(entries)), names)
+    axes.plot([], [], color=_QUIET, linewidth=7, label="log, 95 %")
+    for source in sources:
+        axes.plot([], [], "o", color=_COLOURS[source], label=source)
+    axes.legend(frameon=False, fontsize=8)
+    axes.set_title("Rates over the log's", loc="left", fontweight="bold")
+
+
+def _plays(axes: Axes, report: FidelityReport) -> None:
+    _quantiles(axes, report, PLAY)
+    axes.set_title("Play time in the feed, over the log's", loc="left", fontweight="bold")
+
+
+def _gaps(axes: Axes, report: FidelityReport) -> None:
+    _quantiles(axes, report, GAP)
+    axes.set_title("Gap between requests, over the log's", loc="left", fontweight="bold")
+
+
+def _quantiles(axes: Axes, report: FidelityReport, quantity: str) -> None:
+    """Quantiles over those of the log, at the same share."""
+    curves = {curve.source: curve for curve in report.curves if curve.quantity == quantity}
+    log = np.array(curves["log"].y)
+    shown = log > 0
+    shares = np.array(curves["log"].x)[shown]
+    for source in report.sources:
+        ratios = np.array(curves[source].y)[shown] / log[shown]
+        axes.plot(shares, ratios, color=_COLOURS[source], linewidth=1.8, label=source)
+    axes.axhline(1.0, color=_INK, linewidth=1.0, zorder=0)
+    axes.set_ylim(0.75, 1.25)
+    axes.xaxis.set_major_formatter(FuncFormatter(_percent))
+    axes.set_xlabel("share of the shorter ones")
+    axes.legend(frameon=False, fontsize=8)
+
+
+def _lengths(axes: Axes, report: FidelityReport) -> None:
+    for source in (TRUTH_AGAIN, "log", REPLAY, ROLLOUT):
+        for curve in report.curves:
+            if (curve.quantity, curve.source) == (SESSION_LENGTH, source):
+                width, dashes = _WIDTHS.get(source, 1.6), "--" if source == REPLAY else "-"
+                colour = _COLOURS[source]
+                axes.plot(curve.x, curve.y, dashes, color=colour, linewidth=width, label=source)
+    axes.set_yscale("log")
+    axes.yaxis.set_major_formatter(FuncFormatter(_percent))
+    axes.legend(frameon=False, fontsize=8)
+    axes.set_title("Sessions with more than x requests", loc="left", fontweight="bold")
+
+
+_CURVES: dict[str, Callable[[Axes, FidelityReport], None]] = {
+    PLAY: _plays,
+    SESSION_LENGTH: _lengths,
+    GAP: _gaps,
+}
+
+
+def _positions(axes: Axes, report: FidelityReport) -> None:
+    """Click rate by place in the session."""
+    names = [f"click in {position_name(*places)}" for places in POSITIONS]
+    entries = [entry for entry in report.comparisons if entry.name in names]
+    places = np.arange(len(entries))
+    means = np.array([entry.log.mean for entry in entries])
+    limits = np.array([[entry.log.low, entry.log.high] for entry in entries]).reshape(-1, 2)
+    errors = np.abs(limits.T - means)
+    axes.errorbar(
+        places, means, errors, color=_INK, linewidth=2.0, capsize=3, marker="s", label="log, 95 %"
+    )
+    for source in report.sources:
+        if all(source in entry.others for entry in entries):
+            values = [entry.others[source] for entry in entries]
+            axes.plot(places, values, "o-", color=_COLOURS[source], linewidth=1.4, label=source)
+    ticks = [entry.name.removeprefix("click in ").split(" ", 1)[1] for entry in entries]
+    axes.set_xticks(places, ticks)
+    axes.set_xlabel("requests of the session")
+    axes.legend(frameon=False, fontsize=8)
+    axes.set_title("Click rate by place in the session", loc="left", fontweight="bold")
+
+
+def _calibration(axes: Axes, report: FidelityReport) -> None:
+    """What happened over what was foretold, by tenth, on logarithmic axes."""
+    least = 1.0
+    for entry in report.reliabilities:
+        if entry.part not in ("click", "long_view", "like", "leaving"):
+            continue
+        predicted, observed = np.array(entry.predicted), np.array(entry.observed)
+        shown = (predicted > 0) & (observed > 0)
+        least = min(least, *predicted[shown], *observed[shown])
+        axes.plot(predicted[shown], observed[shown], "o-", markersize=4, label=entry.part)
+    axes.plot([least, 1.0], [least, 1.0], color=_QUIET, linewidth=1.0, zorder=0)
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(FuncFormatter(_percent))
+    axes.set_xlabel("foretold")
+    axes.set_ylabel("seen in the log")
+    axes.legend(frameon=False, fontsize=8)
+    axes.set_title("Calibration by tenths", loc="left", fontweight="bold")
+
+
+def _percent(share: float, _place: int) -> str:
+    return f"{100.0 * share:g} %"

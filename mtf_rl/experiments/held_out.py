@@ -1,0 +1,110 @@
+"""The days of a run's log that neither its scorer nor its user model has seen."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from mtf_rl.core.arrays import IntArray, select_rows
+from mtf_rl.core.errors import DataError, LeakageError
+from mtf_rl.core.files import load_json
+from mtf_rl.data import Dataset, Split, read_kuairand, split_by_time
+from mtf_rl.data.impressions import Impressions
+from mtf_rl.data.sessions import days_of, start_of_day_ms
+from mtf_rl.evaluation.fidelity import SessionLog, sessions_since
+from mtf_rl.experiments.assembly import Assembly
+from mtf_rl.experiments.config import LogConfig
+from mtf_rl.experiments.run_folder import RunFolder
+
+__all__ = ["HeldOut", "read_held_out"]
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """The sessions that begin in the test days, and the log around them."""
+
+    dataset: Dataset
+    log: SessionLog
+    start_ms: int
+    """The first held-out instant."""
+    eve_ms: int
+    """The start of the day before: whether its users return is held out too."""
+    return_days: IntArray  # days whose next day is held out
+
+    def sessions_of(self, impressions: Impressions) -> SessionLog:
+        """The sessions of another log of the same days that begin in the test days."""
+        rows = sessions_since(impressions, self.start_ms)
+        chosen = select_rows(impressions, rows)
+        return SessionLog(chosen, self.log.catalogue, self.log.end_ms, self.log.gap_ms)
+
+    def __str__(self) -> str:
+        log = self.log
+        days = [str(np.datetime64(int(day), "D")) for day in np.unique(log.impressions.days)]
+        period = days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}"
+        return (
+            f"Held out: {len(log.session_starts):,} sessions that begin on {period}, with"
+            f" {len(log.request_starts):,} requests and {len(log.impressions.users):,} videos."
+        )
+
+
+def read_held_out(
+    run: RunFolder, config: LogConfig, given: Path | None, assembly: Assembly
+) -> HeldOut:
+    """The held-out part of a run's log, from `given` or where the log lay.
+
+    Raises:
+        DataError: if the log is gone or is another one, or no session begins in its test days.
+        LeakageError: if a held-out row was fitted on.
+    """
+    dataset = _read_log(run, config, given, assembly)
+    plan = config.time_plan(synthetic=assembly.world is not None)
+    split = split_by_time(dataset.impressions, plan)
+    _check_unseen(dataset, split, assembly)
+    impressions = dataset.impressions
+    rows = sessions_since(impressions, split.test_time_ms)
+    if not rows.any():
+        raise DataError("no session begins in the test days of the log; give a longer log")
+    first, last = int(days_of(np.array([split.test_time_ms]))[0]), int(impressions.days.max())
+    log = SessionLog(
+        impressions=select_rows(impressions, rows),
+        catalogue=dataset.catalogue,
+        end_ms=start_of_day_ms(last + 1),
+        gap_ms=round(dataset.session_gap_minutes * 60_000),
+    )
+    return HeldOut(
+        dataset, log, split.test_time_ms, start_of_day_ms(first - 1), np.arange(first - 1, last)
+    )
+
+
+def _read_log(run: RunFolder, config: LogConfig, given: Path | None, assembly: Assembly) -> Dataset:
+    folder = given or config.data or run.data / "logs"
+    if not folder.is_dir():
+        raise DataError(
+            f"the log of {run.path} is not in {folder}. Give the folder that holds its files now"
+            " with --data DIR."
+        )
+    dataset = read_kuairand(folder, session_gap_minutes=config.session_gap_minutes)
+    rows_kept = load_json(run.data / "description.json")["rows_kept"]
+    found = dataset.catalogue.duration_seconds
+    unchanged = (
+        rows_kept == dataset.account.rows_kept
+        and np.array_equal(found, assembly.catalogue.duration_seconds)
+        and np.isin(assembly.simulator.row_keys, dataset.impressions.keys).all()
+    )
+    if not unchanged:
+        raise DataError(
+            f"the files in {folder} are not the log that {run.path} was fitted on: that had"
+            f" {rows_kept:,} rows, the fitted ones among them, this has"
+            f" {dataset.account.rows_kept:,}. Put the old files back, or train again."
+        )
+    return dataset
+
+
+def _check_unseen(dataset: Dataset, split: Split, assembly: Assembly) -> None:
+    fitted = np.concatenate([assembly.scores.scorer_keys, assembly.simulator.row_keys])
+    leaked = int(np.isin(dataset.impressions.keys[split.test], fitted).sum())
+    if leaked:
+        raise LeakageError(
+            f"{leaked} of the held-out rows were fitted on: the test days of the settings are not"
+            " those of the fit. Train again."
+        )
