@@ -278,7 +278,8 @@ def _setting(assembly: Assembly, config: FidelityConfig) -> str:
 
 def _notes(assembly: Assembly, held_out: HeldOut) -> list[str]:
     """What the log cannot support, a sentence each."""
-    notes = [f"{sentence}: not compared." for sentence in assembly.simulator.prior_parts]
+    use = "not compared" if assembly.world is None else "rollouts live by it, the replay omits it"
+    notes = [f"{sentence}: {use}." for sentence in assembly.simulator.prior_parts]
     single = float((held_out.log.requests_per_session == 1).mean())
     if single > _FRAGMENTED:
         notes.append(

@@ -195,7 +195,7 @@ class FidelityReport:
         ]
 
     def to_json(self) -> dict[str, Any]:
-        """Everything, curves included; figures that do not exist are null."""
+        """Everything, curves included, to nine digits; figures that do not exist are null."""
         document = {
             "head": list(self.head),
             "bars": [asdict(bar) for bar in self.bars],
@@ -207,7 +207,7 @@ class FidelityReport:
             "notes": list(self.notes),
             "curves": [asdict(curve) for curve in self.curves],
         }
-        return _without_nan(document)  # type: ignore[no-any-return]
+        return _plain(document)  # type: ignore[no-any-return]
 
 
 _KEY = {
@@ -229,11 +229,12 @@ def _limits(entry: Comparison) -> str:
     return f"{_number(entry.log.low)} to {_number(entry.log.high)}"
 
 
-def _without_nan(value: Any) -> Any:
+def _plain(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _without_nan(entry) for key, entry in value.items()}
+        return {key: _plain(entry) for key, entry in value.items()}
     if isinstance(value, list | tuple):
-        return [_without_nan(entry) for entry in value]
-    if isinstance(value, float) and not np.isfinite(value):
-        return None
+        return [_plain(entry) for entry in value]
+    if isinstance(value, float):
+        # The last digits of matrix products depend on the number of threads.
+        return float(f"{value:.9g}") if np.isfinite(value) else None
     return value
