@@ -69,6 +69,7 @@ class ReplayedLog:
     first_tags: IntArray  # (videos,), the table's tag of each
     rows_used: BoolArray  # (rows of the log,)
     retrieved: BoolArray  # (rows,), True where retrieval would propose the video to the user
+    pools: IntArray  # (users, pool), what retrieval would propose
 
     @classmethod
     def make(
@@ -81,7 +82,7 @@ class ReplayedLog:
     ) -> "ReplayedLog":
         """Replay the rows in `half` before the test, and encode them.
 
-        `pools` (users, pool) are what retrieval would propose; any video without them.
+        `pools` (users, pool) are what retrieval would propose; every video without them.
 
         Raises:
             DataError: if no row is left to fit on, or none to stop by.
@@ -121,6 +122,7 @@ class ReplayedLog:
             first_tags=pair_side.tags,
             rows_used=chosen,
             retrieved=_in_pools(dataset, rows, pools),
+            pools=_every_video(dataset) if pools is None else pools,
         )
 
     @property
@@ -161,6 +163,11 @@ def _in_pools(dataset: Dataset, rows: IntArray, pools: IntArray | None) -> BoolA
     pairs = users * dataset.num_videos + dataset.impressions.videos[rows]
     owners = np.arange(len(pools), dtype=np.int64)[:, None]
     return np.isin(pairs, owners * dataset.num_videos + pools)
+
+
+def _every_video(dataset: Dataset) -> IntArray:
+    shape = (dataset.num_users, dataset.num_videos)
+    return np.broadcast_to(np.arange(dataset.num_videos), shape)
 
 
 def hour_shares(log: ReplayedLog) -> FloatArray:

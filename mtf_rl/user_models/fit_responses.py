@@ -13,7 +13,7 @@ from mtf_rl.user_models.fit_config import REPLAY_SHARE, RESPONSES_SHARE, FitConf
 from mtf_rl.user_models.fit_log import ReplayedLog, unplayed_click
 from mtf_rl.user_models.fit_reports import response_reports
 from mtf_rl.user_models.fit_torch import MIN_RATE, Side, float_tensor, minimise, tensors, to_numpy
-from mtf_rl.user_models.fit_unranked import unranked
+from mtf_rl.user_models.fit_unranked import with_unranked
 from mtf_rl.user_models.networks import ResponseNetwork, Standardiser
 from mtf_rl.user_models.play import (
     NUM_OUTCOMES,
@@ -28,6 +28,7 @@ from mtf_rl.user_models.responses import (
     FIRST_INTERACTION,
     NUM_INTERACTIONS,
     ResponseModel,
+    Unranked,
     request_features,
     row_features,
 )
@@ -87,13 +88,12 @@ def fit_responses(
         play_weights=to_numpy(module.play.weight).T,
         play_times=PlayTimes.fit(play[log.train], duration[log.train]),
         unplayed_click=np.asarray(unplayed_click(impressions, log.train)),
-        assumed_place=np.asarray(np.nan),
-        session_share=np.asarray(1.0),
+        unranked=Unranked.unknown(log.dataset.num_users),
         scene_shifts=np.zeros((2, NUM_OUTCOMES + NUM_INTERACTIONS)),
     )
     model = calibrated(log, model)
     reports = response_reports(log, model)
-    model, placed = unranked(log, model)
+    model, placed = with_unranked(log, model)
     return model, [*reports, *placed]
 
 

@@ -30,7 +30,7 @@ def fit_traces(log: ReplayedLog, model: ResponseModel) -> tuple[TraceReader, Ses
     """What is usual for each user, and the trace after every logged request, (requests,).
 
     Responses are those of the model as it runs, with its tables as of the split, as in the
-    simulator. What is usual counts the traced session too, which the simulator's cannot.
+    simulator. What is usual for a session's user is what his other sessions say.
     """
     impressions = log.impressions
     thoughts = _thoughts(log, model)  # (rows, thoughts)
@@ -46,12 +46,22 @@ def fit_traces(log: ReplayedLog, model: ResponseModel) -> tuple[TraceReader, Ses
         actions[log.train],
         log.dataset.num_users,
     )
+    _, first_requests, session_of_request = np.unique(
+        log.requests.sessions, return_index=True, return_inverse=True
+    )
+    others = reader.without(
+        log.requests.users[first_requests],
+        session_of_request[log.request_of_row[log.train]],
+        thoughts[log.train],
+        actions[log.train],
+    )
     signals = np.empty((len(log.requests.users), reader.usual_signals.shape[1]))
     minutes = np.empty((len(signals), 2))
     for requests in _parts(len(signals)):
         slate, response = _logged(log, requests)
         first, last = np.searchsorted(log.request_of_row, [requests[0], requests[-1] + 1])
-        signals[requests] = reader.signals(
+        usual = others.of(session_of_request[requests])
+        signals[requests] = usual.signals_by_row(
             slate,
             _on_slates(thoughts[first:last], slate),
             _on_slates(actions[first:last], slate),

@@ -3,75 +3,122 @@
 from dataclasses import replace
 
 import numpy as np
-from scipy.optimize import minimize_scalar
+from numpy.typing import NDArray
+from scipy.optimize import minimize, minimize_scalar
 from scipy.special import expit
 
-from mtf_rl.core.arrays import IntArray
+from mtf_rl.core.arrays import FloatArray, IntArray
 from mtf_rl.user_models import likelihoods
 from mtf_rl.user_models.calibration import logged_logits
 from mtf_rl.user_models.fit_log import ReplayedLog
 from mtf_rl.user_models.play import NUM_OUTCOMES, allowed_outcomes, play_outcomes
 from mtf_rl.user_models.reports import PartReport
-from mtf_rl.user_models.responses import FIRST_INTERACTION, ResponseModel
+from mtf_rl.user_models.responses import (
+    FIRST_INTERACTION,
+    NUM_ROW_FEATURES,
+    ResponseModel,
+    Unranked,
+)
 
-__all__ = ["MIN_RANDOM_ROWS", "unranked"]
+__all__ = ["MIN_RANDOM_ROWS", "with_unranked"]
 
 MIN_RANDOM_ROWS = 50
-_LAST_PLACE = 3000.0
+_LAST_PLACE = 1000.0
+_CONTRASTS = (0.5, 3.0)
+_POOL_SAMPLE = 48
+_USERS_AT_ONCE = 512
 
 
-def unranked(log: ReplayedLog, model: ResponseModel) -> tuple[ResponseModel, list[PartReport]]:
+def with_unranked(log: ReplayedLog, model: ResponseModel) -> tuple[ResponseModel, list[PartReport]]:
     """The model as it answers a policy that knows the features alone.
 
-    Its share of the session's effect is the one that makes the answers to all random exposures
-    most likely; its assumed place, given that share, the one that makes those to videos of the
-    user's pool most likely, since retrieval knows the user too. Where fewer than
-    `MIN_RANDOM_ROWS` are of pools, all random exposures speak for the place; a log without so many
-    of any kind leaves the model as it is, which answers as if rankers had chosen.
+    Contrast and the session's share are those that make the answers to all random exposures most
+    likely; the place, given them, the one that makes the answers to videos of the user's pool most
+    likely, since retrieval knows the user too. Where fewer than `MIN_RANDOM_ROWS` are of pools,
+    all random exposures speak for the place; a log without so many of any kind leaves the model as
+    it is, which then answers as if rankers had chosen.
     """
     exposed = np.flatnonzero(log.impressions.randomised & log.train)
     if len(exposed) < MIN_RANDOM_ROWS:
         return model, []
     proposed = exposed[log.retrieved[exposed]]
     rows = proposed if len(proposed) >= MIN_RANDOM_ROWS else exposed
-    model = _with_session_share(log, model, exposed)
-    model = _with_assumed_place(log, model, rows)
-    share, place = float(model.session_share), float(model.assumed_place)
-    report = PartReport(
-        part=f"answers to random exposures (place {place:.0f}, session's share {share:.2f})",
-        observations=len(rows),
-        log_likelihood=_mean_likelihood(log, model, rows),
-        reference="as rankers chose",
-        reference_log_likelihood=_mean_likelihood(log, model.as_logged(), rows),
-    )
-    return model, [report]
+    place, share, contrast = _most_likely(log, model, exposed)
 
-
-def _with_session_share(log: ReplayedLog, model: ResponseModel, rows: IntArray) -> ResponseModel:
-    def at(share: float) -> ResponseModel:
-        shared = replace(model, session_share=np.asarray(share))
-        return _with_assumed_place(log, shared, rows)
+    def loss(logarithm: float) -> float:
+        fitted = _at(log, model, rows, np.expm1(logarithm), share, contrast)
+        return -_mean_likelihood(log, fitted, rows)
 
     best = minimize_scalar(
-        lambda share: -_mean_likelihood(log, at(share), rows),
-        bounds=(0.0, 1.0),
+        loss,
+        bounds=(0.0, np.log1p(_LAST_PLACE)),
         method="bounded",
         options={"xatol": 0.02},
     )
-    return at(float(best.x))
-
-
-def _with_assumed_place(log: ReplayedLog, model: ResponseModel, rows: IntArray) -> ResponseModel:
-    def at(logarithm: float) -> ResponseModel:
-        return replace(model, assumed_place=np.asarray(np.expm1(logarithm)))
-
-    best = minimize_scalar(
-        lambda logarithm: -_mean_likelihood(log, at(logarithm), rows),
-        bounds=(0.0, np.log1p(_LAST_PLACE)),
-        method="bounded",
-        options={"xatol": 0.01},
+    place = float(np.expm1(best.x))
+    fitted = _at(log, model, np.arange(len(log.rows)), place, share, contrast)
+    report = PartReport(
+        part=f"random exposures (place {place:.0f}, session {share:.2f}, contrast {contrast:.2f})",
+        observations=len(rows),
+        log_likelihood=-float(best.fun),
+        reference="as rankers chose",
+        reference_log_likelihood=_mean_likelihood(log, model, rows),
     )
-    return at(float(best.x))
+    return fitted, [report]
+
+
+def _most_likely(
+    log: ReplayedLog, model: ResponseModel, rows: IntArray
+) -> tuple[float, float, float]:
+    """Place, session's share and contrast, by Nelder and Mead's simplex."""
+
+    def loss(values: NDArray[np.float64]) -> float:
+        place, share, contrast = np.expm1(values[0]), values[1], values[2]
+        return -_mean_likelihood(log, _at(log, model, rows, place, share, contrast), rows)
+
+    best = minimize(
+        loss,
+        x0=np.array([np.log1p(20.0), 0.3, 1.2]),
+        bounds=[(0.0, np.log1p(_LAST_PLACE)), (0.0, 1.0), _CONTRASTS],
+        method="Nelder-Mead",
+        options={"xatol": 0.02, "fatol": 1e-5},
+    )
+    return float(np.expm1(best.x[0])), float(best.x[1]), float(best.x[2])
+
+
+def _at(
+    log: ReplayedLog,
+    model: ResponseModel,
+    rows: IntArray,
+    place: float,
+    share: float,
+    contrast: float,
+) -> ResponseModel:
+    """The model with these values; what is usual is computed for the users of `rows` alone."""
+    users = np.unique(log.impressions.users[rows])
+    usual = np.zeros_like(model.unranked.usual_logits)
+    usual[users] = _usual_logits(log, model, users, place)
+    values = Unranked(np.asarray(place), np.asarray(share), np.asarray(contrast), usual)
+    return replace(model, unranked=values)
+
+
+def _usual_logits(
+    log: ReplayedLog, model: ResponseModel, users: IntArray, place: float
+) -> FloatArray:
+    """Mean logits (users, 14 + 5) over evenly spread places of the users' pools."""
+    network = model.network
+    pool = log.pools.shape[1]
+    columns = np.unique(np.linspace(0, pool - 1, _POOL_SAMPLE).astype(np.int64))
+    parts = []
+    for first in range(0, len(users), _USERS_AT_ONCE):
+        some = users[first : first + _USERS_AT_ONCE]
+        videos = log.pools[some][:, columns]
+        session = np.broadcast_to(network.session.mean, (len(some), len(network.session.mean)))
+        features = np.zeros((*videos.shape, NUM_ROW_FEATURES))
+        features[:, :, -1] = np.log1p(place)
+        logits = network.logits(some, videos, session, features)
+        parts.append(logits.reshape(len(some), len(columns), -1).mean(axis=1))
+    return np.concatenate(parts)
 
 
 def _mean_likelihood(log: ReplayedLog, model: ResponseModel, rows: IntArray) -> float:

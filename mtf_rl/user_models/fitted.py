@@ -113,7 +113,9 @@ class FittedUserModel(UserModel[FittedState]):
         self, state: FittedState, slate: Slate, history: VisibleHistory, luck: Luck
     ) -> tuple[Response, FittedState]:
         thoughts = self.think(slate, history)
-        response = self.responses.draw(slate, thoughts.logits, thoughts.shares, luck, self.catalogue)
+        response = self.responses.draw(
+            slate, thoughts.logits, thoughts.shares, luck, self.catalogue
+        )
         return response, self.remember(state, slate, history, thoughts, response)
 
     def think(self, slate: Slate, history: VisibleHistory) -> Thoughts:

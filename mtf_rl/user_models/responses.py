@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.special import expit, softmax
+from scipy.special import expit
 
 from mtf_rl.core.arrays import BoolArray, FloatArray, IntArray
 from mtf_rl.core.history import VisibleHistory
@@ -19,7 +19,7 @@ from mtf_rl.core.tasks import (
 )
 from mtf_rl.core.videos import VideoCatalogue
 from mtf_rl.user_models.array_records import ArrayRecord
-from mtf_rl.user_models.networks import ResponseNetwork
+from mtf_rl.user_models.networks import ResponseNetwork, round_to_grid
 from mtf_rl.user_models.play import (
     NUM_OUTCOMES,
     ZERO_PLAY,
@@ -37,6 +37,7 @@ __all__ = [
     "NUM_ROW_FEATURES",
     "TWO_COLUMN_TAB",
     "ResponseModel",
+    "Unranked",
     "interaction_names",
     "request_features",
     "row_features",
@@ -47,13 +48,11 @@ MAIN_TAB = 1
 FIRST_INTERACTION = 2  # after click and long_view, which follow from the play
 NUM_INTERACTIONS = NUM_FEEDBACKS - FIRST_INTERACTION
 NUM_ROW_FEATURES = 2
-_PLACE = 1
+_OVERLAP, _PLACE = 0, 1
 NUM_REQUEST_FEATURES = len(HISTORY_FEATURES) + 3
 # What a log's rankers move as well as its users: all but the hour.
 _RANKERS_TOO = [
-    column
-    for column, name in enumerate(HISTORY_FEATURES)
-    if not name.endswith(("_sin", "_cos"))
+    column for column, name in enumerate(HISTORY_FEATURES) if not name.endswith(("_sin", "_cos"))
 ]
 
 
@@ -75,26 +74,49 @@ def row_features(overlap: FloatArray) -> FloatArray:
 
 
 @dataclass(frozen=True)
+class Unranked(ArrayRecord):
+    """How answers to videos that no ranker chose differ from those in a log.
+
+    A log's videos were chosen by rankers that knew more of them than any feature tells. The first
+    of a slate were chosen more than the last, and those of a session's first requests more than
+    those of later ones, when the best have been shown; sessions with good answers are those that a
+    good ranker serves. And as a video with poor features is shown only if it is good otherwise,
+    features seem to matter less than they do. What a fusion policy shows is chosen by features
+    alone: it answers like a video at `place` of a log's slates, what the session has come to
+    (progress, signals, repeated tags) counts by `session_share`, and a video differs by `contrast`
+    times as much from the user's usual one.
+    """
+
+    place: FloatArray  # (), from 0; NaN where it is not known, and answers are those of a log
+    session_share: FloatArray  # (), in [0, 1]
+    contrast: FloatArray  # (), positive
+    usual_logits: FloatArray  # (users, 14 + 5), means over the user's pool, without scene shifts
+
+    @classmethod
+    def unknown(cls, num_users: int) -> "Unranked":
+        """That of a log without random exposures."""
+        usual_logits = np.zeros((num_users, NUM_OUTCOMES + NUM_INTERACTIONS))
+        return cls(np.asarray(np.nan), np.asarray(1.0), np.asarray(1.0), usual_logits)
+
+    @property
+    def is_known(self) -> bool:
+        """Whether a log has taught it."""
+        return not np.isnan(self.place)
+
+
+@dataclass(frozen=True)
 class ResponseModel(ArrayRecord):
     """A network over outcomes of play, and interactions given the play that was drawn.
 
     The network's outputs are the logits of the 14 outcomes of play, then those of like, follow,
     comment, forward and hate before anything is known of the play.
-
-    Videos in a log were chosen by a ranker that knew more of them than any feature tells: the
-    first of a slate more than the last, those of a session's first requests more than those of
-    later ones, when the best have been shown; and sessions with good answers are those that a
-    good ranker serves. What a fusion policy shows is chosen by features alone. With an
-    `assumed_place` videos answer like ones at that place of a log's slates, and the session's
-    progress and signals count by `session_share`, the rest being that of a usual session.
     """
 
     network: ResponseNetwork
     play_weights: FloatArray  # (play features, interactions)
     play_times: PlayTimes
     unplayed_click: FloatArray  # (), chance of a click without any play in two-column scenes
-    assumed_place: FloatArray  # (), place that every video is assumed to have; NaN: its own
-    session_share: FloatArray  # (), in [0, 1]: how much of the session's effect in a log is kept
+    unranked: Unranked
     scene_shifts: FloatArray  # (2, 14 + 5), added to the logits: single-column, two-column scenes
 
     def logits(
@@ -113,19 +135,23 @@ class ResponseModel(ArrayRecord):
             tastes: (num_envs, slate, tastes) as of the slate's time; as of the split by default.
         """
         session, rows = request_features(history, slate.tabs), row_features(overlap)
-        if not np.isnan(self.assumed_place):
+        if self.unranked.is_known:
             usual = self.network.session.mean[_RANKERS_TOO]
             moved = session[:, _RANKERS_TOO] - usual
-            session[:, _RANKERS_TOO] = usual + self.session_share * moved
-            rows[:, :, _PLACE] = np.log1p(self.assumed_place)
+            session[:, _RANKERS_TOO] = usual + self.unranked.session_share * moved
+            rows[:, :, _OVERLAP] *= self.unranked.session_share
+            rows[:, :, _PLACE] = np.log1p(self.unranked.place)
         logits = self.network.logits(slate.users, slate.videos, session, rows, tastes)
+        if self.unranked.is_known:
+            usual = np.repeat(self.unranked.usual_logits[slate.users], rows.shape[1], axis=0)
+            logits = round_to_grid(usual + self.unranked.contrast * (logits - usual))
         shifts = self.scene_shifts[(slate.tabs == TWO_COLUMN_TAB).astype(np.int64)]
         logits.reshape(*slate.videos.shape, -1)[...] += shifts[:, None, :]
         return logits
 
     def as_logged(self) -> "ResponseModel":
         """The model that answers what a log's rankers chose, by place and time of the session."""
-        return replace(self, assumed_place=np.asarray(np.nan), session_share=np.asarray(1.0))
+        return replace(self, unranked=Unranked.unknown(len(self.network.user_part)))
 
     def interaction_logits(
         self, logits: FloatArray, play_seconds: FloatArray, duration_seconds: FloatArray
@@ -168,17 +194,16 @@ class ResponseModel(ArrayRecord):
         self,
         slate: Slate,
         logits: FloatArray,
+        shares: FloatArray,
         play_seconds: FloatArray,
         catalogue: VideoCatalogue,
     ) -> FloatArray:
-        """How likely each feedback is, (num_envs, slate, 7), given what `logits` returned.
+        """How likely each feedback is, (num_envs, slate, 7), given `logits` and `outcome_shares`.
 
         Clicks and long views are foreseen before any play; the interactions are given the play,
         `play_seconds` (num_envs, slate).
         """
         duration = catalogue.duration_seconds[slate.videos].ravel()  # (rows,)
-        masked = np.where(allowed_outcomes(duration), logits[:, :NUM_OUTCOMES], -np.inf)
-        shares = softmax(masked, axis=1)  # (rows, outcomes)
         played = 1.0 - shares[:, ZERO_PLAY]
         tapped = played + shares[:, ZERO_PLAY] * self.unplayed_click
         two_column = np.repeat(slate.tabs == TWO_COLUMN_TAB, slate.videos.shape[1])

@@ -116,22 +116,50 @@ class TraceReader(ArrayRecord):
 
         A user's mean is drawn to that of all by 20 rows.
         """
-        usual_thoughts = _user_means(users, thoughts, num_users)
+        usual_thoughts = _Sums.of(users, thoughts, num_users).means()
         signals = _row_signals(actions, thoughts - usual_thoughts[users])
-        return cls(usual_thoughts, _user_means(users, signals, num_users))
+        return cls(usual_thoughts, _Sums.of(users, signals, num_users).means())
+
+    def without(
+        self, owners: IntArray, sessions: IntArray, thoughts: FloatArray, actions: FloatArray
+    ) -> "TraceReader":
+        """What is usual for each session's user by the rows of his other sessions.
+
+        A session that counts towards what is usual tells of its own future. Rows of the result
+        are sessions; `owners` (sessions,) are their users, `sessions` (rows,) those of the rows
+        that `fit` was given.
+        """
+        users = owners[sessions]
+        signals = _row_signals(actions, thoughts - self.usual_thoughts[users])
+        usual = [
+            _Sums.of(users, values, len(self.usual_thoughts))
+            .take(owners)
+            .minus(_Sums.of(sessions, values, len(owners)))
+            .means()
+            for values in (thoughts, signals)
+        ]
+        return TraceReader(*usual)
+
+    def of(self, users: IntArray) -> "TraceReader":
+        """What is usual for `users` (num_envs,), one row each."""
+        return TraceReader(self.usual_thoughts[users], self.usual_signals[users])
 
     def signals(self, slate: Slate, thoughts: FloatArray, actions: FloatArray) -> FloatArray:
         """Mean signals of the shown videos less what is usual, (num_envs, trace signals).
 
         `thoughts` and `actions` have one row per place, slates one after the other.
         """
+        return self.of(slate.users).signals_by_row(slate, thoughts, actions)
+
+    def signals_by_row(self, slate: Slate, thoughts: FloatArray, actions: FloatArray) -> FloatArray:
+        """As `signals`, of a reader whose rows are those of the slate."""
         num_envs, width = slate.mask.shape
-        usual = np.repeat(self.usual_thoughts[slate.users], width, axis=0)
+        usual = np.repeat(self.usual_thoughts, width, axis=0)
         signals = _row_signals(actions, thoughts - usual).reshape(num_envs, width, -1)
         shown = slate.mask.astype(np.float64)
         share = shown / np.maximum(shown.sum(axis=1, keepdims=True), 1.0)
         means = (signals * share[..., None]).sum(axis=1)  # (num_envs, trace signals)
-        return np.asarray(means - self.usual_signals[slate.users])
+        return np.asarray(means - self.usual_signals)
 
 
 def thoughts_of(logits: FloatArray, shares: FloatArray) -> FloatArray:
@@ -173,10 +201,28 @@ def _row_signals(actions: FloatArray, thoughts: FloatArray) -> FloatArray:
     return np.concatenate([actions, clicked * thoughts, in_vain * thoughts[:, -1:]], axis=1)
 
 
-def _user_means(users: IntArray, values: FloatArray, num_users: int) -> FloatArray:
-    """Means (users, columns) of rows, drawn to the overall mean by `USUAL_STRENGTH` rows."""
-    counts = np.bincount(users, minlength=num_users) + USUAL_STRENGTH
-    overall = values.mean(axis=0)
-    sums = [np.bincount(users, column, minlength=num_users) for column in values.T]
-    means: FloatArray = (np.stack(sums, axis=1) + USUAL_STRENGTH * overall) / counts[:, None]
-    return means
+@dataclass(frozen=True)
+class _Sums:
+    """Sums of rows by key, and what their means are drawn to."""
+
+    counts: FloatArray  # (keys,)
+    sums: FloatArray  # (keys, columns)
+    overall: FloatArray  # (columns,), mean of all rows
+
+    @classmethod
+    def of(cls, keys: IntArray, values: FloatArray, num_keys: int) -> "_Sums":
+        sums = [np.bincount(keys, column, minlength=num_keys) for column in values.T]
+        counts = np.bincount(keys, minlength=num_keys).astype(np.float64)
+        return cls(counts, np.stack(sums, axis=1), values.mean(axis=0))
+
+    def take(self, keys: IntArray) -> "_Sums":
+        return replace(self, counts=self.counts[keys], sums=self.sums[keys])
+
+    def minus(self, other: "_Sums") -> "_Sums":
+        return replace(self, counts=self.counts - other.counts, sums=self.sums - other.sums)
+
+    def means(self) -> FloatArray:
+        """Drawn to the overall mean by `USUAL_STRENGTH` rows, (keys, columns)."""
+        drawn = self.sums + USUAL_STRENGTH * self.overall
+        means: FloatArray = drawn / (self.counts + USUAL_STRENGTH)[:, None]
+        return means

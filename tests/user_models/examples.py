@@ -27,6 +27,7 @@ from mtf_rl.user_models.responses import (
     NUM_REQUEST_FEATURES,
     NUM_ROW_FEATURES,
     ResponseModel,
+    Unranked,
 )
 from mtf_rl.user_models.session_features import HISTORY_FEATURES
 from mtf_rl.user_models.traces import NUM_TRACE_FEATURES, TRACE_SIGNALS, TraceReader
@@ -288,7 +289,6 @@ def random_response_model(
         play_weights=rng.normal(size=(NUM_PLAY_FEATURES, NUM_INTERACTIONS)) / 4.0,
         play_times=PlayTimes.fit(play, duration),
         unplayed_click=np.asarray(0.3),
-        assumed_place=np.asarray(np.nan),
-        session_share=np.asarray(1.0),
+        unranked=Unranked.unknown(num_users),
         scene_shifts=rng.normal(size=(2, outputs)) / 4.0,
     )

@@ -256,8 +256,9 @@ def test_chances_are_the_shares_of_draws(model: FittedUserModel, tab: int) -> No
     history = select_rows(random_history(1), np.zeros(4000, dtype=np.int64))
     luck = Luck(0, np.arange(4000), np.zeros(4000, dtype=np.int64))
     thoughts = model.think(shown, history)
-    drawn = model.responses.draw(shown, thoughts.logits, luck, model.catalogue)
-    chances = model.responses.chances(shown, thoughts.logits, drawn.watch_seconds, model.catalogue)
+    opinion = thoughts.logits, thoughts.shares
+    drawn = model.responses.draw(shown, *opinion, luck, model.catalogue)
+    chances = model.responses.chances(shown, *opinion, drawn.watch_seconds, model.catalogue)
     # The interactions' chances are given the drawn play, so they agree on average over plays.
     seen = shown.mask[0]
     foretold, found = (x.mean(axis=0)[seen] for x in (chances, drawn.feedback))  # (shown, 7)

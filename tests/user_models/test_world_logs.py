@@ -326,6 +326,9 @@ class _Leaver(UserModel[_Visitors]):
     def start(self, users: IntArray, luck: Luck) -> _Visitors:
         return _Visitors(users)
 
+    def resume(self, state: _Visitors, away_seconds: FloatArray) -> _Visitors:
+        return state
+
     def respond(
         self, state: _Visitors, slate: Slate, history: VisibleHistory, luck: Luck
     ) -> tuple[Response, _Visitors]:

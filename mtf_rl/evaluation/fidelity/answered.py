@@ -92,8 +92,9 @@ def _answer_sessions(
         slate, logged = logged_slate(impressions, here)
         luck = Luck(seed, here.sessions, here.steps)
         thoughts = model.think(slate, history)
-        drawn = model.responses.draw(slate, thoughts.logits, luck, catalogue)
-        chances = model.responses.chances(slate, thoughts.logits, logged.watch_seconds, catalogue)
+        opinion = thoughts.logits, thoughts.shares
+        drawn = model.responses.draw(slate, *opinion, luck, catalogue)
+        chances = model.responses.chances(slate, *opinion, logged.watch_seconds, catalogue)
         rows = here.rows[here.mask]
         answered.impressions.feedback[rows] = drawn.feedback[here.mask]
         answered.impressions.play_seconds[rows] = drawn.watch_seconds[here.mask]

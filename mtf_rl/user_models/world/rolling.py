@@ -188,19 +188,14 @@ class _Lives:
         self.done[rows] = start >= self.end
         self.in_session[rows] = start < self.end
         self.tabs[rows] = draws[:, 0] >= self.world.users.page_share[self.users[rows]]
-        self.state = replace_rows(self.state, rows, self._opening(rows, away))
+        rested = self.answers.resume(select_rows(self.state, rows), away)
+        self.state = replace_rows(self.state, rows, rested)
         hours = start / 3600.0 % 24.0
         self.history = replace_rows(self.history, rows, start_history(hours, NUM_TAGS))
         self.served_by[rows] = assign_rankers(
             self.rankers, self.seed, self.users[rows], self.visits[rows]
         )
         self._retrieve(rows)
-
-    def _opening(self, rows: IntArray, away: FloatArray) -> Any:
-        """The state in which users come back: only the world remembers their last session."""
-        if self.answers is self.world:
-            return self.world.resume(select_rows(self.state, rows), away)
-        return self.answers.start(self.users[rows], self._luck(rows))
 
     def _retrieve(self, rows: IntArray) -> None:
         """Draw and score a fresh pool for `rows`."""
