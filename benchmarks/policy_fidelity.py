@@ -5,18 +5,21 @@
 
 Twenty static policies are drawn at random, fifteen lie close to the best static weights of the run
 and fifteen depend on the state: they move these weights by a random linear map of the standardised
-observation. All play the same episodes of final users under both judges.
+observation. All play the same episodes of all users under both judges, for what is judged here is
+the simulator, and no policy was chosen among these.
 
 - *value*: mean reward of a session. *depth*: requests of a session.
 - *rank*: Spearman correlation over policies of what the simulator and the truth say.
 - *slope*: of the simulator's values over the truth's, by least squares: 1 carries the whole effect.
 - *top half*: the policies that are better than the median by the truth.
+- *truth again*: the truth in other episodes in the simulator's place: what luck alone leaves to be
+  had with so many sessions.
 
 Intervals hold the luck of sessions: users are drawn with replacement, alike for both judges.
 """
 
 import platform
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +45,7 @@ GROUPS = {RANDOM: 20, NEAR: 15, DEPENDENT: 15}
 NEAR_SPREAD, DEPENDENT_SPREAD = 0.15, 0.1
 MOST_LATENT = 1.5
 OBSERVED_SESSIONS = 1000
+AGAIN = "truth again"
 JUDGES = (SIMULATOR, SYNTHETIC_TRUTH)
 
 
@@ -53,7 +57,7 @@ class Settings:
     """Folder of a run on a synthetic world."""
     best: str = "random_search"
     """The run's static policy around which others are drawn."""
-    sessions: int = 6000
+    sessions: int = 8000
     """Sessions of each policy under each judge."""
     resamples: int = 500
     """Samples of users for the intervals."""
@@ -105,11 +109,14 @@ def observe_sessions(dynamics: SessionDynamics, action: FloatArray, seed: int) -
 
 
 def judge(
-    dynamics: SessionDynamics, settings: Settings, policies: list[ConstantPolicy | MlpPolicy]
+    name: str,
+    dynamics: SessionDynamics,
+    settings: Settings,
+    policies: list[ConstantPolicy | MlpPolicy],
 ) -> Values:
-    """All policies under one judge."""
-    name = dynamics.user_model.judge
-    episodes = np.arange(settings.sessions)
+    """All policies under one judge, or under the truth in other episodes."""
+    first = settings.sessions if name == AGAIN else 0
+    episodes = np.arange(first, first + settings.sessions)
     played: list[Sessions] = []
     for policy in policies:
         played.append(roll_out(dynamics, policy, seed=settings.seed, episodes=episodes))
@@ -121,19 +128,21 @@ def judge(
     )
 
 
-def user_weights(users: IntArray, rng: np.random.Generator) -> FloatArray:
-    """How often each session counts when users are drawn with replacement, (sessions,)."""
-    _, members = np.unique(users, return_inverse=True)
-    size = members.max() + 1
-    return np.bincount(rng.integers(size, size=size), minlength=size)[members].astype(np.float64)
+def drawn_users(size: int, rng: np.random.Generator) -> FloatArray:
+    """How often each of `size` users counts when they are drawn with replacement, (size,)."""
+    return np.bincount(rng.integers(size, size=size), minlength=size).astype(np.float64)
 
 
-def measures(found: dict[str, Values], weights: FloatArray) -> FloatArray:
-    """Rank, slope and rank in the top half, of value and then of depth: (6,)."""
+def measures(judged: Values, truth: Values, weights: tuple[FloatArray, FloatArray]) -> FloatArray:
+    """Rank, slope and rank in the top half, of value and then of depth: (6,).
+
+    `weights` are those of the sessions of each, (sessions,).
+    """
     cells = []
     for column in ("reward", "depth"):
         simulated, true = (
-            np.average(getattr(found[name], column), axis=1, weights=weights) for name in JUDGES
+            np.average(getattr(values, column), axis=1, weights=weight)
+            for values, weight in zip((judged, truth), weights, strict=True)
         )
         top = true >= np.median(true)
         cells += [
@@ -145,21 +154,27 @@ def measures(found: dict[str, Values], weights: FloatArray) -> FloatArray:
 
 
 def fidelity_table(found: dict[str, Values], settings: Settings) -> str:
-    """The measures with 95 % intervals."""
-    users = found[SIMULATOR].users
-    rng = np.random.default_rng(settings.seed)
-    point = measures(found, np.ones(len(users)))
-    drawn = [measures(found, user_weights(users, rng)) for _ in range(settings.resamples)]
-    low, high = np.quantile(drawn, [0.025, 0.975], axis=0)
-    cells = [f"{p:.2f} [{a:.2f}, {b:.2f}]" for p, a, b in zip(point, low, high, strict=True)]
-    return "\n".join(
-        [
-            "| of | rank | slope | rank in the top half |",
-            "| --- | --- | --- | --- |",
-            f"| value | {' | '.join(cells[:3])} |",
-            f"| depth | {' | '.join(cells[3:])} |",
-        ]
-    )
+    """The measures with 95 % intervals, of the simulator and of the truth again."""
+    lines = [
+        "| judge | of | rank | slope | rank in the top half |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    truth = found[SYNTHETIC_TRUTH]
+    for name in (SIMULATOR, AGAIN):
+        rng = np.random.default_rng(settings.seed)
+        users = found[name].users, truth.users
+        size = int(max(part.max() for part in users)) + 1
+        once = np.ones(settings.sessions)
+        point = measures(found[name], truth, (once, once))
+        drawn = []
+        for _ in range(settings.resamples):
+            counts = drawn_users(size, rng)
+            drawn.append(measures(found[name], truth, (counts[users[0]], counts[users[1]])))
+        low, high = np.quantile(drawn, [0.025, 0.975], axis=0)
+        cells = [f"{p:.2f} [{a:.2f}, {b:.2f}]" for p, a, b in zip(point, low, high, strict=True)]
+        lines.append(f"| {name} | value | {' | '.join(cells[:3])} |")
+        lines.append(f"| {name} | depth | {' | '.join(cells[3:])} |")
+    return "\n".join(lines)
 
 
 def group_table(found: dict[str, Values]) -> str:
@@ -197,9 +212,11 @@ def main(settings: Settings) -> None:
     learning = assembly.dynamics(session, UserGroup.LEARN, SIMULATOR)
     observations = observe_sessions(learning, action, settings.seed)
     policies = draw_policies(action, observations, np.random.default_rng(settings.seed))
+    everyone = replace(assembly, groups=np.full_like(assembly.groups, UserGroup.FINAL))
+    judges = {SIMULATOR: SIMULATOR, SYNTHETIC_TRUTH: SYNTHETIC_TRUTH, AGAIN: SYNTHETIC_TRUTH}
     found = {
-        name: judge(assembly.dynamics(session, UserGroup.FINAL, name), settings, policies)
-        for name in JUDGES
+        name: judge(name, everyone.dynamics(session, UserGroup.FINAL, who), settings, policies)
+        for name, who in judges.items()
     }
     world = load_json(folder.data / "world.json")
     tables = f"""# Fidelity: does the simulator order policies as the truth does?
@@ -208,7 +225,7 @@ def main(settings: Settings) -> None:
     OMP_NUM_THREADS=1 python -m benchmarks.policy_fidelity {settings.run}
 
 mtf_rl {mtf_rl.__version__}, Python {platform.python_version()}, numpy {np.__version__}. World \
-seed {world["config"]["seed"]}; {settings.sessions} sessions of final users per policy and judge; \
+seed {world["config"]["seed"]}; {settings.sessions} sessions of all users per policy and judge; \
 intervals over {settings.resamples} samples of users. Definitions in the script.
 
 {fidelity_table(found, settings)}

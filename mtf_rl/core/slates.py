@@ -20,12 +20,16 @@ class Slate:
     videos: IntArray  # (num_envs, slate) int32 video indices
     mask: BoolArray  # (num_envs, slate), True where a video was shown
     tabs: IntArray  # (num_envs,), KuaiRand's scene: 1 a single-column feed, 0 a two-column page
+    ranked: BoolArray | None = None
+    """(num_envs,), True where a log's ranker chose the videos; None: nowhere."""
 
     def __post_init__(self) -> None:
         num_envs, slate = self.videos.shape
         check_shape("users", self.users, "num_envs", (num_envs,))
         check_shape("mask", self.mask, "num_envs, slate", (num_envs, slate))
         check_shape("tabs", self.tabs, "num_envs", (num_envs,))
+        if self.ranked is not None:
+            check_shape("ranked", self.ranked, "num_envs", (num_envs,))
 
 
 @dataclass(frozen=True)

@@ -151,7 +151,7 @@ def _compare(
     ends = day_ends(held_out.dataset.impressions, held_out.return_days)
     findings = _Findings(curves=log_curves("log", log))
     terminal.stage("Replay: the simulator answers the logged slates")
-    answered, returns = _replay(assembly.simulator.as_logged(), held_out, ends, config.seed)
+    answered, returns = _replay(assembly.simulator, held_out, ends, config.seed)
     replayed = replay_measures(log, answered, declared=declared)
     if "returning" not in declared:
         replayed.append(next_day_measure(ends, returns))
@@ -212,7 +212,7 @@ def _roll_all(
     world = assembly.world
     if world is None:
         return
-    sources: dict[str, UserModel[Any]] = {ROLLOUT: assembly.simulator.as_logged()}
+    sources: dict[str, UserModel[Any]] = {ROLLOUT: assembly.simulator}
     if config.truth_again:
         sources[TRUTH_AGAIN] = world
     for source, answers in sources.items():

@@ -85,8 +85,6 @@ class FittedUserModel(UserModel[FittedState]):
     row_keys: NDArray[np.uint64]  # hashes of the log rows that it was fitted or stopped on
     prior_parts: tuple[str, ...] = ()
     report: FitReport = field(default_factory=lambda: FitReport(()))
-    of_rankers: bool = False
-    """Whether the slates are those of a log's rankers, who know more than any feature tells."""
 
     @property
     def declared_parts(self) -> tuple[str, ...]:
@@ -94,10 +92,6 @@ class FittedUserModel(UserModel[FittedState]):
         return tuple(
             name for name in _SESSION_PARTS if isinstance(getattr(self, name), DeclaredPrior)
         )
-
-    def as_logged(self) -> "FittedUserModel":
-        """The same users, who answer what a log's rankers chose; for replays of a log."""
-        return replace(self, of_rankers=True)
 
     @override
     def start(self, users: IntArray, luck: Luck) -> FittedState:
@@ -125,8 +119,10 @@ class FittedUserModel(UserModel[FittedState]):
         logits = self.responses.logits(slate, history, overlap)
         shares = outcome_shares(logits, duration)
         of_videos = thoughts_of(logits, shares)
-        if self.of_rankers:
-            logits = self.responses.as_logged().logits(slate, history, overlap)
+        if slate.ranked is not None:
+            ranked = np.repeat(slate.ranked, slate.videos.shape[1])[:, None]
+            as_logged = self.responses.as_logged().logits(slate, history, overlap)
+            logits = np.where(ranked, as_logged, logits)
             shares = outcome_shares(logits, duration)
         return Thoughts(logits, shares, of_videos, overlap)
 

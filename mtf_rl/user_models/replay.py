@@ -114,6 +114,7 @@ def logged_slate(impressions: Impressions, requests: LoggedRequests) -> tuple[Sl
         videos=np.where(shown, impressions.videos[requests.rows], 0),
         mask=shown,
         tabs=requests.tabs,
+        ranked=~impressions.randomised[requests.rows[:, 0]],
     )
     response = Response(
         feedback=(impressions.feedback[requests.rows] * shown[..., None]).astype(np.float32),

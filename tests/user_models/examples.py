@@ -253,7 +253,7 @@ def random_session_network(num_users: int, seed: int = 0) -> SessionNetwork:
     )
 
 
-NUM_TASTES = 3
+NUM_TASTES = 7  # a log count and six signals, as the encoder has them
 
 
 def random_trace_reader(num_users: int, seed: int = 0) -> TraceReader:

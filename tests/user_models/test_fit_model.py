@@ -21,7 +21,8 @@ from mtf_rl.core.slates import Slate
 from mtf_rl.core.tasks import is_long_view, is_valid_play
 from mtf_rl.user_models import DeclaredPrior, FitReport, FittedUserModel, PartReport
 from mtf_rl.user_models.play import NUM_OUTCOMES, allowed_outcomes, play_outcomes
-from mtf_rl.user_models.responses import request_features, row_features
+from mtf_rl.user_models.responses import Unranked, request_features, row_features
+from mtf_rl.user_models.session_features import HISTORY_FEATURES
 from mtf_rl.user_models.sessions import FittedLeaving, FittedPausing, FittedReturning
 from mtf_rl.user_models.traces import start_trace
 from tests.user_models.examples import (
@@ -127,11 +128,51 @@ def test_response_logits_against_a_loop(model: FittedUserModel) -> None:
             hidden = network.user_part[user] + network.video_part[video]
             hidden = hidden + session[env] @ network.session_weights
             extra = [5.0 * overlap[env, place], np.log(place + 1.0)]
+            tastes = network.tastes[user, network.first_tags[video]]
             products = network.user_factors[user] * network.video_factors[video]
-            hidden = hidden + np.array([*extra, *products]) @ network.row_weights
+            hidden = hidden + np.array([*extra, *tastes, *products]) @ network.row_weights
             logits = np.maximum(hidden, 0.0) @ network.output_weights + network.output_bias
             logits = logits + model.responses.scene_shifts[1 if tabs[env] == 0 else 0]
             np.testing.assert_allclose(found[env, place], logits, atol=2e-6)
+
+
+def test_unranked_videos_answer_at_one_place_and_differ_more(model: FittedUserModel) -> None:
+    """A place for all, a share of the session, a contrast to what is usual: by plain arithmetic."""
+    slate, history = slates(5), random_history(5)
+    overlap = tag_overlap(history, slate.videos, model.catalogue)
+    usual = np.random.default_rng(8).normal(size=(len(model.responses.network.user_part), 19))
+    values = Unranked(np.asarray(20.0), np.asarray(0.25), np.asarray(1.5), usual)
+    unranked = replace(model.responses, unranked=values)
+    session, rows = request_features(history, slate.tabs), row_features(overlap)
+    clock = [name.endswith(("_sin", "_cos")) for name in HISTORY_FEATURES]
+    kept = np.append(clock, [True, True, True])  # the hour and the scene count whole
+    session[:, ~kept] *= 0.25  # the usual session's features are 0 here
+    rows[..., 0] *= 0.25
+    rows[..., 1] = np.log(21.0)
+    logits = model.responses.network.logits(slate.users, slate.videos, session, rows)
+    of_users = np.repeat(usual[slate.users], 6, axis=0)
+    shifts = np.repeat(model.responses.scene_shifts[(slate.tabs == 0).astype(int)], 6, axis=0)
+    expected = of_users + 1.5 * (logits - of_users) + shifts
+    np.testing.assert_allclose(unranked.logits(slate, history, overlap), expected, atol=2e-6)
+    logged = model.responses.logits(slate, history, overlap)
+    np.testing.assert_array_equal(unranked.as_logged().logits(slate, history, overlap), logged)
+
+
+def test_what_rankers_chose_is_answered_as_in_the_log(model: FittedUserModel) -> None:
+    values = replace(model.responses.unranked, place=np.asarray(20.0), contrast=np.asarray(1.5))
+    simulator = replace(model, responses=replace(model.responses, unranked=values))
+    slate, history = slates(6), random_history(6)
+    half = replace(slate, ranked=np.arange(6) < 3)
+    mixed, plain, logged = (
+        simulator.think(half, history),
+        simulator.think(slate, history),
+        model.think(slate, history),
+    )
+    np.testing.assert_array_equal(mixed.logits[:18], logged.logits[:18])
+    np.testing.assert_array_equal(mixed.logits[18:], plain.logits[18:])
+    assert (plain.logits != logged.logits).any()
+    # Whoever chose, one and the same opinion of the videos enters the trace.
+    np.testing.assert_array_equal(mixed.of_videos, plain.of_videos)
 
 
 def test_row_features_by_hand() -> None:

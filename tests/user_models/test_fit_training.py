@@ -105,7 +105,7 @@ def test_leaving_of_each_group_is_recovered(model: FittedUserModel) -> None:
     history = advance_history(history, slate, response, model.catalogue)
     hazards = model.leaving.leave_probability(users, history, state.trace)
     for number, expected in enumerate(Law().leave):
-        assert hazards[users % 2 == number].mean() == pytest.approx(expected, abs=0.06)
+        assert hazards[users % 2 == number].mean() == pytest.approx(expected, abs=0.08)
 
 
 def test_pauses_and_returns_are_recovered(model: FittedUserModel) -> None:
@@ -161,7 +161,7 @@ def test_the_other_half_and_the_test_days_change_nothing(dataset: Dataset) -> No
 
 def same_arrays(first: FittedUserModel, second: FittedUserModel) -> bool:
     one, other = first.responses.to_arrays("r"), second.responses.to_arrays("r")
-    equal = all(np.array_equal(one[name], other[name]) for name in one)
+    equal = all(np.array_equal(one[name], other[name], equal_nan=True) for name in one)
     return equal and first.report == second.report
 
 

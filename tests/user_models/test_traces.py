@@ -14,7 +14,7 @@ from mtf_rl.core.history import add_pause, advance_history, start_history
 from mtf_rl.core.randomness import Luck
 from mtf_rl.core.slates import Response, Slate
 from mtf_rl.core.videos import VideoCatalogue
-from mtf_rl.data import SYNTHETIC_PLAN, split_by_time
+from mtf_rl.data import SYNTHETIC_PLAN, TimePlan, split_by_time
 from mtf_rl.user_models import DeclaredPrior, FittedUserModel
 from mtf_rl.user_models.fit_config import FitConfig
 from mtf_rl.user_models.fit_log import ReplayedLog
@@ -121,13 +121,35 @@ def test_a_liked_click_counts_more_than_another(seed: int, more: float) -> None:
         assert greater - less == pytest.approx(more * clicked)
 
 
+def _drawn(seen: FloatArray, every: FloatArray) -> float:
+    """A mean drawn to that of all by 20 rows."""
+    return float((seen.sum() + 20.0 * every.mean()) / (len(seen) + 20.0))
+
+
+def test_what_is_usual_without_a_session_by_hand() -> None:
+    rng = np.random.default_rng(3)
+    users = np.array([0, 0, 0, 1, 1, 0])
+    sessions = np.array([0, 0, 1, 2, 2, 1])
+    thoughts = rng.normal(size=(6, NUM_INTERACTIONS + 1))
+    actions = row_actions(rng.random((6, 7)), np.ones(6), np.ones(6), np.zeros(6))
+    reader = TraceReader.fit(users, thoughts, actions, num_users=2)
+    others = reader.without(np.array([0, 0, 1, 1]), sessions, thoughts, actions)
+    # Session 0 leaves rows 2 and 5 of user 0; session 2 leaves nothing of user 1.
+    expected = (thoughts[[2, 5]].sum(axis=0) + 20.0 * thoughts.mean(axis=0)) / 22.0
+    np.testing.assert_allclose(others.usual_thoughts[0], expected)
+    np.testing.assert_allclose(others.usual_thoughts[2], thoughts.mean(axis=0))
+    # A session without training rows has its user's whole mean.
+    np.testing.assert_allclose(others.usual_thoughts[3], reader.usual_thoughts[1])
+    np.testing.assert_allclose(others.usual_signals[3], reader.usual_signals[1])
+
+
 def test_traces_of_a_log_against_a_loop() -> None:
     dataset = small_log(num_users=30, num_days=3)
     split = split_by_time(dataset.impressions, SYNTHETIC_PLAN)
     everything = np.ones(len(dataset.impressions.users), dtype=np.bool_)
     log = ReplayedLog.make(dataset, split, everything, FitConfig())
     model = random_response_model(30, dataset.catalogue)
-    reader, traces = fit_traces(log, model)
+    _, traces = fit_traces(log, model)
     requests, impressions = log.requests, log.impressions
     for session in np.unique(requests.sessions)[:20]:
         averages, minutes, clock = np.zeros(len(TRACE_SIGNALS)), np.zeros(2), 0.0
@@ -135,7 +157,15 @@ def test_traces_of_a_log_against_a_loop() -> None:
             mine = np.flatnonzero(log.request_of_row == request)
             elapsed = float(log.replayed.before.elapsed_seconds[request])
             feedback = impressions.feedback[mine].astype(float)
-            usual = reader.usual_signals[requests.users[request]]
+            # What is usual comes from the training rows of the user's other sessions.
+            theirs = log.train & (impressions.users == requests.users[request])
+            theirs &= requests.sessions[log.request_of_row] != session
+            seen = impressions.feedback[theirs].astype(float)
+            every = impressions.feedback[log.train].astype(float)
+            usual = {
+                CLICKED: _drawn(seen[:, 0], every[:, 0]),
+                IN_VAIN: _drawn(seen[:, 0] * (1 - seen[:, 1]), every[:, 0] * (1 - every[:, 1])),
+            }
             clicked = feedback[:, 0].mean() - usual[CLICKED]
             in_vain = (feedback[:, 0] * (1 - feedback[:, 1])).mean() - usual[IN_VAIN]
             averages[CLICKED] += 0.25 * (clicked - averages[CLICKED])
@@ -172,12 +202,16 @@ class LoggedResponses(ResponseModel):
 def test_a_simulated_session_leaves_the_trace_of_the_logged_one() -> None:
     dataset = small_log(num_users=30, num_days=3)
     impressions, catalogue = dataset.impressions, dataset.catalogue
-    split = split_by_time(impressions, SYNTHETIC_PLAN)
+    split = split_by_time(impressions, TimePlan(validation_days=1, validation_share=0.0))
     everything = np.ones(len(impressions.users), dtype=np.bool_)
     log = ReplayedLog.make(dataset, split, everything, FitConfig())
     thinking = random_response_model(30, catalogue)
+    tastes = replace(thinking.network, tastes=log.taste_table, first_tags=log.first_tags)
+    thinking = replace(thinking, network=tastes)
     reader, traces = fit_traces(log, thinking)
-    longest = log.requests.sessions[np.argmax(log.requests.steps)]
+    # A session after the split: neither what is usual nor the user's tastes count it.
+    early = np.isin(log.requests.sessions, log.requests.sessions[log.train_requests])
+    longest = log.requests.sessions[np.argmax(np.where(early, -1, log.requests.steps))]
     session = np.flatnonzero(log.requests.sessions == longest)
     assert len(session) > 3
     model = FittedUserModel(

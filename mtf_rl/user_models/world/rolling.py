@@ -265,7 +265,8 @@ class _Lives:
         row, column = np.nonzero(seen)
         self.unseen[rows[row], positions[row, column]] = False
         users = self.users[rows]
-        return Slate(users=users, videos=videos, mask=mask, tabs=tabs), randomised
+        slate = Slate(users=users, videos=videos, mask=mask, tabs=tabs, ranked=~randomised)
+        return slate, randomised
 
     def _ranked(self, rows: IntArray, luck: Luck) -> tuple[IntArray, IntArray]:
         """The best of this request's candidates, (rows, slate) videos and pool positions."""
