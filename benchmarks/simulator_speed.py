@@ -251,8 +251,10 @@ def ratio_table(dynamics: dict[str, SessionDynamics], seconds: float) -> str:
         loop = UserLoop(entry, 64)
         alone = per_second(loop.step, 64, seconds)
         batch = per_second(stepper(entry, 1024), 1024, seconds)
-        plain = per_second(stepper(entry, 256), 256, seconds)
-        sb3 = per_second(sb3_stepper(entry, 256), 256, seconds)
+        steppers = stepper(entry, 256), sb3_stepper(entry, 256)
+        # By turns, so that a slower moment of the machine meets both.
+        turns = [[per_second(step, 256, seconds / 2) for step in steppers] for _ in range(3)]
+        plain, sb3 = np.max(turns, axis=0)
         lines.append(
             f"| {judge} | {batch:,.0f} | {alone:,.0f} | {batch / alone:.0f} | {plain:,.0f} |"
             f" {sb3:,.0f} | {plain / sb3 - 1:.0%} |"

@@ -27,8 +27,8 @@ def worth(response: Response) -> np.ndarray:
 
 TRAIN = (
     "-m mtf_rl.train random_search --preset smoke --session.reward own_reward:worth"
-    " --run-dir own_reward_run --users 80 --videos 320 --requests 2500 --sessions 100"
-    " --tuning-sessions 50 --sessions-per-trial 16 --random-search.sessions-per-trial 16"
+    " --run-dir own_reward_run --world.users 80 --world.videos 320 --requests 2500 --sessions 100"
+    " --tuning-sessions 50 --sessions-per-trial 16"
     " --user-model.max-rows 10000 --user-model.max-epochs 1"
 )
 EVALUATE = "-m mtf_rl.evaluate own_reward_run --reward own_reward:worth --sessions 200"
