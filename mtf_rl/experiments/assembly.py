@@ -25,6 +25,10 @@ from mtf_rl.user_models import FittedUserModel, World, load_world
 
 __all__ = ["GIVEN_PREDICTIONS", "Assembly", "groups_of", "profiles_of"]
 
+RANKED_ANSWERS = (
+    "the log has too few random exposures to teach how videos answer that no ranker chose: the"
+    " simulator answers as if its rankers, who knew more than any feature, had chosen them"
+)
 GIVEN_PREDICTIONS = (
     "Given predictions, circularity cannot be checked: nobody knows here which rows their model was"
     " fitted on. If it saw rows that the simulator was fitted on, policies are judged by what they"
@@ -69,12 +73,16 @@ class Assembly:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """A sentence for each of them, and one where the predictions came from elsewhere."""
+        """A sentence for each of them, and for what else limits the trust in a result."""
         sentences = dict(
             zip(self.simulator.declared_parts, self.simulator.prior_parts, strict=True)
         )
         declared = tuple(sentences[part] for part in self.declared_parts)
-        return declared if len(self.scores.scorer_keys) else (*declared, GIVEN_PREDICTIONS)
+        further = {
+            GIVEN_PREDICTIONS: len(self.scores.scorer_keys) == 0,
+            RANKED_ANSWERS: not self.simulator.responses.unranked.is_known,
+        }
+        return (*declared, *(sentence for sentence, holds in further.items() if holds))
 
     def dynamics(self, config: SessionConfig, group: UserGroup, judge: str) -> SessionDynamics:
         """Sessions of one group of users, answered by `judge`.
