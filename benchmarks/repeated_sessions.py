@@ -45,6 +45,20 @@ class RepeatedSessions(SessionDynamics):
         self._drawn = drawn  # (requests, sessions, candidates)
         self._observations = np.stack(blocks)  # (requests, sessions, obs_dim)
 
+    @classmethod
+    def of(cls, dynamics: SessionDynamics, *, sessions: int, seed: int) -> "RepeatedSessions":
+        """The first episodes of `seed` of these dynamics."""
+        return cls(
+            sessions=sessions,
+            seed=seed,
+            scores=dynamics.scores,
+            user_model=dynamics.user_model,
+            catalogue=dynamics.catalogue,
+            profiles=dynamics._profiles,
+            users=dynamics.users,
+            config=dynamics.config,
+        )
+
     @override
     def observe(self, state: SessionState) -> FloatArray:
         candidates = self.layout.block("candidates")

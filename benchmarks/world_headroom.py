@@ -305,23 +305,26 @@ def search(
     )
 
 
-class Study:
-    """One world: its searches, each kept as a cell, and its judgement."""
+class Searches:
+    """Long and myopic searches in sessions of one user model, each kept as a cell.
 
-    def __init__(self, settings: Settings, seed: int, variant: str) -> None:
-        self.settings = settings
-        self.variant = variant
-        config = replace(settings.world, seed=seed)
-        home = settings.work / world_digest(config)
-        self.parts = prepare(config, home / "scores", settings.rows)
-        self.world = World(config if variant == DEFAULT else config.without_carry_over())
-        size = f"{settings.trials}x{settings.sessions}"
-        self.cells = home / variant / size
+    Args:
+        make_sessions: the sessions in which trials are made, called when the first is.
+        trials: of one static search; a linear one has twice as many.
+        cells: folder of finished searches.
+    """
+
+    def __init__(
+        self, make_sessions: Callable[[], RepeatedSessions], trials: int, cells: Path
+    ) -> None:
+        self._make_sessions = make_sessions
+        self.trials = trials
+        self.cells = cells
 
     @cached_property
     def sessions(self) -> RepeatedSessions:
-        """Those of learning users in which trials are made."""
-        return self.parts.repeated(self.world, UserGroup.LEARN, self.settings.sessions)
+        """Those in which trials are made."""
+        return self._make_sessions()
 
     @cached_property
     def myopic(self) -> MyopicReward:
@@ -361,7 +364,7 @@ class Study:
             rng = np.random.default_rng([SEARCH_SEED, restart])
             mean = rng.normal(size=NUM_TASKS) * (restart > 0)
             optimiser = CMA(mean, STATIC_SIGMA, seed=restart + 1, population_size=STATIC_POPULATION)
-            return search(self.objective(kind), self.lens.policy, optimiser, self.settings.trials)
+            return search(self.objective(kind), self.lens.policy, optimiser, self.trials)
 
         return self.cell(f"static-{kind}-{restart}", make)
 
@@ -372,10 +375,28 @@ class Study:
             static = np.clip(self.static(kind).latent, -LINEAR_START, LINEAR_START)
             mean = np.concatenate([static, np.zeros(NUM_TASKS * len(FEATURES))])
             optimiser = CMA(mean, LINEAR_SIGMA, seed=1, population_size=LINEAR_POPULATION)
-            trials = (RESTARTS - 1) * self.settings.trials
+            trials = (RESTARTS - 1) * self.trials
             return search(self.objective(kind), self.lens.policy, optimiser, trials)
 
         return self.cell(f"linear-{kind}", make)
+
+
+class Study(Searches):
+    """One world: its searches and its judgement."""
+
+    def __init__(self, settings: Settings, seed: int, variant: str) -> None:
+        self.settings = settings
+        self.variant = variant
+        config = replace(settings.world, seed=seed)
+        home = settings.work / world_digest(config)
+        self.parts = prepare(config, home / "scores", settings.rows)
+        self.world = World(config if variant == DEFAULT else config.without_carry_over())
+        size = f"{settings.trials}x{settings.sessions}"
+        super().__init__(
+            lambda: self.parts.repeated(self.world, UserGroup.LEARN, settings.sessions),
+            settings.trials,
+            home / variant / size,
+        )
 
     def of_degree(self, degree: int, first: FloatArray) -> Found:
         """Static weights for the users of one degree of activity, searched from `first`."""
@@ -385,7 +406,7 @@ class Study:
                 self.world, UserGroup.LEARN, self.settings.sessions, degree=degree
             )
             optimiser = CMA(first, STATIC_SIGMA / 2, seed=1, population_size=STATIC_POPULATION)
-            trials = self.settings.trials // 3
+            trials = self.trials // 3
             return search(SessionReward(sessions), self.lens.policy, optimiser, trials)
 
         return self.cell(f"degree-{self.parts.degree_names[degree]}", make)
@@ -526,7 +547,7 @@ def limits(interval: Interval) -> tuple[float, float, float]:
     return interval.mean, interval.low, interval.high
 
 
-def searches_of(study: Study) -> dict[str, dict[str, Any]]:
+def searches_of(study: Searches) -> dict[str, dict[str, Any]]:
     """What each search cost, how far it had settled, and its weights at an average observation."""
     names = sorted(path.stem for path in study.cells.glob("*-*.json") if "judged" not in path.stem)
     searches = {}
