@@ -1,0 +1,394 @@
+"""Does the simulator carry the long-term effect? Long and myopic policies, searched in it.
+
+    python -m mtf_rl.train --run-dir runs/td3-0
+    OMP_NUM_THREADS=1 python -m benchmarks.simulator_headroom runs/td3-0
+
+`world_headroom` searches policies in the world for the long objective (mean reward of a session)
+and for the myopic one (mean immediate reward of requests recorded once), and finds long ones
+better. Here the same searches, static and state-dependent, are made twice in one run: answered by
+its simulator, and by the truth that wrote its log. The first is what learning from logs can know,
+the second an upper bound. Every policy is then judged by both, in sessions that all share.
+
+Searches run in sessions of learning users. *All users* are judged together, since there are few
+final ones; those have a column of their own. The luck of the judged sessions is new to all.
+
+Differences are in % of the second policy's mean, paired, with intervals clustered by user. Shares
+are ratios of two such differences; their intervals come from users drawn with replacement, alike
+for both judges and all policies. No interval holds the luck of searching.
+
+A finished search is a JSON file in the work folder, under a digest of the run's artifacts.
+"""
+
+import hashlib
+import platform
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import tyro
+
+import mtf_rl
+from benchmarks.pages import write_page
+from benchmarks.repeated_sessions import RepeatedSessions
+from benchmarks.world_headroom import (
+    FEATURES,
+    FINAL_SEED,
+    LONG,
+    MYOPIC,
+    SEARCH_SEED,
+    Searches,
+    limits,
+    searches_of,
+    world_digest,
+)
+from mtf_rl.agents import ConstantPolicy
+from mtf_rl.core.arrays import BoolArray, FloatArray, IntArray
+from mtf_rl.core.errors import ConfigError
+from mtf_rl.core.files import load_json, sha256_of
+from mtf_rl.core.protocols import SIMULATOR, SYNTHETIC_TRUTH, Policy
+from mtf_rl.core.tasks import NUM_TASKS, TASK_NAMES, TASK_SIGNS
+from mtf_rl.data import UserGroup
+from mtf_rl.envs import SessionConfig, SessionDynamics
+from mtf_rl.evaluation import Sessions, mean_interval, roll_out
+from mtf_rl.experiments.assembly import Assembly
+from mtf_rl.experiments.command_line import settings_of_run
+from mtf_rl.experiments.run_folder import RunFolder, open_run_folder
+
+STATIC, DEPENDENT = "static", "state-dependent"
+SHAPES = (STATIC, DEPENDENT)
+UNIFORM = "uniform"
+JUDGES = (SIMULATOR, SYNTHETIC_TRUTH)
+SHORT = {SIMULATOR: "simulator", SYNTHETIC_TRUTH: "truth"}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Which run, how much to search and to judge."""
+
+    run: tyro.conf.Positional[Path]
+    """Folder of a run on a synthetic world."""
+    trials: int = 300
+    """Trials of a static search, a multiple of its population of 10; half those of a
+    state-dependent one."""
+    sessions: int = 1_000
+    """Sessions of a trial, the same in all trials."""
+    judged: int = 40_000
+    """Sessions of all users on which a policy is judged."""
+    resamples: int = 1_000
+    """Samples of users for the intervals of shares."""
+    work: Path = Path("runs/simulator_headroom")
+    """Folder of finished searches."""
+    out: Path = Path("benchmarks/simulator_headroom.md")
+    """The page to write."""
+
+
+def named(shape: str, kind: str, searched_in: str) -> str:
+    """A policy's name, such as `static, long, in simulator`."""
+    return f"{shape}, {kind}, in {SHORT[searched_in]}"
+
+
+# The searches.
+
+
+def searches_in(
+    assembly: Assembly, session: SessionConfig, judge: str, settings: Settings
+) -> Searches:
+    """The four searches with `judge` answering on learning users."""
+    size = f"{settings.trials}x{settings.sessions}"
+    return Searches(
+        lambda: RepeatedSessions.of(
+            assembly.dynamics(session, UserGroup.LEARN, judge),
+            sessions=settings.sessions,
+            seed=SEARCH_SEED,
+        ),
+        settings.trials,
+        settings.work / digest_of(settings.run, assembly) / SHORT[judge] / size,
+    )
+
+
+def digest_of(run: Path, assembly: Assembly) -> str:
+    """A name for what searches in a run depend on: its scores, its simulator and its world."""
+    folder = open_run_folder(run)
+    digest = hashlib.sha256(sha256_of(folder.data / "score_table.npz").encode())
+    for path in sorted(folder.simulator.iterdir()):
+        digest.update(sha256_of(path).encode())
+    if assembly.world is not None:
+        digest.update(world_digest(assembly.world.config).encode())
+    return f"{run.name}-{digest.hexdigest()[:8]}"
+
+
+def policies_of(searches: Searches, searched_in: str) -> dict[str, Policy]:
+    """What the four searches found, each by name; searched where it is not there yet."""
+    found: dict[str, Policy] = {}
+    for kind in (LONG, MYOPIC):
+        policy_of: Callable[[FloatArray], Policy] = searches.lens.policy
+        found[named(STATIC, kind, searched_in)] = policy_of(searches.static(kind).latent)
+        found[named(DEPENDENT, kind, searched_in)] = policy_of(searches.linear(kind).latent)
+    return found
+
+
+# The judgement.
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Every policy's sessions under every judge, all of the same episodes."""
+
+    sessions: Mapping[str, Mapping[str, Sessions]]  # by judge, then by policy
+    final: BoolArray  # (sessions,), whether the session is a final user's
+
+    @property
+    def users(self) -> IntArray:
+        """(sessions,), whose session each is; the same for all judges and policies."""
+        return next(iter(self.sessions[SIMULATOR].values())).users
+
+    def reward(self, judge: str, policy: str) -> FloatArray:
+        """(sessions,)."""
+        return self.sessions[judge][policy].reward
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One policy against another, by one judge."""
+
+    better: str
+    worse: str
+    judge: str
+
+    def gain(self, judged: Judged, weights: FloatArray) -> float:
+        """How much better in %, each session counting `weights` (sessions,) times."""
+        better, worse = (
+            weights @ judged.reward(self.judge, name) for name in (self.better, self.worse)
+        )
+        return float(100.0 * (better / worse - 1.0))
+
+    def cell(self, judged: Judged, rows: BoolArray) -> str:
+        """The gain over the sessions in `rows`, with its interval."""
+        better = judged.reward(self.judge, self.better)[rows]
+        worse = judged.reward(self.judge, self.worse)[rows]
+        scale = 100.0 / float(worse.mean())
+        found = limits(mean_interval(better - worse, judged.users[rows]))
+        mean, low, high = (scale * value for value in found)
+        return f"{mean:+.2f} % ({low:+.2f} to {high:+.2f})"
+
+
+def play(
+    assembly: Assembly, session: SessionConfig, policies: Mapping[str, Policy], count: int
+) -> Judged:
+    """Play all policies in `count` sessions of all users, under both judges."""
+    sessions: dict[str, dict[str, Sessions]] = {}
+    for judge in JUDGES:
+        dynamics = SessionDynamics(
+            scores=assembly.scores,
+            user_model=assembly.judges[judge],
+            catalogue=assembly.catalogue,
+            profiles=assembly.profiles,
+            users=np.arange(len(assembly.groups)),
+            config=session,
+        )
+        sessions[judge] = {}
+        for name, policy in policies.items():
+            print(f"{SHORT[judge]} judges: {name}", flush=True)
+            sessions[judge][name] = roll_out(
+                dynamics, policy, seed=FINAL_SEED, episodes=np.arange(count)
+            )
+    users = sessions[SIMULATOR][next(iter(policies))].users
+    return Judged(sessions, assembly.groups[users] == UserGroup.FINAL)
+
+
+def share_interval(
+    judged: Judged,
+    part: Comparison,
+    whole: Comparison,
+    *,
+    resamples: int,
+    rng: np.random.Generator,
+) -> tuple[float, float, float]:
+    """The gain `part` over the gain `whole`, with 95 % limits over users drawn with replacement."""
+    _, members = np.unique(judged.users, return_inverse=True)
+    size = int(members.max()) + 1
+    sums = {
+        (entry.judge, name): np.bincount(members, weights=judged.reward(entry.judge, name))
+        for entry in (part, whole)
+        for name in (entry.better, entry.worse)
+    }
+
+    def share(counts: FloatArray) -> FloatArray:
+        """Of each sample, (samples,), users counting as often as `counts` (samples, users)."""
+        gains = [
+            counts @ sums[entry.judge, entry.better] / (counts @ sums[entry.judge, entry.worse])
+            - 1.0
+            for entry in (part, whole)
+        ]
+        return np.asarray(gains[0] / gains[1])
+
+    drawn = rng.multinomial(size, np.full(size, 1.0 / size), size=resamples).astype(np.float64)
+    low, high = np.quantile(share(drawn), [0.025, 0.975])
+    return float(share(np.ones((1, size)))[0]), float(low), float(high)
+
+
+# The page.
+
+
+def pair(shape: str, searched_in: str, judge: str) -> Comparison:
+    """Long against myopic, both searched in one place."""
+    return Comparison(named(shape, LONG, searched_in), named(shape, MYOPIC, searched_in), judge)
+
+
+def gain_table(judged: Judged) -> str:
+    """Long against myopic, searched in either, judged by either."""
+    lines = ["| policies | searched in | judge | all users | final users |", "| --- " * 5 + "|"]
+    everyone = np.ones(len(judged.final), dtype=np.bool_)
+    for shape in SHAPES:
+        for searched_in in JUDGES:
+            for judge in JUDGES:
+                compared = pair(shape, searched_in, judge)
+                cells = f"{compared.cell(judged, everyone)} | {compared.cell(judged, judged.final)}"
+                lines.append(
+                    f"| {shape}, long / myopic | {SHORT[searched_in]} | {SHORT[judge]} | {cells} |"
+                )
+    return "\n".join(lines)
+
+
+SHARES: dict[str, Callable[[str], tuple[Comparison, Comparison]]] = {
+    "what the simulator promises: pair found in it, judged by it": lambda shape: (
+        pair(shape, SIMULATOR, SIMULATOR),
+        pair(shape, SYNTHETIC_TRUTH, SYNTHETIC_TRUTH),
+    ),
+    "what survives: pair found in it, judged by the truth": lambda shape: (
+        pair(shape, SIMULATOR, SYNTHETIC_TRUTH),
+        pair(shape, SYNTHETIC_TRUTH, SYNTHETIC_TRUTH),
+    ),
+    "what it sees: pair found in the truth, judged by it": lambda shape: (
+        pair(shape, SYNTHETIC_TRUTH, SIMULATOR),
+        pair(shape, SYNTHETIC_TRUTH, SYNTHETIC_TRUTH),
+    ),
+}
+
+
+def share_table(judged: Judged, resamples: int) -> str:
+    """Gains of long over myopic as shares of the gain that the truth has to give."""
+    lines = [f"| share of the truth's own gain | {' | '.join(SHAPES)} |", "| --- " * 3 + "|"]
+    for name, compared in SHARES.items():
+        cells = []
+        for shape in SHAPES:
+            part, whole = compared(shape)
+            rng = np.random.default_rng(FINAL_SEED)
+            found = share_interval(judged, part, whole, resamples=resamples, rng=rng)
+            cells.append("{:.2f} ({:.2f} to {:.2f})".format(*found))
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def loss_comparisons() -> list[tuple[str, str]]:
+    """Which other differences say what was lost or won by searching in the simulator."""
+    found = []
+    for shape in SHAPES:
+        best = named(shape, LONG, SIMULATOR)
+        found += [
+            (best, named(shape, LONG, SYNTHETIC_TRUTH)),
+            (best, named(shape, MYOPIC, SYNTHETIC_TRUTH)),
+            (best, UNIFORM),
+        ]
+    for searched_in in JUDGES:
+        found.append((named(DEPENDENT, LONG, searched_in), named(STATIC, LONG, searched_in)))
+    return found
+
+
+def loss_table(judged: Judged) -> str:
+    """The other differences, by both judges, over all users."""
+    heads = " | ".join(f"{SHORT[judge]} judges" for judge in JUDGES)
+    lines = [f"| first | second | {heads} |", "| --- " * 4 + "|"]
+    everyone = np.ones(len(judged.final), dtype=np.bool_)
+    for better, worse in loss_comparisons():
+        cells = [Comparison(better, worse, judge).cell(judged, everyone) for judge in JUDGES]
+        lines.append(f"| {better} | {worse} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def level_table(judged: Judged) -> str:
+    """What each policy's sessions are made of, by both judges, over all users."""
+    heads = " | ".join(
+        f"{column}, {SHORT[judge]}"
+        for column in ("session reward", "requests", "reward of a request")
+        for judge in JUDGES
+    )
+    lines = [f"| policy | {heads} |", "| --- " * 7 + "|"]
+    for name in judged.sessions[SIMULATOR]:
+        rewards = [judged.reward(judge, name).mean() for judge in JUDGES]
+        depths = [judged.sessions[judge][name].depth.mean() for judge in JUDGES]
+        each = [reward / depth for reward, depth in zip(rewards, depths, strict=True)]
+        cells = [f"{value:.2f}" for value in (*rewards, *depths, *each)]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def search_table(searches: Mapping[str, Searches]) -> str:
+    """Every search: cost, gain of its last third, weights over the largest one."""
+    lines = [
+        f"| searched in | search | trials | requests | s | last third | {' | '.join(TASK_NAMES)} |",
+        "| --- " * (6 + NUM_TASKS) + "|",
+    ]
+    for judge, entry in searches.items():
+        for name, found in searches_of(entry).items():
+            weights = " | ".join(f"{weight:.2f}" for weight in found["weights"])
+            lines.append(
+                f"| {SHORT[judge]} | {name} | {found['trials']} | {found['requests']}"
+                f" | {found['seconds']:.0f} | {100 * found['late_gain']:+.2f} % | {weights} |"
+            )
+    return "\n".join(lines)
+
+
+def page(
+    settings: Settings, folder: RunFolder, judged: Judged, searches: Mapping[str, Searches]
+) -> str:
+    """All tables of the results page."""
+    seed = load_json(folder.data / "world.json")["config"]["seed"]
+    users = len(np.unique(judged.users))
+    return f"""# Does the simulator carry the long-term effect?
+
+    python -m mtf_rl.train --run-dir {settings.run}
+    OMP_NUM_THREADS=1 python -m benchmarks.simulator_headroom {settings.run}
+
+mtf_rl {mtf_rl.__version__}, Python {platform.python_version()}, numpy {np.__version__}, cmaes \
+{version("cmaes")}. World seed {seed}. Searches: CMA-ES, {settings.trials} trials for static and \
+{2 * settings.trials} for state-dependent policies, of {settings.sessions} sessions of learning \
+users; features {", ".join(FEATURES)}. Judged: {settings.judged} sessions of {users} users, \
+{int(judged.final.sum())} of them final users'. Definitions in the script.
+
+{gain_table(judged)}
+
+{share_table(judged, settings.resamples)}
+
+{loss_table(judged)}
+
+{level_table(judged)}
+
+`last third`: gain of the best value found over the last third of the trials. Weights are at the \
+average observation, over the largest one.
+
+{search_table(searches)}
+"""
+
+
+def main(settings: Settings) -> None:
+    """Search, judge, print and write."""
+    folder = open_run_folder(settings.run)
+    assembly = Assembly.load(folder.data, folder.simulator)
+    if assembly.world is None:
+        raise ConfigError(f"{settings.run} has no truth to compare with; use a synthetic world")
+    session = settings_of_run(folder).run.session
+    searches = {judge: searches_in(assembly, session, judge, settings) for judge in JUDGES}
+    policies: dict[str, Policy] = {UNIFORM: ConstantPolicy(TASK_SIGNS)}
+    for judge, entry in searches.items():
+        policies |= policies_of(entry, judge)
+    judged = play(assembly, session, policies, settings.judged)
+    text = page(settings, folder, judged, searches)
+    print(text)
+    write_page(settings.out, text, "## What it says")
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Settings, description=__doc__))

@@ -1,0 +1,195 @@
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typing_extensions import override
+
+from benchmarks.repeated_sessions import RepeatedSessions, SessionReward
+from benchmarks.simulator_headroom import (
+    DEPENDENT,
+    JUDGES,
+    STATIC,
+    UNIFORM,
+    Comparison,
+    Judged,
+    gain_table,
+    level_table,
+    loss_table,
+    named,
+    pair,
+    policies_of,
+    search_table,
+    share_interval,
+    share_table,
+)
+from benchmarks.world_headroom import FEATURES, LONG, MYOPIC, Searches
+from mtf_rl.agents import ConstantPolicy
+from mtf_rl.core.arrays import BoolArray, FloatArray
+from mtf_rl.core.history import VisibleHistory
+from mtf_rl.core.protocols import SIMULATOR, SYNTHETIC_TRUTH, Policy
+from mtf_rl.core.randomness import Luck, Purpose
+from mtf_rl.core.tasks import NUM_TASKS, TASK_NAMES, TASK_SIGNS
+from mtf_rl.envs import SessionDynamics, ToyUserModel, UserProfiles, toy_dynamics
+from mtf_rl.evaluation import Sessions, roll_out
+
+LIKE = TASK_NAMES.index("like")
+SESSIONS = 100
+PROFILES = tuple(feature.split("/")[1] for feature in FEATURES if feature.startswith("profile/"))
+
+
+@dataclass(frozen=True)
+class Sated(ToyUserModel):
+    """Users who leave the sooner the more they have just liked."""
+
+    @override
+    def leave(self, state: None, history: VisibleHistory, luck: Luck) -> BoolArray:
+        liked = history.last[:, LIKE].astype(np.float64)
+        return np.asarray(luck.uniforms(Purpose.LEAVE, 1)[:, 0] < 0.02 + 0.9 * liked**3)
+
+
+def toy(kind: type[ToyUserModel] = ToyUserModel) -> SessionDynamics:
+    """The toy, with profiles that have the searched features' names."""
+    plain = toy_dynamics()
+    felt = plain.user_model
+    assert isinstance(felt, ToyUserModel)
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=(len(plain.users), len(PROFILES))).astype(np.float32)
+    return SessionDynamics(
+        scores=plain.scores,
+        user_model=kind(felt.probabilities, felt.task, felt.hazard),
+        catalogue=plain.catalogue,
+        profiles=UserProfiles(values, PROFILES),
+        users=plain.users,
+        config=plain.config,
+    )
+
+
+def searches_in(dynamics: SessionDynamics, cells: Path, trials: int) -> Searches:
+    return Searches(lambda: RepeatedSessions.of(dynamics, sessions=SESSIONS, seed=1), trials, cells)
+
+
+def test_repeated_sessions_are_those_of_the_dynamics_that_they_repeat() -> None:
+    dynamics = toy()
+    repeated = RepeatedSessions.of(dynamics, sessions=SESSIONS, seed=3)
+    policy = ConstantPolicy(TASK_SIGNS)
+    played = roll_out(dynamics, policy, seed=3, episodes=np.arange(SESSIONS))
+    assert SessionReward(repeated)(policy) == pytest.approx(played.reward.mean(), rel=1e-12)
+
+
+def test_both_searches_find_the_toy_s_best_weights(tmp_path: Path) -> None:
+    # Only likes are felt and nobody leaves for them: long and myopic want the like's weight alone.
+    searches = searches_in(toy(), tmp_path, trials=150)
+    best = np.where(np.arange(NUM_TASKS) == LIKE, 1.0, -TASK_SIGNS).astype(np.float32)
+    for kind in (LONG, MYOPIC):
+        objective = searches.objective(kind)
+        found = searches.lens.policy(searches.static(kind).latent)
+        assert objective(found) > 0.97 * objective(ConstantPolicy(best))
+
+
+def test_where_likes_end_sessions_the_long_search_beats_its_myopic_twin(tmp_path: Path) -> None:
+    # A request of liked videos pays most at once, and is nearly always the last.
+    dynamics = toy(Sated)
+    policies: dict[str, Policy] = {UNIFORM: ConstantPolicy(TASK_SIGNS)}
+    searches = {}
+    for judge in JUDGES:
+        searches[judge] = searches_in(dynamics, tmp_path / judge, trials=60)
+        policies |= policies_of(searches[judge], judge)
+    played = {
+        name: roll_out(dynamics, policy, seed=2, episodes=np.arange(400))
+        for name, policy in policies.items()
+    }
+    users = next(iter(played.values())).users
+    judged = Judged(dict.fromkeys(JUDGES, played), users < 10)
+    compared = pair(STATIC, SIMULATOR, SYNTHETIC_TRUTH)
+    assert compared.gain(judged, np.ones(400)) > 20.0
+    liked = [policies[named(STATIC, kind, SIMULATOR)] for kind in (LONG, MYOPIC)]
+    assert liked[0].action[LIKE] < liked[1].action[LIKE]  # type: ignore[attr-defined]
+    # One and the same judge twice: everything survives, whoever is drawn.
+    assert share_table(judged, 20).count("1.00 (1.00 to 1.00)") == 2 * 3
+    gains = gain_table(judged).splitlines()
+    assert len(gains) == 2 + 2 * 2 * 2
+    assert gains[2].split("|")[4:] == gains[4].split("|")[4:]
+    assert f"| {named(DEPENDENT, LONG, SIMULATOR)} | {UNIFORM} |" in loss_table(judged)
+    assert len(level_table(judged).splitlines()) == 2 + len(policies)
+    assert "| truth | linear-myopic | 112 |" in search_table(searches)
+
+
+def sessions_of(reward: list[float], users: list[int]) -> Sessions:
+    count = len(reward)
+    ones, none = np.ones(count, dtype=np.int64), np.zeros((count, 7))
+    return Sessions(
+        episodes=np.arange(count),
+        users=np.array(users),
+        reward=np.array(reward),
+        depth=ones,
+        watch_seconds=np.zeros(count),
+        feedback=none,
+        impressions=ones,
+        weights=none,
+        weights_spread=none,
+    )
+
+
+def judged_by_hand() -> Judged:
+    users = [0, 0, 1]
+    rewards: dict[str, dict[str, list[float]]] = {
+        SIMULATOR: {"a": [3.0, 5.0, 3.0], "b": [2.0, 4.0, 4.0]},
+        SYNTHETIC_TRUTH: {"a": [6.0, 8.0, 6.0], "b": [4.0, 6.0, 5.0]},
+    }
+    return Judged(
+        {
+            judge: {name: sessions_of(reward, users) for name, reward in found.items()}
+            for judge, found in rewards.items()
+        },
+        np.array([True, True, False]),
+    )
+
+
+@pytest.mark.parametrize(
+    ("weights", "gain"),
+    [([1, 1, 1], 11 / 10 - 1), ([1, 1, 0], 8 / 6 - 1), ([0, 0, 1], 3 / 4 - 1)],
+)
+def test_a_gain_is_a_ratio_of_sums(weights: list[float], gain: float) -> None:
+    compared = Comparison("a", "b", SIMULATOR)
+    assert compared.gain(judged_by_hand(), np.array(weights)) == pytest.approx(100 * gain)
+
+
+def test_a_comparison_over_some_rows_is_in_percent_of_the_second_there() -> None:
+    judged = judged_by_hand()
+    cell = Comparison("a", "b", SYNTHETIC_TRUTH).cell(judged, judged.final)
+    assert cell.startswith("+40.00 % (")  # (6 + 8) / (4 + 6)
+
+
+def test_a_share_is_one_gain_over_the_other() -> None:
+    part, whole = (Comparison("a", "b", judge) for judge in JUDGES)
+    found = share_interval(
+        judged_by_hand(), part, whole, resamples=50, rng=np.random.default_rng(0)
+    )
+    assert found[0] == pytest.approx((11 / 10 - 1) / (20 / 15 - 1))
+    # Samples hold the first user twice, the second twice, or both once.
+    assert found[1] <= found[0] <= found[2]
+
+
+def test_shares_of_one_another_are_inverse() -> None:
+    rng: FloatArray = np.random.default_rng(1).normal(10.0, 1.0, (4, 50))
+    users = list(range(50))
+    judged = Judged(
+        {
+            SIMULATOR: {
+                "a": sessions_of((rng[0] + 3).tolist(), users),
+                "b": sessions_of(rng[1].tolist(), users),
+            },
+            SYNTHETIC_TRUTH: {
+                "a": sessions_of((rng[2] + 6).tolist(), users),
+                "b": sessions_of(rng[3].tolist(), users),
+            },
+        },
+        np.ones(50, dtype=np.bool_),
+    )
+    part, whole = (Comparison("a", "b", judge) for judge in JUDGES)
+    there = share_interval(judged, part, whole, resamples=99, rng=np.random.default_rng(0))
+    back = share_interval(judged, whole, part, resamples=99, rng=np.random.default_rng(0))
+    assert there[0] == pytest.approx(1.0 / back[0])
+    assert there[1] < 0.5 < there[2]
+    assert there[1] == pytest.approx(1.0 / back[2], rel=0.02)
