@@ -12,6 +12,9 @@ the second an upper bound. Every policy is then judged by both, in sessions that
 Searches run in sessions of learning users. *All users* are judged together, since there are few
 final ones; those have a column of their own. The luck of the judged sessions is new to all.
 
+A longer session is paid for with less at each request, so the gain of all users is told in two
+factors: requests per session, and reward per request.
+
 Differences are in % of the second policy's mean, paired, with intervals clustered by user. Shares
 are ratios of two such differences; their intervals come from users drawn with replacement, alike
 for both judges and all policies. No interval holds the luck of searching.
@@ -173,6 +176,16 @@ class Comparison:
         mean, low, high = (scale * value for value in found)
         return f"{mean:+.2f} % ({low:+.2f} to {high:+.2f})"
 
+    def parts(self, judged: Judged) -> tuple[float, float]:
+        """The gain in % of requests per session, and that of reward per request.
+
+        With gains as factors, 1 + gain / 100, their product is the gain of session reward.
+        """
+        better, worse = (judged.sessions[self.judge][name] for name in (self.better, self.worse))
+        longer = float(better.depth.mean() / worse.depth.mean())
+        richer = float(better.reward.mean() / worse.reward.mean()) / longer
+        return 100.0 * (longer - 1.0), 100.0 * (richer - 1.0)
+
 
 def play(
     assembly: Assembly, session: SessionConfig, policies: Mapping[str, Policy], count: int
@@ -239,13 +252,21 @@ def pair(shape: str, searched_in: str, judge: str) -> Comparison:
 
 def gain_table(judged: Judged) -> str:
     """Long against myopic, searched in either, judged by either."""
-    lines = ["| policies | searched in | judge | all users | final users |", "| --- " * 5 + "|"]
+    lines = [
+        "| policies | searched in | judge | all users | requests | reward of a request |"
+        " final users |",
+        "| --- " * 7 + "|",
+    ]
     everyone = np.ones(len(judged.final), dtype=np.bool_)
     for shape in SHAPES:
         for searched_in in JUDGES:
             for judge in JUDGES:
                 compared = pair(shape, searched_in, judge)
-                cells = f"{compared.cell(judged, everyone)} | {compared.cell(judged, judged.final)}"
+                requests, each = compared.parts(judged)
+                cells = (
+                    f"{compared.cell(judged, everyone)} | {requests:+.1f} % | {each:+.1f} %"
+                    f" | {compared.cell(judged, judged.final)}"
+                )
                 lines.append(
                     f"| {shape}, long / myopic | {SHORT[searched_in]} | {SHORT[judge]} | {cells} |"
                 )

@@ -1,4 +1,4 @@
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -159,6 +159,16 @@ def test_a_comparison_over_some_rows_is_in_percent_of_the_second_there() -> None
     judged = judged_by_hand()
     cell = Comparison("a", "b", SYNTHETIC_TRUTH).cell(judged, judged.final)
     assert cell.startswith("+40.00 % (")  # (6 + 8) / (4 + 6)
+
+
+def test_the_parts_of_a_gain_multiply_to_it() -> None:
+    judged = judged_by_hand()
+    played = judged.sessions[SIMULATOR]
+    longer = replace(played["a"], depth=np.array([2, 2, 2]))
+    judged = replace(judged, sessions={SIMULATOR: {"a": longer, "b": played["b"]}})
+    requests, each = Comparison("a", "b", SIMULATOR).parts(judged)
+    assert requests == pytest.approx(100.0)  # 2 requests for 1
+    assert each == pytest.approx(100.0 * (11 / 20 - 1))
 
 
 def test_a_share_is_one_gain_over_the_other() -> None:
