@@ -25,7 +25,10 @@ class UniformConfig:
 
 
 def learn_uniform(task: LearningTask, config: UniformConfig) -> LearnedPolicy:
-    """+1 for every task of which more is better, -1 for hate; costs nothing."""
+    """+1 for every task of which more is better, -1 for hate, or the nearest that can be made.
+
+    The action map `residual` makes what is near its base alone. Costs nothing.
+    """
     sessions = task.learning.sessions
     uniform = sessions.formula.parameters_of(sessions.formula.tasks.signs)
     action = sessions.action_map.to_action(uniform)

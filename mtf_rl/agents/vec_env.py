@@ -16,7 +16,7 @@ __all__ = ["SessionVecEnv"]
 
 
 class SessionVecEnv(VecEnv):
-    """Many sessions (or visits), natively batched, as an SB3 `VecEnv`.
+    """Many episodes, natively batched, as an SB3 `VecEnv`.
 
     `last_infos` holds the last step's account as arrays (see `FusionSessionEnv`), so that a
     callback need not walk over one dictionary per environment.

@@ -32,7 +32,7 @@ def check_function_name(name: str, option: str) -> None:
 
 
 def imported_function(name: str, option: str) -> Callable[..., Any]:
-    """Import a user's function; this runs its module.
+    """Import a user's function; this runs its module, whose own errors pass through.
 
     Raises:
         ConfigError: if the name is malformed, or the module or a function in it not to be had.

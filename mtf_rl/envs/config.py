@@ -49,15 +49,26 @@ class SessionConfig:
         FORMULAS[self.formula]
         check_pair(self.formula, self.action_map)
         tasks = TaskSet.of(self.tasks)
+        object.__setattr__(self, "base", self._base_in_order(tasks))
         object.__setattr__(self, "tasks", tasks.names)
         check_reward_name(self.reward)
-        if self.base and len(self.base) != len(self.tasks):
-            raise ConfigError(
-                f"base must have one weight for each of {', '.join(self.tasks)}, got {self.base}"
-            )
         if not 0.0 < self.radius <= 1.0:
             raise ConfigError(f"radius must be in (0, 1], got {self.radius}")
         FORMULAS[self.formula]((1.0,) * len(self.tasks), tasks)  # Refuses tasks that do not fit.
+
+    def _base_in_order(self, tasks: TaskSet) -> tuple[float, ...]:
+        """The base as the tasks stand, each within [0, 1], or [-1, 0] for hate."""
+        given = tuple(self.tasks)
+        if self.base and len(self.base) != len(given):
+            raise ConfigError(
+                f"base must have one weight for each of {', '.join(given)}, got {self.base}"
+            )
+        weights = dict(zip(given, self.base, strict=False))
+        for name, sign in zip(tasks.names, tasks.signs, strict=True):
+            if name in weights and not 0.0 <= weights[name] * sign <= 1.0:
+                limits = "[0, 1]" if sign > 0 else "[-1, 0]"
+                raise ConfigError(f"base of {name} must be in {limits}, got {weights[name]}")
+        return tuple(weights[name] for name in tasks.names) if weights else ()
 
 
 @dataclass(frozen=True)

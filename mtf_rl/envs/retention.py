@@ -22,7 +22,7 @@ _SHORTEST_AWAY_SECONDS = 1800.0  # a shorter pause would not end a session
 
 @dataclass(frozen=True)
 class RetentionState:
-    """Users between their first visit and their last, one row each."""
+    """Users between their first session and their last, one row each."""
 
     current: SessionState
     visits: IntArray  # (num_envs,) int64, sessions that have ended
@@ -52,7 +52,7 @@ class RetentionOutcome(Outcome):
 
 
 class RetentionDynamics(FusionDynamics[RetentionState]):
-    """Visits of one user on active days, one session on each of them.
+    """Sessions of one user on active days, one on each of them.
 
     A session goes as `sessions` has it. When it ends, by leaving or at its horizon, the user
     model says in how many days the user is active again; the next session starts at an hour drawn

@@ -17,11 +17,11 @@ from mtf_rl.agents import AGENTS, RandomSearchConfig
 from mtf_rl.core.errors import ConfigError
 from mtf_rl.core.files import load_json
 from mtf_rl.core.plugins import is_own
-from mtf_rl.experiments.config import PRESETS, RunConfig, RunSettings
+from mtf_rl.experiments.config import PRESETS, LogConfig, RunConfig, RunSettings
 from mtf_rl.experiments.run_folder import RunFolder
 from mtf_rl.experiments.settings import settings_from_json, settings_laid_over
 
-__all__ = ["DEFAULT_AGENT", "parse_train", "settings_of_run"]
+__all__ = ["DEFAULT_AGENT", "log_of_run", "parse_train", "settings_of_run"]
 
 DEFAULT_AGENT = "td3"
 _SECTIONS = {entry.name for entry in fields(RunSettings)}
@@ -61,6 +61,16 @@ def parse_train(arguments: Sequence[str] | None = None) -> RunSettings:
     return _parse_flags(settings, words)
 
 
+def log_of_run(run: RunFolder) -> LogConfig:
+    """Where a run's log came from; nothing else of its settings is needed, or imported.
+
+    Raises:
+        ArtifactError: if the file is missing or torn.
+        ConfigError: if it is of another version.
+    """
+    return settings_from_json(RunConfig, _document_of(run)["run"]).log
+
+
 def settings_of_run(run: RunFolder, reward: str | None = None) -> RunSettings:
     """The settings that a run's `config.json` holds.
 
@@ -73,9 +83,7 @@ def settings_of_run(run: RunFolder, reward: str | None = None) -> RunSettings:
         ArtifactError: if the file is missing or torn.
         ConfigError: if it is of another version, or holds an own reward that is not named again.
     """
-    document = load_json(run.path / "config.json")
-    if not isinstance(document, dict) or set(document) != _SECTIONS:
-        raise ConfigError(f"{run.path / 'config.json'} does not hold the settings of a train run")
+    document = _document_of(run)
     agent = document["agent"]
     config = settings_from_json(RunConfig, document["run"])
     if reward is not None:
@@ -83,8 +91,8 @@ def settings_of_run(run: RunFolder, reward: str | None = None) -> RunSettings:
     elif is_own(config.session.reward):
         raise ConfigError(
             f"{run.path} was made with the own reward {config.session.reward!r}. Opening a run"
-            f" imports nothing that its files name; name it again: --reward"
-            f" {config.session.reward}"
+            f" imports nothing that its files name; name the reward again: --reward"
+            f" {config.session.reward}, or reward=..."
         )
     return RunSettings(
         agent=agent,
@@ -92,6 +100,13 @@ def settings_of_run(run: RunFolder, reward: str | None = None) -> RunSettings:
         run=config,
         random_search=settings_from_json(RandomSearchConfig, document["random_search"]),
     )
+
+
+def _document_of(run: RunFolder) -> dict[str, Any]:
+    document = load_json(run.path / "config.json")
+    if not isinstance(document, dict) or set(document) != _SECTIONS:
+        raise ConfigError(f"{run.path / 'config.json'} does not hold the settings of a train run")
+    return document
 
 
 def _early_options() -> argparse.ArgumentParser:

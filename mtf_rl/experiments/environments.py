@@ -1,6 +1,6 @@
 """The environments by their Gymnasium ids: a built-in demonstration, or a run's sessions."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
 from functools import lru_cache
 from pathlib import Path
@@ -191,7 +191,8 @@ def _visits(
     own = {entry.name for entry in fields(RetentionConfig)}
     config = RetentionConfig(**{name: settings[name] for name in settings if name in own})
     rest = {name: settings[name] for name in settings if name not in own}
-    return RetentionDynamics(_sessions(run, judge, group, user_model, rest), config)
+    sessions = _sessions(run, judge, group, user_model, rest, further=sorted(own))
+    return RetentionDynamics(sessions, config)
 
 
 def _sessions(
@@ -200,6 +201,7 @@ def _sessions(
     group: str,
     user_model: OwnModel | None,
     settings: dict[str, Any],
+    further: Sequence[str] = (),
 ) -> SessionDynamics:
     if judge not in _JUDGES:
         raise ConfigError(f"judge must be one of {', '.join(_JUDGES)}, got {judge!r}")
@@ -209,7 +211,9 @@ def _sessions(
     known = [entry.name for entry in fields(SessionConfig)]
     unknown = sorted(set(settings) - set(known))
     if unknown:
-        raise ConfigError(f"no such setting: {', '.join(unknown)}; known: {', '.join(known)}")
+        raise ConfigError(
+            f"no such setting: {', '.join(unknown)}; known: {', '.join([*known, *further])}"
+        )
     if run is None:
         dynamics = demo_dynamics(SessionConfig(**settings))
     else:
@@ -229,6 +233,8 @@ def _sessions_of_run(
 
     folder = open_run_folder(path)
     config = settings_of_run(folder, reward=settings.get("reward")).run.session
+    if config.base and "tasks" in settings and "base" not in settings:
+        raise ConfigError("with other tasks than the run's, base must be given for them too")
     assembly = Assembly.load(folder.data, folder.simulator)
     return assembly.dynamics(replace(config, **settings), group, judge)
 

@@ -20,12 +20,12 @@ from mtf_rl.evaluation.fidelity import (
     AnsweredLog,
     Curve,
     DayEnds,
+    Discrimination,
     Distance,
     FidelityReport,
     Measure,
     SessionLog,
     SessionVectors,
-    Verdict,
     answer_log,
     compare_distances,
     compare_measures,
@@ -47,7 +47,7 @@ from mtf_rl.evaluation.fidelity import (
     two_halves,
 )
 from mtf_rl.experiments.assembly import Assembly
-from mtf_rl.experiments.command_line import settings_of_run
+from mtf_rl.experiments.command_line import log_of_run
 from mtf_rl.experiments.console import Terminal
 from mtf_rl.experiments.fidelity_pictures import fidelity_figure
 from mtf_rl.experiments.held_out import HeldOut, read_held_out
@@ -114,7 +114,7 @@ def report_fidelity(config: FidelityConfig, terminal: Terminal) -> Path:
     run = open_run_folder(config.run)
     assembly = Assembly.load(run.data, run.simulator)
     terminal.stage("Log")
-    held_out = read_held_out(run, settings_of_run(run).run.log, config.data, assembly)
+    held_out = read_held_out(run, log_of_run(run), config.data, assembly)
     terminal.say(f"  {held_out}")
     report = _compare(run, assembly, held_out, config, terminal)
     for table in report.tables():
@@ -238,10 +238,12 @@ def _roll_all(
 
 def _verdicts(
     log: SessionLog, others: Mapping[str, SessionVectors], config: FidelityConfig
-) -> tuple[dict[str, Verdict], tuple[Verdict, ...]]:
+) -> tuple[dict[str, Discrimination], tuple[Discrimination, ...]]:
     """What the discriminator says of each source, and where it must see a difference."""
 
-    def judge(name: str, log: SessionVectors, other: SessionVectors, *, explain: bool) -> Verdict:
+    def judge(
+        name: str, log: SessionVectors, other: SessionVectors, *, explain: bool
+    ) -> Discrimination:
         return discriminate(
             name, log, other, sessions=config.sessions, seed=config.seed, explain=explain
         )

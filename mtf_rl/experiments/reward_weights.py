@@ -9,7 +9,7 @@ from mtf_rl.core.ranges import check_above
 from mtf_rl.core.tasks import FEEDBACKS
 from mtf_rl.data import read_kuairand, single_request_share
 from mtf_rl.evaluation import RewardWeights, estimate_reward_weights, session_panel
-from mtf_rl.experiments.command_line import settings_of_run
+from mtf_rl.experiments.command_line import log_of_run
 from mtf_rl.experiments.console import Terminal
 from mtf_rl.experiments.run_folder import check_free, open_run_folder, write_table
 
@@ -98,7 +98,7 @@ def _log_of(config: RewardWeightsConfig) -> tuple[Path, float]:
         return config.data, config.session_gap_minutes or 30.0
     assert config.run is not None
     run = open_run_folder(config.run)
-    log = settings_of_run(run).run.log
+    log = log_of_run(run)
     gap_minutes = config.session_gap_minutes or log.session_gap_minutes
     return log.data or run.data / "logs", gap_minutes
 

@@ -211,4 +211,5 @@ def _now() -> str:
 
 def _cell(value: Any) -> str:
     text = repr(value) if isinstance(value, float) else str(value)
-    return f'"{text}"' if "," in text else text
+    quoted = text.replace('"', '""')
+    return f'"{quoted}"' if set(text) & {",", '"', "\n"} else text

@@ -59,8 +59,9 @@ class Box(ActionMap):
 
     @override
     def to_action(self, parameters: FloatArray) -> FloatArray:
-        magnitudes = np.abs(parameters.astype(np.float32))
-        return np.clip((2.0 * magnitudes - 1.0) * self.signs, -1.0, 1.0)
+        magnitudes = np.clip(parameters.astype(np.float32) * self.signs, 0.0, 1.0)
+        action: FloatArray = (2.0 * magnitudes - 1.0) * self.signs
+        return action
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ class Simplex(ActionMap):
 
     @override
     def to_action(self, parameters: FloatArray) -> FloatArray:
-        magnitudes = np.maximum(np.abs(parameters.astype(np.float64)), 1e-6)
+        magnitudes = np.maximum(parameters.astype(np.float64) * self.signs, 1e-6)
         logs = np.log(magnitudes) / SIMPLEX_SHARPNESS
         centred = logs - logs.mean(axis=-1, keepdims=True)
         action: FloatArray = np.clip(centred, -1.0, 1.0).astype(np.float32)

@@ -36,7 +36,8 @@ def with_unranked(log: ReplayedLog, model: ResponseModel) -> tuple[ResponseModel
     likely; the place, given them, the one that makes the answers to videos of the user's pool most
     likely, since retrieval knows the user too. Where fewer than `MIN_RANDOM_ROWS` are of pools,
     all random exposures speak for the place; a log without so many of any kind leaves the model as
-    it is, which then answers as if rankers had chosen.
+    it is, which then answers as if rankers had chosen. The report is on the validation rows' random
+    exposures, of any videos.
     """
     exposed = np.flatnonzero(log.impressions.randomised & log.train)
     if len(exposed) < MIN_RANDOM_ROWS:
@@ -57,12 +58,16 @@ def with_unranked(log: ReplayedLog, model: ResponseModel) -> tuple[ResponseModel
     )
     place = float(np.expm1(best.x))
     fitted = _at(log, model, np.arange(len(log.rows)), place, share, contrast)
+    name = f"random exposures (place {place:.0f}, session {share:.2f}, contrast {contrast:.2f})"
+    held_out = np.flatnonzero(log.impressions.randomised & ~log.train)
+    if len(held_out) == 0:
+        return fitted, []
     report = PartReport(
-        part=f"random exposures (place {place:.0f}, session {share:.2f}, contrast {contrast:.2f})",
-        observations=len(rows),
-        log_likelihood=-float(best.fun),
+        part=name,
+        observations=len(held_out),
+        log_likelihood=_mean_likelihood(log, fitted, held_out),
         reference="as rankers chose",
-        reference_log_likelihood=_mean_likelihood(log, model, rows),
+        reference_log_likelihood=_mean_likelihood(log, model, held_out),
     )
     return fitted, [report]
 

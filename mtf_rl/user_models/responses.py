@@ -83,8 +83,8 @@ class Unranked(ArrayRecord):
     good ranker serves. And as a video with poor features is shown only if it is good otherwise,
     features seem to matter less than they do. What a fusion policy shows is chosen by features
     alone: it answers like a video at `place` of a log's slates, what the session has come to
-    (progress, signals, repeated tags) counts by `session_share`, and a video differs by `contrast`
-    times as much from the user's usual one.
+    (progress, signals, repeated tags) counts by `session_share`, and whatever sets an answer apart
+    from the user's usual one, the hour and the scene too, counts `contrast` times.
     """
 
     place: FloatArray  # (), from 0; NaN where it is not known, and answers are those of a log

@@ -139,7 +139,7 @@ def test_an_own_reward_is_never_imported_at_a_files_word(tmp_path: Path) -> None
     settings = RunSettings("td3", TD3Config(), replace(run_config, session=session))
     run = new_run_folder(tmp_path / "r", agent="td3")
     run.write_config(settings)
-    with pytest.raises(ConfigError, match=re.escape("name it again: --reward mine:worth")):
+    with pytest.raises(ConfigError, match=re.escape("name the reward again: --reward mine:worth")):
         settings_of_run(run)
     assert settings_of_run(run, reward="mine:worth") == settings
     assert settings_of_run(run, reward="watch_time").run.session.reward == "watch_time"
@@ -150,10 +150,22 @@ def test_an_own_reward_is_never_imported_at_a_files_word(tmp_path: Path) -> None
     assert named.run.session.reward == "mine:worth"
 
 
+def test_a_base_belongs_to_the_tasks_as_they_were_named() -> None:
+    words = "--session.tasks like click --session.action-map residual --session.base 0.9 0.1"
+    session = parse_train(words.split()).run.session
+    assert session.tasks == ("click", "like")
+    assert session.base == (0.1, 0.9)
+    for base, complaint in (((float("nan"), 0.1), "base of click must be in [0, 1], got nan"),):
+        with pytest.raises(ConfigError, match=re.escape(complaint)):
+            replace(session, base=base)
+    with pytest.raises(ConfigError, match=re.escape("base of hate must be in [-1, 0], got 0.5")):
+        replace(session, tasks=("hate",), base=(0.5,), formula="log_sum")
+
+
 def test_session_settings_are_flags() -> None:
     words = "--session.tasks watch click --session.action-map residual --session.base 0.5 0.2"
     session = parse_train(words.split()).run.session
     assert session.tasks == ("click", "watch")
-    assert session.base == (0.5, 0.2)
+    assert session.base == (0.2, 0.5)
     with pytest.raises(ConfigError, match=re.escape("base must have one weight for each of click")):
         replace(session, base=(1.0,))

@@ -124,6 +124,12 @@ def test_power_bias_at_zero_bias_acts_orders_as_box_with_log_sum() -> None:
     assert (first == second).mean() > 0.98  # float32 may swap scores that are equal to six digits
 
 
+def test_weights_of_the_wrong_sign_become_the_nearest_that_can_be_made() -> None:
+    box = map_of("box", "log_sum", ("click", "hate"))
+    wrong = np.array([[-0.5, 0.8], [2.0, -3.0]], dtype=np.float32)
+    np.testing.assert_array_equal(box.to_parameters(box.to_action(wrong)), [[0, 0], [1, -1]])
+
+
 def test_pairs_that_make_no_sense_are_refused() -> None:
     with pytest.raises(ConfigError, match=re.escape("maps that do: residual, power_bias")):
         check_pair("power_product", "box")

@@ -17,8 +17,8 @@ from mtf_rl.evaluation.fidelity.comparison import (
 )
 from mtf_rl.evaluation.fidelity.curves import Curve, log_curves, replay_curves
 from mtf_rl.evaluation.fidelity.discriminator import (
+    Discrimination,
     Suspect,
-    Verdict,
     discriminate,
     permuted,
     two_halves,
@@ -80,6 +80,7 @@ __all__ = [
     "Comparison",
     "Curve",
     "DayEnds",
+    "Discrimination",
     "Distance",
     "DistanceRow",
     "FidelityReport",
@@ -90,7 +91,6 @@ __all__ = [
     "SessionVectors",
     "SurvivalTally",
     "Suspect",
-    "Verdict",
     "answer_log",
     "between_deviation",
     "compare_distances",

@@ -7,7 +7,7 @@ import numpy as np
 
 from mtf_rl.core.tasks import FEEDBACKS
 from mtf_rl.evaluation.fidelity.answered import AnsweredLog
-from mtf_rl.evaluation.fidelity.discriminator import Verdict
+from mtf_rl.evaluation.fidelity.discriminator import Discrimination
 from mtf_rl.evaluation.fidelity.distances import (
     GAP,
     SESSION_LENGTH,
@@ -195,8 +195,8 @@ def replay_reliabilities(
 def judge_bars(
     comparisons: Sequence[Comparison],
     distances: Sequence[DistanceRow],
-    verdicts: Mapping[str, Verdict],
-    controls: Sequence[Verdict],
+    verdicts: Mapping[str, Discrimination],
+    controls: Sequence[Discrimination],
 ) -> list[Bar]:
     """The bars that were set for the simulator, each on every source that it applies to.
 

@@ -11,7 +11,7 @@ from mtf_rl.core.randomness import hash_words
 from mtf_rl.evaluation.fidelity.session_vectors import SESSION_FEATURES, SessionVectors
 from mtf_rl.evaluation.intervals import Interval
 
-__all__ = ["Suspect", "Verdict", "discriminate", "permuted", "two_halves", "weighted_auc"]
+__all__ = ["Discrimination", "Suspect", "discriminate", "permuted", "two_halves", "weighted_auc"]
 
 FOLDS = 5
 SUSPECTS = 5
@@ -33,7 +33,7 @@ class Suspect:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Discrimination:
     """How well two sets of sessions could be told apart."""
 
     name: str
@@ -52,7 +52,7 @@ def discriminate(
     sessions: int,
     seed: int,
     explain: bool = False,
-) -> Verdict:
+) -> Discrimination:
     """Train on some users, judge on others, in five folds by a hash of the user.
 
     Args:
@@ -66,8 +66,9 @@ def discriminate(
     Raises:
         DataError: if there are fewer than 20 sessions of one kind, or users of one fold only.
     """
-    rng = np.random.default_rng(seed)
-    drawn = [_sample(vectors, sessions, rng) for vectors in (log, other)]
+    # One stream for each purpose, so that explaining does not change the interval.
+    sampling, shuffling, resampling = np.random.default_rng(seed).spawn(3)
+    drawn = [_sample(vectors, sessions, sampling) for vectors in (log, other)]
     sizes = (len(drawn[0].users), len(drawn[1].users))
     if min(sizes) < _LEAST_SESSIONS:
         raise DataError(
@@ -89,12 +90,12 @@ def discriminate(
         classifier = _fitted(values[train], labels[train], seed)
         scores[test] = classifier.predict_proba(values[test])[:, 1]
         if explain:
-            changed = _each_shuffled(values[test], rng)
+            changed = _each_shuffled(values[test], shuffling)
             found = classifier.predict_proba(changed.reshape(-1, changed.shape[2]))[:, 1]
             shuffled[:, test] = found.reshape(changed.shape[:2])
-    auc = _interval(scores, labels, users, rng)
+    auc = _interval(scores, labels, users, resampling)
     suspects = _suspects(shuffled, values, labels, auc.mean) if explain else ()
-    return Verdict(name, sizes, auc, suspects)
+    return Discrimination(name, sizes, auc, suspects)
 
 
 def permuted(vectors: SessionVectors, seed: int) -> SessionVectors:

@@ -15,7 +15,7 @@ from mtf_rl.evaluation.fidelity.comparison import (
     DistanceRow,
 )
 from mtf_rl.evaluation.fidelity.curves import Curve
-from mtf_rl.evaluation.fidelity.discriminator import Verdict
+from mtf_rl.evaluation.fidelity.discriminator import Discrimination
 from mtf_rl.evaluation.fidelity.reliability import Reliability
 from mtf_rl.user_models import FitReport
 
@@ -49,7 +49,7 @@ class FidelityReport:
     bars: tuple[Bar, ...]
     comparisons: tuple[Comparison, ...]
     distances: tuple[DistanceRow, ...]
-    verdicts: tuple[Verdict, ...]
+    verdicts: tuple[Discrimination, ...]
     reliabilities: tuple[Reliability, ...]
     fit: FitReport
     notes: tuple[str, ...]

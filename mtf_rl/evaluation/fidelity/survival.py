@@ -24,7 +24,9 @@ class SurvivalTally:
         """P(a session has more than t requests) for t = 0 to LONGEST, (LONGEST + 1,).
 
         S(t) = prod over s <= t of (1 - left_s / at risk_s) (Kaplan and Meier 1958): a request
-        whose follow-up the log cut off is not at risk, so cut sessions count up to there.
+        whose follow-up the log cut off is not at risk, so cut sessions count up to there. From the
+        first t on at which nobody is at risk, nothing is known, and sessions count as ended: a
+        replay is then compared with its log where the log has requests.
 
         Args:
             weights: how often each user counts, (users,); once by default.
@@ -33,7 +35,8 @@ class SurvivalTally:
             values.sum(axis=0) if weights is None else weights @ values
             for values in (self.at_risk, self.left)
         )
-        hazard = left / np.maximum(at_risk, 1e-12)  # (LONGEST,)
+        known = at_risk > 0.0
+        hazard = np.where(known, left / np.where(known, at_risk, 1.0), 1.0)  # (LONGEST,)
         return np.append(1.0, np.cumprod(1.0 - hazard))
 
     def mean_requests(self, weights: FloatArray | None = None) -> float:

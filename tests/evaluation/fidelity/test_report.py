@@ -12,11 +12,11 @@ from mtf_rl.evaluation.fidelity import (
     ROLLOUT,
     SESSION_LENGTH,
     Comparison,
+    Discrimination,
     Distance,
     FidelityReport,
     Measure,
     Suspect,
-    Verdict,
     compare_distances,
     compare_measures,
     judge_bars,
@@ -30,8 +30,10 @@ def measure(name: str, mean: float, half: float = 0.1) -> Measure:
     return Measure(RATES, name, Interval(mean, mean - half, mean + half))
 
 
-def verdict(name: str, auc: float) -> Verdict:
-    return Verdict(name, (10, 10), Interval(auc, auc, auc), (Suspect("videos", 0.1, 5.0, 6.0),))
+def verdict(name: str, auc: float) -> Discrimination:
+    return Discrimination(
+        name, (10, 10), Interval(auc, auc, auc), (Suspect("videos", 0.1, 5.0, 6.0),)
+    )
 
 
 def test_figures_meet_by_name() -> None:

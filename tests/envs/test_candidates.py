@@ -1,0 +1,46 @@
+"""Compiled loops over candidates against sorting and plain statistics."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mtf_rl.core.randomness import Luck, Purpose, mix64, mix64_compiled
+from mtf_rl.envs.candidates import PoolPredictions, draw_candidates, rows_of
+
+
+@given(st.integers(0, 1000), st.integers(1, 40))
+def test_the_smallest_hashes_are_drawn(seed: int, candidates: int) -> None:
+    luck = Luck(seed, np.arange(7), np.arange(7) % 3)
+    drawn = draw_candidates(luck, pool=40, candidates=candidates)
+    ranks = np.argsort(luck.bits(Purpose.CANDIDATES, 40), axis=1)
+    np.testing.assert_array_equal(drawn, np.sort(ranks[:, :candidates], axis=1))
+
+
+@pytest.mark.parametrize("candidates", [1, 2, 11, 30])
+def test_statistics_are_those_of_the_candidates(candidates: int) -> None:
+    rng = np.random.default_rng(candidates)
+    logits = rng.normal(-3.0, 2.0, (4, 30, 3)).astype(np.float32)
+    logits[0, :, 1] = 1.5  # equal predictions
+    users = np.array([3, 0, 0, 2, 1])
+    chosen = np.stack([np.sort(rng.permutation(30)[:candidates]) for _ in users])
+    found = PoolPredictions.of(logits).statistics(users, chosen)
+    for row, user in enumerate(users):
+        values = logits[user, chosen[row]].astype(np.float64)  # (candidates, tasks)
+        np.testing.assert_allclose(found[row, :3], values.mean(axis=0), rtol=1e-5)
+        np.testing.assert_allclose(found[row, 3:6], values.std(axis=0), rtol=1e-4, atol=1e-5)
+        upper = np.sort(values, axis=0)[int(0.9 * (candidates - 1))]
+        np.testing.assert_array_equal(found[row, 6:], upper.astype(np.float32))
+
+
+def test_rows_are_gathered() -> None:
+    table = np.arange(24, dtype=np.float32).reshape(2, 4, 3)
+    rows = rows_of(table, np.array([1, 0]), np.array([[3, 0], [2, 2]]))
+    np.testing.assert_array_equal(rows, [[table[1, 3], table[1, 0]], [table[0, 2], table[0, 2]]])
+
+
+def test_the_compiled_hash_is_the_hash() -> None:
+    words = np.random.default_rng(0).integers(0, 2**64 - 1, 500, dtype=np.uint64)
+    assert all(
+        mix64_compiled(word) == mixed for word, mixed in zip(words, mix64(words), strict=True)
+    )
