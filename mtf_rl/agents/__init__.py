@@ -1,5 +1,14 @@
 """What learns a policy: actor-critics, searches, static weights."""
 
+from mtf_rl.agents.behaviour import (
+    BehaviourPolicy,
+    BoundedUniform,
+    Choice,
+    Mixture,
+    TruncatedGaussian,
+    UniformRandom,
+)
+from mtf_rl.agents.collection import collect
 from mtf_rl.agents.learning import (
     LearnedPolicy,
     LearningInterruptedError,
@@ -16,17 +25,24 @@ __all__ = [
     "AGENTS",
     "ActorCriticConfig",
     "Agent",
+    "BehaviourPolicy",
+    "BoundedUniform",
+    "Choice",
     "ConstantPolicy",
     "LearnedPolicy",
     "LearningInterruptedError",
     "LearningTask",
     "MetricSink",
+    "Mixture",
     "MlpPolicy",
     "RandomSearchConfig",
     "SACConfig",
     "SessionVecEnv",
     "TD3Config",
+    "TruncatedGaussian",
     "UniformConfig",
+    "UniformRandom",
+    "collect",
     "load_policy",
     "save_policy",
 ]

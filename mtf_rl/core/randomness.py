@@ -44,6 +44,8 @@ class Purpose(IntEnum):
     SCENE = 12
     SLATE_SIZE = 13
     EXPOSURE = 14
+    BEHAVIOUR = 15
+    BEHAVIOUR_ACTION = 16
 
 
 def mix64(values: NDArray[np.uint64]) -> NDArray[np.uint64]:

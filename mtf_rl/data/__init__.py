@@ -1,6 +1,7 @@
 """Logs in, arrays out: KuaiRand schema, sessions, splits, features, score table."""
 
 from mtf_rl.data.accounts import FileAccount, RowAccount
+from mtf_rl.data.batch import BatchDataset
 from mtf_rl.data.dataset import Dataset, DurationFills
 from mtf_rl.data.description import Description, describe, single_request_share
 from mtf_rl.data.feature_layout import (
@@ -44,6 +45,7 @@ __all__ = [
     "REAL_PLAN",
     "SYNTHETIC_PLAN",
     "UNSEEN_CODE",
+    "BatchDataset",
     "CategoricalColumn",
     "CategoricalField",
     "Dataset",

@@ -42,6 +42,8 @@ def unframed(text: str) -> str:
         (["mtf_rl.train", "--run-dir", "tests"], "--run-dir tests is in use"),
         (["mtf_rl.evaluate", "tests"], "tests is not a run folder"),
         (["mtf_rl.fidelity", "tests"], "tests is not a run folder"),
+        (["mtf_rl.collect", "tests"], "tests is not a run folder"),
+        (["mtf_rl.collect", "tests", "--behaviour", "mox"], "Unknown behaviour 'mox'. Did you"),
         (["mtf_rl.prepare", "no/such/folder", "--out", "runs/none"], "no/such/folder"),
         (["mtf_rl.pretrain", "mmo"], "Unknown scorer 'mmo'. Did you mean 'mmoe'?"),
         (["mtf_rl.reward_weights"], "one of data and run must be given"),
@@ -59,7 +61,16 @@ def test_bad_input_gets_one_framed_sentence(
 
 @pytest.mark.parametrize(
     "command",
-    ["train", "evaluate", "fidelity", "prepare", "pretrain", "synthesize", "reward_weights"],
+    [
+        "train",
+        "evaluate",
+        "fidelity",
+        "prepare",
+        "pretrain",
+        "synthesize",
+        "reward_weights",
+        "collect",
+    ],
 )
 def test_help_names_every_flag_with_words(command: str) -> None:
     answer = run(f"mtf_rl.{command}", "--help")

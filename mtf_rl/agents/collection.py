@@ -1,0 +1,141 @@
+"""Sessions played by a behaviour policy, as a batch dataset."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from mtf_rl.agents.behaviour import BehaviourPolicy
+from mtf_rl.core.arrays import BoolArray, FloatArray, IntArray
+from mtf_rl.core.errors import ConfigError
+from mtf_rl.core.randomness import Luck
+from mtf_rl.data import BatchDataset
+from mtf_rl.envs import RequestBudget, SessionDynamics
+
+__all__ = ["collect"]
+
+
+def collect(
+    dynamics: SessionDynamics,
+    behaviour: BehaviourPolicy,
+    *,
+    requests: int,
+    seed: int,
+    budget: RequestBudget | None = None,
+    num_envs: int = 512,
+    progress: Callable[[int], None] | None = None,
+) -> BatchDataset:
+    """Whole sessions, episode after episode, until they have `requests` requests or more.
+
+    The dataset is a function of seed and behaviour alone: it does not depend on `num_envs`. The
+    last session is kept whole, so there may be a few requests more.
+
+    Args:
+        dynamics: whose sessions.
+        behaviour: who chooses.
+        requests: how many at least, 1 or more.
+        seed: of the luck, that of the behaviour included.
+        budget: charged with every request served, those that are dropped at the end too.
+        num_envs: sessions played side by side.
+        progress: called with the requests of sessions just finished.
+
+    Raises:
+        ConfigError: if `requests` is below 1.
+    """
+    if requests < 1:
+        raise ConfigError(f"requests must be at least 1, got {requests}")
+    parts: list[_Sessions] = []
+    kept = 0
+    while kept < requests:
+        first = len(parts) * num_envs
+        episodes = np.arange(first, first + num_envs)
+        part = _play(dynamics, behaviour, seed, episodes, budget)
+        parts.append(part)
+        kept += len(part.rewards)
+        if progress is not None:
+            progress(len(part.rewards))
+    return _dataset(_Sessions.joined(parts), requests, dynamics, behaviour)
+
+
+class _Sessions:
+    """Rows in the order in which they were served, and the end of each session."""
+
+    def __init__(self, columns: dict[str, Any], final: dict[int, FloatArray]) -> None:
+        self.columns = columns
+        self.final = final  # observation after the last request, by session
+
+    @property
+    def rewards(self) -> FloatArray:
+        rewards: FloatArray = self.columns["rewards"]
+        return rewards
+
+    @classmethod
+    def joined(cls, parts: list["_Sessions"]) -> "_Sessions":
+        names = parts[0].columns
+        columns = {name: np.concatenate([part.columns[name] for part in parts]) for name in names}
+        final = {session: value for part in parts for session, value in part.final.items()}
+        return cls(columns, final)
+
+
+def _play(
+    dynamics: SessionDynamics,
+    behaviour: BehaviourPolicy,
+    seed: int,
+    episodes: IntArray,
+    budget: RequestBudget | None,
+) -> _Sessions:
+    """Some episodes to their end."""
+    state = dynamics.start(seed, episodes)
+    steps: list[dict[str, Any]] = []
+    final: dict[int, FloatArray] = {}
+    observation = dynamics.observe(state)
+    while len(state.users):
+        choice = behaviour.choose(observation, Luck(seed, state.episodes, state.served))
+        if budget is not None:
+            budget.spend(len(state.users))
+        parameters = dynamics.action_map.to_parameters(choice.actions)
+        sessions, served = state.episodes, state.served
+        state, outcome = dynamics.advance(state, parameters, seed)
+        steps.append(
+            {
+                "observations": observation,
+                "actions": choice.actions,
+                "log_densities": choice.log_densities,
+                "behaviours": choice.behaviours,
+                "rewards": outcome.reward,
+                "terminated": outcome.terminated,
+                "truncated": outcome.truncated,
+                "sessions": sessions,
+                "requests": served.astype(np.int32),
+            }
+        )
+        following = dynamics.observe(state)
+        for row in np.flatnonzero(outcome.truncated):
+            final[int(sessions[row])] = following[row]
+        going: BoolArray = ~(outcome.terminated | outcome.truncated)
+        state, observation = dynamics.keep(state, going), following[going]
+    columns = {name: np.concatenate([step[name] for step in steps]) for name in steps[0]}
+    return _Sessions(columns, final)
+
+
+def _dataset(
+    played: _Sessions, requests: int, dynamics: SessionDynamics, behaviour: BehaviourPolicy
+) -> BatchDataset:
+    """The first sessions that together have enough requests."""
+    columns = played.columns
+    order = np.lexsort((columns["requests"], columns["sessions"]))
+    ends = (columns["terminated"] | columns["truncated"])[order]
+    enough = np.flatnonzero(ends & (np.arange(1, len(order) + 1) >= requests))[0]
+    kept = order[: enough + 1]
+    arrays = {name: values[kept] for name, values in columns.items()}
+    cut = arrays["sessions"][arrays["truncated"]]
+    width = dynamics.layout.size
+    final = [played.final[int(session)] for session in cut]
+    return BatchDataset(
+        **arrays,
+        final_observations=np.array(final, dtype=np.float32).reshape(len(cut), width),
+        behaviour_names=behaviour.names,
+        observation_names=dynamics.layout.names,
+        parameter_names=dynamics.formula.parameter_names,
+        judge=dynamics.user_model.judge,
+    )

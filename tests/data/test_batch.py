@@ -1,0 +1,107 @@
+"""Batch datasets: exact round trips, next observations, and what is refused."""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from mtf_rl.core.errors import ArtifactError, DataError, ShapeError
+from mtf_rl.data import BatchDataset
+
+
+def dataset() -> BatchDataset:
+    """Session 4 ends by leaving after two requests, session 9 is cut after one."""
+    return BatchDataset(
+        observations=np.array([[1, 2], [3, 4], [5, 6]], dtype=np.float32),
+        actions=np.array([[0.5], [-1.0], [0.25]], dtype=np.float32),
+        log_densities=np.array([-0.7, -0.1, 0.3]),
+        behaviours=np.array([1, 1, 0]),
+        rewards=np.array([1.0, 0.0, 2.5], dtype=np.float32),
+        terminated=np.array([False, True, False]),
+        truncated=np.array([False, False, True]),
+        sessions=np.array([4, 4, 9]),
+        requests=np.array([0, 1, 0], dtype=np.int32),
+        final_observations=np.array([[7, 8]], dtype=np.float32),
+        behaviour_names=("uniform_random", "near"),
+        observation_names=("a", "b"),
+        parameter_names=("click",),
+        judge="simulator",
+    )
+
+
+def test_next_observations_by_hand() -> None:
+    # The next request's; nothing after a user left; the last one seen of a session that was cut.
+    np.testing.assert_array_equal(dataset().next_observations, [[3, 4], [0, 0], [7, 8]])
+
+
+def test_a_file_gives_back_the_same(tmp_path: Path) -> None:
+    dataset().save(tmp_path / "batch.parquet")
+    again = BatchDataset.load(tmp_path / "batch.parquet")
+    for name, value in vars(dataset()).items():
+        found = getattr(again, name)
+        if isinstance(value, np.ndarray):
+            np.testing.assert_array_equal(found, value)
+            assert found.dtype == value.dtype, name
+        else:
+            assert found == value
+
+
+def test_other_programs_can_read_the_file(tmp_path: Path) -> None:
+    dataset().save(tmp_path / "batch.parquet")
+    frame = pq.read_table(tmp_path / "batch.parquet").to_pandas()
+    assert frame.behaviour.tolist() == ["near", "near", "uniform_random"]
+    assert frame.observation[1].tolist() == [3, 4]
+    assert frame.final_observation[0] is None
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"rewards": np.array([1.0, np.nan, 0.0])}, "rewards must be finite; row 1 breaks this (1"),
+        ({"actions": np.array([[0.5], [0.0], [1.5]])}, "actions must be in [-1, 1]; row 2 breaks"),
+        ({"requests": np.array([0, 2, 0])}, "requests must count up from 0 in each session; row 1"),
+        ({"sessions": np.array([4, 5, 9])}, "requests must count up from 0 in each session; row 1"),
+        ({"terminated": np.array([True, True, False])}, "the last row of each session, and no oth"),
+        ({"behaviours": np.array([0, 2, 0])}, "behaviours must be places in ('uniform_random', 'n"),
+        ({"log_densities": np.array([0.0, 0.0, -np.inf])}, "log_densities must be finite; row 2"),
+    ],
+)
+def test_rows_that_make_no_sessions_are_refused(change: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(DataError, match=re.escape(complaint)):
+        replace(dataset(), **change)
+
+
+def test_wrong_shapes_and_nothing_are_refused() -> None:
+    with pytest.raises(ShapeError, match=re.escape("observations must have shape (rows, obs_dim)")):
+        replace(dataset(), observations=np.zeros((3, 5)))
+    with pytest.raises(ShapeError, match=re.escape("(truncated rows, obs_dim) = (1, 2)")):
+        replace(dataset(), final_observations=np.zeros((0, 2)))
+    with pytest.raises(DataError, match=re.escape("needs at least one row, got none")):
+        replace(dataset(), rewards=np.zeros(0))
+
+
+def test_files_that_are_no_batch_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "batch.parquet"
+    with pytest.raises(ArtifactError, match=re.escape("Make it: python -m mtf_rl.collect RUN")):
+        BatchDataset.load(path)
+    path.write_text("no parquet")
+    with pytest.raises(ArtifactError, match=re.escape("is not a Parquet file")):
+        BatchDataset.load(path)
+    pq.write_table(pa.table({"session": [1]}), path)
+    with pytest.raises(DataError, match=re.escape("lacks the metadata mtf_rl.batch with")):
+        BatchDataset.load(path)
+    dataset().save(path)
+    table = pq.read_table(path)
+    pq.write_table(table.drop_columns(["reward"]), path)
+    with pytest.raises(DataError, match=re.escape("has no column reward of a batch dataset")):
+        BatchDataset.load(path)
+    wrong = pa.FixedSizeListArray.from_arrays(pa.array(np.zeros(9, dtype=np.float32)), 3)
+    place = table.column_names.index("observation")
+    pq.write_table(table.set_column(place, "observation", wrong), path)
+    with pytest.raises(DataError, match=re.escape("column observation must hold lists of 2")):
+        BatchDataset.load(path)
