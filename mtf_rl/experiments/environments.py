@@ -35,6 +35,7 @@ __all__ = [
     "make_retention_vector_env",
     "make_session_env",
     "make_session_vector_env",
+    "session_dynamics",
 ]
 
 DEMO_USERS, DEMO_VIDEOS, DEMO_POOL = 200, 500, 300
@@ -54,89 +55,37 @@ _MODEL_PARTS = (
 )
 
 
-def make_session_env(
-    run: str | None = None,
-    judge: str = "simulator",
-    group: str = "learn",
-    *,
-    user_model: OwnModel | None = None,
-    render_mode: str | None = None,
-    **settings: Any,
-) -> FusionSessionEnv:
+def make_session_env(render_mode: str | None = None, **arguments: Any) -> FusionSessionEnv:
     """One session at a time; see `FusionSessionEnv`.
 
     Args:
-        run: a run's folder, whose scores and users are used; None for the demonstration world.
-        judge: who answers in a run: `simulator`, or `world` for the truth of a synthetic log.
-        group: whose sessions of a run: users to `learn` from, to `tune` on, or `final` ones.
-        user_model: your own, who answers instead of the judge: a `UserModel`, a function that
-            makes one from the `VideoCatalogue`, or that function as `module:function`.
         render_mode: `ansi`, `rgb_array` or None.
-        settings: those of `SessionConfig` that differ from the run's, or from the defaults.
+        arguments: those of `session_dynamics`.
 
     Raises:
         ConfigError: if an argument is unknown, out of range or not to be had.
         MtfRlError: if the run's folder cannot be read.
     """
-    dynamics = _sessions(run, judge, group, user_model, settings)
-    return FusionSessionEnv(dynamics, render_mode=render_mode)
+    return FusionSessionEnv(session_dynamics(**arguments), render_mode=render_mode)
 
 
-def make_session_vector_env(
-    num_envs: int = 1,
-    run: str | None = None,
-    judge: str = "simulator",
-    group: str = "learn",
-    *,
-    user_model: OwnModel | None = None,
-    **settings: Any,
-) -> FusionSessionVectorEnv:
-    """Many sessions at once, natively batched; arguments as for `make_session_env`.
-
-    Raises:
-        ConfigError: if an argument is unknown, out of range or not to be had.
-        MtfRlError: if the run's folder cannot be read.
-    """
-    return FusionSessionVectorEnv(_sessions(run, judge, group, user_model, settings), num_envs)
+def make_session_vector_env(num_envs: int = 1, **arguments: Any) -> FusionSessionVectorEnv:
+    """Many sessions at once, natively batched; errors as of `make_session_env`."""
+    return FusionSessionVectorEnv(session_dynamics(**arguments), num_envs)
 
 
-def make_retention_env(
-    run: str | None = None,
-    judge: str = "simulator",
-    group: str = "learn",
-    *,
-    user_model: OwnModel | None = None,
-    render_mode: str | None = None,
-    **settings: Any,
-) -> FusionRetentionEnv:
+def make_retention_env(render_mode: str | None = None, **arguments: Any) -> FusionRetentionEnv:
     """One user's sessions at a time; see `FusionRetentionEnv`.
 
-    Arguments as for `make_session_env`; settings also those of `RetentionConfig`.
-
-    Raises:
-        ConfigError: if an argument is unknown, out of range or not to be had.
-        MtfRlError: if the run's folder cannot be read.
+    `arguments` are those of `session_dynamics` and settings of `RetentionConfig`; errors as of
+    `make_session_env`.
     """
-    dynamics = _visits(run, judge, group, user_model, settings)
-    return FusionRetentionEnv(dynamics, render_mode=render_mode)
+    return FusionRetentionEnv(_retention_dynamics(arguments), render_mode=render_mode)
 
 
-def make_retention_vector_env(
-    num_envs: int = 1,
-    run: str | None = None,
-    judge: str = "simulator",
-    group: str = "learn",
-    *,
-    user_model: OwnModel | None = None,
-    **settings: Any,
-) -> FusionRetentionVectorEnv:
-    """Many users at once, natively batched; arguments as for `make_retention_env`.
-
-    Raises:
-        ConfigError: if an argument is unknown, out of range or not to be had.
-        MtfRlError: if the run's folder cannot be read.
-    """
-    return FusionRetentionVectorEnv(_visits(run, judge, group, user_model, settings), num_envs)
+def make_retention_vector_env(num_envs: int = 1, **arguments: Any) -> FusionRetentionVectorEnv:
+    """Many users at once, natively batched; arguments and errors as of `make_retention_env`."""
+    return FusionRetentionVectorEnv(_retention_dynamics(arguments), num_envs)
 
 
 @lru_cache(maxsize=2)
@@ -181,28 +130,37 @@ def _demo_world() -> tuple[World, ScoreTable]:
     return world, table
 
 
-def _visits(
-    run: str | None,
-    judge: str,
-    group: str,
-    user_model: OwnModel | None,
-    settings: dict[str, Any],
-) -> RetentionDynamics:
+def _retention_dynamics(arguments: dict[str, Any]) -> RetentionDynamics:
     own = {entry.name for entry in fields(RetentionConfig)}
-    config = RetentionConfig(**{name: settings[name] for name in settings if name in own})
-    rest = {name: settings[name] for name in settings if name not in own}
-    sessions = _sessions(run, judge, group, user_model, rest, further=sorted(own))
-    return RetentionDynamics(sessions, config)
+    config = RetentionConfig(**{name: arguments[name] for name in arguments if name in own})
+    rest = {name: arguments[name] for name in arguments if name not in own}
+    return RetentionDynamics(session_dynamics(**rest, further=sorted(own)), config)
 
 
-def _sessions(
-    run: str | None,
-    judge: str,
-    group: str,
-    user_model: OwnModel | None,
-    settings: dict[str, Any],
+def session_dynamics(
+    run: str | None = None,
+    judge: str = "simulator",
+    group: str = "learn",
+    *,
+    user_model: OwnModel | None = None,
     further: Sequence[str] = (),
+    **settings: Any,
 ) -> SessionDynamics:
+    """The sessions that an environment serves.
+
+    Args:
+        run: a run's folder, whose scores and users are used; None for the demonstration world.
+        judge: who answers in a run: `simulator`, or `world` for the truth of a synthetic log.
+        group: whose sessions of a run: users to `learn` from, to `tune` on, or `final` ones.
+        user_model: your own, who answers instead of the judge: a `UserModel`, a function that
+            makes one from the `VideoCatalogue`, or that function as `module:function`.
+        further: names of other settings that the caller knows, for the error message.
+        settings: those of `SessionConfig` that differ from the run's, or from the defaults.
+
+    Raises:
+        ConfigError: if an argument is unknown, out of range or not to be had.
+        MtfRlError: if the run's folder cannot be read.
+    """
     if judge not in _JUDGES:
         raise ConfigError(f"judge must be one of {', '.join(_JUDGES)}, got {judge!r}")
     groups = {member.name.lower(): member for member in UserGroup}
