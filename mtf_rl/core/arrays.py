@@ -11,13 +11,14 @@ from typing import Any, TypeAlias, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from mtf_rl.core.errors import ShapeError
+from mtf_rl.core.errors import DataError, ShapeError
 
 __all__ = [
     "BoolArray",
     "FloatArray",
     "IntArray",
     "check_shape",
+    "refuse_rows",
     "replace_rows",
     "select_rows",
 ]
@@ -37,6 +38,17 @@ def check_shape(name: str, array: NDArray[Any], axes: str, shape: tuple[int, ...
     """
     if array.shape != shape:
         raise ShapeError(f"{name} must have shape ({axes}) = {shape}, got {array.shape}")
+
+
+def refuse_rows(bad: BoolArray, rule: str) -> None:
+    """Refuse an array that breaks `rule` anywhere; `bad` is (rows, ...).
+
+    Raises:
+        DataError: naming the rule, the first row that breaks it, and how many do.
+    """
+    rows = bad.reshape(len(bad), -1).any(axis=1)
+    if rows.any():
+        raise DataError(f"{rule}; row {int(np.argmax(rows))} breaks this ({int(rows.sum())} do)")
 
 
 def select_rows(record: RecordT, rows: NDArray[Any]) -> RecordT:

@@ -29,7 +29,7 @@ class ShapeError(MtfRlError, ValueError):
 
 
 class DataError(MtfRlError, ValueError):
-    """A log or feature file cannot be read as KuaiRand's layout."""
+    """Rows that were read or given do not hold what they must."""
 
 
 class LeakageError(MtfRlError, ValueError):

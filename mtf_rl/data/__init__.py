@@ -39,6 +39,7 @@ from mtf_rl.data.splits import (
     split_by_time,
     user_groups,
 )
+from mtf_rl.data.transitions import Transitions
 
 __all__ = [
     "PREDICTION_COLUMNS",
@@ -67,6 +68,7 @@ __all__ = [
     "SourceFile",
     "Split",
     "TimePlan",
+    "Transitions",
     "UserGroup",
     "base_rates",
     "check_disjoint",

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from mtf_rl.core.arrays import BoolArray, FloatArray, IntArray, check_shape
+from mtf_rl.core.arrays import BoolArray, FloatArray, IntArray, check_shape, refuse_rows
 from mtf_rl.core.errors import ArtifactError, DataError
 from mtf_rl.core.files import replace_atomically
 
@@ -62,11 +62,11 @@ class BatchDataset:
         cut = (int(self.truncated.sum()), obs_dim)
         check_shape("final_observations", self.final_observations, "truncated rows, obs_dim", cut)
         for name in ("observations", "actions", "log_densities", "rewards"):
-            _refuse(~np.isfinite(getattr(self, name)), f"{name} must be finite")
+            refuse_rows(~np.isfinite(getattr(self, name)), f"{name} must be finite")
         if not np.isfinite(self.final_observations).all():
             raise DataError("final_observations must be finite, got NaN or infinity")
-        _refuse(np.abs(self.actions) > 1.0, "actions must be in [-1, 1]")
-        _refuse(
+        refuse_rows(np.abs(self.actions) > 1.0, "actions must be in [-1, 1]")
+        refuse_rows(
             (self.behaviours < 0) | (self.behaviours >= len(self.behaviour_names)),
             f"behaviours must be places in {self.behaviour_names}",
         )
@@ -76,13 +76,13 @@ class BatchDataset:
         starts = self.requests == 0
         follows = np.zeros(len(starts), dtype=np.bool_)
         follows[1:] = (np.diff(self.sessions) == 0) & (np.diff(self.requests) == 1)
-        _refuse(~(starts ^ follows), "requests must count up from 0 in each session")
+        refuse_rows(~(starts ^ follows), "requests must count up from 0 in each session")
         ends = np.append(starts[1:], [True])
-        _refuse(
+        refuse_rows(
             (self.terminated | self.truncated) != ends,
             "the last row of each session, and no other, must be terminated or truncated",
         )
-        _refuse(self.terminated & self.truncated, "a row cannot be terminated and truncated")
+        refuse_rows(self.terminated & self.truncated, "a row cannot be terminated and truncated")
 
     @property
     def next_observations(self) -> FloatArray:
@@ -227,9 +227,3 @@ def _plain(table: pa.Table, name: str) -> NDArray[Any]:
     if column.null_count:
         raise DataError(f"column {name} has {column.null_count} empty values")
     return np.asarray(column)
-
-
-def _refuse(bad: BoolArray, rule: str) -> None:
-    rows = bad.reshape(len(bad), -1).any(axis=1)
-    if rows.any():
-        raise DataError(f"{rule}; row {int(np.argmax(rows))} breaks this ({int(rows.sum())} do)")
