@@ -82,7 +82,8 @@ class Transitions:
     @property
     def first_observations(self) -> FloatArray:
         """The observation that each session starts with, (sessions, obs_dim)."""
-        return self.observations[self.requests == 0]
+        first: FloatArray = self.observations[self.requests == 0]
+        return first
 
     def rows(self, kept: BoolArray | IntArray) -> "Transitions":
         """Some of the rows."""
