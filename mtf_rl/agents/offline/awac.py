@@ -1,0 +1,101 @@
+"""AWAC: an actor that copies logged actions by how much better than its own they are."""
+
+from typing import Any, ClassVar
+
+import torch
+from stable_baselines3 import TD3
+from stable_baselines3.common.policies import BasePolicy
+from stable_baselines3.common.type_aliases import GymEnv, ReplayBufferSamples, Schedule
+from typing_extensions import override
+
+from mtf_rl.agents.offline.batch_learning import BatchLearning, batch_policy_kwargs, spaces_of
+from mtf_rl.agents.offline.gaussian import GaussianPolicy
+from mtf_rl.agents.offline.losses import critic_loss, softmax_weights, td_target
+from mtf_rl.data import Transitions
+
+__all__ = ["AWAC"]
+
+
+class AWAC(BatchLearning, TD3):
+    """Advantage-weighted actor-critic (Nair, Gupta, Dalal and Levine, 2020).
+
+    Critics follow r + gamma (1 - terminated) min_j Q'_j(s', a'), a' drawn from the actor; the actor
+    maximises the log density of logged actions weighted by exp(A / temperature), with
+    A = min_j Q_j(s, a) - min_j Q_j(s, a_pi), a_pi drawn from it (eq. 13). The weights are a softmax
+    over the minibatch, so that they cannot run away.
+    """
+
+    policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {"MlpPolicy": GaussianPolicy}
+
+    def __init__(
+        self,
+        policy: str | type[Any] = "MlpPolicy",
+        env: GymEnv | str | None = None,
+        *,
+        dataset: Transitions | None = None,
+        temperature: float = 1.0,
+        learning_rate: float | Schedule = 3e-4,
+        batch_size: int = 256,
+        gamma: float = 0.99,
+        tau: float = 0.005,
+        reward_scale: float = 1.0,
+        policy_kwargs: dict[str, Any] | None = None,
+        tensorboard_log: str | None = None,
+        verbose: int = 0,
+        seed: int | None = None,
+        device: str = "cpu",
+        _init_setup_model: bool = True,
+    ) -> None:
+        self._dataset = dataset
+        self.reward_scale = reward_scale
+        self.temperature = temperature
+        deviations = {"log_deviation_bounds": (-6.0, 0.0)}
+        super().__init__(
+            policy,
+            spaces_of(env, dataset),  # type: ignore[arg-type]
+            learning_rate,
+            buffer_size=1,
+            learning_starts=0,
+            batch_size=batch_size,
+            tau=tau,
+            gamma=gamma,
+            policy_kwargs=batch_policy_kwargs(deviations | (policy_kwargs or {})),
+            tensorboard_log=tensorboard_log,
+            verbose=verbose,
+            seed=seed,
+            device=device,
+            _init_setup_model=_init_setup_model,
+        )
+
+    @override
+    def train(self, gradient_steps: int, batch_size: int = 256) -> None:
+        self.policy.set_training_mode(True)
+        self._update_learning_rate([self.actor.optimizer, self.critic.optimizer])
+        for _ in range(gradient_steps):
+            self._n_updates += 1
+            batch = self.replay_buffer.sample(batch_size)  # type: ignore[union-attr]
+            self._update_critic(batch)
+            self._update_actor(batch)
+            self._follow(self.critic, self.critic_target)
+
+    def _update_critic(self, batch: ReplayBufferSamples) -> None:
+        actor: Any = self.actor
+        with torch.no_grad():
+            next_actions = actor.draw(batch.next_observations)
+            next_values = torch.stack(self.critic_target(batch.next_observations, next_actions))
+        target = td_target(batch.rewards, batch.dones, next_values.amin(dim=0), self.gamma)
+        loss = critic_loss(self.critic(batch.observations, batch.actions), target)
+        self._step(self.critic.optimizer, loss)
+        self.logger.record_mean("train/critic_loss", loss.item())
+
+    def _update_actor(self, batch: ReplayBufferSamples) -> None:
+        actor: Any = self.actor
+        with torch.no_grad():
+            own = actor.draw(batch.observations)
+            logged = torch.stack(self.critic(batch.observations, batch.actions)).amin(dim=0)
+            baseline = torch.stack(self.critic(batch.observations, own)).amin(dim=0)
+        weights = softmax_weights(logged - baseline, self.temperature)
+        loss = -(weights * actor.log_density(batch.observations, batch.actions)).mean()
+        self._step(self.actor.optimizer, loss)
+        self.logger.record_mean("train/actor_loss", loss.item())
+        self.logger.record_mean("train/largest_weight", weights.max().item())

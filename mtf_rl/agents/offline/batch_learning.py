@@ -1,0 +1,166 @@
+"""What every batch-RL algorithm shares: SB3's loop over a fixed dataset."""
+
+from typing import Any, Self, cast
+
+import numpy as np
+import torch
+from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
+from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, RolloutReturn
+from stable_baselines3.common.utils import polyak_update
+from torch import Tensor, nn
+from typing_extensions import override
+
+from mtf_rl.agents.offline.dataset_env import DatasetEnv
+from mtf_rl.agents.offline.sampling import TransitionSampler
+from mtf_rl.agents.online.standardised import StandardisedObservation, freeze_statistics
+from mtf_rl.core.errors import ConfigError, DataError, ShapeError
+from mtf_rl.data import Transitions
+
+__all__ = ["BatchLearning", "batch_policy_kwargs", "spaces_of"]
+
+LOG_INTERVAL = 1000
+
+
+def spaces_of(env: GymEnv | str | None, dataset: Transitions | None) -> GymEnv | str | None:
+    """The environment that gives a model its spaces: the given one, or the dataset's face."""
+    return DatasetEnv.of(dataset) if env is None and dataset is not None else env
+
+
+def batch_policy_kwargs(policy_kwargs: dict[str, Any] | None) -> dict[str, Any]:
+    """The user's, with standardised observations and one fused Adam step unless they say else."""
+    defaults = {
+        "features_extractor_class": StandardisedObservation,
+        "optimizer_kwargs": {"fused": True},
+    }
+    return defaults | (policy_kwargs or {})
+
+
+class BatchLearning(OffPolicyAlgorithm):
+    """Mixed into an SB3 off-policy algorithm, it makes it learn from a dataset alone.
+
+    `learn(n)` does n updates: one timestep is one update, and no environment is stepped. Predict,
+    save, callbacks, logger, progress bar and TensorBoard are SB3's. Observations are standardised
+    with the dataset's statistics, which are part of the policy. The dataset is not saved with the
+    model: after `load`, `set_dataset` before learning on.
+
+    The environment only gives spaces, and is what callbacks such as EvalCallback may step; without
+    one they are the dataset's. Actions in the dataset are in [-1, 1], whatever the action space.
+    """
+
+    reward_scale: float
+    """Factor on every reward; of consequence where exponents or penalties are in reward units."""
+    _dataset: Transitions | None = None
+
+    @property
+    def dataset(self) -> Transitions | None:
+        """What is learnt from."""
+        return self._dataset
+
+    def set_dataset(self, dataset: Transitions) -> None:
+        """Learn from `dataset` from now on; statistics of observations are left as they are.
+
+        Raises:
+            ShapeError: if its rows do not fit the spaces.
+        """
+        self._check_spaces(dataset)
+        self._dataset = dataset
+        self._make_sampler()
+
+    def _check_spaces(self, dataset: Transitions) -> None:
+        for name, space, width in (
+            ("observations", self.observation_space, dataset.obs_dim),
+            ("actions", self.action_space, dataset.num_parameters),
+        ):
+            if space.shape != (width,):
+                raise ShapeError(
+                    f"the dataset's {name} must have shape (rows, {space.shape}) as the"
+                    f" environment's space, got (rows, {width})"
+                )
+
+    def _make_sampler(self) -> None:
+        if self._dataset is not None:
+            sampler = TransitionSampler(
+                self._dataset,
+                reward_scale=self.reward_scale,
+                seed=self.seed if self.seed is not None else 0,
+                device=self.device,
+            )
+            self.replay_buffer = cast(Any, sampler)
+
+    @override
+    def _setup_model(self) -> None:
+        if not np.isfinite(self.reward_scale) or self.reward_scale <= 0.0:
+            raise ConfigError(f"reward_scale must be positive, got {self.reward_scale}")
+        if self._dataset is not None:
+            self._check_spaces(self._dataset)
+        self._make_sampler()
+        super()._setup_model()
+        if self._dataset is not None:
+            freeze_statistics(self, self._dataset.observations)
+
+    @override
+    def learn(
+        self,
+        total_timesteps: int,
+        callback: MaybeCallback = None,
+        log_interval: int = LOG_INTERVAL,
+        tb_log_name: str | None = None,
+        reset_num_timesteps: bool = True,
+        progress_bar: bool = False,
+    ) -> Self:
+        """`total_timesteps` updates; values are logged every `log_interval` of them.
+
+        Raises:
+            DataError: if there is no dataset.
+        """
+        if self._dataset is None:
+            raise DataError("there is no dataset to learn from: call set_dataset first")
+        if self.env is None:
+            self.set_env(DatasetEnv.of(self._dataset))
+        return super().learn(
+            total_timesteps,
+            callback,
+            log_interval,
+            tb_log_name or type(self).__name__,
+            reset_num_timesteps,
+            progress_bar,
+        )
+
+    @override
+    def collect_rollouts(  # type: ignore[override]
+        self, env: Any, callback: Any, *, log_interval: int | None = None, **_: Any
+    ) -> RolloutReturn:
+        """One tick of SB3's loop, which is followed by one update."""
+        callback.on_rollout_start()
+        self.num_timesteps += 1
+        callback.update_locals(locals())
+        if not callback.on_step():
+            return RolloutReturn(1, 0, continue_training=False)
+        self._update_current_progress_remaining(self.num_timesteps, self._total_timesteps)
+        if log_interval is not None and self.num_timesteps % log_interval == 0:
+            self.dump_logs()
+        callback.on_rollout_end()
+        return RolloutReturn(1, 0, continue_training=True)
+
+    def _step(self, optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
+        """One gradient step.
+
+        Raises:
+            DataError: if the loss is not finite; the networks are left as they are.
+        """
+        if not torch.isfinite(loss):
+            raise DataError(
+                f"the loss of update {self._n_updates} is {loss.item()}: the values have diverged."
+                " Try a smaller learning_rate, or a smaller reward_scale"
+            )
+        optimizer.zero_grad()
+        torch.autograd.backward(loss)
+        optimizer.step()
+
+    def _follow(self, network: nn.Module, target: nn.Module) -> None:
+        """Polyak: target <- (1 - tau) target + tau network."""
+        polyak_update(network.parameters(), target.parameters(), self.tau)
+
+    @override
+    def _excluded_save_params(self) -> list[str]:
+        return [*super()._excluded_save_params(), "_dataset"]

@@ -1,0 +1,218 @@
+"""CQL(H): critics that are pessimistic about actions which the dataset does not hold."""
+
+import math
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from stable_baselines3 import SAC
+from stable_baselines3.common.policies import ContinuousCritic
+from stable_baselines3.common.type_aliases import GymEnv, ReplayBufferSamples, Schedule
+from stable_baselines3.common.utils import update_learning_rate
+from torch import Tensor
+from typing_extensions import override
+
+from mtf_rl.agents.offline.batch_learning import BatchLearning, batch_policy_kwargs, spaces_of
+from mtf_rl.agents.offline.losses import conservative_gap, critic_loss, td_target
+from mtf_rl.data import Transitions
+
+__all__ = ["CQL", "squashed_samples", "values_of_samples"]
+
+_LARGEST_WEIGHT = 1e6
+
+
+class CQL(BatchLearning, SAC):
+    """Conservative Q-learning, CQL(H) (Kumar, Zhou, Tucker and Levine, NeurIPS 2020).
+
+    Critics minimise sum_j [mean (Q_j - y)^2 + w (log integral exp Q_j(s, a) da - mean Q_j(s, a))],
+    the integral by importance sampling from uniform actions and from the actor's at s and at s',
+    `samples` of each (appendix F); y = r + gamma (1 - terminated) min_j Q'_j(s', a'), a' drawn from
+    the actor, without entropy. The actor is SAC's. With a `threshold` the weight w is a Lagrange
+    multiplier that holds each gap at it (eq. 30).
+
+    Differs from the paper: whose eq. 4 halves the squared error, so that our w is twice its alpha;
+    this is the scale of the public implementations, whose usual weight is 5.
+    """
+
+    def __init__(
+        self,
+        policy: str | type[Any] = "MlpPolicy",
+        env: GymEnv | str | None = None,
+        *,
+        dataset: Transitions | None = None,
+        weight: float = 5.0,
+        threshold: float | None = None,
+        samples: int = 10,
+        learning_rate: float | Schedule = 3e-4,
+        actor_learning_rate: float = 1e-4,
+        batch_size: int = 256,
+        gamma: float = 0.99,
+        tau: float = 0.005,
+        ent_coef: str | float = "auto",
+        reward_scale: float = 1.0,
+        policy_kwargs: dict[str, Any] | None = None,
+        tensorboard_log: str | None = None,
+        verbose: int = 0,
+        seed: int | None = None,
+        device: str = "cpu",
+        _init_setup_model: bool = True,
+    ) -> None:
+        self._dataset = dataset
+        self.reward_scale = reward_scale
+        self.weight = weight
+        self.threshold = threshold
+        self.samples = samples
+        self.actor_learning_rate = actor_learning_rate
+        super().__init__(
+            policy,
+            spaces_of(env, dataset),  # type: ignore[arg-type]
+            learning_rate,
+            buffer_size=1,
+            learning_starts=0,
+            batch_size=batch_size,
+            tau=tau,
+            gamma=gamma,
+            ent_coef=ent_coef,
+            policy_kwargs=batch_policy_kwargs(policy_kwargs),
+            tensorboard_log=tensorboard_log,
+            verbose=verbose,
+            seed=seed,
+            device=device,
+            _init_setup_model=_init_setup_model,
+        )
+
+    @override
+    def _setup_model(self) -> None:
+        super()._setup_model()
+        self.log_weight = torch.tensor(
+            math.log(max(self.weight, 1e-8)), device=self.device, requires_grad=True
+        )
+        rate = self.lr_schedule(1)
+        self.weight_optimizer = torch.optim.Adam([self.log_weight], lr=rate)
+
+    @override
+    def train(self, gradient_steps: int, batch_size: int = 256) -> None:
+        self.policy.set_training_mode(True)
+        self._update_learning_rate([self.critic.optimizer, self.weight_optimizer])
+        update_learning_rate(self.actor.optimizer, self.actor_learning_rate)
+        if self.ent_coef_optimizer is not None:
+            update_learning_rate(self.ent_coef_optimizer, self.actor_learning_rate)
+        for _ in range(gradient_steps):
+            self._n_updates += 1
+            batch = self.replay_buffer.sample(batch_size)  # type: ignore[union-attr]
+            self._update_critic(batch)
+            self._update_actor(batch)
+            self._follow(self.critic, self.critic_target)
+
+    def _update_critic(self, batch: ReplayBufferSamples) -> None:
+        with torch.no_grad():
+            here = self.actor.get_action_dist_params(batch.observations)[:2]
+            there = self.actor.get_action_dist_params(batch.next_observations)[:2]
+            actions, log_densities = self._samples(here, there)
+            next_actions = squashed_samples(*there, 1)[0][:, 0]  # (batch, num_parameters)
+            next_values = torch.stack(self.critic_target(batch.next_observations, next_actions))
+        target = td_target(batch.rewards, batch.dones, next_values.amin(dim=0), self.gamma)
+        logged = self.critic(batch.observations, batch.actions)
+        sampled = values_of_samples(self.critic, batch.observations, actions)
+        gaps = [
+            conservative_gap(values, log_densities, mine)
+            for values, mine in zip(sampled, logged, strict=True)
+        ]
+        td = critic_loss(logged, target)
+        gap = torch.stack(gaps).sum()
+        self._step(self.critic.optimizer, td + self._penalty(gap, len(gaps)))
+        self.logger.record_mean("train/critic_loss", td.item())
+        self.logger.record_mean("train/conservative_gap", gap.item() / len(gaps))
+        self.logger.record_mean("train/logged_value", logged[0].mean().item())
+
+    def _samples(
+        self, here: tuple[Tensor, Tensor], there: tuple[Tensor, Tensor]
+    ) -> tuple[Tensor, Tensor]:
+        """Actions (batch, 3 * samples, num_parameters), and their log densities."""
+        batch, width = here[0].shape
+        uniform = torch.rand(batch, self.samples, width, device=self.device) * 2.0 - 1.0
+        flat = torch.full((batch, self.samples), -width * math.log(2.0), device=self.device)
+        own, own_density = squashed_samples(*here, self.samples)
+        next_own, next_density = squashed_samples(*there, self.samples)
+        return (
+            torch.cat([uniform, own, next_own], dim=1),
+            torch.cat([flat, own_density, next_density], dim=1),
+        )
+
+    def _penalty(self, gap: Tensor, critics: int) -> Tensor:
+        """The weighted gap; the weight of a threshold moves by how far the gap is above it."""
+        if self.threshold is None:
+            return self.weight * gap
+        excess = gap - critics * self.threshold
+        weight = self.log_weight.exp().clamp(0.0, _LARGEST_WEIGHT)
+        self._step(self.weight_optimizer, -weight * excess.detach())
+        self.logger.record_mean("train/conservative_weight", weight.item())
+        return weight.detach() * excess
+
+    def _update_actor(self, batch: ReplayBufferSamples) -> None:
+        actions, log_density = self.actor.action_log_prob(batch.observations)
+        log_density = log_density.reshape(-1, 1)
+        temperature = self._temperature(log_density)
+        values = torch.stack(self.critic(batch.observations, actions)).amin(dim=0)
+        loss = (temperature * log_density - values).mean()
+        self._step(self.actor.optimizer, loss)
+        self.logger.record_mean("train/actor_loss", loss.item())
+
+    def _temperature(self, log_density: Tensor) -> Tensor:
+        """SAC's temperature, after a step towards the target entropy if it is learnt."""
+        if self.ent_coef_optimizer is None or self.log_ent_coef is None:
+            return self.ent_coef_tensor
+        temperature = self.log_ent_coef.detach().exp()
+        excess = (log_density + float(self.target_entropy)).detach()
+        self._step(self.ent_coef_optimizer, -(self.log_ent_coef * excess).mean())
+        self.logger.record_mean("train/ent_coef", temperature.item())
+        return temperature
+
+    @override
+    def _get_torch_save_params(self) -> tuple[list[str], list[str]]:
+        state_dicts, variables = super()._get_torch_save_params()
+        return [*state_dicts, "weight_optimizer"], [*variables, "log_weight"]
+
+    @override
+    def _excluded_save_params(self) -> list[str]:
+        return [*super()._excluded_save_params(), "weight_optimizer", "log_weight"]
+
+
+def squashed_samples(mean: Tensor, log_deviation: Tensor, samples: int) -> tuple[Tensor, Tensor]:
+    """Actions tanh(x), x ~ N(mean, deviation^2), and their log densities.
+
+    log p(tanh x) = log N(x) - sum log(1 - tanh(x)^2), the last as 2 (log 2 - x - softplus(-2 x)),
+    which holds far out, where 1 - tanh^2 is 0 in float32.
+
+    Args:
+        mean: (batch, num_parameters).
+        log_deviation: (batch, num_parameters).
+        samples: how many of each row.
+
+    Returns:
+        (batch, samples, num_parameters) and (batch, samples).
+    """
+    noise = torch.randn(len(mean), samples, mean.shape[1], device=mean.device)
+    inputs = mean[:, None] + log_deviation.exp()[:, None] * noise
+    normal = -0.5 * noise**2 - log_deviation[:, None] - 0.5 * math.log(2.0 * math.pi)
+    squash = 2.0 * (math.log(2.0) - inputs - F.softplus(-2.0 * inputs))
+    return torch.tanh(inputs), (normal - squash).sum(dim=2)
+
+
+def values_of_samples(
+    critic: ContinuousCritic, observations: Tensor, actions: Tensor
+) -> list[Tensor]:
+    """Each critic's Q of many actions (batch, samples, num_parameters), as (batch, samples).
+
+    The first layer's product with the observation is done once for all of a row's actions.
+    """
+    features = critic.extract_features(observations, critic.features_extractor)
+    return [_values(network, features, actions) for network in critic.q_networks]
+
+
+def _values(network: Any, features: Tensor, actions: Tensor) -> Tensor:
+    first, rest = network[0], network[1:]
+    of_features, of_actions = first.weight.split([features.shape[1], actions.shape[2]], dim=1)
+    hidden = F.linear(features, of_features, first.bias)[:, None] + F.linear(actions, of_actions)
+    values: Tensor = rest(hidden)  # (batch, samples, 1)
+    return values[:, :, 0]

@@ -1,0 +1,112 @@
+"""Actors with a normal around a squashed mean: what IQL and AWAC weigh logged actions with.
+
+SB3's squashed Gaussian gives actions on the border of the box, of which logs are full, a density
+that its numbers cannot hold; a normal that is not squashed has no such border (the choice of IQL's
+authors).
+"""
+
+from typing import Any
+
+import torch
+from gymnasium import spaces
+from stable_baselines3.common.preprocessing import get_action_dim
+from stable_baselines3.common.torch_layers import BaseFeaturesExtractor, create_mlp
+from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
+from stable_baselines3.td3.policies import Actor, TD3Policy
+from torch import Tensor, nn
+from torch.distributions import Normal
+from typing_extensions import override
+
+from mtf_rl.agents.offline.networks import ObservationNetwork, add_optimizer, network_settings
+
+__all__ = ["GaussianActor", "GaussianPolicy", "IQLPolicy", "Value"]
+
+
+class GaussianActor(Actor):
+    """N(tanh(mu(s)), deviation^2), the deviation a parameter of its own for each action entry."""
+
+    log_deviation: nn.Parameter
+    bounds: tuple[float, float]
+
+    @classmethod
+    def with_bounds(cls, bounds: tuple[float, float], settings: dict[str, Any]) -> "GaussianActor":
+        """An actor whose log deviation, 0 at first, stays within `bounds`."""
+        actor = cls(**settings)
+        actor.log_deviation = nn.Parameter(torch.zeros(get_action_dim(settings["action_space"])))
+        actor.bounds = bounds
+        return actor
+
+    def distribution(self, observations: Tensor) -> Normal:
+        """The normals of each action entry, (batch, num_parameters)."""
+        deviation = self.log_deviation.clamp(*self.bounds).exp()
+        return Normal(self(observations), deviation)
+
+    def log_density(self, observations: Tensor, actions: Tensor) -> Tensor:
+        """Of logged actions, (batch, 1)."""
+        normals: Any = self.distribution(observations)
+        density: Tensor = normals.log_prob(actions).sum(dim=1, keepdim=True)
+        return density
+
+    def draw(self, observations: Tensor) -> Tensor:
+        """Random actions, cut to [-1, 1], (batch, num_parameters)."""
+        normals: Any = self.distribution(observations)
+        drawn: Tensor = normals.sample().clamp(-1.0, 1.0)
+        return drawn
+
+
+class GaussianPolicy(TD3Policy):
+    """TD3's actor and critics, with a normal around the actor's action."""
+
+    actor: GaussianActor
+
+    def __init__(
+        self,
+        observation_space: spaces.Space[Any],
+        action_space: spaces.Box,
+        lr_schedule: Schedule,
+        log_deviation_bounds: tuple[float, float] = (-5.0, 2.0),
+        **kwargs: Any,
+    ) -> None:
+        self.log_deviation_bounds = log_deviation_bounds
+        super().__init__(observation_space, action_space, lr_schedule, **kwargs)
+
+    @override
+    def make_actor(self, features_extractor: BaseFeaturesExtractor | None = None) -> Actor:
+        settings = self._update_features_extractor(self.actor_kwargs, features_extractor)
+        return GaussianActor.with_bounds(self.log_deviation_bounds, settings).to(self.device)
+
+    @override
+    def _predict(self, observation: PyTorchObs, deterministic: bool = False) -> Tensor:
+        observations: Any = observation
+        return self.actor(observations) if deterministic else self.actor.draw(observations)
+
+    @override
+    def _get_constructor_parameters(self) -> dict[str, Any]:
+        own = {"log_deviation_bounds": self.log_deviation_bounds}
+        return super()._get_constructor_parameters() | own
+
+
+class Value(ObservationNetwork):
+    """V(s), (batch, 1)."""
+
+    def __init__(self, settings: dict[str, Any]) -> None:
+        super().__init__(**settings)
+        layers = create_mlp(self.features_dim, 1, self.net_arch, self.activation_fn)
+        self.layers = nn.Sequential(*layers)
+
+    @override
+    def forward(self, observations: Tensor) -> Tensor:
+        values: Tensor = self.layers(self.features(observations))
+        return values
+
+
+class IQLPolicy(GaussianPolicy):
+    """A Gaussian policy and a network of state values."""
+
+    value: Value
+
+    @override
+    def _build(self, lr_schedule: Schedule) -> None:
+        super()._build(lr_schedule)
+        self.value = Value(network_settings(self)).to(self.device)
+        add_optimizer(self.value, self, lr_schedule)

@@ -1,0 +1,140 @@
+"""IQL: values of the dataset's better actions, without ever asking about an unseen one."""
+
+import math
+from typing import Any, ClassVar
+
+import torch
+from stable_baselines3 import TD3
+from stable_baselines3.common.policies import BasePolicy
+from stable_baselines3.common.type_aliases import GymEnv, ReplayBufferSamples, Schedule
+from stable_baselines3.common.utils import update_learning_rate
+from torch import Tensor
+from typing_extensions import override
+
+from mtf_rl.agents.offline.batch_learning import BatchLearning, batch_policy_kwargs, spaces_of
+from mtf_rl.agents.offline.gaussian import IQLPolicy
+from mtf_rl.agents.offline.losses import (
+    advantage_weights,
+    critic_loss,
+    expectile_loss,
+    td_target,
+)
+from mtf_rl.data import Transitions
+
+__all__ = ["IQL"]
+
+
+class IQL(BatchLearning, TD3):
+    """Implicit Q-learning (Kostrikov, Nair and Levine, ICLR 2022).
+
+    V is the tau-expectile of min_j Q'_j(s, a) over logged actions (eq. 5); Q follows
+    r + gamma (1 - terminated) V(s') (eq. 6); the actor maximises the log density of logged actions
+    weighted by min(exp(beta (min_j Q'_j - V)), 100) (eq. 7). In the authors' order: V, actor, Q,
+    targets. The actor's learning rate falls by a cosine to 0 over the updates, as theirs does.
+    beta is per unit of reward: give `reward_scale` what makes rewards about 1.
+    """
+
+    policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {"MlpPolicy": IQLPolicy}
+
+    def __init__(
+        self,
+        policy: str | type[Any] = "MlpPolicy",
+        env: GymEnv | str | None = None,
+        *,
+        dataset: Transitions | None = None,
+        expectile: float = 0.7,
+        beta: float = 3.0,
+        max_weight: float = 100.0,
+        cosine_actor: bool = True,
+        learning_rate: float | Schedule = 3e-4,
+        batch_size: int = 256,
+        gamma: float = 0.99,
+        tau: float = 0.005,
+        reward_scale: float = 1.0,
+        policy_kwargs: dict[str, Any] | None = None,
+        tensorboard_log: str | None = None,
+        verbose: int = 0,
+        seed: int | None = None,
+        device: str = "cpu",
+        _init_setup_model: bool = True,
+    ) -> None:
+        self._dataset = dataset
+        self.reward_scale = reward_scale
+        self.expectile = expectile
+        self.beta = beta
+        self.max_weight = max_weight
+        self.cosine_actor = cosine_actor
+        super().__init__(
+            policy,
+            spaces_of(env, dataset),  # type: ignore[arg-type]
+            learning_rate,
+            buffer_size=1,
+            learning_starts=0,
+            batch_size=batch_size,
+            tau=tau,
+            gamma=gamma,
+            policy_kwargs=batch_policy_kwargs(policy_kwargs),
+            tensorboard_log=tensorboard_log,
+            verbose=verbose,
+            seed=seed,
+            device=device,
+            _init_setup_model=_init_setup_model,
+        )
+
+    @override
+    def _create_aliases(self) -> None:
+        super()._create_aliases()
+        self.value: Any = self.policy.value
+
+    @override
+    def train(self, gradient_steps: int, batch_size: int = 256) -> None:
+        self.policy.set_training_mode(True)
+        optimizers = [self.actor.optimizer, self.critic.optimizer, self.value.optimizer]
+        self._update_learning_rate(optimizers)
+        if self.cosine_actor:
+            passed = 1.0 - self._current_progress_remaining
+            rate = self.lr_schedule(self._current_progress_remaining)
+            rate *= 0.5 * (1.0 + math.cos(math.pi * passed))
+            update_learning_rate(self.actor.optimizer, rate)
+        for _ in range(gradient_steps):
+            self._n_updates += 1
+            batch = self.replay_buffer.sample(batch_size)  # type: ignore[union-attr]
+            with torch.no_grad():
+                targets = torch.stack(self.critic_target(batch.observations, batch.actions))
+                logged_values = targets.amin(dim=0)
+            self._update_value(batch, logged_values)
+            self._update_actor(batch, logged_values)
+            self._update_critic(batch)
+            self._follow(self.critic, self.critic_target)
+
+    def _update_value(self, batch: ReplayBufferSamples, logged_values: Tensor) -> None:
+        loss = expectile_loss(logged_values - self.value(batch.observations), self.expectile)
+        self._step(self.value.optimizer, loss)
+        self.logger.record_mean("train/value_loss", loss.item())
+
+    def _update_actor(self, batch: ReplayBufferSamples, logged_values: Tensor) -> None:
+        actor: Any = self.actor
+        with torch.no_grad():
+            advantages = logged_values - self.value(batch.observations)
+        weights = advantage_weights(advantages, self.beta, self.max_weight)
+        loss = -(weights * actor.log_density(batch.observations, batch.actions)).mean()
+        self._step(self.actor.optimizer, loss)
+        self.logger.record_mean("train/actor_loss", loss.item())
+        self.logger.record_mean("train/advantage_weight", weights.mean().item())
+
+    def _update_critic(self, batch: ReplayBufferSamples) -> None:
+        with torch.no_grad():
+            next_values = self.value(batch.next_observations)
+        target = td_target(batch.rewards, batch.dones, next_values, self.gamma)
+        loss = critic_loss(self.critic(batch.observations, batch.actions), target)
+        self._step(self.critic.optimizer, loss)
+        self.logger.record_mean("train/critic_loss", loss.item())
+
+    @override
+    def _excluded_save_params(self) -> list[str]:
+        return [*super()._excluded_save_params(), "value"]
+
+    @override
+    def _get_torch_save_params(self) -> tuple[list[str], list[str]]:
+        state_dicts, variables = super()._get_torch_save_params()
+        return [*state_dicts, "value.optimizer"], variables

@@ -1,0 +1,128 @@
+"""Losses of batch RL as pure functions of a minibatch.
+
+Shapes: values and weights are (batch, 1), actions (batch, num_parameters).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+__all__ = [
+    "AutoencoderLoss",
+    "CloningLoss",
+    "advantage_weights",
+    "autoencoder_loss",
+    "conservative_gap",
+    "critic_loss",
+    "expectile_loss",
+    "log_mean_exp_q",
+    "soft_clipped_double_q",
+    "softmax_weights",
+    "td3_bc_loss",
+    "td_target",
+]
+
+
+def td_target(rewards: Tensor, dones: Tensor, next_values: Tensor, gamma: float) -> Tensor:
+    """The target y = r + gamma (1 - terminated) V(s'), (batch, 1), without gradient."""
+    target: Tensor = rewards + gamma * (1.0 - dones) * next_values
+    return target.detach()
+
+
+def critic_loss(values: Sequence[Tensor], target: Tensor) -> Tensor:
+    """sum_j mean (Q_j - y)^2, over the critics."""
+    return torch.stack([F.mse_loss(value, target) for value in values]).sum()
+
+
+@dataclass(frozen=True)
+class CloningLoss:
+    """Parts of TD3+BC's actor loss."""
+
+    total: Tensor
+    value: Tensor  # mean Q
+    cloning: Tensor  # mean squared distance from the logged actions
+    weight: Tensor  # lambda
+
+
+def td3_bc_loss(values: Tensor, actions: Tensor, logged: Tensor, *, alpha: float) -> CloningLoss:
+    """-lambda mean Q(s, pi(s)) + mean (pi(s) - a)^2, lambda = alpha / mean |Q(s, pi(s))|.
+
+    TD3+BC (Fujimoto and Gu, NeurIPS 2021, eq. 3 to 5). The mean of the second term runs over rows
+    and action entries, as in the authors' code.
+    """
+    weight = alpha / values.detach().abs().mean().clamp_min(1e-8)
+    value, cloning = values.mean(), F.mse_loss(actions, logged)
+    return CloningLoss(cloning - weight * value, value.detach(), cloning.detach(), weight)
+
+
+def expectile_loss(errors: Tensor, expectile: float) -> Tensor:
+    """The loss mean |tau - 1{u < 0}| u^2 (IQL, Kostrikov et al., ICLR 2022, eq. 3)."""
+    weight = torch.where(errors < 0.0, 1.0 - expectile, expectile)
+    return (weight * errors**2).mean()
+
+
+def advantage_weights(advantages: Tensor, beta: float, most: float) -> Tensor:
+    """min(exp(beta A), most) (IQL, eq. 7, cut as in the authors' code), without gradient."""
+    return torch.exp((beta * advantages.detach()).clamp_max(50.0)).clamp_max(most)
+
+
+def softmax_weights(advantages: Tensor, temperature: float) -> Tensor:
+    """exp(A / lambda) over the minibatch's mean of it (AWAC, Nair et al., 2020, eq. 13).
+
+    Differs from the paper: which leaves out the partition function; dividing by its minibatch
+    estimate keeps the step's size, whatever the advantages are.
+    """
+    return len(advantages) * torch.softmax(advantages.detach() / temperature, dim=0)
+
+
+def log_mean_exp_q(values: Tensor, log_densities: Tensor) -> Tensor:
+    """Log of the integral of exp Q(s, a) over actions, by importance sampling, (batch,).
+
+    Args:
+        values: Q of sampled actions, (batch, samples).
+        log_densities: of the samples under what drew them, (batch, samples).
+    """
+    samples = torch.log(torch.tensor(float(values.shape[1])))
+    return torch.logsumexp(values - log_densities, dim=1) - samples
+
+
+def conservative_gap(values: Tensor, log_densities: Tensor, logged_values: Tensor) -> Tensor:
+    """CQL(H)'s regulariser: mean of log integral exp Q - mean of Q on the data.
+
+    CQL (Kumar et al., NeurIPS 2020, eq. 4 and appendix F). Differs from the authors' code by a
+    constant: theirs does not divide by the number of samples.
+    """
+    return log_mean_exp_q(values, log_densities).mean() - logged_values.mean()
+
+
+@dataclass(frozen=True)
+class AutoencoderLoss:
+    """Parts of the conditional autoencoder's loss."""
+
+    total: Tensor
+    reconstruction: Tensor
+    divergence: Tensor
+
+
+def autoencoder_loss(
+    decoded: Tensor, actions: Tensor, mean: Tensor, log_deviation: Tensor
+) -> AutoencoderLoss:
+    """The loss mean (D(s, z) - a)^2 + KL(N(mean, deviation^2) || N(0, 1)) / 2.
+
+    BCQ (Fujimoto et al., ICML 2019, eq. 12). As in the authors' code, the divergence is a mean
+    over latent entries too, and weighs a half.
+    """
+    reconstruction = F.mse_loss(decoded, actions)
+    variance = torch.exp(2.0 * log_deviation)
+    divergence = 0.5 * (mean**2 + variance - 1.0 - 2.0 * log_deviation).mean()
+    return AutoencoderLoss(
+        reconstruction + 0.5 * divergence, reconstruction.detach(), divergence.detach()
+    )
+
+
+def soft_clipped_double_q(values: Tensor, share: float) -> Tensor:
+    """Mixed lambda min_j Q_j + (1 - lambda) max_j Q_j (BCQ, eq. 13), over the first axis."""
+    return share * values.min(dim=0).values + (1.0 - share) * values.max(dim=0).values

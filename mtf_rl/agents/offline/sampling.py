@@ -1,0 +1,52 @@
+"""Minibatches of a fixed dataset, behind the interface of SB3's replay buffer."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from stable_baselines3.common.type_aliases import ReplayBufferSamples
+from torch import Tensor
+
+from mtf_rl.core.arrays import BoolArray, FloatArray
+from mtf_rl.data import Transitions
+
+__all__ = ["TransitionSampler"]
+
+
+class TransitionSampler:
+    """Draws rows uniformly with replacement, with a generator of its own.
+
+    SB3's buffer draws from numpy's global generator, which any other part of a program may move.
+
+    Args:
+        dataset: the rows.
+        reward_scale: factor on every reward.
+        seed: of the draws.
+        device: where the tensors live.
+    """
+
+    def __init__(
+        self, dataset: Transitions, *, reward_scale: float, seed: int, device: torch.device
+    ) -> None:
+        def tensor(values: FloatArray | BoolArray) -> Tensor:
+            return torch.as_tensor(np.asarray(values, dtype=np.float32), device=device)
+
+        self.generator = torch.Generator().manual_seed(seed)
+        self.observations = tensor(dataset.observations)  # (rows, obs_dim)
+        self._actions = tensor(dataset.actions)  # (rows, num_parameters)
+        self._next_observations = tensor(dataset.next_observations)  # (rows, obs_dim)
+        # Only leaving stops the bootstrap: a session that was cut goes on from where it was cut.
+        self._dones = tensor(dataset.terminated)[:, None]  # (rows, 1)
+        self._rewards = tensor(dataset.rewards)[:, None] * reward_scale  # (rows, 1)
+
+    def sample(self, batch_size: int, env: Any = None) -> ReplayBufferSamples:
+        """`batch_size` rows; `env`, SB3's normaliser, is not used."""
+        rows = torch.randint(len(self._rewards), (batch_size,), generator=self.generator)
+        rows = rows.to(self._rewards.device)
+        return ReplayBufferSamples(
+            observations=self.observations[rows],
+            actions=self._actions[rows],
+            next_observations=self._next_observations[rows],
+            dones=self._dones[rows],
+            rewards=self._rewards[rows],
+        )
