@@ -25,31 +25,35 @@ def collect(
     num_envs: int = 512,
     progress: Callable[[int], None] | None = None,
 ) -> BatchDataset:
-    """Whole sessions, episode after episode, until they have `requests` requests or more.
+    """Sessions, episode after episode, until they have exactly `requests` requests.
 
-    The dataset is a function of seed and behaviour alone: it does not depend on `num_envs`. The
-    last session is kept whole, so there may be a few requests more.
+    The dataset is that of sessions played one after the other: a function of seed and behaviour
+    alone, whatever `num_envs` is. The last session is cut where the requests are reached.
 
     Args:
         dynamics: whose sessions.
         behaviour: who chooses.
-        requests: how many at least, 1 or more.
+        requests: how many, 1 or more.
         seed: of the luck, that of the behaviour included.
-        budget: charged with every request served, those that are dropped at the end too.
+        budget: charged with `requests`; what is played past them, so that sessions can be played
+            side by side, is dropped unseen.
         num_envs: sessions played side by side.
         progress: called with the requests of sessions just finished.
 
     Raises:
         ConfigError: if `requests` is below 1.
+        BudgetExceededError: if fewer are left.
     """
     if requests < 1:
         raise ConfigError(f"requests must be at least 1, got {requests}")
+    if budget is not None:
+        budget.spend(requests)
     parts: list[_Sessions] = []
     kept = 0
     while kept < requests:
         first = len(parts) * num_envs
         episodes = np.arange(first, first + num_envs)
-        part = _play(dynamics, behaviour, seed, episodes, budget)
+        part = _play(dynamics, behaviour, seed, episodes)
         parts.append(part)
         kept += len(part.rewards)
         if progress is not None:
@@ -82,7 +86,6 @@ def _play(
     behaviour: BehaviourPolicy,
     seed: int,
     episodes: IntArray,
-    budget: RequestBudget | None,
 ) -> _Sessions:
     """Some episodes to their end."""
     state = dynamics.start(seed, episodes)
@@ -91,8 +94,6 @@ def _play(
     observation = dynamics.observe(state)
     while len(state.users):
         choice = behaviour.choose(observation, Luck(seed, state.episodes, state.served))
-        if budget is not None:
-            budget.spend(len(state.users))
         parameters = dynamics.action_map.to_parameters(choice.actions)
         sessions, served = state.episodes, state.served
         state, outcome = dynamics.advance(state, parameters, seed)
@@ -121,19 +122,18 @@ def _play(
 def _dataset(
     played: _Sessions, requests: int, dynamics: SessionDynamics, behaviour: BehaviourPolicy
 ) -> BatchDataset:
-    """The first sessions that together have enough requests."""
+    """The first requests, session after session."""
     columns = played.columns
     order = np.lexsort((columns["requests"], columns["sessions"]))
-    ends = (columns["terminated"] | columns["truncated"])[order]
-    enough = np.flatnonzero(ends & (np.arange(1, len(order) + 1) >= requests))[0]
-    kept = order[: enough + 1]
-    arrays = {name: values[kept] for name, values in columns.items()}
+    arrays = {name: values[order[:requests]] for name, values in columns.items()}
     cut = arrays["sessions"][arrays["truncated"]]
-    width = dynamics.layout.size
     final = [played.final[int(session)] for session in cut]
+    if not (arrays["terminated"][-1] or arrays["truncated"][-1]):
+        arrays["truncated"][-1] = True
+        final.append(columns["observations"][order[requests]])
     return BatchDataset(
         **arrays,
-        final_observations=np.array(final, dtype=np.float32).reshape(len(cut), width),
+        final_observations=np.array(final, dtype=np.float32).reshape(-1, dynamics.layout.size),
         behaviour_names=behaviour.names,
         observation_names=dynamics.layout.names,
         parameter_names=dynamics.formula.parameter_names,

@@ -36,7 +36,7 @@ class BatchDataset:
 
     observations: FloatArray  # (rows, obs_dim) float32
     actions: FloatArray  # (rows, num_parameters) float32 in [-1, 1]
-    log_densities: FloatArray  # (rows,) float64, of the actions under their behaviour
+    log_densities: FloatArray  # (rows,) float64, of the actions; NaN where nobody knows it
     behaviours: IntArray  # (rows,), places in `behaviour_names`; one for each session
     rewards: FloatArray  # (rows,) float32
     terminated: BoolArray  # (rows,), the user left
@@ -61,8 +61,9 @@ class BatchDataset:
         check_shape("requests", self.requests, "rows", (rows,))
         cut = (int(self.truncated.sum()), obs_dim)
         check_shape("final_observations", self.final_observations, "truncated rows, obs_dim", cut)
-        for name in ("observations", "actions", "log_densities", "rewards"):
+        for name in ("observations", "actions", "rewards"):
             refuse_rows(~np.isfinite(getattr(self, name)), f"{name} must be finite")
+        refuse_rows(np.isinf(self.log_densities), "log_densities must be finite or NaN")
         if not np.isfinite(self.final_observations).all():
             raise DataError("final_observations must be finite, got NaN or infinity")
         refuse_rows(np.abs(self.actions) > 1.0, "actions must be in [-1, 1]")
@@ -139,18 +140,17 @@ class BatchDataset:
         except (OSError, pa.ArrowInvalid) as error:
             raise ArtifactError(f"{path} is not a Parquet file ({error}).") from error
         document = _document(path, table)
-        missing = sorted(set(_COLUMNS) - set(table.column_names))
+        missing = sorted(set(_NEEDED) - set(table.column_names))
         if missing:
             raise DataError(f"{path} has no column {', '.join(missing)} of a batch dataset")
         return cls(**_arrays(path, table, document))
 
 
-_COLUMNS = (
+_NEEDED = (
     "session",
     "request",
     "observation",
     "action",
-    "log_density",
     "behaviour",
     "reward",
     "terminated",
@@ -173,7 +173,7 @@ def _arrays(path: Path, table: pa.Table, document: dict[str, Any]) -> dict[str, 
     return {
         "observations": vectors["observation"],
         "actions": vectors["action"],
-        "log_densities": _plain(table, "log_density").astype(np.float64),
+        "log_densities": _log_densities(table),
         "behaviours": np.array([places[name] for name in followed], dtype=np.int64),
         "rewards": _plain(table, "reward").astype(np.float32),
         "terminated": _plain(table, "terminated").astype(np.bool_),
@@ -220,6 +220,14 @@ def _matrix(path: Path, table: pa.Table, name: str, size: int) -> FloatArray:
     present = np.asarray(column.is_valid())
     filled[present] = np.asarray(column.flatten(), dtype=np.float32).reshape(-1, size)
     return filled
+
+
+def _log_densities(table: pa.Table) -> FloatArray:
+    """NaN where the column or a value is missing: learners do without, estimators refuse."""
+    if "log_density" not in table.column_names:
+        return np.full(table.num_rows, np.nan)
+    column = table.column("log_density").cast(pa.float64())
+    return np.asarray(column.fill_null(np.nan), dtype=np.float64)
 
 
 def _plain(table: pa.Table, name: str) -> NDArray[Any]:

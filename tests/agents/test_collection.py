@@ -25,14 +25,18 @@ def test_the_dataset_does_not_depend_on_what_is_served_at_once() -> None:
     assert (other.actions[:50] != wide.actions[:50]).any()
 
 
-def test_whole_sessions_until_there_are_enough_requests() -> None:
+def test_exactly_the_requests_asked_for_and_the_last_session_cut_there() -> None:
     batch = collect(toy_dynamics(), MIX, requests=200, seed=3)
-    assert 200 <= len(batch.rewards) < 220  # at most a session of 20 requests more
-    last = batch.sessions == batch.sessions[-1]
-    assert (~last).sum() < 200
+    longer = collect(toy_dynamics(), MIX, requests=230, seed=3)
+    assert len(batch.rewards) == 200
+    np.testing.assert_array_equal(batch.observations, longer.observations[:200])
     np.testing.assert_array_equal(np.unique(batch.sessions), np.arange(batch.sessions[-1] + 1))
     assert batch.behaviour_names == MIX.names
     assert batch.judge == "synthetic_truth"
+    middle = int(np.flatnonzero(~(longer.terminated | longer.truncated)[:200])[-1]) + 1
+    cut = collect(toy_dynamics(), MIX, requests=middle, seed=3)
+    assert cut.truncated[-1]
+    np.testing.assert_array_equal(cut.final_observations[-1], longer.observations[middle])
 
 
 def test_actions_played_again_bring_the_same_rewards_and_observations() -> None:
@@ -61,8 +65,11 @@ def test_a_session_follows_one_behaviour() -> None:
     np.testing.assert_allclose(batch.log_densities[uniform], -8 * np.log(2.0))
 
 
-def test_the_budget_is_charged_and_nothing_is_refused() -> None:
-    with pytest.raises(BudgetExceededError, match=re.escape("would exceed the budget of 50")):
-        collect(toy_dynamics(), MIX, requests=200, seed=3, budget=RequestBudget(50))
+def test_the_budget_is_charged_with_what_is_kept_and_refuses_more() -> None:
+    budget = RequestBudget(200)
+    collect(toy_dynamics(), MIX, requests=150, seed=3, budget=budget)
+    assert budget.used == 150
+    with pytest.raises(BudgetExceededError, match=re.escape("would exceed the budget of 200")):
+        collect(toy_dynamics(), MIX, requests=51, seed=3, budget=budget)
     with pytest.raises(ConfigError, match=re.escape("requests must be at least 1, got 0")):
         collect(toy_dynamics(), MIX, requests=0, seed=3)

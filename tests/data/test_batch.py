@@ -68,7 +68,10 @@ def test_other_programs_can_read_the_file(tmp_path: Path) -> None:
         ({"sessions": np.array([4, 5, 9])}, "requests must count up from 0 in each session; row 1"),
         ({"terminated": np.array([True, True, False])}, "the last row of each session, and no oth"),
         ({"behaviours": np.array([0, 2, 0])}, "behaviours must be places in ('uniform_random', 'n"),
-        ({"log_densities": np.array([0.0, 0.0, -np.inf])}, "log_densities must be finite; row 2"),
+        (
+            {"log_densities": np.array([0.0, 0.0, -np.inf])},
+            "log_densities must be finite or NaN; row 2",
+        ),
     ],
 )
 def test_rows_that_make_no_sessions_are_refused(change: dict[str, Any], complaint: str) -> None:
@@ -105,3 +108,15 @@ def test_files_that_are_no_batch_are_refused(tmp_path: Path) -> None:
     pq.write_table(table.set_column(place, "observation", wrong), path)
     with pytest.raises(DataError, match=re.escape("column observation must hold lists of 2")):
         BatchDataset.load(path)
+
+
+def test_a_log_without_densities_loads_and_says_that_they_are_unknown(tmp_path: Path) -> None:
+    path = tmp_path / "batch.parquet"
+    dataset().save(path)
+    table = pq.read_table(path)
+    pq.write_table(table.drop_columns(["log_density"]), path)
+    assert np.isnan(BatchDataset.load(path).log_densities).all()
+    place = table.column_names.index("log_density")
+    some = pa.array([-0.5, None, -0.1], pa.float64())
+    pq.write_table(table.set_column(place, "log_density", some), path)
+    np.testing.assert_array_equal(BatchDataset.load(path).log_densities, [-0.5, np.nan, -0.1])
