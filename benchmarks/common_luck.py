@@ -30,8 +30,7 @@ import tyro
 
 import mtf_rl
 from benchmarks.pages import write_page
-from mtf_rl.agents import ConstantPolicy
-from mtf_rl.agents.policies import load_policy
+from mtf_rl.agents import ConstantPolicy, load_policy
 from mtf_rl.core.arrays import FloatArray, IntArray
 from mtf_rl.core.errors import ConfigError
 from mtf_rl.core.files import load_json
@@ -232,7 +231,7 @@ def pairs_of(
             ConstantPolicy(dynamics.action_map.to_action(alone)),
             uniform,
         )
-    static = load_policy(folder.policies / settings.static)
+    static = load_policy(folder.policies / settings.static).policy
     if not isinstance(static, ConstantPolicy):
         raise ConfigError(f"static must be a static policy of the run, got {settings.static!r}")
     noise = np.random.default_rng(SEED).normal(0.0, NEAR, len(static.action))

@@ -28,7 +28,7 @@ from scipy import stats
 
 import mtf_rl
 from benchmarks.pages import write_page
-from mtf_rl.agents.policies import ConstantPolicy, MlpPolicy, load_policy
+from mtf_rl.agents import ConstantPolicy, Mlp, MlpPolicy, SavedPolicy, load_policy
 from mtf_rl.core.arrays import FloatArray, IntArray
 from mtf_rl.core.errors import ConfigError
 from mtf_rl.core.files import load_json
@@ -78,7 +78,7 @@ class Values:
 
 def draw_policies(
     best: FloatArray, observations: FloatArray, rng: np.random.Generator
-) -> list[ConstantPolicy | MlpPolicy]:
+) -> list[SavedPolicy]:
     """The fifty policies, group by group; `best` is an action, `observations` (requests, any)."""
     width = len(best)
     latent = np.clip(np.arctanh(np.clip(best, -0.999, 0.999)), -MOST_LATENT, MOST_LATENT)
@@ -91,7 +91,7 @@ def draw_policies(
     deviation = observations.std(axis=0, dtype=np.float64)
     scale = np.where(deviation > 1e-3, deviation, 1.0)
     slopes = rng.normal(0.0, DEPENDENT_SPREAD, (GROUPS[DEPENDENT], width, len(mean)))
-    dependent = [MlpPolicy(mean, scale, (slope,), (latent,)) for slope in slopes]
+    dependent = [MlpPolicy(mean, scale, Mlp((slope,), (latent,))) for slope in slopes]
     return [*random, *near, *dependent]
 
 
@@ -112,7 +112,7 @@ def judge(
     name: str,
     dynamics: SessionDynamics,
     settings: Settings,
-    policies: list[ConstantPolicy | MlpPolicy],
+    policies: list[SavedPolicy],
 ) -> Values:
     """All policies under one judge, or under the truth in other episodes."""
     first = settings.sessions if name == AGAIN else 0
@@ -204,7 +204,7 @@ def main(settings: Settings) -> None:
     """Draw, play, compare, print and write."""
     folder = open_run_folder(settings.run)
     assembly = Assembly.load(folder.data, folder.simulator)
-    best = load_policy(folder.policies / settings.best)
+    best = load_policy(folder.policies / settings.best).policy
     if not isinstance(best, ConstantPolicy):
         raise ConfigError(f"best must be a static policy of the run, got {settings.best!r}")
     session = settings_of_run(folder).run.session

@@ -54,7 +54,7 @@ from benchmarks.repeated_sessions import (
     RepeatedSessions,
     SessionReward,
 )
-from mtf_rl.agents import ConstantPolicy, MlpPolicy
+from mtf_rl.agents import ConstantPolicy, Mlp, MlpPolicy
 from mtf_rl.core.arrays import FloatArray, IntArray
 from mtf_rl.core.files import load_arrays, load_json, save_arrays, save_json
 from mtf_rl.core.protocols import Policy
@@ -259,7 +259,7 @@ class Lens:
             return ConstantPolicy(np.tanh(latent).astype(np.float32))
         weights = np.zeros((NUM_TASKS, len(self.mean)))
         weights[:, self.columns] = latent[NUM_TASKS:].reshape(NUM_TASKS, -1)
-        return MlpPolicy(self.mean, self.scale, (weights,), (latent[:NUM_TASKS],))
+        return MlpPolicy(self.mean, self.scale, Mlp((weights,), (latent[:NUM_TASKS],)))
 
 
 @dataclass(frozen=True)

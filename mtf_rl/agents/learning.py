@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Protocol
 
-from mtf_rl.agents.policies import ConstantPolicy, MlpPolicy
+from mtf_rl.agents.policies import SavedPolicy
 from mtf_rl.envs import RequestBudget, SessionDynamics
 
 __all__ = [
@@ -58,7 +58,7 @@ class LearningInterruptedError(KeyboardInterrupt):
 class LearnedPolicy:
     """A policy and what it cost."""
 
-    policy: ConstantPolicy | MlpPolicy
-    untrained: MlpPolicy | None
+    policy: SavedPolicy
+    untrained: SavedPolicy | None
     """The learner's own network before its first update; None for a method without one."""
     requests_used: int

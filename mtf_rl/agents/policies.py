@@ -1,23 +1,22 @@
-"""Policies as plain arrays: they predict without an environment and load without running code."""
+"""Policies as plain arrays: they predict without an environment."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors.numpy import load_file, save
 from typing_extensions import override
 
-from mtf_rl.core.arrays import FloatArray, check_shape
-from mtf_rl.core.errors import ArtifactError, ShapeError
-from mtf_rl.core.files import load_json, replace_atomically, save_json
+from mtf_rl.agents.networks import Mlp
+from mtf_rl.core.arrays import FloatArray, check_shape, refuse_rows
+from mtf_rl.core.errors import ConfigError, ShapeError
 from mtf_rl.core.protocols import Policy
+from mtf_rl.core.ranges import check_at_least
 
-__all__ = ["ConstantPolicy", "MlpPolicy", "load_policy", "save_policy"]
+__all__ = ["ConstantPolicy", "GenerativePolicy", "MlpPolicy", "SavedPolicy"]
 
-POLICY_VERSION = 1
+LATENT_BOUND = 0.5
+_DECODED_AT_ONCE = 65_536  # actions that a generative policy weighs at a time, which bounds memory
 
 
 @dataclass(frozen=True)
@@ -25,6 +24,11 @@ class ConstantPolicy(Policy):
     """The same action at every request: static fusion weights."""
 
     action: FloatArray  # (num_parameters,) in [-1, 1]
+
+    @property
+    def num_parameters(self) -> int:
+        """Width of an action."""
+        return len(self.action)
 
     @override
     def predict(
@@ -40,25 +44,31 @@ class ConstantPolicy(Policy):
 
 @dataclass(frozen=True)
 class MlpPolicy(Policy):
-    """A deterministic actor: standardise, hidden layers with ReLU, tanh.
-
-    Sums run in float64, so that an action hardly depends on how many users are served at once.
+    """A deterministic actor: standardise, then a network whose last activation keeps to [-1, 1].
 
     Raises:
-        ShapeError: if the layers do not fit each other.
+        ShapeError: if the parts do not fit each other.
+        DataError: if a scale is not above 0.
+        ConfigError: if the network's output is not bounded.
     """
 
     mean: FloatArray  # (obs_dim,) subtracted from the observation
-    scale: FloatArray  # (obs_dim,) which then divides it
-    weights: tuple[FloatArray, ...]  # each (outputs, inputs)
-    biases: tuple[FloatArray, ...]  # each (outputs,)
+    scale: FloatArray  # (obs_dim,) above 0, which then divides it
+    network: Mlp  # obs_dim inputs, num_parameters outputs; ends in tanh or clip
 
     def __post_init__(self) -> None:
-        width = len(self.mean)
-        check_shape("scale", self.scale, "obs_dim", (width,))
-        for layer, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
-            check_shape(f"weights[{layer}]", weight, "outputs, inputs", (len(bias), width))
-            width = len(bias)
+        _check_standardisation(self.mean, self.scale)
+        _check_sizes("network", self.network, "obs_dim", (len(self.mean), self.num_parameters))
+        if self.network.output not in ("tanh", "clip"):
+            raise ConfigError(
+                "the network of a policy must end in tanh or clip, which keep to [-1, 1], got "
+                f"'{self.network.output}'"
+            )
+
+    @property
+    def num_parameters(self) -> int:
+        """Width of an action."""
+        return self.network.outputs
 
     @override
     def predict(
@@ -68,63 +78,124 @@ class MlpPolicy(Policy):
         episode_start: Any = None,
         deterministic: bool = False,
     ) -> tuple[NDArray[np.float32], Any]:
-        if observation.ndim != 2 or observation.shape[1] != len(self.mean):
-            raise ShapeError(
-                f"observation must have shape (num_envs, obs_dim) = (any, {len(self.mean)}), "
-                f"got {observation.shape}"
-            )
-        hidden = (observation.astype(np.float64) - self.mean) / self.scale
-        for weight, bias in zip(self.weights[:-1], self.biases[:-1], strict=True):
-            hidden = np.maximum(hidden @ weight.astype(np.float64).T + bias, 0.0)
-        out = hidden @ self.weights[-1].astype(np.float64).T + self.biases[-1]
-        return np.tanh(out).astype(np.float32), state
+        seen = _standardised(observation, self.mean, self.scale)
+        return self.network(seen).astype(np.float32), state
 
 
-def save_policy(folder: Path, policy: ConstantPolicy | MlpPolicy, *, names: Sequence[str]) -> None:
-    """Write `policy.json` (kind, version, observation names) and `policy.safetensors`."""
-    arrays = _arrays_of(policy)
-    card = {
-        "version": POLICY_VERSION,
-        "kind": "constant" if isinstance(policy, ConstantPolicy) else "mlp",
-        "observation": list(names),
-        "layers": len(arrays) // 2 - 1,
-    }
-    tensors = {name: np.ascontiguousarray(value) for name, value in arrays.items()}
-    replace_atomically(folder / "policy.safetensors", save(tensors))
-    save_json(folder / "policy.json", card)
+@dataclass(frozen=True)
+class GenerativePolicy(Policy):
+    """The best of some actions that a behaviour policy might have taken, each moved a little.
 
+    With decoder G, perturbation xi, critic Q, latents z_1 .. z_n and standardised observation s:
 
-def load_policy(folder: Path) -> ConstantPolicy | MlpPolicy:
-    """Read what `save_policy` wrote.
+        a_i = clip(G(s, z_i) + bound xi(s, G(s, z_i)), -1, 1)
+        action = a_k with k = argmax_i Q(s, a_i)
+
+    The policy of BCQ (Fujimoto et al., ICML 2019) and of BatchRL-MTF (Zhang et al., KDD
+    2022, eq. 4). Of equal values the first is played.
+    Differs from the paper: the latents are drawn once, when the policy is made, instead of at
+    every request, so that an action depends on its observation alone.
 
     Raises:
-        ArtifactError: if the files are missing, torn, or of another version.
+        ShapeError: if the parts do not fit each other.
+        DataError: if a scale is not above 0, or a latent outside [-0.5, 0.5].
+        ConfigError: if the bound is below 0, or a network ends in another activation.
     """
-    card = load_json(folder / "policy.json")
-    if card.get("version") != POLICY_VERSION:
-        raise ArtifactError(
-            f"{folder / 'policy.json'} is of version {card.get('version')}, "
-            f"this program reads {POLICY_VERSION}"
-        )
-    try:
-        arrays = load_file(folder / "policy.safetensors")
-        if card["kind"] == "constant":
-            return ConstantPolicy(arrays["action"])
-        layers = range(card["layers"])
-        return MlpPolicy(
-            mean=arrays["mean"],
-            scale=arrays["scale"],
-            weights=tuple(arrays[f"weight_{layer}"] for layer in layers),
-            biases=tuple(arrays[f"bias_{layer}"] for layer in layers),
-        )
-    except Exception as error:
-        raise ArtifactError(f"{folder / 'policy.safetensors'} cannot be read: {error}") from error
+
+    mean: FloatArray  # (obs_dim,) subtracted from the observation
+    scale: FloatArray  # (obs_dim,) above 0, which then divides it
+    decoder: Mlp  # G: obs_dim + latent_dim inputs, num_parameters outputs; ends in tanh
+    perturbation: Mlp  # xi: obs_dim + num_parameters inputs, as many outputs as G; ends in tanh
+    critic: Mlp  # Q: obs_dim + num_parameters inputs, 1 output; ends in identity
+    bound: float
+    """Phi: how far an action may be moved, at least 0, in units of the action."""
+    latents: FloatArray  # (samples, latent_dim) in [-0.5, 0.5], draws of a standard normal, clipped
+
+    def __post_init__(self) -> None:
+        _check_standardisation(self.mean, self.scale)
+        check_at_least("bound", self.bound, 0.0)
+        if self.latents.ndim != 2 or len(self.latents) == 0:
+            raise ShapeError(
+                "latents must have shape (samples, latent_dim) with at least one sample, got "
+                f"{self.latents.shape}"
+            )
+        refuse_rows(~(np.abs(self.latents) <= LATENT_BOUND), "latents must be in [-0.5, 0.5]")
+        observed, width = len(self.mean), self.num_parameters
+        sizes = {
+            "decoder": ("obs_dim + latent_dim", observed + self.latents.shape[1], width, "tanh"),
+            "perturbation": ("obs_dim + num_parameters", observed + width, width, "tanh"),
+            "critic": ("obs_dim + num_parameters", observed + width, 1, "identity"),
+        }
+        for name, (axes, inputs, outputs, output) in sizes.items():
+            network = getattr(self, name)
+            _check_sizes(name, network, axes, (inputs, outputs))
+            if network.output != output:
+                raise ConfigError(f"{name} must end in {output}, got '{network.output}'")
+
+    @property
+    def num_parameters(self) -> int:
+        """Width of an action."""
+        return self.decoder.outputs
+
+    @override
+    def predict(
+        self,
+        observation: NDArray[np.float32],
+        state: Any = None,
+        episode_start: Any = None,
+        deterministic: bool = False,
+    ) -> tuple[NDArray[np.float32], Any]:
+        seen = _standardised(observation, self.mean, self.scale)
+        actions = np.empty((len(seen), self.num_parameters), dtype=np.float32)
+        step = max(1, _DECODED_AT_ONCE // len(self.latents))
+        for start in range(0, len(seen), step):
+            actions[start : start + step] = self._best(seen[start : start + step])
+        return actions, state
+
+    def _best(self, seen: FloatArray) -> FloatArray:
+        """The action of the largest value for each standardised observation (rows, obs_dim)."""
+        samples = len(self.latents)
+        repeated = np.repeat(seen, samples, axis=0)  # (rows * samples, obs_dim)
+        latents = np.tile(self.latents, (len(seen), 1))  # (rows * samples, latent_dim)
+        decoded = self.decoder(np.concatenate([repeated, latents], axis=1))
+        moves = self.bound * self.perturbation(np.concatenate([repeated, decoded], axis=1))
+        moved = np.clip(decoded + moves, -1.0, 1.0)  # (rows * samples, num_parameters)
+        values = self.critic(np.concatenate([repeated, moved], axis=1))
+        best = values.reshape(len(seen), samples).argmax(axis=1)  # (rows,)
+        chosen: FloatArray = moved.reshape(len(seen), samples, -1)[np.arange(len(seen)), best]
+        return chosen
 
 
-def _arrays_of(policy: ConstantPolicy | MlpPolicy) -> dict[str, FloatArray]:
-    if isinstance(policy, ConstantPolicy):
-        return {"action": np.asarray(policy.action, dtype=np.float32)}
-    arrays = {"mean": policy.mean, "scale": policy.scale}
-    for layer, (weight, bias) in enumerate(zip(policy.weights, policy.biases, strict=True)):
-        arrays |= {f"weight_{layer}": weight, f"bias_{layer}": bias}
-    return arrays
+SavedPolicy: TypeAlias = ConstantPolicy | MlpPolicy | GenerativePolicy
+"""What can be saved and served: policies that are plain arrays."""
+
+
+def _check_standardisation(mean: FloatArray, scale: FloatArray) -> None:
+    if mean.ndim != 1:
+        raise ShapeError(f"mean must have shape (obs_dim,), got {mean.shape}")
+    check_shape("scale", scale, "obs_dim", mean.shape)
+    refuse_rows(~(scale > 0.0), "scale must be above 0")
+
+
+def _check_sizes(name: str, network: Mlp, inputs: str, expected: tuple[int, int]) -> None:
+    found = (network.inputs, network.outputs)
+    if found != expected:
+        raise ShapeError(
+            f"{name} must have {inputs} = {expected[0]} inputs and {expected[1]} outputs, got "
+            f"{found[0]} and {found[1]}"
+        )
+
+
+def _standardised(observation: FloatArray, mean: FloatArray, scale: FloatArray) -> FloatArray:
+    """Observations (num_envs, obs_dim) less the mean, over the scale, float64.
+
+    Raises:
+        ShapeError: if the observation has another shape.
+    """
+    if observation.ndim != 2 or observation.shape[1] != len(mean):
+        raise ShapeError(
+            f"observation must have shape (num_envs, obs_dim) = (any, {len(mean)}), "
+            f"got {observation.shape}"
+        )
+    standardised: FloatArray = (observation.astype(np.float64) - mean) / scale
+    return standardised

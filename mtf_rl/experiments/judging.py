@@ -1,12 +1,19 @@
 """Policies judged side by side, under every judge, and what is written and shown of it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from mtf_rl.agents import ConstantPolicy, MlpPolicy, load_policy, save_policy
+from mtf_rl.agents import (
+    ConstantPolicy,
+    FusionPolicy,
+    FusionSetting,
+    SavedPolicy,
+    load_policy,
+    save_policy,
+)
 from mtf_rl.core.files import load_json, save_json
 from mtf_rl.core.protocols import SIMULATOR, SYNTHETIC_TRUTH
 from mtf_rl.core.tasks import FEEDBACKS
@@ -47,7 +54,7 @@ FINAL_SEED = 2_000_003
 class Entry:
     """A policy that takes part, and the simulated requests that it cost."""
 
-    policy: ConstantPolicy | MlpPolicy
+    policy: SavedPolicy
     requests_used: int
 
     @property
@@ -71,10 +78,10 @@ class Judgement:
         return paired_difference(played[policy], played[reference])
 
 
-def save_entries(folder: Path, entries: Mapping[str, Entry], names: Sequence[str]) -> None:
+def save_entries(folder: Path, entries: Mapping[str, Entry], setting: FusionSetting) -> None:
     """Write every policy into a folder of its own, and last the list of them."""
     for name, entry in entries.items():
-        save_policy(folder / name, entry.policy, names=names)
+        save_policy(folder / name, FusionPolicy(entry.policy, setting))
     records = [
         {"policy": name, "requests_used": entry.requests_used} for name, entry in entries.items()
     ]
@@ -85,10 +92,12 @@ def load_entries(folder: Path) -> dict[str, Entry]:
     """Read what `save_entries` wrote.
 
     Raises:
-        ArtifactError: if no policy was saved, or a file is torn.
+        ArtifactError: if no policy was saved, or a file is torn or of another version.
     """
     return {
-        record["policy"]: Entry(load_policy(folder / record["policy"]), record["requests_used"])
+        record["policy"]: Entry(
+            load_policy(folder / record["policy"]).policy, record["requests_used"]
+        )
         for record in load_json(folder / "entries.json")
     }
 

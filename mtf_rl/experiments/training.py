@@ -9,6 +9,7 @@ import torch
 from mtf_rl.agents import (
     AGENTS,
     ActorCriticConfig,
+    FusionSetting,
     LearnedPolicy,
     LearningInterruptedError,
     LearningTask,
@@ -133,7 +134,7 @@ class _Lessons:
         self.entries[name] = Entry(learned.policy, learned.requests_used)
         if learned.untrained is not None and name == agent:
             self.entries[f"{name}_untrained"] = Entry(learned.untrained, 0)
-        save_entries(self._run.policies, self.entries, self._learning.layout.names)
+        save_entries(self._run.policies, self.entries, FusionSetting.of(self._learning))
 
 
 def report(judgement: Judgement, agent: str, folder: Path, terminal: Terminal) -> None:

@@ -26,6 +26,7 @@ from mtf_rl.agents.learning import (
     LearningTask,
     MetricSink,
 )
+from mtf_rl.agents.networks import Mlp
 from mtf_rl.agents.online.squashing import SquashingPenalty
 from mtf_rl.agents.online.standardised import (
     StandardisedObservation,
@@ -225,8 +226,10 @@ def actor_policy(model: OffPolicyAlgorithm) -> MlpPolicy:
     return MlpPolicy(
         mean=mean,
         scale=scale,
-        weights=tuple(layer.weight.detach().numpy().copy() for layer in layers),
-        biases=tuple(layer.bias.detach().numpy().copy() for layer in layers),
+        network=Mlp(
+            weights=tuple(layer.weight.detach().numpy().copy() for layer in layers),
+            biases=tuple(layer.bias.detach().numpy().copy() for layer in layers),
+        ),
     )
 
 

@@ -1,0 +1,161 @@
+"""The policy artifact: `policy.json` and `policy.safetensors`, read without running code.
+
+The JSON names formula, action map, tasks and activations. A name is looked up in the program's own
+tables and never imported.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.numpy import load, save
+
+from mtf_rl.agents.fusion_policy import FusionPolicy, FusionSetting
+from mtf_rl.agents.networks import Mlp
+from mtf_rl.agents.policies import ConstantPolicy, GenerativePolicy, MlpPolicy, SavedPolicy
+from mtf_rl.core.arrays import FloatArray
+from mtf_rl.core.errors import ArtifactError
+from mtf_rl.core.files import load_json, replace_atomically, save_json
+
+__all__ = ["load_policy", "save_policy"]
+
+POLICY_VERSION = 2
+_MAKE_AGAIN = "Make it again, with the command that trained it."
+_NETWORKS = {
+    "constant": (),
+    "mlp": ("network",),
+    "generative": ("decoder", "perturbation", "critic"),
+}
+
+
+def save_policy(folder: Path, policy: FusionPolicy) -> None:
+    """Write the policy's arrays and then, with their checksum, the card that describes them."""
+    kind = _kind_of(policy.policy)
+    networks = {name: getattr(policy.policy, name) for name in _NETWORKS[kind]}
+    tensors = {
+        name: np.ascontiguousarray(array)
+        for name, array in _arrays_of(policy.policy, networks).items()
+    }
+    content = save(tensors)
+    card = {
+        "version": POLICY_VERSION,
+        "kind": kind,
+        "networks": {
+            name: {
+                "layers": len(network.weights),
+                "hidden": network.hidden,
+                "output": network.output,
+            }
+            for name, network in networks.items()
+        },
+        "bound": policy.policy.bound if isinstance(policy.policy, GenerativePolicy) else None,
+        "setting": asdict(policy.setting),
+        "tensors_sha256": hashlib.sha256(content).hexdigest(),
+    }
+    replace_atomically(folder / "policy.safetensors", content)
+    save_json(folder / "policy.json", card)
+
+
+def load_policy(folder: Path) -> FusionPolicy:
+    """Read what `save_policy` wrote.
+
+    Raises:
+        ArtifactError: if a file is missing, torn, of another version, or holds what does not fit.
+    """
+    path = folder / "policy.json"
+    card = load_json(path)
+    version = card.get("version") if isinstance(card, dict) else None
+    if version != POLICY_VERSION:
+        raise ArtifactError(
+            f"{path} is of version {version}, this program reads {POLICY_VERSION}. {_MAKE_AGAIN}"
+        )
+    tensors = _read_tensors(folder / "policy.safetensors", card.get("tensors_sha256"))
+    try:
+        return FusionPolicy(_policy_of(card, tensors), _setting_of(card["setting"]))
+    except Exception as error:
+        raise ArtifactError(
+            f"{folder} holds no policy that this program can serve "
+            f"({type(error).__name__}: {error}). {_MAKE_AGAIN}"
+        ) from error
+
+
+def _read_tensors(path: Path, checksum: object) -> dict[str, FloatArray]:
+    """The arrays, all floating and finite.
+
+    Raises:
+        ArtifactError: if the file is missing, torn, or not the one that the card describes.
+    """
+    try:
+        content = path.read_bytes()
+        arrays: dict[str, FloatArray] = load(content)
+    except Exception as error:
+        raise ArtifactError(f"{path} cannot be read ({error}). {_MAKE_AGAIN}") from error
+    if hashlib.sha256(content).hexdigest() != checksum:
+        raise ArtifactError(
+            f"{path} is not the file that policy.json was written with: its SHA-256 differs. "
+            f"{_MAKE_AGAIN}"
+        )
+    for name, array in arrays.items():
+        if array.dtype.kind != "f" or not np.isfinite(array).all():
+            raise ArtifactError(f"{path}: {name} must hold finite floats only. {_MAKE_AGAIN}")
+    return arrays
+
+
+def _kind_of(policy: SavedPolicy) -> str:
+    if isinstance(policy, ConstantPolicy):
+        return "constant"
+    return "mlp" if isinstance(policy, MlpPolicy) else "generative"
+
+
+def _arrays_of(policy: SavedPolicy, networks: Mapping[str, Mlp]) -> dict[str, FloatArray]:
+    if isinstance(policy, ConstantPolicy):
+        return {"action": np.asarray(policy.action, dtype=np.float32)}
+    arrays = {"mean": policy.mean, "scale": policy.scale}
+    if isinstance(policy, GenerativePolicy):
+        arrays["latents"] = policy.latents
+    for name, network in networks.items():
+        for layer, (weight, bias) in enumerate(zip(network.weights, network.biases, strict=True)):
+            arrays |= {f"{name}/weight_{layer}": weight, f"{name}/bias_{layer}": bias}
+    return arrays
+
+
+def _policy_of(card: dict[str, Any], tensors: Mapping[str, FloatArray]) -> SavedPolicy:
+    kind = card["kind"]
+    if kind not in _NETWORKS:
+        raise ValueError(f"unknown kind {kind!r}; known: {', '.join(_NETWORKS)}")
+    if kind == "constant":
+        return ConstantPolicy(tensors["action"])
+    networks = {
+        name: _network_of(name, card["networks"][name], tensors) for name in _NETWORKS[kind]
+    }
+    mean, scale = tensors["mean"], tensors["scale"]
+    if kind == "mlp":
+        return MlpPolicy(mean, scale, networks["network"])
+    return GenerativePolicy(
+        mean, scale, **networks, bound=float(card["bound"]), latents=tensors["latents"]
+    )
+
+
+def _setting_of(record: dict[str, Any]) -> FusionSetting:
+    return FusionSetting(
+        observation=tuple(record["observation"]),
+        base_rates=tuple(record["base_rates"]),
+        tasks=tuple(record["tasks"]),
+        formula=record["formula"],
+        action_map=record["action_map"],
+        base=tuple(record["base"]),
+        radius=record["radius"],
+    )
+
+
+def _network_of(name: str, described: dict[str, Any], tensors: Mapping[str, FloatArray]) -> Mlp:
+    layers = range(described["layers"])
+    return Mlp(
+        weights=tuple(tensors[f"{name}/weight_{layer}"] for layer in layers),
+        biases=tuple(tensors[f"{name}/bias_{layer}"] for layer in layers),
+        hidden=described["hidden"],
+        output=described["output"],
+    )

@@ -1,0 +1,124 @@
+"""Feed-forward networks as plain arrays."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+from mtf_rl.core.arrays import FloatArray, check_shape
+from mtf_rl.core.errors import ShapeError
+from mtf_rl.core.registry import Registry
+
+__all__ = ["HIDDEN_ACTIVATIONS", "OUTPUT_ACTIVATIONS", "Mlp"]
+
+_Activation = Callable[[FloatArray], FloatArray]
+
+
+def _relu(values: FloatArray) -> FloatArray:
+    return np.maximum(values, 0.0)
+
+
+def _clip(values: FloatArray) -> FloatArray:
+    return np.clip(values, -1.0, 1.0)
+
+
+def _identity(values: FloatArray) -> FloatArray:
+    return values
+
+
+HIDDEN_ACTIVATIONS: Registry[_Activation] = Registry(
+    "hidden activation", {"relu": _relu, "tanh": np.tanh}
+)
+OUTPUT_ACTIVATIONS: Registry[_Activation] = Registry(
+    "output activation", {"tanh": np.tanh, "clip": _clip, "identity": _identity}
+)
+
+
+@dataclass(frozen=True)
+class Mlp:
+    """A multi-layer perceptron whose sums run in float64, each in one fixed order.
+
+    A row's output therefore does not depend on what other rows it is computed with, not even in
+    its last bit.
+
+    Raises:
+        ShapeError: if there is no layer, or the layers do not fit each other.
+        UnknownNameError: if there is no such activation.
+    """
+
+    weights: tuple[FloatArray, ...]  # each (outputs, inputs)
+    biases: tuple[FloatArray, ...]  # each (outputs,)
+    hidden: str = "relu"
+    """Activation after every layer but the last: relu or tanh."""
+    output: str = "tanh"
+    """Activation after the last layer: tanh, clip (to [-1, 1]) or identity."""
+
+    def __post_init__(self) -> None:
+        HIDDEN_ACTIVATIONS[self.hidden]
+        OUTPUT_ACTIVATIONS[self.output]
+        if not self.weights or len(self.weights) != len(self.biases):
+            raise ShapeError(
+                "a network needs at least one layer, and a bias for each weight, got "
+                f"{len(self.weights)} weights and {len(self.biases)} biases"
+            )
+        width: int | None = None
+        for layer, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
+            if weight.ndim != 2:
+                raise ShapeError(
+                    f"weights[{layer}] must have shape (outputs, inputs), got {weight.shape}"
+                )
+            outputs, inputs = weight.shape
+            expected = (outputs, inputs if width is None else width)
+            check_shape(f"weights[{layer}]", weight, "outputs, inputs", expected)
+            check_shape(f"biases[{layer}]", bias, "outputs", (outputs,))
+            width = outputs
+
+    @property
+    def inputs(self) -> int:
+        """Numbers that go in."""
+        return int(self.weights[0].shape[1])
+
+    @property
+    def outputs(self) -> int:
+        """Numbers that come out."""
+        return len(self.biases[-1])
+
+    def __call__(self, values: FloatArray) -> FloatArray:
+        """What comes out, (rows, outputs) float64, of what goes in, (rows, inputs).
+
+        Raises:
+            ShapeError: if the values have another shape.
+        """
+        check_shape("values", values, "rows, inputs", (len(values), self.inputs))
+        activation = HIDDEN_ACTIVATIONS[self.hidden]
+        for weight, bias in zip(self.weights[:-1], self.biases[:-1], strict=True):
+            values = activation(_layer(values, weight, bias))
+        return OUTPUT_ACTIVATIONS[self.output](_layer(values, self.weights[-1], self.biases[-1]))
+
+
+def _layer(values: FloatArray, weight: FloatArray, bias: FloatArray) -> FloatArray:
+    sums = np.empty((len(values), len(bias)))  # (rows, outputs)
+    _sum_into(
+        np.ascontiguousarray(values, dtype=np.float64),
+        np.ascontiguousarray(weight.T, dtype=np.float64),
+        bias.astype(np.float64),
+        sums,
+    )
+    return sums
+
+
+# Compiled, since a matrix product of BLAS sums in an order that depends on the number of rows.
+
+
+@njit(cache=True, nogil=True)
+def _sum_into(values: Any, weight: Any, bias: Any, sums: Any) -> None:
+    """`weight` is (inputs, outputs), so that the inner loop runs along memory."""
+    for row in range(values.shape[0]):
+        for place in range(bias.shape[0]):
+            sums[row, place] = bias[place]
+        for source in range(values.shape[1]):
+            value = values[row, source]
+            for place in range(bias.shape[0]):
+                sums[row, place] += value * weight[source, place]

@@ -1,0 +1,235 @@
+"""Policies on disk: what comes back, and what is refused."""
+
+import hashlib
+import json
+import re
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from safetensors.numpy import load_file, save
+
+from mtf_rl.agents import (
+    ConstantPolicy,
+    FusionPolicy,
+    FusionSetting,
+    SavedPolicy,
+    load_policy,
+    save_policy,
+)
+from mtf_rl.core.errors import ArtifactError, ConfigError, DataError, ShapeError, UnknownNameError
+from mtf_rl.envs import RetentionConfig, RetentionDynamics, SessionDynamics, toy_dynamics
+from tests.agents.examples import fusion_policy, generative_policy, mlp_policy
+
+SETTING = FusionSetting(
+    observation=("profile/age", "session/log_requests", "candidates/mean/click"),
+    base_rates=(0.5, 0.001, 0.1),
+    tasks=("click", "hate", "watch"),
+    formula="power_product",
+    action_map="residual",
+    base=(1.0, -0.25, 0.5),
+    radius=0.3,
+)
+POLICIES: dict[str, SavedPolicy] = {
+    "constant": ConstantPolicy(np.linspace(-1, 1, 6)),
+    "mlp": mlp_policy(3, 6),
+    "generative": generative_policy(3, 6),
+}
+
+
+@pytest.mark.parametrize("kind", POLICIES)
+def test_what_is_saved_comes_back(kind: str, tmp_path: Path) -> None:
+    policy = POLICIES[kind]
+    save_policy(tmp_path, FusionPolicy(policy, SETTING))
+    again = load_policy(tmp_path)
+    assert type(again.policy) is type(policy)
+    assert again.setting == SETTING
+    observation = np.random.default_rng(1).normal(size=(7, 3)).astype(np.float32)
+    action = again.predict(observation)[0]
+    np.testing.assert_array_equal(action, policy.predict(observation)[0])
+    parameters = again.setting.make_action_map().to_parameters(action)
+    np.testing.assert_array_equal(parameters, SETTING.make_action_map().to_parameters(action))
+
+
+@pytest.mark.parametrize("kind", POLICIES)
+def test_equal_policies_make_equal_files(kind: str, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        save_policy(tmp_path / name, FusionPolicy(POLICIES[kind], SETTING))
+    for file in ("policy.json", "policy.safetensors"):
+        assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
+
+
+def test_the_setting_of_an_environment_makes_its_formula_and_map() -> None:
+    toy = toy_dynamics()
+    tasks = ("like", "watch")
+    config = replace(toy.config, tasks=tasks, action_map="residual", base=(0.9, 0.2), radius=0.5)
+    dynamics = SessionDynamics(
+        scores=replace(toy.scores, base_rates=np.linspace(0.1, 0.8, 8)),
+        user_model=toy.user_model,
+        catalogue=toy.catalogue,
+        profiles=toy._profiles,
+        users=toy.users,
+        config=config,
+    )
+    setting = FusionSetting.of(dynamics)
+    assert setting.base_rates == pytest.approx((0.3, 0.8))
+    assert setting.make_formula() == dynamics.formula
+    action = np.array([[0.3, -0.6]], dtype=np.float32)
+    np.testing.assert_array_equal(
+        setting.make_action_map().to_parameters(action), dynamics.action_map.to_parameters(action)
+    )
+    visits = FusionSetting.of(RetentionDynamics(dynamics, RetentionConfig()))
+    assert visits.observation[: len(setting.observation)] == setting.observation
+    assert "visits/" in visits.observation[-1]
+
+
+def change(folder: Path, edit: Callable[[dict[str, Any]], object]) -> None:
+    """Edit the card as a hand or another program might."""
+    path = folder / "policy.json"
+    card = json.loads(path.read_text())
+    edit(card)
+    path.write_text(json.dumps(card))
+
+
+def change_tensors(folder: Path, edit: Callable[[dict[str, NDArray[Any]]], object]) -> None:
+    path = folder / "policy.safetensors"
+    tensors = load_file(path)
+    edit(tensors)
+    path.write_bytes(save(tensors))
+    checksum = hashlib.sha256(path.read_bytes()).hexdigest()
+    change(folder, lambda card: card.update(tensors_sha256=checksum))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    save_policy(tmp_path, FusionPolicy(POLICIES["generative"], SETTING))
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (lambda card: card["setting"].update(formula="own:formula"), "Unknown fusion formula"),
+        (lambda card: card["setting"].update(action_map="os:system"), "Unknown action map"),
+        (lambda card: card["setting"].update(action_map="box"), "does not make the parameters"),
+        (lambda card: card["setting"].update(tasks=["click", "hate", "buy"]), "Unknown task 'buy'"),
+        (
+            lambda card: card["setting"].update(tasks=["hate", "click", "watch"], base=[]),
+            "tasks must stand in the order click, hate, watch, got hate, click, watch",
+        ),
+        (lambda card: card["setting"].update(base_rates=[0.5, 0.1]), "base_rates must be one"),
+        (lambda card: card["setting"].update(base_rates=[0.5, 0.1, 2.0]), "base_rates must be one"),
+        (lambda card: card["setting"].update(radius=float("nan")), "radius must be in (0, 1]"),
+        (lambda card: card["setting"].update(radius="wide"), "TypeError"),
+        (lambda card: card["setting"].update(base=[1.0]), "base must have one weight"),
+        (lambda card: card["setting"].pop("observation"), "KeyError: 'observation'"),
+        (lambda card: card["setting"]["observation"].pop(), "mean must have shape (obs_dim)"),
+        (
+            lambda card: card["setting"].update(observation=["a", "b", "candidates/mode/click"]),
+            "observation 'candidates/mode/click' is none that candidates have",
+        ),
+        (lambda card: card["setting"].update(observation=["a", "b", "a"]), "one twice"),
+        (lambda card: card.update(kind="forest"), "unknown kind 'forest'"),
+        (lambda card: card.update(bound=-1), "bound must be at least 0"),
+        (lambda card: card["networks"]["critic"].update(output="tanh"), "critic must end in"),
+        (lambda card: card["networks"]["critic"].update(hidden="x:y"), "Unknown hidden activation"),
+        (lambda card: card["networks"]["critic"].update(layers=0), "at least one layer"),
+        (lambda card: card["networks"]["critic"].update(layers=3), "critic/weight_2"),
+        (lambda card: card.pop("networks"), "KeyError: 'networks'"),
+    ],
+)
+def test_a_card_that_does_not_fit_is_refused(
+    folder: Path, edit: Callable[[dict[str, Any]], object], message: str
+) -> None:
+    change(folder, edit)
+    modules = set(sys.modules)
+    with pytest.raises(ArtifactError, match=re.escape(message)) as caught:
+        load_policy(folder)
+    assert "holds no policy that this program can serve" in str(caught.value)
+    assert "Make it again" in str(caught.value)
+    assert set(sys.modules) == modules
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (lambda tensors: tensors.pop("latents"), "latents"),
+        (lambda tensors: tensors.update({"critic/bias_0": np.zeros(3, "f")}), "biases[0] must"),
+        (lambda tensors: tensors.update(mean=np.zeros(4, "f")), "scale must have shape (obs_dim)"),
+        (lambda tensors: tensors.update(scale=np.zeros(3, "f")), "scale must be above 0"),
+        (lambda tensors: tensors.update(mean=np.full(3, np.nan, "f")), "mean must hold finite"),
+        (lambda tensors: tensors.update(mean=np.zeros(3, "i")), "mean must hold finite floats"),
+    ],
+)
+def test_arrays_that_do_not_fit_are_refused(
+    folder: Path, edit: Callable[[dict[str, NDArray[Any]]], object], message: str
+) -> None:
+    change_tensors(folder, edit)
+    with pytest.raises(ArtifactError, match=re.escape(message)) as caught:
+        load_policy(folder)
+    assert "Make it again" in str(caught.value)
+
+
+def test_a_constant_action_out_of_bounds_is_refused(tmp_path: Path) -> None:
+    save_policy(tmp_path, FusionPolicy(POLICIES["constant"], SETTING))
+    change_tensors(tmp_path, lambda tensors: tensors.update(action=np.full(6, 1.5, "f")))
+    with pytest.raises(ArtifactError, match=re.escape("an action must be in [-1, 1]; row 0")):
+        load_policy(tmp_path)
+
+
+def test_torn_files_are_refused(folder: Path) -> None:
+    path = folder / "policy.safetensors"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-5])
+    with pytest.raises(ArtifactError, match=re.escape("policy.safetensors cannot be read")):
+        load_policy(folder)
+    path.write_bytes(whole[:-5] + b"torn!")
+    with pytest.raises(ArtifactError, match=re.escape("is not the file that policy.json was")):
+        load_policy(folder)
+    path.unlink()
+    with pytest.raises(ArtifactError, match=re.escape("policy.safetensors cannot be read")):
+        load_policy(folder)
+    (folder / "policy.json").write_text("{")
+    with pytest.raises(ArtifactError, match=re.escape("policy.json is not a JSON file")):
+        load_policy(folder)
+    with pytest.raises(ArtifactError, match=re.escape("No file")):
+        load_policy(folder / "elsewhere")
+
+
+@pytest.mark.parametrize(("content", "version"), [('{"version": 1}', 1), ("[]", None), ("3", None)])
+def test_another_version_is_refused(folder: Path, content: str, version: int | None) -> None:
+    (folder / "policy.json").write_text(content)
+    message = f"is of version {version}, this program reads 2. Make it again"
+    with pytest.raises(ArtifactError, match=re.escape(message)):
+        load_policy(folder)
+
+
+def test_settings_and_policies_that_do_not_fit_are_refused() -> None:
+    with pytest.raises(
+        ShapeError, match=re.escape("action must have shape (num_parameters) = (6,)")
+    ):
+        FusionPolicy(ConstantPolicy(np.zeros(3)), SETTING)
+    with pytest.raises(DataError, match=re.escape("an action must be in [-1, 1]; row 2")):
+        FusionPolicy(ConstantPolicy(np.array([0, 0, 2, 0, 0, 0])), SETTING)
+    with pytest.raises(ShapeError, match=re.escape("mean must have shape (obs_dim) = (3,), got")):
+        FusionPolicy(mlp_policy(4, 6), SETTING)
+    with pytest.raises(
+        ShapeError, match=re.escape("must make 6 parameters for formula 'power_pro")
+    ):
+        FusionPolicy(mlp_policy(3, 8), SETTING)
+    with pytest.raises(UnknownNameError, match=re.escape("Unknown fusion formula 'log_sums'")):
+        replace(SETTING, formula="log_sums")
+    with pytest.raises(ConfigError, match=re.escape("base of hate must be in [-1, 0], got 0.25")):
+        replace(SETTING, base=(1.0, 0.25, 0.5))
+
+
+def test_context_is_what_is_not_told_by_predictions() -> None:
+    dynamics = toy_dynamics()
+    assert fusion_policy(dynamics, ConstantPolicy(np.zeros(8))).context == ()
+    policy = fusion_policy(dynamics, mlp_policy(dynamics.layout.size, 8))
+    assert policy.context == dynamics.layout.profile + dynamics.layout.session
