@@ -20,6 +20,7 @@ from mtf_rl.agents.learning import (
 from mtf_rl.agents.networks import Mlp
 from mtf_rl.agents.online.actor_critic import ActorCriticConfig, SACConfig, TD3Config
 from mtf_rl.agents.policies import ConstantPolicy, GenerativePolicy, MlpPolicy, SavedPolicy
+from mtf_rl.agents.ranking import rank
 from mtf_rl.agents.registry import AGENTS, Agent, UniformConfig
 from mtf_rl.agents.search.random_search import RandomSearchConfig
 from mtf_rl.agents.vec_env import SessionVecEnv
@@ -52,5 +53,6 @@ __all__ = [
     "UniformRandom",
     "collect",
     "load_policy",
+    "rank",
     "save_policy",
 ]

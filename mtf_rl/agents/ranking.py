@@ -1,0 +1,196 @@
+"""Candidates of requests in a table, put in the order that a policy gives them."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from mtf_rl.agents.fusion_policy import FusionPolicy
+from mtf_rl.core.arrays import FloatArray, IntArray
+from mtf_rl.core.errors import DataError
+from mtf_rl.core.tasks import NUM_TASKS, TaskSet
+from mtf_rl.envs.candidates import PoolPredictions
+from mtf_rl.envs.observation import OBSERVATION_BOUND, logits_of
+
+__all__ = ["rank"]
+
+REQUEST = "request"
+
+
+def rank(frame: pd.DataFrame, policy: FusionPolicy) -> pd.DataFrame:
+    """The candidates of each request, best first, as the environment would rank them.
+
+    A request's result is the same whether it comes alone or among others.
+
+    Args:
+        frame: one row per candidate video. Columns: each of the policy's tasks, with the
+            prediction in [0, 1]; `request`, which request the row belongs to (without it all rows
+            are one request); and `policy.context`, what the policy reads of a request besides the
+            predictions, the same in all of a request's rows. What is known of the candidates as
+            a whole is computed from the predictions. Other columns, such as a `video_id`, are kept.
+        policy: as `load_policy` returns it.
+
+    Returns:
+        A new frame with the same rows and index, and as further columns `score` (float32), `rank`
+        (from 1 for the best; of equal scores the earlier row is better) and the fusion
+        parameters, `weight/NAME` each. Sorted by request, then rank.
+
+    Raises:
+        DataError: if a column is missing, there twice, or to be written; if there is no row; if a
+            prediction is no number in [0, 1]; or if what belongs to a request is no finite number,
+            or differs within it.
+    """
+    formula, action_map = policy.setting.make_formula(), policy.setting.make_action_map()
+    written = ["score", "rank", *(f"weight/{name}" for name in formula.parameter_names)]
+    _check_columns(frame, policy, written)
+    requests = _requests_of(frame)
+    predictions = _predictions_of(frame, policy.setting.tasks)  # (rows, tasks)
+    context = _context_of(frame, policy.context, requests)  # (requests, context)
+
+    scores = np.empty(len(frame), dtype=np.float32)
+    weights = np.empty((len(requests.sizes), len(formula.parameter_names)), dtype=np.float32)
+    for same, rows in requests.by_size():  # (num_envs,), (num_envs, candidates)
+        observation = _observation(policy, context[same], predictions[rows])
+        action, _ = policy.predict(observation, deterministic=True)
+        weights[same] = action_map.to_parameters(action)
+        shown = _all_tasks(predictions[rows], policy.setting.tasks)  # (num_envs, candidates, 8)
+        scores[rows] = formula.fuse(formula.prepare(shown), weights[same])
+
+    order = np.lexsort((-scores, requests.of_row))  # stable: equal scores stay as they came
+    of_row = requests.of_row[order]
+    places = np.arange(len(frame)) - requests.starts[of_row]
+    values = [scores[order], places + 1, *weights[of_row].T]
+    return frame.iloc[order].assign(**dict(zip(written, values, strict=True)))
+
+
+@dataclass(frozen=True)
+class _Requests:
+    """Which rows make which request; requests are numbered in sorted order."""
+
+    of_row: IntArray  # (rows,) int64
+    labels: NDArray[np.object_]  # (requests,)
+    sizes: IntArray  # (requests,), candidates of each
+    starts: IntArray  # (requests,), where each starts once rows are sorted by request
+    rows: IntArray  # (rows,), sorted by request, else as they came
+
+    @classmethod
+    def of(cls, numbers: IntArray, labels: NDArray[np.object_]) -> "_Requests":
+        """Requests by the number that each row (rows,) bears."""
+        sizes = np.bincount(numbers)
+        rows = np.argsort(numbers, kind="stable")
+        return cls(numbers, labels, sizes, np.cumsum(sizes) - sizes, rows)
+
+    @property
+    def first(self) -> IntArray:
+        """The first row of each request, (requests,)."""
+        return self.rows[self.starts]
+
+    def by_size(self) -> Iterator[tuple[IntArray, IntArray]]:
+        """Requests of one size together, (num_envs,), with their rows (num_envs, candidates)."""
+        for size in np.unique(self.sizes):
+            same = np.flatnonzero(self.sizes == size)
+            yield same, self.rows[self.starts[same][:, None] + np.arange(size)]
+
+
+def _check_columns(frame: pd.DataFrame, policy: FusionPolicy, written: list[str]) -> None:
+    twice = frame.columns[frame.columns.duplicated()].unique()
+    if len(twice):
+        raise DataError(f"columns are there twice: {', '.join(map(str, twice))}; keep one of each")
+    present = set(frame.columns)
+    missing = [name for name in (*policy.setting.tasks, *policy.context) if name not in present]
+    if missing:
+        raise DataError(
+            f"columns are missing: {', '.join(missing)}; a frame needs the policy's tasks"
+            f" ({', '.join(policy.setting.tasks)}), with predictions in [0, 1], and the"
+            f" {len(policy.context)} columns that policy.context names"
+        )
+    spare = [name for name in written if name in present]
+    if spare:
+        raise DataError(f"columns {', '.join(spare)} are written here; drop or rename yours")
+    if len(frame) == 0:
+        raise DataError("the frame has no row; give one row per candidate")
+
+
+def _requests_of(frame: pd.DataFrame) -> _Requests:
+    if REQUEST not in frame.columns:
+        return _Requests.of(np.zeros(len(frame), dtype=np.int64), np.array(["all"], dtype=object))
+    numbers, labels = pd.factorize(frame[REQUEST], sort=True)
+    missing = np.flatnonzero(numbers < 0)
+    if len(missing):
+        raise DataError(f"request is missing in row {frame.index[missing[0]]!r}")
+    return _Requests.of(numbers.astype(np.int64), np.asarray(labels, dtype=object))
+
+
+def _predictions_of(frame: pd.DataFrame, tasks: tuple[str, ...]) -> FloatArray:
+    """The tasks' predictions, (rows, tasks) float32 in [0, 1]."""
+    predictions = np.empty((len(frame), len(tasks)), dtype=np.float32)
+    for column, name in enumerate(tasks):
+        values = _numbers(frame, name)
+        bad = np.flatnonzero(~((values >= 0.0) & (values <= 1.0)))
+        if len(bad):
+            raise DataError(
+                f"{name} must be a prediction in [0, 1], got {values[bad[0]]} in row "
+                f"{frame.index[bad[0]]!r} ({len(bad)} rows are so)"
+            )
+        predictions[:, column] = values
+    return predictions
+
+
+def _context_of(frame: pd.DataFrame, names: tuple[str, ...], requests: _Requests) -> FloatArray:
+    """What is read of each request besides its predictions, (requests, context) float32."""
+    first = requests.first
+    context = np.empty((len(first), len(names)), dtype=np.float32)
+    for column, name in enumerate(names):
+        values = _numbers(frame, name)
+        odd = np.flatnonzero(~np.isfinite(values))
+        if len(odd):
+            raise DataError(
+                f"{name} must be finite, got {values[odd[0]]} in row {frame.index[odd[0]]!r}"
+            )
+        differs = np.flatnonzero(values != values[first][requests.of_row])
+        if len(differs):
+            label = requests.labels[requests.of_row[differs[0]]]
+            raise DataError(
+                f"{name} must be the same in all rows of a request; in request {label!r} row "
+                f"{frame.index[differs[0]]!r} differs from the first"
+            )
+        context[:, column] = np.clip(values[first], -OBSERVATION_BOUND, OBSERVATION_BOUND)
+    return context
+
+
+def _numbers(frame: pd.DataFrame, name: str) -> FloatArray:
+    """A column as (rows,) float64, NaN where it has no value."""
+    if not pd.api.types.is_numeric_dtype(frame[name]):
+        raise DataError(f"{name} must hold numbers, got a column of type {frame[name].dtype}")
+    numbers: FloatArray = frame[name].to_numpy(dtype=np.float64, na_value=np.nan)
+    return numbers
+
+
+def _all_tasks(predictions: FloatArray, tasks: tuple[str, ...]) -> FloatArray:
+    """Predictions (num_envs, candidates, tasks) among those of all tasks, (..., 8); others 0."""
+    shown = np.zeros((*predictions.shape[:2], NUM_TASKS), dtype=np.float32)
+    shown[:, :, TaskSet.of(tasks).columns] = predictions
+    return shown
+
+
+def _observation(policy: FusionPolicy, context: FloatArray, predictions: FloatArray) -> FloatArray:
+    """What the policy sees of each request, (num_envs, obs_dim) float32.
+
+    Args:
+        policy: whose names are followed.
+        context: (num_envs, context).
+        predictions: of the candidates, (num_envs, candidates, tasks).
+    """
+    num_envs, count = predictions.shape[:2]
+    if policy.is_static:
+        return np.empty((num_envs, 0), dtype=np.float32)
+    everyone = np.tile(np.arange(count), (num_envs, 1))  # (num_envs, candidates)
+    statistics = PoolPredictions.of(logits_of(predictions)).statistics(
+        np.arange(num_envs), everyone
+    )
+    found = dict(zip(policy.context, context.T, strict=True))
+    found |= dict(zip(policy.setting.statistic_names(), statistics.T, strict=True))
+    columns = [found[name] for name in policy.setting.observation]
+    return np.stack(columns, axis=1).astype(np.float32)
