@@ -1,9 +1,11 @@
 """What an agent is given to learn from, and what it gives back."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 from mtf_rl.agents.policies import SavedPolicy
+from mtf_rl.data import BatchDataset
 from mtf_rl.envs import RequestBudget, SessionDynamics
 
 __all__ = [
@@ -12,6 +14,7 @@ __all__ = [
     "LearningTask",
     "MetricSink",
     "discard_metric",
+    "ignore_updates",
 ]
 
 
@@ -25,6 +28,10 @@ class MetricSink(Protocol):
 
 def discard_metric(step: int, name: str, value: float) -> None:
     """A sink that keeps nothing."""
+
+
+def ignore_updates(count: int) -> None:
+    """Tells nobody."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +51,10 @@ class LearningTask:
     """Seed of everything random in the learner and its sessions."""
     metrics: MetricSink = discard_metric
     """Told of losses, rewards and weights."""
+    batch: BatchDataset | None = None
+    """What a batch-RL agent learns from; it touches no session."""
+    on_update: Callable[[int], object] = ignore_updates
+    """Told of a batch-RL agent's updates as they are done."""
 
 
 class LearningInterruptedError(KeyboardInterrupt):

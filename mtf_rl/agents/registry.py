@@ -43,6 +43,8 @@ class Agent:
     learn: Callable[[LearningTask, Any], LearnedPolicy]
     least_requests: Callable[[Any], int]
     """The smallest budget that settings of this type can work with."""
+    from_batch: bool = False
+    """Whether it learns from a batch dataset alone, and touches no session."""
 
 
 def _past_warmup(config: ActorCriticConfig) -> int:

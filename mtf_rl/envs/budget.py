@@ -31,7 +31,7 @@ class RequestBudget:
             raise ConfigError(f"a budget must be at least 0 requests, got {limit}")
         self.limit = limit
         self.used = 0
-        self._on_spend = on_spend
+        self.on_spend = on_spend
 
     @property
     def left(self) -> float:
@@ -50,5 +50,5 @@ class RequestBudget:
                 f"({self.used} used)"
             )
         self.used += requests
-        if self._on_spend is not None:
-            self._on_spend(requests)
+        if self.on_spend is not None:
+            self.on_spend(requests)

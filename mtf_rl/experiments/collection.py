@@ -10,6 +10,7 @@ import tyro
 from mtf_rl.agents import (
     BehaviourPolicy,
     BoundedUniform,
+    ConstantPolicy,
     Mixture,
     TruncatedGaussian,
     UniformRandom,
@@ -20,6 +21,7 @@ from mtf_rl.core.protocols import SIMULATOR, SYNTHETIC_TRUTH, Policy
 from mtf_rl.core.ranges import check_above, check_at_least, check_seed
 from mtf_rl.core.registry import Registry
 from mtf_rl.data import BatchDataset, UserGroup
+from mtf_rl.envs import RequestBudget, SessionDynamics
 from mtf_rl.evaluation import mean_interval
 from mtf_rl.experiments.assembly import Assembly
 from mtf_rl.experiments.command_line import settings_of_run
@@ -27,7 +29,7 @@ from mtf_rl.experiments.console import Terminal
 from mtf_rl.experiments.judging import load_entries
 from mtf_rl.experiments.run_folder import open_run_folder
 
-__all__ = ["BEHAVIOURS", "CollectConfig", "collect_batch"]
+__all__ = ["BEHAVIOURS", "CollectConfig", "Spread", "batch_for", "collect_batch", "describe_batch"]
 
 _JUDGES = {"simulator": SIMULATOR, "world": SYNTHETIC_TRUTH}
 
@@ -47,7 +49,7 @@ class CollectConfig:
     """uniform_random, truncated_gaussian, bounded_uniform, or mix: one of the first two, session by
     session."""
     requests: int = 100_000
-    """Requests at least; the last session is kept whole."""
+    """Requests, exactly; the last session is cut there."""
     judge: str = "simulator"
     """Who answers: simulator, or world for the truth of a synthetic log (logging, not learning)."""
     base: str = "uniform"
@@ -77,20 +79,36 @@ class CollectConfig:
         return self.out or self.run / "data" / name
 
 
-_Maker = Callable[[Policy, int, CollectConfig], BehaviourPolicy]
+    @property
+    def spread(self) -> "Spread":
+        """How far actions lie from the base policy's."""
+        return Spread(self.deviation, self.radius)
 
 
-def _mix(base: Policy, width: int, config: CollectConfig) -> BehaviourPolicy:
-    near = TruncatedGaussian(base, config.deviation)
+@dataclass(frozen=True)
+class Spread:
+    """How far from a base policy's action a behaviour explores, in units of the action."""
+
+    deviation: float = 0.2
+    """Of a truncated Gaussian."""
+    radius: float = 0.15
+    """Of a bounded uniform draw."""
+
+
+_Maker = Callable[[Policy, int, Spread], BehaviourPolicy]
+
+
+def _mix(base: Policy, width: int, spread: Spread) -> BehaviourPolicy:
+    near = TruncatedGaussian(base, spread.deviation)
     return Mixture((UniformRandom(width), near), (1.0, 1.0))
 
 
 BEHAVIOURS: Registry[_Maker] = Registry(
     "behaviour",
     {
-        "uniform_random": lambda base, width, config: UniformRandom(width),
-        "truncated_gaussian": lambda base, width, config: TruncatedGaussian(base, config.deviation),
-        "bounded_uniform": lambda base, width, config: BoundedUniform(base, config.radius),
+        "uniform_random": lambda base, width, spread: UniformRandom(width),
+        "truncated_gaussian": lambda base, width, spread: TruncatedGaussian(base, spread.deviation),
+        "bounded_uniform": lambda base, width, spread: BoundedUniform(base, spread.radius),
         "mix": _mix,
     },
 )
@@ -120,18 +138,74 @@ def collect_batch(config: CollectConfig, terminal: Terminal) -> Path:
     assembly = Assembly.load(run.data, run.simulator)
     dynamics = assembly.dynamics(session, UserGroup.LEARN, _JUDGES[config.judge])
     base = entries[config.base].policy
-    behaviour = BEHAVIOURS[config.behaviour](base, dynamics.num_parameters, config)
+    behaviour = BEHAVIOURS[config.behaviour](base, dynamics.num_parameters, config.spread)
     with terminal.progress("requests", config.requests) as bar:
         batch = collect(
             dynamics, behaviour, requests=config.requests, seed=config.seed, progress=bar
         )
     batch.save(config.path)
-    terminal.say(_summary(batch))
+    terminal.say(describe_batch(batch))
     terminal.say(f"Written to {config.path}.")
     return config.path
 
 
-def _summary(batch: BatchDataset) -> str:
+def batch_for(
+    learning: SessionDynamics,
+    given: Path | None,
+    *,
+    budget: RequestBudget,
+    seed: int,
+    keep_at: Path,
+) -> BatchDataset:
+    """The batch dataset that an agent learns from: the given one, or one collected and kept.
+
+    Without one, the default mix around uniform weights is played in the simulator for the whole
+    budget.
+
+    Args:
+        learning: sessions of the users who are learnt from, whose spaces the dataset must share.
+        given: the file, if there is one.
+        budget: charged with what is collected.
+        seed: of the collected sessions' luck.
+        keep_at: file that a collected dataset is written to, and read from if it is there.
+
+    Raises:
+        ConfigError: if the given dataset has other observations or parameters.
+        ArtifactError: if the file is missing or torn.
+    """
+    if given is not None:
+        batch = BatchDataset.load(given)
+        for name, mine, expected in (
+            ("observations", batch.observation_names, learning.layout.names),
+            ("parameters", batch.parameter_names, learning.formula.parameter_names),
+        ):
+            if mine != expected:
+                raise ConfigError(
+                    f"{given} has other {name} than this run's sessions:"
+                    f" {_first_difference(mine, expected)}. Collect one with the same data,"
+                    f" formula and tasks"
+                )
+        return batch
+    requests = budget.limit or 0
+    if keep_at.exists():
+        budget.spend(requests)
+        return BatchDataset.load(keep_at)
+    uniform = learning.formula.parameters_of(learning.formula.tasks.signs)
+    base = ConstantPolicy(learning.action_map.to_action(uniform))
+    behaviour = BEHAVIOURS["mix"](base, learning.num_parameters, Spread())
+    batch = collect(learning, behaviour, requests=requests, seed=seed, budget=budget)
+    batch.save(keep_at)
+    return batch
+
+
+def _first_difference(mine: tuple[str, ...], expected: tuple[str, ...]) -> str:
+    for place, (name, other) in enumerate(zip(mine, expected, strict=False)):
+        if name != other:
+            return f"number {place} is '{name}' where '{other}' is expected"
+    return f"there are {len(mine)} where {len(expected)} are expected"
+
+
+def describe_batch(batch: BatchDataset) -> str:
     """What was collected, in a sentence."""
     _, sessions = np.unique(batch.sessions, return_inverse=True)
     rewards = np.bincount(sessions, batch.rewards).astype(np.float64)
@@ -144,6 +218,15 @@ def _summary(batch: BatchDataset) -> str:
     return (
         f"{len(batch.rewards)} requests of {len(rewards)} sessions, answered by {batch.judge};"
         f" reward of a session {interval.mean:.3f} [{interval.low:.3f}, {interval.high:.3f}];"
-        f" requests by behaviour: {shares}; log density of an action from"
-        f" {batch.log_densities.min():.2f} to {batch.log_densities.max():.2f}"
+        f" requests by behaviour: {shares}; {_densities(batch)}"
+    )
+
+
+def _densities(batch: BatchDataset) -> str:
+    known = batch.log_densities[~np.isnan(batch.log_densities)]
+    if len(known) == 0:
+        return "no action's density is known"
+    return (
+        f"log density of an action from {known.min():.2f} to {known.max():.2f}, known for"
+        f" {len(known) / len(batch.rewards):.0%}"
     )

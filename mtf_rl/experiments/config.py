@@ -78,6 +78,9 @@ class RunConfig:
     """Sessions of tuning users on which the best static weights are named, at least 2."""
     twin: bool = True
     """Whether a myopic twin (gamma 0) of a learner is trained and judged beside it."""
+    batch: Path | None = None
+    """Batch dataset that batch-RL agents learn from; without one, `requests` are collected in the
+    simulator."""
     scorer: str = "mmoe"
     """Multi-task model that predicts: mmoe, ple or another of the registry."""
     predictions: Path | None = None
@@ -158,7 +161,7 @@ def _smoke() -> tuple[RunConfig, AgentFields]:
         user_model=replace(run.user_model, max_rows=60_000, max_epochs=3),
         scorer_fit=replace(run.scorer_fit, max_epochs=2),
     )
-    return smaller, {"warmup_requests": 1_000, "sessions_per_trial": 16}
+    return smaller, {"warmup_requests": 1_000, "sessions_per_trial": 16, "updates": 500}
 
 
 def _default() -> tuple[RunConfig, AgentFields]:
@@ -171,6 +174,11 @@ def _full() -> tuple[RunConfig, AgentFields]:
     return larger, {}
 
 
+def _paper() -> tuple[RunConfig, AgentFields]:
+    """The updates of BatchRL-MTF (arXiv 2208.04560, section 4.5), and its buffer of requests."""
+    return replace(RunConfig(), requests=100_000), {"updates": 300_000}
+
+
 PRESETS: Registry[Callable[[], tuple[RunConfig, AgentFields]]] = Registry(
-    "preset", {"smoke": _smoke, "default": _default, "full": _full}
+    "preset", {"smoke": _smoke, "default": _default, "full": _full, "paper": _paper}
 )

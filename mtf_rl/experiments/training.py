@@ -17,9 +17,10 @@ from mtf_rl.agents import (
 )
 from mtf_rl.core.files import replace_atomically
 from mtf_rl.core.protocols import SIMULATOR
-from mtf_rl.data import UserGroup
+from mtf_rl.data import BatchDataset, UserGroup
 from mtf_rl.envs import RequestBudget
 from mtf_rl.experiments.assembly import Assembly
+from mtf_rl.experiments.collection import batch_for, describe_batch
 from mtf_rl.experiments.config import RunConfig, RunSettings
 from mtf_rl.experiments.console import Terminal
 from mtf_rl.experiments.judging import (
@@ -114,21 +115,44 @@ class _Lessons:
             LearningInterruptedError: on Ctrl-C; what was learnt so far is kept first.
         """
         requests = 0 if agent == "uniform" else self._config.requests
-        self._terminal.stage(f"Policy {name}: {requests} requests in the simulator")
-        with self._terminal.progress("requests", requests) as bar:
-            task = LearningTask(
-                learning=self._learning,
-                tuning=self._tuning,
-                budget=RequestBudget(requests, on_spend=bar),
-                seed=self._config.seed,
-                metrics=self._metrics.prefixed(name),
-            )
+        budget = RequestBudget(requests)
+        task = LearningTask(
+            learning=self._learning,
+            tuning=self._tuning,
+            budget=budget,
+            seed=self._config.seed,
+            metrics=self._metrics.prefixed(name),
+        )
+        if AGENTS[agent].from_batch:
+            task = replace(task, batch=self._batch(budget))
+            self._terminal.stage(f"Policy {name}: {agent_settings.updates} updates on the batch")
+            goal = ("updates", agent_settings.updates)
+        else:
+            self._terminal.stage(f"Policy {name}: {requests} requests in the simulator")
+            goal = ("requests", requests)
+        with self._terminal.progress(*goal) as bar:
+            if AGENTS[agent].from_batch:
+                task = replace(task, on_update=bar)
+            else:
+                budget.on_spend = bar
             try:
                 learned = AGENTS[agent].learn(task, agent_settings)
             except LearningInterruptedError as interruption:
                 self._keep(name, agent, interruption.learned)
                 raise
         self._keep(name, agent, learned)
+
+    def _batch(self, budget: RequestBudget) -> BatchDataset:
+        """The run's batch dataset; the first agent that asks has it collected."""
+        batch = batch_for(
+            self._learning,
+            self._config.batch,
+            budget=budget,
+            seed=self._config.seed,
+            keep_at=self._run.data / "batch.parquet",
+        )
+        self._terminal.say(f"Batch dataset: {describe_batch(batch)}")
+        return batch
 
     def _keep(self, name: str, agent: str, learned: LearnedPolicy) -> None:
         self.entries[name] = Entry(learned.policy, learned.requests_used)

@@ -1,0 +1,335 @@
+"""Batch RL on logged requests: what each algorithm makes of the same dataset, under both judges.
+
+    python -m mtf_rl.train --run-dir runs/td3-0
+    OMP_NUM_THREADS=1 python -m benchmarks.batch_rl runs/td3-0 --logged-in world
+    OMP_NUM_THREADS=1 python -m benchmarks.batch_rl runs/td3-0 --logged-in simulator
+
+For each seed a batch dataset is collected from learning users with the default mix around uniform
+weights (half of the sessions uniformly random actions, half a truncated Gaussian), and every
+algorithm learns from it with its default settings and that seed. Where the simulator logged it,
+online learners play as many requests there. Beside them: the behaviour policy itself, and the best
+static weights, the best of 500 uniformly random actions by fitted Q evaluation on the same dataset
+(least squares, quadratic features). Nothing is chosen by the sessions that judge.
+
+Each seed is judged in sessions of its own, of final users, under both judges, and all policies of a
+seed in the same ones. Differences are paired by seed; intervals are Student's over seeds, so that
+they hold the luck of logging, of learning and of the judged sessions.
+
+What is finished is kept in the work folder and not repeated, so that several processes may share
+the seeds among them: give each some `--seeds`, then run once with all.
+"""
+
+import platform
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+import tyro
+from scipy import stats
+
+import mtf_rl
+from benchmarks.pages import write_page
+from benchmarks.simulator_headroom import digest_of
+from mtf_rl.agents import (
+    AGENTS,
+    BehaviourPolicy,
+    ConstantPolicy,
+    FusionPolicy,
+    FusionSetting,
+    LearnedPolicy,
+    LearningTask,
+    SavedPolicy,
+    Watch,
+    collect,
+    save_policy,
+)
+from mtf_rl.core.arrays import FloatArray
+from mtf_rl.core.files import load_json, save_json
+from mtf_rl.core.protocols import SIMULATOR, SYNTHETIC_TRUTH
+from mtf_rl.data import BatchDataset, Transitions, UserGroup
+from mtf_rl.envs import RequestBudget, SessionDynamics
+from mtf_rl.evaluation import roll_out
+from mtf_rl.evaluation.least_squares import static_policies
+from mtf_rl.experiments.assembly import Assembly
+from mtf_rl.experiments.collection import BEHAVIOURS, Spread
+from mtf_rl.experiments.command_line import settings_of_run
+from mtf_rl.experiments.run_folder import open_run_folder
+
+BEHAVIOUR, STATIC, UNIFORM = "behaviour policy", "best static", "uniform"
+REFERENCES = (BEHAVIOUR, STATIC)
+FROM_BATCH = tuple(name for name, agent in AGENTS.items() if agent.from_batch)
+ONLINE = ("td3", "sac", "ddpg", "ppo", "a2c", "han_actor_critic")
+JUDGES = {"simulator": SIMULATOR, "world": SYNTHETIC_TRUTH}
+STATIC_CANDIDATES = 500
+FINAL_SEED, TUNING_SEED = 3_000_003, 1_000_003
+CURVE_POINTS, CURVE_SESSIONS = 8, 1_000
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Which run, who logged, how much."""
+
+    run: tyro.conf.Positional[Path]
+    """Folder of a run on a synthetic world."""
+    logged_in: str = "world"
+    """Who answered the logged requests: world or simulator."""
+    seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
+    """Seeds of logging and learning."""
+    requests: int = 100_000
+    """Requests in each dataset, and budget of the online learners."""
+    sessions: int = 4_000
+    """Sessions of final users that judge each seed."""
+    agents: tuple[str, ...] = ()
+    """Agents to run; by default all that learn from a batch, and the online ones where the
+    simulator logged."""
+    work: Path = Path("runs/batch_rl")
+    """Folder of what is finished."""
+    write: bool = True
+    """Whether to write page and picture."""
+
+    @property
+    def contestants(self) -> tuple[str, ...]:
+        """The agents that take part."""
+        default = FROM_BATCH + (ONLINE if self.logged_in == "simulator" else ())
+        return self.agents or default
+
+    @property
+    def page(self) -> Path:
+        """The page to write."""
+        return Path(f"benchmarks/batch_rl_{self.logged_in}.md")
+
+    @property
+    def picture(self) -> Path:
+        """The learning curves."""
+        return Path(f"docs/images/batch_rl_{self.logged_in}.png")
+
+
+class Stage:
+    """The run's sessions, and where finished work is kept."""
+
+    def __init__(self, settings: Settings) -> None:
+        run = open_run_folder(settings.run)
+        self.session = settings_of_run(run).run.session
+        self.assembly = Assembly.load(run.data, run.simulator)
+        self.settings = settings
+        digest = digest_of(settings.run, self.assembly)
+        self.folder = settings.work / digest / settings.logged_in / str(settings.requests)
+
+    def sessions_of(self, group: UserGroup, judge: str) -> SessionDynamics:
+        """Sessions of a group of users, answered by a judge."""
+        return self.assembly.dynamics(self.session, group, judge)
+
+    def behaviour(self) -> BehaviourPolicy:
+        """The default mix around uniform weights."""
+        sessions = self.sessions_of(UserGroup.LEARN, SIMULATOR)
+        return BEHAVIOURS["mix"](uniform_policy(sessions), sessions.num_parameters, Spread())
+
+    def batch(self, seed: int) -> BatchDataset:
+        """The dataset of a seed."""
+        path = self.folder / f"seed-{seed}.parquet"
+        if not path.exists():
+            sessions = self.sessions_of(UserGroup.LEARN, JUDGES[self.settings.logged_in])
+            requests = self.settings.requests
+            collect(sessions, self.behaviour(), requests=requests, seed=seed).save(path)
+        return BatchDataset.load(path)
+
+
+def uniform_policy(sessions: SessionDynamics) -> ConstantPolicy:
+    """+1 for each positive task, -1 for hate."""
+    parameters = sessions.formula.parameters_of(sessions.formula.tasks.signs)
+    return ConstantPolicy(sessions.action_map.to_action(parameters))
+
+
+def best_static(batch: BatchDataset, seed: int) -> ConstantPolicy:
+    """The best of uniformly random actions, by fitted Q evaluation on the dataset."""
+    transitions = Transitions.of(batch)
+    generator = np.random.default_rng(seed)
+    actions = generator.uniform(-1.0, 1.0, (STATIC_CANDIDATES, transitions.num_parameters))
+    values = static_policies(transitions).evaluate(actions, transitions.first_observations).values
+    return ConstantPolicy(actions[int(np.argmax(values))].astype(np.float32))
+
+
+def behaviour_value(stage: Stage, judge: str, seed: int) -> float:
+    """Mean session reward of the behaviour policy in the judged sessions."""
+    sessions = stage.sessions_of(UserGroup.FINAL, judge)
+    count = stage.settings.sessions
+    # Long enough that the last of the judged sessions is whole.
+    requests = count * stage.session.max_requests // 2
+    played = collect(sessions, stage.behaviour(), requests=requests, seed=FINAL_SEED + seed)
+    rewards = np.bincount(played.sessions, played.rewards)
+    assert len(rewards) > count
+    return float(rewards[:count].mean())
+
+
+def values_of(stage: Stage, policy: SavedPolicy, seed: int) -> dict[str, float]:
+    """Mean session reward under both judges."""
+    episodes = np.arange(stage.settings.sessions)
+    return {
+        judge: float(
+            roll_out(
+                stage.sessions_of(UserGroup.FINAL, judge),
+                policy,
+                seed=FINAL_SEED + seed,
+                episodes=episodes,
+            ).reward.mean()
+        )
+        for judge in JUDGES.values()
+    }
+
+
+def learn(stage: Stage, name: str, seed: int) -> tuple[LearnedPolicy, list[list[float]]]:
+    """An agent's policy, and its curve: (share of its steps, value on tuning users)."""
+    tuning = stage.sessions_of(UserGroup.TUNE, SIMULATOR)
+    curve: list[list[float]] = []
+    agent = AGENTS[name]
+    config = agent.config()
+    steps = config.updates if agent.from_batch else stage.settings.requests
+
+    def see(step: int, policy: SavedPolicy) -> None:
+        played = roll_out(tuning, policy, seed=TUNING_SEED, episodes=np.arange(CURVE_SESSIONS))
+        curve.append([step / steps, float(played.reward.mean())])
+
+    task = LearningTask(
+        learning=stage.sessions_of(UserGroup.LEARN, SIMULATOR),
+        tuning=tuning,
+        budget=RequestBudget(stage.settings.requests),
+        seed=seed,
+        watch=Watch(every=steps // CURVE_POINTS, see=see),
+    )
+    if agent.from_batch:
+        task = replace(task, batch=stage.batch(seed))
+    return agent.learn(task, config), curve
+
+
+def result_of(stage: Stage, name: str, seed: int) -> dict[str, Any]:
+    """Values of one contestant with one seed; worked out where it is not there yet."""
+    folder = stage.folder / f"seed-{seed}" / name.replace(" ", "_")
+    path = folder / "result.json"
+    if path.exists():
+        found: dict[str, Any] = load_json(path)
+        return found
+    start = time.perf_counter()
+    curve: list[list[float]] = []
+    if name == BEHAVIOUR:
+        values = {judge: behaviour_value(stage, judge, seed) for judge in JUDGES.values()}
+    else:
+        if name == STATIC:
+            policy: SavedPolicy = best_static(stage.batch(seed), seed)
+        elif name == UNIFORM:
+            policy = uniform_policy(stage.sessions_of(UserGroup.LEARN, SIMULATOR))
+        else:
+            learned, curve = learn(stage, name, seed)
+            policy = learned.policy
+        seconds = time.perf_counter() - start
+        setting = FusionSetting.of(stage.sessions_of(UserGroup.LEARN, SIMULATOR))
+        save_policy(folder, FusionPolicy(policy, setting))
+        values = values_of(stage, policy, seed)
+        print(f"seed {seed} {name}: {values} ({seconds:.0f} s)", flush=True)
+    result = {"values": values, "curve": curve, "seconds": time.perf_counter() - start}
+    save_json(path, result)
+    return result
+
+
+# The page.
+
+
+def interval(values: FloatArray) -> str:
+    """Mean and Student's 95 % interval over seeds."""
+    mean = float(values.mean())
+    if len(values) < 2:
+        return f"{mean:.2f}"
+    half = float(stats.t.ppf(0.975, len(values) - 1) * stats.sem(values))
+    return f"{mean:.2f} [{mean - half:.2f}, {mean + half:.2f}]"
+
+
+def beats_both(values: dict[str, FloatArray], name: str) -> bool:
+    """Whether the intervals of the differences from both references lie above 0."""
+    for reference in REFERENCES:
+        gains = values[name] - values[reference]
+        half = stats.t.ppf(0.975, len(gains) - 1) * stats.sem(gains)
+        if not gains.mean() - half > 0.0:
+            return False
+    return True
+
+
+def tables(settings: Settings, results: dict[str, list[dict[str, Any]]]) -> str:
+    """Both judges' tables."""
+    lines = [
+        f"# Batch RL on {settings.requests:,} requests logged in the {settings.logged_in}",
+        "",
+        f"`python -m benchmarks.batch_rl RUN --logged-in {settings.logged_in}`, seeds"
+        f" {', '.join(map(str, settings.seeds))}; {settings.sessions:,} sessions of final users for"
+        " each. Mean reward of a session, with 95 % intervals over seeds.",
+        "",
+    ]
+    for title, judge in JUDGES.items():
+        values = {
+            name: np.array([result["values"][judge] for result in found])
+            for name, found in results.items()
+        }
+        lines += [
+            f"## Judge: the {title}",
+            "",
+            "| policy | value | over the behaviour policy | over the best static | beats both |"
+            " seconds |",
+            "| --- | --- | --- | --- | --- | --- |",
+        ]
+        for name in sorted(values, key=lambda n: -values[n].mean()):
+            cells = [name, interval(values[name])]
+            for reference in REFERENCES:
+                gains = values[name] - values[reference]
+                cells.append("" if name == reference else interval(gains))
+            cells.append("yes" if beats_both(values, name) else "")
+            cells.append(f"{np.mean([result['seconds'] for result in results[name]]):.0f}")
+            lines.append("| " + " | ".join(cells) + " |")
+        lines.append("")
+    lines.append(
+        f"mtf_rl {mtf_rl.__version__}, torch {torch.__version__}, stable-baselines3"
+        f" {version('stable-baselines3')}, Python {platform.python_version()}, one thread."
+    )
+    return "\n".join(lines)
+
+
+def draw_curves(settings: Settings, results: dict[str, list[dict[str, Any]]]) -> None:
+    """Value on tuning users against the share of a learner's steps, mean and range over seeds."""
+    figure, axes = plt.subplots(figsize=(9, 5.5))
+    for name, found in results.items():
+        curves = [np.array(result["curve"]) for result in found if result["curve"]]
+        if not curves:
+            continue
+        shares = curves[0][:, 0]
+        values = np.stack([curve[:, 1] for curve in curves])
+        (line,) = axes.plot(shares, values.mean(axis=0), marker="o", markersize=3, label=name)
+        low, high = values.min(axis=0), values.max(axis=0)
+        axes.fill_between(shares, low, high, alpha=0.12, color=line.get_color())
+    axes.set_xlabel("share of updates (batch) or of requests (online)")
+    axes.set_ylabel("session reward of tuning users, simulator")
+    axes.set_title(f"{settings.requests:,} requests logged in the {settings.logged_in}")
+    axes.legend(fontsize=8, ncols=2)
+    figure.tight_layout()
+    figure.savefig(settings.picture, dpi=110)
+
+
+def main() -> None:
+    """Work out what is missing, then write the page."""
+    settings = tyro.cli(Settings, description=__doc__)
+    torch.set_num_threads(1)
+    stage = Stage(settings)
+    results: dict[str, list[dict[str, Any]]] = {}
+    for seed in settings.seeds:
+        for name in (BEHAVIOUR, STATIC, UNIFORM, *settings.contestants):
+            results.setdefault(name, []).append(result_of(stage, name, seed))
+    if settings.write:
+        write_page(settings.page, tables(settings, results), "## Notes")
+        draw_curves(settings, results)
+        print(settings.page.read_text())
+
+
+if __name__ == "__main__":
+    main()
