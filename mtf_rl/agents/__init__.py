@@ -18,7 +18,10 @@ from mtf_rl.agents.learning import (
     MetricSink,
 )
 from mtf_rl.agents.networks import Mlp
-from mtf_rl.agents.online.actor_critic import ActorCriticConfig, SACConfig, TD3Config
+from mtf_rl.agents.online.config import ActorCriticConfig
+from mtf_rl.agents.online.han import HanConfig
+from mtf_rl.agents.online.off_policy import DDPGConfig, SACConfig, TD3Config
+from mtf_rl.agents.online.on_policy import A2CConfig, PPOConfig
 from mtf_rl.agents.policies import ConstantPolicy, GenerativePolicy, MlpPolicy, SavedPolicy
 from mtf_rl.agents.ranking import rank
 from mtf_rl.agents.registry import AGENTS, Agent, UniformConfig
@@ -27,6 +30,7 @@ from mtf_rl.agents.vec_env import SessionVecEnv
 
 __all__ = [
     "AGENTS",
+    "A2CConfig",
     "ActorCriticConfig",
     "Agent",
     "BehaviourPolicy",
@@ -36,6 +40,8 @@ __all__ = [
     "FusionPolicy",
     "FusionSetting",
     "GenerativePolicy",
+    "DDPGConfig",
+    "HanConfig",
     "LearnedPolicy",
     "LearningInterruptedError",
     "LearningTask",
@@ -43,6 +49,7 @@ __all__ = [
     "Mixture",
     "Mlp",
     "MlpPolicy",
+    "PPOConfig",
     "RandomSearchConfig",
     "SACConfig",
     "SavedPolicy",

@@ -5,13 +5,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from mtf_rl.agents.learning import LearnedPolicy, LearningTask
-from mtf_rl.agents.online.actor_critic import (
-    ActorCriticConfig,
+from mtf_rl.agents.online.config import ActorCriticConfig
+from mtf_rl.agents.online.han import HanConfig, learn_han
+from mtf_rl.agents.online.off_policy import (
+    DDPGConfig,
     SACConfig,
     TD3Config,
+    learn_ddpg,
     learn_sac,
     learn_td3,
 )
+from mtf_rl.agents.online.on_policy import A2CConfig, PPOConfig, learn_a2c, learn_ppo
 from mtf_rl.agents.policies import ConstantPolicy
 from mtf_rl.agents.search.random_search import RandomSearchConfig, learn_random_search
 from mtf_rl.core.registry import Registry
@@ -62,6 +66,10 @@ AGENTS: Registry[Agent] = Registry(
     {
         "td3": Agent(TD3Config, learn_td3, _past_warmup),
         "sac": Agent(SACConfig, learn_sac, _past_warmup),
+        "ddpg": Agent(DDPGConfig, learn_ddpg, _past_warmup),
+        "ppo": Agent(PPOConfig, learn_ppo, _past_warmup),
+        "a2c": Agent(A2CConfig, learn_a2c, _past_warmup),
+        "han_actor_critic": Agent(HanConfig, learn_han, _past_warmup),
         "random_search": Agent(RandomSearchConfig, learn_random_search, _one_trial),
         "uniform": Agent(UniformConfig, learn_uniform, lambda config: 0),
     },

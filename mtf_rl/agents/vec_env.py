@@ -9,7 +9,7 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnv
 from typing_extensions import override
 
 from mtf_rl.core.arrays import FloatArray
-from mtf_rl.core.errors import ConfigError
+from mtf_rl.core.errors import ConfigError, DataError
 from mtf_rl.envs import FusionVectorEnv
 
 __all__ = ["SessionVecEnv"]
@@ -18,13 +18,15 @@ __all__ = ["SessionVecEnv"]
 class SessionVecEnv(VecEnv):
     """Many episodes, natively batched, as an SB3 `VecEnv`.
 
-    `last_infos` holds the last step's account as arrays (see `FusionSessionEnv`), so that a
-    callback need not walk over one dictionary per environment.
+    Rewards are divided by `reward_scale` before the learner sees them; the returns in `episode`
+    infos are as they were. `last_infos` holds the last step's account as arrays (see
+    `FusionSessionEnv`), so that a callback need not walk over one dictionary per environment.
     """
 
     def __init__(self, env: FusionVectorEnv[Any]) -> None:
         self.env = env
         self.last_infos: dict[str, Any] = {}
+        self.reward_scale = 1.0
         self._actions: FloatArray = np.zeros(0, dtype=np.float32)
         self._returns = np.zeros(env.num_envs)
         self._lengths = np.zeros(env.num_envs, dtype=np.int64)
@@ -38,6 +40,7 @@ class SessionVecEnv(VecEnv):
         self._reset_seeds()
         self._returns[:] = 0.0
         self._lengths[:] = 0
+        _check_finite("observation", observation)
         return observation
 
     @override
@@ -46,8 +49,15 @@ class SessionVecEnv(VecEnv):
 
     @override
     def step_wait(self) -> Any:
+        """As SB3's.
+
+        Raises:
+            DataError: if an observation or a reward is not finite.
+        """
         observation, reward, terminated, truncated, infos = self.env.step(self._actions)
         self.last_infos = infos
+        _check_finite("observation", observation)
+        _check_finite("reward", reward)
         done = terminated | truncated
         self._returns += reward
         self._lengths += 1
@@ -64,7 +74,7 @@ class SessionVecEnv(VecEnv):
             }
         self._returns[done] = 0.0
         self._lengths[done] = 0
-        return observation, reward, done, dictionaries
+        return observation, reward / np.float32(self.reward_scale), done, dictionaries
 
     @override
     def close(self) -> None:
@@ -88,3 +98,14 @@ class SessionVecEnv(VecEnv):
     def env_is_wrapped(self, wrapper_class: Any, indices: Any = None) -> list[bool]:
         # Episode returns are reported as a Monitor would, so nothing needs to be wrapped.
         return [True] * len(list(self._get_indices(indices)))
+
+
+def _check_finite(name: str, values: NDArray[Any]) -> None:
+    """One number that is not finite would turn every weight of a network into NaN."""
+    finite = np.isfinite(values)
+    if not finite.all():
+        place = tuple(int(index) for index in np.argwhere(~finite)[0])
+        raise DataError(
+            f"the environment's {name} must be finite, got {values[place]} at {place} of shape"
+            f" {values.shape}; look at the reward function and the user model"
+        )

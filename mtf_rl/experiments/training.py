@@ -8,7 +8,6 @@ import torch
 
 from mtf_rl.agents import (
     AGENTS,
-    ActorCriticConfig,
     FusionSetting,
     LearnedPolicy,
     LearningInterruptedError,
@@ -182,4 +181,5 @@ def report(judgement: Judgement, agent: str, folder: Path, terminal: Terminal) -
 
 
 def _has_twin(agent_settings: Any) -> bool:
-    return isinstance(agent_settings, ActorCriticConfig) and agent_settings.gamma > 0.0
+    """Whether the agent looks ahead, so that one that does not can stand beside it."""
+    return bool(getattr(agent_settings, "gamma", 0.0) > 0.0)

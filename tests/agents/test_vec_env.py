@@ -10,7 +10,7 @@ from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.vec_env.base_vec_env import VecEnv
 
 from mtf_rl.agents import SessionVecEnv
-from mtf_rl.core.errors import ConfigError
+from mtf_rl.core.errors import ConfigError, DataError
 from mtf_rl.envs import FusionSessionVectorEnv, SessionDynamics, UserProfiles, toy_dynamics
 
 
@@ -88,3 +88,38 @@ def test_it_is_a_vec_env_that_sb3_evaluates_without_a_monitor() -> None:
         env.env_method("reset")
     with pytest.raises(ConfigError, match="cannot be set for single environments"):
         env.set_attr("budget", 3)
+
+
+def test_rewards_are_scaled_and_returns_are_not() -> None:
+    plain, scaled = (face(hazard=1.0, max_requests=5) for _ in range(2))
+    scaled.reward_scale = 4.0
+    plain.seed(5)
+    scaled.seed(5)
+    plain.reset()
+    scaled.reset()
+    actions = np.zeros((3, 8), np.float32)
+    _, reward, _, infos = plain.step(actions)
+    _, quarter, _, same_infos = scaled.step(actions)
+    assert reward.any()
+    np.testing.assert_array_equal(quarter, reward / 4.0)
+    returns = [info["episode"]["r"] for info in infos]
+    assert [info["episode"]["r"] for info in same_infos] == returns == reward.tolist()
+
+
+@pytest.mark.parametrize(("place", "name"), [(0, "observation"), (1, "reward")])
+def test_what_is_not_finite_is_refused(
+    place: int, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    env = face(hazard=0.0, max_requests=5)
+    env.reset()
+    honest = env.env.step
+
+    def broken(actions: Any) -> Any:
+        answer: list[Any] = list(honest(actions))
+        answer[place] = answer[place].copy()
+        answer[place][2] = np.nan
+        return tuple(answer)
+
+    monkeypatch.setattr(env.env, "step", broken)
+    with pytest.raises(DataError, match=rf"environment's {name} must be finite, got nan at \(2"):
+        env.step(np.zeros((3, 8), np.float32))

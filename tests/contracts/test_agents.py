@@ -2,29 +2,60 @@
 
 import multiprocessing
 import re
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 import pytest
+from typing_extensions import override
 
-from mtf_rl.agents import AGENTS, ConstantPolicy, LearnedPolicy, LearningTask
-from mtf_rl.core.errors import ConfigError
-from mtf_rl.envs import RequestBudget, toy_dynamics
+from mtf_rl.agents import (
+    AGENTS,
+    ConstantPolicy,
+    LearnedPolicy,
+    LearningInterruptedError,
+    LearningTask,
+    MlpPolicy,
+)
+from mtf_rl.core.errors import ConfigError, DataError
+from mtf_rl.core.history import VisibleHistory
+from mtf_rl.core.randomness import Luck
+from mtf_rl.core.slates import Response, Slate
+from mtf_rl.envs import RequestBudget, SessionDynamics, ToyUserModel, toy_dynamics
 from mtf_rl.evaluation import roll_out
 
-# Enough for the learners to run their loops; whether they learn is asked in tests/agents.
+# Enough for the learners to run their loops; whether they learn is asked in tests/agents. An agent
+# takes those of these settings that it has.
 SMALL = {
-    "td3": {"warmup_requests": 200},
-    "sac": {"warmup_requests": 200},
-    "random_search": {"sessions_per_trial": 8},
+    "warmup_requests": 200,
+    "batch_size": 64,
+    "updates_per_request": 0.1,
+    "sessions_per_trial": 8,
 }
 BUDGET = 1000
 
 
-def learn(name: str, seed: int = 0, budget: int = BUDGET) -> LearnedPolicy:
+def settings_of(name: str, **changes: Any) -> Any:
+    config = AGENTS[name].config
+    known = {entry.name for entry in fields(config)}
+    return config(**{key: value for key, value in (SMALL | changes).items() if key in known})
+
+
+def having(field: str) -> list[str]:
+    """The agents that have this setting."""
+    return [
+        name for name, agent in AGENTS.items() if field in {f.name for f in fields(agent.config)}
+    ]
+
+
+WITH_NETWORK = having("warmup_requests")
+SPENDING = [name for name in AGENTS if name != "uniform"]
+
+
+def learn(name: str, seed: int = 0, budget: int = BUDGET, **changes: Any) -> LearnedPolicy:
     dynamics = toy_dynamics()
     task = LearningTask(dynamics, dynamics, RequestBudget(budget), seed)
-    agent = AGENTS[name]
-    return agent.learn(task, agent.config(**SMALL.get(name, {})))
+    return AGENTS[name].learn(task, settings_of(name, **changes))
 
 
 def actions_of(learned: LearnedPolicy) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
@@ -53,14 +84,101 @@ def test_same_seed_same_policy_here_and_in_another_process(name: str) -> None:
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         assert pool.apply(learnt_actions, (name,)) == here
     # Uniform weights have no seed; the search finds the toy's optimum, a hand-set point, with any.
-    if name not in ("uniform", "random_search"):
+    if name in WITH_NETWORK:
         assert actions_of(learn(name, seed=1)).tobytes() != here
 
 
-@pytest.mark.parametrize("name", ["td3", "sac"])
+@pytest.mark.parametrize("name", AGENTS)
+def test_the_least_budget_is_enough(name: str) -> None:
+    least = AGENTS[name].least_requests(settings_of(name))
+    assert learn(name, budget=least).requests_used <= least
+
+
+@pytest.mark.parametrize("name", WITH_NETWORK)
 def test_a_budget_that_the_warmup_eats_is_refused(name: str) -> None:
     with pytest.raises(ConfigError, match=re.escape("requests must exceed warmup_requests")):
         learn(name, budget=200)
+
+
+@pytest.mark.parametrize("name", WITH_NETWORK)
+def test_the_untrained_network_is_kept_and_is_another(name: str) -> None:
+    learned = learn(name)
+    assert isinstance(learned.policy, MlpPolicy)
+    assert learned.untrained is not None
+    np.testing.assert_array_equal(learned.untrained.mean, learned.policy.mean)
+    assert (learned.untrained.weights[0] != learned.policy.weights[0]).any()
+
+
+@pytest.mark.parametrize("name", having("gamma"))
+def test_a_myopic_twin_learns_something_else(name: str) -> None:
+    assert actions_of(learn(name, gamma=0.0)).tobytes() != actions_of(learn(name)).tobytes()
+
+
+@pytest.mark.parametrize("name", having("gamma"))
+def test_a_discount_above_one_is_refused(name: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape("gamma must be in [0, 1], got 1.5")):
+        settings_of(name, gamma=1.5)
+
+
+class InterruptingBudget(RequestBudget):
+    """Ctrl-C once so many requests were served."""
+
+    def __init__(self, limit: int, *, after: int) -> None:
+        super().__init__(limit, on_spend=self._interrupt)
+        self._after = after
+
+    def _interrupt(self, requests: int) -> None:
+        if self.used >= self._after:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("name", SPENDING)
+def test_an_interruption_carries_what_was_learnt(name: str) -> None:
+    dynamics = toy_dynamics()
+    budget = InterruptingBudget(BUDGET, after=700)
+    task = LearningTask(dynamics, dynamics, budget, 0)
+    with pytest.raises(LearningInterruptedError) as interruption:
+        AGENTS[name].learn(task, settings_of(name))
+    learned = interruption.value.learned
+    assert learned.requests_used == budget.used
+    assert np.abs(actions_of(learned)).max() <= 1.0
+
+
+@pytest.mark.parametrize("name", WITH_NETWORK)
+def test_an_interrupted_warmup_has_nothing_to_carry(name: str) -> None:
+    dynamics = toy_dynamics()
+    task = LearningTask(dynamics, dynamics, InterruptingBudget(BUDGET, after=100), 0)
+    with pytest.raises(KeyboardInterrupt) as interruption:
+        AGENTS[name].learn(task, settings_of(name))
+    assert not isinstance(interruption.value, LearningInterruptedError)
+
+
+@dataclass(frozen=True)
+class BrokenUserModel(ToyUserModel):
+    """Every feedback is NaN, as a broken user model's would be."""
+
+    @override
+    def respond(
+        self, state: None, slate: Slate, history: VisibleHistory, luck: Luck
+    ) -> tuple[Response, None]:
+        response, _ = super().respond(state, slate, history, luck)
+        return replace(response, feedback=response.feedback * np.float32(np.nan)), None
+
+
+def broken_dynamics() -> SessionDynamics:
+    model = toy_dynamics().user_model
+    assert isinstance(model, ToyUserModel)
+    return toy_dynamics().answered_by(
+        BrokenUserModel(model.probabilities, model.task, model.hazard)
+    )
+
+
+@pytest.mark.parametrize("name", SPENDING)
+def test_a_broken_user_model_is_named_and_not_learnt_from(name: str) -> None:
+    dynamics = broken_dynamics()
+    task = LearningTask(dynamics, dynamics, RequestBudget(BUDGET), 0)
+    with pytest.raises(DataError, match=re.escape("must be finite, got nan")):
+        AGENTS[name].learn(task, settings_of(name))
 
 
 def test_a_budget_without_one_trial_is_refused() -> None:

@@ -1,5 +1,6 @@
 """Random search over static weights: the plainest tuning that a budget can buy."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,7 +9,7 @@ import optuna
 from mtf_rl.agents.learning import LearnedPolicy, LearningInterruptedError, LearningTask
 from mtf_rl.agents.policies import ConstantPolicy
 from mtf_rl.core.arrays import FloatArray, IntArray
-from mtf_rl.core.errors import ConfigError
+from mtf_rl.core.errors import ConfigError, DataError
 from mtf_rl.envs import BudgetExceededError, SessionDynamics
 from mtf_rl.evaluation import roll_out
 
@@ -137,7 +138,13 @@ def _try(
     sessions = roll_out(
         dynamics, ConstantPolicy(action), seed=task.seed, episodes=episodes, budget=task.budget
     )
-    return float(sessions.reward.mean())
+    value = float(sessions.reward.mean())
+    if not math.isfinite(value):
+        raise DataError(
+            f"the mean session reward must be finite, got {value}; look at the reward function and"
+            f" the user model"
+        )
+    return value
 
 
 def _name(column: int) -> str:

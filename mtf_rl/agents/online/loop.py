@@ -1,0 +1,72 @@
+"""The loop in which a Stable-Baselines3 model learns until its budget is used."""
+
+from typing import Any
+
+from stable_baselines3.common.logger import Logger
+
+from mtf_rl.agents.learning import LearnedPolicy, LearningInterruptedError, LearningTask
+from mtf_rl.agents.online.account import SessionAccount
+from mtf_rl.agents.online.actor import actor_policy
+from mtf_rl.agents.online.config import ActorCriticConfig
+from mtf_rl.agents.online.sink_writer import SinkWriter
+from mtf_rl.agents.vec_env import SessionVecEnv
+from mtf_rl.core.errors import ConfigError
+from mtf_rl.envs import FusionSessionVectorEnv
+
+__all__ = ["learn_within_budget", "sessions_to_learn_from"]
+
+
+def sessions_to_learn_from(task: LearningTask, config: ActorCriticConfig) -> SessionVecEnv:
+    """The task's sessions side by side, charged to its budget.
+
+    Raises:
+        ConfigError: if the budget does not outlast the warm-up.
+    """
+    limit = task.budget.limit
+    if limit is None or limit <= config.warmup_requests + config.num_envs:
+        raise ConfigError(
+            f"requests must exceed warmup_requests + num_envs = "
+            f"{config.warmup_requests + config.num_envs}, got {limit}"
+        )
+    env = FusionSessionVectorEnv(task.learning, config.num_envs, task.budget)
+    return SessionVecEnv(env)
+
+
+def learn_within_budget(
+    model: Any, task: LearningTask, account: SessionAccount, *, log_interval: int
+) -> LearnedPolicy:
+    """Let an SB3 model learn for as many steps as the rest of the budget pays for.
+
+    Args:
+        model: whose steps so far, if any, are its `num_timesteps`.
+        task: with the budget, and the sink of metrics.
+        account: of the sessions; it holds the untrained actor once there is one.
+        log_interval: sessions (off policy) or rollouts (on policy) from one log line to the next.
+
+    Raises:
+        LearningInterruptedError: on Ctrl-C, with what was learnt so far.
+    """
+    num_envs = model.n_envs
+    steps = int(task.budget.left) // num_envs * num_envs
+    model.set_logger(Logger(folder=None, output_formats=[SinkWriter(task.metrics)]))
+    try:
+        model.learn(
+            steps,
+            callback=account,
+            log_interval=log_interval,
+            reset_num_timesteps=model.num_timesteps == 0,
+        )
+    except KeyboardInterrupt:
+        if account.untrained is None:
+            raise  # Nothing was learnt yet.
+        raise LearningInterruptedError(_learned(model, account, task)) from None
+    model.dump_logs()
+    return _learned(model, account, task)
+
+
+def _learned(model: Any, account: SessionAccount, task: LearningTask) -> LearnedPolicy:
+    return LearnedPolicy(
+        policy=actor_policy(model),
+        untrained=account.untrained,
+        requests_used=task.budget.used,
+    )

@@ -1,0 +1,242 @@
+"""TD3, DDPG and SAC on the batched simulator, through Stable-Baselines3.
+
+All are off-policy learners: a warm-up of uniformly random actions fills the replay buffer and
+fixes the observation statistics; then every batched step of `num_envs` requests is followed by
+`updates_per_request * num_envs` gradient steps.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+from stable_baselines3 import DDPG, SAC, TD3
+from stable_baselines3.common.noise import ActionNoise, NormalActionNoise
+from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
+from typing_extensions import override
+
+from mtf_rl.agents.learning import LearnedPolicy, LearningTask
+from mtf_rl.agents.online.account import SessionAccount
+from mtf_rl.agents.online.actor import actor_policy
+from mtf_rl.agents.online.config import ActorCriticConfig
+from mtf_rl.agents.online.loop import learn_within_budget, sessions_to_learn_from
+from mtf_rl.agents.online.squashing import SquashingPenalty
+from mtf_rl.agents.online.standardised import StandardisedObservation, freeze_statistics
+from mtf_rl.core.errors import ConfigError
+from mtf_rl.core.ranges import check_above, check_at_least, check_share
+
+__all__ = [
+    "DDPGConfig",
+    "DeterministicConfig",
+    "OffPolicyConfig",
+    "SACConfig",
+    "TD3Config",
+    "learn_ddpg",
+    "learn_off_policy",
+    "learn_sac",
+    "learn_td3",
+    "off_policy_settings",
+    "penalise_squashing",
+]
+
+ModelT = TypeVar("ModelT", bound=TD3)
+
+
+@dataclass(frozen=True)
+class OffPolicyConfig(ActorCriticConfig):
+    """What TD3, DDPG and SAC share.
+
+    Raises:
+        ConfigError: if a number is out of range.
+    """
+
+    batch_size: int = 512
+    """Transitions per gradient step, at least 1."""
+    updates_per_request: float = 0.25
+    """Gradient steps per simulated request, above 0."""
+    tau: float = 0.005
+    """Share of the networks that moves into their targets per update, in (0, 1]."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_at_least("batch_size", self.batch_size, 1)
+        check_share("tau", self.tau)
+        for name in ("updates_per_request", "tau"):
+            check_above(name, getattr(self, name), 0.0)
+
+
+@dataclass(frozen=True)
+class DeterministicConfig(OffPolicyConfig):
+    """What learners of a deterministic actor share.
+
+    Raises:
+        ConfigError: if a number is out of range.
+    """
+
+    squashing_penalty: float = 1e-4
+    """Strength of the penalty on what goes into the actor's tanh, at least 0."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_at_least("squashing_penalty", self.squashing_penalty, 0.0)
+
+
+@dataclass(frozen=True)
+class TD3Config(DeterministicConfig):
+    """TD3 (Fujimoto et al., ICML 2018), SB3's implementation.
+
+    Raises:
+        ConfigError: if a number is out of range.
+    """
+
+    action_noise: float = 0.5
+    """Standard deviation of the exploration noise added to actions, at least 0."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_at_least("action_noise", self.action_noise, 0.0)
+
+
+@dataclass(frozen=True)
+class DDPGConfig(DeterministicConfig):
+    """DDPG (Lillicrap et al., ICLR 2016), SB3's implementation: TD3 without its three mends.
+
+    Raises:
+        ConfigError: if a number is out of range.
+    """
+
+    action_noise: float = 0.5
+    """Standard deviation of the exploration noise added to actions, at least 0."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_at_least("action_noise", self.action_noise, 0.0)
+
+
+@dataclass(frozen=True)
+class SACConfig(OffPolicyConfig):
+    """SAC (Haarnoja et al., 2018) with a learnt temperature, SB3's implementation.
+
+    Raises:
+        ConfigError: if a number is out of range.
+    """
+
+    target_entropy_per_action: float = -1.0
+    """Entropy that the temperature is steered to, in nats per action entry."""
+    initial_temperature: float = 0.1
+    """Worth of a nat of entropy at the start, in rewards, above 0. SB3's 1.0 drowns the effect of
+    fusion weights, a few tenths of a reward, until long after a budget of this size is spent."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_above("initial_temperature", self.initial_temperature, 0.0)
+        if not math.isfinite(self.target_entropy_per_action):
+            raise ConfigError(
+                f"target_entropy_per_action must be finite, got {self.target_entropy_per_action}"
+            )
+
+
+def learn_td3(task: LearningTask, config: TD3Config) -> LearnedPolicy:
+    """Learn with TD3 until the task's budget is used.
+
+    Raises:
+        ConfigError: if the budget does not outlast the warm-up.
+    """
+    model = TD3(
+        "MlpPolicy",
+        sessions_to_learn_from(task, config),
+        action_noise=_gaussian_noise(task, config.action_noise),
+        **off_policy_settings(task, config),
+    )
+    return learn_off_policy(penalise_squashing(model, config), task, config)
+
+
+def learn_ddpg(task: LearningTask, config: DDPGConfig) -> LearnedPolicy:
+    """Learn with DDPG until the task's budget is used.
+
+    Raises:
+        ConfigError: if the budget does not outlast the warm-up.
+    """
+    model = DDPG(
+        "MlpPolicy",
+        sessions_to_learn_from(task, config),
+        action_noise=_gaussian_noise(task, config.action_noise),
+        **off_policy_settings(task, config),
+    )
+    return learn_off_policy(penalise_squashing(model, config), task, config)
+
+
+def learn_sac(task: LearningTask, config: SACConfig) -> LearnedPolicy:
+    """Learn with SAC until the task's budget is used.
+
+    Raises:
+        ConfigError: if the budget does not outlast the warm-up.
+    """
+    model = SAC(
+        "MlpPolicy",
+        sessions_to_learn_from(task, config),
+        ent_coef=f"auto_{config.initial_temperature}",
+        target_entropy=config.target_entropy_per_action * task.learning.num_parameters,
+        **off_policy_settings(task, config),
+    )
+    return learn_off_policy(model, task, config)
+
+
+def off_policy_settings(task: LearningTask, config: OffPolicyConfig) -> dict[str, Any]:
+    """Arguments of SB3's constructors that do not depend on the algorithm."""
+    return {
+        "gamma": config.gamma,
+        "learning_rate": config.learning_rate,
+        "batch_size": config.batch_size,
+        "buffer_size": int(task.budget.limit or 0),
+        "learning_starts": config.warmup_requests,
+        "tau": config.tau,
+        "train_freq": (1, "step"),
+        "gradient_steps": max(1, round(config.updates_per_request * config.num_envs)),
+        "policy_kwargs": {
+            "net_arch": list(config.hidden),
+            "features_extractor_class": StandardisedObservation,
+        },
+        "seed": task.seed,
+        "device": "cpu",
+    }
+
+
+def penalise_squashing(model: ModelT, config: DeterministicConfig) -> ModelT:
+    """Put the penalty on what goes into tanh before the tanh of the model's actor."""
+    layers: Any = model.actor.mu
+    layers.insert(len(layers) - 1, SquashingPenalty(config.squashing_penalty))
+    return model
+
+
+def learn_off_policy(
+    model: OffPolicyAlgorithm, task: LearningTask, config: OffPolicyConfig
+) -> LearnedPolicy:
+    """Let an off-policy model of SB3 warm up and learn until the task's budget is used."""
+    return learn_within_budget(model, task, _OffPolicyAccount(), log_interval=2 * config.num_envs)
+
+
+def _gaussian_noise(task: LearningTask, deviation: float) -> ActionNoise:
+    width = task.learning.num_parameters
+    return NormalActionNoise(np.zeros(width), np.full(width, deviation))
+
+
+class _OffPolicyAccount(SessionAccount):
+    """Ends the warm-up too: freezes the statistics, and keeps the untrained actor."""
+
+    @override
+    def _on_step(self) -> bool:
+        model: Any = self.model
+        # The step's own transitions are stored after this call, and updates come after that; the
+        # step after this one is the first to act with the network.
+        if self.untrained is None and self.num_timesteps >= model.learning_starts:
+            self._end_warmup(model)
+        return super()._on_step()
+
+    def _end_warmup(self, model: Any) -> None:
+        buffer = model.replay_buffer
+        stored = buffer.observations[: buffer.pos]  # (steps, num_envs, obs_dim)
+        latest = np.asarray(model._last_obs)[None]  # acted on, but not stored yet
+        seen = np.concatenate([stored, latest]).reshape(-1, stored.shape[2])
+        freeze_statistics(model, seen)
+        self.untrained = actor_policy(model)

@@ -1,0 +1,228 @@
+"""PPO and A2C on the batched simulator, through Stable-Baselines3.
+
+Both are on-policy learners: rollouts of `rollout_requests` requests, then updates from them alone.
+A warm-up of uniformly random actions fixes what observations are standardised with and what
+rewards are divided by, and nothing else: its transitions are not learnt from.
+"""
+
+import math
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from stable_baselines3 import A2C, PPO
+from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
+from torch import nn
+
+from mtf_rl.agents.learning import LearnedPolicy, LearningTask
+from mtf_rl.agents.online.account import SessionAccount
+from mtf_rl.agents.online.actor import actor_policy
+from mtf_rl.agents.online.config import ActorCriticConfig
+from mtf_rl.agents.online.loop import learn_within_budget, sessions_to_learn_from
+from mtf_rl.agents.online.standardised import StandardisedObservation, freeze_statistics
+from mtf_rl.agents.vec_env import SessionVecEnv
+from mtf_rl.core.arrays import BoolArray, FloatArray
+from mtf_rl.core.ranges import check_above, check_at_least, check_share
+
+__all__ = ["A2CConfig", "OnPolicyConfig", "PPOConfig", "learn_a2c", "learn_ppo"]
+
+_LOGGED_REQUESTS = 1_000  # about so many from one log line to the next
+_SMALLEST_DEVIATION = 1e-6
+
+
+@dataclass(frozen=True)
+class OnPolicyConfig(ActorCriticConfig):
+    """What PPO and A2C share.
+
+    Raises:
+        ConfigError: if a number is out of range.
+    """
+
+    warmup_requests: int = 2_000
+    """Requests served with uniformly random actions before the first rollout, at least num_envs;
+    what makes no whole rollout at the end of the budget is added."""
+    rollout_requests: int = 512
+    """Requests from one update to the next, at least num_envs."""
+    gae_lambda: float = 0.95
+    """Weight of longer returns in an advantage, in [0, 1]: 0 trusts the critic, 1 the rewards."""
+    initial_deviation: float = 0.5
+    """Standard deviation of the Gaussian that actions are drawn from at the start, above 0."""
+    entropy_bonus: float = 0.0
+    """Worth of a nat of the Gaussian's entropy in the loss, at least 0."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_at_least("rollout_requests", self.rollout_requests, self.num_envs)
+        check_share("gae_lambda", self.gae_lambda)
+        check_above("initial_deviation", self.initial_deviation, 0.0)
+        check_at_least("entropy_bonus", self.entropy_bonus, 0.0)
+
+
+@dataclass(frozen=True)
+class PPOConfig(OnPolicyConfig):
+    """PPO (Schulman et al., 2017), SB3's implementation.
+
+    Raises:
+        ConfigError: if a number is out of range.
+    """
+
+    batch_size: int = 256
+    """Transitions per gradient step, at least 2."""
+    epochs: int = 5
+    """Passes over a rollout, at least 1."""
+    clip_range: float = 0.2
+    """How far the ratio of new to old density may leave 1 before its gradient is cut, above 0."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_at_least("batch_size", self.batch_size, 2)
+        check_at_least("epochs", self.epochs, 1)
+        check_above("clip_range", self.clip_range, 0.0)
+
+
+@dataclass(frozen=True)
+class A2CConfig(OnPolicyConfig):
+    """A2C (Mnih et al., ICML 2016, without the asynchrony), SB3's implementation with Adam.
+
+    Raises:
+        ConfigError: if a number is out of range.
+    """
+
+    learning_rate: float = 2e-3
+    """Adam's step, above 0, for actor and critic; a rollout is worth one step only."""
+    rollout_requests: int = 256
+    """Requests from one update to the next, at least num_envs; all are in one gradient step."""
+
+
+def learn_ppo(task: LearningTask, config: PPOConfig) -> LearnedPolicy:
+    """Learn with PPO until the task's budget is used.
+
+    Raises:
+        ConfigError: if the budget does not outlast the warm-up.
+    """
+    env = sessions_to_learn_from(task, config)
+    plan = _Plan.of(task, config)
+    with warnings.catch_warnings():
+        # The last batch of a pass may be smaller than the others, which harms nothing.
+        warnings.filterwarnings("ignore", message="You have specified a mini-batch size")
+        model = PPO(
+            "MlpPolicy",
+            env,
+            n_steps=plan.rollout_steps,
+            batch_size=config.batch_size,
+            n_epochs=config.epochs,
+            clip_range=config.clip_range,
+            **_shared_settings(task, config),
+        )
+    return _learn(model, env, plan, task, config)
+
+
+def learn_a2c(task: LearningTask, config: A2CConfig) -> LearnedPolicy:
+    """Learn with A2C until the task's budget is used.
+
+    Raises:
+        ConfigError: if the budget does not outlast the warm-up.
+    """
+    env = sessions_to_learn_from(task, config)
+    plan = _Plan.of(task, config)
+    model = A2C(
+        "MlpPolicy",
+        env,
+        n_steps=plan.rollout_steps,
+        use_rms_prop=False,
+        normalize_advantage=True,
+        **_shared_settings(task, config),
+    )
+    return _learn(model, env, plan, task, config)
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """Batched steps of `num_envs` requests: so many warm up, the rest makes whole rollouts."""
+
+    warmup_steps: int
+    rollout_steps: int
+
+    @classmethod
+    def of(cls, task: LearningTask, config: OnPolicyConfig) -> "_Plan":
+        steps = int(task.budget.left) // config.num_envs
+        left = steps - math.ceil(config.warmup_requests / config.num_envs)
+        rollout = min(config.rollout_requests // config.num_envs, left)
+        return cls(steps - left // rollout * rollout, rollout)
+
+
+def _shared_settings(task: LearningTask, config: OnPolicyConfig) -> dict[str, Any]:
+    return {
+        "gamma": config.gamma,
+        "learning_rate": config.learning_rate,
+        "gae_lambda": config.gae_lambda,
+        "ent_coef": config.entropy_bonus,
+        "policy_kwargs": {
+            "net_arch": list(config.hidden),
+            "activation_fn": nn.ReLU,
+            "log_std_init": math.log(config.initial_deviation),
+            "features_extractor_class": StandardisedObservation,
+        },
+        "seed": task.seed,
+        "device": "cpu",
+    }
+
+
+def _learn(
+    model: OnPolicyAlgorithm,
+    env: SessionVecEnv,
+    plan: _Plan,
+    task: LearningTask,
+    config: OnPolicyConfig,
+) -> LearnedPolicy:
+    _warm_up(model, env, plan.warmup_steps, task, config)
+    rollout_requests = plan.rollout_steps * config.num_envs
+    return learn_within_budget(
+        model,
+        task,
+        SessionAccount(untrained=actor_policy(model)),
+        log_interval=max(1, round(_LOGGED_REQUESTS / rollout_requests)),
+    )
+
+
+def _warm_up(
+    model: OnPolicyAlgorithm,
+    env: SessionVecEnv,
+    steps: int,
+    task: LearningTask,
+    config: OnPolicyConfig,
+) -> None:
+    """Play uniformly random actions; set the scales of observations and rewards."""
+    generator = np.random.default_rng(task.seed)
+    shape = (config.num_envs, task.learning.num_parameters)
+    observations = [np.asarray(env.reset())]
+    rewards, ends = [], []
+    for _ in range(steps):
+        observation, reward, done, _ = env.step(generator.uniform(-1.0, 1.0, shape))
+        observations.append(np.asarray(observation))
+        rewards.append(reward)
+        ends.append(done)
+    freeze_statistics(model, np.concatenate(observations))
+    env.reward_scale = return_deviation(np.array(rewards), np.array(ends), gamma=config.gamma)
+    model.num_timesteps = steps * config.num_envs  # Counted, so that logged steps are requests.
+
+
+def return_deviation(rewards: FloatArray, ends: BoolArray, *, gamma: float) -> float:
+    """Standard deviation of discounted rewards gathered so far, R_t = gamma R_{t-1} + r_t.
+
+    Divided by it, rewards have a value function of about unit spread. SB3's VecNormalize divides
+    by the same, but lets it move. Differs from it: fixed after the warm-up.
+
+    Args:
+        rewards: (time, num_envs).
+        ends: (time, num_envs), True where the request was its session's last.
+        gamma: discount per request.
+    """
+    gathered = np.zeros(rewards.shape[1])
+    sums = np.zeros(rewards.shape)  # (time, num_envs)
+    for time, (reward, done) in enumerate(zip(rewards, ends, strict=True)):
+        gathered = gamma * gathered + reward
+        sums[time] = gathered
+        gathered = np.where(done, 0.0, gathered)
+    return max(float(sums.std()), _SMALLEST_DEVIATION)
