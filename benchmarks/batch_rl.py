@@ -21,7 +21,6 @@ the seeds among them: give each some `--seeds`, then run once with all.
 
 import platform
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -31,6 +30,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 import tyro
+from mtf_rl.evaluation.least_squares import static_policies
 from scipy import stats
 
 import mtf_rl
@@ -55,7 +55,6 @@ from mtf_rl.core.protocols import SIMULATOR, SYNTHETIC_TRUTH
 from mtf_rl.data import BatchDataset, Transitions, UserGroup
 from mtf_rl.envs import RequestBudget, SessionDynamics
 from mtf_rl.evaluation import roll_out
-from mtf_rl.evaluation.least_squares import static_policies
 from mtf_rl.experiments.assembly import Assembly
 from mtf_rl.experiments.collection import BEHAVIOURS, Spread
 from mtf_rl.experiments.command_line import settings_of_run

@@ -78,7 +78,6 @@ class CollectConfig:
         name = f"batch-{self.behaviour}-{self.judge}-{self.seed}.parquet"
         return self.out or self.run / "data" / name
 
-
     @property
     def spread(self) -> "Spread":
         """How far actions lie from the base policy's."""
