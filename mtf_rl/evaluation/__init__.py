@@ -1,4 +1,7 @@
-"""How good a policy is: rollouts and intervals; and what a log tells of a reward."""
+"""How good a policy is: rollouts, intervals, Q fitted to a log; and what a log tells of a reward.
+
+Neural fitted Q evaluation is in `mtf_rl.evaluation.fitted_q`, apart, since it imports torch.
+"""
 
 from mtf_rl.evaluation.intervals import (
     Interval,
@@ -13,6 +16,14 @@ from mtf_rl.evaluation.leaderboard import (
     leaderboard_columns,
     paired_difference,
 )
+from mtf_rl.evaluation.least_squares import (
+    LeastSquaresConfig,
+    LeastSquaresQ,
+    StaticPolicies,
+    StaticPolicyValues,
+    least_squares_q,
+    static_policies,
+)
 from mtf_rl.evaluation.reward_weights import (
     InputWeight,
     RewardWeights,
@@ -20,6 +31,7 @@ from mtf_rl.evaluation.reward_weights import (
     estimate_reward_weights,
 )
 from mtf_rl.evaluation.rollouts import Sessions, roll_out
+from mtf_rl.evaluation.session_ends import end_at_cut
 from mtf_rl.evaluation.session_panel import SessionAccount, SessionPanel, session_panel
 
 __all__ = [
@@ -27,18 +39,25 @@ __all__ = [
     "InputWeight",
     "Interval",
     "LeaderboardRow",
+    "LeastSquaresConfig",
+    "LeastSquaresQ",
     "RewardWeights",
     "SessionAccount",
     "SessionPanel",
     "Sessions",
+    "StaticPolicies",
+    "StaticPolicyValues",
     "Verdict",
+    "end_at_cut",
     "estimate_reward_weights",
     "leaderboard",
     "leaderboard_columns",
+    "least_squares_q",
     "mean_interval",
     "paired_difference",
     "quantile_interval",
     "ratio_interval",
     "roll_out",
     "session_panel",
+    "static_policies",
 ]

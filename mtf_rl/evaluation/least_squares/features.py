@@ -1,0 +1,101 @@
+"""Quadratic features of an observation and an action."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mtf_rl.core.arrays import FloatArray, check_shape
+from mtf_rl.data.transitions import Transitions
+from mtf_rl.evaluation.least_squares.config import ObservationTerms
+from mtf_rl.evaluation.standardisation import Standardisation
+
+__all__ = ["QuadraticFeatures"]
+
+
+@dataclass(frozen=True)
+class QuadraticFeatures:
+    """phi(s, a) = (x(s), a_i, a_i a_j for i <= j, s_i a_j), s standardised, a as it is.
+
+    The state part x(s) is (1, s), then the squares s_i^2 or all products s_i s_j, i <= j.
+    """
+
+    standard: Standardisation
+    num_parameters: int
+    observation_terms: ObservationTerms
+
+    @classmethod
+    def of(
+        cls, transitions: Transitions, observation_terms: ObservationTerms
+    ) -> "QuadraticFeatures":
+        """Features whose standardisation comes from the observations of some rows."""
+        standard = Standardisation.of(transitions.observations)
+        return cls(standard, transitions.num_parameters, observation_terms)
+
+    @property
+    def obs_dim(self) -> int:
+        """Numbers in an observation."""
+        return len(self.standard.mean)
+
+    @property
+    def state_count(self) -> int:
+        """State features: length of x(s)."""
+        extra = {
+            "linear": 0,
+            "squares": self.obs_dim,
+            "products": self.obs_dim * (self.obs_dim + 1) // 2,
+        }
+        return 1 + self.obs_dim + extra[self.observation_terms]
+
+    @property
+    def count(self) -> int:
+        """Features: length of phi(s, a)."""
+        pairs = self.num_parameters * (self.num_parameters + 1) // 2
+        return self.state_count + self.num_parameters * (1 + self.obs_dim) + pairs
+
+    def state(self, observations: FloatArray) -> FloatArray:
+        """x(s) of observations (rows, obs_dim): (rows, state_count).
+
+        Raises:
+            ShapeError: if the observations have another width.
+        """
+        standard = self.standard.apply(observations)
+        parts = [np.ones((len(standard), 1)), standard]
+        if self.observation_terms == "squares":
+            parts.append(standard**2)
+        elif self.observation_terms == "products":
+            first, second = np.triu_indices(self.obs_dim)
+            parts.append(standard[:, first] * standard[:, second])
+        return np.concatenate(parts, axis=1)  # (rows, state_count)
+
+    def joint(self, observations: FloatArray, actions: FloatArray) -> FloatArray:
+        """phi(s, a) of observations (rows, obs_dim), actions (rows, num_parameters): (rows, count).
+
+        Raises:
+            ShapeError: if a width or the number of rows is not as it must be.
+        """
+        shape = (len(observations), self.num_parameters)
+        check_shape("actions", actions, "rows, num_parameters", shape)
+        state = self.state(observations)
+        actions = actions.astype(np.float64)
+        standard = state[:, 1 : 1 + self.obs_dim]
+        first, second = np.triu_indices(self.num_parameters)
+        crossed = standard[:, :, None] * actions[:, None, :]  # (rows, obs_dim, num_parameters)
+        pairs = actions[:, first] * actions[:, second]
+        return np.concatenate([state, actions, pairs, crossed.reshape(len(state), -1)], axis=1)
+
+    def at_action(self, action: FloatArray) -> FloatArray:
+        """The matrix M of a constant action (num_parameters,), with phi(s, action) = x(s) M.
+
+        Returns:
+            (state_count, count).
+        """
+        check_shape("action", action, "num_parameters", (self.num_parameters,))
+        action = action.astype(np.float64)
+        matrix = np.zeros((self.state_count, self.count))
+        matrix[:, : self.state_count] = np.eye(self.state_count)
+        first, second = np.triu_indices(self.num_parameters)
+        alone = np.concatenate([action, action[first] * action[second]])
+        start = self.state_count + len(alone)
+        matrix[0, self.state_count : start] = alone
+        matrix[1 : 1 + self.obs_dim, start:] = np.kron(np.eye(self.obs_dim), action)
+        return matrix

@@ -1,0 +1,98 @@
+"""The fixed point of fitted Q evaluation for one deterministic policy."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mtf_rl.core.arrays import FloatArray
+from mtf_rl.core.protocols import Policy
+from mtf_rl.data.transitions import Transitions
+from mtf_rl.evaluation.least_squares.config import LeastSquaresConfig
+from mtf_rl.evaluation.least_squares.features import QuadraticFeatures
+from mtf_rl.evaluation.least_squares.regression import Moments, chunks, refuse_ill_conditioned
+from mtf_rl.evaluation.policy_actions import next_actions, policy_actions
+from mtf_rl.evaluation.session_ends import check_starts, check_value_exists
+
+__all__ = ["LeastSquaresQ", "least_squares_q"]
+
+
+@dataclass(frozen=True)
+class LeastSquaresQ:
+    """Q(s, a) = phi(s, a)' theta, in reward units."""
+
+    features: QuadraticFeatures
+    coefficients: FloatArray  # (features,), theta
+    spectral_radius: float
+    """Largest modulus of an eigenvalue of one iteration of fitted Q evaluation.
+
+    From 1 on the iteration runs away, and the fixed point solved here is none that it finds.
+    """
+
+    def q(self, observations: FloatArray, actions: FloatArray) -> FloatArray:
+        """Q of observations (rows, obs_dim) and actions (rows, num_parameters): (rows,)."""
+        values = np.empty(len(observations))
+        for rows in chunks(len(observations)):
+            values[rows] = (
+                self.features.joint(observations[rows], actions[rows]) @ self.coefficients
+            )
+        return values
+
+    def state_values(self, observations: FloatArray, policy: Policy) -> FloatArray:
+        """Q(s, policy(s)) of observations (rows, obs_dim): (rows,)."""
+        actions = policy_actions(policy, observations, num_parameters=self.features.num_parameters)
+        return self.q(observations, actions)
+
+    def value(self, first_observations: FloatArray, policy: Policy) -> float:
+        """Mean of Q(s0, policy(s0)) over first observations (sessions, obs_dim)."""
+        check_starts(first_observations)
+        return float(self.state_values(first_observations, policy).mean())
+
+
+def least_squares_q(
+    transitions: Transitions, policy: Policy, config: LeastSquaresConfig | None = None
+) -> LeastSquaresQ:
+    """Q of a deterministic policy, by least squares temporal differences.
+
+    Fitted Q evaluation repeats theta <- argmin_t mean (phi' t - y)^2 + ridge |t|^2 with
+    y = r + gamma (1 - terminated) phi(s', policy(s'))' theta. Where it settles,
+
+        mean[phi (phi - gamma (1 - terminated) phi_next)'] theta + ridge theta = mean[phi r],
+
+    which is solved once. It is LSTD-Q of Lagoudakis and Parr ("Least-squares policy iteration",
+    JMLR 2003, section 5) for a fixed policy, with the ridge of the regression. The constant bears
+    no ridge.
+
+    Raises:
+        DataError: if the features are collinear, Q is not determined, gamma is 1 and no row is
+            terminated, or the policy's actions are not finite or outside [-1, 1].
+        ShapeError: if the policy's actions have another shape.
+    """
+    config = config or LeastSquaresConfig()
+    check_value_exists(transitions, config.gamma)
+    features = QuadraticFeatures.of(transitions, config.observation_terms)
+    moments = _moments(transitions, next_actions(policy, transitions), features)
+    gram = moments.penalised_gram(config.ridge)
+    step = gram - config.gamma * moments.onward
+    refuse_ill_conditioned(step, "this policy")
+    iteration = np.linalg.solve(gram, config.gamma * moments.onward)
+    return LeastSquaresQ(
+        features=features,
+        coefficients=np.linalg.solve(step, moments.rewards),
+        spectral_radius=float(np.abs(np.linalg.eigvals(iteration)).max()),
+    )
+
+
+def _moments(
+    transitions: Transitions, onward_actions: FloatArray, features: QuadraticFeatures
+) -> Moments:
+    gram, onward = np.zeros((2, features.count, features.count))
+    rewards = np.zeros(features.count)
+    for rows in chunks(len(transitions)):
+        now = features.joint(transitions.observations[rows], transitions.actions[rows])
+        then = features.joint(transitions.next_observations[rows], onward_actions[rows])
+        then[transitions.terminated[rows]] = 0.0
+        gram += now.T @ now
+        onward += now.T @ then
+        rewards += now.T @ transitions.rewards[rows]
+    count = len(transitions)
+    return Moments(gram / count, onward / count, rewards / count)
