@@ -30,7 +30,6 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 import tyro
-from mtf_rl.evaluation.least_squares import static_policies
 from scipy import stats
 
 import mtf_rl
@@ -55,6 +54,7 @@ from mtf_rl.core.protocols import SIMULATOR, SYNTHETIC_TRUTH
 from mtf_rl.data import BatchDataset, Transitions, UserGroup
 from mtf_rl.envs import RequestBudget, SessionDynamics
 from mtf_rl.evaluation import roll_out
+from mtf_rl.evaluation.least_squares import static_policies
 from mtf_rl.experiments.assembly import Assembly
 from mtf_rl.experiments.collection import BEHAVIOURS, Spread
 from mtf_rl.experiments.command_line import settings_of_run

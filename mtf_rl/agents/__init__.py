@@ -16,6 +16,7 @@ from mtf_rl.agents.learning import (
     LearningInterruptedError,
     LearningTask,
     MetricSink,
+    Watch,
 )
 from mtf_rl.agents.networks import Mlp
 from mtf_rl.agents.online.config import ActorCriticConfig
@@ -58,6 +59,7 @@ __all__ = [
     "TruncatedGaussian",
     "UniformConfig",
     "UniformRandom",
+    "Watch",
     "collect",
     "load_policy",
     "rank",

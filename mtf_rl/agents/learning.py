@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from mtf_rl.agents.policies import SavedPolicy
+from mtf_rl.core.ranges import check_at_least
 from mtf_rl.data import BatchDataset
 from mtf_rl.envs import RequestBudget, SessionDynamics
 
@@ -13,6 +14,7 @@ __all__ = [
     "LearningInterruptedError",
     "LearningTask",
     "MetricSink",
+    "Watch",
     "discard_metric",
     "ignore_updates",
 ]
@@ -32,6 +34,23 @@ def discard_metric(step: int, name: str, value: float) -> None:
 
 def ignore_updates(count: int) -> None:
     """Tells nobody."""
+
+
+@dataclass(frozen=True)
+class Watch:
+    """Someone who looks at a policy while it is learnt, such as for a learning curve.
+
+    Raises:
+        ConfigError: if `every` is below 1.
+    """
+
+    every: int
+    """Steps from one look to the next: requests, or updates of an agent that has a batch."""
+    see: Callable[[int, SavedPolicy], None]
+    """Told of the steps done and the policy after them."""
+
+    def __post_init__(self) -> None:
+        check_at_least("every", self.every, 1)
 
 
 @dataclass(frozen=True)
@@ -55,6 +74,8 @@ class LearningTask:
     """What a batch-RL agent learns from; it touches no session."""
     on_update: Callable[[int], object] = ignore_updates
     """Told of a batch-RL agent's updates as they are done."""
+    watch: Watch | None = None
+    """Looks at a learner's policy from time to time; a search and uniform weights have none."""
 
 
 class LearningInterruptedError(KeyboardInterrupt):

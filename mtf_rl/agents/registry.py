@@ -5,6 +5,28 @@ from dataclasses import dataclass
 from typing import Any
 
 from mtf_rl.agents.learning import LearnedPolicy, LearningTask
+from mtf_rl.agents.offline.config import (
+    AWACConfig,
+    BatchRLMTFConfig,
+    BatchSACConfig,
+    BatchTD3Config,
+    BCConfig,
+    BCQConfig,
+    CQLConfig,
+    IQLConfig,
+    TD3BCConfig,
+)
+from mtf_rl.agents.offline.learners import (
+    learn_awac,
+    learn_batch_sac,
+    learn_batch_td3,
+    learn_batchrl_mtf,
+    learn_bc,
+    learn_bcq,
+    learn_cql,
+    learn_iql,
+    learn_td3_bc,
+)
 from mtf_rl.agents.online.config import ActorCriticConfig
 from mtf_rl.agents.online.han import HanConfig, learn_han
 from mtf_rl.agents.online.off_policy import (
@@ -61,6 +83,12 @@ def _one_trial(config: RandomSearchConfig) -> int:
     return int(config.sessions_per_trial * usual_depth / (1.0 - config.finalist_share)) + 1
 
 
+def _of_batch(
+    config: type[Any], learn: Callable[[LearningTask, Any], LearnedPolicy], *, least: int = 2
+) -> Agent:
+    return Agent(config, learn, lambda settings: least, from_batch=True)
+
+
 AGENTS: Registry[Agent] = Registry(
     "agent",
     {
@@ -70,6 +98,15 @@ AGENTS: Registry[Agent] = Registry(
         "ppo": Agent(PPOConfig, learn_ppo, _past_warmup),
         "a2c": Agent(A2CConfig, learn_a2c, _past_warmup),
         "han_actor_critic": Agent(HanConfig, learn_han, _past_warmup),
+        "bc": _of_batch(BCConfig, learn_bc),
+        "td3_bc": _of_batch(TD3BCConfig, learn_td3_bc),
+        "bcq": _of_batch(BCQConfig, learn_bcq),
+        "cql": _of_batch(CQLConfig, learn_cql),
+        "iql": _of_batch(IQLConfig, learn_iql),
+        "awac": _of_batch(AWACConfig, learn_awac),
+        "batchrl_mtf": _of_batch(BatchRLMTFConfig, learn_batchrl_mtf, least=200),
+        "batch_td3": _of_batch(BatchTD3Config, learn_batch_td3),
+        "batch_sac": _of_batch(BatchSACConfig, learn_batch_sac),
         "random_search": Agent(RandomSearchConfig, learn_random_search, _one_trial),
         "uniform": Agent(UniformConfig, learn_uniform, lambda config: 0),
     },

@@ -2,7 +2,10 @@
 
 import multiprocessing
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
+from functools import cache
+from multiprocessing.pool import Pool
 from typing import Any
 
 import numpy as np
@@ -16,11 +19,16 @@ from mtf_rl.agents import (
     LearningInterruptedError,
     LearningTask,
     MlpPolicy,
+    SavedPolicy,
+    UniformRandom,
+    Watch,
+    collect,
 )
 from mtf_rl.core.errors import ConfigError, DataError
 from mtf_rl.core.history import VisibleHistory
 from mtf_rl.core.randomness import Luck
 from mtf_rl.core.slates import Response, Slate
+from mtf_rl.data import BatchDataset
 from mtf_rl.envs import RequestBudget, SessionDynamics, ToyUserModel, toy_dynamics
 from mtf_rl.evaluation import roll_out
 
@@ -31,6 +39,12 @@ SMALL = {
     "batch_size": 64,
     "updates_per_request": 0.1,
     "sessions_per_trial": 8,
+    "updates": 60,
+    "checkpoints": 2,
+    "estimator_updates": 20,
+    "samples": 2,
+    "proposals": 4,
+    "hidden": (16, 16),
 }
 BUDGET = 1000
 
@@ -49,12 +63,22 @@ def having(field: str) -> list[str]:
 
 
 WITH_NETWORK = having("warmup_requests")
-SPENDING = [name for name in AGENTS if name != "uniform"]
+FROM_BATCH = [name for name, agent in AGENTS.items() if agent.from_batch]
+LEARNING = [*WITH_NETWORK, *FROM_BATCH]
+SPENDING = [name for name in AGENTS if name not in ("uniform", *FROM_BATCH)]
+
+
+@cache
+def toy_batch(requests: int) -> BatchDataset:
+    """Sessions of uniformly random weights."""
+    return collect(toy_dynamics(), UniformRandom(8), requests=requests, seed=0)
 
 
 def learn(name: str, seed: int = 0, budget: int = BUDGET, **changes: Any) -> LearnedPolicy:
     dynamics = toy_dynamics()
     task = LearningTask(dynamics, dynamics, RequestBudget(budget), seed)
+    if AGENTS[name].from_batch:
+        task = replace(task, batch=toy_batch(budget))
     return AGENTS[name].learn(task, settings_of(name, **changes))
 
 
@@ -77,14 +101,19 @@ def test_actions_lie_in_bounds_and_the_budget_is_kept(name: str) -> None:
     assert learned.requests_used > 0.85 * BUDGET or name == "uniform"
 
 
+@pytest.fixture(scope="module", name="elsewhere")
+def another_process() -> Iterator[Pool]:
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        yield pool
+
+
 @pytest.mark.parametrize("name", AGENTS)
-def test_same_seed_same_policy_here_and_in_another_process(name: str) -> None:
+def test_same_seed_same_policy_here_and_in_another_process(name: str, elsewhere: Pool) -> None:
     here = learnt_actions(name)
     assert learnt_actions(name) == here
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        assert pool.apply(learnt_actions, (name,)) == here
+    assert elsewhere.apply(learnt_actions, (name,)) == here
     # Uniform weights have no seed; the search finds the toy's optimum, a hand-set point, with any.
-    if name in WITH_NETWORK:
+    if name in LEARNING:
         assert actions_of(learn(name, seed=1)).tobytes() != here
 
 
@@ -104,9 +133,10 @@ def test_a_budget_that_the_warmup_eats_is_refused(name: str) -> None:
 def test_the_untrained_network_is_kept_and_is_another(name: str) -> None:
     learned = learn(name)
     assert isinstance(learned.policy, MlpPolicy)
-    assert learned.untrained is not None
+    assert isinstance(learned.untrained, MlpPolicy)
     np.testing.assert_array_equal(learned.untrained.mean, learned.policy.mean)
-    assert (learned.untrained.weights[0] != learned.policy.weights[0]).any()
+    before, after = learned.untrained.network, learned.policy.network
+    assert (before.weights[0] != after.weights[0]).any()
 
 
 @pytest.mark.parametrize("name", having("gamma"))
@@ -130,6 +160,54 @@ class InterruptingBudget(RequestBudget):
     def _interrupt(self, requests: int) -> None:
         if self.used >= self._after:
             raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("name", FROM_BATCH)
+def test_an_agent_without_its_batch_says_so(name: str) -> None:
+    dynamics = toy_dynamics()
+    task = LearningTask(dynamics, dynamics, RequestBudget(BUDGET), 0)
+    with pytest.raises(DataError, match="needs a batch dataset to learn from, got none"):
+        AGENTS[name].learn(task, settings_of(name))
+
+
+@pytest.mark.parametrize("name", FROM_BATCH)
+def test_an_interruption_between_updates_carries_what_was_learnt(name: str) -> None:
+    done = 0
+
+    def interrupt(updates: int) -> None:
+        nonlocal done
+        done += updates
+        if done == 30:
+            raise KeyboardInterrupt
+
+    dynamics = toy_dynamics()
+    task = LearningTask(dynamics, dynamics, RequestBudget(BUDGET), 0)
+    task = replace(task, batch=toy_batch(BUDGET), on_update=interrupt)
+    with pytest.raises(LearningInterruptedError) as interruption:
+        AGENTS[name].learn(task, settings_of(name))
+    learned = interruption.value.learned
+    if name not in ("iql", "batchrl_mtf"):  # What they do depends on the updates still to come.
+        assert actions_of(learned).tobytes() == actions_of(learn(name, updates=29)).tobytes()
+    assert np.abs(actions_of(learned)).max() <= 1.0
+
+
+@pytest.mark.parametrize("name", LEARNING)
+def test_a_watch_sees_the_policy_grow(name: str) -> None:
+    seen: list[tuple[int, bytes]] = []
+    dynamics = toy_dynamics()
+    observation = dynamics.observe(dynamics.start(5, np.arange(8)))
+
+    def see(step: int, policy: SavedPolicy) -> None:
+        seen.append((step, policy.predict(observation)[0].tobytes()))
+
+    batch = toy_batch(BUDGET) if name in FROM_BATCH else None
+    steps = 60 if name in FROM_BATCH else BUDGET
+    task = LearningTask(dynamics, dynamics, RequestBudget(BUDGET), 0, batch=batch)
+    task = replace(task, watch=Watch(every=steps // 2, see=see))
+    AGENTS[name].learn(task, settings_of(name))
+    assert len(seen) == 2
+    assert seen[0][0] < seen[1][0] <= steps
+    assert seen[0][1] != seen[1][1]
 
 
 @pytest.mark.parametrize("name", SPENDING)

@@ -209,10 +209,13 @@ class BatchRLMTFConfig(BCQConfig):
     """Moments, evenly spread, whose policies Conservative-OPEstimator compares, at least 1."""
     held_out: float = 0.1
     """Share of the sessions that it is fitted on, kept from the learner, in (0, 1)."""
+    estimator_updates: int = 5_000
+    """Its gradient steps for each policy, at least 1."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_at_least("checkpoints", self.checkpoints, 1)
+        check_at_least("estimator_updates", self.estimator_updates, 1)
         check_above("held_out", self.held_out, 0.0)
         if self.held_out >= 1.0:
             raise ConfigError(f"held_out must be below 1, got {self.held_out}")

@@ -1,6 +1,6 @@
 """Batch-RL agents of the registry: from a task's batch dataset to a policy of plain arrays."""
 
-from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -38,7 +38,7 @@ from mtf_rl.agents.online.standardised import standardisation_of
 from mtf_rl.agents.policies import GenerativePolicy, SavedPolicy
 from mtf_rl.core.errors import DataError
 from mtf_rl.data import BatchDataset, Transitions
-from mtf_rl.evaluation.fitted_q import CONSERVATIVE_OPE, fit_q
+from mtf_rl.evaluation.fitted_q import CONSERVATIVE_OPESTIMATOR, FQEConfig, fit_q
 
 __all__ = [
     "learn_awac",
@@ -135,7 +135,14 @@ def learn_batchrl_mtf(task: LearningTask, config: BatchRLMTFConfig) -> LearnedPo
     generator = np.random.default_rng(task.seed)
     fitted, held_out = _transitions(task).split(config.held_out, generator)
     model = _bcq(task, config, fitted)
-    judge = _CheckpointJudge(task, held_out, every=max(1, config.updates // config.checkpoints))
+    estimator = replace(
+        CONSERVATIVE_OPESTIMATOR,
+        gamma=config.gamma,
+        updates=config.estimator_updates,
+        seed=task.seed,
+    )
+    every = max(1, config.updates // config.checkpoints)
+    judge = _CheckpointJudge(task, held_out, estimator, every=every)
     learned = _learn(task, config, model, [judge])
     judge.compare(learned.policy, config.updates)
     return LearnedPolicy(judge.best, learned.untrained, learned.requests_used)
@@ -221,9 +228,9 @@ def _learn(
     untrained = policy_of(model)
     requests = len(_batch_of(task).rewards)
     model.set_logger(Logger(folder=None, output_formats=[SinkWriter(task.metrics)]))
-    counter = _UpdateCounter(task.on_update)
+    observers = [_UpdateObserver(task), *(callbacks or [])]
     try:
-        model.learn(config.updates, callback=[counter, *(callbacks or [])])
+        model.learn(config.updates, callback=observers)
     except KeyboardInterrupt:
         learned = LearnedPolicy(policy_of(model), untrained, requests)
         raise LearningInterruptedError(learned) from None
@@ -231,25 +238,38 @@ def _learn(
     return LearnedPolicy(policy_of(model), untrained, requests)
 
 
-class _UpdateCounter(BaseCallback):
-    """Tells a progress bar of every update."""
+class _UpdateObserver(BaseCallback):
+    """Tells the task's progress bar of every update, and lets its watch look."""
 
-    def __init__(self, on_update: Callable[[int], object]) -> None:
+    def __init__(self, task: LearningTask) -> None:
         super().__init__()
-        self._on_update = on_update
+        self._task = task
 
     @override
     def _on_step(self) -> bool:
-        self._on_update(1)
+        self._task.on_update(1)
+        self._look(self.num_timesteps - 1)  # The callback comes before the step's update.
         return True
+
+    @override
+    def _on_training_end(self) -> None:
+        self._look(self.num_timesteps)
+
+    def _look(self, updates: int) -> None:
+        watch = self._task.watch
+        if watch is not None and updates > 0 and updates % watch.every == 0:
+            watch.see(updates, policy_of(self.model))
 
 
 class _CheckpointJudge(BaseCallback):
     """Keeps the policy of the highest value by Conservative-OPEstimator."""
 
-    def __init__(self, task: LearningTask, held_out: Transitions, *, every: int) -> None:
+    def __init__(
+        self, task: LearningTask, held_out: Transitions, estimator: FQEConfig, *, every: int
+    ) -> None:
         super().__init__()
         self._task, self._held_out, self._every = task, held_out, every
+        self._estimator = estimator
         self._best: tuple[float, SavedPolicy] | None = None
 
     @property
@@ -260,15 +280,15 @@ class _CheckpointJudge(BaseCallback):
 
     @override
     def _on_step(self) -> bool:
-        # The callback comes before the step's update, so that `updates` of them are done.
-        updates = self.num_timesteps - 1
+        updates = self.num_timesteps - 1  # The callback comes before the step's update.
         if updates > 0 and updates % self._every == 0:
             self.compare(policy_of(self.model), updates)
         return True
 
     def compare(self, policy: SavedPolicy, updates: int) -> None:
         """Value a policy, and keep it if it is the best so far."""
-        value = fit_q(self._held_out, policy, CONSERVATIVE_OPE(seed=self._task.seed)).value
+        fitted = fit_q(self._held_out, policy, self._estimator)
+        value = fitted.value(self._held_out.first_observations, policy)
         self._task.metrics(updates, "train/conservative_value", value)
         if self._best is None or value > self._best[0]:
             self._best = (value, policy)

@@ -2,9 +2,16 @@
 
 from typing import Any
 
+from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import Logger
+from typing_extensions import override
 
-from mtf_rl.agents.learning import LearnedPolicy, LearningInterruptedError, LearningTask
+from mtf_rl.agents.learning import (
+    LearnedPolicy,
+    LearningInterruptedError,
+    LearningTask,
+    Watch,
+)
 from mtf_rl.agents.online.account import SessionAccount
 from mtf_rl.agents.online.actor import actor_policy
 from mtf_rl.agents.online.config import ActorCriticConfig
@@ -52,7 +59,7 @@ def learn_within_budget(
     try:
         model.learn(
             steps,
-            callback=account,
+            callback=[account, *_looks(task, account)],
             log_interval=log_interval,
             reset_num_timesteps=model.num_timesteps == 0,
         )
@@ -62,6 +69,27 @@ def learn_within_budget(
         raise LearningInterruptedError(_learned(model, account, task)) from None
     model.dump_logs()
     return _learned(model, account, task)
+
+
+def _looks(task: LearningTask, account: SessionAccount) -> list[BaseCallback]:
+    return [] if task.watch is None else [_Look(task.watch, account)]
+
+
+class _Look(BaseCallback):
+    """Lets a watch look at the policy, once it has learnt something."""
+
+    def __init__(self, watch: Watch, account: SessionAccount) -> None:
+        super().__init__()
+        self._watch, self._account = watch, account
+        self._looks = 0
+
+    @override
+    def _on_step(self) -> bool:
+        due = self.num_timesteps // self._watch.every
+        if due > self._looks and self._account.untrained is not None:
+            self._watch.see(self.num_timesteps, actor_policy(self.model))
+        self._looks = due
+        return True
 
 
 def _learned(model: Any, account: SessionAccount, task: LearningTask) -> LearnedPolicy:
