@@ -1,0 +1,192 @@
+"""The fit of a Q network to a policy."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from mtf_rl.core.arrays import FloatArray
+from mtf_rl.core.protocols import Policy
+from mtf_rl.data.transitions import Transitions
+from mtf_rl.evaluation.fitted_q.config import FQEConfig
+from mtf_rl.evaluation.fitted_q.fitted import FittedQ, FQEDiagnostics, Layer, QNetwork
+from mtf_rl.evaluation.fitted_q.losses import FQEBatch, fqe_loss
+from mtf_rl.evaluation.policy_actions import next_actions, policy_actions
+from mtf_rl.evaluation.session_ends import check_value_exists
+from mtf_rl.evaluation.standardisation import Standardisation
+from mtf_rl.user_models.fit_torch import float_tensor, reproducible_torch
+
+__all__ = ["fit_q"]
+
+_UPDATES_PER_REPORT = 100
+_SMALLEST_SCALE = 1e-9
+
+
+def fit_q(
+    transitions: Transitions,
+    policy: Policy,
+    config: FQEConfig | None = None,
+    *,
+    on_progress: Callable[[float], None] = lambda share: None,
+) -> FittedQ:
+    """Q of a deterministic policy, by fitted Q evaluation with a slowly moving target.
+
+    Each update takes one Adam step on `fqe_loss` over `batch_size` rows drawn with replacement,
+    then target <- target + tau (network - target). The target is the Q that is returned: it is an
+    average of the last 1 / tau networks, without the noise of the last step. Observations are
+    standardised and rewards divided by their deviation, both measured on the rows fitted.
+
+    The target forgets where it started at the rate of tau (1 - gamma) an update at the slowest:
+    the updates must be many times 1 / (tau (1 - gamma)).
+
+    Args:
+        transitions: what was logged.
+        policy: asked once for each row, with `deterministic=True`.
+        config: the settings; by default plain fitted Q evaluation.
+        on_progress: called with the share of the updates that is done, in [0, 1].
+
+    Raises:
+        DataError: if gamma is 1 and no row is terminated, there are too few sessions to hold some
+            out, or the policy's actions are not finite or outside [-1, 1].
+        ShapeError: if the policy's actions have another shape.
+    """
+    config = config or FQEConfig()
+    fitted, held_out = _split(transitions, config)
+    check_value_exists(fitted, config.gamma)
+    standard = Standardisation.of(fitted.observations)
+    scale = _reward_scale(fitted.rewards)
+    rows = _Rows.of(fitted, policy, standard, scale, config)
+    with reproducible_torch(config.seed):
+        layers = _fit(rows, config, on_progress)
+    q = QNetwork(layers, standard, transitions.num_parameters, scale)
+    return FittedQ(q, config, _diagnose(q, policy, fitted, held_out, config.gamma))
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """All rows as tensors, of which updates draw batches; see FQEBatch."""
+
+    inputs: Tensor
+    rewards: Tensor
+    next_inputs: Tensor
+    onward: Tensor
+    policy_inputs: Tensor | None
+
+    @classmethod
+    def of(
+        cls,
+        transitions: Transitions,
+        policy: Policy,
+        standard: Standardisation,
+        scale: float,
+        config: FQEConfig,
+    ) -> "_Rows":
+        now = standard.apply(transitions.observations)
+        then = standard.apply(transitions.next_observations)
+        then[transitions.terminated] = 0.0
+        count = transitions.num_parameters
+        penalised = config.alpha > 0.0
+        return cls(
+            inputs=_beside(now, transitions.actions),
+            rewards=float_tensor(transitions.rewards / scale),
+            next_inputs=_beside(then, next_actions(policy, transitions)),
+            onward=float_tensor(config.gamma * ~transitions.terminated),
+            policy_inputs=_beside(
+                now, policy_actions(policy, transitions.observations, num_parameters=count)
+            )
+            if penalised
+            else None,
+        )
+
+    def batch(self, rows: Tensor) -> FQEBatch:
+        return FQEBatch(
+            inputs=self.inputs.index_select(0, rows),
+            rewards=self.rewards.index_select(0, rows),
+            next_inputs=self.next_inputs.index_select(0, rows),
+            onward=self.onward.index_select(0, rows),
+            policy_inputs=None
+            if self.policy_inputs is None
+            else self.policy_inputs.index_select(0, rows),
+        )
+
+
+def _fit(rows: _Rows, config: FQEConfig, on_progress: Callable[[float], None]) -> tuple[Layer, ...]:
+    """The layers of the target after all updates, one torch thread and seeded generators."""
+    network = _network(rows.inputs.shape[1], config.hidden)
+    target = _network(rows.inputs.shape[1], config.hidden)
+    target.load_state_dict(network.state_dict())
+    parameters, slow = list(network.parameters()), list(target.parameters())
+    optimiser = torch.optim.Adam(parameters, lr=config.learning_rate, fused=True)
+    draws = torch.Generator().manual_seed(config.seed)
+    count = len(rows.rewards)
+    for update in range(config.updates):
+        drawn = torch.randint(count, (config.batch_size,), generator=draws)
+        optimiser.zero_grad()
+        loss = fqe_loss(network, target, rows.batch(drawn), alpha=config.alpha)
+        loss.total.backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+        with torch.no_grad():
+            for kept, new in zip(slow, parameters, strict=True):
+                kept.lerp_(new, config.tau)
+        if update % _UPDATES_PER_REPORT == 0:
+            on_progress(update / config.updates)
+    on_progress(1.0)
+    linear = [module for module in target if isinstance(module, nn.Linear)]
+    return tuple(Layer(_array(module.weight).T, _array(module.bias)) for module in linear)
+
+
+def _network(inputs: int, hidden: tuple[int, ...]) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    for units in hidden:
+        layers += [nn.Linear(inputs, units), nn.ReLU(inplace=True)]
+        inputs = units
+    return nn.Sequential(*layers, nn.Linear(inputs, 1))
+
+
+def _diagnose(
+    q: QNetwork, policy: Policy, fitted: Transitions, held_out: Transitions | None, gamma: float
+) -> FQEDiagnostics:
+    horizon = 10.0 / float(fitted.terminated.mean()) if gamma == 1.0 else 1.0 / (1.0 - gamma)
+    errors = _td_errors(q, policy, fitted, gamma)
+    unseen = None if held_out is None else _td_errors(q, policy, held_out, gamma)
+    return FQEDiagnostics(
+        td_error=_root_mean_square(errors),
+        held_out_td_error=None if unseen is None else _root_mean_square(unseen),
+        td_bias=float(errors.mean()),
+        mean_absolute_q=float(np.abs(q.q(fitted.observations, fitted.actions)).mean()),
+        largest_plausible_q=float(np.abs(fitted.rewards).max()) * horizon,
+    )
+
+
+def _td_errors(q: QNetwork, policy: Policy, rows: Transitions, gamma: float) -> FloatArray:
+    """The TD error of each row, (rows,); see FQEDiagnostics."""
+    then = q.q(rows.next_observations, next_actions(policy, rows))
+    target = rows.rewards + gamma * np.where(rows.terminated, 0.0, then)
+    errors: FloatArray = target - q.q(rows.observations, rows.actions)
+    return errors
+
+
+def _root_mean_square(values: FloatArray) -> float:
+    return float(np.sqrt(np.mean(values**2)))
+
+
+def _split(transitions: Transitions, config: FQEConfig) -> tuple[Transitions, Transitions | None]:
+    if config.held_out_share == 0.0:
+        return transitions, None
+    return transitions.split(config.held_out_share, np.random.default_rng(config.seed))
+
+
+def _reward_scale(rewards: FloatArray) -> float:
+    deviation = float(rewards.std(dtype=np.float64))
+    return deviation if deviation > _SMALLEST_SCALE else 1.0
+
+
+def _beside(standard: FloatArray, actions: FloatArray) -> Tensor:
+    return float_tensor(np.concatenate([standard, actions], axis=1))
+
+
+def _array(parameter: Tensor) -> FloatArray:
+    values: FloatArray = parameter.detach().double().numpy().copy()
+    return values
