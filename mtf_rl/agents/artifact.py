@@ -31,8 +31,9 @@ _NETWORKS = {
 }
 
 
-def save_policy(folder: Path, policy: FusionPolicy) -> None:
+def save_policy(folder: str | Path, policy: FusionPolicy) -> None:
     """Write the policy's arrays and then, with their checksum, the card that describes them."""
+    folder = Path(folder)
     kind = _kind_of(policy.policy)
     networks = {name: getattr(policy.policy, name) for name in _NETWORKS[kind]}
     tensors = {
@@ -59,12 +60,13 @@ def save_policy(folder: Path, policy: FusionPolicy) -> None:
     save_json(folder / "policy.json", card)
 
 
-def load_policy(folder: Path) -> FusionPolicy:
+def load_policy(folder: str | Path) -> FusionPolicy:
     """Read what `save_policy` wrote.
 
     Raises:
         ArtifactError: if a file is missing, torn, of another version, or holds what does not fit.
     """
+    folder = Path(folder)
     path = folder / "policy.json"
     card = load_json(path)
     version = card.get("version") if isinstance(card, dict) else None

@@ -114,11 +114,25 @@ def _layer(values: FloatArray, weight: FloatArray, bias: FloatArray) -> FloatArr
 
 @njit(cache=True, nogil=True)
 def _sum_into(values: Any, weight: Any, bias: Any, sums: Any) -> None:
-    """`weight` is (inputs, outputs), so that the inner loop runs along memory."""
+    """`weight` is (inputs, outputs), so that the inner loop runs along memory.
+
+    Four inputs at a time are added in order: the same sums as one at a time, with a quarter of the
+    loads and stores.
+    """
+    inputs, outputs = weight.shape
+    whole = inputs - inputs % 4
     for row in range(values.shape[0]):
-        for place in range(bias.shape[0]):
+        for place in range(outputs):
             sums[row, place] = bias[place]
-        for source in range(values.shape[1]):
+        for source in range(0, whole, 4):
+            first, second = values[row, source], values[row, source + 1]
+            third, fourth = values[row, source + 2], values[row, source + 3]
+            for place in range(outputs):
+                total = sums[row, place] + first * weight[source, place]
+                total += second * weight[source + 1, place]
+                total += third * weight[source + 2, place]
+                sums[row, place] = total + fourth * weight[source + 3, place]
+        for source in range(whole, inputs):
             value = values[row, source]
-            for place in range(bias.shape[0]):
+            for place in range(outputs):
                 sums[row, place] += value * weight[source, place]

@@ -119,7 +119,7 @@ def _requests_of(frame: pd.DataFrame) -> _Requests:
     numbers, labels = pd.factorize(frame[REQUEST], sort=True)
     missing = np.flatnonzero(numbers < 0)
     if len(missing):
-        raise DataError(f"request is missing in row {frame.index[missing[0]]!r}")
+        raise DataError(f"request is missing in row {frame.index[missing[0]]}")
     return _Requests.of(numbers.astype(np.int64), np.asarray(labels, dtype=object))
 
 
@@ -132,7 +132,7 @@ def _predictions_of(frame: pd.DataFrame, tasks: tuple[str, ...]) -> FloatArray:
         if len(bad):
             raise DataError(
                 f"{name} must be a prediction in [0, 1], got {values[bad[0]]} in row "
-                f"{frame.index[bad[0]]!r} ({len(bad)} rows are so)"
+                f"{frame.index[bad[0]]} ({len(bad)} rows are so)"
             )
         predictions[:, column] = values
     return predictions
@@ -147,14 +147,14 @@ def _context_of(frame: pd.DataFrame, names: tuple[str, ...], requests: _Requests
         odd = np.flatnonzero(~np.isfinite(values))
         if len(odd):
             raise DataError(
-                f"{name} must be finite, got {values[odd[0]]} in row {frame.index[odd[0]]!r}"
+                f"{name} must be finite, got {values[odd[0]]} in row {frame.index[odd[0]]}"
             )
         differs = np.flatnonzero(values != values[first][requests.of_row])
         if len(differs):
             label = requests.labels[requests.of_row[differs[0]]]
             raise DataError(
-                f"{name} must be the same in all rows of a request; in request {label!r} row "
-                f"{frame.index[differs[0]]!r} differs from the first"
+                f"{name} must be the same in all rows of a request; in request {label} row "
+                f"{frame.index[differs[0]]} differs from the first"
             )
         context[:, column] = np.clip(values[first], -OBSERVATION_BOUND, OBSERVATION_BOUND)
     return context

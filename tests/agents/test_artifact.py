@@ -46,7 +46,7 @@ POLICIES: dict[str, SavedPolicy] = {
 def test_what_is_saved_comes_back(kind: str, tmp_path: Path) -> None:
     policy = POLICIES[kind]
     save_policy(tmp_path, FusionPolicy(policy, SETTING))
-    again = load_policy(tmp_path)
+    again = load_policy(str(tmp_path))
     assert type(again.policy) is type(policy)
     assert again.setting == SETTING
     observation = np.random.default_rng(1).normal(size=(7, 3)).astype(np.float32)

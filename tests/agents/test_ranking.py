@@ -193,6 +193,7 @@ def test_columns_that_are_missing_are_named() -> None:
 @pytest.mark.parametrize("value", [np.nan, -0.01, 1.01, np.inf])
 def test_predictions_out_of_range_are_named(value: float) -> None:
     frame = toy_frame()
+    frame.index = pd.Index(range(len(frame)), dtype=np.int64)
     frame["like"] = frame["like"].astype(np.float64)
     frame.loc[17, "like"] = value
     refused(frame, f"like must be a prediction in [0, 1], got {value} in row 17 (1 rows are so)")
