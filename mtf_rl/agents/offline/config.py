@@ -98,7 +98,7 @@ class CQLConfig(BatchValueConfig):
     """Weight of the conservative gap, at least 0; with a threshold, at the start."""
     threshold: float | None = None
     """Gap that a Lagrange multiplier holds, in deviations of the reward; None fixes the weight."""
-    samples: int = 10
+    samples: int = 4
     """Actions of each of the three kinds that the gap's integral is estimated from, at least 1."""
     actor_learning_rate: float = 1e-4
     """Adam's step of actor and temperature, above 0."""
@@ -120,7 +120,7 @@ class IQLConfig(BatchValueConfig):
 
     expectile: float = 0.7
     """Expectile of the values of logged actions that V is, in [0, 1]."""
-    beta: float = 3.0
+    beta: float = 10.0
     """Inverse temperature, per deviation of the reward, at least 0."""
 
     def __post_init__(self) -> None:
@@ -137,7 +137,7 @@ class AWACConfig(BatchValueConfig):
         ConfigError: if a number is out of range.
     """
 
-    temperature: float = 1.0
+    temperature: float = 0.1
     """Advantage that weighs e times as much, in deviations of the reward, above 0."""
 
     def __post_init__(self) -> None:
