@@ -102,6 +102,7 @@ class _Lessons:
         terminal: Terminal,
     ) -> None:
         self.entries: dict[str, Entry] = {}
+        self._last_batch: BatchDataset | None = None
         self._config, self._run = config, run
         self._metrics, self._terminal = metrics, terminal
         self._learning = assembly.dynamics(config.session, UserGroup.LEARN, SIMULATOR)
@@ -143,14 +144,16 @@ class _Lessons:
 
     def _batch(self, budget: RequestBudget) -> BatchDataset:
         """The run's batch dataset; the first agent that asks has it collected."""
-        batch = batch_for(
+        first = self._last_batch is None
+        batch = self._last_batch = batch_for(
             self._learning,
             self._config.batch,
             budget=budget,
             seed=self._config.seed,
             keep_at=self._run.data / "batch.parquet",
         )
-        self._terminal.say(f"Batch dataset: {describe_batch(batch)}")
+        if first:
+            self._terminal.say(f"Batch dataset: {describe_batch(batch)}")
         return batch
 
     def _keep(self, name: str, agent: str, learned: LearnedPolicy) -> None:

@@ -1,11 +1,12 @@
 """Each learner comes near an optimum that is known on paper."""
 
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from mtf_rl.agents import AGENTS, ConstantPolicy, LearningTask
+from mtf_rl.agents import AGENTS, ConstantPolicy, LearningTask, UniformRandom, collect
 from mtf_rl.core.protocols import Policy
 from mtf_rl.envs import RequestBudget, toy_dynamics
 from mtf_rl.evaluation import roll_out
@@ -20,6 +21,19 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "han_actor_critic": {"warmup_requests": 4_000, "gamma": 0.5},
     "random_search": {},
 }
+# Of agents that have a batch of as many requests with uniformly random weights.
+BATCH_SETTINGS: dict[str, Any] = {
+    "updates": 1_500,
+    "hidden": (32, 32),
+    "batch_size": 128,
+    "gamma": 0.5,
+    "learning_rate": 1e-3,
+    "actor_learning_rate": 1e-3,
+    "weight": 0.3,
+    "proposals": 30,
+    "estimator_updates": 300,
+    "checkpoints": 2,
+}
 # Shares of the way from uniform weights to the optimum. The search tries each task alone first,
 # so that it meets this optimum; the learners have to find it.
 LEAST = {
@@ -30,7 +44,24 @@ LEAST = {
     "a2c": 0.4,
     "han_actor_critic": 0.3,
     "random_search": 0.95,
+    "bc": -0.1,  # It learns the mean of random actions, which is worth what uniform weights are.
+    "td3_bc": 0.4,
+    "bcq": 0.2,
+    "cql": 0.2,
+    "iql": 0.25,
+    "awac": 0.25,
+    "batchrl_mtf": 0.15,
+    "batch_td3": 0.3,
+    "batch_sac": 0.3,
 }
+
+
+def settings_of(name: str) -> Any:
+    config = AGENTS[name].config
+    if not AGENTS[name].from_batch:
+        return config(**SETTINGS[name])
+    known = {entry.name for entry in fields(config)}
+    return config(**{key: value for key, value in BATCH_SETTINGS.items() if key in known})
 
 
 def worth(policy: Policy) -> float:
@@ -45,7 +76,10 @@ def test_learners_find_the_only_task_that_counts(name: str) -> None:
     uniform = worth(ConstantPolicy(np.array([1, 1, 1, 1, 1, 1, -1, 1], dtype=np.float32)))
     assert optimum > 1.2 * uniform
     task = LearningTask(dynamics, dynamics, RequestBudget(BUDGET), seed=0)
-    learned = AGENTS[name].learn(task, AGENTS[name].config(**SETTINGS[name]))
+    if AGENTS[name].from_batch:
+        batch = collect(dynamics, UniformRandom(8), requests=BUDGET, seed=0)
+        task = replace(task, batch=batch)
+    learned = AGENTS[name].learn(task, settings_of(name))
     closed = (worth(learned.policy) - uniform) / (optimum - uniform)
     assert LEAST[name] <= closed <= 1.0 + 1e-9
     if learned.untrained is not None:
