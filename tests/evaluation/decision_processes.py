@@ -12,7 +12,7 @@ from mtf_rl.core.protocols import Policy
 from mtf_rl.data import Transitions
 
 
-@dataclass(frozen=True)
+@dataclass
 class LinearPolicy(Policy):
     """action = bias + observation @ slope."""
 

@@ -1,7 +1,7 @@
 """The fit of a Q network to a policy."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -57,11 +57,18 @@ def fit_q(
     check_value_exists(fitted, config.gamma)
     standard = Standardisation.of(fitted.observations)
     scale = _reward_scale(fitted.rewards)
-    rows = _Rows.of(fitted, policy, standard, scale, config)
+    decided = next_actions(policy, fitted)
+    rows = _Rows.of(fitted, decided, standard, scale, config.gamma)
+    if config.alpha > 0.0:
+        rows = rows.with_policy(policy, fitted, standard)
     with reproducible_torch(config.seed):
         layers = _fit(rows, config, on_progress)
     q = QNetwork(layers, standard, transitions.num_parameters, scale)
-    return FittedQ(q, config, _diagnose(q, policy, fitted, held_out, config.gamma))
+    errors = _td_errors(q, fitted, decided, config.gamma)
+    unseen = None
+    if held_out is not None:
+        unseen = _td_errors(q, held_out, next_actions(policy, held_out), config.gamma)
+    return FittedQ(q, config, _diagnose(q, fitted, errors, unseen, config.gamma))
 
 
 @dataclass(frozen=True)
@@ -78,27 +85,31 @@ class _Rows:
     def of(
         cls,
         transitions: Transitions,
-        policy: Policy,
+        decided: FloatArray,
         standard: Standardisation,
         scale: float,
-        config: FQEConfig,
+        gamma: float,
     ) -> "_Rows":
-        now = standard.apply(transitions.observations)
+        """`decided` (rows, num_parameters) is what the policy does at the next observations."""
         then = standard.apply(transitions.next_observations)
         then[transitions.terminated] = 0.0
-        count = transitions.num_parameters
-        penalised = config.alpha > 0.0
         return cls(
-            inputs=_beside(now, transitions.actions),
+            inputs=_beside(standard.apply(transitions.observations), transitions.actions),
             rewards=float_tensor(transitions.rewards / scale),
-            next_inputs=_beside(then, next_actions(policy, transitions)),
-            onward=float_tensor(config.gamma * ~transitions.terminated),
-            policy_inputs=_beside(
-                now, policy_actions(policy, transitions.observations, num_parameters=count)
-            )
-            if penalised
-            else None,
+            next_inputs=_beside(then, decided),
+            onward=float_tensor(gamma * ~transitions.terminated),
+            policy_inputs=None,
         )
+
+    def with_policy(
+        self, policy: Policy, transitions: Transitions, standard: Standardisation
+    ) -> "_Rows":
+        """With what the policy does at the observations, which the penalty asks for."""
+        actions = policy_actions(
+            policy, transitions.observations, num_parameters=transitions.num_parameters
+        )
+        now = standard.apply(transitions.observations)
+        return replace(self, policy_inputs=_beside(now, actions))
 
     def batch(self, rows: Tensor) -> FQEBatch:
         return FQEBatch(
@@ -140,17 +151,21 @@ def _fit(rows: _Rows, config: FQEConfig, on_progress: Callable[[float], None]) -
 def _network(inputs: int, hidden: tuple[int, ...]) -> nn.Sequential:
     layers: list[nn.Module] = []
     for units in hidden:
+        # In place: fresh memory of this size at each update costs more than the arithmetic.
         layers += [nn.Linear(inputs, units), nn.ReLU(inplace=True)]
         inputs = units
     return nn.Sequential(*layers, nn.Linear(inputs, 1))
 
 
 def _diagnose(
-    q: QNetwork, policy: Policy, fitted: Transitions, held_out: Transitions | None, gamma: float
+    q: QNetwork,
+    fitted: Transitions,
+    errors: FloatArray,
+    unseen: FloatArray | None,
+    gamma: float,
 ) -> FQEDiagnostics:
+    """From the TD errors of the rows fitted and of those held out."""
     horizon = 10.0 / float(fitted.terminated.mean()) if gamma == 1.0 else 1.0 / (1.0 - gamma)
-    errors = _td_errors(q, policy, fitted, gamma)
-    unseen = None if held_out is None else _td_errors(q, policy, held_out, gamma)
     return FQEDiagnostics(
         td_error=_root_mean_square(errors),
         held_out_td_error=None if unseen is None else _root_mean_square(unseen),
@@ -160,11 +175,10 @@ def _diagnose(
     )
 
 
-def _td_errors(q: QNetwork, policy: Policy, rows: Transitions, gamma: float) -> FloatArray:
-    """The TD error of each row, (rows,); see FQEDiagnostics."""
-    then = q.q(rows.next_observations, next_actions(policy, rows))
-    target = rows.rewards + gamma * np.where(rows.terminated, 0.0, then)
-    errors: FloatArray = target - q.q(rows.observations, rows.actions)
+def _td_errors(q: QNetwork, rows: Transitions, decided: FloatArray, gamma: float) -> FloatArray:
+    """The TD error of each row, (rows,); `decided` as in `_Rows.of`."""
+    then = np.where(rows.terminated, 0.0, q.q(rows.next_observations, decided))
+    errors: FloatArray = rows.rewards + gamma * then - q.q(rows.observations, rows.actions)
     return errors
 
 

@@ -1,13 +1,16 @@
 """Neural fitted Q evaluation: known values, the conservative penalty, reproducibility, refusals."""
 
 import re
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
+from typing_extensions import override
 
 from mtf_rl.core.arrays import FloatArray
 from mtf_rl.core.errors import ConfigError, DataError, ShapeError
@@ -15,6 +18,7 @@ from mtf_rl.data import Transitions
 from mtf_rl.evaluation import LeastSquaresConfig, end_at_cut, least_squares_q
 from mtf_rl.evaluation.fitted_q import CONSERVATIVE_OPESTIMATOR, FittedQ, FQEConfig, fit_q
 from tests.evaluation.decision_processes import (
+    LinearPolicy,
     LinearQuadratic,
     chain,
     constant_policy,
@@ -191,6 +195,35 @@ def test_held_out_sessions_are_not_fitted() -> None:
     bias = np.mean(kept.rewards + 0.95 * then - q.q(kept.observations, kept.actions))
     assert q.diagnostics.td_bias == pytest.approx(bias)
     assert alone.diagnostics.held_out_td_error is None
+
+
+@dataclass
+class Counting(LinearPolicy):
+    """Counts the rows that it is asked about."""
+
+    asked: int = 0
+
+    @override
+    def predict(
+        self,
+        observation: NDArray[np.float32],
+        state: Any = None,
+        episode_start: Any = None,
+        deterministic: bool = False,
+    ) -> tuple[NDArray[np.float32], Any]:
+        assert deterministic
+        self.asked += len(observation)
+        return super().predict(observation)
+
+
+def test_the_policy_is_asked_once_a_row_and_never_after_the_end() -> None:
+    log = random_log(300, obs_dim=3, num_parameters=2, seed=0)
+    assert log.terminated.any()
+    alive = int((~log.terminated).sum())
+    for alpha, asked in ((0.0, alive), (0.1, alive + 300)):
+        policy = Counting(np.zeros((3, 2)), np.zeros(2))
+        fit_q(log, policy, replace(SMALL, alpha=alpha, held_out_share=0.0))
+        assert policy.asked == asked
 
 
 def test_what_runs_away_is_said_to() -> None:
