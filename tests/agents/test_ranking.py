@@ -224,3 +224,10 @@ def test_other_frames_that_cannot_be_ranked_are_refused() -> None:
     frame["request"] = frame["request"].astype(np.float64)
     frame.loc[5, "request"] = np.nan
     refused(frame, "request is missing in row 5")
+
+
+def test_what_belongs_to_a_request_is_cut_as_observations_are() -> None:
+    frame, policy = toy_frame(), policy_of("mlp", TOY)
+    far = rank(frame.assign(**{"session/hour_sine": -1e60}), policy)
+    bound = rank(frame.assign(**{"session/hour_sine": -20.0}), policy)
+    np.testing.assert_array_equal(far["score"], bound["score"])
