@@ -67,7 +67,7 @@ ONLINE = ("td3", "sac", "ddpg", "ppo", "a2c", "han_actor_critic")
 JUDGES = {"simulator": SIMULATOR, "world": SYNTHETIC_TRUTH}
 STATIC_CANDIDATES = 500
 FINAL_SEED, TUNING_SEED = 3_000_003, 1_000_003
-CURVE_POINTS, CURVE_SESSIONS = 8, 1_000
+CURVE_POINTS, CURVE_SESSIONS = 5, 500
 
 
 @dataclass(frozen=True)
@@ -78,8 +78,8 @@ class Settings:
     """Folder of a run on a synthetic world."""
     logged_in: str = "world"
     """Who answered the logged requests: world or simulator."""
-    seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
-    """Seeds of logging and learning."""
+    seeds: tuple[int, ...] = (1, 2, 3, 4, 5)
+    """Seeds of logging and learning; defaults were tuned with seed 0."""
     requests: int = 100_000
     """Requests in each dataset, and budget of the online learners."""
     sessions: int = 4_000

@@ -28,9 +28,9 @@ class BatchConfig:
         ConfigError: if a number is out of range.
     """
 
-    updates: int = 10_000
+    updates: int = 5_000
     """Gradient steps, at least 1; they cost no requests."""
-    learning_rate: float = 3e-4
+    learning_rate: float = 1e-3
     """Adam's step, above 0."""
     batch_size: int = 256
     """Transitions per gradient step, at least 1."""
@@ -78,7 +78,7 @@ class TD3BCConfig(BatchValueConfig):
         ConfigError: if a number is out of range.
     """
 
-    alpha: float = 2.5
+    alpha: float = 10.0
     """Weight of the value against cloning, at least 0."""
 
     def __post_init__(self) -> None:
@@ -94,13 +94,13 @@ class CQLConfig(BatchValueConfig):
         ConfigError: if a number is out of range.
     """
 
-    weight: float = 5.0
+    weight: float = 0.05
     """Weight of the conservative gap, at least 0; with a threshold, at the start."""
     threshold: float | None = None
     """Gap that a Lagrange multiplier holds, in deviations of the reward; None fixes the weight."""
     samples: int = 4
     """Actions of each of the three kinds that the gap's integral is estimated from, at least 1."""
-    actor_learning_rate: float = 1e-4
+    actor_learning_rate: float = 1e-3
     """Adam's step of actor and temperature, above 0."""
 
     def __post_init__(self) -> None:
@@ -118,6 +118,10 @@ class IQLConfig(BatchValueConfig):
         ConfigError: if a number is out of range.
     """
 
+    updates: int = 10_000
+    """Gradient steps, at least 1; they cost no requests."""
+    learning_rate: float = 3e-4
+    """Adam's step, above 0; the actor's falls to 0 by a cosine."""
     expectile: float = 0.7
     """Expectile of the values of logged actions that V is, in [0, 1]."""
     beta: float = 10.0
@@ -137,6 +141,10 @@ class AWACConfig(BatchValueConfig):
         ConfigError: if a number is out of range.
     """
 
+    updates: int = 10_000
+    """Gradient steps, at least 1; they cost no requests."""
+    learning_rate: float = 3e-4
+    """Adam's step, above 0."""
     temperature: float = 0.1
     """Advantage that weighs e times as much, in deviations of the reward, above 0."""
 
@@ -165,7 +173,7 @@ class BCQConfig(BatchValueConfig):
     """Share of the smaller of two values in a target, in [0, 1]; the rest is the larger's."""
     samples: int = 10
     """Proposals that a target chooses from, at least 1."""
-    proposals: int = 100
+    proposals: int = 20
     """Proposals that the policy chooses from, at least 1."""
     target_interval: int = 1
     """Updates from one move of the targets to the next, at least 1."""

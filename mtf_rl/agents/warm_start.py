@@ -1,0 +1,83 @@
+"""Offline to online: an off-policy learner that starts from what a batch taught."""
+
+from typing import Any
+
+import numpy as np
+from stable_baselines3 import DDPG, SAC
+from stable_baselines3.common.buffers import ReplayBuffer
+from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
+
+from mtf_rl.agents.offline.cql import CQL
+from mtf_rl.agents.offline.td3_bc import TD3BC
+from mtf_rl.core.errors import ConfigError
+from mtf_rl.data import Transitions
+
+__all__ = ["fill_replay", "warm_start"]
+
+
+def warm_start(
+    model: OffPolicyAlgorithm, dataset: Transitions, *, updates: int, batch_size: int
+) -> None:
+    """Teach a fresh model on a dataset, and put the dataset into its replay buffer.
+
+    TD3 and DDPG take over actor and critics of TD3+BC after `updates` updates, SAC those of CQL(H);
+    optimisers start afresh. Rewards are not scaled, so that the critics' unit is the one in which
+    learning goes on. SB3's warm-up of random actions is left out.
+
+    Args:
+        model: a TD3, DDPG or SAC that has not learnt, with room in its buffer.
+        dataset: rows of the same spaces.
+        updates: of the batch-RL algorithm, at least 1.
+        batch_size: rows of each.
+
+    Raises:
+        ConfigError: if the buffer is too small.
+    """
+    teacher: Any = CQL if isinstance(model, SAC) else TD3BC
+    networks = dict(model.policy_kwargs)
+    if isinstance(model, DDPG):
+        networks["n_critics"] = 1
+    networks.pop("use_sde", None)
+    taught = teacher(
+        dataset=dataset,
+        gamma=model.gamma,
+        tau=model.tau,
+        learning_rate=model.learning_rate,
+        batch_size=batch_size,
+        policy_kwargs=networks,
+        seed=model.seed,
+    )
+    taught.learn(updates)
+    model.policy.load_state_dict(taught.policy.state_dict())
+    buffer: Any = model.replay_buffer
+    fill_replay(buffer, dataset)
+    model.learning_starts = 0
+
+
+def fill_replay(buffer: ReplayBuffer, dataset: Transitions) -> None:
+    """Put a dataset's rows into an empty SB3 replay buffer; what makes no whole step is left out.
+
+    Raises:
+        ConfigError: if the buffer is too small.
+    """
+    width = buffer.n_envs
+    steps = len(dataset) // width
+    if steps > buffer.buffer_size:
+        raise ConfigError(
+            f"the replay buffer must hold the dataset's {len(dataset)} rows,"
+            f" got {buffer.buffer_size * width}"
+        )
+    kept = steps * width
+
+    def stepwise(values: Any) -> Any:
+        return np.asarray(values[:kept]).reshape(steps, width, *values.shape[1:])
+
+    buffer.observations[:steps] = stepwise(dataset.observations)
+    buffer.next_observations[:steps] = stepwise(dataset.next_observations)
+    buffer.actions[:steps] = stepwise(dataset.actions)
+    buffer.rewards[:steps] = stepwise(dataset.rewards)
+    # SB3 bootstraps where done * (1 - timeout) is 0: a session that was cut is not done.
+    buffer.dones[:steps] = stepwise(dataset.terminated)
+    buffer.timeouts[:steps] = 0.0
+    buffer.pos = steps % buffer.buffer_size
+    buffer.full = steps == buffer.buffer_size

@@ -1,0 +1,80 @@
+"""Offline to online: what a batch taught is taken over, and its rows are replayed as they are."""
+
+import re
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from stable_baselines3 import DDPG, SAC, TD3
+from stable_baselines3.common.buffers import ReplayBuffer
+
+from mtf_rl.agents import UniformRandom, collect
+from mtf_rl.agents.offline import CQL, TD3BC, DatasetEnv
+from mtf_rl.agents.online.standardised import StandardisedObservation
+from mtf_rl.agents.warm_start import fill_replay, warm_start
+from mtf_rl.core.errors import ConfigError
+from mtf_rl.data import Transitions
+from mtf_rl.envs import toy_dynamics
+
+NETS = {"net_arch": [16, 16], "features_extractor_class": StandardisedObservation}
+
+
+def dataset() -> Transitions:
+    return Transitions.of(collect(toy_dynamics(), UniformRandom(8), requests=203, seed=0))
+
+
+def model_of(algorithm: type[Any], buffer_size: int = 400) -> Any:
+    env = DatasetEnv.of(dataset())
+    return algorithm(
+        "MlpPolicy", env, buffer_size=buffer_size, policy_kwargs=dict(NETS), seed=3, device="cpu"
+    )
+
+
+@pytest.mark.parametrize(("algorithm", "teacher"), [(TD3, TD3BC), (DDPG, TD3BC), (SAC, CQL)])
+def test_it_starts_with_the_networks_that_the_batch_taught(
+    algorithm: type[Any], teacher: type[Any]
+) -> None:
+    model = model_of(algorithm)
+    warm_start(model, dataset(), updates=20, batch_size=32)
+    networks = NETS | ({"n_critics": 1} if algorithm is DDPG else {})
+    taught = teacher(
+        dataset=dataset(),
+        learning_rate=model.learning_rate,
+        batch_size=32,
+        policy_kwargs=networks,
+        seed=3,
+    ).learn(20)
+    for mine, other in zip(model.policy.parameters(), taught.policy.parameters(), strict=True):
+        torch.testing.assert_close(mine, other, rtol=0, atol=0)
+    observations = dataset().observations[:5]
+    np.testing.assert_array_equal(
+        model.predict(observations, deterministic=True)[0],
+        taught.predict(observations, deterministic=True)[0],
+    )
+    assert model.learning_starts == 0
+    assert model.replay_buffer.size() == len(dataset())
+
+
+def test_replayed_rows_are_the_datasets_and_only_leaving_is_done() -> None:
+    rows, env = dataset(), DatasetEnv.of(dataset())
+    buffer = ReplayBuffer(400, env.observation_space, env.action_space, device="cpu", n_envs=4)
+    fill_replay(buffer, rows)
+    kept = len(rows) // 4 * 4
+    assert (buffer.pos, buffer.full) == (kept // 4, False)
+    flat = buffer.observations[: kept // 4].reshape(kept, -1)
+    np.testing.assert_array_equal(flat, rows.observations[:kept])
+    places = np.arange(kept // 4)
+    batch = buffer._get_samples(places)
+    assert set(np.unique(batch.dones.numpy())) <= {0.0, 1.0}
+    np.testing.assert_array_equal(
+        buffer.dones[: kept // 4].ravel(), rows.terminated[:kept].astype(np.float32)
+    )
+    cut = np.flatnonzero(~rows.terminated[:kept])
+    assert not buffer.dones[: kept // 4].ravel()[cut].any()
+
+
+def test_a_buffer_that_is_too_small_is_refused() -> None:
+    model = model_of(TD3, buffer_size=100)
+    with pytest.raises(ConfigError, match=re.escape("must hold the dataset's 203 rows, got 100")):
+        warm_start(model, dataset(), updates=1, batch_size=8)

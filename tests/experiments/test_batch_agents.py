@@ -1,0 +1,102 @@
+"""Agents that learn from a batch, in the main job."""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mtf_rl.agents import RandomSearchConfig
+from mtf_rl.agents.offline.config import BatchRLMTFConfig, TD3BCConfig
+from mtf_rl.core.errors import ConfigError
+from mtf_rl.data import BatchDataset
+from mtf_rl.envs import RequestBudget, toy_dynamics
+from mtf_rl.experiments.collection import batch_for, describe_batch
+from mtf_rl.experiments.command_line import parse_train
+from mtf_rl.experiments.config import PRESETS, RunConfig, RunSettings
+from mtf_rl.experiments.console import Terminal
+from mtf_rl.experiments.training import train
+from mtf_rl.user_models import WorldConfig
+
+
+def collected(tmp_path: Path, requests: int = 300) -> BatchDataset:
+    return batch_for(
+        toy_dynamics(),
+        None,
+        budget=RequestBudget(requests),
+        seed=4,
+        keep_at=tmp_path / "batch.parquet",
+    )
+
+
+def test_without_a_batch_the_whole_budget_is_collected_once_and_kept(tmp_path: Path) -> None:
+    budget = RequestBudget(300)
+    kept = tmp_path / "batch.parquet"
+    first = batch_for(toy_dynamics(), None, budget=budget, seed=4, keep_at=kept)
+    assert (budget.used, len(first.rewards)) == (300, 300)
+    assert set(first.behaviour_names) == {"uniform_random", "truncated_gaussian"}
+    again = RequestBudget(300)
+    second = batch_for(toy_dynamics(), None, budget=again, seed=4, keep_at=kept)
+    np.testing.assert_array_equal(first.actions, second.actions)
+    assert again.used == 300
+
+
+def test_a_given_batch_costs_no_simulated_request(tmp_path: Path) -> None:
+    collected(tmp_path)
+    budget = RequestBudget(50)
+    path = tmp_path / "batch.parquet"
+    batch = batch_for(toy_dynamics(), path, budget=budget, seed=0, keep_at=tmp_path / "none")
+    assert (budget.used, len(batch.rewards)) == (0, 300)
+    assert not (tmp_path / "none").exists()
+
+
+def test_a_batch_of_other_sessions_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "other.parquet"
+    batch = collected(tmp_path)
+    names = ("likes", *batch.parameter_names[1:])
+    replace(batch, parameter_names=names).save(path)
+    message = f"{path} has other parameters than this run's sessions: number 0 is 'likes' where"
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        batch_for(toy_dynamics(), path, budget=RequestBudget(9), seed=0, keep_at=path)
+
+
+def test_a_batch_without_densities_is_described_so(tmp_path: Path) -> None:
+    batch = collected(tmp_path)
+    unknown = replace(batch, log_densities=np.full(300, np.nan))
+    assert "no action's density is known" in describe_batch(unknown)
+    assert "known for 100%" in describe_batch(batch)
+
+
+def test_the_main_job_with_an_agent_that_learns_from_a_batch(tmp_path: Path) -> None:
+    run: RunConfig = PRESETS["smoke"]()[0]
+    run = replace(
+        run,
+        run_dir=tmp_path / "run",
+        requests=900,
+        sessions=40,
+        tuning_sessions=20,
+        scorer_rows=8_000,
+        log=replace(run.log, world=WorldConfig(users=80, videos=320, days=2, seed=3)),
+        scorer_fit=replace(run.scorer_fit, max_epochs=1),
+        user_model=replace(run.user_model, max_rows=8_000, max_epochs=1),
+    )
+    agent = TD3BCConfig(updates=40, hidden=(16,))
+    folder = train(RunSettings("td3_bc", agent, run, RandomSearchConfig(4, 2)), Terminal())
+    table = pd.read_csv(folder.path / "leaderboard.csv")
+    used = table.groupby("policy").requests_used.first()
+    assert used["td3_bc"] == used["td3_bc_myopic"] == 900
+    assert len(BatchDataset.load(folder.data / "batch.parquet").rewards) == 900
+    metrics = pd.read_csv(folder.path / "metrics.csv")
+    assert "td3_bc/train/cloning_loss" in set(metrics.name)
+
+
+def test_the_papers_preset_and_flags() -> None:
+    settings = parse_train(["batchrl_mtf", "--preset", "paper"])
+    assert isinstance(settings.agent_settings, BatchRLMTFConfig)
+    assert (settings.agent_settings.updates, settings.run.requests) == (300_000, 100_000)
+    flags = ["cql", "--batch", "mine.parquet", "--threshold", "2.0", "--updates", "7"]
+    given = parse_train(flags)
+    assert given.run.batch == Path("mine.parquet")
+    assert (given.agent_settings.threshold, given.agent_settings.updates) == (2.0, 7)
