@@ -122,7 +122,9 @@ class Settings:
     agents: tuple[str, ...] = tuple(RANGES)
     """Learners to tune."""
     trials: int = 11
-    """Trials of each, the start among them."""
+    """Trials of an on-policy learner, the start among them."""
+    off_policy_trials: int = 6
+    """Trials of an off-policy learner, which takes several times as long."""
     seeds: int = 3
     """Fresh learner seeds on which the start and the best are compared, at least 2."""
     requests: int = 20_000
@@ -138,10 +140,15 @@ class Settings:
         unknown = sorted(set(self.agents) - set(RANGES))
         if unknown:
             raise ConfigError(f"agents must be among {', '.join(RANGES)}, got {unknown}")
-        if self.trials < 1 or self.seeds < 2:
+        if min(self.trials, self.off_policy_trials) < 1 or self.seeds < 2:
             raise ConfigError(
-                f"trials must be at least 1 and seeds 2, got {self.trials} and {self.seeds}"
+                f"trials must be at least 1 and seeds 2, got {self.trials},"
+                f" {self.off_policy_trials} and {self.seeds}"
             )
+
+    def trials_of(self, agent: str) -> int:
+        """Trials of this agent."""
+        return self.off_policy_trials if "updates_per_request" in RANGES[agent] else self.trials
 
 
 @dataclass(frozen=True)
@@ -267,18 +274,16 @@ class Tuned:
 def result_table(tuned: Mapping[str, Tuned], reference: list[Trial]) -> str:
     """The first and the best settings of each agent on fresh seeds."""
     lines = [
-        "| agent | start | best trial's settings | best over start | seconds |",
-        "| --- | --- | --- | --- | --- |",
-        f"| {REFERENCE} | {interval_cell([trial.value for trial in reference])} | | |"
-        f" {np.mean([trial.seconds for trial in reference]):.0f} |",
+        "| agent | start | best trial's settings | best over start |",
+        "| --- | --- | --- | --- |",
+        f"| {REFERENCE} | {interval_cell([trial.value for trial in reference])} | | |",
     ]
     for agent, found in tuned.items():
         start, best = ([trial.value for trial in ts] for ts in (found.start, found.best))
         difference = np.subtract(best, start).tolist()
-        seconds = np.mean([trial.seconds for trial in found.start])
         lines.append(
             f"| {agent} | {interval_cell(start)} | {interval_cell(best)}"
-            f" | {interval_cell(difference, '+')} | {seconds:.0f} |"
+            f" | {interval_cell(difference, '+')} |"
         )
     return "\n".join(lines)
 
@@ -286,13 +291,13 @@ def result_table(tuned: Mapping[str, Tuned], reference: list[Trial]) -> str:
 def trial_table(tuned: Mapping[str, Tuned]) -> str:
     """Ranges, and the best trial of each agent."""
     lines = [
-        "| agent | ranges, all log-uniform | trials: lowest, median, highest value | best trial |",
-        "| --- | --- | --- | --- |",
+        "| agent | ranges, all log-uniform | trials | lowest, median, highest value | best trial |",
+        "| --- | --- | --- | --- | --- |",
     ]
     for agent, found in tuned.items():
         values = np.array([trial.value for trial in found.trials])
         lines.append(
-            f"| {agent} | {range_cell(RANGES[agent])}"
+            f"| {agent} | {range_cell(RANGES[agent])} | {len(values)}"
             f" | {values.min():.2f}, {np.median(values):.2f}, {values.max():.2f}"
             f" | {params_cell(found.best_trial.params)} |"
         )
@@ -310,16 +315,15 @@ def page(
     python -m mtf_rl.train --run-dir {settings.run}
     OMP_NUM_THREADS=1 python -m benchmarks.agent_tuning {settings.run}
 
-mtf_rl {mtf_rl.__version__}, Python {platform.python_version()}, {versions}. {settings.trials} \
-trials a learner (learner seeds {TRIAL_SEED} and up), {settings.requests} requests each; values \
-are session rewards in {settings.sessions} simulated sessions of tuning users. Fresh learner \
-seeds: {settings.seeds} from {FRESH_SEED}. Uniform weights are worth {uniform:.2f} there. \
-Definitions in the script.
+mtf_rl {mtf_rl.__version__}, Python {platform.python_version()}, {versions}. \
+{settings.requests} requests a trial, learner seeds {TRIAL_SEED} and up; values are session \
+rewards in {settings.sessions} simulated sessions of tuning users. Fresh learner seeds: \
+{settings.seeds} from {FRESH_SEED}. Uniform weights are worth {uniform:.2f} there. Definitions in \
+the script.
 
 {result_table(tuned, reference)}
 
-`start`: the settings of trial 0; of {REFERENCE}, its defaults. `seconds`: one run of them on one \
-thread.
+`start`: the settings of trial 0; of {REFERENCE}, its defaults.
 
 {trial_table(tuned)}
 """
@@ -357,7 +361,7 @@ def main(settings: Settings) -> None:
     reference = again(bench, REFERENCE, {}, settings.seeds, "default")
     tuned = {}
     for agent in settings.agents:
-        trials = tune(bench, agent, settings.trials)
+        trials = tune(bench, agent, settings.trials_of(agent))
         best = max(trials, key=lambda trial: trial.value).params
         tuned[agent] = Tuned(
             trials,
