@@ -12,6 +12,7 @@ from mtf_rl.agents.behaviour import (
 from mtf_rl.agents.collection import collect
 from mtf_rl.agents.fusion_policy import FusionPolicy, FusionSetting
 from mtf_rl.agents.learning import (
+    CheckpointPlan,
     LearnedPolicy,
     LearningInterruptedError,
     LearningTask,
@@ -19,6 +20,7 @@ from mtf_rl.agents.learning import (
     Watch,
 )
 from mtf_rl.agents.networks import Mlp
+from mtf_rl.agents.online.checkpoint import load_checkpoint
 from mtf_rl.agents.online.config import ActorCriticConfig
 from mtf_rl.agents.online.han import HanConfig
 from mtf_rl.agents.online.off_policy import DDPGConfig, SACConfig, TD3Config
@@ -36,6 +38,7 @@ __all__ = [
     "Agent",
     "BehaviourPolicy",
     "BoundedUniform",
+    "CheckpointPlan",
     "Choice",
     "ConstantPolicy",
     "DDPGConfig",
@@ -61,6 +64,7 @@ __all__ = [
     "UniformRandom",
     "Watch",
     "collect",
+    "load_checkpoint",
     "load_policy",
     "rank",
     "save_policy",

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from mtf_rl.agents.policies import SavedPolicy
@@ -10,6 +11,7 @@ from mtf_rl.data import BatchDataset
 from mtf_rl.envs import RequestBudget, SessionDynamics
 
 __all__ = [
+    "CheckpointPlan",
     "LearnedPolicy",
     "LearningInterruptedError",
     "LearningTask",
@@ -54,6 +56,18 @@ class Watch:
 
 
 @dataclass(frozen=True)
+class CheckpointPlan:
+    """Where a learner writes its state now and then, and looks for one to go on from."""
+
+    path: Path
+    """The file."""
+    seconds: float
+    """Time from one writing to the next, at least 0."""
+    mark: Callable[[], int]
+    """Asked for the length of the run's metrics when a checkpoint is written, in bytes."""
+
+
+@dataclass(frozen=True)
 class LearningTask:
     """Sessions to learn from, under a budget.
 
@@ -76,6 +90,8 @@ class LearningTask:
     """Told of a batch-RL agent's updates as they are done."""
     watch: Watch | None = None
     """Looks at a learner's policy from time to time; a search and uniform weights have none."""
+    checkpoints: CheckpointPlan | None = None
+    """Of learners of some length; searches start anew, and end the same."""
 
 
 class LearningInterruptedError(KeyboardInterrupt):

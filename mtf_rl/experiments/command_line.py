@@ -21,7 +21,15 @@ from mtf_rl.experiments.config import PRESETS, LogConfig, RunConfig, RunSettings
 from mtf_rl.experiments.run_folder import RunFolder
 from mtf_rl.experiments.settings import settings_from_json, settings_laid_over
 
-__all__ = ["DEFAULT_AGENT", "log_of_run", "parse_train", "settings_of_run"]
+__all__ = [
+    "DEFAULT_AGENT",
+    "Resumption",
+    "log_of_run",
+    "parse_resume",
+    "parse_train",
+    "settings_of_run",
+    "settings_to_resume",
+]
 
 DEFAULT_AGENT = "td3"
 _SECTIONS = {entry.name for entry in fields(RunSettings)}
@@ -59,6 +67,51 @@ def parse_train(arguments: Sequence[str] | None = None) -> RunSettings:
     if is_own(settings.run.session.reward):
         _refuse_unnamed(settings.run.session.reward, words)
     return _parse_flags(settings, words)
+
+
+@dataclass(frozen=True)
+class Resumption:
+    """A run to go on with."""
+
+    run: Path
+    reward: str | None
+    """The run's own `module:function`, named again; a file must not choose what is imported."""
+
+
+def parse_resume(arguments: Sequence[str] | None = None) -> Resumption | None:
+    """What `--resume` asks for; None where the command line has no such flag.
+
+    Raises:
+        ConfigError: if anything else is said, since a resumed run has its settings already.
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if not any(word.split("=")[0] == "--resume" for word in words):
+        return None
+    parser = argparse.ArgumentParser(prog="python -m mtf_rl.train", allow_abbrev=False)
+    parser.add_argument("--resume", type=Path, metavar="RUN", required=True)
+    parser.add_argument("--reward", metavar="MODULE:FUNCTION")
+    known, others = parser.parse_known_args(words)
+    if others:
+        raise ConfigError(
+            f"--resume takes the run's settings from its config.json, so nothing but --reward can"
+            f" stand beside it; got {' '.join(others)}"
+        )
+    return Resumption(known.resume, known.reward)
+
+
+def settings_to_resume(run: RunFolder, reward: str | None) -> RunSettings:
+    """The settings of a run that goes on; its own reward, if it has one, must be named again.
+
+    Raises:
+        ArtifactError: if the file is missing or torn.
+        ConfigError: if it is of another version, or another reward is named.
+    """
+    begun_with = _document_of(run)["run"]["session"]["reward"]
+    if reward is not None and reward != begun_with:
+        raise ConfigError(
+            f"{run.path} was begun with the reward {begun_with!r} and cannot go on with {reward!r}"
+        )
+    return settings_of_run(run, reward)
 
 
 def log_of_run(run: RunFolder) -> LogConfig:
@@ -205,7 +258,8 @@ def _parse_flags(base: "_Unchecked", words: list[str]) -> RunSettings:
         description=(
             f"Learn fusion weights with an agent and compare it with baselines.\n\n"
             f"Usage: python -m mtf_rl.train [AGENT] [flags]; AGENT is one of {', '.join(AGENTS)}"
-            f" (default {DEFAULT_AGENT}); --preset {'|'.join(PRESETS)}; --config FILE.json.\n\n"
+            f" (default {DEFAULT_AGENT}); --preset {'|'.join(PRESETS)}; --config FILE.json.\n"
+            f"Go on with a stopped run: python -m mtf_rl.train --resume RUN\n\n"
             f"Flags of {base.agent}:"
         ),
     )

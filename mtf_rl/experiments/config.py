@@ -92,6 +92,8 @@ class RunConfig:
     """Videos in each user's retrieval pool, at least the candidates."""
     device: str = "cpu"
     """Torch device of the learners; only cpu gives repeatable numbers."""
+    checkpoint_seconds: float = 60.0
+    """Seconds from one checkpoint of a learner to the next, at least 0, for `--resume`."""
     log: Annotated[LogConfig, tyro.conf.arg(name="")] = field(default_factory=LogConfig)
     """The log, given or synthetic."""
     session: SessionConfig = field(default_factory=SessionConfig)
@@ -108,6 +110,7 @@ class RunConfig:
             ("sessions", 2),
             ("tuning_sessions", 2),
             ("scorer_rows", 1),
+            ("checkpoint_seconds", 0),
         ):
             check_at_least(name, getattr(self, name), least)
         if self.pool < self.session.candidates:

@@ -2,6 +2,7 @@
 
 import csv
 import importlib.metadata
+import os
 import platform
 import shutil
 import subprocess
@@ -23,6 +24,7 @@ from mtf_rl.experiments.settings import settings_to_json
 __all__ = [
     "MetricWriter",
     "RunFolder",
+    "birth_record",
     "check_free",
     "new_run_folder",
     "open_run_folder",
@@ -34,18 +36,35 @@ _VERSIONS_OF = ("numpy", "pandas", "torch", "gymnasium", "stable-baselines3", "o
 
 
 class MetricWriter:
-    """The one way out for measurements: `metrics.csv` (step,name,value) and TensorBoard."""
+    """The one way out for measurements: `metrics.csv` (step,name,value) and TensorBoard.
 
-    def __init__(self, folder: Path) -> None:
-        self._file = (folder / "metrics.csv").open("w", newline="")
+    Args:
+        folder: the run's.
+        keep: bytes of an earlier `metrics.csv` to go on from, the rest of which is cut off;
+            TensorBoard's events are then written anew from it.
+    """
+
+    def __init__(self, folder: Path, keep: int = 0) -> None:
+        path = folder / "metrics.csv"
+        kept = path.read_bytes()[:keep].decode() if keep else "step,name,value\r\n"
+        replace_atomically(path, kept.encode())
+        self._file = path.open("a", newline="")
         self._csv = csv.writer(self._file)
-        self._csv.writerow(["step", "name", "value"])
+        for events in folder.glob("events.out.tfevents.*"):
+            events.unlink()
         self.tensorboard = SummaryWriter(str(folder))
+        for row in csv.DictReader(kept.splitlines()):
+            self.tensorboard.add_scalar(row["name"], float(row["value"]), int(row["step"]))
 
     def __call__(self, step: int, name: str, value: float) -> None:
         """Record `value` of the metric `name` at `step`."""
         self._csv.writerow([step, name, repr(float(value))])
         self.tensorboard.add_scalar(name, value, step)
+
+    def length(self) -> int:
+        """Bytes of `metrics.csv` so far, all of them on disk."""
+        self._file.flush()
+        return os.fstat(self._file.fileno()).st_size
 
     def prefixed(self, prefix: str) -> "_PrefixedSink":
         """A sink whose metrics are called PREFIX/..."""
@@ -81,6 +100,7 @@ class RunFolder:
         self.scorer = path / "scorer"
         self.simulator = path / "simulator"
         self.policies = path / "policy"
+        self.checkpoints = path / "checkpoints"
 
     def write_config(self, settings: Any) -> None:
         """Write every setting, resolved, to `config.json`."""
@@ -89,18 +109,23 @@ class RunFolder:
     def write_provenance(self, status: str, **facts: Any) -> None:
         """Create or amend `provenance.json`; the first call records command, code and versions."""
         path = self.path / "provenance.json"
-        record = load_json(path) if path.exists() else _birth_record()
+        record = load_json(path) if path.exists() else birth_record()
         record |= {"status": status, "end": None if status == "running" else _now(), **facts}
         save_json(path, record)
 
     @contextmanager
-    def recorded(self, **facts: Any) -> Iterator[MetricWriter]:
+    def recorded(self, *, keep: int = 0, **facts: Any) -> Iterator[MetricWriter]:
         """The run's work: yields its metric writer, and records how it ended.
 
         What was written before an interruption stays.
+
+        Args:
+            keep: bytes of `metrics.csv` from which a resumed run goes on.
+            **facts: more to record.
         """
+        self.write_provenance("running", **facts)
         try:
-            with MetricWriter(self.path) as metrics:
+            with MetricWriter(self.path, keep) as metrics:
                 yield metrics
             self.write_checksums()
         except BaseException as error:
@@ -179,7 +204,8 @@ def open_run_folder(path: Path) -> RunFolder:
     return RunFolder(path)
 
 
-def _birth_record() -> dict[str, Any]:
+def birth_record() -> dict[str, Any]:
+    """The command, code and surroundings of this process."""
     return {
         "command": " ".join(sys.argv),
         "commit": _commit(),

@@ -1,5 +1,6 @@
 """The main job: data, scorers, simulator, agent, comparison with baselines."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ import torch
 
 from mtf_rl.agents import (
     AGENTS,
+    CheckpointPlan,
     FusionSetting,
     LearnedPolicy,
     LearningInterruptedError,
@@ -20,12 +22,14 @@ from mtf_rl.data import BatchDataset, UserGroup
 from mtf_rl.envs import RequestBudget
 from mtf_rl.experiments.assembly import Assembly
 from mtf_rl.experiments.collection import batch_for, describe_batch
+from mtf_rl.experiments.command_line import settings_to_resume
 from mtf_rl.experiments.config import RunConfig, RunSettings
 from mtf_rl.experiments.console import Terminal
 from mtf_rl.experiments.judging import (
     Entry,
     Judgement,
     judge_run,
+    load_entries,
     markdown_of,
     render_judgement,
     save_entries,
@@ -33,9 +37,24 @@ from mtf_rl.experiments.judging import (
 )
 from mtf_rl.experiments.pictures import leaderboard_figure, save_figure
 from mtf_rl.experiments.preparation import indented, prepare_run
-from mtf_rl.experiments.run_folder import MetricWriter, RunFolder, new_run_folder, write_table
+from mtf_rl.experiments.resumption import (
+    Progress,
+    check_resumable,
+    checkpoint_path,
+    held,
+    kept_metrics,
+)
+from mtf_rl.experiments.run_folder import (
+    MetricWriter,
+    RunFolder,
+    new_run_folder,
+    open_run_folder,
+    write_table,
+)
 
-__all__ = ["report", "train"]
+__all__ = ["report", "resume", "train"]
+
+_TORCH_THREADS = 1  # Sums in another order would give other weights.
 
 
 def train(settings: RunSettings, terminal: Terminal) -> RunFolder:
@@ -48,26 +67,72 @@ def train(settings: RunSettings, terminal: Terminal) -> RunFolder:
     Raises:
         MtfRlError: for anything that the user can mend.
     """
-    config = settings.run
-    run = new_run_folder(config.run_dir, agent=settings.agent)
+    run = new_run_folder(settings.run.run_dir, agent=settings.agent)
     run.write_config(settings)
     terminal.say(f"Run folder: {run.path}")
-    torch.set_num_threads(1)
-    with run.recorded(torch_threads=1) as metrics, terminal.logging_to(run.path / "log.txt"):
-        _train(settings, run, metrics, terminal)
+    with held(run):
+        _train(settings, run, Progress(), terminal)
+    return run
+
+
+def resume(path: Path, terminal: Terminal, *, reward: str | None = None) -> RunFolder:
+    """Go on with a run that was stopped or killed; it ends as if it had not been.
+
+    What is finished is kept. A learner goes on from its last checkpoint; what was half made before
+    it, and searches, start anew, and end the same.
+
+    Args:
+        path: the run's folder.
+        terminal: told what happens.
+        reward: the run's own `module:function` named again, if it has one.
+
+    Raises:
+        RunFolderError: if the folder is not a run's, the run is finished or at work, or versions or
+            threads differ from those it began with.
+        ArtifactError: if a checkpoint cannot be read.
+        MtfRlError: for anything else that the user can mend.
+    """
+    run = open_run_folder(path)
+    check_resumable(run, torch_threads=_TORCH_THREADS)
+    with held(run):
+        progress = Progress.load(run)
+        terminal.say(f"Resuming {run.path}")
+        _train(settings_to_resume(run, reward), run, progress, terminal)
+    return run
+
+
+def _train(settings: RunSettings, run: RunFolder, progress: Progress, terminal: Terminal) -> None:
+    torch.set_num_threads(_TORCH_THREADS)
+    with (
+        run.recorded(keep=kept_metrics(run, progress), torch_threads=_TORCH_THREADS) as metrics,
+        terminal.logging_to(run.path / "log.txt"),
+    ):
+        _work(settings, run, progress, metrics, terminal)
+        shutil.rmtree(run.checkpoints)
     terminal.say(
         f"Written to {run.path}: leaderboard.csv, .json, .md, .png; TensorBoard:"
         f" tensorboard --logdir {run.path.parent}"
     )
-    return run
 
 
-def _train(
-    settings: RunSettings, run: RunFolder, metrics: MetricWriter, terminal: Terminal
+def _work(
+    settings: RunSettings,
+    run: RunFolder,
+    progress: Progress,
+    metrics: MetricWriter,
+    terminal: Terminal,
 ) -> None:
     config = settings.run
-    assembly = prepare_run(config, run, metrics, terminal)
-    lessons = _Lessons(assembly, config, run, metrics, terminal)
+    if progress.prepared:
+        terminal.say("Data, scorer and simulator are there.")
+        assembly = Assembly.load(run.data, run.simulator)
+    else:
+        for folder in (run.data, run.scorer, run.simulator):
+            shutil.rmtree(folder, ignore_errors=True)  # Half made by a run that was killed.
+        assembly = prepare_run(config, run, metrics, terminal)
+        progress = Progress(prepared=True, metrics_bytes=metrics.length())
+        progress.save(run)
+    lessons = _Lessons(assembly, config, run, progress, metrics, terminal)
     lessons.learn(settings.agent, settings.agent, settings.agent_settings)
     if config.twin and _has_twin(settings.agent_settings):
         twin = replace(settings.agent_settings, gamma=0.0)
@@ -98,10 +163,12 @@ class _Lessons:
         assembly: Assembly,
         config: RunConfig,
         run: RunFolder,
+        progress: Progress,
         metrics: MetricWriter,
         terminal: Terminal,
     ) -> None:
-        self.entries: dict[str, Entry] = {}
+        self._progress = progress
+        self.entries = _finished_entries(run, progress)
         self._last_batch: BatchDataset | None = None
         self._config, self._run = config, run
         self._metrics, self._terminal = metrics, terminal
@@ -111,9 +178,17 @@ class _Lessons:
     def learn(self, name: str, agent: str, agent_settings: Any) -> None:
         """Let `agent` learn within the budget, and keep its policy as `name`.
 
+        What was finished before a run was resumed is not learnt again.
+
         Raises:
             LearningInterruptedError: on Ctrl-C; what was learnt so far is kept first.
         """
+        if name in self._progress.finished:
+            self._terminal.say(f"Policy {name} is there.")
+            return
+        checkpoint = checkpoint_path(self._run, name)
+        if checkpoint.exists():
+            self._terminal.say(f"Policy {name} goes on from its checkpoint.")
         requests = 0 if agent == "uniform" else self._config.requests
         budget = RequestBudget(requests)
         task = LearningTask(
@@ -122,6 +197,9 @@ class _Lessons:
             budget=budget,
             seed=self._config.seed,
             metrics=self._metrics.prefixed(name),
+            checkpoints=CheckpointPlan(
+                checkpoint, self._config.checkpoint_seconds, mark=self._metrics.length
+            ),
         )
         if AGENTS[agent].from_batch:
             task = replace(task, batch=self._batch(budget))
@@ -141,6 +219,13 @@ class _Lessons:
                 self._keep(name, agent, interruption.learned)
                 raise
         self._keep(name, agent, learned)
+        self._progress = replace(
+            self._progress,
+            finished=(*self._progress.finished, name),
+            metrics_bytes=self._metrics.length(),
+        )
+        self._progress.save(self._run)
+        shutil.rmtree(checkpoint.parent, ignore_errors=True)
 
     def _batch(self, budget: RequestBudget) -> BatchDataset:
         """The run's batch dataset; the first agent that asks has it collected."""
@@ -161,6 +246,15 @@ class _Lessons:
         if learned.untrained is not None and name == agent:
             self.entries[f"{name}_untrained"] = Entry(learned.untrained, 0)
         save_entries(self._run.policies, self.entries, FusionSetting.of(self._learning))
+
+
+def _finished_entries(run: RunFolder, progress: Progress) -> dict[str, Entry]:
+    """Policies of an earlier part of the run; what Ctrl-C left half learnt is not among them."""
+    if not progress.finished:
+        return {}
+    finished = {*progress.finished, *(f"{name}_untrained" for name in progress.finished)}
+    entries = load_entries(run.policies)
+    return {name: entry for name, entry in entries.items() if name in finished}
 
 
 def report(judgement: Judgement, agent: str, folder: Path, terminal: Terminal) -> None:

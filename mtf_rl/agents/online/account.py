@@ -1,10 +1,15 @@
 """The account of the sessions that a learner plays."""
 
+import time
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from stable_baselines3.common.callbacks import BaseCallback
 from typing_extensions import override
 
+from mtf_rl.agents.learning import CheckpointPlan
+from mtf_rl.agents.online.checkpoint import Checkpoint, play_again, restore, save_checkpoint
 from mtf_rl.agents.policies import MlpPolicy
 from mtf_rl.core.tasks import FEEDBACKS
 
@@ -12,14 +17,63 @@ __all__ = ["SessionAccount"]
 
 
 class SessionAccount(BaseCallback):
-    """Logs what sessions are like while a learner acts, and keeps its untrained actor."""
+    """Logs what sessions are like, keeps the untrained actor, and writes checkpoints.
 
-    def __init__(self, untrained: MlpPolicy | None = None) -> None:
+    Args:
+        checkpoints: where and how often; None for none.
+        untrained: the actor before its first update, if it is known from the start.
+        rollouts: a checkpoint is written only where a multiple of so many is done.
+    """
+
+    def __init__(
+        self,
+        checkpoints: CheckpointPlan | None,
+        *,
+        untrained: MlpPolicy | None = None,
+        rollouts: int = 1,
+    ) -> None:
         super().__init__()
         self.untrained = untrained
+        self._checkpoints = checkpoints
+        self._tape: list[NDArray[np.float32]] = []  # each (num_envs, num_parameters)
+        self._rollouts, self._every = 0, rollouts
+        self._saved_at = time.monotonic()
+
+    def go_on_from(self, checkpoint: Checkpoint, model: Any) -> None:
+        """Bring a fresh model to where the checkpoint was written.
+
+        Raises:
+            ArtifactError: if the checkpoint is of another learner.
+        """
+        play_again(model, checkpoint, lambda: self.notice_warmup(model))
+        restore(model, checkpoint)
+        self._tape = list(checkpoint.tape)
+
+    def notice_warmup(self, model: Any) -> None:
+        """Called when a step was taken, before its transitions are stored."""
+
+    @override
+    def _on_rollout_start(self) -> None:
+        plan = self._checkpoints
+        whole = self._rollouts % self._every == 0
+        self._rollouts += 1
+        if plan is None or not whole or not self._tape:
+            return
+        if time.monotonic() - self._saved_at >= plan.seconds:
+            save_checkpoint(plan.path, self.model, np.stack(self._tape), mark=plan.mark())
+            self._saved_at = time.monotonic()
 
     @override
     def _on_step(self) -> bool:
+        self.notice_warmup(self.model)
+        if self._checkpoints is not None:
+            # SB3's names of what an off-policy learner stores, and an on-policy one plays.
+            taken = self.locals.get("buffer_actions", self.locals.get("clipped_actions"))
+            self._tape.append(np.array(taken, dtype=np.float32))
+        self._log_step()
+        return True
+
+    def _log_step(self) -> None:
         infos = _infos(self.training_env)
         dynamics = self.training_env.get_attr("dynamics")[0]
         for column, name in enumerate(dynamics.sessions.formula.parameter_names):
@@ -35,7 +89,6 @@ class SessionAccount(BaseCallback):
         for episode in (info["episode"] for info in self.locals["infos"] if "episode" in info):
             self.logger.record_mean("session/reward", episode["r"])
             self.logger.record_mean("session/depth", episode["l"])
-        return True
 
 
 def _infos(env: Any) -> dict[str, Any]:

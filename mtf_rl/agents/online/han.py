@@ -70,7 +70,7 @@ class EpsilonGreedy:
 
     def __init__(self, first: float, last: float, generator: np.random.Generator) -> None:
         self._first, self._last = first, last
-        self._generator = generator
+        self.generator = generator
 
     def epsilon(self, progress: float) -> float:
         """Between the first and the last, by the share of the way gone, in [0, 1]."""
@@ -78,8 +78,8 @@ class EpsilonGreedy:
 
     def explore(self, actions: FloatArray, progress: float) -> FloatArray:
         """Actions (num_envs, num_parameters), some of them replaced."""
-        replaced = self._generator.random(len(actions)) < self.epsilon(progress)  # (num_envs,)
-        drawn = self._generator.uniform(-1.0, 1.0, actions.shape).astype(actions.dtype)
+        replaced = self.generator.random(len(actions)) < self.epsilon(progress)  # (num_envs,)
+        drawn = self.generator.uniform(-1.0, 1.0, actions.shape).astype(actions.dtype)
         return np.where(replaced[:, None], drawn, actions)
 
 

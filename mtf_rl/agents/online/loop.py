@@ -14,6 +14,7 @@ from mtf_rl.agents.learning import (
 )
 from mtf_rl.agents.online.account import SessionAccount
 from mtf_rl.agents.online.actor import actor_policy
+from mtf_rl.agents.online.checkpoint import load_checkpoint
 from mtf_rl.agents.online.config import ActorCriticConfig
 from mtf_rl.agents.online.sink_writer import SinkWriter
 from mtf_rl.agents.vec_env import SessionVecEnv
@@ -44,6 +45,8 @@ def learn_within_budget(
 ) -> LearnedPolicy:
     """Let an SB3 model learn for as many steps as the rest of the budget pays for.
 
+    It goes on from the task's checkpoint, where there is one.
+
     Args:
         model: whose steps so far, if any, are its `num_timesteps`.
         task: with the budget, and the sink of metrics.
@@ -51,11 +54,14 @@ def learn_within_budget(
         log_interval: sessions (off policy) or rollouts (on policy) from one log line to the next.
 
     Raises:
+        ArtifactError: if there is a checkpoint that cannot be read or is of another learner.
         LearningInterruptedError: on Ctrl-C, with what was learnt so far.
     """
     num_envs = model.n_envs
-    steps = int(task.budget.left) // num_envs * num_envs
     model.set_logger(Logger(folder=None, output_formats=[SinkWriter(task.metrics)]))
+    if task.checkpoints is not None and task.checkpoints.path.exists():
+        account.go_on_from(load_checkpoint(task.checkpoints.path), model)
+    steps = int(task.budget.left) // num_envs * num_envs
     try:
         model.learn(
             steps,

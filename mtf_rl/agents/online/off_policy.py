@@ -213,7 +213,8 @@ def learn_off_policy(
     model: OffPolicyAlgorithm, task: LearningTask, config: OffPolicyConfig
 ) -> LearnedPolicy:
     """Let an off-policy model of SB3 warm up and learn until the task's budget is used."""
-    return learn_within_budget(model, task, _OffPolicyAccount(), log_interval=2 * config.num_envs)
+    account = _OffPolicyAccount(task.checkpoints)
+    return learn_within_budget(model, task, account, log_interval=2 * config.num_envs)
 
 
 def _gaussian_noise(task: LearningTask, deviation: float) -> ActionNoise:
@@ -225,13 +226,11 @@ class _OffPolicyAccount(SessionAccount):
     """Ends the warm-up too: freezes the statistics, and keeps the untrained actor."""
 
     @override
-    def _on_step(self) -> bool:
-        model: Any = self.model
+    def notice_warmup(self, model: Any) -> None:
         # The step's own transitions are stored after this call, and updates come after that; the
         # step after this one is the first to act with the network.
-        if self.untrained is None and self.num_timesteps >= model.learning_starts:
+        if self.untrained is None and model.num_timesteps >= model.learning_starts:
             self._end_warmup(model)
-        return super()._on_step()
 
     def _end_warmup(self, model: Any) -> None:
         buffer = model.replay_buffer

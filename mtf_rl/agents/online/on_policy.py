@@ -178,12 +178,9 @@ def _learn(
 ) -> LearnedPolicy:
     _warm_up(model, env, plan.warmup_steps, task, config)
     rollout_requests = plan.rollout_steps * config.num_envs
-    return learn_within_budget(
-        model,
-        task,
-        SessionAccount(untrained=actor_policy(model)),
-        log_interval=max(1, round(_LOGGED_REQUESTS / rollout_requests)),
-    )
+    interval = max(1, round(_LOGGED_REQUESTS / rollout_requests))
+    account = SessionAccount(task.checkpoints, untrained=actor_policy(model), rollouts=interval)
+    return learn_within_budget(model, task, account, log_interval=interval)
 
 
 def _warm_up(

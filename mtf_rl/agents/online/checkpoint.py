@@ -1,0 +1,215 @@
+"""A learner's state on disk, from which it ends with the weights of an uninterrupted run.
+
+Sessions need no state of their own: they are a function of the seed and of the actions taken. A
+checkpoint holds the tape of these actions, and going on plays it again without updates, which
+fills the replay buffer and brings sessions and budget to where they were. Beside it stand
+the tensors of networks and optimisers, all random streams, counters, and what was logged since
+the last line. One safetensors file holds it all, written whole or not at all; no pickle.
+"""
+
+import json
+import random
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import reduce
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import safe_open
+from safetensors.numpy import save
+from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
+
+from mtf_rl.core.errors import ArtifactError
+from mtf_rl.core.files import replace_atomically
+
+__all__ = ["Checkpoint", "load_checkpoint", "play_again", "restore", "save_checkpoint"]
+
+CHECKPOINT_VERSION = 1
+_TAPE, _NUMPY, _TORCH = "tape", "random/numpy", "random/torch"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What `save_checkpoint` wrote."""
+
+    tape: NDArray[np.float32]  # (time, num_envs, num_parameters), the actions taken
+    tensors: Mapping[str, NDArray[Any]]
+    card: Mapping[str, Any]  # everything that is no array
+    path: Path
+
+    @property
+    def mark(self) -> int:
+        """The length of the run's metrics at that moment, in bytes."""
+        return int(self.card["mark"])
+
+
+def save_checkpoint(path: Path, model: Any, tape: NDArray[np.float32], *, mark: int) -> None:
+    """Write the state of an SB3 model between two of its rollouts.
+
+    Args:
+        path: of the file.
+        model: whose sessions took the actions of the tape.
+        tape: (time, num_envs, num_parameters), since the sessions were first reset to learn.
+        mark: the length of the run's metrics, in bytes.
+    """
+    numpy_state: Any = np.random.get_state()  # noqa: NPY002
+    kind, keys, position, has_gauss, cached = numpy_state
+    version, internal, gauss = random.getstate()
+    card = {
+        "version": CHECKPOINT_VERSION,
+        "class": type(model).__name__,
+        "mark": mark,
+        "num_timesteps": model.num_timesteps,
+        "n_updates": model._n_updates,
+        "python": [version, list(internal), gauss],
+        "numpy": [kind, position, has_gauss, cached],
+        "generators": {
+            name: generator.bit_generator.state for name, generator in _generators_of(model).items()
+        },
+        "logged": _numbers(model.logger.name_to_value),
+        "logged_counts": dict(model.logger.name_to_count),
+    }
+    arrays: dict[str, NDArray[Any]] = {
+        _TAPE: tape,
+        _NUMPY: keys,
+        _TORCH: torch.get_rng_state().numpy(),
+    }
+    content = save(arrays | _tensors_of(model), metadata={"card": json.dumps(card)})
+    replace_atomically(path, content)
+
+
+def load_checkpoint(path: Path) -> Checkpoint:
+    """Read what `save_checkpoint` wrote.
+
+    Raises:
+        ArtifactError: if the file is missing, torn, or of another version.
+    """
+    try:
+        with safe_open(path, framework="numpy") as file:
+            card = json.loads(file.metadata()["card"])
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        tape = arrays.pop(_TAPE)
+    except Exception as error:
+        raise ArtifactError(
+            f"The checkpoint {path} cannot be read ({error}). Remove it to learn this policy anew."
+        ) from error
+    if card.get("version") != CHECKPOINT_VERSION:
+        raise ArtifactError(
+            f"The checkpoint {path} is of version {card.get('version')}, this program reads"
+            f" {CHECKPOINT_VERSION}. Remove it to learn this policy anew."
+        )
+    return Checkpoint(tape, arrays, card, path)
+
+
+def play_again(model: Any, checkpoint: Checkpoint, on_step: Callable[[], None]) -> None:
+    """Bring sessions, budget, replay buffer and counters of a fresh model to the checkpoint.
+
+    Args:
+        model: made as the checkpoint's was, its sessions about to be reset to learn.
+        checkpoint: whose tape is played.
+        on_step: called after each batched step, before its transitions are stored, as SB3 does.
+    """
+    env: Any = model.env
+    model.ep_info_buffer = deque(maxlen=model._stats_window_size)
+    model.ep_success_buffer = deque(maxlen=model._stats_window_size)
+    model._last_obs = env.reset()
+    model._last_episode_starts = np.ones(env.num_envs, dtype=bool)
+    stores = isinstance(model, OffPolicyAlgorithm)
+    for actions in checkpoint.tape:  # (num_envs, num_parameters)
+        # SB3 stores the actions of off-policy learners in its own scale, and so does the tape.
+        taken = model.policy.unscale_action(actions) if stores else actions
+        observation, rewards, dones, infos = env.step(taken)
+        model.num_timesteps += env.num_envs
+        on_step()
+        model._update_info_buffer(infos, dones)
+        if stores:
+            model._store_transition(
+                model.replay_buffer, actions, observation, rewards, dones, infos
+            )
+            model._episode_num += int(dones.sum())
+        else:
+            model._last_obs, model._last_episode_starts = observation, dones
+
+
+def restore(model: Any, checkpoint: Checkpoint) -> None:
+    """Give a model whose sessions were played again the rest of its state.
+
+    Raises:
+        ArtifactError: if the checkpoint is of another learner, or its sessions went another way.
+    """
+    card, tensors = checkpoint.card, checkpoint.tensors
+    found = (type(model).__name__, model.num_timesteps)
+    if found != (card["class"], card["num_timesteps"]):
+        raise ArtifactError(
+            f"The checkpoint {checkpoint.path} is of {card['class']} after"
+            f" {card['num_timesteps']} requests, not of {found[0]} after {found[1]}."
+        )
+    _load_tensors(model, tensors)
+    model._n_updates = card["n_updates"]
+    model.logger.name_to_value.update(card["logged"])
+    model.logger.name_to_count.update(card["logged_counts"])
+    version, internal, gauss = card["python"]
+    random.setstate((version, tuple(internal), gauss))
+    kind, position, has_gauss, cached = card["numpy"]
+    np.random.set_state((kind, tensors[_NUMPY], position, has_gauss, cached))  # noqa: NPY002
+    torch.set_rng_state(torch.from_numpy(tensors[_TORCH].copy()))
+    for name, generator in _generators_of(model).items():
+        generator.bit_generator.state = card["generators"][name]
+
+
+def _generators_of(model: Any) -> dict[str, np.random.Generator]:
+    """Random streams of the model's own."""
+    generators = {"action_space": model.action_space.np_random}
+    if hasattr(model, "exploration"):
+        generators["exploration"] = model.exploration.generator
+    return generators
+
+
+def _numbers(logged: Mapping[str, Any]) -> dict[str, float]:
+    kinds = int | float | np.number | torch.Tensor
+    return {name: float(value) for name, value in logged.items() if isinstance(value, kinds)}
+
+
+def _parts_of(model: Any) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+    """Networks and optimisers by name, and tensors that belong to neither."""
+    names, loose = model._get_torch_save_params()
+    parts = {name: reduce(getattr, name.split("."), model) for name in names}
+    return parts, {name: getattr(model, name) for name in loose}
+
+
+def _tensors_of(model: Any) -> dict[str, NDArray[Any]]:
+    parts, loose = _parts_of(model)
+    tensors = {f"loose/{name}": value for name, value in loose.items()}
+    for name, part in parts.items():
+        state = part.state_dict()
+        if not isinstance(part, torch.optim.Optimizer):
+            tensors |= {f"{name}/{key}": value for key, value in state.items()}
+            continue
+        for number, entry in state["state"].items():
+            tensors |= {f"{name}/{number}/{key}": value for key, value in entry.items()}
+    return {name: value.detach().numpy().copy() for name, value in tensors.items()}
+
+
+def _load_tensors(model: Any, arrays: Mapping[str, NDArray[Any]]) -> None:
+    parts, loose = _parts_of(model)
+    for name, value in loose.items():
+        value.data.copy_(torch.from_numpy(arrays[f"loose/{name}"].copy()))
+    for name, part in parts.items():
+        own = {
+            key.removeprefix(f"{name}/"): torch.from_numpy(array.copy())
+            for key, array in arrays.items()
+            if key.startswith(f"{name}/")
+        }
+        if not isinstance(part, torch.optim.Optimizer):
+            part.load_state_dict(own)
+            continue
+        moments: dict[int, dict[str, torch.Tensor]] = {}
+        for key, value in own.items():
+            number, entry = key.split("/")
+            moments.setdefault(int(number), {})[entry] = value
+        # Learning rates are set by SB3 before each update, so a fresh group is as good.
+        part.load_state_dict(part.state_dict() | {"state": moments})

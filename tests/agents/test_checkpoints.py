@@ -1,0 +1,122 @@
+"""A learner that was broken off ends with the weights of one that was not."""
+
+import re
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mtf_rl.agents import (
+    AGENTS,
+    CheckpointPlan,
+    LearnedPolicy,
+    LearningTask,
+    MlpPolicy,
+    SavedPolicy,
+)
+from mtf_rl.agents.online import checkpoint as module
+from mtf_rl.agents.online.checkpoint import load_checkpoint
+from mtf_rl.core.arrays import FloatArray
+from mtf_rl.core.errors import ArtifactError
+from mtf_rl.envs import RequestBudget, toy_dynamics
+
+BUDGET = 2400
+SMALL = {
+    "warmup_requests": 200,
+    "batch_size": 64,
+    "updates_per_request": 0.05,
+    "rollout_requests": 96,
+}
+LEARNERS = [
+    name
+    for name, agent in AGENTS.items()
+    if {"gamma", "num_envs"} <= {entry.name for entry in fields(agent.config)}
+]
+
+
+class PowerCutError(Exception):
+    """The process is gone; nothing is tidied up."""
+
+
+class Log:
+    """What a run would keep of metrics, timings aside."""
+
+    def __init__(self) -> None:
+        self.rows: list[tuple[int, str, float]] = []
+
+    def __call__(self, step: int, name: str, value: float) -> None:
+        if not name.startswith("time/"):
+            self.rows.append((step, name, value))
+
+
+def learn(
+    name: str, log: Log, path: Path, *, until: int | None = None, seconds: float = 0.0
+) -> LearnedPolicy:
+    """Learn with a checkpoint between any two rollouts, and a power cut at `until` requests."""
+
+    def spend(requests: int) -> None:
+        if until is not None and budget.used >= until:
+            raise PowerCutError
+
+    dynamics = toy_dynamics()
+    budget = RequestBudget(BUDGET, on_spend=spend)
+    plan = CheckpointPlan(path, seconds, mark=lambda: len(log.rows))
+    known = {entry.name for entry in fields(AGENTS[name].config)}
+    settings: Any = {key: value for key, value in SMALL.items() if key in known}
+    task = LearningTask(dynamics, dynamics, budget, 3, log, checkpoints=plan)
+    return AGENTS[name].learn(task, AGENTS[name].config(**settings))
+
+
+def arrays_of(policy: SavedPolicy | None) -> list[FloatArray]:
+    assert isinstance(policy, MlpPolicy)
+    return [policy.mean, policy.scale, *policy.network.weights, *policy.network.biases]
+
+
+def assert_equal(first: SavedPolicy | None, second: SavedPolicy | None) -> None:
+    for one, other in zip(arrays_of(first), arrays_of(second), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("name", LEARNERS)
+@pytest.mark.parametrize("until", [120, 1700])  # In the warm-up, and amid learning.
+def test_going_on_ends_with_the_same_weights_and_metrics(
+    name: str, until: int, tmp_path: Path
+) -> None:
+    whole_log, log = Log(), Log()
+    whole = learn(name, whole_log, tmp_path / "never", seconds=1e9)
+    assert not (tmp_path / "never").exists()
+    path = tmp_path / "state"
+    with pytest.raises(PowerCutError):
+        learn(name, log, path, until=until)
+    if path.exists():
+        del log.rows[load_checkpoint(path).mark :]
+    else:
+        # On-policy learners have nothing to write before their first rollout.
+        assert until < 200
+        assert name in ("ppo", "a2c")
+        log.rows.clear()
+    resumed = learn(name, log, path)
+    assert_equal(resumed.policy, whole.policy)
+    assert_equal(resumed.untrained, whole.untrained)
+    assert resumed.requests_used == whole.requests_used
+    assert log.rows == whole_log.rows
+
+
+def test_what_cannot_be_gone_on_from_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "state"
+    with pytest.raises(PowerCutError):
+        learn("td3", Log(), path, until=500)
+    with pytest.raises(ArtifactError, match=re.escape("is of TD3 after 480 requests, not of DDPG")):
+        learn("ddpg", Log(), path)
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    with pytest.raises(ArtifactError, match=re.escape(f"{path} cannot be read")):
+        learn("td3", Log(), path)
+    path.write_bytes(content)
+    monkeypatch.setattr(module, "CHECKPOINT_VERSION", 2)
+    with pytest.raises(ArtifactError, match=re.escape("is of version 1, this program reads 2")):
+        learn("td3", Log(), path)

@@ -1,0 +1,209 @@
+"""A run that is killed and resumed ends as one that was left alone."""
+
+import json
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from mtf_rl.core.errors import ArtifactError, ConfigError, RunFolderError
+from mtf_rl.core.files import load_json, save_json
+from mtf_rl.experiments.command_line import Resumption, parse_resume, parse_train
+from mtf_rl.experiments.console import Terminal
+from mtf_rl.experiments.resumption import Progress, checkpoint_path, held
+from mtf_rl.experiments.run_folder import RunFolder, new_run_folder
+from mtf_rl.experiments.training import resume, train
+
+ROOT = Path(__file__).parents[2]
+SIZE = [
+    "--preset", "smoke", "--world.users", "80", "--world.videos", "320", "--world.days", "2",
+    "--scorer-rows", "4000", "--user-model.max-rows", "4000", "--user-model.max-epochs", "1",
+    "--scorer-fit.max-epochs", "1", "--requests", "1600", "--warmup-requests", "300",
+    "--num-envs", "8", "--sessions", "20", "--tuning-sessions", "10", "--no-twin",
+    "--checkpoint-seconds", "0",
+]  # fmt: skip
+
+
+def command(*words: str) -> list[str]:
+    return [sys.executable, "-m", "mtf_rl.train", *words]
+
+
+def begin(folder: Path, agent: str, *words: str) -> RunFolder:
+    """What a run looks like that was killed at its very beginning."""
+    run = new_run_folder(folder, agent=agent)
+    run.write_config(parse_train([agent, *SIZE, *words]))
+    run.write_provenance("running", torch_threads=1)
+    return run
+
+
+def begin_prepared(folder: Path, agent: str, prepared: Path, *words: str) -> RunFolder:
+    """The same, killed when everything up to the first learner was there."""
+    run = begin(folder, agent, *words)
+    for part in ("data", "scorer", "simulator"):
+        shutil.copytree(prepared / part, folder / part)
+    Progress(prepared=True).save(run)
+    return run
+
+
+def kill_amid_learning(words: list[str], folder: Path, agent: str) -> None:
+    """kill -9, once the learner has written a checkpoint after its warm-up."""
+    process = subprocess.Popen(
+        words, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    state = checkpoint_path(RunFolder(folder), agent)
+    deadline = time.monotonic() + 200
+    while time.monotonic() < deadline and process.poll() is None:
+        if state.exists() and f"{agent}/train/" in (folder / "metrics.csv").read_text():
+            break
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    assert load_json(folder / "provenance.json")["status"] == "running"
+    assert not (folder / "policy").exists()
+
+
+def assert_ends_alike(whole: Path, resumed: Path, agent: str) -> None:
+    for name in (agent, f"{agent}_untrained", "random_search", "uniform"):
+        file = Path("policy") / name / "policy.safetensors"
+        assert (resumed / file).read_bytes() == (whole / file).read_bytes()
+    assert (resumed / "leaderboard.csv").read_bytes() == (whole / "leaderboard.csv").read_bytes()
+    first, second = (
+        pd.read_csv(folder / "metrics.csv", dtype=str).query("not name.str.contains('/time/')")
+        for folder in (whole, resumed)
+    )
+    pd.testing.assert_frame_equal(first.reset_index(drop=True), second.reset_index(drop=True))
+    counts = first.groupby("name").size()
+    events = EventAccumulator(str(resumed), size_guidance={"scalars": 0})
+    events.Reload()
+    assert len(events.Scalars(f"{agent}/session/reward")) == counts[f"{agent}/session/reward"]
+    assert not (resumed / "checkpoints").exists()
+
+
+@pytest.fixture(scope="module", name="whole")
+def whole_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "whole"
+    train(parse_train(["td3", *SIZE, "--run-dir", str(folder)]), Terminal())
+    return folder
+
+
+def test_a_killed_run_ends_as_one_left_alone(whole: Path, tmp_path: Path) -> None:
+    killed = tmp_path / "killed"
+    kill_amid_learning(command("td3", *SIZE, "--run-dir", str(killed)), killed, "td3")
+    resume(killed, Terminal())
+    log = (killed / "log.txt").read_text()
+    assert "Data, scorer and simulator are there." in log
+    assert "Policy td3 goes on from its checkpoint." in log
+    assert_ends_alike(whole, killed, "td3")
+    with pytest.raises(RunFolderError, match=re.escape("is finished; there is nothing to resume")):
+        resume(killed, Terminal())
+
+
+def test_finished_policies_are_kept_and_later_ones_learnt_anew(whole: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(whole, tmp_path / "run")
+    record = load_json(folder / "provenance.json")
+    save_json(folder / "provenance.json", record | {"status": "stopped: KeyboardInterrupt"})
+    # As if Ctrl-C had come amid the search, whose best so far was saved.
+    lines = (folder / "metrics.csv").read_bytes().splitlines(keepends=True)
+    kept = [line for line in lines if b",random_search/" not in line and b",final/" not in line]
+    before_search = sum(map(len, kept))
+    assert lines[: len(kept)] == kept
+    progress = Progress(prepared=True, finished=("td3",), metrics_bytes=before_search)
+    progress.save(RunFolder(folder))
+    shutil.copy(
+        folder / "policy/uniform/policy.safetensors",
+        folder / "policy/random_search/policy.safetensors",
+    )
+    resume(folder, Terminal())
+    log = (folder / "log.txt").read_text()
+    assert "Policy td3 is there." in log
+    assert "Policy random_search is there." not in log
+    assert_ends_alike(whole, folder, "td3")
+
+
+def test_a_resumed_run_may_be_killed_too(whole: Path, tmp_path: Path) -> None:
+    budget = ("--requests", "6000")
+    alone = begin_prepared(tmp_path / "alone", "ppo", whole, *budget).path
+    resume(alone, Terminal())
+    killed = begin_prepared(tmp_path / "killed", "ppo", whole, *budget).path
+    kill_amid_learning(command("--resume", str(killed)), killed, "ppo")
+    resume(killed, Terminal())
+    assert "Policy ppo goes on from its checkpoint." in (killed / "log.txt").read_text()
+    assert_ends_alike(alone, killed, "ppo")
+
+
+@pytest.fixture(scope="module", name="stopped")
+def stopped_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return begin(tmp_path_factory.mktemp("runs") / "stopped", "td3").path
+
+
+@pytest.mark.parametrize(
+    ("place", "complaint"),
+    [
+        (("versions", "torch"), "was begun with torch 0 (now "),
+        (("python",), "was begun with python 0 (now "),
+        (("torch_threads",), "was begun with torch_threads 0 (now 1)"),
+    ],
+)
+def test_other_surroundings_are_refused(
+    place: tuple[str, ...], complaint: str, stopped: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(stopped, tmp_path / "run")
+    record = load_json(folder / "provenance.json")
+    inner = record
+    for key in place[:-1]:
+        inner = inner[key]
+    inner[place[-1]] = "0"
+    save_json(folder / "provenance.json", record)
+    with pytest.raises(RunFolderError, match=re.escape(complaint)):
+        resume(folder, Terminal())
+
+
+def test_a_torn_checkpoint_is_refused_before_anything_is_done(
+    stopped: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(stopped, tmp_path / "run")
+    state = checkpoint_path(RunFolder(folder), "td3")
+    state.parent.mkdir(parents=True)
+    state.write_bytes(b"torn")
+    with pytest.raises(ArtifactError, match=re.escape("state.safetensors cannot be read")):
+        resume(folder, Terminal())
+    assert not (folder / "metrics.csv").exists()
+
+
+def test_a_run_at_work_is_left_alone(stopped: Path) -> None:
+    with (
+        held(RunFolder(stopped)),
+        pytest.raises(RunFolderError, match=re.escape("Another process is at work in")),
+    ):
+        resume(stopped, Terminal())
+
+
+def test_another_reward_is_refused(stopped: Path) -> None:
+    with pytest.raises(ConfigError, match=re.escape("cannot go on with 'watch_time'")):
+        resume(stopped, Terminal(), reward="watch_time")
+
+
+def test_resume_stands_alone() -> None:
+    assert parse_resume(["td3", "--gamma", "0.9"]) is None
+    assert parse_resume(["--resume", "runs/a"]) == Resumption(Path("runs/a"), None)
+    assert parse_resume(["--resume=runs/a", "--reward", "m:f"]) == Resumption(Path("runs/a"), "m:f")
+    with pytest.raises(ConfigError, match=re.escape("got td3 --gamma 0.9")):
+        parse_resume(["td3", "--resume", "runs/a", "--gamma", "0.9"])
+
+
+def test_progress_reads_back(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    assert Progress.load(run) == Progress()
+    progress = Progress(prepared=True, finished=("td3", "uniform"), metrics_bytes=7)
+    progress.save(run)
+    assert Progress.load(run) == progress
+    (tmp_path / "checkpoints" / "progress.json").write_text(json.dumps({"finished": 3}))
+    with pytest.raises(ArtifactError, match=re.escape("does not tell what is finished")):
+        Progress.load(run)
