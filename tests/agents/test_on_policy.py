@@ -1,5 +1,6 @@
 """What PPO and A2C do before they learn, and what becomes of their Gaussian."""
 
+import re
 from typing import Any
 
 import numpy as np
@@ -8,11 +9,12 @@ import torch
 from stable_baselines3 import A2C
 from torch import nn
 
-from mtf_rl.agents import LearningTask, PPOConfig, SessionVecEnv
+from mtf_rl.agents import AGENTS, LearningTask, PPOConfig, SessionVecEnv
 from mtf_rl.agents.online.actor import actor_policy
 from mtf_rl.agents.online.on_policy import _Plan, return_deviation
 from mtf_rl.agents.online.standardised import StandardisedObservation, freeze_statistics
 from mtf_rl.core.arrays import BoolArray, FloatArray
+from mtf_rl.core.errors import ConfigError
 from mtf_rl.envs import FusionSessionVectorEnv, RequestBudget, toy_dynamics
 
 
@@ -69,6 +71,16 @@ def test_the_budget_makes_whole_rollouts(budget: int, plan: _Plan) -> None:
     task = LearningTask(dynamics, dynamics, RequestBudget(budget), 0)
     config = PPOConfig(warmup_requests=200, num_envs=8, rollout_requests=256)
     assert _Plan.of(task, config) == plan
+
+
+def test_a_budget_of_no_rollout_is_refused() -> None:
+    dynamics = toy_dynamics()
+    config = PPOConfig(warmup_requests=200, num_envs=32)
+    task = LearningTask(dynamics, dynamics, RequestBudget(255), 0)  # 7 steps, all of them warm-up.
+    with pytest.raises(ConfigError, match=re.escape("and one more, 256 in all, got 255")):
+        AGENTS["ppo"].learn(task, config)
+    task = LearningTask(dynamics, dynamics, RequestBudget(256), 0)
+    assert AGENTS["ppo"].learn(task, config).requests_used == 256
 
 
 def test_the_exported_mean_is_the_models_own_prediction() -> None:

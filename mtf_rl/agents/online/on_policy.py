@@ -23,6 +23,7 @@ from mtf_rl.agents.online.loop import learn_within_budget, sessions_to_learn_fro
 from mtf_rl.agents.online.standardised import StandardisedObservation, freeze_statistics
 from mtf_rl.agents.vec_env import SessionVecEnv
 from mtf_rl.core.arrays import BoolArray, FloatArray
+from mtf_rl.core.errors import ConfigError
 from mtf_rl.core.ranges import check_above, check_at_least, check_share
 
 __all__ = ["A2CConfig", "OnPolicyConfig", "PPOConfig", "learn_a2c", "learn_ppo"]
@@ -147,7 +148,14 @@ class _Plan:
     @classmethod
     def of(cls, task: LearningTask, config: OnPolicyConfig) -> "_Plan":
         steps = int(task.budget.left) // config.num_envs
-        left = steps - math.ceil(config.warmup_requests / config.num_envs)
+        warmup = math.ceil(config.warmup_requests / config.num_envs)
+        left = steps - warmup
+        if left < 1:
+            raise ConfigError(
+                f"requests must pay for a warm-up of {warmup} steps of num_envs ="
+                f" {config.num_envs} and one more, {(warmup + 1) * config.num_envs} in all,"
+                f" got {task.budget.left}"
+            )
         rollout = min(config.rollout_requests // config.num_envs, left)
         return cls(steps - left // rollout * rollout, rollout)
 
