@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Protocol
 
 from mtf_rl.agents.policies import SavedPolicy
+from mtf_rl.core.errors import DataError
 from mtf_rl.core.ranges import check_at_least
-from mtf_rl.data import BatchDataset
+from mtf_rl.data import BatchDataset, Transitions
 from mtf_rl.envs import RequestBudget, SessionDynamics
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "Watch",
     "discard_metric",
     "ignore_updates",
+    "transitions_of",
 ]
 
 
@@ -92,6 +94,19 @@ class LearningTask:
     """Looks at a learner's policy from time to time; a search and uniform weights have none."""
     checkpoints: CheckpointPlan | None = None
     """Of learners of some length; searches start anew, and end the same."""
+
+
+def transitions_of(task: LearningTask) -> Transitions:
+    """The rows of a task's batch.
+
+    Raises:
+        DataError: if it has none.
+    """
+    if task.batch is None:
+        raise DataError(
+            "this agent learns from a batch dataset, and there is none: give one (--batch FILE)"
+        )
+    return Transitions.of(task.batch)
 
 
 class LearningInterruptedError(KeyboardInterrupt):

@@ -16,6 +16,7 @@ from mtf_rl.agents import (
     LearningTask,
     UniformConfig,
 )
+from mtf_rl.core.errors import ConfigError
 from mtf_rl.core.files import replace_atomically
 from mtf_rl.core.protocols import SIMULATOR
 from mtf_rl.data import BatchDataset, UserGroup
@@ -206,6 +207,8 @@ class _Lessons:
             self._terminal.stage(f"Policy {name}: {agent_settings.updates} updates on the batch")
             goal = ("updates", agent_settings.updates)
         else:
+            if getattr(agent_settings, "warm_start_updates", 0) > 0:
+                task = replace(task, batch=self._given_batch())
             self._terminal.stage(f"Policy {name}: {requests} requests in the simulator")
             goal = ("requests", requests)
         with self._terminal.progress(*goal) as bar:
@@ -226,6 +229,16 @@ class _Lessons:
         )
         self._progress.save(self._run)
         shutil.rmtree(checkpoint.parent, ignore_errors=True)
+
+    def _given_batch(self) -> BatchDataset:
+        """A batch to start warm from; collecting one would use up the budget.
+
+        Raises:
+            ConfigError: if none is given.
+        """
+        if self._config.batch is None:
+            raise ConfigError("warm_start_updates needs a batch dataset: --batch FILE")
+        return self._batch(RequestBudget())
 
     def _batch(self, budget: RequestBudget) -> BatchDataset:
         """The run's batch dataset; the first agent that asks has it collected."""

@@ -15,6 +15,8 @@ from mtf_rl.agents import (
     LearningTask,
     MlpPolicy,
     SavedPolicy,
+    UniformRandom,
+    collect,
 )
 from mtf_rl.agents.online import checkpoint as module
 from mtf_rl.agents.online.checkpoint import load_checkpoint
@@ -110,7 +112,7 @@ def test_what_cannot_be_gone_on_from_is_refused(
     path = tmp_path / "state"
     with pytest.raises(PowerCutError):
         learn("td3", Log(), path, until=500)
-    with pytest.raises(ArtifactError, match=re.escape("is of TD3 after 480 requests, not of DDPG")):
+    with pytest.raises(ArtifactError, match=re.escape("is of TD3 after 480 steps, not of DDPG")):
         learn("ddpg", Log(), path)
     content = path.read_bytes()
     path.write_bytes(content[: len(content) // 2])
@@ -120,3 +122,55 @@ def test_what_cannot_be_gone_on_from_is_refused(
     monkeypatch.setattr(module, "CHECKPOINT_VERSION", 2)
     with pytest.raises(ArtifactError, match=re.escape("is of version 1, this program reads 2")):
         learn("td3", Log(), path)
+
+
+BATCH_SETTINGS: dict[str, Any] = {
+    "updates": 50,
+    "hidden": (16, 16),
+    "batch_size": 32,
+    "proposals": 4,
+    "checkpoints": 3,
+    "estimator_updates": 10,
+}
+
+
+def learn_from_batch(
+    name: str, log: Log, path: Path, *, until: int | None = None, seconds: float = 0.0
+) -> LearnedPolicy:
+    """The same for an agent that has a batch; `until` counts updates."""
+    done = 0
+
+    def count(updates: int) -> None:
+        nonlocal done
+        done += updates
+        if until is not None and done >= until:
+            raise PowerCutError
+
+    dynamics = toy_dynamics()
+    batch = collect(dynamics, UniformRandom(8), requests=400, seed=0)
+    plan = CheckpointPlan(path, seconds, mark=lambda: len(log.rows))
+    task = LearningTask(
+        dynamics, dynamics, RequestBudget(0), 3, log, batch, on_update=count, checkpoints=plan
+    )
+    config = AGENTS[name].config
+    known = {entry.name for entry in fields(config)}
+    settings = {key: value for key, value in BATCH_SETTINGS.items() if key in known}
+    return AGENTS[name].learn(task, config(**settings))
+
+
+@pytest.mark.parametrize("name", [name for name, agent in AGENTS.items() if agent.from_batch])
+def test_a_batch_learner_ends_with_the_same_policy_and_metrics(name: str, tmp_path: Path) -> None:
+    whole_log, log = Log(), Log()
+    whole = learn_from_batch(name, whole_log, tmp_path / "never", seconds=1e9)
+    path = tmp_path / "state"
+    with pytest.raises(PowerCutError):
+        learn_from_batch(name, log, path, until=37)
+    del log.rows[load_checkpoint(path).mark :]
+    resumed = learn_from_batch(name, log, path)
+    dynamics = toy_dynamics()
+    observations = dynamics.observe(dynamics.start(5, np.arange(40)))
+    for one, other in ((whole.policy, resumed.policy), (whole.untrained, resumed.untrained)):
+        assert one is not None
+        assert other is not None
+        np.testing.assert_array_equal(one.predict(observations)[0], other.predict(observations)[0])
+    assert log.rows == whole_log.rows

@@ -166,8 +166,21 @@ class InterruptingBudget(RequestBudget):
 def test_an_agent_without_its_batch_says_so(name: str) -> None:
     dynamics = toy_dynamics()
     task = LearningTask(dynamics, dynamics, RequestBudget(BUDGET), 0)
-    with pytest.raises(DataError, match="needs a batch dataset to learn from, got none"):
+    with pytest.raises(DataError, match="learns from a batch dataset, and there is none"):
         AGENTS[name].learn(task, settings_of(name))
+
+
+@pytest.mark.parametrize("name", having("warm_start_updates"))
+def test_a_warm_start_takes_over_what_a_batch_taught(name: str) -> None:
+    dynamics = toy_dynamics()
+    task = LearningTask(dynamics, dynamics, RequestBudget(BUDGET), 0)
+    settings = settings_of(name, warm_start_updates=30)
+    with pytest.raises(DataError, match="learns from a batch dataset, and there is none"):
+        AGENTS[name].learn(task, settings)
+    task = replace(task, budget=RequestBudget(BUDGET), batch=toy_batch(400))
+    learned = AGENTS[name].learn(task, settings)
+    assert 0.85 * BUDGET < learned.requests_used <= BUDGET
+    assert actions_of(learned).tobytes() != actions_of(learn(name)).tobytes()
 
 
 @pytest.mark.parametrize("name", FROM_BATCH)
@@ -203,7 +216,7 @@ def test_a_watch_sees_the_policy_grow(name: str) -> None:
     batch = toy_batch(BUDGET) if name in FROM_BATCH else None
     steps = 60 if name in FROM_BATCH else BUDGET
     task = LearningTask(dynamics, dynamics, RequestBudget(BUDGET), 0, batch=batch)
-    task = replace(task, watch=Watch(every=steps // 2, see=see))
+    task = replace(task, watch=Watch(every=2 * steps // 5, see=see))
     AGENTS[name].learn(task, settings_of(name))
     assert len(seen) == 2
     assert seen[0][0] < seen[1][0] <= steps

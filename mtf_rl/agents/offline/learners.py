@@ -1,15 +1,23 @@
 """Batch-RL agents of the registry: from a task's batch dataset to a policy of plain arrays."""
 
+import time
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import torch
+from numpy.typing import NDArray
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import Logger
 from torch import nn
 from typing_extensions import override
 
-from mtf_rl.agents.learning import LearnedPolicy, LearningInterruptedError, LearningTask
+from mtf_rl.agents.learning import (
+    LearnedPolicy,
+    LearningInterruptedError,
+    LearningTask,
+    transitions_of,
+)
 from mtf_rl.agents.networks import Mlp
 from mtf_rl.agents.offline.awac import AWAC
 from mtf_rl.agents.offline.batch_learning import BatchLearning
@@ -33,11 +41,11 @@ from mtf_rl.agents.offline.cql import CQL
 from mtf_rl.agents.offline.iql import IQL
 from mtf_rl.agents.offline.td3_bc import TD3BC
 from mtf_rl.agents.online.actor import actor_policy
+from mtf_rl.agents.online.checkpoint import load_checkpoint, restore, save_checkpoint
 from mtf_rl.agents.online.sink_writer import SinkWriter
 from mtf_rl.agents.online.standardised import standardisation_of
 from mtf_rl.agents.policies import GenerativePolicy, SavedPolicy
-from mtf_rl.core.errors import DataError
-from mtf_rl.data import BatchDataset, Transitions
+from mtf_rl.data import Transitions
 from mtf_rl.evaluation.fitted_q import CONSERVATIVE_OPESTIMATOR, FQEConfig, fit_q
 
 __all__ = [
@@ -53,24 +61,26 @@ __all__ = [
     "policy_of",
 ]
 
+_NO_TAPE = np.zeros((0, 0, 0), dtype=np.float32)  # A dataset's learner takes no action.
+
 
 def learn_bc(task: LearningTask, config: BCConfig) -> LearnedPolicy:
     """Clone the batch's actions."""
-    model = BC(dataset=_transitions(task), **_shared(task, config))
+    model = BC(dataset=transitions_of(task), **_shared(task, config))
     return _learn(task, config, model)
 
 
 def learn_td3_bc(task: LearningTask, config: TD3BCConfig) -> LearnedPolicy:
     """TD3+BC on the task's batch."""
     settings = _shared(task, config) | _of_values(task, config)
-    model = TD3BC(dataset=_transitions(task), alpha=config.alpha, **settings)
+    model = TD3BC(dataset=transitions_of(task), alpha=config.alpha, **settings)
     return _learn(task, config, model)
 
 
 def learn_cql(task: LearningTask, config: CQLConfig) -> LearnedPolicy:
     """CQL(H) on the task's batch."""
     model = CQL(
-        dataset=_transitions(task),
+        dataset=transitions_of(task),
         weight=config.weight,
         threshold=config.threshold,
         samples=config.samples,
@@ -84,7 +94,7 @@ def learn_cql(task: LearningTask, config: CQLConfig) -> LearnedPolicy:
 def learn_iql(task: LearningTask, config: IQLConfig) -> LearnedPolicy:
     """IQL on the task's batch."""
     model = IQL(
-        dataset=_transitions(task),
+        dataset=transitions_of(task),
         expectile=config.expectile,
         beta=config.beta,
         **_shared(task, config),
@@ -96,7 +106,7 @@ def learn_iql(task: LearningTask, config: IQLConfig) -> LearnedPolicy:
 def learn_awac(task: LearningTask, config: AWACConfig) -> LearnedPolicy:
     """AWAC on the task's batch."""
     model = AWAC(
-        dataset=_transitions(task),
+        dataset=transitions_of(task),
         temperature=config.temperature,
         **_shared(task, config),
         **_of_values(task, config),
@@ -107,14 +117,14 @@ def learn_awac(task: LearningTask, config: AWACConfig) -> LearnedPolicy:
 def learn_batch_td3(task: LearningTask, config: BatchTD3Config) -> LearnedPolicy:
     """TD3 on the task's batch, as if it were its own replay."""
     settings = _shared(task, config) | _of_values(task, config)
-    model = BatchTD3(dataset=_transitions(task), **settings)
+    model = BatchTD3(dataset=transitions_of(task), **settings)
     return _learn(task, config, model)
 
 
 def learn_batch_sac(task: LearningTask, config: BatchSACConfig) -> LearnedPolicy:
     """SAC on the task's batch, as if it were its own replay."""
     model = BatchSAC(
-        dataset=_transitions(task),
+        dataset=transitions_of(task),
         ent_coef=f"auto_{config.initial_temperature}",
         **_shared(task, config),
         **_of_values(task, config),
@@ -124,7 +134,7 @@ def learn_batch_sac(task: LearningTask, config: BatchSACConfig) -> LearnedPolicy
 
 def learn_bcq(task: LearningTask, config: BCQConfig) -> LearnedPolicy:
     """BCQ on the task's batch."""
-    return _learn(task, config, _bcq(task, config, _transitions(task)))
+    return _learn(task, config, _bcq(task, config, transitions_of(task)))
 
 
 def learn_batchrl_mtf(task: LearningTask, config: BatchRLMTFConfig) -> LearnedPolicy:
@@ -133,7 +143,7 @@ def learn_batchrl_mtf(task: LearningTask, config: BatchRLMTFConfig) -> LearnedPo
     The estimator is fitted on sessions kept from the learner, as the paper's test split is.
     """
     generator = np.random.default_rng(task.seed)
-    fitted, held_out = _transitions(task).split(config.held_out, generator)
+    fitted, held_out = transitions_of(task).split(config.held_out, generator)
     model = _bcq(task, config, fitted)
     estimator = replace(
         CONSERVATIVE_OPESTIMATOR,
@@ -143,9 +153,8 @@ def learn_batchrl_mtf(task: LearningTask, config: BatchRLMTFConfig) -> LearnedPo
     )
     every = max(1, config.updates // config.checkpoints)
     judge = _CheckpointJudge(task, held_out, estimator, every=every)
-    learned = _learn(task, config, model, [judge])
-    judge.compare(learned.policy, config.updates)
-    return LearnedPolicy(judge.best, learned.untrained, learned.requests_used)
+    learned = _learn(task, config, model, judge)
+    return replace(learned, policy=judge.best_of(model))
 
 
 def policy_of(model: Any) -> SavedPolicy:
@@ -191,16 +200,6 @@ def _bcq(task: LearningTask, config: BCQConfig, dataset: Transitions) -> BCQ:
     )
 
 
-def _batch_of(task: LearningTask) -> BatchDataset:
-    if task.batch is None:
-        raise DataError("a batch-RL agent needs a batch dataset to learn from, got none")
-    return task.batch
-
-
-def _transitions(task: LearningTask) -> Transitions:
-    return Transitions.of(_batch_of(task))
-
-
 def _shared(task: LearningTask, config: BatchConfig) -> dict[str, Any]:
     return {
         "learning_rate": config.learning_rate,
@@ -211,7 +210,7 @@ def _shared(task: LearningTask, config: BatchConfig) -> dict[str, Any]:
 
 
 def _of_values(task: LearningTask, config: BatchValueConfig) -> dict[str, Any]:
-    deviation = float(_batch_of(task).rewards.std(dtype=np.float64))
+    deviation = float(transitions_of(task).rewards.std(dtype=np.float64))
     return {
         "gamma": config.gamma,
         "tau": config.tau,
@@ -223,14 +222,16 @@ def _learn(
     task: LearningTask,
     config: BatchConfig,
     model: BatchLearning,
-    callbacks: list[BaseCallback] | None = None,
+    judge: "_CheckpointJudge | None" = None,
 ) -> LearnedPolicy:
     untrained = policy_of(model)
-    requests = len(_batch_of(task).rewards)
+    requests = len(transitions_of(task))
     model.set_logger(Logger(folder=None, output_formats=[SinkWriter(task.metrics)]))
-    observers = [_UpdateObserver(task), *(callbacks or [])]
+    observer = _Observer(task, judge)
+    done = observer.go_on(model)
+    observers: list[BaseCallback] = [observer] if judge is None else [observer, judge]
     try:
-        model.learn(config.updates, callback=observers)
+        model.learn(config.updates - done, observers, reset_num_timesteps=done == 0)
     except KeyboardInterrupt:
         learned = LearnedPolicy(policy_of(model), untrained, requests)
         raise LearningInterruptedError(learned) from None
@@ -238,12 +239,43 @@ def _learn(
     return LearnedPolicy(policy_of(model), untrained, requests)
 
 
-class _UpdateObserver(BaseCallback):
-    """Tells the task's progress bar of every update, and lets its watch look."""
+class _Observer(BaseCallback):
+    """Tells the task's progress bar of every update, lets its watch look, writes checkpoints."""
 
-    def __init__(self, task: LearningTask) -> None:
+    def __init__(self, task: LearningTask, judge: "_CheckpointJudge | None") -> None:
         super().__init__()
-        self._task = task
+        self._task, self._judge = task, judge
+        self._saved_at = time.monotonic()
+
+    def go_on(self, model: Any) -> int:
+        """Bring a fresh model to the task's checkpoint, if there is one.
+
+        Returns:
+            The updates that it has done.
+
+        Raises:
+            ArtifactError: if the checkpoint cannot be read or is of another learner.
+        """
+        plan = self._task.checkpoints
+        if plan is None or not plan.path.exists():
+            return 0
+        checkpoint = load_checkpoint(plan.path)
+        model.num_timesteps = checkpoint.num_timesteps
+        restore(model, checkpoint)
+        if self._judge is not None:
+            self._judge.go_on(checkpoint.beside)
+        self._task.on_update(checkpoint.num_timesteps)
+        return checkpoint.num_timesteps
+
+    @override
+    def _on_rollout_start(self) -> None:
+        plan = self._task.checkpoints
+        if plan is None or self.num_timesteps == 0:
+            return
+        if time.monotonic() - self._saved_at >= plan.seconds:
+            beside = None if self._judge is None else self._judge.arrays
+            save_checkpoint(plan.path, self.model, _NO_TAPE, mark=plan.mark(), beside=beside)
+            self._saved_at = time.monotonic()
 
     @override
     def _on_step(self) -> bool:
@@ -262,7 +294,7 @@ class _UpdateObserver(BaseCallback):
 
 
 class _CheckpointJudge(BaseCallback):
-    """Keeps the policy of the highest value by Conservative-OPEstimator."""
+    """Keeps the networks of the highest value by Conservative-OPEstimator."""
 
     def __init__(
         self, task: LearningTask, held_out: Transitions, estimator: FQEConfig, *, every: int
@@ -270,25 +302,43 @@ class _CheckpointJudge(BaseCallback):
         super().__init__()
         self._task, self._held_out, self._every = task, held_out, every
         self._estimator = estimator
-        self._best: tuple[float, SavedPolicy] | None = None
+        self._value = -np.inf
+        self._networks: dict[str, NDArray[Any]] = {}
 
     @property
-    def best(self) -> SavedPolicy:
-        """Of the policies compared so far."""
-        assert self._best is not None
-        return self._best[1]
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """The best so far, for a checkpoint; nothing before the first comparison."""
+        return {"value": np.array(self._value)} | self._networks
+
+    def go_on(self, arrays: dict[str, NDArray[Any]]) -> None:
+        """Take over what a checkpoint kept."""
+        self._value = float(arrays["value"])
+        self._networks = {name: kept for name, kept in arrays.items() if name != "value"}
+
+    def best_of(self, model: Any) -> SavedPolicy:
+        """The best policy; the model is given its networks."""
+        state = {name: torch.from_numpy(kept.copy()) for name, kept in self._networks.items()}
+        model.policy.load_state_dict(state)
+        return policy_of(model)
 
     @override
     def _on_step(self) -> bool:
         updates = self.num_timesteps - 1  # The callback comes before the step's update.
         if updates > 0 and updates % self._every == 0:
-            self.compare(policy_of(self.model), updates)
+            self._compare(updates)
         return True
 
-    def compare(self, policy: SavedPolicy, updates: int) -> None:
-        """Value a policy, and keep it if it is the best so far."""
+    @override
+    def _on_training_end(self) -> None:
+        if self.num_timesteps % self._every == 0 or not self._networks:
+            self._compare(self.num_timesteps)
+
+    def _compare(self, updates: int) -> None:
+        policy = policy_of(self.model)
         fitted = fit_q(self._held_out, policy, self._estimator)
         value = fitted.value(self._held_out.first_observations, policy)
         self._task.metrics(updates, "train/conservative_value", value)
-        if self._best is None or value > self._best[0]:
-            self._best = (value, policy)
+        if value > self._value:
+            self._value = value
+            state = self.model.policy.state_dict()
+            self._networks = {name: kept.numpy().copy() for name, kept in state.items()}

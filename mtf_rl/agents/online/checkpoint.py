@@ -23,6 +23,7 @@ from safetensors import safe_open
 from safetensors.numpy import save
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
+from mtf_rl.agents.offline.sampling import TransitionSampler
 from mtf_rl.core.errors import ArtifactError
 from mtf_rl.core.files import replace_atomically
 
@@ -30,6 +31,7 @@ __all__ = ["Checkpoint", "load_checkpoint", "play_again", "restore", "save_check
 
 CHECKPOINT_VERSION = 1
 _TAPE, _NUMPY, _TORCH = "tape", "random/numpy", "random/torch"
+_SAMPLER = "random/sampler"
 
 
 @dataclass(frozen=True)
@@ -46,15 +48,38 @@ class Checkpoint:
         """The length of the run's metrics at that moment, in bytes."""
         return int(self.card["mark"])
 
+    @property
+    def num_timesteps(self) -> int:
+        """SB3's count of steps: requests, or updates of a model that has a dataset."""
+        return int(self.card["num_timesteps"])
 
-def save_checkpoint(path: Path, model: Any, tape: NDArray[np.float32], *, mark: int) -> None:
+    @property
+    def beside(self) -> dict[str, NDArray[Any]]:
+        """What the learner kept beside its model."""
+        return {
+            name.removeprefix("beside/"): value
+            for name, value in self.tensors.items()
+            if name.startswith("beside/")
+        }
+
+
+def save_checkpoint(
+    path: Path,
+    model: Any,
+    tape: NDArray[np.float32],
+    *,
+    mark: int,
+    beside: Mapping[str, NDArray[Any]] | None = None,
+) -> None:
     """Write the state of an SB3 model between two of its rollouts.
 
     Args:
         path: of the file.
         model: whose sessions took the actions of the tape.
-        tape: (time, num_envs, num_parameters), since the sessions were first reset to learn.
+        tape: (time, num_envs, num_parameters), since the sessions were first reset to learn; empty
+            for a model that has a dataset.
         mark: the length of the run's metrics, in bytes.
+        beside: arrays that a learner keeps beside its model.
     """
     numpy_state: Any = np.random.get_state()  # noqa: NPY002
     kind, keys, position, has_gauss, cached = numpy_state
@@ -78,6 +103,10 @@ def save_checkpoint(path: Path, model: Any, tape: NDArray[np.float32], *, mark: 
         _NUMPY: keys,
         _TORCH: torch.get_rng_state().numpy(),
     }
+    arrays |= {f"beside/{name}": value for name, value in (beside or {}).items()}
+    sampler = _sampler_of(model)
+    if sampler is not None:
+        arrays[_SAMPLER] = sampler.generator.get_state().numpy()
     content = save(arrays | _tensors_of(model), metadata={"card": json.dumps(card)})
     replace_atomically(path, content)
 
@@ -146,7 +175,7 @@ def restore(model: Any, checkpoint: Checkpoint) -> None:
     if found != (card["class"], card["num_timesteps"]):
         raise ArtifactError(
             f"The checkpoint {checkpoint.path} is of {card['class']} after"
-            f" {card['num_timesteps']} requests, not of {found[0]} after {found[1]}."
+            f" {card['num_timesteps']} steps, not of {found[0]} after {found[1]}."
         )
     _load_tensors(model, tensors)
     model._n_updates = card["n_updates"]
@@ -157,8 +186,16 @@ def restore(model: Any, checkpoint: Checkpoint) -> None:
     kind, position, has_gauss, cached = card["numpy"]
     np.random.set_state((kind, tensors[_NUMPY], position, has_gauss, cached))  # noqa: NPY002
     torch.set_rng_state(torch.from_numpy(tensors[_TORCH].copy()))
+    sampler = _sampler_of(model)
+    if sampler is not None:
+        sampler.generator.set_state(torch.from_numpy(tensors[_SAMPLER].copy()))
     for name, generator in _generators_of(model).items():
         generator.bit_generator.state = card["generators"][name]
+
+
+def _sampler_of(model: Any) -> TransitionSampler | None:
+    buffer = getattr(model, "replay_buffer", None)
+    return buffer if isinstance(buffer, TransitionSampler) else None
 
 
 def _generators_of(model: Any) -> dict[str, np.random.Generator]:

@@ -15,13 +15,14 @@ from stable_baselines3.common.noise import ActionNoise, NormalActionNoise
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from typing_extensions import override
 
-from mtf_rl.agents.learning import LearnedPolicy, LearningTask
+from mtf_rl.agents.learning import LearnedPolicy, LearningTask, transitions_of
 from mtf_rl.agents.online.account import SessionAccount
 from mtf_rl.agents.online.actor import actor_policy
 from mtf_rl.agents.online.config import ActorCriticConfig
 from mtf_rl.agents.online.loop import learn_within_budget, sessions_to_learn_from
 from mtf_rl.agents.online.squashing import SquashingPenalty
 from mtf_rl.agents.online.standardised import StandardisedObservation, freeze_statistics
+from mtf_rl.agents.warm_start import warm_start
 from mtf_rl.core.errors import ConfigError
 from mtf_rl.core.ranges import check_above, check_at_least, check_share
 
@@ -56,10 +57,14 @@ class OffPolicyConfig(ActorCriticConfig):
     """Gradient steps per simulated request, above 0."""
     tau: float = 0.005
     """Share of the networks that moves into their targets per update, in (0, 1]."""
+    warm_start_updates: int = 0
+    """Updates of TD3+BC (of CQL for SAC) on the run's batch before the first request, at least 0;
+    its rows are replayed too, and the warm-up is left out."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_at_least("batch_size", self.batch_size, 1)
+        check_at_least("warm_start_updates", self.warm_start_updates, 0)
         check_share("tau", self.tau)
         for name in ("updates_per_request", "tau"):
             check_above(name, getattr(self, name), 0.0)
@@ -188,7 +193,7 @@ def off_policy_settings(task: LearningTask, config: OffPolicyConfig) -> dict[str
         "gamma": config.gamma,
         "learning_rate": config.learning_rate,
         "batch_size": config.batch_size,
-        "buffer_size": int(task.budget.limit or 0),
+        "buffer_size": int(task.budget.limit or 0) + _rows_to_replay(task, config),
         "learning_starts": config.warmup_requests,
         "tau": config.tau,
         "train_freq": (1, "step"),
@@ -202,6 +207,10 @@ def off_policy_settings(task: LearningTask, config: OffPolicyConfig) -> dict[str
     }
 
 
+def _rows_to_replay(task: LearningTask, config: OffPolicyConfig) -> int:
+    return len(transitions_of(task)) if config.warm_start_updates > 0 else 0
+
+
 def penalise_squashing(model: ModelT, config: DeterministicConfig) -> ModelT:
     """Put the penalty on what goes into tanh before the tanh of the model's actor."""
     layers: Any = model.actor.mu
@@ -212,8 +221,18 @@ def penalise_squashing(model: ModelT, config: DeterministicConfig) -> ModelT:
 def learn_off_policy(
     model: OffPolicyAlgorithm, task: LearningTask, config: OffPolicyConfig
 ) -> LearnedPolicy:
-    """Let an off-policy model of SB3 warm up and learn until the task's budget is used."""
+    """Let an off-policy model of SB3 warm up and learn until the task's budget is used.
+
+    Raises:
+        DataError: if a warm start is asked for and the task has no batch.
+    """
     account = _OffPolicyAccount(task.checkpoints)
+    if config.warm_start_updates > 0:
+        dataset = transitions_of(task)
+        freeze_statistics(model, dataset.observations)
+        account.untrained = actor_policy(model)
+        updates, batch_size = config.warm_start_updates, config.batch_size
+        warm_start(model, dataset, updates=updates, batch_size=batch_size)
     return learn_within_budget(model, task, account, log_interval=2 * config.num_envs)
 
 
