@@ -38,6 +38,7 @@ SMALL = {
     "warmup_requests": 200,
     "batch_size": 64,
     "updates_per_request": 0.1,
+    "rollout_requests": 96,
     "sessions_per_trial": 8,
     "updates": 60,
     "checkpoints": 2,
