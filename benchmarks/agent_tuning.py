@@ -125,7 +125,7 @@ class Settings:
     """Trials of an on-policy learner, the start among them."""
     off_policy_trials: int = 6
     """Trials of an off-policy learner, which takes several times as long."""
-    seeds: int = 3
+    seeds: int = 6
     """Fresh learner seeds on which the start and the best are compared, at least 2."""
     requests: int = 20_000
     """Budget of a trial."""

@@ -15,7 +15,12 @@ BUDGET = 12_000
 SETTINGS: dict[str, dict[str, Any]] = {
     "td3": {"warmup_requests": 4_000},
     "sac": {"warmup_requests": 4_000, "gamma": 0.5},
-    "ddpg": {"warmup_requests": 4_000, "gamma": 0.5},
+    "ddpg": {
+        "warmup_requests": 4_000,
+        "gamma": 0.5,
+        "learning_rate": 5e-4,  # The default steps are few and small for so small a budget.
+        "updates_per_request": 0.1,
+    },
     "ppo": {"warmup_requests": 1_000, "gamma": 0.5},
     "a2c": {"warmup_requests": 1_000, "gamma": 0.5},
     "han_actor_critic": {"warmup_requests": 4_000, "gamma": 0.5},
@@ -42,7 +47,7 @@ LEAST = {
     "ddpg": 0.5,
     "ppo": 0.3,
     "a2c": 0.4,
-    "han_actor_critic": 0.3,
+    "han_actor_critic": 0.4,
     "random_search": 0.95,
     "bc": -0.1,  # It learns the mean of random actions, which is worth what uniform weights are.
     "td3_bc": 0.4,

@@ -48,7 +48,15 @@ class HanConfig(DeterministicConfig):
         ConfigError: if a number is out of range.
     """
 
-    first_epsilon: float = 0.5
+    learning_rate: float = 1.7e-3
+    """Adam's step, above 0, for actor and critic."""
+    batch_size: int = 136
+    """Transitions per gradient step, at least 1."""
+    hidden: tuple[int, ...] = (36, 36)
+    """Widths of the hidden layers of actor and critic."""
+    updates_per_request: float = 0.1
+    """Gradient steps per simulated request, above 0."""
+    first_epsilon: float = 0.62
     """Share of actions drawn uniformly at random right after the warm-up, in [0, 1]."""
     last_epsilon: float = 0.05
     """The same when the budget is used, in [0, 1]; in between it changes evenly."""

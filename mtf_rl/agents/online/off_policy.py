@@ -110,7 +110,15 @@ class DDPGConfig(DeterministicConfig):
         ConfigError: if a number is out of range.
     """
 
-    action_noise: float = 0.5
+    learning_rate: float = 1e-4
+    """Adam's step, above 0, for actor and critic."""
+    batch_size: int = 160
+    """Transitions per gradient step, at least 1."""
+    hidden: tuple[int, ...] = (96, 96)
+    """Widths of the hidden layers of actor and critic."""
+    updates_per_request: float = 0.06
+    """Gradient steps per simulated request, above 0."""
+    action_noise: float = 0.67
     """Standard deviation of the exploration noise added to actions, at least 0."""
 
     def __post_init__(self) -> None:
