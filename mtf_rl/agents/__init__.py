@@ -9,6 +9,7 @@ from mtf_rl.agents.behaviour import (
     TruncatedGaussian,
     UniformRandom,
 )
+from mtf_rl.agents.checkpoint import load_checkpoint
 from mtf_rl.agents.collection import collect
 from mtf_rl.agents.fusion_policy import FusionPolicy, FusionSetting
 from mtf_rl.agents.learning import (
@@ -20,7 +21,6 @@ from mtf_rl.agents.learning import (
     Watch,
 )
 from mtf_rl.agents.networks import Mlp
-from mtf_rl.agents.online.checkpoint import load_checkpoint
 from mtf_rl.agents.online.config import ActorCriticConfig
 from mtf_rl.agents.online.han import HanConfig
 from mtf_rl.agents.online.off_policy import DDPGConfig, SACConfig, TD3Config

@@ -18,8 +18,8 @@ from mtf_rl.agents import (
     UniformRandom,
     collect,
 )
-from mtf_rl.agents.online import checkpoint as module
-from mtf_rl.agents.online.checkpoint import load_checkpoint
+from mtf_rl.agents import checkpoint as module
+from mtf_rl.agents.checkpoint import load_checkpoint
 from mtf_rl.core.arrays import FloatArray
 from mtf_rl.core.errors import ArtifactError
 from mtf_rl.envs import RequestBudget, toy_dynamics

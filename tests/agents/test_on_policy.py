@@ -10,9 +10,9 @@ from stable_baselines3 import A2C
 from torch import nn
 
 from mtf_rl.agents import AGENTS, LearningTask, PPOConfig, SessionVecEnv
-from mtf_rl.agents.online.actor import actor_policy
+from mtf_rl.agents.actor import actor_policy
 from mtf_rl.agents.online.on_policy import _Plan, return_deviation
-from mtf_rl.agents.online.standardised import StandardisedObservation, freeze_statistics
+from mtf_rl.agents.standardised import StandardisedObservation, freeze_statistics
 from mtf_rl.core.arrays import BoolArray, FloatArray
 from mtf_rl.core.errors import ConfigError
 from mtf_rl.envs import FusionSessionVectorEnv, RequestBudget, toy_dynamics

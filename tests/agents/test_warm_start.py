@@ -11,7 +11,7 @@ from stable_baselines3.common.buffers import ReplayBuffer
 
 from mtf_rl.agents import UniformRandom, collect
 from mtf_rl.agents.offline import CQL, TD3BC, DatasetEnv
-from mtf_rl.agents.online.standardised import StandardisedObservation
+from mtf_rl.agents.standardised import StandardisedObservation
 from mtf_rl.agents.warm_start import fill_replay, warm_start
 from mtf_rl.core.errors import ConfigError
 from mtf_rl.data import Transitions

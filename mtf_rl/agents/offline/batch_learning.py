@@ -12,7 +12,7 @@ from typing_extensions import override
 
 from mtf_rl.agents.offline.dataset_env import DatasetEnv
 from mtf_rl.agents.offline.sampling import TransitionSampler
-from mtf_rl.agents.online.standardised import StandardisedObservation, freeze_statistics
+from mtf_rl.agents.standardised import StandardisedObservation, freeze_statistics
 from mtf_rl.core.errors import ConfigError, DataError, ShapeError
 from mtf_rl.data import Transitions
 

@@ -12,6 +12,8 @@ from stable_baselines3.common.logger import Logger
 from torch import nn
 from typing_extensions import override
 
+from mtf_rl.agents.actor import actor_policy
+from mtf_rl.agents.checkpoint import load_checkpoint, restore, save_checkpoint
 from mtf_rl.agents.learning import (
     LearnedPolicy,
     LearningInterruptedError,
@@ -40,11 +42,9 @@ from mtf_rl.agents.offline.controls import BatchSAC, BatchTD3
 from mtf_rl.agents.offline.cql import CQL
 from mtf_rl.agents.offline.iql import IQL
 from mtf_rl.agents.offline.td3_bc import TD3BC
-from mtf_rl.agents.online.actor import actor_policy
-from mtf_rl.agents.online.checkpoint import load_checkpoint, restore, save_checkpoint
-from mtf_rl.agents.online.sink_writer import SinkWriter
-from mtf_rl.agents.online.standardised import standardisation_of
 from mtf_rl.agents.policies import GenerativePolicy, SavedPolicy
+from mtf_rl.agents.sink_writer import SinkWriter
+from mtf_rl.agents.standardised import standardisation_of
 from mtf_rl.data import Transitions
 from mtf_rl.evaluation.fitted_q import CONSERVATIVE_OPESTIMATOR, FQEConfig, fit_q
 

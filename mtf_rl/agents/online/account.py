@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from stable_baselines3.common.callbacks import BaseCallback
 from typing_extensions import override
 
+from mtf_rl.agents.checkpoint import Checkpoint, play_again, restore, save_checkpoint
 from mtf_rl.agents.learning import CheckpointPlan
-from mtf_rl.agents.online.checkpoint import Checkpoint, play_again, restore, save_checkpoint
 from mtf_rl.agents.policies import MlpPolicy
 from mtf_rl.core.tasks import FEEDBACKS
 

@@ -6,6 +6,8 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import Logger
 from typing_extensions import override
 
+from mtf_rl.agents.actor import actor_policy
+from mtf_rl.agents.checkpoint import load_checkpoint
 from mtf_rl.agents.learning import (
     LearnedPolicy,
     LearningInterruptedError,
@@ -13,10 +15,8 @@ from mtf_rl.agents.learning import (
     Watch,
 )
 from mtf_rl.agents.online.account import SessionAccount
-from mtf_rl.agents.online.actor import actor_policy
-from mtf_rl.agents.online.checkpoint import load_checkpoint
 from mtf_rl.agents.online.config import ActorCriticConfig
-from mtf_rl.agents.online.sink_writer import SinkWriter
+from mtf_rl.agents.sink_writer import SinkWriter
 from mtf_rl.agents.vec_env import SessionVecEnv
 from mtf_rl.core.errors import ConfigError
 from mtf_rl.envs import FusionSessionVectorEnv

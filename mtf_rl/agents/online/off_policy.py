@@ -15,13 +15,13 @@ from stable_baselines3.common.noise import ActionNoise, NormalActionNoise
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from typing_extensions import override
 
+from mtf_rl.agents.actor import actor_policy
 from mtf_rl.agents.learning import LearnedPolicy, LearningTask, transitions_of
 from mtf_rl.agents.online.account import SessionAccount
-from mtf_rl.agents.online.actor import actor_policy
 from mtf_rl.agents.online.config import ActorCriticConfig
 from mtf_rl.agents.online.loop import learn_within_budget, sessions_to_learn_from
 from mtf_rl.agents.online.squashing import SquashingPenalty
-from mtf_rl.agents.online.standardised import StandardisedObservation, freeze_statistics
+from mtf_rl.agents.standardised import StandardisedObservation, freeze_statistics
 from mtf_rl.agents.warm_start import warm_start
 from mtf_rl.core.errors import ConfigError
 from mtf_rl.core.ranges import check_above, check_at_least, check_share

@@ -15,12 +15,12 @@ from stable_baselines3 import A2C, PPO
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from torch import nn
 
+from mtf_rl.agents.actor import actor_policy
 from mtf_rl.agents.learning import LearnedPolicy, LearningTask
 from mtf_rl.agents.online.account import SessionAccount
-from mtf_rl.agents.online.actor import actor_policy
 from mtf_rl.agents.online.config import ActorCriticConfig
 from mtf_rl.agents.online.loop import learn_within_budget, sessions_to_learn_from
-from mtf_rl.agents.online.standardised import StandardisedObservation, freeze_statistics
+from mtf_rl.agents.standardised import StandardisedObservation, freeze_statistics
 from mtf_rl.agents.vec_env import SessionVecEnv
 from mtf_rl.core.arrays import BoolArray, FloatArray
 from mtf_rl.core.errors import ConfigError

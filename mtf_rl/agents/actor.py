@@ -8,8 +8,8 @@ from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from torch import nn
 
 from mtf_rl.agents.networks import Mlp
-from mtf_rl.agents.online.standardised import standardisation_of
 from mtf_rl.agents.policies import MlpPolicy
+from mtf_rl.agents.standardised import standardisation_of
 
 __all__ = ["actor_policy"]
 
