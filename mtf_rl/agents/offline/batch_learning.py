@@ -142,6 +142,12 @@ class BatchLearning(OffPolicyAlgorithm):
         callback.on_rollout_end()
         return RolloutReturn(1, 0, continue_training=True)
 
+    def _begin_update(self, optimizers: list[torch.optim.Optimizer]) -> None:
+        """Training mode, and the scheduled learning rate for these optimisers."""
+        if not self.policy.training:  # Walking over all modules costs as much as a small layer.
+            self.policy.set_training_mode(True)
+        self._update_learning_rate(optimizers)
+
     def _step(self, optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
         """One gradient step.
 

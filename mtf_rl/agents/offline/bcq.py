@@ -234,8 +234,7 @@ class BCQ(BatchLearning, TD3):
 
     @override
     def train(self, gradient_steps: int, batch_size: int = 100) -> None:
-        self.policy.set_training_mode(True)
-        self._update_learning_rate([self.critic.optimizer])
+        self._begin_update([self.critic.optimizer])
         update_learning_rate(self.actor.optimizer, self.actor_learning_rate)
         update_learning_rate(self.vae.optimizer, self.vae_learning_rate)
         for _ in range(gradient_steps):

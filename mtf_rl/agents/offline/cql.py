@@ -92,8 +92,7 @@ class CQL(BatchLearning, SAC):
 
     @override
     def train(self, gradient_steps: int, batch_size: int = 256) -> None:
-        self.policy.set_training_mode(True)
-        self._update_learning_rate([self.critic.optimizer, self.weight_optimizer])
+        self._begin_update([self.critic.optimizer, self.weight_optimizer])
         update_learning_rate(self.actor.optimizer, self.actor_learning_rate)
         if self.ent_coef_optimizer is not None:
             update_learning_rate(self.ent_coef_optimizer, self.actor_learning_rate)

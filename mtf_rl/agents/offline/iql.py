@@ -88,9 +88,7 @@ class IQL(BatchLearning, TD3):
 
     @override
     def train(self, gradient_steps: int, batch_size: int = 256) -> None:
-        self.policy.set_training_mode(True)
-        optimizers = [self.actor.optimizer, self.critic.optimizer, self.value.optimizer]
-        self._update_learning_rate(optimizers)
+        self._begin_update([self.actor.optimizer, self.critic.optimizer, self.value.optimizer])
         if self.cosine_actor:
             passed = 1.0 - self._current_progress_remaining
             rate = self.lr_schedule(self._current_progress_remaining)

@@ -71,8 +71,7 @@ class TD3BC(BatchLearning, TD3):
 
     @override
     def train(self, gradient_steps: int, batch_size: int = 256) -> None:
-        self.policy.set_training_mode(True)
-        self._update_learning_rate([self.actor.optimizer, self.critic.optimizer])
+        self._begin_update([self.actor.optimizer, self.critic.optimizer])
         for _ in range(gradient_steps):
             self._n_updates += 1
             batch = self.replay_buffer.sample(batch_size)  # type: ignore[union-attr]
