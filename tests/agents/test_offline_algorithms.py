@@ -216,7 +216,7 @@ def test_cql_values_of_many_actions_are_the_critics() -> None:
 def test_cqls_multiplier_rises_above_the_threshold_and_falls_below() -> None:
     high = model_of(CQL, threshold=-100.0, weight=1.0).learn(20)
     low = model_of(CQL, threshold=100.0, weight=1.0).learn(20)
-    assert float(low.log_weight) < 0.0 < float(high.log_weight)
+    assert low.log_weight.item() < 0.0 < high.log_weight.item()
 
 
 def test_cql_is_more_pessimistic_the_larger_its_weight() -> None:
