@@ -5,7 +5,8 @@
     OMP_NUM_THREADS=1 python -m benchmarks.batch_rl runs/td3-0 --logged-in simulator
 
 For each seed a batch dataset is collected from learning users with the default mix around uniform
-weights (half of the sessions uniformly random actions, half a truncated Gaussian), and every
+weights (half of the sessions uniformly random actions, half a truncated Gaussian; `--behaviour
+truncated_gaussian` logs the second alone), and every
 algorithm learns from it with its default settings and that seed. Where the simulator logged it,
 online learners play as many requests there. Beside them: the behaviour policy itself, and the best
 static weights, the best of 500 uniformly random actions by fitted Q evaluation on the same dataset
@@ -80,6 +81,8 @@ class Settings:
     """Who answered the logged requests: world or simulator."""
     seeds: tuple[int, ...] = (1, 2, 3, 4, 5)
     """Seeds of logging and learning; defaults were tuned with seed 0."""
+    behaviour: str = "mix"
+    """Who chose in the logged sessions: mix, or truncated_gaussian for logs that explore little."""
     requests: int = 100_000
     """Requests in each dataset, and budget of the online learners."""
     sessions: int = 4_000
@@ -99,14 +102,19 @@ class Settings:
         return self.agents or default
 
     @property
+    def name(self) -> str:
+        """What tells this dataset from others."""
+        return self.logged_in if self.behaviour == "mix" else f"{self.logged_in}_{self.behaviour}"
+
+    @property
     def page(self) -> Path:
         """The page to write."""
-        return Path(f"benchmarks/batch_rl_{self.logged_in}.md")
+        return Path(f"benchmarks/batch_rl_{self.name}.md")
 
     @property
     def picture(self) -> Path:
         """The learning curves."""
-        return Path(f"docs/images/batch_rl_{self.logged_in}.png")
+        return Path(f"docs/images/batch_rl_{self.name}.png")
 
 
 class Stage:
@@ -118,16 +126,18 @@ class Stage:
         self.assembly = Assembly.load(run.data, run.simulator)
         self.settings = settings
         digest = digest_of(settings.run, self.assembly)
-        self.folder = settings.work / digest / settings.logged_in / str(settings.requests)
+        self.folder = settings.work / digest / settings.name / str(settings.requests)
 
     def sessions_of(self, group: UserGroup, judge: str) -> SessionDynamics:
         """Sessions of a group of users, answered by a judge."""
         return self.assembly.dynamics(self.session, group, judge)
 
     def behaviour(self) -> BehaviourPolicy:
-        """The default mix around uniform weights."""
+        """The behaviour policy, around uniform weights."""
         sessions = self.sessions_of(UserGroup.LEARN, SIMULATOR)
-        return BEHAVIOURS["mix"](uniform_policy(sessions), sessions.num_parameters, Spread())
+        return BEHAVIOURS[self.settings.behaviour](
+            uniform_policy(sessions), sessions.num_parameters, Spread()
+        )
 
     def batch(self, seed: int) -> BatchDataset:
         """The dataset of a seed."""
@@ -259,10 +269,12 @@ def beats_both(values: dict[str, FloatArray], name: str) -> bool:
 
 def tables(settings: Settings, results: dict[str, list[dict[str, Any]]]) -> str:
     """Both judges' tables."""
+    behaviour = settings.behaviour.replace("_", " ")
+    flag = "" if settings.behaviour == "mix" else f" --behaviour {settings.behaviour}"
     lines = [
-        f"# Batch RL on {settings.requests:,} requests logged in the {settings.logged_in}",
+        f"# Batch RL: {settings.requests:,} requests of the {settings.logged_in}, {behaviour}",
         "",
-        f"`python -m benchmarks.batch_rl RUN --logged-in {settings.logged_in}`, seeds"
+        f"`python -m benchmarks.batch_rl RUN --logged-in {settings.logged_in}{flag}`, seeds"
         f" {', '.join(map(str, settings.seeds))}; {settings.sessions:,} sessions of final users for"
         " each. Mean reward of a session, with 95 % intervals over seeds.",
         "",
