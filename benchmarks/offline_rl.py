@@ -22,6 +22,7 @@ import platform
 import subprocess
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,7 @@ from benchmarks.pendulum import (
     Stopwatch,
     play,
 )
+from mtf_rl.agents.offline import AWAC, BC, BCQ, CQL, IQL, TD3BC, BatchLearning
 from mtf_rl.core.arrays import FloatArray
 from mtf_rl.core.errors import ArtifactError
 from mtf_rl.core.files import load_json, save_arrays, save_json
@@ -123,6 +125,32 @@ def replay_of(model: SAC) -> Replay:
 
 # The two sides.
 
+Learner = Callable[..., BatchLearning]
+
+# The settings of `offline_rl_d3rlpy`; `cosine_actor` and BC's rate are not our defaults.
+NETWORKS = {"net_arch": [256, 256]}
+OURS_AS_THEIRS: Mapping[str, Learner] = {
+    "BC": partial(BC, learning_rate=1e-3, policy_kwargs=NETWORKS),
+    "TD3+BC": partial(TD3BC, alpha=2.5, policy_kwargs=NETWORKS),
+    "CQL": partial(CQL, weight=5.0, samples=10, policy_kwargs=NETWORKS),
+    "IQL": partial(
+        IQL,
+        expectile=0.7,
+        beta=3.0,
+        max_weight=100.0,
+        cosine_actor=False,
+        policy_kwargs=NETWORKS,
+    ),
+    "AWAC": partial(AWAC, temperature=1.0, policy_kwargs=NETWORKS),
+    "BCQ": partial(
+        BCQ,
+        min_share=0.75,
+        samples=10,
+        batch_size=256,
+        policy_kwargs=NETWORKS | {"bound": 0.05, "proposals": 10},
+    ),
+}
+
 
 class D3rlpy:
     """d3rlpy's interpreter, which trains a learner for each line that it is sent."""
@@ -175,13 +203,7 @@ class Ours:
 
     def __call__(self, job: Job) -> Result:
         """Train one learner."""
-        from mtf_rl.agents.offline import AWAC, BC, BCQ, CQL, IQL, TD3BC
-
-        common = {"dataset": self._dataset, "seed": job.seed, "device": "cpu"}
-        kinds = {"BC": BC, "TD3+BC": TD3BC, "CQL": CQL, "IQL": IQL, "AWAC": AWAC, "BCQ": BCQ}
-        model = kinds[job.algorithm](
-            "MlpPolicy", None, policy_kwargs={"net_arch": [256, 256]}, **common
-        )
+        model = OURS_AS_THEIRS[job.algorithm](dataset=self._dataset, seed=job.seed)
         watch = Stopwatch()
 
         def tick(*_: Any) -> bool:

@@ -87,7 +87,7 @@ class Stopwatch:
         return (self._ticks - WARM_UP) / (self._last - self._start)
 
 
-def play(act: Callable[[Array], Array]) -> list[float]:
+def play(act: Callable[[Array], NDArray[np.floating[Any]]]) -> list[float]:
     """Returns of the fixed episodes; `act` maps (EPISODES, 3) to (EPISODES, 1) in [-1, 1]."""
     envs = [gymnasium.make("Pendulum-v1") for _ in range(EPISODES)]
     first = [env.reset(seed=FIRST_EPISODE_SEED + k)[0] for k, env in enumerate(envs)]
