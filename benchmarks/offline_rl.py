@@ -12,7 +12,8 @@ batches 256 rows; gamma .99, Polyak .005, one thread. The first 100 updates of a
 Policies play the same 20 episodes. The interval of a mean is over learners' seeds, and so holds
 neither the luck of the replay nor that of the episodes. The difference is Welch's.
 
-A finished run is a JSON file in the work folder, and is not done again.
+A finished run is a JSON file in the work folder, and is not done again; `--sides d3rlpy` and
+`--sides mtf_rl` may run side by side. Speed is measured last, by both in turn.
 """
 
 import itertools
@@ -55,9 +56,11 @@ from mtf_rl.evaluation import Interval, mean_interval
 
 OURS, THEIRS = "mtf_rl", "d3rlpy"
 COLLECTED_STEPS = 8000
+CLOCKS = WALL, PROCESSOR = "updates_per_second", "updates_per_processor_second"
 
 Result = dict[str, Any]
 Side = Callable[[Job], Result]
+Speeds = dict[str, dict[str, list[list[float]]]]  # by algorithm and clock: (ours, d3rlpy's)
 
 
 @dataclass(frozen=True)
@@ -70,10 +73,10 @@ class Settings:
     """Learners of each algorithm and library."""
     updates: int = 4000
     """Gradient steps of a learner."""
-    speed_updates: int = 400
+    speed_updates: int = 300
     """Gradient steps of a run that is only timed, the warm-up of 100 among them."""
-    speed_pairs: int = 8
-    """Timed runs of each library, in turn."""
+    speed_turns: int = 5
+    """Timed runs of each library, the two in turn."""
     sides: tuple[str, ...] = (THEIRS, OURS)
     """Libraries to train; the page needs both."""
     work: Path = Path(".bench/offline_rl")
@@ -214,7 +217,7 @@ class Ours:
         return {
             "library": OURS,
             **asdict(job),
-            "updates_per_second": watch.updates_per_second,
+            **watch.rates,
             "returns": play(lambda seen: model.predict(seen, deterministic=True)[0])
             if job.judged
             else [],
@@ -235,10 +238,9 @@ def sides_of(settings: Settings, replay: Path) -> dict[str, Side]:
 
 
 def results_of(side: Side, name: str, settings: Settings) -> list[Result]:
-    """Train what is not finished, cheap algorithms first."""
+    """Train what is not finished."""
     results = []
-    jobs = itertools.product(ALGORITHMS, range(settings.seeds))
-    for algorithm, seed in jobs:
+    for seed, algorithm in itertools.product(range(settings.seeds), ALGORITHMS):
         path = settings.work / f"{settings.updates}" / f"{name}-{algorithm}-{seed}.json"
         if not path.exists():
             result = side(Job(algorithm, seed, settings.updates, judged=True))
@@ -248,21 +250,24 @@ def results_of(side: Side, name: str, settings: Settings) -> list[Result]:
     return results
 
 
-def speeds_of(sides: Mapping[str, Side], settings: Settings) -> dict[str, list[list[float]]]:
-    """Updates a second by algorithm, a pair (ours, d3rlpy's) for each turn.
+def speeds_of(sides: Mapping[str, Side], settings: Settings) -> Speeds:
+    """Updates a second by algorithm and clock, a pair (ours, d3rlpy's) for each turn.
 
     The two take turns, so that whatever else loads the machine slows both.
     """
     path = settings.work / f"speed-{settings.speed_updates}.json"
-    speeds: dict[str, list[list[float]]] = load_json(path) if path.exists() else {}
-    for algorithm, turn in itertools.product(ALGORITHMS, range(settings.speed_pairs)):
-        pairs = speeds.setdefault(algorithm, [])
-        if turn >= len(pairs):
-            job = Job(algorithm, turn, settings.speed_updates, judged=False)
-            pair = [float(sides[name](job)["updates_per_second"]) for name in (OURS, THEIRS)]
-            pairs.append(pair)
-            save_json(path, speeds)
-            print(f"{algorithm} turn {turn}: {pair[0]:.0f} and {pair[1]:.0f} a second", flush=True)
+    speeds: Speeds = load_json(path) if path.exists() else {}
+    for turn, algorithm in itertools.product(range(settings.speed_turns), ALGORITHMS):
+        known = speeds.setdefault(algorithm, {clock: [] for clock in CLOCKS})
+        if turn < len(known[WALL]):
+            continue
+        job = Job(algorithm, turn, settings.speed_updates, judged=False)
+        results = [sides[name](job) for name in (OURS, THEIRS)]
+        for clock, pairs in known.items():
+            pairs.append([float(result[clock]) for result in results])
+        save_json(path, speeds)
+        ours, theirs = known[PROCESSOR][-1]
+        print(f"{algorithm} turn {turn}: {ours:.0f} and {theirs:.0f}", flush=True)
     return speeds
 
 
@@ -317,21 +322,24 @@ def returns_table(results: Mapping[str, list[Result]]) -> str:
     return "\n".join(lines)
 
 
-def speed_table(speeds: Mapping[str, list[list[float]]]) -> str:
+def speed_table(speeds: Speeds) -> str:
     """A line for each algorithm."""
-    lines = ["| algorithm | mtf_rl | d3rlpy | ratio |", "| --- | --- | --- | --- |"]
+    lines = [
+        "| algorithm | mtf_rl | d3rlpy | ratio | ratio by the wall |",
+        "| --- | --- | --- | --- | --- |",
+    ]
     for algorithm in ALGORITHMS:
-        pairs = np.array(speeds[algorithm])  # (turns, 2)
-        ours, theirs = np.median(pairs, axis=0)
-        ratio = cell(speed_ratio(pairs), ".2f")
-        lines.append(f"| {algorithm} | {ours:.0f} | {theirs:.0f} | {ratio} |")
+        processor, wall = (np.array(speeds[algorithm][clock]) for clock in (PROCESSOR, WALL))
+        ours, theirs = np.median(processor, axis=0)
+        ratios = (cell(speed_ratio(pairs), ".2f") for pairs in (processor, wall))
+        lines.append(f"| {algorithm} | {ours:.0f} | {theirs:.0f} | {' | '.join(ratios)} |")
     return "\n".join(lines)
 
 
 def page(
     settings: Settings,
     results: Mapping[str, list[Result]],
-    speeds: Mapping[str, list[list[float]]],
+    speeds: Speeds,
 ) -> str:
     """The results page."""
     versions: dict[str, str] = {}
@@ -354,9 +362,10 @@ intervals over seeds. SAC after those steps: {np.mean(players["SAC"]):.0f}; rand
 
 {returns_table(results)}
 
-Updates a second, medians of {settings.speed_pairs} runs of {settings.speed_updates} updates, the \
-libraries in turn; the ratio is a geometric mean over turns with its 95 % interval; average load \
-of the machine at the end: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores.
+Updates a second of processor time, medians of {settings.speed_turns} runs of \
+{settings.speed_updates} updates, the libraries in turn; ratios are geometric means over turns \
+with 95 % intervals; average load of the machine at the end: {os.getloadavg()[0]:.1f} on \
+{os.cpu_count()} cores.
 
 {speed_table(speeds)}
 

@@ -103,7 +103,7 @@ def train(job: Job, dataset: Any) -> dict[str, Any]:
     return {
         "library": "d3rlpy",
         **asdict(job),
-        "updates_per_second": watch.updates_per_second,
+        **watch.rates,
         "returns": play(algo.predict) if job.judged else [],
         "versions": {name: version(name) for name in ("d3rlpy", "torch", "gymnasium")},
     }

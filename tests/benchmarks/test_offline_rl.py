@@ -5,7 +5,15 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from benchmarks.offline_rl import mean_over_seeds, returns_table, speed_ratio, speed_table, welch
+from benchmarks.offline_rl import (
+    PROCESSOR,
+    WALL,
+    mean_over_seeds,
+    returns_table,
+    speed_ratio,
+    speed_table,
+    welch,
+)
 from benchmarks.offline_rl_d3rlpy import episode_rows
 from benchmarks.pendulum import (
     ACTION_SCALE,
@@ -63,8 +71,10 @@ def test_tables_have_a_line_for_each_algorithm() -> None:
         "| BC | -150 (-152 to -148) | -250 (-252 to -248) | +100 (+98 to +102)"
         " | -151, -150, -149 | -251, -250, -249 |"
     )
-    speeds = {algorithm: [[200.0, 100.0], [202.0, 101.0]] for algorithm in ALGORITHMS}
-    assert speed_table(speeds).splitlines()[2] == "| BC | 201 | 100 | 2.00 (2.00 to 2.00) |"
+    both = {PROCESSOR: [[200.0, 100.0], [202.0, 101.0]], WALL: [[30.0, 10.0], [3.0, 1.0]]}
+    assert speed_table(dict.fromkeys(ALGORITHMS, both)).splitlines()[2] == (
+        "| BC | 201 | 100 | 2.00 (2.00 to 2.00) | 3.00 (3.00 to 3.00) |"
+    )
 
 
 def replay(episodes: int) -> Replay:
@@ -111,9 +121,12 @@ def test_playing_side_by_side_is_playing_alone() -> None:
 
 
 def test_the_warm_up_is_not_timed(monkeypatch: pytest.MonkeyPatch) -> None:
-    now = iter([100.0 * k for k in range(WARM_UP)] + [100.0 * (WARM_UP - 1) + k for k in (1, 2, 3)])
-    monkeypatch.setattr("benchmarks.pendulum.time.perf_counter", lambda: next(now))
+    slow, fast = 100.0 * np.arange(WARM_UP), 100.0 * (WARM_UP - 1) + np.array([1.0, 2.0, 3.0])
+    times = np.concatenate([slow, fast])
+    wall, processor = iter(times), iter(times / 2.0)
+    monkeypatch.setattr("benchmarks.pendulum.time.perf_counter", lambda: next(wall))
+    monkeypatch.setattr("benchmarks.pendulum.time.process_time", lambda: next(processor))
     watch = Stopwatch()
     for _ in range(WARM_UP + 3):
         watch.tick()
-    assert watch.updates_per_second == 1.0
+    assert watch.rates == {WALL: 1.0, PROCESSOR: 2.0}
