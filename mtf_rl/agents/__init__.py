@@ -10,7 +10,7 @@ from mtf_rl.agents.behaviour import (
     UniformRandom,
 )
 from mtf_rl.agents.checkpoint import load_checkpoint
-from mtf_rl.agents.collection import collect
+from mtf_rl.agents.collection import collect, setting_of
 from mtf_rl.agents.fusion_policy import FusionPolicy, FusionSetting
 from mtf_rl.agents.learning import (
     CheckpointPlan,
@@ -68,4 +68,5 @@ __all__ = [
     "load_policy",
     "rank",
     "save_policy",
+    "setting_of",
 ]

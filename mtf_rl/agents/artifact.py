@@ -56,6 +56,12 @@ def save_policy(folder: str | Path, policy: FusionPolicy) -> None:
         "setting": asdict(policy.setting),
         "tensors_sha256": hashlib.sha256(content).hexdigest(),
     }
+    for name, array in tensors.items():
+        if not np.isfinite(array).all():
+            raise ArtifactError(
+                f"a policy whose {name} holds NaN or infinity cannot be saved: its learning has"
+                " diverged. Learn it again, with a smaller learning_rate"
+            )
     replace_atomically(folder / "policy.safetensors", content)
     save_json(folder / "policy.json", card)
 

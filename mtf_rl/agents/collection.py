@@ -12,7 +12,7 @@ from mtf_rl.core.randomness import Luck
 from mtf_rl.data import BatchDataset
 from mtf_rl.envs import RequestBudget, SessionDynamics
 
-__all__ = ["collect"]
+__all__ = ["collect", "setting_of"]
 
 
 def collect(
@@ -138,4 +138,18 @@ def _dataset(
         observation_names=dynamics.layout.names,
         parameter_names=dynamics.formula.parameter_names,
         judge=dynamics.user_model.judge,
+        setting=setting_of(dynamics),
     )
+
+
+def setting_of(dynamics: SessionDynamics) -> dict[str, Any]:
+    """What actions and rewards mean in an environment, as a batch dataset keeps it."""
+    config = dynamics.config
+    return {
+        "formula": config.formula,
+        "action_map": config.action_map,
+        "tasks": list(config.tasks),
+        "base": list(config.base),
+        "radius": config.radius,
+        "reward": config.reward,
+    }

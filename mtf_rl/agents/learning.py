@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Protocol
 
 from mtf_rl.agents.policies import SavedPolicy
+from mtf_rl.core.arrays import check_shape
 from mtf_rl.core.errors import DataError
 from mtf_rl.core.ranges import check_at_least
 from mtf_rl.data import BatchDataset, Transitions
@@ -101,11 +102,18 @@ def transitions_of(task: LearningTask) -> Transitions:
 
     Raises:
         DataError: if it has none.
+        ShapeError: if they are of other widths than the task's sessions.
     """
     if task.batch is None:
         raise DataError(
             "this agent learns from a batch dataset, and there is none: give one (--batch FILE)"
         )
+    rows = len(task.batch.rewards)
+    for name, width in (
+        ("observations", task.learning.layout.size),
+        ("actions", task.learning.num_parameters),
+    ):
+        check_shape(f"the batch's {name}", getattr(task.batch, name), "rows, width", (rows, width))
     return Transitions.of(task.batch)
 
 

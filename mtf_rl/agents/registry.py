@@ -74,7 +74,7 @@ class Agent:
 
 
 def _past_warmup(config: ActorCriticConfig) -> int:
-    return config.warmup_requests + 2 * config.num_envs
+    return config.requests_before_learning + 2 * config.num_envs
 
 
 def _one_trial(config: RandomSearchConfig) -> int:

@@ -8,10 +8,9 @@ from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from typing_extensions import override
 
 from mtf_rl.core.arrays import FloatArray
+from mtf_rl.evaluation.standardisation import Standardisation
 
 __all__ = ["StandardisedObservation", "freeze_statistics", "standardisation_of"]
-
-_SMALLEST_SCALE = 1e-3
 
 
 class StandardisedObservation(BaseFeaturesExtractor):
@@ -36,13 +35,11 @@ class StandardisedObservation(BaseFeaturesExtractor):
 
 def freeze_statistics(model: BaseAlgorithm, observations: FloatArray) -> None:
     """Set mean and scale of every extractor of `model` from observations (rows, obs_dim)."""
-    mean = observations.mean(axis=0, dtype=np.float64)
-    scale = observations.std(axis=0, dtype=np.float64)
-    scale = np.where(scale < _SMALLEST_SCALE, 1.0, scale)  # A constant entry is left as it is.
+    standard = Standardisation.of(observations)
     for module in model.policy.modules():
         if isinstance(module, StandardisedObservation):
-            module.mean.copy_(torch.from_numpy(mean))
-            module.scale.copy_(torch.from_numpy(scale))
+            module.mean.copy_(torch.from_numpy(standard.mean))
+            module.scale.copy_(torch.from_numpy(standard.scale))
 
 
 def standardisation_of(model: BaseAlgorithm) -> tuple[FloatArray, FloatArray]:

@@ -3,10 +3,12 @@
 from typing import Any
 
 import numpy as np
-from stable_baselines3 import DDPG, SAC
+from stable_baselines3 import SAC
 from stable_baselines3.common.buffers import ReplayBuffer
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
+from mtf_rl.agents.offline.batch_learning import BatchLearning
+from mtf_rl.agents.offline.config import CQLConfig, TD3BCConfig
 from mtf_rl.agents.offline.cql import CQL
 from mtf_rl.agents.offline.td3_bc import TD3BC
 from mtf_rl.core.errors import ConfigError
@@ -20,9 +22,10 @@ def warm_start(
 ) -> None:
     """Teach a fresh model on a dataset, and put the dataset into its replay buffer.
 
-    TD3 and DDPG take over actor and critics of TD3+BC after `updates` updates, SAC those of CQL(H);
-    optimisers start afresh. Rewards are not scaled, so that the critics' unit is the one in which
-    learning goes on. SB3's warm-up of random actions is left out.
+    TD3 and DDPG take over actor and critics of TD3+BC after `updates` updates, SAC those of CQL(H),
+    with the default settings of `td3_bc` and `cql`; optimisers start afresh. Rewards are not
+    scaled, so that the critics' unit is the one in which learning goes on. SB3's warm-up of random
+    actions is left out.
 
     Args:
         model: a TD3, DDPG or SAC that has not learnt, with room in its buffer.
@@ -33,20 +36,30 @@ def warm_start(
     Raises:
         ConfigError: if the buffer is too small.
     """
-    teacher: Any = CQL if isinstance(model, SAC) else TD3BC
-    networks = dict(model.policy_kwargs)
-    if isinstance(model, DDPG):
-        networks["n_critics"] = 1
-    networks.pop("use_sde", None)
-    taught = teacher(
-        dataset=dataset,
-        gamma=model.gamma,
-        tau=model.tau,
-        learning_rate=model.learning_rate,
-        batch_size=batch_size,
-        policy_kwargs=networks,
-        seed=model.seed,
-    )
+    networks = {key: value for key, value in model.policy_kwargs.items() if key != "use_sde"}
+    shared: dict[str, Any] = {
+        "dataset": dataset,
+        "gamma": model.gamma,
+        "tau": model.tau,
+        "learning_rate": model.learning_rate,
+        "batch_size": batch_size,
+        "policy_kwargs": networks,
+        "seed": model.seed,
+    }
+    taught: BatchLearning
+    if isinstance(model, SAC):
+        rate: Any = model.learning_rate
+        # `CQLConfig.weight` is for rewards in deviations; here they are as they were logged.
+        weight = CQLConfig().weight * float(dataset.rewards.std(dtype=np.float64))
+        taught = CQL(
+            weight=weight,
+            samples=CQLConfig().samples,
+            actor_learning_rate=rate,
+            ent_coef=model.ent_coef,
+            **shared,
+        )
+    else:
+        taught = TD3BC(alpha=TD3BCConfig().alpha, **shared)
     taught.learn(updates)
     model.policy.load_state_dict(taught.policy.state_dict())
     buffer: Any = model.replay_buffer

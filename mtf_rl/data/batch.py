@@ -1,6 +1,7 @@
 """A batch dataset: what a behaviour policy did in whole sessions, and with which density."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,9 @@ class BatchDataset:
     observation_names: tuple[str, ...]
     parameter_names: tuple[str, ...]
     judge: str  # who answered
+    setting: Mapping[str, Any] | None = None
+    """How actions became an order and slates a reward: formula, action_map, tasks, base, radius,
+    reward; None where the log does not tell."""
 
     def __post_init__(self) -> None:
         rows = len(self.rewards)
@@ -119,6 +123,7 @@ class BatchDataset:
             "observation_names": self.observation_names,
             "parameter_names": self.parameter_names,
             "judge": self.judge,
+            "setting": None if self.setting is None else dict(self.setting),
         }
         table = pa.table(columns).replace_schema_metadata({_METADATA: json.dumps(document)})
         sink = pa.BufferOutputStream()
@@ -185,6 +190,7 @@ def _arrays(path: Path, table: pa.Table, document: dict[str, Any]) -> dict[str, 
         "observation_names": tuple(document["observation_names"]),
         "parameter_names": tuple(document["parameter_names"]),
         "judge": str(document["judge"]),
+        "setting": document.get("setting"),
     }
 
 

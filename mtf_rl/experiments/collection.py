@@ -15,6 +15,7 @@ from mtf_rl.agents import (
     TruncatedGaussian,
     UniformRandom,
     collect,
+    setting_of,
 )
 from mtf_rl.core.errors import ConfigError, RunFolderError
 from mtf_rl.core.protocols import SIMULATOR, SYNTHETIC_TRUTH, Policy
@@ -184,6 +185,7 @@ def batch_for(
                     f" {_first_difference(mine, expected)}. Collect one with the same data,"
                     f" formula and tasks"
                 )
+        _refuse_another_setting(given, batch, learning)
         return batch
     requests = budget.limit or 0
     if keep_at.exists():
@@ -195,6 +197,17 @@ def batch_for(
     batch = collect(learning, behaviour, requests=requests, seed=seed, budget=budget)
     batch.save(keep_at)
     return batch
+
+
+def _refuse_another_setting(given: Path, batch: BatchDataset, learning: SessionDynamics) -> None:
+    """An action of another formula or map is another ranking; another reward, another goal."""
+    for name, expected in setting_of(learning).items():
+        mine = (batch.setting or {}).get(name, expected)
+        if mine != expected:
+            raise ConfigError(
+                f"{given} was logged with {name} {mine!r}, this run has {expected!r}. Give the run"
+                f" the log's (--session.{name.replace('_', '-')}), or collect another batch"
+            )
 
 
 def _first_difference(mine: tuple[str, ...], expected: tuple[str, ...]) -> str:
@@ -217,8 +230,14 @@ def describe_batch(batch: BatchDataset) -> str:
     return (
         f"{len(batch.rewards)} requests of {len(rewards)} sessions, answered by {batch.judge};"
         f" reward of a session {interval.mean:.3f} [{interval.low:.3f}, {interval.high:.3f}];"
-        f" requests by behaviour: {shares}; {_densities(batch)}"
+        f" requests by behaviour: {shares}; {_densities(batch)}{_untold(batch)}"
     )
+
+
+def _untold(batch: BatchDataset) -> str:
+    if batch.setting is not None:
+        return ""
+    return "; the log does not tell its formula, action map and reward: taken to be this run's"
 
 
 def _densities(batch: BatchDataset) -> str:

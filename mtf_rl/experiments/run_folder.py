@@ -32,7 +32,18 @@ __all__ = [
     "write_table",
 ]
 
-_VERSIONS_OF = ("numpy", "pandas", "torch", "gymnasium", "stable-baselines3", "optuna", "scipy")
+_VERSIONS_OF = (
+    "numpy",
+    "numba",
+    "pandas",
+    "pyarrow",
+    "torch",
+    "gymnasium",
+    "stable-baselines3",
+    "safetensors",
+    "optuna",
+    "scipy",
+)
 
 
 class MetricWriter:

@@ -109,7 +109,7 @@ def _train(settings: RunSettings, run: RunFolder, progress: Progress, terminal: 
         terminal.logging_to(run.path / "log.txt"),
     ):
         _work(settings, run, progress, metrics, terminal)
-        shutil.rmtree(run.checkpoints)
+    shutil.rmtree(run.checkpoints, ignore_errors=True)  # Only once the run counts as finished.
     terminal.say(
         f"Written to {run.path}: leaderboard.csv, .json, .md, .png; TensorBoard:"
         f" tensorboard --logdir {run.path.parent}"

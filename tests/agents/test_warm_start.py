@@ -10,12 +10,15 @@ from stable_baselines3 import DDPG, SAC, TD3
 from stable_baselines3.common.buffers import ReplayBuffer
 
 from mtf_rl.agents import UniformRandom, collect
+from mtf_rl.agents.actor import actor_policy
 from mtf_rl.agents.offline import CQL, TD3BC, DatasetEnv
+from mtf_rl.agents.offline.config import CQLConfig, TD3BCConfig
 from mtf_rl.agents.standardised import StandardisedObservation
 from mtf_rl.agents.warm_start import fill_replay, warm_start
 from mtf_rl.core.errors import ConfigError
 from mtf_rl.data import Transitions
 from mtf_rl.envs import toy_dynamics
+from mtf_rl.evaluation import roll_out
 
 NETS = {"net_arch": [16, 16], "features_extractor_class": StandardisedObservation}
 
@@ -38,12 +41,18 @@ def test_it_starts_with_the_networks_that_the_batch_taught(
     model = model_of(algorithm)
     warm_start(model, dataset(), updates=20, batch_size=32)
     networks = NETS | ({"n_critics": 1} if algorithm is DDPG else {})
+    rate = model.learning_rate
+    settings: dict[str, Any] = {"alpha": TD3BCConfig().alpha}
+    if teacher is CQL:
+        weight = CQLConfig().weight * float(dataset().rewards.std(dtype=np.float64))
+        settings = {"weight": weight, "samples": CQLConfig().samples, "actor_learning_rate": rate}
     taught = teacher(
         dataset=dataset(),
-        learning_rate=model.learning_rate,
+        learning_rate=rate,
         batch_size=32,
         policy_kwargs=networks,
         seed=3,
+        **settings,
     ).learn(20)
     for mine, other in zip(model.policy.parameters(), taught.policy.parameters(), strict=True):
         torch.testing.assert_close(mine, other, rtol=0, atol=0)
@@ -62,19 +71,42 @@ def test_replayed_rows_are_the_datasets_and_only_leaving_is_done() -> None:
     fill_replay(buffer, rows)
     kept = len(rows) // 4 * 4
     assert (buffer.pos, buffer.full) == (kept // 4, False)
-    flat = buffer.observations[: kept // 4].reshape(kept, -1)
-    np.testing.assert_array_equal(flat, rows.observations[:kept])
-    places = np.arange(kept // 4)
-    batch = buffer._get_samples(places)
-    assert set(np.unique(batch.dones.numpy())) <= {0.0, 1.0}
-    np.testing.assert_array_equal(
-        buffer.dones[: kept // 4].ravel(), rows.terminated[:kept].astype(np.float32)
-    )
-    cut = np.flatnonzero(~rows.terminated[:kept])
-    assert not buffer.dones[: kept // 4].ravel()[cut].any()
+    for name in ("observations", "next_observations", "actions", "rewards"):
+        stored = getattr(buffer, name)[: kept // 4]
+        expected = getattr(rows, name)[:kept]
+        np.testing.assert_array_equal(stored.reshape(expected.shape), expected)
+    done = buffer.dones[: kept // 4] * (1.0 - buffer.timeouts[: kept // 4])
+    np.testing.assert_array_equal(done.ravel(), rows.terminated[:kept].astype(np.float32))
+    assert 0 < done.sum() < kept
 
 
 def test_a_buffer_that_is_too_small_is_refused() -> None:
     model = model_of(TD3, buffer_size=100)
     with pytest.raises(ConfigError, match=re.escape("must hold the dataset's 203 rows, got 100")):
         warm_start(model, dataset(), updates=1, batch_size=8)
+
+
+@pytest.mark.parametrize("algorithm", [TD3, DDPG, SAC])
+def test_before_its_first_request_it_is_better_than_an_untrained_one(algorithm: type[Any]) -> None:
+    dynamics = toy_dynamics()
+    rows = Transitions.of(collect(dynamics, UniformRandom(8), requests=6_000, seed=0))
+    temperature = {"ent_coef": "auto_0.1"} if algorithm is SAC else {}
+    model = algorithm(
+        "MlpPolicy",
+        DatasetEnv.of(rows),
+        **temperature,
+        buffer_size=6_000,
+        gamma=0.5,
+        learning_rate=1e-3,
+        policy_kwargs=dict(NETS),
+        seed=3,
+        device="cpu",
+    )
+
+    def worth() -> float:
+        played = roll_out(dynamics, actor_policy(model), seed=9, episodes=np.arange(600))
+        return float(played.reward.mean())
+
+    before = worth()
+    warm_start(model, rows, updates=600, batch_size=128)
+    assert worth() > before + 0.3

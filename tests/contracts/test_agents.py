@@ -29,7 +29,7 @@ from mtf_rl.agents import (
     load_policy,
     save_policy,
 )
-from mtf_rl.core.errors import ConfigError, DataError
+from mtf_rl.core.errors import ConfigError, DataError, ShapeError
 from mtf_rl.core.history import VisibleHistory
 from mtf_rl.core.randomness import Luck
 from mtf_rl.core.slates import Response, Slate
@@ -185,6 +185,17 @@ def test_an_agent_without_its_batch_says_so(name: str) -> None:
     task = LearningTask(dynamics, dynamics, RequestBudget(BUDGET), 0)
     with pytest.raises(DataError, match="learns from a batch dataset, and there is none"):
         AGENTS[name].learn(task, settings_of(name))
+
+
+@pytest.mark.parametrize("name", [*FROM_BATCH, *having("warm_start_updates")])
+def test_a_batch_of_other_widths_is_refused(name: str) -> None:
+    dynamics = toy_dynamics()
+    batch = toy_batch(400)
+    fewer = replace(batch, actions=batch.actions[:, :7], parameter_names=batch.parameter_names[:7])
+    task = LearningTask(dynamics, dynamics, RequestBudget(BUDGET), 0, batch=fewer)
+    message = "the batch's actions must have shape (rows, width) = (400, 8), got (400, 7)"
+    with pytest.raises(ShapeError, match=re.escape(message)):
+        AGENTS[name].learn(task, settings_of(name, warm_start_updates=5))
 
 
 @pytest.mark.parametrize("name", having("warm_start_updates"))

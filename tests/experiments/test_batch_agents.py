@@ -3,6 +3,7 @@
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -60,6 +61,26 @@ def test_a_batch_of_other_sessions_is_refused(tmp_path: Path) -> None:
     message = f"{path} has other parameters than this run's sessions: number 0 is 'likes' where"
     with pytest.raises(ConfigError, match=re.escape(message)):
         batch_for(toy_dynamics(), path, budget=RequestBudget(9), seed=0, keep_at=path)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("formula", "rank"), ("action_map", "simplex"), ("radius", 0.5), ("reward", "watch_time")],
+)
+def test_a_batch_of_another_setting_is_refused(name: str, value: Any, tmp_path: Path) -> None:
+    path = tmp_path / "other.parquet"
+    batch = collected(tmp_path)
+    assert batch.setting is not None
+    replace(batch, setting={**batch.setting, name: value}).save(path)
+    with pytest.raises(ConfigError, match=re.escape(f"was logged with {name} {value!r}, this run")):
+        batch_for(toy_dynamics(), path, budget=RequestBudget(9), seed=0, keep_at=path)
+
+
+def test_a_log_that_tells_no_setting_is_taken_and_described_so(tmp_path: Path) -> None:
+    path = tmp_path / "own.parquet"
+    replace(collected(tmp_path), setting=None).save(path)
+    batch = batch_for(toy_dynamics(), path, budget=RequestBudget(9), seed=0, keep_at=path)
+    assert "does not tell its formula, action map and reward" in describe_batch(batch)
 
 
 def test_a_batch_without_densities_is_described_so(tmp_path: Path) -> None:

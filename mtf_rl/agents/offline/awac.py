@@ -96,5 +96,6 @@ class AWAC(BatchLearning, TD3):
         weights = softmax_weights(logged - baseline, self.temperature)
         loss = -(weights * actor.log_density(batch.observations, batch.actions)).mean()
         self._step(self.actor.optimizer, loss)
+        actor.keep_inside()
         self.logger.record_mean("train/actor_loss", loss.item())
         self.logger.record_mean("train/largest_weight", weights.max().item())

@@ -5,6 +5,7 @@ from typing import Any, Self, cast
 import numpy as np
 import torch
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
+from stable_baselines3.common.preprocessing import get_flattened_obs_dim
 from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, RolloutReturn
 from stable_baselines3.common.utils import polyak_update
 from torch import Tensor, nn
@@ -19,6 +20,10 @@ from mtf_rl.data import Transitions
 __all__ = ["BatchLearning", "batch_policy_kwargs", "spaces_of"]
 
 LOG_INTERVAL = 1000
+_DIVERGED = (
+    "after update {update} {what}: the values have diverged. Try a smaller learning_rate, or a"
+    " smaller reward_scale"
+)
 
 
 def spaces_of(env: GymEnv | str | None, dataset: Transitions | None) -> GymEnv | str | None:
@@ -71,9 +76,10 @@ class BatchLearning(OffPolicyAlgorithm):
             ("observations", self.observation_space, dataset.obs_dim),
             ("actions", self.action_space, dataset.num_parameters),
         ):
-            if space.shape != (width,):
+            expected = get_flattened_obs_dim(space)
+            if width != expected:
                 raise ShapeError(
-                    f"the dataset's {name} must have shape (rows, {space.shape}) as the"
+                    f"the dataset's {name} must have shape (rows, {expected}) as the"
                     f" environment's space, got (rows, {width})"
                 )
 
@@ -111,13 +117,13 @@ class BatchLearning(OffPolicyAlgorithm):
         """`total_timesteps` updates; values are logged every `log_interval` of them.
 
         Raises:
-            DataError: if there is no dataset.
+            DataError: if there is no dataset, or values have diverged.
         """
         if self._dataset is None:
             raise DataError("there is no dataset to learn from: call set_dataset first")
         if self.env is None:
             self.set_env(DatasetEnv.of(self._dataset))
-        return super().learn(
+        super().learn(
             total_timesteps,
             callback,
             log_interval,
@@ -125,6 +131,8 @@ class BatchLearning(OffPolicyAlgorithm):
             reset_num_timesteps,
             progress_bar,
         )
+        self._refuse_divergence()
+        return self
 
     @override
     def collect_rollouts(  # type: ignore[override]
@@ -138,6 +146,7 @@ class BatchLearning(OffPolicyAlgorithm):
             return RolloutReturn(1, 0, continue_training=False)
         self._update_current_progress_remaining(self.num_timesteps, self._total_timesteps)
         if log_interval is not None and self.num_timesteps % log_interval == 0:
+            self._refuse_divergence()
             self.dump_logs()
         callback.on_rollout_end()
         return RolloutReturn(1, 0, continue_training=True)
@@ -148,6 +157,15 @@ class BatchLearning(OffPolicyAlgorithm):
             self.policy.set_training_mode(True)
         self._update_learning_rate(optimizers)
 
+    def _refuse_divergence(self) -> None:
+        """Of SB3's own updates too, which take any step.
+
+        Raises:
+            DataError: if a parameter is not finite.
+        """
+        if not all(torch.isfinite(value).all() for value in self.policy.parameters()):
+            raise DataError(_DIVERGED.format(update=self._n_updates, what="a parameter is nan"))
+
     def _step(self, optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
         """One gradient step.
 
@@ -155,10 +173,8 @@ class BatchLearning(OffPolicyAlgorithm):
             DataError: if the loss is not finite; the networks are left as they are.
         """
         if not torch.isfinite(loss):
-            raise DataError(
-                f"the loss of update {self._n_updates} is {loss.item()}: the values have diverged."
-                " Try a smaller learning_rate, or a smaller reward_scale"
-            )
+            what = f"the loss is {loss.item()}"
+            raise DataError(_DIVERGED.format(update=self._n_updates, what=what))
         optimizer.zero_grad()
         torch.autograd.backward(loss)
         optimizer.step()

@@ -30,9 +30,13 @@ class GaussianActor(Actor):
 
     @classmethod
     def with_bounds(cls, bounds: tuple[float, float], settings: dict[str, Any]) -> "GaussianActor":
-        """An actor whose log deviation, 0 at first, stays within `bounds`."""
+        """An actor whose log deviation stays within `bounds`; it starts at 0, or 0.5 below the top.
+
+        It must start inside: at a bound, one step too far would leave it without a gradient.
+        """
         actor = cls(**settings)
-        actor.log_deviation = nn.Parameter(torch.zeros(get_action_dim(settings["action_space"])))
+        width = get_action_dim(settings["action_space"])
+        actor.log_deviation = nn.Parameter(torch.full((width,), min(0.0, bounds[1] - 0.5)))
         actor.bounds = bounds
         return actor
 
@@ -46,6 +50,11 @@ class GaussianActor(Actor):
         normals: Any = self.distribution(observations)
         density: Tensor = normals.log_prob(actions).sum(dim=1, keepdim=True)
         return density
+
+    def keep_inside(self) -> None:
+        """Bring the log deviation back to its bounds after a step, where its gradient lives on."""
+        with torch.no_grad():
+            self.log_deviation.clamp_(*self.bounds)
 
     def draw(self, observations: Tensor) -> Tensor:
         """Random actions, cut to [-1, 1], (batch, num_parameters)."""

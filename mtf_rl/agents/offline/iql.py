@@ -117,6 +117,7 @@ class IQL(BatchLearning, TD3):
         weights = advantage_weights(advantages, self.beta, self.max_weight)
         loss = -(weights * actor.log_density(batch.observations, batch.actions)).mean()
         self._step(self.actor.optimizer, loss)
+        actor.keep_inside()
         self.logger.record_mean("train/actor_loss", loss.item())
         self.logger.record_mean("train/advantage_weight", weights.mean().item())
 

@@ -1,6 +1,7 @@
 """Batch-RL agents of the registry: from a task's batch dataset to a policy of plain arrays."""
 
 import time
+from collections.abc import Set
 from dataclasses import replace
 from typing import Any
 
@@ -45,6 +46,7 @@ from mtf_rl.agents.offline.td3_bc import TD3BC
 from mtf_rl.agents.policies import GenerativePolicy, SavedPolicy
 from mtf_rl.agents.sink_writer import SinkWriter
 from mtf_rl.agents.standardised import standardisation_of
+from mtf_rl.core.errors import DataError
 from mtf_rl.data import Transitions
 from mtf_rl.evaluation.fitted_q import CONSERVATIVE_OPESTIMATOR, FQEConfig, fit_q
 
@@ -151,8 +153,9 @@ def learn_batchrl_mtf(task: LearningTask, config: BatchRLMTFConfig) -> LearnedPo
         updates=config.estimator_updates,
         seed=task.seed,
     )
-    every = max(1, config.updates // config.checkpoints)
-    judge = _CheckpointJudge(task, held_out, estimator, every=every)
+    shares = range(1, config.checkpoints + 1)
+    moments = {round(share * config.updates / config.checkpoints) for share in shares}
+    judge = _CheckpointJudge(task, held_out, estimator, moments - {0})
     learned = _learn(task, config, model, judge)
     return replace(learned, policy=judge.best_of(model))
 
@@ -297,10 +300,14 @@ class _CheckpointJudge(BaseCallback):
     """Keeps the networks of the highest value by Conservative-OPEstimator."""
 
     def __init__(
-        self, task: LearningTask, held_out: Transitions, estimator: FQEConfig, *, every: int
+        self,
+        task: LearningTask,
+        held_out: Transitions,
+        estimator: FQEConfig,
+        moments: Set[int],
     ) -> None:
         super().__init__()
-        self._task, self._held_out, self._every = task, held_out, every
+        self._task, self._held_out, self._moments = task, held_out, moments
         self._estimator = estimator
         self._value = -np.inf
         self._networks: dict[str, NDArray[Any]] = {}
@@ -316,7 +323,16 @@ class _CheckpointJudge(BaseCallback):
         self._networks = {name: kept for name, kept in arrays.items() if name != "value"}
 
     def best_of(self, model: Any) -> SavedPolicy:
-        """The best policy; the model is given its networks."""
+        """The best policy; the model is given its networks.
+
+        Raises:
+            DataError: if the estimator diverged for all.
+        """
+        if not self._networks:
+            raise DataError(
+                "Conservative-OPEstimator diverged for every checkpoint, so that none can be"
+                " chosen. Use bcq, or more held-out sessions (--held-out)"
+            )
         state = {name: torch.from_numpy(kept.copy()) for name, kept in self._networks.items()}
         model.policy.load_state_dict(state)
         return policy_of(model)
@@ -324,21 +340,23 @@ class _CheckpointJudge(BaseCallback):
     @override
     def _on_step(self) -> bool:
         updates = self.num_timesteps - 1  # The callback comes before the step's update.
-        if updates > 0 and updates % self._every == 0:
+        if updates in self._moments:
             self._compare(updates)
         return True
 
     @override
     def _on_training_end(self) -> None:
-        if self.num_timesteps % self._every == 0 or not self._networks:
+        if self.num_timesteps in self._moments:
             self._compare(self.num_timesteps)
 
     def _compare(self, updates: int) -> None:
         policy = policy_of(self.model)
         fitted = fit_q(self._held_out, policy, self._estimator)
         value = fitted.value(self._held_out.first_observations, policy)
+        diagnostics = fitted.diagnostics
         self._task.metrics(updates, "train/conservative_value", value)
-        if value > self._value:
+        self._task.metrics(updates, "train/conservative_td_error", diagnostics.td_error)
+        if value > self._value and not diagnostics.diverged:
             self._value = value
             state = self.model.policy.state_dict()
             self._networks = {name: kept.numpy().copy() for name, kept in state.items()}

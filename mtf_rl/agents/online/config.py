@@ -27,6 +27,11 @@ class ActorCriticConfig:
     warmup_requests: int = 10_000
     """Requests served with uniformly random actions before the first update, at least num_envs."""
 
+    @property
+    def requests_before_learning(self) -> int:
+        """What a budget has to exceed, a step of all sessions aside."""
+        return self.warmup_requests
+
     def __post_init__(self) -> None:
         check_share("gamma", self.gamma)
         check_above("learning_rate", self.learning_rate, 0.0)

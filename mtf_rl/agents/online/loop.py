@@ -31,10 +31,11 @@ def sessions_to_learn_from(task: LearningTask, config: ActorCriticConfig) -> Ses
         ConfigError: if the budget does not outlast the warm-up.
     """
     limit = task.budget.limit
-    if limit is None or limit <= config.warmup_requests + config.num_envs:
+    before = config.requests_before_learning
+    if limit is None or limit <= before + config.num_envs:
         raise ConfigError(
-            f"requests must exceed warmup_requests + num_envs = "
-            f"{config.warmup_requests + config.num_envs}, got {limit}"
+            f"requests must exceed warmup_requests + num_envs = {before + config.num_envs},"
+            f" got {limit}"
         )
     env = FusionSessionVectorEnv(task.learning, config.num_envs, task.budget)
     return SessionVecEnv(env)
@@ -88,6 +89,10 @@ class _Look(BaseCallback):
         super().__init__()
         self._watch, self._account = watch, account
         self._looks = 0
+
+    @override
+    def _on_training_start(self) -> None:
+        self._looks = self.num_timesteps // self._watch.every
 
     @override
     def _on_step(self) -> bool:

@@ -61,6 +61,11 @@ class OffPolicyConfig(ActorCriticConfig):
     """Updates of TD3+BC (of CQL for SAC) on the run's batch before the first request, at least 0;
     its rows are replayed too, and the warm-up is left out."""
 
+    @property
+    @override
+    def requests_before_learning(self) -> int:
+        return 0 if self.warm_start_updates > 0 else self.warmup_requests
+
     def __post_init__(self) -> None:
         super().__post_init__()
         check_at_least("batch_size", self.batch_size, 1)
