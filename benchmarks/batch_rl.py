@@ -6,11 +6,11 @@
 
 For each seed a batch dataset is collected from learning users with the default mix around uniform
 weights (half of the sessions uniformly random actions, half a truncated Gaussian; `--behaviour
-truncated_gaussian` logs the second alone), and every
-algorithm learns from it with its default settings and that seed. Where the simulator logged it,
-online learners play as many requests there. Beside them: the behaviour policy itself, and the best
-static weights, the best of 500 uniformly random actions by fitted Q evaluation on the same dataset
-(least squares, quadratic features). Nothing is chosen by the sessions that judge.
+truncated_gaussian` logs the second alone), and every algorithm learns from it with its default
+settings and that seed. Where the simulator logged it, online learners play as many requests there.
+Beside them: the behaviour policy itself, and the best static weights, the best of 500 uniformly
+random actions by fitted Q evaluation on the same dataset (least squares, quadratic features).
+Nothing is chosen by the sessions that judge.
 
 Each seed is judged in sessions of its own, of final users, under both judges, and all policies of a
 seed in the same ones. Differences are paired by seed; intervals are Student's over seeds, so that
@@ -50,6 +50,7 @@ from mtf_rl.agents import (
     save_policy,
 )
 from mtf_rl.core.arrays import FloatArray
+from mtf_rl.core.errors import DataError
 from mtf_rl.core.files import load_json, save_json
 from mtf_rl.core.protocols import SIMULATOR, SYNTHETIC_TRUTH
 from mtf_rl.data import BatchDataset, Transitions, UserGroup
@@ -60,6 +61,7 @@ from mtf_rl.experiments.assembly import Assembly
 from mtf_rl.experiments.collection import BEHAVIOURS, Spread
 from mtf_rl.experiments.command_line import settings_of_run
 from mtf_rl.experiments.run_folder import open_run_folder
+from mtf_rl.experiments.settings import settings_to_json
 
 BEHAVIOUR, STATIC, UNIFORM = "behaviour policy", "best static", "uniform"
 REFERENCES = (BEHAVIOUR, STATIC)
@@ -172,7 +174,10 @@ def behaviour_value(stage: Stage, judge: str, seed: int) -> float:
     requests = count * stage.session.max_requests // 2
     played = collect(sessions, stage.behaviour(), requests=requests, seed=FINAL_SEED + seed)
     rewards = np.bincount(played.sessions, played.rewards)
-    assert len(rewards) > count
+    if len(rewards) <= count:
+        raise DataError(
+            f"{requests} requests hold only {len(rewards)} sessions, {count} are judged"
+        )
     return float(rewards[:count].mean())
 
 
@@ -216,15 +221,27 @@ def learn(stage: Stage, name: str, seed: int) -> tuple[LearnedPolicy, list[list[
     return agent.learn(task, config), curve
 
 
+def asked_of(stage: Stage, name: str) -> dict[str, Any]:
+    """What a result depends on beside its place: other settings make it anew."""
+    settings = AGENTS[name].config() if name in AGENTS else None
+    return {
+        "sessions": stage.settings.sessions,
+        "settings": None if settings is None else settings_to_json(settings),
+    }
+
+
 def result_of(stage: Stage, name: str, seed: int) -> dict[str, Any]:
     """Values of one contestant with one seed; worked out where it is not there yet."""
     folder = stage.folder / f"seed-{seed}" / name.replace(" ", "_")
     path = folder / "result.json"
+    asked = asked_of(stage, name)
     if path.exists():
         found: dict[str, Any] = load_json(path)
-        return found
+        if found["asked"] == asked:
+            return found
     start = time.perf_counter()
     curve: list[list[float]] = []
+    seconds = 0.0
     if name == BEHAVIOUR:
         values = {judge: behaviour_value(stage, judge, seed) for judge in JUDGES.values()}
     else:
@@ -240,7 +257,7 @@ def result_of(stage: Stage, name: str, seed: int) -> dict[str, Any]:
         save_policy(folder, FusionPolicy(policy, setting))
         values = values_of(stage, policy, seed)
         print(f"seed {seed} {name}: {values} ({seconds:.0f} s)", flush=True)
-    result = {"values": values, "curve": curve, "seconds": time.perf_counter() - start}
+    result = {"asked": asked, "values": values, "curve": curve, "seconds": seconds}
     save_json(path, result)
     return result
 
@@ -288,7 +305,7 @@ def tables(settings: Settings, results: dict[str, list[dict[str, Any]]]) -> str:
             f"## Judge: the {title}",
             "",
             "| policy | value | over the behaviour policy | over the best static | beats both |"
-            " seconds |",
+            " seconds of learning |",
             "| --- | --- | --- | --- | --- | --- |",
         ]
         for name in sorted(values, key=lambda n: -values[n].mean()):
