@@ -97,7 +97,8 @@ class CQLConfig(BatchValueConfig):
     weight: float = 0.05
     """Weight of the conservative gap, at least 0; with a threshold, at the start."""
     threshold: float | None = None
-    """Gap that a Lagrange multiplier holds, in deviations of the reward; None fixes the weight."""
+    """Gap that a Lagrange multiplier holds, in deviations of the reward; None fixes the weight. The
+    authors' gap is larger by log(3 samples), and so are their thresholds of 5 and 10."""
     samples: int = 4
     """Actions of each of the three kinds that the gap's integral is estimated from, at least 1."""
     actor_learning_rate: float = 1e-3
