@@ -55,8 +55,7 @@ from mtf_rl.core.files import load_json, save_json
 from mtf_rl.core.protocols import SIMULATOR, SYNTHETIC_TRUTH
 from mtf_rl.data import BatchDataset, Transitions, UserGroup
 from mtf_rl.envs import RequestBudget, SessionDynamics
-from mtf_rl.evaluation import roll_out
-from mtf_rl.evaluation.least_squares import static_policies
+from mtf_rl.evaluation import LeastSquaresConfig, roll_out, static_policies
 from mtf_rl.experiments.assembly import Assembly
 from mtf_rl.experiments.collection import BEHAVIOURS, Spread
 from mtf_rl.experiments.command_line import settings_of_run
@@ -262,6 +261,76 @@ def result_of(stage: Stage, name: str, seed: int) -> dict[str, Any]:
     return result
 
 
+# How well the best static weights could be known.
+
+ESTIMATORS = {
+    "gamma .95": LeastSquaresConfig(),
+    "gamma .95, ridge .01": LeastSquaresConfig(ridge=0.01),
+    "gamma 0": LeastSquaresConfig(gamma=0.0),
+}
+RANKED, RANKED_SESSIONS = 60, 2_000
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Static weights ordered by fitted Q evaluation, beside what they are worth."""
+
+    true_values: FloatArray  # (RANKED,), of sessions answered by who logged
+    correlations: dict[str, FloatArray]  # by estimator, (seeds,) Spearman's
+    picks: dict[str, FloatArray]  # by estimator, (seeds,) true value of the one ranked first
+
+
+def ranking_of(stage: Stage) -> Ranking:
+    """Order random static weights by each seed's dataset; judge all in the same sessions."""
+    judge = JUDGES[stage.settings.logged_in]
+    sessions = stage.sessions_of(UserGroup.FINAL, judge)
+    actions = np.random.default_rng(0).uniform(-1.0, 1.0, (RANKED, sessions.num_parameters))
+    path = stage.folder / "static_values.json"
+    if not path.exists():
+        episodes = np.arange(RANKED_SESSIONS)
+        values = [
+            float(roll_out(sessions, policy, seed=FINAL_SEED, episodes=episodes).reward.mean())
+            for policy in (ConstantPolicy(action.astype(np.float32)) for action in actions)
+        ]
+        save_json(path, values)
+    true = np.array(load_json(path))
+    correlations: dict[str, list[float]] = {name: [] for name in ESTIMATORS}
+    picks: dict[str, list[float]] = {name: [] for name in ESTIMATORS}
+    for seed in stage.settings.seeds:
+        rows = Transitions.of(stage.batch(seed))
+        for name, config in ESTIMATORS.items():
+            estimates = static_policies(rows, config).evaluate(actions, rows.first_observations)
+            correlations[name].append(float(stats.spearmanr(estimates.values, true).statistic))
+            picks[name].append(float(true[np.argmax(estimates.values)]))
+    return Ranking(
+        true,
+        {name: np.array(found) for name, found in correlations.items()},
+        {name: np.array(found) for name, found in picks.items()},
+    )
+
+
+def ranking_table(ranking: Ranking, logged_in: str) -> str:
+    """One row an estimator, one number a seed."""
+
+    def cells(values: FloatArray, digits: int) -> str:
+        return ", ".join(f"{value:.{digits}f}" for value in values)
+
+    low, half, high = np.quantile(ranking.true_values, [0.0, 0.5, 1.0])
+    lines = [
+        f"## How well fitted Q evaluation orders static weights, judged by the {logged_in}",
+        "",
+        f"{RANKED} random static weights, worth {low:.1f} to {high:.1f}, half of them less than"
+        f" {half:.1f} ({RANKED_SESSIONS:,} sessions of final users); one number for each seed's"
+        " dataset.",
+        "",
+        "| estimator | rank correlation | what its first is worth |",
+        "| --- | --- | --- |",
+    ]
+    for name, found in ranking.correlations.items():
+        lines.append(f"| {name} | {cells(found, 2)} | {cells(ranking.picks[name], 1)} |")
+    return "\n".join(lines)
+
+
 # The page.
 
 
@@ -317,31 +386,41 @@ def tables(settings: Settings, results: dict[str, list[dict[str, Any]]]) -> str:
             cells.append(f"{np.mean([result['seconds'] for result in results[name]]):.0f}")
             lines.append("| " + " | ".join(cells) + " |")
         lines.append("")
-    lines.append(
+    return "\n".join(lines).rstrip()
+
+
+def versions() -> str:
+    """What the numbers were made with."""
+    return (
         f"mtf_rl {mtf_rl.__version__}, torch {torch.__version__}, stable-baselines3"
         f" {version('stable-baselines3')}, Python {platform.python_version()}, one thread."
     )
-    return "\n".join(lines)
 
 
 def draw_curves(settings: Settings, results: dict[str, list[dict[str, Any]]]) -> None:
     """Value on tuning users against the share of a learner's steps, mean and range over seeds."""
-    figure, axes = plt.subplots(figsize=(9, 5.5))
-    for name, found in results.items():
-        curves = [np.array(result["curve"]) for result in found if result["curve"]]
-        if not curves:
-            continue
-        shares = curves[0][:, 0]
-        values = np.stack([curve[:, 1] for curve in curves])
-        (line,) = axes.plot(shares, values.mean(axis=0), marker="o", markersize=3, label=name)
-        low, high = values.min(axis=0), values.max(axis=0)
-        axes.fill_between(shares, low, high, alpha=0.12, color=line.get_color())
-    axes.set_xlabel("share of updates (batch) or of requests (online)")
-    axes.set_ylabel("session reward of tuning users, simulator")
-    axes.set_title(f"{settings.requests:,} requests logged in the {settings.logged_in}")
-    axes.legend(fontsize=8, ncols=2)
-    figure.tight_layout()
-    figure.savefig(settings.picture, dpi=110)
+    kinds = {"from the batch, updates": FROM_BATCH, "in the simulator, requests": ONLINE}
+    shown = {
+        title: [name for name in names if any(r["curve"] for r in results.get(name, []))]
+        for title, names in kinds.items()
+    }
+    panels = {title: names for title, names in shown.items() if names}
+    figure, axes = plt.subplots(
+        1, len(panels), figsize=(6.5 * len(panels), 5.0), sharey=True, squeeze=False
+    )
+    for panel, (title, names) in zip(axes[0], panels.items(), strict=True):
+        for name in names:
+            curves = [np.array(result["curve"]) for result in results[name] if result["curve"]]
+            values = np.stack([curve[:, 1] for curve in curves])
+            (line,) = panel.plot(curves[0][:, 0], values.mean(axis=0), marker="o", label=name)
+            low, high = values.min(axis=0), values.max(axis=0)
+            panel.fill_between(curves[0][:, 0], low, high, alpha=0.08, color=line.get_color())
+        panel.set_xlabel(f"learning {title}: share done")
+        panel.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=5)
+        panel.grid(alpha=0.3)
+    axes[0][0].set_ylabel("session reward of tuning users, simulator")
+    figure.suptitle(f"{settings.requests:,} requests of the {settings.logged_in}; bands: all seeds")
+    figure.savefig(settings.picture, dpi=90, bbox_inches="tight")
 
 
 def main() -> None:
@@ -354,7 +433,9 @@ def main() -> None:
         for name in (BEHAVIOUR, STATIC, UNIFORM, *settings.contestants):
             results.setdefault(name, []).append(result_of(stage, name, seed))
     if settings.write:
-        write_page(settings.page, tables(settings, results), "## Notes")
+        ranking = ranking_table(ranking_of(stage), settings.logged_in)
+        page = "\n\n".join([tables(settings, results), ranking, versions()])
+        write_page(settings.page, page, "## Notes")
         draw_curves(settings, results)
         print(settings.page.read_text())
 
