@@ -9,10 +9,17 @@ from typing import Any
 
 from mtf_rl.agents import load_checkpoint
 from mtf_rl.core.errors import ArtifactError, RunFolderError
-from mtf_rl.core.files import load_json, save_json
+from mtf_rl.core.files import load_json, save_json, sha256_of
 from mtf_rl.experiments.run_folder import RunFolder, birth_record
 
-__all__ = ["Progress", "check_resumable", "checkpoint_path", "held", "kept_metrics"]
+__all__ = [
+    "Progress",
+    "check_resumable",
+    "checkpoint_path",
+    "held",
+    "kept_metrics",
+    "note_given_batch",
+]
 
 
 @dataclass(frozen=True)
@@ -106,6 +113,26 @@ def held(run: RunFolder) -> Iterator[None]:
         except BlockingIOError as error:
             raise RunFolderError(f"Another process is at work in {run.path}.") from error
         yield
+
+
+def note_given_batch(run: RunFolder, path: Path) -> None:
+    """Record the checksum of the dataset that a run is given, or hold it against the record.
+
+    Raises:
+        ArtifactError: if there is no such file.
+        RunFolderError: if a resumed run would go on with other rows.
+    """
+    if not path.exists():
+        raise ArtifactError(f"No file {path}. Make it: python -m mtf_rl.collect RUN --out {path}")
+    checksum = sha256_of(path)
+    record = load_json(run.path / "provenance.json")
+    known = record.get("batch_sha256", checksum)
+    if known != checksum:
+        raise RunFolderError(
+            f"{path} is not the file that {run.path} began with: its SHA-256 is {checksum}, not"
+            f" {known}. Restore it, or start anew"
+        )
+    run.write_provenance(record["status"], batch_sha256=checksum)
 
 
 def _surroundings(record: dict[str, Any]) -> dict[str, Any]:

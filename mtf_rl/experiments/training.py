@@ -44,6 +44,7 @@ from mtf_rl.experiments.resumption import (
     checkpoint_path,
     held,
     kept_metrics,
+    note_given_batch,
 )
 from mtf_rl.experiments.run_folder import (
     MetricWriter,
@@ -243,6 +244,8 @@ class _Lessons:
     def _batch(self, budget: RequestBudget) -> BatchDataset:
         """The run's batch dataset; the first agent that asks has it collected."""
         first = self._last_batch is None
+        if first and self._config.batch is not None:
+            note_given_batch(self._run, self._config.batch)
         batch = self._last_batch = batch_for(
             self._learning,
             self._config.batch,

@@ -202,7 +202,8 @@ def test_a_batch_of_other_widths_is_refused(name: str) -> None:
 def test_a_warm_start_takes_over_what_a_batch_taught(name: str) -> None:
     dynamics = toy_dynamics()
     task = LearningTask(dynamics, dynamics, RequestBudget(BUDGET), 0)
-    settings = settings_of(name, warm_start_updates=30)
+    # The warm-up is left out, so that it may be longer than the budget.
+    settings = settings_of(name, warm_start_updates=30, warmup_requests=10_000)
     with pytest.raises(DataError, match="learns from a batch dataset, and there is none"):
         AGENTS[name].learn(task, settings)
     task = replace(task, budget=RequestBudget(BUDGET), batch=toy_batch(400))

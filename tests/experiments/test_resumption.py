@@ -17,7 +17,7 @@ from mtf_rl.core.errors import ArtifactError, ConfigError, RunFolderError
 from mtf_rl.core.files import load_json, save_json
 from mtf_rl.experiments.command_line import Resumption, parse_resume, parse_train
 from mtf_rl.experiments.console import Terminal
-from mtf_rl.experiments.resumption import Progress, checkpoint_path, held
+from mtf_rl.experiments.resumption import Progress, checkpoint_path, held, note_given_batch
 from mtf_rl.experiments.run_folder import RunFolder, new_run_folder
 from mtf_rl.experiments.training import resume, train
 
@@ -207,3 +207,17 @@ def test_progress_reads_back(tmp_path: Path) -> None:
     (tmp_path / "checkpoints" / "progress.json").write_text(json.dumps({"finished": 3}))
     with pytest.raises(ArtifactError, match=re.escape("does not tell what is finished")):
         Progress.load(run)
+
+
+def test_a_given_batch_that_changed_is_refused(tmp_path: Path) -> None:
+    run = new_run_folder(tmp_path / "run", agent="iql")
+    path = tmp_path / "batch.parquet"
+    with pytest.raises(ArtifactError, match=re.escape(f"No file {path}. Make it: python -m")):
+        note_given_batch(run, path)
+    path.write_bytes(b"rows")
+    note_given_batch(run, path)
+    note_given_batch(run, path)
+    path.write_bytes(b"other rows")
+    with pytest.raises(RunFolderError, match=re.escape("is not the file that")):
+        note_given_batch(run, path)
+    assert load_json(run.path / "provenance.json")["status"] == "running"
