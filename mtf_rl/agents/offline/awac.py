@@ -5,13 +5,12 @@ from typing import Any, ClassVar
 import torch
 from stable_baselines3 import TD3
 from stable_baselines3.common.policies import BasePolicy
-from stable_baselines3.common.type_aliases import GymEnv, ReplayBufferSamples, Schedule
-from typing_extensions import override
+from stable_baselines3.common.type_aliases import GymEnv, ReplayBufferSamples
+from typing_extensions import Unpack, override
 
-from mtf_rl.agents.offline.batch_learning import BatchLearning, batch_policy_kwargs, spaces_of
+from mtf_rl.agents.offline.batch_learning import BatchArguments, BatchLearning
 from mtf_rl.agents.offline.gaussian import GaussianPolicy
 from mtf_rl.agents.offline.losses import critic_loss, softmax_weights, td_target
-from mtf_rl.data import Transitions
 
 __all__ = ["AWAC"]
 
@@ -32,40 +31,13 @@ class AWAC(BatchLearning, TD3):
         policy: str | type[Any] = "MlpPolicy",
         env: GymEnv | str | None = None,
         *,
-        dataset: Transitions | None = None,
         temperature: float = 1.0,
-        learning_rate: float | Schedule = 3e-4,
-        batch_size: int = 256,
-        gamma: float = 0.99,
-        tau: float = 0.005,
-        reward_scale: float = 1.0,
-        policy_kwargs: dict[str, Any] | None = None,
-        tensorboard_log: str | None = None,
-        verbose: int = 0,
-        seed: int | None = None,
-        device: str = "cpu",
-        _init_setup_model: bool = True,
+        **common: Unpack[BatchArguments],
     ) -> None:
-        self._dataset = dataset
-        self.reward_scale = reward_scale
         self.temperature = temperature
         deviations = {"log_deviation_bounds": (-6.0, 0.0)}
-        super().__init__(
-            policy,
-            spaces_of(env, dataset),  # type: ignore[arg-type]
-            learning_rate,
-            buffer_size=1,
-            learning_starts=0,
-            batch_size=batch_size,
-            tau=tau,
-            gamma=gamma,
-            policy_kwargs=batch_policy_kwargs(deviations | (policy_kwargs or {})),
-            tensorboard_log=tensorboard_log,
-            verbose=verbose,
-            seed=seed,
-            device=device,
-            _init_setup_model=_init_setup_model,
-        )
+        common["policy_kwargs"] = deviations | (common.get("policy_kwargs") or {})
+        super().__init__(policy, env, **common)
 
     @override
     def train(self, gradient_steps: int, batch_size: int = 256) -> None:

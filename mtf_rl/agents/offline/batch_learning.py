@@ -1,15 +1,15 @@
 """What every batch-RL algorithm shares: SB3's loop over a fixed dataset."""
 
-from typing import Any, Self, cast
+from typing import Any, Self, TypedDict, cast
 
 import numpy as np
 import torch
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.preprocessing import get_flattened_obs_dim
-from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, RolloutReturn
+from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, RolloutReturn, Schedule
 from stable_baselines3.common.utils import polyak_update
 from torch import Tensor, nn
-from typing_extensions import override
+from typing_extensions import Unpack, override
 
 from mtf_rl.agents.offline.dataset_env import DatasetEnv
 from mtf_rl.agents.offline.sampling import TransitionSampler
@@ -17,7 +17,7 @@ from mtf_rl.agents.standardised import StandardisedObservation, freeze_statistic
 from mtf_rl.core.errors import ConfigError, DataError, ShapeError
 from mtf_rl.data import Transitions
 
-__all__ = ["BatchLearning", "batch_policy_kwargs", "spaces_of"]
+__all__ = ["BatchArguments", "BatchLearning", "batch_policy_kwargs", "spaces_of"]
 
 LOG_INTERVAL = 1000
 _DIVERGED = (
@@ -40,6 +40,35 @@ def batch_policy_kwargs(policy_kwargs: dict[str, Any] | None) -> dict[str, Any]:
     return defaults | (policy_kwargs or {})
 
 
+class BatchArguments(TypedDict, total=False):
+    """Arguments that all batch-RL algorithms take, each under the name that SB3 gives it."""
+
+    dataset: Transitions | None
+    """Rows to learn from; without them, `set_dataset` before learning."""
+    learning_rate: float | Schedule
+    """Adam's step, above 0; 3e-4 by default."""
+    batch_size: int
+    """Rows of an update, at least 1; 256 by default."""
+    gamma: float
+    """Discount per request, in [0, 1]; 0.99 by default."""
+    tau: float
+    """Share of the networks that moves into their targets, in (0, 1]; 0.005 by default."""
+    reward_scale: float
+    """Factor on every reward, above 0; 1 by default."""
+    policy_kwargs: dict[str, Any] | None
+    """Of the policy; observations are standardised unless it names another extractor."""
+    tensorboard_log: str | None
+    """Folder of TensorBoard's events; none by default."""
+    verbose: int
+    """What SB3 prints: 0, the default, nothing."""
+    seed: int | None
+    """Of networks, minibatches and noise."""
+    device: str
+    """Torch device; cpu by default."""
+    _init_setup_model: bool
+    """SB3's: False while `load` makes an empty model."""
+
+
 class BatchLearning(OffPolicyAlgorithm):
     """Mixed into an SB3 off-policy algorithm, it makes it learn from a dataset alone.
 
@@ -55,6 +84,43 @@ class BatchLearning(OffPolicyAlgorithm):
     reward_scale: float
     """Factor on every reward; of consequence where exponents or penalties are in reward units."""
     _dataset: Transitions | None = None
+
+    def __init__(
+        self,
+        policy: str | type[Any] = "MlpPolicy",
+        env: GymEnv | str | None = None,
+        *,
+        own: dict[str, Any] | None = None,
+        **common: Unpack[BatchArguments],
+    ) -> None:
+        """Make networks, optimisers and the sampler of minibatches.
+
+        Args:
+            policy: SB3's name of a policy, or its class.
+            env: what gives the spaces; the dataset does, without one.
+            own: further arguments of the SB3 algorithm that this is mixed into.
+            **common: what all batch-RL algorithms take.
+        """
+        self._dataset = common.get("dataset")
+        self.reward_scale = common.get("reward_scale", 1.0)
+        parent: Any = super()
+        parent.__init__(
+            policy,
+            spaces_of(env, self._dataset),
+            common.get("learning_rate", 3e-4),
+            buffer_size=1,
+            learning_starts=0,
+            batch_size=common.get("batch_size", 256),
+            tau=common.get("tau", 0.005),
+            gamma=common.get("gamma", 0.99),
+            policy_kwargs=batch_policy_kwargs(common.get("policy_kwargs")),
+            tensorboard_log=common.get("tensorboard_log"),
+            verbose=common.get("verbose", 0),
+            seed=common.get("seed"),
+            device=common.get("device", "cpu"),
+            _init_setup_model=common.get("_init_setup_model", True),
+            **(own or {}),
+        )
 
     @property
     def dataset(self) -> Transitions | None:

@@ -17,9 +17,9 @@ from stable_baselines3.common.type_aliases import (
 from stable_baselines3.common.utils import update_learning_rate
 from stable_baselines3.td3.policies import Actor, TD3Policy
 from torch import Tensor, nn
-from typing_extensions import override
+from typing_extensions import Unpack, override
 
-from mtf_rl.agents.offline.batch_learning import BatchLearning, batch_policy_kwargs, spaces_of
+from mtf_rl.agents.offline.batch_learning import BatchArguments, BatchLearning
 from mtf_rl.agents.offline.losses import (
     autoencoder_loss,
     critic_loss,
@@ -27,7 +27,6 @@ from mtf_rl.agents.offline.losses import (
     td_target,
 )
 from mtf_rl.agents.offline.networks import ObservationNetwork, add_optimizer, network_settings
-from mtf_rl.data import Transitions
 
 __all__ = ["BCQ", "Autoencoder", "BCQPolicy", "Perturbation"]
 
@@ -185,47 +184,21 @@ class BCQ(BatchLearning, TD3):
         policy: str | type[Any] = "MlpPolicy",
         env: GymEnv | str | None = None,
         *,
-        dataset: Transitions | None = None,
         min_share: float = 0.75,
         samples: int = 10,
         target_interval: int = 1,
-        learning_rate: float | Schedule = 1e-3,
         actor_learning_rate: float = 1e-3,
         vae_learning_rate: float = 1e-3,
-        batch_size: int = 100,
-        gamma: float = 0.99,
-        tau: float = 0.005,
-        reward_scale: float = 1.0,
-        policy_kwargs: dict[str, Any] | None = None,
-        tensorboard_log: str | None = None,
-        verbose: int = 0,
-        seed: int | None = None,
-        device: str = "cpu",
-        _init_setup_model: bool = True,
+        **common: Unpack[BatchArguments],
     ) -> None:
-        self._dataset = dataset
-        self.reward_scale = reward_scale
         self.min_share = min_share
         self.samples = samples
         self.target_interval = target_interval
         self.actor_learning_rate = actor_learning_rate
         self.vae_learning_rate = vae_learning_rate
-        super().__init__(
-            policy,
-            spaces_of(env, dataset),  # type: ignore[arg-type]
-            learning_rate,
-            buffer_size=1,
-            learning_starts=0,
-            batch_size=batch_size,
-            tau=tau,
-            gamma=gamma,
-            policy_kwargs=batch_policy_kwargs(policy_kwargs),
-            tensorboard_log=tensorboard_log,
-            verbose=verbose,
-            seed=seed,
-            device=device,
-            _init_setup_model=_init_setup_model,
-        )
+        common.setdefault("learning_rate", 1e-3)
+        common.setdefault("batch_size", 100)
+        super().__init__(policy, env, **common)
 
     @override
     def _create_aliases(self) -> None:

@@ -7,14 +7,13 @@ import torch
 import torch.nn.functional as F
 from stable_baselines3 import SAC
 from stable_baselines3.common.policies import ContinuousCritic
-from stable_baselines3.common.type_aliases import GymEnv, ReplayBufferSamples, Schedule
+from stable_baselines3.common.type_aliases import GymEnv, ReplayBufferSamples
 from stable_baselines3.common.utils import update_learning_rate
 from torch import Tensor
-from typing_extensions import override
+from typing_extensions import Unpack, override
 
-from mtf_rl.agents.offline.batch_learning import BatchLearning, batch_policy_kwargs, spaces_of
+from mtf_rl.agents.offline.batch_learning import BatchArguments, BatchLearning
 from mtf_rl.agents.offline.losses import conservative_gap, critic_loss, td_target
-from mtf_rl.data import Transitions
 
 __all__ = ["CQL", "squashed_samples", "values_of_samples"]
 
@@ -39,47 +38,18 @@ class CQL(BatchLearning, SAC):
         policy: str | type[Any] = "MlpPolicy",
         env: GymEnv | str | None = None,
         *,
-        dataset: Transitions | None = None,
         weight: float = 5.0,
         threshold: float | None = None,
         samples: int = 10,
-        learning_rate: float | Schedule = 3e-4,
         actor_learning_rate: float = 1e-4,
-        batch_size: int = 256,
-        gamma: float = 0.99,
-        tau: float = 0.005,
         ent_coef: str | float = "auto",
-        reward_scale: float = 1.0,
-        policy_kwargs: dict[str, Any] | None = None,
-        tensorboard_log: str | None = None,
-        verbose: int = 0,
-        seed: int | None = None,
-        device: str = "cpu",
-        _init_setup_model: bool = True,
+        **common: Unpack[BatchArguments],
     ) -> None:
-        self._dataset = dataset
-        self.reward_scale = reward_scale
         self.weight = weight
         self.threshold = threshold
         self.samples = samples
         self.actor_learning_rate = actor_learning_rate
-        super().__init__(
-            policy,
-            spaces_of(env, dataset),  # type: ignore[arg-type]
-            learning_rate,
-            buffer_size=1,
-            learning_starts=0,
-            batch_size=batch_size,
-            tau=tau,
-            gamma=gamma,
-            ent_coef=ent_coef,
-            policy_kwargs=batch_policy_kwargs(policy_kwargs),
-            tensorboard_log=tensorboard_log,
-            verbose=verbose,
-            seed=seed,
-            device=device,
-            _init_setup_model=_init_setup_model,
-        )
+        super().__init__(policy, env, own={"ent_coef": ent_coef}, **common)
 
     @override
     def _setup_model(self) -> None:

@@ -6,12 +6,12 @@ from typing import Any, ClassVar
 import torch
 from stable_baselines3 import TD3
 from stable_baselines3.common.policies import BasePolicy
-from stable_baselines3.common.type_aliases import GymEnv, ReplayBufferSamples, Schedule
+from stable_baselines3.common.type_aliases import GymEnv, ReplayBufferSamples
 from stable_baselines3.common.utils import update_learning_rate
 from torch import Tensor
-from typing_extensions import override
+from typing_extensions import Unpack, override
 
-from mtf_rl.agents.offline.batch_learning import BatchLearning, batch_policy_kwargs, spaces_of
+from mtf_rl.agents.offline.batch_learning import BatchArguments, BatchLearning
 from mtf_rl.agents.offline.gaussian import IQLPolicy
 from mtf_rl.agents.offline.losses import (
     advantage_weights,
@@ -19,7 +19,6 @@ from mtf_rl.agents.offline.losses import (
     expectile_loss,
     td_target,
 )
-from mtf_rl.data import Transitions
 
 __all__ = ["IQL"]
 
@@ -41,45 +40,17 @@ class IQL(BatchLearning, TD3):
         policy: str | type[Any] = "MlpPolicy",
         env: GymEnv | str | None = None,
         *,
-        dataset: Transitions | None = None,
         expectile: float = 0.7,
         beta: float = 3.0,
         max_weight: float = 100.0,
         cosine_actor: bool = True,
-        learning_rate: float | Schedule = 3e-4,
-        batch_size: int = 256,
-        gamma: float = 0.99,
-        tau: float = 0.005,
-        reward_scale: float = 1.0,
-        policy_kwargs: dict[str, Any] | None = None,
-        tensorboard_log: str | None = None,
-        verbose: int = 0,
-        seed: int | None = None,
-        device: str = "cpu",
-        _init_setup_model: bool = True,
+        **common: Unpack[BatchArguments],
     ) -> None:
-        self._dataset = dataset
-        self.reward_scale = reward_scale
         self.expectile = expectile
         self.beta = beta
         self.max_weight = max_weight
         self.cosine_actor = cosine_actor
-        super().__init__(
-            policy,
-            spaces_of(env, dataset),  # type: ignore[arg-type]
-            learning_rate,
-            buffer_size=1,
-            learning_starts=0,
-            batch_size=batch_size,
-            tau=tau,
-            gamma=gamma,
-            policy_kwargs=batch_policy_kwargs(policy_kwargs),
-            tensorboard_log=tensorboard_log,
-            verbose=verbose,
-            seed=seed,
-            device=device,
-            _init_setup_model=_init_setup_model,
-        )
+        super().__init__(policy, env, **common)
 
     @override
     def _create_aliases(self) -> None:

@@ -4,13 +4,12 @@ from typing import Any
 
 import torch
 from stable_baselines3 import TD3
-from stable_baselines3.common.type_aliases import GymEnv, ReplayBufferSamples, Schedule
+from stable_baselines3.common.type_aliases import GymEnv, ReplayBufferSamples
 from torch import Tensor
-from typing_extensions import override
+from typing_extensions import Unpack, override
 
-from mtf_rl.agents.offline.batch_learning import BatchLearning, batch_policy_kwargs, spaces_of
+from mtf_rl.agents.offline.batch_learning import BatchArguments, BatchLearning
 from mtf_rl.agents.offline.losses import critic_loss, td3_bc_loss, td_target
-from mtf_rl.data import Transitions
 
 __all__ = ["TD3BC"]
 
@@ -29,45 +28,19 @@ class TD3BC(BatchLearning, TD3):
         policy: str | type[Any] = "MlpPolicy",
         env: GymEnv | str | None = None,
         *,
-        dataset: Transitions | None = None,
         alpha: float = 2.5,
-        learning_rate: float | Schedule = 3e-4,
-        batch_size: int = 256,
-        gamma: float = 0.99,
-        tau: float = 0.005,
         policy_delay: int = 2,
         target_policy_noise: float = 0.2,
         target_noise_clip: float = 0.5,
-        reward_scale: float = 1.0,
-        policy_kwargs: dict[str, Any] | None = None,
-        tensorboard_log: str | None = None,
-        verbose: int = 0,
-        seed: int | None = None,
-        device: str = "cpu",
-        _init_setup_model: bool = True,
+        **common: Unpack[BatchArguments],
     ) -> None:
-        self._dataset = dataset
-        self.reward_scale = reward_scale
         self.alpha = alpha
-        super().__init__(
-            policy,
-            spaces_of(env, dataset),  # type: ignore[arg-type]
-            learning_rate,
-            buffer_size=1,
-            learning_starts=0,
-            batch_size=batch_size,
-            tau=tau,
-            gamma=gamma,
-            policy_delay=policy_delay,
-            target_policy_noise=target_policy_noise,
-            target_noise_clip=target_noise_clip,
-            policy_kwargs=batch_policy_kwargs(policy_kwargs),
-            tensorboard_log=tensorboard_log,
-            verbose=verbose,
-            seed=seed,
-            device=device,
-            _init_setup_model=_init_setup_model,
-        )
+        own = {
+            "policy_delay": policy_delay,
+            "target_policy_noise": target_policy_noise,
+            "target_noise_clip": target_noise_clip,
+        }
+        super().__init__(policy, env, own=own, **common)
 
     @override
     def train(self, gradient_steps: int, batch_size: int = 256) -> None:
