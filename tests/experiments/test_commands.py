@@ -88,7 +88,12 @@ def test_an_interrupted_run_keeps_what_it_learnt(tmp_path: Path) -> None:
         "--sessions", "20", "--tuning-sessions", "10",
     ]  # fmt: skip
     process = subprocess.Popen(
-        [sys.executable, "-m", *words], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [sys.executable, "-m", *words],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        # A shell makes the jobs in its background deaf to Ctrl-C, and their children with them.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     metrics = folder / "metrics.csv"
     deadline = time.monotonic() + 200
