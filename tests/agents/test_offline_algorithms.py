@@ -24,9 +24,12 @@ from mtf_rl.agents.offline import (
     BatchSAC,
     BatchTD3,
     DatasetEnv,
+    bcq,
+    iql,
 )
 from mtf_rl.agents.offline.cql import values_of_samples
 from mtf_rl.agents.offline.learners import policy_of
+from mtf_rl.agents.offline.losses import critic_loss, expectile_loss
 from mtf_rl.core.errors import ConfigError, DataError, ShapeError
 from mtf_rl.data import Transitions
 
@@ -202,6 +205,62 @@ def test_bcq_without_bound_and_with_one_proposal_is_its_decoder() -> None:
     expected = model.vae.decode(observations, latent).detach()
     found, _ = model.predict(dataset().observations, deterministic=True)
     np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_bcqs_target_is_the_best_proposal_of_the_mixed_critics(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rows = replace(dataset(2), rewards=np.array([1.0, 2.0], dtype=np.float32))
+    rows = replace(rows, terminated=np.array([False, True]))
+    model = model_of(BCQ, rows, samples=3, gamma=0.5, policy_kwargs={"bound": 0.0})
+    proposals = torch.tensor([-0.5, 0.2, 0.9])
+    targets: list[torch.Tensor] = []
+
+    def decode(observations: torch.Tensor) -> torch.Tensor:
+        return proposals.repeat(len(observations) // 3)[:, None].expand(-1, 2)
+
+    def keep_target(values: Any, target: torch.Tensor) -> torch.Tensor:
+        targets.append(target)
+        return critic_loss(values, target)
+
+    monkeypatch.setattr(model.vae, "decode", decode)
+    monkeypatch.setattr(
+        model, "critic_target", lambda _, actions: (actions[:, :1], 1.0 - actions[:, :1])
+    )
+    monkeypatch.setattr(bcq, "critic_loss", keep_target)
+    batch = model.replay_buffer.sample(8)
+    model._setup_learn(1)
+    model._update_critic(batch)
+    # .75 min + .25 max of (a, 1 - a): 0 for -.5, .35 for .2, .3 for .9; the best is .35.
+    expected = batch.rewards + 0.5 * (1.0 - batch.dones) * 0.35
+    torch.testing.assert_close(targets[0], expected)
+
+
+def test_iql_asks_the_target_critics_and_its_actors_rate_falls_to_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = model_of(IQL)
+    errors: list[torch.Tensor] = []
+
+    def keep_errors(found: torch.Tensor, tau: float) -> torch.Tensor:
+        errors.append(found.detach())
+        return expectile_loss(found, tau)
+
+    monkeypatch.setattr(iql, "expectile_loss", keep_errors)
+    batch = model.replay_buffer.sample(8)
+    monkeypatch.setattr(model.replay_buffer, "sample", lambda size: batch)
+    two, three = torch.full((8, 1), 2.0), torch.full((8, 1), 3.0)
+    with monkeypatch.context() as patched:
+        patched.setattr(model, "critic_target", lambda *_: (three, two))
+        patched.setattr(model, "_follow", lambda *_: None)
+        with torch.no_grad():
+            before = model.value(batch.observations)
+        model._setup_learn(1)
+        model.train(1, 8)
+    torch.testing.assert_close(errors[0], 2.0 - before)
+    model.learn(10)
+    assert model.actor.optimizer.param_groups[0]["lr"] == pytest.approx(0.0, abs=1e-12)
+    assert model.critic.optimizer.param_groups[0]["lr"] == pytest.approx(3e-4)
 
 
 def test_cql_values_of_many_actions_are_the_critics() -> None:
