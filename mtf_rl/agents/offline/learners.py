@@ -228,7 +228,8 @@ def _learn(
     judge: "_CheckpointJudge | None" = None,
 ) -> LearnedPolicy:
     untrained = policy_of(model)
-    requests = len(transitions_of(task))
+    assert task.batch is not None  # The model has its rows.
+    requests = len(task.batch.rewards)
     model.set_logger(Logger(folder=None, output_formats=[SinkWriter(task.metrics)]))
     observer = _Observer(task, judge)
     done = observer.go_on(model)
