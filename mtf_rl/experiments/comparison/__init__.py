@@ -1,0 +1,1 @@
+"""The leaderboard: contestants, seeds, one budget, both judges."""
