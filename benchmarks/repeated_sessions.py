@@ -54,7 +54,7 @@ class RepeatedSessions(SessionDynamics):
             scores=dynamics.scores,
             user_model=dynamics.user_model,
             catalogue=dynamics.catalogue,
-            profiles=dynamics._profiles,
+            profiles=dynamics.profiles,
             users=dynamics.users,
             config=dynamics.config,
         )
@@ -63,7 +63,7 @@ class RepeatedSessions(SessionDynamics):
     def observe(self, state: SessionState) -> FloatArray:
         candidates = self.layout.block("candidates")
         known = self._observations[state.history.requests, state.episodes][:, candidates]
-        return observe(self._profiles.values[state.users], state.history, known)
+        return observe(self.profiles.values[state.users], state.history, known)
 
     @override
     def rank(self, state: SessionState, parameters: FloatArray) -> Slate:

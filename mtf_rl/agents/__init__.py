@@ -25,10 +25,26 @@ from mtf_rl.agents.online.config import ActorCriticConfig
 from mtf_rl.agents.online.han import HanConfig
 from mtf_rl.agents.online.off_policy import DDPGConfig, SACConfig, TD3Config
 from mtf_rl.agents.online.on_policy import A2CConfig, PPOConfig
-from mtf_rl.agents.policies import ConstantPolicy, GenerativePolicy, MlpPolicy, SavedPolicy
+from mtf_rl.agents.policies import (
+    ConstantPolicy,
+    GenerativePolicy,
+    MlpPolicy,
+    SavedPolicy,
+    TablePolicy,
+)
 from mtf_rl.agents.ranking import rank
 from mtf_rl.agents.registry import AGENTS, Agent, UniformConfig
-from mtf_rl.agents.search.random_search import RandomSearchConfig
+from mtf_rl.agents.search.config import (
+    CemConfig,
+    CmaEsConfig,
+    EsConfig,
+    GpBoConfig,
+    GridConfig,
+    Nsga2Config,
+    RandomSearchConfig,
+    SearchConfig,
+    TpeConfig,
+)
 from mtf_rl.agents.vec_env import SessionVecEnv
 
 __all__ = [
@@ -38,13 +54,18 @@ __all__ = [
     "Agent",
     "BehaviourPolicy",
     "BoundedUniform",
+    "CemConfig",
     "CheckpointPlan",
     "Choice",
+    "CmaEsConfig",
     "ConstantPolicy",
     "DDPGConfig",
+    "EsConfig",
     "FusionPolicy",
     "FusionSetting",
     "GenerativePolicy",
+    "GpBoConfig",
+    "GridConfig",
     "HanConfig",
     "LearnedPolicy",
     "LearningInterruptedError",
@@ -53,12 +74,16 @@ __all__ = [
     "Mixture",
     "Mlp",
     "MlpPolicy",
+    "Nsga2Config",
     "PPOConfig",
     "RandomSearchConfig",
     "SACConfig",
     "SavedPolicy",
+    "SearchConfig",
     "SessionVecEnv",
     "TD3Config",
+    "TablePolicy",
+    "TpeConfig",
     "TruncatedGaussian",
     "UniformConfig",
     "UniformRandom",

@@ -15,7 +15,13 @@ from safetensors.numpy import load, save
 
 from mtf_rl.agents.fusion_policy import FusionPolicy, FusionSetting
 from mtf_rl.agents.networks import Mlp
-from mtf_rl.agents.policies import ConstantPolicy, GenerativePolicy, MlpPolicy, SavedPolicy
+from mtf_rl.agents.policies import (
+    ConstantPolicy,
+    GenerativePolicy,
+    MlpPolicy,
+    SavedPolicy,
+    TablePolicy,
+)
 from mtf_rl.core.arrays import FloatArray
 from mtf_rl.core.errors import ArtifactError
 from mtf_rl.core.files import load_json, replace_atomically, save_json
@@ -26,6 +32,7 @@ POLICY_VERSION = 2
 _MAKE_AGAIN = "Make it again, with the command that trained it."
 _NETWORKS = {
     "constant": (),
+    "table": (),
     "mlp": ("network",),
     "generative": ("decoder", "perturbation", "critic"),
 }
@@ -53,6 +60,7 @@ def save_policy(folder: str | Path, policy: FusionPolicy) -> None:
             for name, network in networks.items()
         },
         "bound": policy.policy.bound if isinstance(policy.policy, GenerativePolicy) else None,
+        "column": policy.policy.column if isinstance(policy.policy, TablePolicy) else None,
         "setting": asdict(policy.setting),
         "tensors_sha256": hashlib.sha256(content).hexdigest(),
     }
@@ -115,12 +123,16 @@ def _read_tensors(path: Path, checksum: object) -> dict[str, FloatArray]:
 def _kind_of(policy: SavedPolicy) -> str:
     if isinstance(policy, ConstantPolicy):
         return "constant"
+    if isinstance(policy, TablePolicy):
+        return "table"
     return "mlp" if isinstance(policy, MlpPolicy) else "generative"
 
 
 def _arrays_of(policy: SavedPolicy, networks: Mapping[str, Mlp]) -> dict[str, FloatArray]:
     if isinstance(policy, ConstantPolicy):
         return {"action": np.asarray(policy.action, dtype=np.float32)}
+    if isinstance(policy, TablePolicy):
+        return {"edges": policy.edges, "actions": policy.actions}
     arrays = {"mean": policy.mean, "scale": policy.scale}
     if isinstance(policy, GenerativePolicy):
         arrays["latents"] = policy.latents
@@ -136,6 +148,9 @@ def _policy_of(card: dict[str, Any], tensors: Mapping[str, FloatArray]) -> Saved
         raise ValueError(f"unknown kind {kind!r}; known: {', '.join(_NETWORKS)}")
     if kind == "constant":
         return ConstantPolicy(tensors["action"])
+    if kind == "table":
+        observed = len(card["setting"]["observation"])
+        return TablePolicy(observed, card["column"], tensors["edges"], tensors["actions"])
     networks = {
         name: _network_of(name, card["networks"][name], tensors) for name in _NETWORKS[kind]
     }

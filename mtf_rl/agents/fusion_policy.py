@@ -131,7 +131,11 @@ class FusionPolicy(Policy):
             check_shape("action", action, "num_parameters", (len(names),))
             refuse_rows(~(np.abs(action) <= 1.0), "an action must be in [-1, 1]")
             return
-        check_shape("mean", self.policy.mean, "obs_dim", (len(self.setting.observation),))
+        if self.policy.obs_dim != len(self.setting.observation):
+            raise ShapeError(
+                f"the policy must read obs_dim = {len(self.setting.observation)} numbers, as many"
+                f" as the setting names, it reads {self.policy.obs_dim}"
+            )
         if self.policy.num_parameters != len(names):
             raise ShapeError(
                 f"the policy must make {len(names)} parameters for formula "

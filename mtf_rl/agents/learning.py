@@ -3,14 +3,14 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from mtf_rl.agents.policies import SavedPolicy
 from mtf_rl.core.arrays import check_shape
 from mtf_rl.core.errors import DataError
 from mtf_rl.core.ranges import check_at_least
 from mtf_rl.data import BatchDataset, Transitions
-from mtf_rl.envs import RequestBudget, SessionDynamics
+from mtf_rl.envs import FusionDynamics, RequestBudget
 
 __all__ = [
     "CheckpointPlan",
@@ -77,9 +77,9 @@ class LearningTask:
     Attributes are the whole of what an agent may touch: final users and the truth are not here.
     """
 
-    learning: SessionDynamics
+    learning: FusionDynamics[Any]
     """Sessions of the users who are learnt from."""
-    tuning: SessionDynamics
+    tuning: FusionDynamics[Any]
     """Sessions of the users on whom names are chosen and candidates compared."""
     budget: RequestBudget
     """Requests that may be simulated, of both kinds of users."""
@@ -94,7 +94,10 @@ class LearningTask:
     watch: Watch | None = None
     """Looks at a learner's policy from time to time; a search and uniform weights have none."""
     checkpoints: CheckpointPlan | None = None
-    """Of learners of some length; searches start anew, and end the same."""
+    """Of learners of some length."""
+    study: Path | None = None
+    """Where a search stores its trials (SQLite), and looks for some to go on from; None keeps them
+    in memory."""
 
 
 def transitions_of(task: LearningTask) -> Transitions:
@@ -111,7 +114,7 @@ def transitions_of(task: LearningTask) -> Transitions:
     rows = len(task.batch.rewards)
     for name, width in (
         ("observations", task.learning.layout.size),
-        ("actions", task.learning.num_parameters),
+        ("actions", task.learning.sessions.num_parameters),
     ):
         check_shape(f"the batch's {name}", getattr(task.batch, name), "rows, width", (rows, width))
     return Transitions.of(task.batch)

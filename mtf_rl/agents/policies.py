@@ -13,7 +13,7 @@ from mtf_rl.core.errors import ConfigError, ShapeError
 from mtf_rl.core.protocols import Policy
 from mtf_rl.core.ranges import check_at_least
 
-__all__ = ["ConstantPolicy", "GenerativePolicy", "MlpPolicy", "SavedPolicy"]
+__all__ = ["ConstantPolicy", "GenerativePolicy", "MlpPolicy", "SavedPolicy", "TablePolicy"]
 
 LATENT_BOUND = 0.5
 _DECODED_AT_ONCE = 65_536  # actions that a generative policy weighs at a time, which bounds memory
@@ -43,6 +43,56 @@ class ConstantPolicy(Policy):
 
 
 @dataclass(frozen=True)
+class TablePolicy(Policy):
+    """Weights that are constant between edges of one observed number.
+
+    The action is row k of the table, where k edges are at most the number: static weights for each
+    group of users, or for each part of a session.
+
+    Raises:
+        ShapeError: if the parts do not fit each other.
+        DataError: if the edges do not rise.
+        ConfigError: if the column is outside the observation.
+    """
+
+    obs_dim: int
+    """Width of the observation."""
+    column: int
+    """Which of its numbers is looked at, in [0, obs_dim)."""
+    edges: FloatArray  # (rows - 1,), rising
+    actions: FloatArray  # (rows, num_parameters) in [-1, 1]
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.column < self.obs_dim:
+            raise ConfigError(
+                f"column must be in [0, obs_dim) = [0, {self.obs_dim}), got {self.column}"
+            )
+        if self.actions.ndim != 2 or self.edges.shape != (len(self.actions) - 1,):
+            raise ShapeError(
+                "actions must have shape (rows, num_parameters), and edges (rows - 1,), got "
+                f"{self.actions.shape} and {self.edges.shape}"
+            )
+        refuse_rows(~(np.diff(self.edges) > 0.0), "edges must rise")
+
+    @property
+    def num_parameters(self) -> int:
+        """Width of an action."""
+        return int(self.actions.shape[1])
+
+    @override
+    def predict(
+        self,
+        observation: NDArray[np.float32],
+        state: Any = None,
+        episode_start: Any = None,
+        deterministic: bool = False,
+    ) -> tuple[NDArray[np.float32], Any]:
+        _check_observation(observation, self.obs_dim)
+        rows = np.searchsorted(self.edges, observation[:, self.column], side="right")
+        return self.actions[rows].astype(np.float32), state  # (num_envs, num_parameters)
+
+
+@dataclass(frozen=True)
 class MlpPolicy(Policy):
     """A deterministic actor: standardise, then a network whose last activation keeps to [-1, 1].
 
@@ -64,6 +114,11 @@ class MlpPolicy(Policy):
                 "the network of a policy must end in tanh or clip, which keep to [-1, 1], got "
                 f"'{self.network.output}'"
             )
+
+    @property
+    def obs_dim(self) -> int:
+        """Width of the observation."""
+        return len(self.mean)
 
     @property
     def num_parameters(self) -> int:
@@ -133,6 +188,11 @@ class GenerativePolicy(Policy):
                 raise ConfigError(f"{name} must end in {output}, got '{network.output}'")
 
     @property
+    def obs_dim(self) -> int:
+        """Width of the observation."""
+        return len(self.mean)
+
+    @property
     def num_parameters(self) -> int:
         """Width of an action."""
         return self.decoder.outputs
@@ -166,7 +226,7 @@ class GenerativePolicy(Policy):
         return chosen
 
 
-SavedPolicy: TypeAlias = ConstantPolicy | MlpPolicy | GenerativePolicy
+SavedPolicy: TypeAlias = ConstantPolicy | TablePolicy | MlpPolicy | GenerativePolicy
 """What can be saved and served: policies that are plain arrays."""
 
 
@@ -192,10 +252,15 @@ def _standardised(observation: FloatArray, mean: FloatArray, scale: FloatArray) 
     Raises:
         ShapeError: if the observation has another shape.
     """
-    if observation.ndim != 2 or observation.shape[1] != len(mean):
-        raise ShapeError(
-            f"observation must have shape (num_envs, obs_dim) = (any, {len(mean)}), "
-            f"got {observation.shape}"
-        )
+    _check_observation(observation, len(mean))
     standardised: FloatArray = (observation.astype(np.float64) - mean) / scale
     return standardised
+
+
+def _check_observation(observation: FloatArray, obs_dim: int) -> None:
+    """Refuse observations that are not (num_envs, obs_dim)."""
+    if observation.ndim != 2 or observation.shape[1] != obs_dim:
+        raise ShapeError(
+            f"observation must have shape (num_envs, obs_dim) = (any, {obs_dim}), "
+            f"got {observation.shape}"
+        )

@@ -39,7 +39,28 @@ from mtf_rl.agents.online.off_policy import (
 )
 from mtf_rl.agents.online.on_policy import A2CConfig, PPOConfig, learn_a2c, learn_ppo
 from mtf_rl.agents.policies import ConstantPolicy
-from mtf_rl.agents.search.random_search import RandomSearchConfig, learn_random_search
+from mtf_rl.agents.search.config import (
+    CemConfig,
+    CmaEsConfig,
+    EsConfig,
+    GpBoConfig,
+    GridConfig,
+    Nsga2Config,
+    RandomSearchConfig,
+    SearchConfig,
+    TpeConfig,
+)
+from mtf_rl.agents.search.learners import (
+    learn_cem,
+    learn_cma_es,
+    learn_es,
+    learn_gp_bo,
+    learn_grid,
+    learn_nsga2,
+    learn_random_search,
+    learn_tpe,
+)
+from mtf_rl.agents.search.loop import least_requests
 from mtf_rl.core.registry import Registry
 
 __all__ = ["AGENTS", "Agent", "UniformConfig", "learn_uniform"]
@@ -77,10 +98,10 @@ def _past_warmup(config: ActorCriticConfig) -> int:
     return config.requests_before_learning + 2 * config.num_envs
 
 
-def _one_trial(config: RandomSearchConfig) -> int:
-    """Sessions of unusual length, so that no trial is broken off."""
-    usual_depth = 25
-    return int(config.sessions_per_trial * usual_depth / (1.0 - config.finalist_share)) + 1
+def _search(
+    config: type[SearchConfig], learn: Callable[[LearningTask, Any], LearnedPolicy]
+) -> Agent:
+    return Agent(config, learn, least_requests)
 
 
 def _of_batch(
@@ -107,7 +128,14 @@ AGENTS: Registry[Agent] = Registry(
         "batchrl_mtf": _of_batch(BatchRLMTFConfig, learn_batchrl_mtf, least=200),
         "batch_td3": _of_batch(BatchTD3Config, learn_batch_td3),
         "batch_sac": _of_batch(BatchSACConfig, learn_batch_sac),
-        "random_search": Agent(RandomSearchConfig, learn_random_search, _one_trial),
+        "grid": _search(GridConfig, learn_grid),
+        "random_search": _search(RandomSearchConfig, learn_random_search),
+        "cma_es": _search(CmaEsConfig, learn_cma_es),
+        "tpe": _search(TpeConfig, learn_tpe),
+        "gp_bo": _search(GpBoConfig, learn_gp_bo),
+        "nsga2": _search(Nsga2Config, learn_nsga2),
+        "cem": _search(CemConfig, learn_cem),
+        "es": _search(EsConfig, learn_es),
         "uniform": Agent(UniformConfig, learn_uniform, lambda config: 0),
     },
 )

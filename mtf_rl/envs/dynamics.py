@@ -150,7 +150,7 @@ class SessionDynamics(FusionDynamics[SessionState]):
         )
         self.reward = reward_named(config.reward)
         self.layout = ObservationLayout.of(profiles, tasks)
-        self._profiles = profiles
+        self.profiles = profiles
         self._prepared = self.formula.prepare(scores.scores)  # (users, pool, tasks)
         self._predictions = PoolPredictions.of(logits_of(tasks.of_scores(scores.scores)))
         self._hour_edges = np.cumsum(user_model.hour_shares)
@@ -161,7 +161,7 @@ class SessionDynamics(FusionDynamics[SessionState]):
             scores=self.scores,
             user_model=user_model,
             catalogue=self.catalogue,
-            profiles=self._profiles,
+            profiles=self.profiles,
             users=self.users,
             config=self.config,
         )
@@ -193,7 +193,7 @@ class SessionDynamics(FusionDynamics[SessionState]):
     @override
     def observe(self, state: SessionState) -> FloatArray:
         statistics = self._predictions.statistics(state.users, state.candidates)
-        return observe(self._profiles.values[state.users], state.history, statistics)
+        return observe(self.profiles.values[state.users], state.history, statistics)
 
     @override
     def advance(

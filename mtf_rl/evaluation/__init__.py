@@ -30,7 +30,7 @@ from mtf_rl.evaluation.reward_weights import (
     Verdict,
     estimate_reward_weights,
 )
-from mtf_rl.evaluation.rollouts import Sessions, roll_out
+from mtf_rl.evaluation.rollouts import Sessions, roll_out, roll_out_each
 from mtf_rl.evaluation.session_ends import end_at_cut
 from mtf_rl.evaluation.session_panel import SessionAccount, SessionPanel, session_panel
 
@@ -58,6 +58,7 @@ __all__ = [
     "quantile_interval",
     "ratio_interval",
     "roll_out",
+    "roll_out_each",
     "session_panel",
     "static_policies",
 ]

@@ -1,6 +1,6 @@
 """Policies played to the end of a fixed set of episodes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -11,7 +11,7 @@ from mtf_rl.core.protocols import Policy
 from mtf_rl.core.tasks import NUM_FEEDBACKS
 from mtf_rl.envs import FusionDynamics, Outcome, RequestBudget
 
-__all__ = ["Sessions", "roll_out"]
+__all__ = ["Sessions", "roll_out", "roll_out_each"]
 
 
 @dataclass(frozen=True)
@@ -61,32 +61,71 @@ def roll_out(
     chunks = []
     for first in range(0, len(episodes), num_envs):
         chunk = np.asarray(episodes[first : first + num_envs], dtype=np.int64)
-        chunks.append(_play(dynamics, policy, seed, chunk, budget))
+        chunks.append(_play(dynamics, [policy], seed, chunk, budget)[0])
         if progress is not None:
             progress(len(chunk))
     return _joined(chunks)
 
 
-def _play(
+def roll_out_each(
     dynamics: FusionDynamics[Any],
-    policy: Policy,
+    policies: Sequence[Policy],
+    *,
     seed: int,
     episodes: IntArray,
+    budget: RequestBudget | None = None,
+    num_envs: int = 1024,
+) -> list[Sessions]:
+    """What `roll_out` gives for each policy, with several of them served side by side.
+
+    A few sessions alone leave most of a step's time unused.
+    """
+    together = max(1, num_envs // len(episodes))
+    numbers = np.asarray(episodes, dtype=np.int64)
+    found: list[Sessions] = []
+    for first in range(0, len(policies), together):
+        found += _play(dynamics, policies[first : first + together], seed, numbers, budget)
+    return found
+
+
+def _play(
+    dynamics: FusionDynamics[Any],
+    policies: Sequence[Policy],
+    seed: int,
+    numbers: IntArray,
     budget: RequestBudget | None,
-) -> Sessions:
+) -> list[Sessions]:
+    episodes = np.tile(numbers, len(policies))
     state = dynamics.start(seed, episodes)
     sessions = dynamics.sessions
     tally = _Tally(episodes, state.users, sessions.num_parameters)
     rows = np.arange(len(episodes))  # of the sessions still under way
     while len(rows):
-        action, _ = policy.predict(dynamics.observe(state), deterministic=True)
+        action = _actions(policies, dynamics.observe(state), rows // len(numbers))
         if budget is not None:
             budget.spend(len(rows))
         state, outcome = dynamics.advance(state, sessions.action_map.to_parameters(action), seed)
         tally.add(rows, outcome)
         going = np.flatnonzero(~(outcome.terminated | outcome.truncated))
         state, rows = dynamics.keep(state, going), rows[going]
-    return tally.sessions()
+    played = tally.sessions()
+    if len(policies) == 1:
+        return [played]
+    return [_part(played, first, len(numbers)) for first in range(0, len(episodes), len(numbers))]
+
+
+def _actions(policies: Sequence[Policy], observation: FloatArray, owners: IntArray) -> FloatArray:
+    """What each row's policy plays, (num_envs, num_parameters); `owners` (num_envs,) rises."""
+    if len(policies) == 1:
+        return policies[0].predict(observation, deterministic=True)[0]
+    ends = np.searchsorted(owners, np.arange(len(policies) + 1))
+    return np.concatenate(
+        [
+            policy.predict(observation[start:end], deterministic=True)[0]
+            for policy, start, end in zip(policies, ends[:-1], ends[1:], strict=True)
+            if end > start
+        ]
+    )
 
 
 class _Tally:
@@ -128,6 +167,15 @@ class _Tally:
             weights=mean,
             weights_spread=np.sqrt(variance),
         )
+
+
+def _part(sessions: Sessions, first: int, count: int) -> Sessions:
+    return Sessions(
+        **{
+            field.name: getattr(sessions, field.name)[first : first + count]
+            for field in fields(Sessions)
+        }
+    )
 
 
 def _joined(chunks: list[Sessions]) -> Sessions:

@@ -13,11 +13,11 @@ from typing import Annotated, Any
 
 import tyro
 
-from mtf_rl.agents import AGENTS, RandomSearchConfig
+from mtf_rl.agents import AGENTS
 from mtf_rl.core.errors import ConfigError
 from mtf_rl.core.files import load_json
 from mtf_rl.core.plugins import is_own
-from mtf_rl.experiments.config import PRESETS, LogConfig, RunConfig, RunSettings
+from mtf_rl.experiments.config import PRESETS, Baselines, LogConfig, RunConfig, RunSettings
 from mtf_rl.experiments.run_folder import RunFolder
 from mtf_rl.experiments.settings import settings_from_json, settings_laid_over
 
@@ -42,7 +42,7 @@ class _Unchecked:
     agent: str
     agent_settings: Any
     run: RunConfig
-    random_search: RandomSearchConfig
+    baselines: Baselines
 
 
 def parse_train(arguments: Sequence[str] | None = None) -> RunSettings:
@@ -61,7 +61,9 @@ def parse_train(arguments: Sequence[str] | None = None) -> RunSettings:
         agent=agent,
         agent_settings=_preset_agent(agent, agent_fields),
         run=run,
-        random_search=_preset_agent("random_search", agent_fields),
+        baselines=Baselines(
+            **{entry.name: _preset_agent(entry.name, agent_fields) for entry in fields(Baselines)}
+        ),
     )
     settings = _with_document(settings, document)
     if is_own(settings.run.session.reward):
@@ -151,7 +153,7 @@ def settings_of_run(run: RunFolder, reward: str | None = None) -> RunSettings:
         agent=agent,
         agent_settings=settings_from_json(AGENTS[agent].config, document["agent_settings"]),
         run=config,
-        random_search=settings_from_json(RandomSearchConfig, document["random_search"]),
+        baselines=settings_from_json(Baselines, document["baselines"]),
     )
 
 
@@ -226,7 +228,7 @@ def _with_document(base: "_Unchecked", document: dict[str, Any]) -> "_Unchecked"
         base,
         agent_settings=agent_settings,
         run=settings_laid_over(base.run, document.get("run", {})),
-        random_search=settings_laid_over(base.random_search, document.get("random_search", {})),
+        baselines=settings_laid_over(base.baselines, document.get("baselines", {})),
     )
 
 
@@ -247,13 +249,13 @@ def _parse_flags(base: "_Unchecked", words: list[str]) -> RunSettings:
         [
             ("run", Annotated[RunConfig, bare]),
             ("agent_settings", Annotated[agent_type, bare]),
-            ("random_search", RandomSearchConfig),
+            ("baselines", Annotated[Baselines, bare]),
         ],
     )
     parsed: Any = tyro.cli(
         kind,
         args=words,
-        default=kind(base.run, base.agent_settings, base.random_search),
+        default=kind(base.run, base.agent_settings, base.baselines),
         prog="python -m mtf_rl.train",
         description=(
             f"Learn fusion weights with an agent and compare it with baselines.\n\n"
@@ -263,4 +265,4 @@ def _parse_flags(base: "_Unchecked", words: list[str]) -> RunSettings:
             f"Flags of {base.agent}:"
         ),
     )
-    return RunSettings(base.agent, parsed.agent_settings, parsed.run, parsed.random_search)
+    return RunSettings(base.agent, parsed.agent_settings, parsed.run, parsed.baselines)

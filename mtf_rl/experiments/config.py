@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from mtf_rl.agents import AGENTS, RandomSearchConfig
+from mtf_rl.agents import AGENTS, CmaEsConfig, GpBoConfig, GridConfig, RandomSearchConfig
 from mtf_rl.core.errors import ConfigError
 from mtf_rl.core.ranges import check_above, check_at_least, check_seed
 from mtf_rl.core.registry import Registry
@@ -18,7 +18,7 @@ from mtf_rl.scorers import FitConfig as ScorerFitConfig
 from mtf_rl.user_models import FitConfig as UserModelFitConfig
 from mtf_rl.user_models import WorldConfig
 
-__all__ = ["PRESETS", "LogConfig", "RunConfig", "RunSettings"]
+__all__ = ["PRESETS", "Baselines", "LogConfig", "RunConfig", "RunSettings"]
 
 
 @dataclass(frozen=True)
@@ -123,6 +123,20 @@ class RunConfig:
 
 
 @dataclass(frozen=True)
+class Baselines:
+    """The searches of static weights that stand beside an agent, at its budget."""
+
+    grid: GridConfig = field(default_factory=GridConfig)
+    """Three levels of the four weights that matter most."""
+    random_search: RandomSearchConfig = field(default_factory=RandomSearchConfig)
+    """Uniformly random weights, which any other search should beat."""
+    cma_es: CmaEsConfig = field(default_factory=CmaEsConfig)
+    """CMA-ES."""
+    gp_bo: GpBoConfig = field(default_factory=GpBoConfig)
+    """Bayesian optimisation with a Gaussian process."""
+
+
+@dataclass(frozen=True)
 class RunSettings:
     """Everything in `config.json`: the agent's name, its settings, the baselines', the run's.
 
@@ -133,13 +147,10 @@ class RunSettings:
     agent: str
     agent_settings: Any
     run: RunConfig
-    random_search: RandomSearchConfig = field(default_factory=RandomSearchConfig)
+    baselines: Baselines = field(default_factory=Baselines)
 
     def __post_init__(self) -> None:
-        for name, settings in (
-            (self.agent, self.agent_settings),
-            ("random_search", self.random_search),
-        ):
+        for name, settings in ((self.agent, self.agent_settings), *vars(self.baselines).items()):
             least = AGENTS[name].least_requests(settings)
             if self.run.requests < least:
                 raise ConfigError(

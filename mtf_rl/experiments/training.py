@@ -139,7 +139,7 @@ def _work(
     if config.twin and _has_twin(settings.agent_settings):
         twin = replace(settings.agent_settings, gamma=0.0)
         lessons.learn(f"{settings.agent}_myopic", settings.agent, twin)
-    baselines = {"random_search": settings.random_search, "uniform": UniformConfig()}
+    baselines = {**vars(settings.baselines), "uniform": UniformConfig()}
     for name, baseline_settings in baselines.items():
         if name != settings.agent:
             lessons.learn(name, name, baseline_settings)
@@ -202,6 +202,7 @@ class _Lessons:
             checkpoints=CheckpointPlan(
                 checkpoint, self._config.checkpoint_seconds, mark=self._metrics.length
             ),
+            study=self._run.path / "search" / f"{name}.db",
         )
         if AGENTS[agent].from_batch:
             task = replace(task, batch=self._batch(budget))

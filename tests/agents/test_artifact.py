@@ -72,7 +72,7 @@ def test_the_setting_of_an_environment_makes_its_formula_and_map() -> None:
         scores=replace(toy.scores, base_rates=np.linspace(0.1, 0.8, 8)),
         user_model=toy.user_model,
         catalogue=toy.catalogue,
-        profiles=toy._profiles,
+        profiles=toy.profiles,
         users=toy.users,
         config=config,
     )

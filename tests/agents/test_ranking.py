@@ -106,7 +106,7 @@ def test_weights_and_scores_by_hand() -> None:
         scores=TOY.scores,
         user_model=TOY.user_model,
         catalogue=TOY.catalogue,
-        profiles=TOY._profiles,
+        profiles=TOY.profiles,
         users=TOY.users,
         config=toy,
     )

@@ -45,6 +45,10 @@ SMALL = {
     "updates_per_request": 0.1,
     "rollout_requests": 96,
     "sessions_per_trial": 8,
+    "most_blocks": 2,
+    "population": 4,
+    "initial": 4,
+    "scanned": 2,
     "updates": 60,
     "checkpoints": 2,
     "estimator_updates": 20,
@@ -302,7 +306,7 @@ def test_a_broken_user_model_is_named_and_not_learnt_from(name: str) -> None:
 
 
 def test_a_budget_without_one_trial_is_refused() -> None:
-    with pytest.raises(ConfigError, match=re.escape("one trial of 8 sessions and")):
+    with pytest.raises(ConfigError, match=re.escape("one point in 2 blocks of 8 sessions and")):
         learn("random_search", budget=20)
 
 

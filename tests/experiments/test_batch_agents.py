@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mtf_rl.agents import RandomSearchConfig
 from mtf_rl.agents.offline.config import BatchRLMTFConfig, TD3BCConfig
 from mtf_rl.core.errors import ConfigError
 from mtf_rl.data import BatchDataset
@@ -20,6 +19,7 @@ from mtf_rl.experiments.config import PRESETS, RunConfig, RunSettings
 from mtf_rl.experiments.console import Terminal
 from mtf_rl.experiments.training import train
 from mtf_rl.user_models import WorldConfig
+from tests.experiments.small_baselines import SMALL_BASELINES
 
 
 def collected(tmp_path: Path, requests: int = 300) -> BatchDataset:
@@ -104,7 +104,7 @@ def test_the_main_job_with_an_agent_that_learns_from_a_batch(tmp_path: Path) -> 
         user_model=replace(run.user_model, max_rows=8_000, max_epochs=1),
     )
     agent = TD3BCConfig(updates=40, hidden=(16,))
-    folder = train(RunSettings("td3_bc", agent, run, RandomSearchConfig(4, 2)), Terminal())
+    folder = train(RunSettings("td3_bc", agent, run, SMALL_BASELINES), Terminal())
     table = pd.read_csv(folder.path / "leaderboard.csv")
     used = table.groupby("policy").requests_used.first()
     assert used["td3_bc"] == used["td3_bc_myopic"] == 900

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mtf_rl.agents import RandomSearchConfig, TD3Config
+from mtf_rl.agents import TD3Config
 from mtf_rl.core.errors import ConfigError, DataError, LeakageError, RunFolderError
 from mtf_rl.experiments.assembly import Assembly
 from mtf_rl.experiments.config import PRESETS, RunSettings
@@ -38,7 +38,7 @@ def prepared_run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
         user_model=replace(config.user_model, max_rows=4_000, max_epochs=1),
     )
     run = new_run_folder(config.run_dir, agent="td3")
-    run.write_config(RunSettings("td3", TD3Config(), config, RandomSearchConfig()))
+    run.write_config(RunSettings("td3", TD3Config(), config))
     with pytest.MonkeyPatch.context() as patch:
         # Another process takes longer to start than these logs to write.
         patch.setattr("os.cpu_count", lambda: 1)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mtf_rl.agents import RandomSearchConfig, TD3Config
+from mtf_rl.agents import TD3Config
 from mtf_rl.core.tasks import NUM_TASKS
 from mtf_rl.data import ScoreTable, read_kuairand, write_predictions
 from mtf_rl.experiments.assembly import GIVEN_PREDICTIONS, Assembly
@@ -15,6 +15,7 @@ from mtf_rl.experiments.console import Terminal
 from mtf_rl.experiments.rejudging import evaluate_run
 from mtf_rl.experiments.training import train
 from mtf_rl.user_models import WorldConfig, load_world, synthesize
+from tests.experiments.small_baselines import SMALL_BASELINES
 
 POOL = 120
 WORLD = WorldConfig(users=60, videos=240, days=2, seed=5)
@@ -54,7 +55,7 @@ def test_a_run_on_given_predictions(tmp_path: Path) -> None:
         user_model=replace(preset.user_model, max_rows=8_000, max_epochs=1),
     )
     agent = TD3Config(warmup_requests=300, num_envs=8)
-    run = train(RunSettings("td3", agent, config, RandomSearchConfig(4, 2)), Terminal())
+    run = train(RunSettings("td3", agent, config, SMALL_BASELINES), Terminal())
     assembly = Assembly.load(run.data, run.simulator)
     np.testing.assert_array_equal(assembly.scores.scores, table.scores)
     np.testing.assert_array_equal(assembly.scores.videos, table.videos)

@@ -29,6 +29,10 @@ SIZE = [
     "--num-envs", "8", "--sessions", "20", "--tuning-sessions", "10", "--no-twin",
     "--checkpoint-seconds", "0",
 ]  # fmt: skip
+SEARCHES = ("grid", "random_search", "cma_es", "gp_bo")
+for search in SEARCHES:
+    flag = f"--{search.replace('_', '-')}"
+    SIZE += [f"{flag}.sessions-per-trial", "4", f"{flag}.most-blocks", "2"]
 
 
 def command(*words: str) -> list[str]:
@@ -70,7 +74,7 @@ def kill_amid_learning(words: list[str], folder: Path, agent: str) -> None:
 
 
 def assert_ends_alike(whole: Path, resumed: Path, agent: str) -> None:
-    for name in (agent, f"{agent}_untrained", "random_search", "uniform"):
+    for name in (agent, f"{agent}_untrained", *SEARCHES, "uniform"):
         file = Path("policy") / name / "policy.safetensors"
         assert (resumed / file).read_bytes() == (whole / file).read_bytes()
     assert (resumed / "leaderboard.csv").read_bytes() == (whole / "leaderboard.csv").read_bytes()
@@ -109,21 +113,22 @@ def test_finished_policies_are_kept_and_later_ones_learnt_anew(whole: Path, tmp_
     folder = shutil.copytree(whole, tmp_path / "run")
     record = load_json(folder / "provenance.json")
     save_json(folder / "provenance.json", record | {"status": "stopped: KeyboardInterrupt"})
-    # As if Ctrl-C had come amid the search, whose best so far was saved.
+    # As if Ctrl-C had come amid the first search, whose best so far was saved.
     lines = (folder / "metrics.csv").read_bytes().splitlines(keepends=True)
-    kept = [line for line in lines if b",random_search/" not in line and b",final/" not in line]
+    later = (b"final", *(search.encode() for search in SEARCHES))
+    kept = [line for line in lines if not line.split(b",")[1].startswith(later)]
     before_search = sum(map(len, kept))
     assert lines[: len(kept)] == kept
     progress = Progress(prepared=True, finished=("td3",), metrics_bytes=before_search)
     progress.save(RunFolder(folder))
     shutil.copy(
         folder / "policy/uniform/policy.safetensors",
-        folder / "policy/random_search/policy.safetensors",
+        folder / "policy/grid/policy.safetensors",
     )
     resume(folder, Terminal())
     log = (folder / "log.txt").read_text()
     assert "Policy td3 is there." in log
-    assert "Policy random_search is there." not in log
+    assert "Policy grid is there." not in log
     assert_ends_alike(whole, folder, "td3")
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from mtf_rl.agents import AGENTS, RandomSearchConfig, SACConfig, TD3Config
+from mtf_rl.agents import AGENTS, CmaEsConfig, SACConfig, TD3Config
 from mtf_rl.core.errors import ArtifactError, ConfigError, MtfRlError, UnknownNameError
 from mtf_rl.experiments.command_line import parse_train, settings_of_run
-from mtf_rl.experiments.config import PRESETS, RunConfig, RunSettings
+from mtf_rl.experiments.config import PRESETS, Baselines, RunConfig, RunSettings
 from mtf_rl.experiments.run_folder import new_run_folder, open_run_folder
 from mtf_rl.experiments.settings import (
     settings_from_json,
@@ -66,7 +66,7 @@ def test_flags_stand_before_or_after_the_agent(words: str) -> None:
 def test_a_preset_reaches_every_agent() -> None:
     parsed = parse_train(["--preset", "smoke"])
     assert isinstance(parsed.agent_settings, TD3Config)
-    assert parsed.random_search.sessions_per_trial == 16
+    assert all(search.sessions_per_trial == 16 for search in vars(parsed.baselines).values())
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_a_preset_reaches_every_agent() -> None:
         ("--action-noise nan", ConfigError, "action_noise must be at least 0, got nan"),
         ("--learning-rate inf", ConfigError, "learning_rate must be above 0, got inf"),
         ("--requests 9000", ConfigError, "requests must be at least 10064 for td3"),
-        ("uniform --requests 900", ConfigError, "requests must be at least 2134 for random_search"),
+        ("uniform --requests 900", ConfigError, "requests must be at least 4267 for grid"),
         ("--test-days 0", ConfigError, "test_days must be at least 1, got 0"),
         ("--device cuda", ConfigError, "device must be cpu, got 'cuda'"),
     ],
@@ -97,7 +97,7 @@ def test_bad_settings_files_are_refused(tmp_path: Path) -> None:
     for text, message in [
         ('{"run": {"sed": 5}}', "RunConfig has no setting sed"),
         ('{"run": {"seed": -1}}', "seed must be in [0, 4294967295], got -1"),
-        ('{"runs": {}}', "must hold an object with some of agent, agent_settings, random_search"),
+        ('{"runs": {}}', "must hold an object with some of agent, agent_settings, baselines"),
         ("[1]", "must hold an object with some of"),
         ('{"run": {"twin": "false"}}', "expected bool, got 'false'"),
         ('{"run": {"requests": 3.9}}', "expected int, got 3.9"),
@@ -115,7 +115,9 @@ def test_bad_settings_files_are_refused(tmp_path: Path) -> None:
 
 def test_a_runs_own_settings_are_taken_over_but_for_its_folder(tmp_path: Path) -> None:
     run = RunConfig(run_dir=tmp_path / "first", seed=7)
-    settings = RunSettings("sac", SACConfig(gamma=0.8), run, RandomSearchConfig(finalists=2))
+    settings = RunSettings(
+        "sac", SACConfig(gamma=0.8), run, Baselines(cma_es=CmaEsConfig(sigma=0.2))
+    )
     new_run_folder(run.run_dir, agent="sac").write_config(settings)
     file = str(tmp_path / "first" / "config.json")
     again = parse_train(["--config", file])

@@ -13,7 +13,8 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import mtf_rl  # noqa: F401  (registers the environments)
-from mtf_rl.agents import RandomSearchConfig, TD3Config, load_policy
+from mtf_rl.agents import TD3Config, load_policy
+from mtf_rl.agents.search.study import read_records
 from mtf_rl.core.errors import ConfigError, LeakageError, RunFolderError
 from mtf_rl.core.protocols import SIMULATOR, SYNTHETIC_TRUTH
 from mtf_rl.core.tasks import TASK_NAMES
@@ -27,8 +28,10 @@ from mtf_rl.experiments.rejudging import evaluate_run
 from mtf_rl.experiments.run_folder import RunFolder, open_run_folder
 from mtf_rl.experiments.training import train
 from mtf_rl.user_models import WorldConfig
+from tests.experiments.small_baselines import SMALL_BASELINES
 
-LEARNT = {"td3", "td3_untrained", "td3_myopic", "random_search", "uniform"}
+SEARCHES = {"grid", "random_search", "cma_es", "gp_bo"}
+LEARNT = {"td3", "td3_untrained", "td3_myopic", "uniform", *SEARCHES}
 POLICIES = LEARNT | {"td3_held", "td3_myopic_held"}
 
 
@@ -46,7 +49,7 @@ def small_settings(run_dir: Path) -> RunSettings:
         user_model=replace(run.user_model, max_rows=8_000, max_epochs=1),
     )
     agent = TD3Config(warmup_requests=300, num_envs=8)
-    return RunSettings("td3", agent, run, RandomSearchConfig(4, 2))
+    return RunSettings("td3", agent, run, SMALL_BASELINES)
 
 
 @pytest.fixture(scope="module", name="run")
@@ -62,15 +65,15 @@ def test_the_leaderboard_has_a_row_per_policy_and_judge(run: RunFolder) -> None:
     assert (table.reward_low < table.reward_mean).all()
     assert (table.sessions == 60).all()
     static = table.delta_vs_best_static_mean == 0
-    assert (
-        table[static].policy.isin(["uniform", "random_search", "td3_held", "td3_myopic_held"]).all()
-    )
+    assert table[static].policy.isin(["uniform", *SEARCHES, "td3_held", "td3_myopic_held"]).all()
     assert table[table.policy.str.endswith("_held")].filter(like="_spread").to_numpy().max() < 1e-6
     used = table.set_index("policy").requests_used.groupby("policy").first()
     assert used["uniform"] == used["td3_untrained"] == 0
     assert 900 - 8 <= used["td3"] <= 900
     assert used["td3"] == used["td3_myopic"]
-    assert 0.8 * 900 < used["random_search"] <= 900
+    for name in SEARCHES:
+        assert 0.8 * 900 < used[name] <= 900
+        assert len(read_records(run.path / "search" / f"{name}.db")) > 5
 
 
 def test_the_run_folder_is_complete_and_reads_back(run: RunFolder) -> None:

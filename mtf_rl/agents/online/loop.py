@@ -19,7 +19,7 @@ from mtf_rl.agents.online.config import ActorCriticConfig
 from mtf_rl.agents.sink_writer import SinkWriter
 from mtf_rl.agents.vec_env import SessionVecEnv
 from mtf_rl.core.errors import ConfigError
-from mtf_rl.envs import FusionSessionVectorEnv
+from mtf_rl.envs import FusionVectorEnv
 
 __all__ = ["learn_within_budget", "sessions_to_learn_from"]
 
@@ -37,7 +37,7 @@ def sessions_to_learn_from(task: LearningTask, config: ActorCriticConfig) -> Ses
             f"requests must exceed warmup_requests + num_envs = {before + config.num_envs},"
             f" got {limit}"
         )
-    env = FusionSessionVectorEnv(task.learning, config.num_envs, task.budget)
+    env = FusionVectorEnv(task.learning, config.num_envs, task.budget)
     return SessionVecEnv(env)
 
 

@@ -194,7 +194,7 @@ def learn_sac(task: LearningTask, config: SACConfig) -> LearnedPolicy:
         "MlpPolicy",
         sessions_to_learn_from(task, config),
         ent_coef=f"auto_{config.initial_temperature}",
-        target_entropy=config.target_entropy_per_action * task.learning.num_parameters,
+        target_entropy=config.target_entropy_per_action * task.learning.sessions.num_parameters,
         **off_policy_settings(task, config),
     )
     return learn_off_policy(model, task, config)
@@ -250,7 +250,7 @@ def learn_off_policy(
 
 
 def _gaussian_noise(task: LearningTask, deviation: float) -> ActionNoise:
-    width = task.learning.num_parameters
+    width = task.learning.sessions.num_parameters
     return NormalActionNoise(np.zeros(width), np.full(width, deviation))
 
 

@@ -200,7 +200,7 @@ def _warm_up(
 ) -> None:
     """Play uniformly random actions; set the scales of observations and rewards."""
     generator = np.random.default_rng(task.seed)
-    shape = (config.num_envs, task.learning.num_parameters)
+    shape = (config.num_envs, task.learning.sessions.num_parameters)
     observations = [np.asarray(env.reset())]
     rewards, ends = [], []
     for _ in range(steps):

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from mtf_rl.core.arrays import FloatArray
 
-__all__ = ["Optimiser", "Trial"]
+__all__ = ["Optimiser", "Trial", "best_of"]
 
 
 @dataclass(frozen=True)
@@ -44,3 +44,12 @@ class Optimiser(Protocol):
     def tell(self, trials: Sequence[Trial]) -> None:
         """The values of all points of the last question, in its order."""
         ...
+
+
+def best_of(trials: Sequence[Trial]) -> Trial:
+    """The trial of the largest value; of equal ones the first.
+
+    Raises:
+        ValueError: if there is none.
+    """
+    return max(trials, key=lambda trial: trial.value)

@@ -1,0 +1,203 @@
+"""The settings of the searches."""
+
+from dataclasses import dataclass
+
+from mtf_rl.agents.search.gaussian_process import ACQUISITIONS
+from mtf_rl.agents.search.spaces import SEARCH_SPACES
+from mtf_rl.core.errors import ConfigError
+from mtf_rl.core.ranges import check_above, check_at_least, check_proper_share
+
+__all__ = [
+    "CemConfig",
+    "CmaEsConfig",
+    "EsConfig",
+    "GpBoConfig",
+    "GridConfig",
+    "Nsga2Config",
+    "RandomSearchConfig",
+    "SearchConfig",
+    "TpeConfig",
+]
+
+
+@dataclass(frozen=True)
+class SearchConfig:
+    """What all searches share.
+
+    Raises:
+        ConfigError: if a number is out of range.
+        UnknownNameError: if there is no such space.
+    """
+
+    sessions_per_trial: int = 32
+    """Sessions of a block: each point is tried in one, a promising one in more; at least 2."""
+    most_blocks: int = 4
+    """Blocks that a promising point is tried in at most, at least 1."""
+    promising_errors: float = 1.0
+    """A point goes on while it is less than so many standard errors behind the best, at least 0."""
+    finalists: int = 4
+    """Best points that are tried again on tuning users, at least 1."""
+    finalist_share: float = 0.25
+    """Share of the budget kept for the finalists, in (0, 1)."""
+    space: str = "static"
+    """What is searched: static, groups, schedule, linear or network."""
+
+    def __post_init__(self) -> None:
+        check_at_least("sessions_per_trial", self.sessions_per_trial, 2)
+        check_at_least("most_blocks", self.most_blocks, 1)
+        check_at_least("promising_errors", self.promising_errors, 0.0)
+        check_at_least("finalists", self.finalists, 1)
+        if not 0.0 < self.finalist_share < 1.0:
+            raise ConfigError(f"finalist_share must be in (0, 1), got {self.finalist_share}")
+        SEARCH_SPACES[self.space]
+
+
+@dataclass(frozen=True)
+class RandomSearchConfig(SearchConfig):
+    """Random search has nothing more to set."""
+
+
+@dataclass(frozen=True)
+class GridConfig(SearchConfig):
+    """A scan and a grid; blocks are smaller where the budget does not pay for all of its points.
+
+    Raises:
+        ConfigError: if a number is out of range.
+    """
+
+    scanned: int = 4
+    """Dimensions of the full grid, in [1, 6], those that matter most in the scan."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 1 <= self.scanned <= 6:
+            raise ConfigError(f"scanned must be in [1, 6], got {self.scanned}")
+
+
+@dataclass(frozen=True)
+class CmaEsConfig(SearchConfig):
+    """CMA-ES.
+
+    Raises:
+        ConfigError: if a number is out of range.
+    """
+
+    population: int = 0
+    """Points of a generation, at least 3; 0 for 4 + 3 log(dimensions)."""
+    sigma: float = 0.4
+    """Standard deviation at the start, above 0."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.population and self.population < 3:
+            raise ConfigError(f"population must be 0 or at least 3, got {self.population}")
+        check_above("sigma", self.sigma, 0.0)
+
+
+@dataclass(frozen=True)
+class TpeConfig(SearchConfig):
+    """Tree-structured Parzen estimators.
+
+    Raises:
+        ConfigError: if a number is out of range.
+    """
+
+    initial: int = 20
+    """Points before the first estimate, hand-set ones included, at least 1."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_at_least("initial", self.initial, 1)
+
+
+@dataclass(frozen=True)
+class GpBoConfig(SearchConfig):
+    """Bayesian optimisation with a Gaussian process.
+
+    Raises:
+        ConfigError: if a number is out of range.
+    """
+
+    initial: int = 16
+    """Sobol points before the first estimate, at least 2."""
+    acquisition: str = "ei"
+    """What the next point promises most of: ei (expected improvement) or ucb (upper bound)."""
+    beta: float = 4.0
+    """Squared width of the upper bound of `ucb`, above 0."""
+    refit_every: int = 4
+    """Points from one fit of the kernel to the next, at least 1."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_at_least("initial", self.initial, 2)
+        check_above("beta", self.beta, 0.0)
+        check_at_least("refit_every", self.refit_every, 1)
+        if self.acquisition not in ACQUISITIONS:
+            raise ConfigError(
+                f"acquisition must be one of {', '.join(ACQUISITIONS)}, got {self.acquisition!r}"
+            )
+
+
+@dataclass(frozen=True)
+class Nsga2Config(SearchConfig):
+    """NSGA-II for watch time against interactions.
+
+    Raises:
+        ConfigError: if a number is out of range.
+    """
+
+    population: int = 20
+    """Points of a generation, at least 4."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_at_least("population", self.population, 4)
+
+
+@dataclass(frozen=True)
+class CemConfig(SearchConfig):
+    """The cross-entropy method.
+
+    Raises:
+        ConfigError: if a number is out of range.
+    """
+
+    population: int = 16
+    """Points of a generation, at least 2."""
+    elite_share: float = 0.25
+    """Share of them that the next generation is drawn around, in (0, 1]."""
+    smoothing: float = 0.7
+    """How far the Gaussian moves there, in (0, 1]."""
+    deviation: float = 0.5
+    """Its standard deviation at the start, above 0."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_at_least("population", self.population, 2)
+        check_proper_share("1 - elite_share", 1.0 - self.elite_share)
+        check_proper_share("1 - smoothing", 1.0 - self.smoothing)
+        check_above("deviation", self.deviation, 0.0)
+
+
+@dataclass(frozen=True)
+class EsConfig(SearchConfig):
+    """An evolution strategy over policies that see the state.
+
+    Raises:
+        ConfigError: if a number is out of range.
+    """
+
+    space: str = "linear"
+    """What is searched: static, groups, schedule, linear or network."""
+    pairs: int = 8
+    """Mirrored pairs of a generation, at least 1."""
+    sigma: float = 0.15
+    """How far its points lie from the mean, above 0."""
+    learning_rate: float = 0.1
+    """Adam's step, above 0."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_at_least("pairs", self.pairs, 1)
+        check_above("sigma", self.sigma, 0.0)
+        check_above("learning_rate", self.learning_rate, 0.0)

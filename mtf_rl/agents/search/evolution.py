@@ -1,0 +1,219 @@
+"""Searches that move a Gaussian: CMA-ES, the cross-entropy method, an evolution strategy."""
+
+import math
+from collections.abc import Sequence
+
+import cmaes
+import numpy as np
+from typing_extensions import override
+
+from mtf_rl.agents.search.optimiser import Optimiser, Trial, best_of
+from mtf_rl.core.arrays import FloatArray
+from mtf_rl.core.errors import ConfigError
+from mtf_rl.core.ranges import check_above, check_at_least, check_proper_share
+
+__all__ = ["CmaEs", "CrossEntropy", "EvolutionStrategy"]
+
+_INSIDE = 0.9  # a Gaussian that starts on a bound has half of itself outside the box
+
+
+class CmaEs(Optimiser):
+    """CMA-ES (Hansen, 2016), of the package `cmaes`, which draws anew what falls out of the box.
+
+    It starts at the best point tried before. When it has converged, a fresh one with twice the
+    population starts there again (IPOP; Auger and Hansen, CEC 2005). Differs from the paper: which
+    restarts at a random point.
+
+    Args:
+        dimensions: of the box, at least 2.
+        seed: of the draws.
+        population: points of a question; 0 for the package's rule, 4 + 3 log(dimensions).
+        sigma: standard deviation at the start, above 0.
+
+    Raises:
+        ConfigError: if a setting is out of range.
+    """
+
+    def __init__(
+        self, dimensions: int, *, seed: int, population: int = 0, sigma: float = 0.4
+    ) -> None:
+        check_at_least("dimensions", dimensions, 2)
+        check_above("sigma", sigma, 0.0)
+        if population and population < 3:
+            raise ConfigError(f"population must be 0 or at least 3, got {population}")
+        self._dimensions, self._seed, self._sigma = dimensions, seed, sigma
+        self._population = population or 4 + math.floor(3 * math.log(dimensions))
+        self._restarts = 0
+        self._best: Trial | None = None
+        self._cma = self._fresh()
+
+    @override
+    def start(self, trials: Sequence[Trial]) -> None:
+        self._note(trials)
+        self._cma = self._fresh()
+
+    @override
+    def ask(self) -> FloatArray:
+        return np.stack([self._cma.ask() for _ in range(self._cma.population_size)])
+
+    @override
+    def tell(self, trials: Sequence[Trial]) -> None:
+        self._note(trials)
+        self._cma.tell([(trial.point, -trial.value) for trial in trials])
+        if self._cma.should_stop():
+            self._restarts += 1
+            self._cma = self._fresh()
+
+    def _note(self, trials: Sequence[Trial]) -> None:
+        known = [] if self._best is None else [self._best]
+        if known or trials:
+            self._best = best_of([*known, *trials])
+
+    def _fresh(self) -> cmaes.CMA:
+        mean = np.zeros(self._dimensions) if self._best is None else self._best.point
+        return cmaes.CMA(
+            mean=np.clip(mean, -_INSIDE, _INSIDE),
+            sigma=self._sigma,
+            bounds=np.tile([-1.0, 1.0], (self._dimensions, 1)),
+            seed=self._seed + self._restarts,
+            population_size=self._population * 2**self._restarts,
+        )
+
+
+class CrossEntropy(Optimiser):
+    """The cross-entropy method with a diagonal Gaussian (de Boer et al., 2005, section 5).
+
+    Each question is drawn from N(mu, diag(sd^2)) and cut to the box; then mu and sd move by
+    `smoothing` towards mean and deviation of its best `elite_share`. Differs from the paper: sd
+    stays above `least_deviation`, since values are noisy and an early lucky point would freeze it.
+
+    Args:
+        dimensions: of the box.
+        seed: of the draws.
+        population: points of a question, at least 2.
+        elite_share: in (0, 1]; at least two points are kept.
+        smoothing: in (0, 1]; 1 forgets what was before.
+        deviation: at the start, above 0.
+        least_deviation: above 0.
+
+    Raises:
+        ConfigError: if a setting is out of range.
+    """
+
+    def __init__(
+        self,
+        dimensions: int,
+        *,
+        seed: int,
+        population: int = 16,
+        elite_share: float = 0.25,
+        smoothing: float = 0.7,
+        deviation: float = 0.5,
+        least_deviation: float = 0.05,
+    ) -> None:
+        check_at_least("population", population, 2)
+        check_proper_share("1 - elite_share", 1.0 - elite_share)
+        check_proper_share("1 - smoothing", 1.0 - smoothing)
+        check_above("deviation", deviation, 0.0)
+        check_above("least_deviation", least_deviation, 0.0)
+        self._rng = np.random.default_rng(seed)
+        self._population = population
+        self._elite = max(2, round(elite_share * population))
+        self._smoothing, self._least = smoothing, least_deviation
+        self.mean: FloatArray = np.zeros(dimensions)
+        self.deviation: FloatArray = np.full(dimensions, deviation)
+
+    @override
+    def start(self, trials: Sequence[Trial]) -> None:
+        if trials:
+            self.mean = np.clip(best_of(trials).point, -_INSIDE, _INSIDE)
+
+    @override
+    def ask(self) -> FloatArray:
+        noise = self._rng.normal(size=(self._population, len(self.mean)))
+        return np.clip(self.mean + self.deviation * noise, -1.0, 1.0)
+
+    @override
+    def tell(self, trials: Sequence[Trial]) -> None:
+        ranked = sorted(trials, key=lambda trial: -trial.value)
+        elite = np.stack([trial.point for trial in ranked[: self._elite]])  # (elite, dimensions)
+        kept = 1.0 - self._smoothing
+        self.mean = kept * self.mean + self._smoothing * elite.mean(axis=0)
+        moved = kept * self.deviation + self._smoothing * elite.std(axis=0)
+        self.deviation = np.maximum(moved, self._least)
+
+
+class EvolutionStrategy(Optimiser):
+    """An evolution strategy with mirrored draws and ranks (Salimans et al., 2017).
+
+    With eps_i ~ N(0, I) and u the centred ranks of the values of mu +- sigma eps_i, in
+    [-1/2, 1/2], the estimated gradient is sum_i (u_i^+ - u_i^-) eps_i / (2 pairs sigma), and mu
+    follows it by Adam. The strategy of the personalised searches of fusion weights, which start
+    from natural gradients (Wierstra et al., 2014; Pei et al., WWW 2019): with a fixed sigma and an
+    isotropic Gaussian these are the same up to a factor. Differs from the paper: no weight decay,
+    and mu itself is asked for too, since mu is what the search is after.
+
+    Args:
+        dimensions: of the box.
+        seed: of the draws.
+        pairs: mirrored pairs of a question, at least 1.
+        sigma: above 0.
+        learning_rate: Adam's step, above 0.
+
+    Raises:
+        ConfigError: if a setting is out of range.
+    """
+
+    def __init__(
+        self,
+        dimensions: int,
+        *,
+        seed: int,
+        pairs: int = 8,
+        sigma: float = 0.15,
+        learning_rate: float = 0.1,
+    ) -> None:
+        check_at_least("pairs", pairs, 1)
+        check_above("sigma", sigma, 0.0)
+        check_above("learning_rate", learning_rate, 0.0)
+        self._rng = np.random.default_rng(seed)
+        self._pairs, self._sigma, self._rate = pairs, sigma, learning_rate
+        self.mean: FloatArray = np.zeros(dimensions)
+        self._noise: FloatArray = np.zeros((0, dimensions))
+        self._moments: FloatArray = np.zeros((2, dimensions))
+        self._steps = 0
+
+    @override
+    def start(self, trials: Sequence[Trial]) -> None:
+        if trials:
+            self.mean = best_of(trials).point.copy()
+
+    @override
+    def ask(self) -> FloatArray:
+        self._noise = self._rng.normal(size=(self._pairs, len(self.mean)))
+        moves = self._sigma * np.concatenate([self._noise, -self._noise])
+        points = np.concatenate([self.mean[None], self.mean + moves])
+        asked: FloatArray = np.clip(points, -1.0, 1.0)
+        return asked
+
+    @override
+    def tell(self, trials: Sequence[Trial]) -> None:
+        values = np.array([trial.value for trial in trials[1:]])
+        up, down = centred_ranks(values).reshape(2, self._pairs)
+        gradient = (up - down) @ self._noise / (2 * self._pairs * self._sigma)  # (dimensions,)
+        self._steps += 1
+        betas = np.array([[0.9], [0.999]])
+        seen = np.stack([gradient, gradient**2])
+        self._moments = betas * self._moments + (1.0 - betas) * seen
+        first, second = self._moments / (1.0 - betas**self._steps)
+        self.mean = np.clip(self.mean + self._rate * first / (np.sqrt(second) + 1e-8), -1.0, 1.0)
+
+
+def centred_ranks(values: FloatArray) -> FloatArray:
+    """Ranks of (points,) mapped to [-1/2, 1/2], the largest value to 1/2; ties share their mean."""
+    if len(values) < 2:
+        return np.zeros(len(values))
+    below = (values[:, None] > values).sum(axis=1)
+    equal = (values[:, None] == values).sum(axis=1) - 1
+    ranks: FloatArray = (below + 0.5 * equal) / (len(values) - 1) - 0.5
+    return ranks

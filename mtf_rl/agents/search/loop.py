@@ -1,0 +1,179 @@
+"""The one loop of all searches: hand-set points, questions and answers, a final on fresh users."""
+
+from collections.abc import Callable
+from dataclasses import asdict
+
+import numpy as np
+import optuna
+
+from mtf_rl.agents.learning import LearnedPolicy, LearningInterruptedError, LearningTask
+from mtf_rl.agents.search.config import SearchConfig
+from mtf_rl.agents.search.objective import Objective, outcomes_of
+from mtf_rl.agents.search.optimiser import Optimiser, Trial
+from mtf_rl.agents.search.space import SearchSpace
+from mtf_rl.agents.search.spaces import make_space
+from mtf_rl.agents.search.study import Study
+from mtf_rl.core.arrays import BoolArray, FloatArray
+from mtf_rl.core.errors import ConfigError
+from mtf_rl.envs import BudgetExceededError
+from mtf_rl.evaluation import roll_out_each
+
+__all__ = [
+    "LONG_DEPTH",
+    "front_by_value",
+    "learn_by_search",
+    "least_requests",
+    "undominated",
+]
+
+_CAUTION = 1.25  # a block of sessions may last longer than those before it
+LONG_DEPTH = 25  # requests of a session that is long, but not unusually so
+
+OptimiserMaker = Callable[[int], Optimiser]
+Shortlist = Callable[[list[Trial]], list[Trial]]
+
+
+def least_requests(config: SearchConfig) -> int:
+    """A budget that pays for one point in all blocks, and leaves the finalists their share."""
+    sessions = config.sessions_per_trial * config.most_blocks
+    return int(sessions * LONG_DEPTH / (1.0 - config.finalist_share)) + 1
+
+
+def by_value(trials: list[Trial]) -> list[Trial]:
+    """Trials, the most valued first."""
+    return sorted(trials, key=lambda trial: -trial.value)
+
+
+def undominated(objectives: FloatArray) -> BoolArray:
+    """Which of (points, objectives) no other point matches in all and beats in one: the front."""
+    at_least = (objectives[:, None] >= objectives[None]).all(axis=2)  # (points, points)
+    better = (objectives[:, None] > objectives[None]).any(axis=2)
+    return np.asarray(~(at_least & better).any(axis=0))
+
+
+def front_by_value(trials: list[Trial]) -> list[Trial]:
+    """The trials of the front of watch minutes and interactions, the most valued first."""
+    kept = undominated(np.array([trial.objectives for trial in trials]))
+    return by_value([trial for trial, keep in zip(trials, kept, strict=True) if keep])
+
+
+def learn_by_search(
+    task: LearningTask,
+    config: SearchConfig,
+    make: OptimiserMaker,
+    *,
+    block: int | None = None,
+    shortlist: Shortlist = by_value,
+) -> LearnedPolicy:
+    """Try points until the budget is used; choose among the best on fresh users.
+
+    Points that a person would try come first: uniform weights, and each task alone. The first
+    `finalists` of the shortlist are then tried again, in fresh sessions of tuning users, in block
+    after block, since the best of many noisy values is partly the luckiest.
+
+    Args:
+        task: whose `study`, if any, is gone on from; nothing in it is tried twice.
+        config: of the search.
+        make: makes the optimiser for so many dimensions.
+        block: sessions of a block, if not the config's.
+        shortlist: puts all trials in the order of finalists, and may leave some out.
+
+    Raises:
+        ArtifactError: if the stored trials are of another search.
+        ConfigError: if the budget does not pay for one trial.
+        DataError: if a reward is not finite.
+        LearningInterruptedError: on Ctrl-C; it carries the best so far.
+    """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        space = make_space(config.space, task)
+    except BudgetExceededError:
+        raise _too_small(task, config) from None
+    fingerprint = {
+        "search": type(config).__name__,
+        "settings": asdict(config),
+        "seed": task.seed,
+        "dimensions": space.dimensions,
+        "block": block or config.sessions_per_trial,
+    }
+    study = Study(task.study, fingerprint)
+    objective = Objective(task, space, config, study, block or config.sessions_per_trial)
+    try:
+        _explore(objective, make(space.dimensions), task)
+        finalists = shortlist(objective.trials)[: config.finalists]
+        best = _choose(task, config, space, finalists)
+    except KeyboardInterrupt:
+        point = objective.best.point if objective.trials else space.start[0]
+        raise LearningInterruptedError(_learned(task, space, point)) from None
+    return _learned(task, space, best.point)
+
+
+def _explore(objective: Objective, optimiser: Optimiser, task: LearningTask) -> None:
+    """Trials until the next ones might eat into the finalists' share, or nothing more is asked."""
+    look = _Look(objective, task)
+    start = objective.space.start
+    try:
+        first = look(start[:1])  # The reference of luck, alone.
+    except BudgetExceededError:
+        raise _too_small(task, objective.config) from None
+    first += look(start[1:])
+    optimiser.start(first)
+    while objective.affordable() and len(points := optimiser.ask()):
+        told = look(points)
+        if len(told) < len(points):
+            return
+        optimiser.tell(told)
+
+
+class _Look:
+    """Tries points, and tells metrics and watch of it."""
+
+    def __init__(self, objective: Objective, task: LearningTask) -> None:
+        self._objective, self._task = objective, task
+        self._looks = 0
+
+    def __call__(self, points: FloatArray) -> list[Trial]:
+        task, objective = self._task, self._objective
+        trials = objective.try_points(points)
+        for trial in trials:
+            task.metrics(task.budget.used, "search/reward", trial.value)
+        task.metrics(task.budget.used, "search/best_reward", objective.best.value)
+        if task.watch is not None and task.budget.used // task.watch.every > self._looks:
+            self._looks = task.budget.used // task.watch.every
+            task.watch.see(task.budget.used, objective.space.policy(objective.best.point))
+        return trials
+
+
+def _choose(
+    task: LearningTask, config: SearchConfig, space: SearchSpace, finalists: list[Trial]
+) -> Trial:
+    """The best of the finalists over as many blocks of tuning sessions as the rest pays for."""
+    policies = [space.policy(trial.point) for trial in finalists]
+    sums = np.zeros(len(policies))
+    size = max(1, config.sessions_per_trial // 2)
+    block, cost = 0, 0.0
+    while task.budget.left > _CAUTION * cost:
+        used_before = task.budget.used
+        episodes = np.arange(block * size, (block + 1) * size)
+        try:
+            played = roll_out_each(
+                task.tuning, policies, seed=task.seed, episodes=episodes, budget=task.budget
+            )
+        except BudgetExceededError:
+            break  # A block that not all of them have played says nothing.
+        sums += [outcomes_of(sessions)[:, 0].mean() for sessions in played]
+        block += 1
+        cost = max(cost, task.budget.used - used_before)
+    return finalists[int(np.argmax(sums))]
+
+
+def _learned(task: LearningTask, space: SearchSpace, point: FloatArray) -> LearnedPolicy:
+    return LearnedPolicy(space.policy(point), untrained=None, requests_used=task.budget.used)
+
+
+def _too_small(task: LearningTask, config: SearchConfig) -> ConfigError:
+    return ConfigError(
+        f"requests must pay for one point in {config.most_blocks} blocks of"
+        f" {config.sessions_per_trial} sessions and leave {config.finalist_share:.0%} for"
+        f" finalists, got {task.budget.limit}"
+    )

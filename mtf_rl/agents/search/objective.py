@@ -1,0 +1,185 @@
+"""What a search asks about: the mean session reward of a point, with the noise held down."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from mtf_rl.agents.learning import LearningTask
+from mtf_rl.agents.search.config import SearchConfig
+from mtf_rl.agents.search.optimiser import Trial
+from mtf_rl.agents.search.space import SearchSpace
+from mtf_rl.agents.search.study import Record, Study
+from mtf_rl.core.arrays import FloatArray
+from mtf_rl.core.errors import ArtifactError, DataError
+from mtf_rl.envs import REWARDS
+from mtf_rl.evaluation import Sessions, roll_out, roll_out_each
+
+__all__ = ["Objective", "outcomes_of"]
+
+# A block of sessions may last longer than those before it.
+_CAUTION = 1.25
+
+
+def outcomes_of(sessions: Sessions) -> FloatArray:
+    """Reward, watch minutes and worth of interactions of each session, (sessions, 3) float64.
+
+    Raises:
+        DataError: if a reward is not finite.
+    """
+    worth = sessions.feedback @ np.array(REWARDS["interaction"].feedbacks)
+    outcomes = np.stack([sessions.reward, sessions.watch_seconds / 60.0, worth], axis=1)
+    if not np.isfinite(outcomes).all():
+        raise DataError(
+            f"the mean session reward must be finite, got {sessions.reward.mean()}; look at the"
+            " reward function and the user model"
+        )
+    return outcomes
+
+
+@dataclass
+class Objective:
+    """Tries points in the same sessions of learning users, block by block.
+
+    Every point is played in the first block. It goes on to the next, up to `most_blocks`, while its
+    mean reward is less than `promising_errors` standard errors of their paired difference behind
+    that of the best point so far, on the sessions that both have played. The first point is tried
+    in all blocks and is the reference of luck: what is told of a point is its paired difference
+    from the reference plus the reference's mean over all blocks, so that points tried in easier
+    sessions do not look better.
+
+    Stored trials come first: they are taken instead of playing, and charged to the budget.
+    """
+
+    task: LearningTask
+    space: SearchSpace
+    config: SearchConfig
+    study: Study
+    block: int
+    """Sessions of a block."""
+
+    def __post_init__(self) -> None:
+        self.records: list[Record] = []
+        self.trials: list[Trial] = []
+        self._best = 0  # place of the best record
+        self._cost = 0  # requests of the dearest block
+        self._waiting = list(self.study.stored)
+
+    def affordable(self) -> int:
+        """Points whose first block fits into what is not kept for the finalists."""
+        limit = self.task.budget.limit or 0
+        left = self.task.budget.left - self.config.finalist_share * limit
+        if not self.trials:
+            return 1
+        return max(0, int(left / (_CAUTION * self._cost)))
+
+    @property
+    def best(self) -> Trial:
+        """The trial that was best when it was compared with the one before it."""
+        return self.trials[self._best]
+
+    def try_points(self, points: FloatArray) -> list[Trial]:
+        """What the first `affordable` of the points, (points, dimensions), are worth.
+
+        Raises:
+            ArtifactError: if a stored trial that should be a point's is of another.
+            BudgetExceededError: if the budget does not pay for the first point.
+            DataError: if a reward is not finite.
+        """
+        points = points[: self.affordable()]
+        again, fresh = points[: len(self._waiting)], points[len(self._waiting) :]
+        first = len(self.trials)
+        for point in again:
+            self._keep(self._again(point))
+        for record in self._first_blocks(fresh):
+            record = self._further_blocks(record)
+            self.study.add(record)
+            self._keep(record)
+        return self.trials[first:]
+
+    def _keep(self, record: Record) -> None:
+        self.records.append(record)
+        self.trials.append(self._trial_of(record))
+        if self._lead(record) > 0.0:
+            self._best = len(self.records) - 1
+
+    def _again(self, point: FloatArray) -> Record:
+        record = self._waiting.pop(0)
+        if not np.array_equal(record.point, point):
+            raise ArtifactError(
+                f"the stored trial {len(self.records)} is of another point than this search asks"
+                f" for ({record.point} and {point}): it was made with other versions or settings."
+                " Remove the file to search anew"
+            )
+        self.task.budget.spend(record.requests)
+        self._cost = max(self._cost, *record.costs)
+        return record
+
+    def _first_blocks(self, points: FloatArray) -> list[Record]:
+        """Each point in the first block, all side by side."""
+        sessions = roll_out_each(
+            self.task.learning,
+            [self.space.policy(point) for point in points],
+            seed=self.task.seed,
+            episodes=np.arange(self.block),
+            budget=self.task.budget,
+        )
+        return [
+            self._with_block(Record(point, np.zeros((0, 3)), ()), played)
+            for point, played in zip(points, sessions, strict=True)
+        ]
+
+    def _further_blocks(self, record: Record) -> Record:
+        policy = self.space.policy(record.point)
+        for block in range(1, self.config.most_blocks):
+            if not (self.affordable() and self._is_promising(record)):
+                break
+            sessions = roll_out(
+                self.task.learning,
+                policy,
+                seed=self.task.seed,
+                episodes=np.arange(block * self.block, (block + 1) * self.block),
+                budget=self.task.budget,
+            )
+            record = self._with_block(record, sessions)
+        return record
+
+    def _with_block(self, record: Record, sessions: Sessions) -> Record:
+        self._cost = max(self._cost, sessions.requests)
+        outcomes = np.concatenate([record.outcomes, outcomes_of(sessions)])
+        return Record(record.point, outcomes, (*record.costs, sessions.requests))
+
+    def _is_promising(self, record: Record) -> bool:
+        return not self.records or self._lead(record, self.config.promising_errors) > 0.0
+
+    def _lead(self, record: Record, errors: float = 0.0) -> float:
+        """How far a record is ahead of the best, plus some standard errors of that."""
+        if not self.records:
+            return 0.0
+        difference = _difference(record, self.records[self._best])[:, 0]  # (common,)
+        return float(difference.mean() + errors * _error(difference))
+
+    def _trial_of(self, record: Record) -> Trial:
+        reference = self.records[0]
+        difference = _difference(record, reference)  # (common, 3)
+        value, minutes, worth = difference.mean(axis=0) + reference.outcomes.mean(axis=0)
+        return Trial(
+            point=record.point,
+            value=float(value),
+            error=_error(difference[:, 0]),
+            objectives=(float(minutes), float(worth)),
+            sessions=len(record.outcomes),
+            requests=record.requests,
+        )
+
+
+def _difference(record: Record, other: Record) -> FloatArray:
+    """Paired differences of outcomes, (common, 3), in the sessions that both have played."""
+    common = min(len(record.outcomes), len(other.outcomes))
+    difference: FloatArray = record.outcomes[:common] - other.outcomes[:common]
+    return difference
+
+
+def _error(values: FloatArray) -> float:
+    """Standard error of the mean of (sessions,)."""
+    return float(values.std(ddof=1)) / math.sqrt(len(values))

@@ -1,0 +1,238 @@
+"""The spaces that a search can range over, by name."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from typing_extensions import override
+
+from mtf_rl.agents.learning import LearningTask
+from mtf_rl.agents.networks import Mlp
+from mtf_rl.agents.policies import ConstantPolicy, MlpPolicy, SavedPolicy, TablePolicy
+from mtf_rl.agents.search.space import SearchSpace
+from mtf_rl.core.arrays import FloatArray
+from mtf_rl.core.errors import ConfigError
+from mtf_rl.core.registry import Registry
+from mtf_rl.envs import FusionDynamics, SessionDynamics
+
+__all__ = ["SEARCH_SPACES", "hand_set_actions", "make_space"]
+
+ACTIVITY = "profile/user_log_exposures"
+PLACE = "session/log_requests"
+SCHEDULE = (3, 8, 16)  # requests served at which the next part of a session begins
+OBSERVED_SESSIONS = 32
+HIDDEN = 8
+
+
+def hand_set_actions(dynamics: SessionDynamics) -> FloatArray:
+    """Uniform weights, then each task alone with the sign of its worth: (1 + tasks, parameters)."""
+    signs = dynamics.formula.tasks.signs
+    weights = [signs, *(signs * np.eye(len(signs), dtype=np.float32))]
+    parameters = [dynamics.formula.parameters_of(entry) for entry in weights]
+    actions = [dynamics.action_map.to_action(entry) for entry in parameters]
+    return np.stack(actions).astype(np.float64)
+
+
+@dataclass(frozen=True)
+class StaticWeights(SearchSpace):
+    """A point is the action of every request."""
+
+    by_hand: FloatArray  # (start, num_parameters)
+
+    @property
+    @override
+    def dimensions(self) -> int:
+        return int(self.by_hand.shape[1])
+
+    @property
+    @override
+    def start(self) -> FloatArray:
+        return self.by_hand
+
+    @override
+    def policy(self, point: FloatArray) -> SavedPolicy:
+        return ConstantPolicy(point.astype(np.float32))
+
+
+@dataclass(frozen=True)
+class WeightTable(SearchSpace):
+    """A point is one action after the other, for each part of one observed number's range."""
+
+    obs_dim: int
+    column: int
+    edges: FloatArray  # (rows - 1,)
+    by_hand: FloatArray  # (start, num_parameters)
+
+    @property
+    @override
+    def dimensions(self) -> int:
+        return (len(self.edges) + 1) * int(self.by_hand.shape[1])
+
+    @property
+    @override
+    def start(self) -> FloatArray:
+        return np.tile(self.by_hand, (1, len(self.edges) + 1))
+
+    @override
+    def policy(self, point: FloatArray) -> SavedPolicy:
+        actions = point.reshape(len(self.edges) + 1, -1).astype(np.float32)
+        return TablePolicy(self.obs_dim, self.column, self.edges, actions)
+
+
+@dataclass(frozen=True)
+class NetworkWeights(SearchSpace):
+    """A point moves the weights of a network from the standardised observation to the action.
+
+    Without a hidden layer: action = clip(b + W x / sqrt(obs_dim)), with a point (b, W). With one:
+    action = clip(b + W h / sqrt(hidden)), h = tanh((A + V) x / sqrt(obs_dim) + c), with a point
+    (b, W, c, V), where A is a draw that stays: at W = 0 the action is static, and a point that
+    moves W alone already reads something of the observation. Entries of W are worth `reach` times
+    the point's.
+    """
+
+    mean: FloatArray  # (obs_dim,)
+    scale: FloatArray  # (obs_dim,)
+    by_hand: FloatArray  # (start, num_parameters)
+    first: FloatArray  # (hidden, obs_dim), the draw A; (0, obs_dim) for none
+    reach: float = 2.0
+
+    @property
+    def _sizes(self) -> tuple[int, int, int]:
+        return int(self.by_hand.shape[1]), *self.first.shape
+
+    @property
+    @override
+    def dimensions(self) -> int:
+        width, hidden, observed = self._sizes
+        if not hidden:
+            return width * (1 + observed)
+        return width * (1 + hidden) + hidden * (1 + observed)
+
+    @property
+    @override
+    def start(self) -> FloatArray:
+        points = np.zeros((len(self.by_hand), self.dimensions))
+        points[:, : self.by_hand.shape[1]] = self.by_hand
+        return points
+
+    @override
+    def policy(self, point: FloatArray) -> SavedPolicy:
+        width, hidden, observed = self._sizes
+        inner = hidden or observed
+        bias, rest = point[:width], point[width:]
+        weight = self.reach * rest[: width * inner].reshape(width, inner) / np.sqrt(inner)
+        layers: list[tuple[FloatArray, FloatArray]] = [(weight, bias)]
+        if hidden:
+            inner_bias = rest[width * inner :][:hidden]
+            moved = self.first + rest[width * inner + hidden :].reshape(hidden, observed)
+            layers.insert(0, (moved / np.sqrt(observed), inner_bias))
+        weights, biases = zip(*layers, strict=True)
+        return MlpPolicy(self.mean, self.scale, Mlp(weights, biases, "tanh", "clip"))
+
+
+SpaceMaker = Callable[[LearningTask], SearchSpace]
+
+
+def _static(task: LearningTask) -> SearchSpace:
+    return StaticWeights(hand_set_actions(task.learning.sessions))
+
+
+def _groups(task: LearningTask) -> SearchSpace:
+    """Three groups of users by how much they have used the app: terciles of past exposures."""
+    sessions = task.learning.sessions
+    column = _column(task.learning, ACTIVITY)
+    exposures = sessions.profiles.values[sessions.users, column]  # (users,)
+    edges = np.unique(np.quantile(exposures, [1 / 3, 2 / 3]))
+    return _table(task, column, edges)
+
+
+def _schedule(task: LearningTask) -> SearchSpace:
+    """Four parts of a session: the first 3 requests, up to 8, up to 16, and what follows."""
+    return _table(task, _column(task.learning, PLACE), np.log1p(SCHEDULE))
+
+
+def _table(task: LearningTask, column: int, edges: FloatArray) -> SearchSpace:
+    by_hand = hand_set_actions(task.learning.sessions)
+    rising = edges.astype(np.float32)
+    return WeightTable(task.learning.layout.size, column, rising, by_hand)
+
+
+def _linear(task: LearningTask) -> SearchSpace:
+    return _network(task, hidden=0)
+
+
+def _small_network(task: LearningTask) -> SearchSpace:
+    return _network(task, hidden=HIDDEN)
+
+
+def _network(task: LearningTask, *, hidden: int) -> SearchSpace:
+    by_hand = hand_set_actions(task.learning.sessions)
+    seen = _observed(task, by_hand[0])  # (requests, obs_dim)
+    deviation = seen.std(axis=0, dtype=np.float64)
+    rng = np.random.default_rng(task.seed)
+    return NetworkWeights(
+        mean=seen.mean(axis=0, dtype=np.float64),
+        scale=np.where(deviation > 1e-6, deviation, 1.0),
+        by_hand=by_hand,
+        first=rng.normal(size=(hidden, seen.shape[1])),
+    )
+
+
+def _observed(task: LearningTask, action: FloatArray) -> FloatArray:
+    """What is seen while the action is played in a few sessions, charged to the budget."""
+    dynamics: FusionDynamics[Any] = task.learning
+    to_parameters = dynamics.sessions.action_map.to_parameters
+    state = dynamics.start(task.seed, np.arange(OBSERVED_SESSIONS))
+    seen: list[FloatArray] = []
+    going = np.arange(OBSERVED_SESSIONS)
+    while len(going):
+        observation = dynamics.observe(state)
+        seen.append(observation)
+        task.budget.spend(len(observation))
+        actions = np.tile(action.astype(np.float32), (len(observation), 1))
+        state, outcome = dynamics.advance(state, to_parameters(actions), task.seed)
+        going = np.flatnonzero(~(outcome.terminated | outcome.truncated))
+        state = dynamics.keep(state, going)
+    return np.concatenate(seen)
+
+
+def _column(dynamics: FusionDynamics[Any], name: str) -> int:
+    """Where a number stands in the observation.
+
+    Raises:
+        ConfigError: if it is not observed.
+    """
+    names = dynamics.layout.names
+    if name not in names:
+        raise ConfigError(
+            f"this search space looks at '{name}', which is not observed here; choose another"
+            f" space, such as static"
+        )
+    return names.index(name)
+
+
+SEARCH_SPACES: Registry[SpaceMaker] = Registry(
+    "search space",
+    {
+        "static": _static,
+        "groups": _groups,
+        "schedule": _schedule,
+        "linear": _linear,
+        "network": _small_network,
+    },
+)
+
+
+def make_space(name: str, task: LearningTask) -> SearchSpace:
+    """The space of that name over the policies of a task's sessions.
+
+    `linear` and `network` standardise what is observed; they look at 32 sessions with uniform
+    weights first, which the task's budget pays for.
+
+    Raises:
+        UnknownNameError: if there is no such space.
+        ConfigError: if the sessions do not show what the space looks at.
+        BudgetExceededError: if the budget does not pay for the first look.
+    """
+    return SEARCH_SPACES[name](task)
