@@ -121,10 +121,7 @@ def test_finished_policies_are_kept_and_later_ones_learnt_anew(whole: Path, tmp_
     assert lines[: len(kept)] == kept
     progress = Progress(prepared=True, finished=("td3",), metrics_bytes=before_search)
     progress.save(RunFolder(folder))
-    shutil.copy(
-        folder / "policy/uniform/policy.safetensors",
-        folder / "policy/grid/policy.safetensors",
-    )
+    shutil.copytree(folder / "policy/uniform", folder / "policy/grid", dirs_exist_ok=True)
     resume(folder, Terminal())
     log = (folder / "log.txt").read_text()
     assert "Policy td3 is there." in log
