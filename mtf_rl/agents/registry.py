@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from mtf_rl.agents.learning import LearnedPolicy, LearningTask
 from mtf_rl.agents.offline.config import (
     AWACConfig,
@@ -62,8 +64,17 @@ from mtf_rl.agents.search.learners import (
 )
 from mtf_rl.agents.search.loop import least_requests
 from mtf_rl.core.registry import Registry
+from mtf_rl.core.tasks import WATCH_CAP_SECONDS
+from mtf_rl.envs import REWARDS
 
-__all__ = ["AGENTS", "Agent", "UniformConfig", "learn_uniform"]
+__all__ = [
+    "AGENTS",
+    "Agent",
+    "HandSetConfig",
+    "UniformConfig",
+    "learn_hand_set",
+    "learn_uniform",
+]
 
 
 @dataclass(frozen=True)
@@ -79,6 +90,28 @@ def learn_uniform(task: LearningTask, config: UniformConfig) -> LearnedPolicy:
     sessions = task.learning.sessions
     uniform = sessions.formula.parameters_of(sessions.formula.tasks.signs)
     action = sessions.action_map.to_action(uniform)
+    return LearnedPolicy(ConstantPolicy(action), untrained=None, requests_used=0)
+
+
+@dataclass(frozen=True)
+class HandSetConfig:
+    """Hand-set weights have nothing to set."""
+
+
+def learn_hand_set(task: LearningTask, config: HandSetConfig) -> LearnedPolicy:
+    """What a person would set: each task's weight is what its feedback is worth.
+
+    In the reward `engagement`, over the largest worth: like .2, comment .6, follow and forward 1,
+    hate -1; watch what two minutes are worth, since its prediction is of at most so many; click
+    and long_view, which are worth nothing in themselves, 0. Costs nothing.
+    """
+    sessions = task.learning.sessions
+    worth = REWARDS["engagement"]
+    largest = max(abs(entry) for entry in worth.feedbacks)
+    watch = worth.watch_minute * WATCH_CAP_SECONDS / 60.0
+    weights = np.array([*worth.feedbacks, watch], dtype=np.float32) / np.float32(largest)
+    chosen = weights[sessions.formula.tasks.columns]
+    action = sessions.action_map.to_action(sessions.formula.parameters_of(chosen))
     return LearnedPolicy(ConstantPolicy(action), untrained=None, requests_used=0)
 
 
@@ -137,5 +170,6 @@ AGENTS: Registry[Agent] = Registry(
         "cem": _search(CemConfig, learn_cem),
         "es": _search(EsConfig, learn_es),
         "uniform": Agent(UniformConfig, learn_uniform, lambda config: 0),
+        "hand_set": Agent(HandSetConfig, learn_hand_set, lambda config: 0),
     },
 )

@@ -9,7 +9,7 @@ import numpy as np
 from mtf_rl.core.arrays import FloatArray, IntArray
 from mtf_rl.core.protocols import Policy
 from mtf_rl.core.tasks import NUM_FEEDBACKS
-from mtf_rl.envs import FusionDynamics, Outcome, RequestBudget
+from mtf_rl.envs import FusionDynamics, Outcome, RequestBudget, RetentionOutcome
 
 __all__ = ["Sessions", "roll_out", "roll_out_each"]
 
@@ -22,6 +22,8 @@ class Sessions:
     users: IntArray  # (sessions,)
     reward: FloatArray  # (sessions,) undiscounted sum over the session
     depth: IntArray  # (sessions,) requests served
+    visits: IntArray  # (sessions,) sessions that the episode had; 1 where it is a session
+    return_days: IntArray  # (sessions,) days from each of them to the next active day, summed
     watch_seconds: FloatArray  # (sessions,)
     feedback: FloatArray  # (sessions, 7) counts
     impressions: IntArray  # (sessions,) videos shown
@@ -136,6 +138,8 @@ class _Tally:
         self._episodes, self._users = episodes, users
         self._reward = np.zeros(count)
         self._depth = np.zeros(count, dtype=np.int64)
+        self._visits = np.zeros(count, dtype=np.int64)
+        self._return_days = np.zeros(count, dtype=np.int64)
         self._watch = np.zeros(count)
         self._feedback = np.zeros((count, NUM_FEEDBACKS))
         self._impressions = np.zeros(count, dtype=np.int64)
@@ -146,6 +150,11 @@ class _Tally:
         parameters = outcome.parameters.astype(np.float64)
         self._reward[rows] += outcome.reward
         self._depth[rows] += 1
+        if isinstance(outcome, RetentionOutcome):
+            self._visits[rows] += outcome.session_ended
+            self._return_days[rows] += outcome.return_days
+        else:
+            self._visits[rows] += outcome.terminated | outcome.truncated
         self._watch[rows] += outcome.response.watch_seconds.sum(axis=1, dtype=np.float64)
         self._feedback[rows] += outcome.response.feedback.sum(axis=1, dtype=np.float64)
         self._impressions[rows] += outcome.slate.mask.sum(axis=1)
@@ -161,6 +170,8 @@ class _Tally:
             users=self._users,
             reward=self._reward,
             depth=self._depth,
+            visits=self._visits,
+            return_days=self._return_days,
             watch_seconds=self._watch,
             feedback=self._feedback,
             impressions=self._impressions,

@@ -34,6 +34,7 @@ from mtf_rl.experiments.console import Terminal
 
 __all__ = [
     "FINAL_SEED",
+    "TUNING_SEED",
     "Entry",
     "Judgement",
     "judge_run",

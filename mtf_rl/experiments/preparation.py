@@ -51,8 +51,10 @@ __all__ = [
     "ScorerRows",
     "fit_and_report",
     "indented",
+    "log_again",
     "prepare_log",
     "prepare_run",
+    "score_with_a_model",
     "scorer_rows",
     "standard_rows",
 ]
@@ -106,7 +108,9 @@ def prepare_run(
     log = prepare_log(config.log, config.seed, run, terminal)
     _check_sizes(config, log)
     if config.predictions is None:
-        scored = _score_with_a_model(config, log, run, metrics, terminal)
+        scored = score_with_a_model(
+            config, log, _pools(config, log), folder=run.scorer, metrics=metrics, terminal=terminal
+        )
     else:
         scored = _score_as_given(config, config.predictions, log, run, terminal)
     terminal.stage("User model (the simulator)")
@@ -148,6 +152,21 @@ def prepare_log(config: LogConfig, seed: int, run: RunFolder, terminal: Terminal
     save_json(run.data / "description.json", description.to_json())
     run.write_text("data/description.md", description.to_markdown())
     terminal.say(indented(_row_account(dataset)))
+    return _split_log(config, seed, dataset, world)
+
+
+def log_again(config: LogConfig, seed: int, run: RunFolder) -> PreparedLog:
+    """The log of a run that is there, read and split as it was.
+
+    Raises:
+        DataError: if the files are missing, or are no log.
+    """
+    folder = config.data or run.data / "logs"
+    dataset = read_kuairand(folder, session_gap_minutes=config.session_gap_minutes)
+    return _split_log(config, seed, dataset, load_world(folder))
+
+
+def _split_log(config: LogConfig, seed: int, dataset: Dataset, world: World | None) -> PreparedLog:
     split = split_by_time(dataset.impressions, config.time_plan(synthetic=world is not None))
     return PreparedLog(dataset, split, scorer_half(dataset.impressions, seed=seed), world)
 
@@ -268,10 +287,16 @@ def _scorer_rows(config: RunConfig, log: PreparedLog) -> ScorerRows:
     return scorer_rows(log, log.half, most=(most, most // 4, most // 2), seed=seed)
 
 
-def _score_with_a_model(
-    config: RunConfig, log: PreparedLog, run: RunFolder, metrics: MetricSink, terminal: Terminal
+def score_with_a_model(
+    config: RunConfig,
+    log: PreparedLog,
+    pools: IntArray,
+    *,
+    folder: Path,
+    metrics: MetricSink,
+    terminal: Terminal,
 ) -> ScoredPools:
-    """Fit a scorer on its half of the log, and score the pools that retrieval finds."""
+    """Fit a scorer on its half of the log, save it in `folder`, and score (users, pool) videos."""
     terminal.stage(f"Scorer ({config.scorer})")
     fitted = fit_and_report(
         config.scorer,
@@ -279,15 +304,10 @@ def _score_with_a_model(
         log,
         _scorer_rows(config, log),
         seed=config.seed,
-        folder=run.scorer,
+        folder=folder,
         metrics=metrics,
         terminal=terminal,
     )
-    rows = log.split.train & log.half
-    if log.world is not None:
-        pools = log.world.retrieve(config.pool)
-    else:
-        pools = retrieve_pools(log.dataset, rows, pool=config.pool, seed=config.seed)
     hours, tabs = _usual_contexts(log)
     with terminal.progress("users scored", log.dataset.num_users) as bar:
         table = score_pools(
@@ -300,6 +320,14 @@ def _score_with_a_model(
             on_users=bar.reach,
         )
     return ScoredPools(table, fitted.encoder)
+
+
+def _pools(config: RunConfig, log: PreparedLog) -> IntArray:
+    """The videos that retrieval finds for each user, (users, pool)."""
+    if log.world is not None:
+        return log.world.retrieve(config.pool)
+    rows = log.split.train & log.half
+    return retrieve_pools(log.dataset, rows, pool=config.pool, seed=config.seed)
 
 
 def _score_as_given(

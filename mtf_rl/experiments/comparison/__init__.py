@@ -1,1 +1,20 @@
 """The leaderboard: contestants, seeds, one budget, both judges."""
+
+from mtf_rl.experiments.comparison.comparing import Comparison, compare, finished_comparison
+from mtf_rl.experiments.comparison.config import ComparisonConfig
+from mtf_rl.experiments.comparison.contestants import CONTESTANTS, Contestant
+from mtf_rl.experiments.comparison.reporting import report
+from mtf_rl.experiments.comparison.results import Judged, Result, Results
+
+__all__ = [
+    "CONTESTANTS",
+    "Comparison",
+    "ComparisonConfig",
+    "Contestant",
+    "Judged",
+    "Result",
+    "Results",
+    "compare",
+    "finished_comparison",
+    "report",
+]

@@ -1,30 +1,43 @@
-"""What a comparison has found so far: one record for each contestant, seed and share of budget."""
+"""What a comparison has found so far: one record for each job."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-__all__ = ["Judged", "Result"]
+from mtf_rl.core.arrays import FloatArray
+from mtf_rl.core.files import load_json, save_json
+from mtf_rl.core.tasks import FEEDBACKS
+from mtf_rl.evaluation import Sessions
+from mtf_rl.experiments.settings import settings_from_json, settings_to_json
+
+__all__ = ["Judged", "Result", "Results", "judged_of", "load_result", "save_result"]
 
 
 @dataclass(frozen=True)
 class Judged:
-    """A policy's sessions with final users under one judge, in means."""
+    """A policy's episodes with final users under one judge, in means."""
 
     reward: float
-    """Undiscounted reward of a session."""
+    """Undiscounted reward of an episode."""
     depth: float
-    """Requests of a session."""
-    watch_seconds: float
-    """Watch time of a session."""
-    rates: Mapping[str, float]
-    """Feedback per shown video, by task: click, long_view, like, follow, comment, forward, hate."""
-    weights: Mapping[str, float]
+    """Requests of an episode."""
+    watch_minutes: float
+    """Watch time of an episode."""
+    visits: float
+    """Sessions of an episode."""
+    return_days: float
+    """Days from a session to the user's next active day; 0 where an episode is one session."""
+    visits_a_week: float
+    """Sessions of a user in seven days, by these days; 0 likewise."""
+    rates: dict[str, float]
+    """Feedback per shown video, by task."""
+    weights: dict[str, float]
     """Mean fusion parameter, by name."""
-    weights_spread: Mapping[str, float]
-    """Mean deviation of a parameter within a session, by name."""
+    weights_spread: dict[str, float]
+    """Mean deviation of a parameter within an episode, by name."""
 
 
 @dataclass(frozen=True)
@@ -32,9 +45,8 @@ class Result:
     """What a contestant learnt with one seed and one share of the budget, and what it is worth."""
 
     contestant: str
-    """Its name in the table, such as `ppo`, `ppo_myopic`, `cma_es`, `cma_es groups`."""
-    agent: str
-    """Its name in the registry of agents."""
+    track: str
+    """What was learnt: session, watch_time, interaction or retention."""
     seed: int
     share: float
     """Of the budget, in (0, 1]."""
@@ -42,8 +54,104 @@ class Result:
     seconds: float
     """Wall time of learning."""
     tuning_reward: float
-    """Mean session reward on tuning users in the simulator, by which the best are named."""
-    judged: Mapping[str, Judged]
+    """Mean reward of an episode of tuning users in the simulator, by which the best are named."""
+    judged: dict[str, Judged]
     """By judge: `simulator`, and `synthetic_truth` where the truth is known."""
-    curve: NDArray[np.float64]
-    """(points, 2): requests spent, and reward on tuning users of the policy at that moment."""
+
+
+def judged_of(sessions: Sessions, parameter_names: Sequence[str]) -> Judged:
+    """The means of episodes."""
+    rates = sessions.feedback.sum(axis=0) / sessions.impressions.sum()
+    weights, spreads = sessions.weights.mean(axis=0), sessions.weights_spread.mean(axis=0)
+    days = float(sessions.return_days.sum()) / float(sessions.visits.sum())
+    return Judged(
+        reward=float(sessions.reward.mean()),
+        depth=float(sessions.depth.mean()),
+        watch_minutes=float(sessions.watch_seconds.mean()) / 60.0,
+        visits=float(sessions.visits.mean()),
+        return_days=days,
+        visits_a_week=7.0 / days if days > 0.0 else 0.0,
+        rates={task.name: float(rate) for task, rate in zip(FEEDBACKS, rates, strict=True)},
+        weights=_named(parameter_names, weights),
+        weights_spread=_named(parameter_names, spreads),
+    )
+
+
+def _named(names: Sequence[str], values: FloatArray) -> dict[str, float]:
+    return {name: float(value) for name, value in zip(names, values, strict=True)}
+
+
+def save_result(path: Path, result: Result, fingerprint: Any) -> None:
+    """Write a result and what it depends on."""
+    save_json(path, {"fingerprint": fingerprint, "result": settings_to_json(result)})
+
+
+def load_result(path: Path, fingerprint: Any) -> Result | None:
+    """The result in the file; None where there is none, or it depends on something else.
+
+    Raises:
+        ArtifactError: if the file is torn.
+        ConfigError: if it is not a result's.
+    """
+    if not path.exists():
+        return None
+    record = load_json(path)
+    if record["fingerprint"] != fingerprint:
+        return None
+    return settings_from_json(Result, record["result"])
+
+
+@dataclass(frozen=True)
+class Results:
+    """Results that can be asked for."""
+
+    all: tuple[Result, ...]
+
+    def of(self, contestant: str, *, track: str = "session", share: float = 1.0) -> list[Result]:
+        """One contestant's, by seed."""
+        found = [
+            result
+            for result in self.all
+            if (result.contestant, result.track, result.share) == (contestant, track, share)
+        ]
+        return sorted(found, key=lambda result: result.seed)
+
+    def names(self, *, track: str = "session") -> list[str]:
+        """Who has a result with the whole budget."""
+        whole = (result for result in self.all if result.track == track and result.share == 1.0)
+        return list(dict.fromkeys(result.contestant for result in whole))
+
+    def rewards(
+        self, contestant: str, judge: str, *, track: str = "session", share: float = 1.0
+    ) -> dict[int, float]:
+        """Mean reward by seed."""
+        found = self.of(contestant, track=track, share=share)
+        return {result.seed: result.judged[judge].reward for result in found}
+
+    def paired(
+        self, one: str, other: str, judge: str, *, track: str = "session", share: float = 1.0
+    ) -> tuple[FloatArray, FloatArray]:
+        """The rewards of two in the seeds that both have, (seeds,) each."""
+        first = self.rewards(one, judge, track=track, share=share)
+        second = self.rewards(other, judge, track=track, share=share)
+        seeds = sorted(set(first) & set(second))
+        return np.array([first[seed] for seed in seeds]), np.array([second[s] for s in seeds])
+
+    def mean(self, contestant: str, measure: str, judge: str, *, track: str = "session") -> float:
+        """Mean over seeds of a number that judging gave, such as `depth`."""
+        found = self.of(contestant, track=track)
+        return float(np.mean([getattr(result.judged[judge], measure) for result in found]))
+
+    def mean_rate(self, contestant: str, task: str, judge: str, *, track: str = "session") -> float:
+        """Mean over seeds of a feedback's rate per shown video."""
+        found = self.of(contestant, track=track)
+        return float(np.mean([result.judged[judge].rates[task] for result in found]))
+
+    def judges(self) -> list[str]:
+        """Who judged."""
+        return list(self.all[0].judged) if self.all else []
+
+
+def by_seed(values: Mapping[int, float]) -> FloatArray:
+    """(seeds,) in the order of seeds."""
+    return np.array([values[seed] for seed in sorted(values)])

@@ -1,0 +1,221 @@
+"""The comparison: every contestant with every seed, then more seeds for those who lead."""
+
+import os
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+
+from mtf_rl.core.protocols import SYNTHETIC_TRUTH
+from mtf_rl.experiments.comparison.config import ComparisonConfig
+from mtf_rl.experiments.comparison.contestants import CONTESTANTS, LEARNER, SEARCH
+from mtf_rl.experiments.comparison.results import Result, Results
+from mtf_rl.experiments.comparison.work import RETENTION, SESSION, Job, do_job, run_digest
+from mtf_rl.experiments.console import Terminal
+
+__all__ = ["Comparison", "compare", "finished_comparison"]
+
+RETAINED = ("uniform", "cem", "td3", "td3_myopic", "ppo", "ppo_myopic")
+SEESAW = ("watch_time", "interaction")
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Results, and who was named on tuning users."""
+
+    config: ComparisonConfig
+    results: Results
+    learners: tuple[str, ...]
+    """Headline learners, the best first."""
+    search: str
+    """The headline search."""
+
+    @property
+    def learner(self) -> str:
+        """The headline learner."""
+        return self.learners[0]
+
+    @property
+    def judge(self) -> str:
+        """Who has the last word: the truth, where it is known."""
+        judges = self.results.judges()
+        return SYNTHETIC_TRUTH if SYNTHETIC_TRUTH in judges else judges[0]
+
+
+def compare(config: ComparisonConfig, terminal: Terminal) -> Comparison:
+    """Do all jobs that are not finished, and say what was found.
+
+    First everyone learns with `seeds` seeds and the whole budget. Then the headline learners and
+    the headline search are named by their mean reward on tuning users in the simulator, and they
+    and the learners' twins get the further seeds. Seesaw, retention and smaller budgets follow.
+
+    Args:
+        config: of the comparison.
+        terminal: told what happens.
+
+    Raises:
+        RunFolderError: if the run's folder is not one.
+        MtfRlError: if a contestant cannot learn.
+    """
+    digest = run_digest(config.run)
+    config.folder.mkdir(parents=True, exist_ok=True)
+    with _workers(config) as pool:
+        work = _Work(config, digest, pool, terminal)
+        whole = [
+            Job(name, SESSION, seed, 1.0)
+            for seed in range(config.seeds)
+            for name in config.contestants
+        ]
+        work.do("Everyone, the whole budget", whole)
+        comparison = work.named()
+        terminal.say(
+            f"Named on tuning users: learners {', '.join(comparison.learners)};"
+            f" search {comparison.search}."
+        )
+        work.do("Headlines, further seeds", _further_seeds(config, comparison))
+        if config.retention:
+            work.do("Retention", _retention(config))
+        if config.seesaw:
+            work.do("Other rewards", _seesaw(config, comparison))
+        work.do("Smaller budgets", _smaller(config))
+    return work.named()
+
+
+def finished_comparison(config: ComparisonConfig) -> Comparison:
+    """What is there so far, without doing anything.
+
+    Raises:
+        ConfigError: if not everyone has learnt with the whole budget yet.
+    """
+    digest = run_digest(config.run)
+    found = [job.finished(config, digest) for job in _all_jobs(config)]
+    return _named(config, [result for result in found if result is not None])
+
+
+def _further_seeds(config: ComparisonConfig, comparison: Comparison) -> list[Job]:
+    twins = [
+        name for name in config.contestants if CONTESTANTS[name].twin_of in comparison.learners
+    ]
+    names = [*comparison.learners, comparison.search, *twins, "uniform"]
+    seeds = range(config.seeds, config.headline_seeds)
+    return [Job(name, SESSION, seed, 1.0) for seed in seeds for name in names]
+
+
+def _retention(config: ComparisonConfig) -> list[Job]:
+    names = [name for name in RETAINED if name in config.contestants]
+    return [Job(name, RETENTION, seed, 1.0) for seed in range(config.seeds) for name in names]
+
+
+def _seesaw(config: ComparisonConfig, comparison: Comparison) -> list[Job]:
+    names = (comparison.learner, comparison.search)
+    seeds = range(config.seeds)
+    return [Job(name, track, seed, 1.0) for seed in seeds for track in SEESAW for name in names]
+
+
+def _smaller(config: ComparisonConfig) -> list[Job]:
+    costly = [name for name in config.contestants if CONTESTANTS[name].kind in (SEARCH, LEARNER)]
+    return [
+        Job(name, SESSION, seed, share)
+        for seed in range(config.seeds)
+        for share in config.shares
+        for name in costly
+        if CONTESTANTS[name].twin_of is None
+    ]
+
+
+def _all_jobs(config: ComparisonConfig) -> Iterator[Job]:
+    for name in config.contestants:
+        for seed in range(config.headline_seeds):
+            yield Job(name, SESSION, seed, 1.0)
+            for track in SEESAW:
+                yield Job(name, track, seed, 1.0)
+    yield from _retention(config)
+    yield from _smaller(config)
+
+
+def _named(config: ComparisonConfig, found: Iterable[Result]) -> Comparison:
+    results = Results(tuple(found))
+
+    def best(kind: str, count: int) -> tuple[str, ...]:
+        names = [
+            name
+            for name in config.contestants
+            if CONTESTANTS[name].kind == kind and CONTESTANTS[name].twin_of is None
+        ]
+        return tuple(sorted(names, key=lambda name: -_tuned(results, name, config.seeds))[:count])
+
+    learners = best(LEARNER, config.headline_learners) or ("uniform",)
+    searches = best(SEARCH, 1) or ("uniform",)
+    return Comparison(config, results, learners, searches[0])
+
+
+def _tuned(results: Results, name: str, seeds: int) -> float:
+    """Mean reward on tuning users, of the seeds that everyone has."""
+    found = [result.tuning_reward for result in results.of(name) if result.seed < seeds]
+    return float(np.mean(found)) if found else -np.inf
+
+
+class _Work:
+    """Jobs done by a pool of processes."""
+
+    def __init__(
+        self, config: ComparisonConfig, digest: str, pool: ProcessPoolExecutor, terminal: Terminal
+    ) -> None:
+        self._config, self._digest = config, digest
+        self._pool, self._terminal = pool, terminal
+        self._found: dict[Job, Result] = {}
+
+    def do(self, title: str, jobs: list[Job]) -> None:
+        """Do what is not finished, and print how it stands."""
+        for job in jobs:
+            finished = job.finished(self._config, self._digest)
+            if finished is not None:
+                self._found[job] = finished
+        missing = [job for job in jobs if job not in self._found]
+        self._terminal.stage(
+            f"{title}: {len(jobs)} jobs, {len(jobs) - len(missing)} of them finished"
+        )
+        started: dict[Future[Result], Job] = {
+            self._pool.submit(do_job, job, self._config, self._digest): job for job in missing
+        }
+        with self._terminal.progress("jobs", len(missing)) as bar:
+            for future in as_completed(started):
+                job = started[future]
+                self._found[job] = result = future.result()
+                bar(1)
+                self._terminal.say(_line(job, result))
+
+    def named(self) -> Comparison:
+        """The comparison as it stands."""
+        return _named(self._config, self._found.values())
+
+
+def _line(job: Job, result: Result) -> str:
+    values = ", ".join(f"{judge} {found.reward:.2f}" for judge, found in result.judged.items())
+    return (
+        f"  {job.track} {job.contestant}, seed {job.seed}, {job.share:g} of the budget: {values}"
+        f" ({result.requests_used} requests, {result.seconds:.0f} s)"
+    )
+
+
+@contextmanager
+def _workers(config: ComparisonConfig) -> Iterator[ProcessPoolExecutor]:
+    """Processes that compute with one thread each; Ctrl-C leaves what is finished."""
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ[name] = "1"
+    pool = ProcessPoolExecutor(config.workers, mp_context=get_context("spawn"))
+    try:
+        yield pool
+    except BaseException:
+        pool.shutdown(wait=False, cancel_futures=True)
+        raise
+    pool.shutdown()
+
+
+def policy_folder(config: ComparisonConfig, contestant: str, seed: int) -> Path:
+    """Where the policy lies that a contestant learnt with the whole budget."""
+    return Job(contestant, SESSION, seed, 1.0).folder(config)

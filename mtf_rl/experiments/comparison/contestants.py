@@ -1,0 +1,71 @@
+"""Who takes part in a comparison, by name."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from mtf_rl.agents import AGENTS
+from mtf_rl.core.registry import Registry
+
+__all__ = ["CONTESTANTS", "LEARNER", "SEARCH", "STATIC", "Contestant"]
+
+STATIC, SEARCH, LEARNER = "static", "search", "learner"
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """An agent with some settings of its own."""
+
+    agent: str
+    """Its name in the registry of agents."""
+    kind: str
+    """static (nothing is learnt), search or learner."""
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    """Settings that differ from the agent's defaults."""
+    twin_of: str | None = None
+    """The contestant whose myopic twin (gamma 0) it is."""
+
+    def settings(self) -> Any:
+        """The agent's settings.
+
+        Raises:
+            UnknownNameError: if there is no such agent.
+        """
+        return replace(AGENTS[self.agent].config(), **self.changes)
+
+
+def _twin(name: str) -> Contestant:
+    return Contestant(name, LEARNER, {"gamma": 0.0}, twin_of=name)
+
+
+CONTESTANTS: Registry[Contestant] = Registry(
+    "contestant",
+    {
+        "uniform": Contestant("uniform", STATIC),
+        "hand_set": Contestant("hand_set", STATIC),
+        "grid": Contestant("grid", SEARCH),
+        "random_search": Contestant("random_search", SEARCH),
+        "cma_es": Contestant("cma_es", SEARCH),
+        "tpe": Contestant("tpe", SEARCH),
+        "gp_bo": Contestant("gp_bo", SEARCH),
+        "nsga2": Contestant("nsga2", SEARCH),
+        "cem": Contestant("cem", SEARCH),
+        "cma_es_groups": Contestant("cma_es", SEARCH, {"space": "groups"}),
+        "cma_es_schedule": Contestant("cma_es", SEARCH, {"space": "schedule"}),
+        "es_linear": Contestant("es", SEARCH),
+        "td3": Contestant("td3", LEARNER),
+        "sac": Contestant("sac", LEARNER),
+        "ppo": Contestant("ppo", LEARNER),
+        "a2c": Contestant("a2c", LEARNER),
+        "batchrl_mtf": Contestant("batchrl_mtf", LEARNER),
+        "cql": Contestant("cql", LEARNER),
+        "iql": Contestant("iql", LEARNER),
+        "td3_bc": Contestant("td3_bc", LEARNER),
+        "td3_myopic": _twin("td3"),
+        "sac_myopic": _twin("sac"),
+        "ppo_myopic": _twin("ppo"),
+        "a2c_myopic": _twin("a2c"),
+        "cql_myopic": _twin("cql"),
+        "td3_bc_myopic": _twin("td3_bc"),
+    },
+)

@@ -1,0 +1,56 @@
+"""What a comparison leaves behind: the leaderboard on the screen and in files."""
+
+from mtf_rl.core.files import replace_atomically
+from mtf_rl.experiments.comparison.comparing import Comparison
+from mtf_rl.experiments.comparison.tables import Table, plain, tables_of
+from mtf_rl.experiments.console import Terminal
+from mtf_rl.experiments.run_folder import write_table
+from mtf_rl.experiments.settings import settings_to_json
+
+__all__ = ["page_of", "report"]
+
+
+def report(comparison: Comparison, terminal: Terminal) -> None:
+    """Print the tables, and write leaderboard.csv, .json and .md and results.csv and .json."""
+    folder = comparison.config.folder
+    tables = tables_of(comparison)
+    for table in tables:
+        terminal.table(table.title, list(table.columns), plain(table.rows))
+        if table.note:
+            terminal.say(table.note)
+    replace_atomically(folder / "leaderboard.md", page_of(comparison).encode())
+    write_table(folder / "leaderboard", _cells(tables[0]))
+    write_table(folder / "results", _long(comparison))
+    terminal.say(f"Written to {folder}: leaderboard.csv, .json, .md; results.csv, .json.")
+
+
+def page_of(comparison: Comparison) -> str:
+    """All tables as one page."""
+    config = comparison.config
+    heading = (
+        f"# Leaderboard: {config.requests:,} requests\n\n"
+        f"{config.seeds} seeds for everyone, {config.headline_seeds} for the headlines (in bold):"
+        f" learners {', '.join(comparison.learners)}, named on tuning users in the simulator, and"
+        f" likewise the search {comparison.search}. {config.sessions:,} sessions of final users"
+        " for each policy and judge."
+    )
+    return "\n\n".join([heading, *(table.to_markdown() for table in tables_of(comparison))]) + "\n"
+
+
+def _cells(table: Table) -> list[dict[str, str]]:
+    return [dict(zip(table.columns, row, strict=True)) for row in plain(table.rows)]
+
+
+def _long(comparison: Comparison) -> list[dict[str, str | int | float]]:
+    """One row for each result and judge."""
+    rows: list[dict[str, str | int | float]] = []
+    for result in comparison.results.all:
+        for judge, judged in result.judged.items():
+            record = settings_to_json(result)
+            del record["judged"]
+            flat = settings_to_json(judged)
+            for name in ("rates", "weights", "weights_spread"):
+                values = flat.pop(name)
+                flat |= {f"{name}/{key}": value for key, value in values.items()}
+            rows.append(record | {"judge": judge} | flat)
+    return rows

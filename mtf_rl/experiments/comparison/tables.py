@@ -1,0 +1,346 @@
+"""What a comparison found, as tables."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+from mtf_rl.core.protocols import SIMULATOR, SYNTHETIC_TRUTH
+from mtf_rl.core.tasks import FEEDBACKS
+from mtf_rl.evaluation import Interval
+from mtf_rl.evaluation.over_seeds import (
+    interquartile_mean,
+    mean_over_seeds,
+    normalised_score,
+    paired_over_seeds,
+    probability_of_improvement,
+)
+from mtf_rl.experiments.comparison.comparing import Comparison
+from mtf_rl.experiments.comparison.contestants import CONTESTANTS
+from mtf_rl.experiments.comparison.work import RETENTION, SESSION
+
+__all__ = ["Table", "tables_of"]
+
+UNIFORM = "uniform"
+
+
+@dataclass(frozen=True)
+class Table:
+    """A titled table of text cells."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    note: str = ""
+
+    def to_markdown(self) -> str:
+        """A heading, the note and the table."""
+        lines = [f"## {self.title}", ""]
+        if self.note:
+            lines += [self.note, ""]
+        lines += [f"| {' | '.join(self.columns)} |", "|" + " --- |" * len(self.columns)]
+        lines += [f"| {' | '.join(row)} |" for row in self.rows]
+        return "\n".join(lines)
+
+
+def tables_of(comparison: Comparison) -> list[Table]:
+    """All that there are results for."""
+    judges = comparison.results.judges()
+    tables = [leaderboard_table(comparison, judge) for judge in reversed(judges)]
+    tables += [statistics_table(comparison), budget_table(comparison), twin_table(comparison)]
+    if len(judges) > 1:
+        tables.append(gap_table(comparison))
+    if comparison.results.names(track="watch_time"):
+        tables.append(seesaw_table(comparison))
+    if comparison.results.names(track=RETENTION):
+        tables += [retention_table(comparison, judge) for judge in reversed(judges)]
+    return tables
+
+
+def ordered(comparison: Comparison, judge: str, *, track: str = SESSION) -> list[str]:
+    """Contestants by mean reward, the best first."""
+    results = comparison.results
+    return sorted(
+        results.names(track=track),
+        key=lambda name: -results.mean(name, "reward", judge, track=track),
+    )
+
+
+def against(comparison: Comparison, name: str, other: str, judge: str) -> Interval:
+    """Paired difference of session reward over seeds."""
+    return paired_over_seeds(*comparison.results.paired(name, other, judge))
+
+
+def leaderboard_table(comparison: Comparison, judge: str) -> Table:
+    """Every contestant under one judge."""
+    rows = []
+    for name in ordered(comparison, judge):
+        results = comparison.results
+        mean = mean_over_seeds(np.array(list(results.rewards(name, judge).values())))
+        rows.append(
+            (
+                _title(comparison, name),
+                str(len(results.of(name))),
+                _interval(mean, "{:.2f}"),
+                _over(comparison, name, comparison.search, judge),
+                _over(comparison, name, UNIFORM, judge),
+                _guarded(comparison, name, judge, "depth"),
+                f"{results.mean(name, 'watch_minutes', judge):.1f}",
+                *(
+                    f"{1000.0 * results.mean_rate(name, task.name, judge):.3g}"
+                    for task in FEEDBACKS[:-1]
+                ),
+                _guarded(comparison, name, judge, "hate"),
+                f"{np.mean([result.seconds for result in results.of(name)]):.0f}",
+            )
+        )
+    heads = (
+        "policy",
+        "seeds",
+        "session reward",
+        f"over {comparison.search}",
+        "over uniform",
+        "requests a session",
+        "watch minutes",
+        *(f"{task.name} ‰" for task in FEEDBACKS),
+        "seconds",
+    )
+    return Table(
+        f"Judge: {_judge(judge)}",
+        heads,
+        tuple(rows),
+        "Means over seeds with 95 % t-intervals; differences are paired by seed. Rates are per"
+        " mille of shown videos; `!` marks sessions that are shorter, or hate that is more"
+        " frequent, than with uniform weights beyond the interval.",
+    )
+
+
+def statistics_table(comparison: Comparison) -> Table:
+    """What holds beside the mean, under the judge who has the last word."""
+    judge, results = comparison.judge, comparison.results
+    names = ordered(comparison, judge)
+    zero = results.mean(UNIFORM, "reward", judge)
+    hundred = results.mean(names[0], "reward", judge)
+    rows = []
+    for name in names:
+        values = np.array(list(results.rewards(name, judge).values()))
+        rows.append(
+            (
+                _title(comparison, name),
+                _interval(interquartile_mean(values), "{:.2f}"),
+                f"{normalised_score(float(values.mean()), zero=zero, hundred=hundred):.0f}",
+                _wins(comparison, name, judge),
+                f"{np.mean([result.tuning_reward for result in results.of(name)]):.2f}",
+            )
+        )
+    return Table(
+        f"Other figures, judge: {_judge(judge)}",
+        (
+            "policy",
+            "interquartile mean",
+            "score",
+            f"probability of improvement over {comparison.search}",
+            "on tuning users, simulator",
+        ),
+        tuple(rows),
+        "Bootstrap intervals. Score: 0 for uniform weights, 100 for the best of this table.",
+    )
+
+
+def budget_table(comparison: Comparison) -> Table:
+    """The value by share of the budget, each learnt anew."""
+    judge, results = comparison.judge, comparison.results
+    shares = [*sorted(comparison.config.shares), 1.0]
+    rows = []
+    for name in ordered(comparison, judge):
+        found = [results.rewards(name, judge, share=share) for share in shares]
+        if all(found[:-1]) and len(found) > 1:
+            rows.append((name, *(f"{np.mean(list(values.values())):.2f}" for values in found)))
+    requests = comparison.config.requests
+    return Table(
+        f"Session reward by budget, judge: {_judge(judge)}",
+        ("policy", *(f"{int(share * requests):,}" for share in shares)),
+        tuple(rows),
+        "Everyone learns anew with the smaller budget, in requests; means over seeds.",
+    )
+
+
+def twin_table(comparison: Comparison) -> Table:
+    """What looking ahead is worth: each learner over its myopic twin."""
+    results = comparison.results
+    rows = []
+    for name in results.names():
+        long = CONTESTANTS[name].twin_of
+        if long in results.names():
+            for judge in results.judges():
+                first, second = results.paired(long, name, judge)
+                difference = paired_over_seeds(first, second)
+                rows.append(
+                    (
+                        long,
+                        _judge(judge),
+                        str(len(first)),
+                        _interval(difference, "{:+.2f}"),
+                        f"{difference.mean / second.mean():+.1%}",
+                    )
+                )
+    return Table(
+        "Learners over their myopic twins",
+        ("learner", "judge", "seeds", "session reward over the twin", "share"),
+        tuple(rows),
+    )
+
+
+def gap_table(comparison: Comparison) -> Table:
+    """The simulator's value beside the true one; who gains in the simulator alone is named."""
+    results = comparison.results
+    simulated, true = (ordered(comparison, judge) for judge in (SIMULATOR, SYNTHETIC_TRUTH))
+    first, second = (
+        np.array([results.mean(name, "reward", judge) for name in true])
+        for judge in (SIMULATOR, SYNTHETIC_TRUTH)
+    )
+    rank = float(stats.spearmanr(first, second).statistic)
+    rows = tuple(
+        (
+            name,
+            f"{results.mean(name, 'reward', SIMULATOR):.2f}",
+            f"{results.mean(name, 'reward', SYNTHETIC_TRUTH):.2f}",
+            str(simulated.index(name) + 1),
+            str(place + 1),
+            "yes" if exploits(comparison, name) else "",
+        )
+        for place, name in enumerate(true)
+    )
+    return Table(
+        "Simulator against truth",
+        ("policy", "simulator", "truth", "rank in the simulator", "true rank", "exploits it"),
+        rows,
+        f"Rank correlation {rank:.2f} over {len(true)} policies. A policy exploits the simulator"
+        " where its true rank is a quarter of the table or more below its rank there, or where it"
+        " beats the headline search there and loses to it in truth, both beyond the interval.",
+    )
+
+
+def exploits(comparison: Comparison, name: str) -> bool:
+    """Whether a policy gains in the simulator what it does not hold in truth."""
+    simulated, true = (ordered(comparison, judge) for judge in (SIMULATOR, SYNTHETIC_TRUTH))
+    fell = true.index(name) - simulated.index(name) >= max(2, len(true) / 4)
+    if name == comparison.search:
+        return fell
+    gains = [
+        against(comparison, name, comparison.search, judge)
+        for judge in (SIMULATOR, SYNTHETIC_TRUTH)
+    ]
+    return fell or (gains[0].low > 0.0 and gains[1].high < 0.0)
+
+
+def seesaw_table(comparison: Comparison) -> Table:
+    """Three rewards against every feedback, relative to uniform weights."""
+    judge, results = comparison.judge, comparison.results
+    rows = []
+    for name in (comparison.learner, comparison.search):
+        for track in (SESSION, "watch_time", "interaction"):
+            if not results.of(name, track=track):
+                continue
+            cells = [
+                results.mean(name, measure, judge, track=track)
+                / results.mean(UNIFORM, measure, judge)
+                for measure in ("depth", "watch_minutes")
+            ]
+            cells += [
+                results.mean_rate(name, task.name, judge, track=track)
+                / results.mean_rate(UNIFORM, task.name, judge)
+                for task in FEEDBACKS
+            ]
+            rows.append((name, track, *(f"{cell - 1.0:+.1%}" for cell in cells)))
+    return Table(
+        f"Seesaw, judge: {_judge(judge)}",
+        ("policy", "learnt for", "requests", "watch time", *(task.name for task in FEEDBACKS)),
+        tuple(rows),
+        "Relative to uniform weights: requests and watch time of a session, feedbacks per shown"
+        " video. `session` is the run's own reward.",
+    )
+
+
+def retention_table(comparison: Comparison, judge: str) -> Table:
+    """Episodes of several sessions of a user."""
+    results = comparison.results
+    rows = []
+    for name in ordered(comparison, judge, track=RETENTION):
+        found = results.of(name, track=RETENTION)
+        measured = [
+            mean_over_seeds(np.array([getattr(one.judged[judge], measure) for one in found]))
+            for measure in ("reward", "return_days", "visits_a_week", "depth")
+        ]
+        forms = ("{:.2f}", "{:.3f}", "{:.3f}", "{:.1f}")
+        cells = [_interval(*pair) for pair in zip(measured, forms, strict=True)]
+        rows.append((name, str(len(found)), *cells))
+    return Table(
+        f"Retention, judge: {_judge(judge)}",
+        (
+            "policy",
+            "seeds",
+            "episode reward",
+            "days to the next active day",
+            "sessions a week",
+            "requests",
+        ),
+        tuple(rows),
+        "Learnt and judged on `FusionRetention-v0`: up to six sessions of a user; a day away costs"
+        " a reward of 1.",
+    )
+
+
+def _guarded(comparison: Comparison, name: str, judge: str, measure: str) -> str:
+    """A guardrail's value, marked where it is worse than uniform weights' beyond the interval."""
+    results = comparison.results
+
+    def values(contestant: str) -> dict[int, float]:
+        return {
+            one.seed: (
+                one.judged[judge].rates["hate"] if measure == "hate" else one.judged[judge].depth
+            )
+            for one in results.of(contestant)
+        }
+
+    mine, uniform = values(name), values(UNIFORM)
+    seeds = sorted(set(mine) & set(uniform))
+    difference = paired_over_seeds(
+        np.array([mine[seed] for seed in seeds]), np.array([uniform[seed] for seed in seeds])
+    )
+    mean = float(np.mean(list(mine.values())))
+    worse = difference.low > 0.0 if measure == "hate" else difference.high < 0.0
+    text = f"{1000.0 * mean:.2f}" if measure == "hate" else f"{mean:.2f}"
+    return f"{text} !" if worse else text
+
+
+def _title(comparison: Comparison, name: str) -> str:
+    return f"**{name}**" if name in (*comparison.learners, comparison.search) else name
+
+
+def _judge(judge: str) -> str:
+    return {SIMULATOR: "the simulator", SYNTHETIC_TRUTH: "the truth"}.get(judge, judge)
+
+
+def _interval(interval: Interval, form: str) -> str:
+    low, high = form.format(interval.low), form.format(interval.high)
+    return f"{form.format(interval.mean)} [{low}, {high}]"
+
+
+def _over(comparison: Comparison, name: str, other: str, judge: str) -> str:
+    if name == other:
+        return ""
+    return _interval(against(comparison, name, other, judge), "{:+.2f}")
+
+
+def _wins(comparison: Comparison, name: str, judge: str) -> str:
+    if name == comparison.search:
+        return ""
+    paired = comparison.results.paired(name, comparison.search, judge)
+    return _interval(probability_of_improvement(*paired), "{:.2f}")
+
+
+def plain(rows: Sequence[Sequence[str]]) -> list[list[str]]:
+    """Cells without Markdown's stars."""
+    return [[cell.replace("**", "") for cell in row] for row in rows]

@@ -1,0 +1,191 @@
+"""One job: a contestant learns with one seed and one share of the budget, and is judged."""
+
+import hashlib
+import time
+from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from mtf_rl import __version__
+from mtf_rl.agents import (
+    AGENTS,
+    FusionPolicy,
+    FusionSetting,
+    LearningTask,
+    load_policy,
+    save_policy,
+)
+from mtf_rl.core.errors import ConfigError
+from mtf_rl.core.files import sha256_of
+from mtf_rl.core.protocols import SIMULATOR
+from mtf_rl.data import UserGroup
+from mtf_rl.envs import FusionDynamics, RequestBudget, RetentionDynamics
+from mtf_rl.evaluation import roll_out
+from mtf_rl.experiments.assembly import Assembly
+from mtf_rl.experiments.collection import batch_for
+from mtf_rl.experiments.command_line import settings_of_run
+from mtf_rl.experiments.comparison.config import ComparisonConfig
+from mtf_rl.experiments.comparison.contestants import CONTESTANTS
+from mtf_rl.experiments.comparison.results import Result, judged_of, load_result, save_result
+from mtf_rl.experiments.judging import FINAL_SEED, TUNING_SEED
+from mtf_rl.experiments.run_folder import open_run_folder
+from mtf_rl.experiments.settings import settings_to_json
+
+__all__ = ["RETENTION", "SESSION", "TRACKS", "Job", "Stage", "do_job", "run_digest"]
+
+SESSION, RETENTION = "session", "retention"
+TRACKS = (SESSION, "watch_time", "interaction", RETENTION)
+
+
+@dataclass(frozen=True)
+class Job:
+    """What one process does at a time."""
+
+    contestant: str
+    track: str
+    """session for the run's own reward, watch_time or interaction for these alone, retention for
+    several sessions of a user."""
+    seed: int
+    share: float
+    """Of the budget, in (0, 1]."""
+
+    def folder(self, config: ComparisonConfig) -> Path:
+        """Where its result, policy and trials are."""
+        share = f"share-{self.share:g}"
+        return config.folder / "jobs" / self.track / self.contestant / f"seed-{self.seed}" / share
+
+    def finished(self, config: ComparisonConfig, digest: str) -> Result | None:
+        """Its result, if it is there."""
+        return load_result(self.folder(config) / "result.json", self.fingerprint(config, digest))
+
+    def fingerprint(self, config: ComparisonConfig, digest: str) -> dict[str, Any]:
+        """Everything that the result depends on."""
+        contestant = CONTESTANTS[self.contestant]
+        return {
+            "run": digest,
+            "version": __version__,
+            "agent": contestant.agent,
+            "settings": settings_to_json(contestant.settings()),
+            "requests": config.requests,
+            "sessions": config.sessions,
+            "tuning_sessions": config.tuning_sessions,
+        }
+
+
+def run_digest(run: Path) -> str:
+    """What a run's scores, users, simulator and session settings are, in a word."""
+    folder = open_run_folder(run)
+    digest = hashlib.sha256()
+    files = [folder.data / "score_table.npz", folder.data / "assembly.npz"]
+    for path in [*files, *sorted(folder.simulator.iterdir())]:
+        digest.update(sha256_of(path).encode())
+    digest.update(str(asdict(settings_of_run(folder).run.session)).encode())
+    return digest.hexdigest()[:16]
+
+
+class Stage:
+    """A run's users and sessions, on every track and under every judge."""
+
+    def __init__(self, run: Path) -> None:
+        folder = open_run_folder(run)
+        self._session = settings_of_run(folder).run.session
+        self.assembly = Assembly.load(folder.data, folder.simulator)
+
+    def dynamics(self, track: str, group: UserGroup, judge: str) -> FusionDynamics[Any]:
+        """The episodes of a group of users."""
+        config = self._session
+        if track not in (SESSION, RETENTION):
+            config = replace(config, reward=track)
+        sessions = self.assembly.dynamics(config, group, judge)
+        return RetentionDynamics(sessions) if track == RETENTION else sessions
+
+
+def do_job(job: Job, config: ComparisonConfig, digest: str) -> Result:
+    """Learn, judge and write; what is finished is read.
+
+    Raises:
+        MtfRlError: if the contestant cannot learn with this budget, or an artifact is torn.
+    """
+    finished = job.finished(config, digest)
+    if finished is not None:
+        return finished
+    torch.set_num_threads(1)
+    stage = _stage_of(config.run)
+    learning = stage.dynamics(job.track, UserGroup.LEARN, SIMULATOR)
+    tuning = stage.dynamics(job.track, UserGroup.TUNE, SIMULATOR)
+    folder = job.folder(config)
+    contestant = CONTESTANTS[job.contestant]
+    settings = contestant.settings()
+    requests = int(job.share * config.requests)
+    if AGENTS[contestant.agent].least_requests(settings) > requests:
+        raise ConfigError(
+            f"{job.contestant} needs at least"
+            f" {AGENTS[contestant.agent].least_requests(settings)} requests, and {job.share:g} of"
+            f" the budget is {requests}; set --requests or --shares"
+        )
+    task = LearningTask(
+        learning=learning,
+        tuning=tuning,
+        budget=RequestBudget(requests),
+        seed=job.seed,
+        study=folder / "trials.db",
+    )
+    start = time.perf_counter()
+    if AGENTS[contestant.agent].from_batch:
+        task = replace(task, batch=_batch(job, config, task))
+    learned = AGENTS[contestant.agent].learn(task, settings)
+    seconds = time.perf_counter() - start
+    setting = FusionSetting.of(learning)
+    save_policy(folder, FusionPolicy(learned.policy, setting))
+    policy = load_policy(folder).policy
+    tuned = roll_out(tuning, policy, seed=TUNING_SEED, episodes=np.arange(config.tuning_sessions))
+    names = learning.sessions.formula.parameter_names
+    judged = {
+        judge: judged_of(
+            roll_out(
+                stage.dynamics(job.track, UserGroup.FINAL, judge),
+                policy,
+                seed=FINAL_SEED + job.seed,
+                episodes=np.arange(config.sessions),
+            ),
+            names,
+        )
+        for judge in stage.assembly.judges
+    }
+    result = Result(
+        contestant=job.contestant,
+        track=job.track,
+        seed=job.seed,
+        share=job.share,
+        requests_used=learned.requests_used,
+        seconds=seconds,
+        tuning_reward=float(tuned.reward.mean()),
+        judged=judged,
+    )
+    save_result(folder / "result.json", result, job.fingerprint(config, digest))
+    return result
+
+
+def _batch(job: Job, config: ComparisonConfig, task: LearningTask) -> Any:
+    """Requests of the mixed behaviour policy in the simulator; equal seeds share one batch.
+
+    Each job collects its own, as it would in another process anyway: equal seeds are equal rows.
+    """
+    if job.track == RETENTION:
+        raise ConfigError(f"{job.contestant} learns from a batch, of which retention has none")
+    return batch_for(
+        task.learning.sessions,
+        None,
+        budget=task.budget,
+        seed=job.seed,
+        keep_at=job.folder(config) / "batch.parquet",
+    )
+
+
+@lru_cache(maxsize=1)
+def _stage_of(run: Path) -> Stage:
+    return Stage(run)
