@@ -4,18 +4,29 @@ import os
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 
 from mtf_rl.core.protocols import SYNTHETIC_TRUTH
+from mtf_rl.experiments.command_line import settings_of_run
 from mtf_rl.experiments.comparison.config import ComparisonConfig
 from mtf_rl.experiments.comparison.contestants import CONTESTANTS, LEARNER, SEARCH
 from mtf_rl.experiments.comparison.results import Result, Results
-from mtf_rl.experiments.comparison.work import RETENTION, SESSION, Job, do_job, run_digest
+from mtf_rl.experiments.comparison.work import (
+    RETENTION,
+    SESSION,
+    Job,
+    do_job,
+    judge_rescored,
+    rescored_folder,
+    run_digest,
+)
 from mtf_rl.experiments.console import Terminal
+from mtf_rl.experiments.rescoring import rescored_assembly
+from mtf_rl.experiments.run_folder import open_run_folder
 
 __all__ = ["Comparison", "compare", "finished_comparison"]
 
@@ -33,6 +44,10 @@ class Comparison:
     """Headline learners, the best first."""
     search: str
     """The headline search."""
+
+    rescored: dict[str, dict[int, dict[str, list[float]]]] = field(default_factory=dict)
+    """Rewards after the scorer was fitted again: by contestant, its seed and judge, one for each
+    of the scorer's seeds."""
 
     @property
     def learner(self) -> str:
@@ -82,7 +97,7 @@ def compare(config: ComparisonConfig, terminal: Terminal) -> Comparison:
         if config.seesaw:
             work.do("Other rewards", _seesaw(config, comparison))
         work.do("Smaller budgets", _smaller(config))
-    return work.named()
+        return replace(work.named(), rescored=work.rescore(whole))
 
 
 def finished_comparison(config: ComparisonConfig) -> Comparison:
@@ -189,9 +204,37 @@ class _Work:
                 bar(1)
                 self._terminal.say(_line(job, result))
 
+    def rescore(self, jobs: list[Job]) -> dict[str, dict[int, dict[str, list[float]]]]:
+        """Judge what was learnt with scorers of other seeds."""
+        config = self._config
+        found: dict[str, dict[int, dict[str, list[float]]]] = {}
+        for scorer_seed in _scorer_seeds(config):
+            rescored_assembly(
+                open_run_folder(config.run),
+                scorer_seed=scorer_seed,
+                folder=rescored_folder(config, scorer_seed),
+                terminal=self._terminal,
+            )
+            started = {
+                self._pool.submit(judge_rescored, job, scorer_seed, config, self._digest): job
+                for job in jobs
+            }
+            self._terminal.stage(f"Judging with the scorer of seed {scorer_seed}")
+            for future, job in started.items():
+                by_judge = found.setdefault(job.contestant, {}).setdefault(job.seed, {})
+                for judge, reward in future.result().items():
+                    by_judge.setdefault(judge, []).append(reward)
+        return found
+
     def named(self) -> Comparison:
         """The comparison as it stands."""
         return _named(self._config, self._found.values())
+
+
+def _scorer_seeds(config: ComparisonConfig) -> range:
+    """Seeds of scorers that are not the run's own."""
+    own = settings_of_run(open_run_folder(config.run)).run.seed
+    return range(own + 1, own + 1 + config.rescored)
 
 
 def _line(job: Job, result: Result) -> str:

@@ -55,6 +55,8 @@ def tables_of(comparison: Comparison) -> list[Table]:
         tables.append(seesaw_table(comparison))
     if comparison.results.names(track=RETENTION):
         tables += [retention_table(comparison, judge) for judge in reversed(judges)]
+    if comparison.rescored:
+        tables.append(stale_table(comparison))
     return tables
 
 
@@ -289,6 +291,39 @@ def retention_table(comparison: Comparison, judge: str) -> Table:
         tuple(rows),
         "Learnt and judged on `FusionRetention-v0`: up to six sessions of a user; a day away costs"
         " a reward of 1.",
+    )
+
+
+def stale_table(comparison: Comparison) -> Table:
+    """What frozen policies are worth after the scorer was fitted again."""
+    judge, results = comparison.judge, comparison.results
+    rows = []
+    before, after = [], []
+    for name in ordered(comparison, judge):
+        rewards = results.rewards(name, judge)
+        seeds = sorted(comparison.rescored[name])
+        old = np.array([rewards[seed] for seed in seeds])
+        new = np.array([np.mean(comparison.rescored[name][seed][judge]) for seed in seeds])
+        change = paired_over_seeds(new, old)
+        before.append(old.mean())
+        after.append(new.mean())
+        rows.append(
+            (
+                _title(comparison, name),
+                f"{old.mean():.2f}",
+                f"{new.mean():.2f}",
+                _interval(change, "{:+.2f}"),
+                f"{change.mean / old.mean():+.1%}",
+            )
+        )
+    rank = float(stats.spearmanr(np.array(before), np.array(after)).statistic)
+    scorers = comparison.config.rescored
+    return Table(
+        f"After the scorer was fitted again, judge: {_judge(judge)}",
+        ("policy", "with its own scorer", "with others", "change", "share"),
+        tuple(rows),
+        f"Frozen policies with {scorers} scorers of other seeds, in the same sessions; means over"
+        f" {comparison.config.seeds} seeds. Rank correlation of the two columns: {rank:.2f}.",
     )
 
 

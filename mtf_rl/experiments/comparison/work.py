@@ -20,7 +20,7 @@ from mtf_rl.agents import (
     save_policy,
 )
 from mtf_rl.core.errors import ConfigError
-from mtf_rl.core.files import sha256_of
+from mtf_rl.core.files import load_json, save_json, sha256_of
 from mtf_rl.core.protocols import SIMULATOR
 from mtf_rl.data import UserGroup
 from mtf_rl.envs import FusionDynamics, RequestBudget, RetentionDynamics
@@ -31,11 +31,23 @@ from mtf_rl.experiments.command_line import settings_of_run
 from mtf_rl.experiments.comparison.config import ComparisonConfig
 from mtf_rl.experiments.comparison.contestants import CONTESTANTS
 from mtf_rl.experiments.comparison.results import Result, judged_of, load_result, save_result
+from mtf_rl.experiments.console import Terminal
 from mtf_rl.experiments.judging import FINAL_SEED, TUNING_SEED
+from mtf_rl.experiments.rescoring import rescored_assembly
 from mtf_rl.experiments.run_folder import open_run_folder
 from mtf_rl.experiments.settings import settings_to_json
 
-__all__ = ["RETENTION", "SESSION", "TRACKS", "Job", "Stage", "do_job", "run_digest"]
+__all__ = [
+    "RETENTION",
+    "SESSION",
+    "TRACKS",
+    "Job",
+    "Stage",
+    "do_job",
+    "judge_rescored",
+    "rescored_folder",
+    "run_digest",
+]
 
 SESSION, RETENTION = "session", "retention"
 TRACKS = (SESSION, "watch_time", "interaction", RETENTION)
@@ -168,6 +180,53 @@ def do_job(job: Job, config: ComparisonConfig, digest: str) -> Result:
     )
     save_result(folder / "result.json", result, job.fingerprint(config, digest))
     return result
+
+
+def judge_rescored(
+    job: Job, scorer_seed: int, config: ComparisonConfig, digest: str
+) -> dict[str, float]:
+    """Reward by judge of a finished job's policy, with the scorer of another seed.
+
+    The episodes are those in which the job was judged, so that the change is paired.
+
+    Raises:
+        ArtifactError: if the job's policy cannot be read.
+    """
+    path = job.folder(config) / f"rescored-{scorer_seed}.json"
+    asked = job.fingerprint(config, digest)
+    if path.exists():
+        found: dict[str, Any] = load_json(path)
+        if found["fingerprint"] == asked:
+            return dict(found["rewards"])
+    stage = _rescored_stage(config.run, scorer_seed, rescored_folder(config, scorer_seed))
+    policy = load_policy(job.folder(config)).policy
+    rewards = {
+        judge: float(
+            roll_out(
+                stage.dynamics(job.track, UserGroup.FINAL, judge),
+                policy,
+                seed=FINAL_SEED + job.seed,
+                episodes=np.arange(config.sessions),
+            ).reward.mean()
+        )
+        for judge in stage.assembly.judges
+    }
+    save_json(path, {"fingerprint": asked, "rewards": rewards})
+    return rewards
+
+
+def rescored_folder(config: ComparisonConfig, scorer_seed: int) -> Path:
+    """Where the scorer of another seed is kept."""
+    return config.folder / "rescored" / f"scorer-{scorer_seed}"
+
+
+@lru_cache(maxsize=1)
+def _rescored_stage(run: Path, scorer_seed: int, folder: Path) -> Stage:
+    stage = Stage(run)
+    stage.assembly = rescored_assembly(
+        open_run_folder(run), scorer_seed=scorer_seed, folder=folder, terminal=Terminal()
+    )
+    return stage
 
 
 def _batch(job: Job, config: ComparisonConfig, task: LearningTask) -> Any:
