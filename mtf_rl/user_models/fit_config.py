@@ -37,6 +37,8 @@ class FitConfig:
     """Units of the hidden layer of the response network, at least 1."""
     session_hidden: int = 32
     """Units of the hidden layer of the leaving and returning networks, at least 1."""
+    session_factors: int = 8
+    """Products of a user's and a session's numbers in these networks, at least 1."""
     embedding: int = 8
     """Numbers that describe a category, at least 1."""
     factors: int = 8
@@ -71,6 +73,7 @@ class FitConfig:
             "max_slate",
             "hidden",
             "session_hidden",
+            "session_factors",
             "embedding",
             "factors",
             "batch_size",

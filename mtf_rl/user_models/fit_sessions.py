@@ -34,7 +34,7 @@ from mtf_rl.user_models.sessions import (
 )
 from mtf_rl.user_models.traces import SessionTrace
 
-__all__ = ["SessionParts", "fit_session_parts"]
+__all__ = ["SessionParts", "fit_hazard", "fit_session_parts"]
 
 # It keeps this hash apart from other uses of the seed.
 _HOLD_OUT_SALT = 0x484F4C44
@@ -115,7 +115,7 @@ def _fit_leaving(
     _require("observed leaves", int(events[train].sum()), MIN_EVENTS, config)
     _require("held-out requests", int((~train).sum()), MIN_EVENTS, config)
     features = _features_after(log, traces, chosen)
-    network = _fit_hazard(log, chosen, features, events, train, config)
+    network = fit_hazard(log, chosen, features, events, train, config)
     users = log.requests.users[chosen]
     probabilities = expit(network.logits(users[~train], features[~train])[:, 0])
     return FittedLeaving(network), event_reports("leaving", events, users, train, probabilities)
@@ -154,7 +154,7 @@ def _fit_returning(
     _require("missed next days", int((~events[train]).sum()), MIN_NON_RETURNS, config)
     _require("held-out days", int((~train).sum()), MIN_NON_RETURNS, config)
     features = _features_after(log, traces, chosen)
-    network = _fit_hazard(log, chosen, features, events, train, config)
+    network = fit_hazard(log, chosen, features, events, train, config)
     probabilities = expit(network.logits(users[~train], features[~train])[:, 0])
     reports = event_reports("next-day return", events, users, train, probabilities)[:1]
     seen, chances = targets.later_days()
@@ -174,21 +174,40 @@ class _HazardModule(nn.Module):
 
     def __init__(self, inputs: SideInputs, features: int, rate: float, config: FitConfig) -> None:
         super().__init__()
-        hidden = config.session_hidden
-        self.user = Side(inputs, config.embedding, hidden)
-        self.session = nn.Linear(features, hidden, bias=False)
+        hidden, factors = config.session_hidden, config.session_factors
+        self.hidden = hidden
+        self.user = Side(inputs, config.embedding, hidden + factors)
+        self.session = nn.Linear(features, hidden + factors, bias=False)
+        self.product = nn.Linear(factors, hidden, bias=False)
         self.output = nn.Linear(hidden, 1)
         with torch.no_grad():
             self.output.bias.fill_(float(logit(np.clip(rate, MIN_RATE, 1.0 - MIN_RATE))))
             self.output.weight.mul_(0.1)
 
     def forward(self, categorical: Tensor, dense: Tensor, features: Tensor) -> Tensor:
-        hidden = self.user(categorical, dense) + self.session(features)
+        user = self.user(categorical, dense)  # (batch, hidden + factors)
+        session = self.session(features)  # (batch, hidden + factors)
+        products = user[:, self.hidden :] * session[:, self.hidden :]
+        hidden = user[:, : self.hidden] + session[:, : self.hidden] + self.product(products)
         logits: Tensor = self.output(torch.relu(hidden))[:, 0]
         return logits  # (batch,)
 
+    def export(self, log: ReplayedLog, session: Standardiser) -> SessionNetwork:
+        user = self.user.table(log.user_table)  # (users, hidden + factors)
+        weights = to_numpy(self.session.weight).T  # (features, hidden + factors)
+        return SessionNetwork(
+            user_part=user[:, : self.hidden],
+            user_factors=user[:, self.hidden :],
+            session=session,
+            session_weights=weights[:, : self.hidden],
+            session_factors=weights[:, self.hidden :],
+            product_weights=to_numpy(self.product.weight).T,
+            output_weights=to_numpy(self.output.weight).T,
+            output_bias=to_numpy(self.output.bias),
+        )
 
-def _fit_hazard(
+
+def fit_hazard(
     log: ReplayedLog,
     requests: IntArray,
     features: FloatArray,
@@ -196,7 +215,16 @@ def _fit_hazard(
     train: BoolArray,
     config: FitConfig,
 ) -> SessionNetwork:
-    """P(event) after some `requests`, whose `features`, `events` and `train` are given."""
+    """P(event) after some requests.
+
+    Args:
+        log: the log.
+        requests: request numbers, (events,).
+        features: of the session after each of them, (events, features).
+        events: what happened, (events,).
+        train: True where to fit, False where to decide when to stop, (events,).
+        config: sizes and steps.
+    """
     first_rows = np.searchsorted(log.request_of_row, requests)
     inputs = log.user_inputs.take(first_rows)
     standardiser = Standardiser.fit(features[train])
@@ -217,10 +245,4 @@ def _fit_hazard(
         batch_size=config.session_batch_size,
         weight_decay=config.session_weight_decay,
     )
-    return SessionNetwork(
-        user_part=module.user.table(log.user_table),
-        session=standardiser,
-        session_weights=to_numpy(module.session.weight).T,
-        output_weights=to_numpy(module.output.weight).T,
-        output_bias=to_numpy(module.output.bias),
-    )
+    return module.export(log, standardiser)

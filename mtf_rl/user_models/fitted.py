@@ -41,7 +41,7 @@ from mtf_rl.user_models.traces import (
 
 __all__ = ["FittedState", "FittedUserModel", "Thoughts"]
 
-FORMAT = 3
+FORMAT = 4
 MAX_RETURN_DAYS = 60
 _DOCUMENT = "user_model.json"
 _ARCHIVE = "user_model.npz"

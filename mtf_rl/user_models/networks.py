@@ -41,17 +41,29 @@ class Standardiser(ArrayRecord):
 
 @dataclass(frozen=True)
 class SessionNetwork(ArrayRecord):
-    """Outputs given the user and the session: for leaving and returning."""
+    """Outputs given the user and the session: for leaving and returning.
+
+    hidden = relu(user part + session part + (user factors * session factors) W).
+
+    The products let what a session brings count differently for different users: one who comes
+    to watch is not kept by what keeps another.
+    """
 
     user_part: FloatArray  # (users, hidden)
+    user_factors: FloatArray  # (users, factors)
     session: Standardiser
     session_weights: FloatArray  # (features, hidden)
+    session_factors: FloatArray  # (features, factors)
+    product_weights: FloatArray  # (factors, hidden)
     output_weights: FloatArray  # (hidden, outputs)
     output_bias: FloatArray  # (outputs,)
 
     def logits(self, users: IntArray, session_features: FloatArray) -> FloatArray:
         """(num_envs, outputs) for users (num_envs,) and session features (num_envs, features)."""
-        hidden = self.session(session_features) @ self.session_weights  # (num_envs, hidden)
+        session = self.session(session_features)  # (num_envs, features)
+        products = self.user_factors[users] * (session @ self.session_factors)
+        hidden = session @ self.session_weights  # (num_envs, hidden)
+        hidden += products @ self.product_weights
         hidden += self.user_part[users]
         np.maximum(hidden, 0.0, out=hidden)
         return round_to_grid(hidden @ self.output_weights + self.output_bias)

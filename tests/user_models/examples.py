@@ -246,8 +246,11 @@ def random_session_network(num_users: int, seed: int = 0) -> SessionNetwork:
     features = len(HISTORY_FEATURES) + NUM_TRACE_FEATURES
     return SessionNetwork(
         user_part=rng.normal(size=(num_users, 8)),
+        user_factors=rng.normal(size=(num_users, 3)),
         session=Standardiser(rng.normal(size=features), 0.5 + rng.random(features)),
         session_weights=rng.normal(size=(features, 8)) / 6.0,
+        session_factors=rng.normal(size=(features, 3)) / 6.0,
+        product_weights=rng.normal(size=(3, 8)),
         output_weights=rng.normal(size=(8, 1)),
         output_bias=np.array([-2.0]),
     )

@@ -268,7 +268,7 @@ def test_a_torn_or_foreign_artifact_is_refused(model: FittedUserModel, tmp_path:
     model.save(tmp_path)
     document = load_json(tmp_path / "user_model.json")
     save_json(tmp_path / "user_model.json", document | {"format": 99})
-    with pytest.raises(ArtifactError, match=re.escape("is not of format 3")):
+    with pytest.raises(ArtifactError, match=re.escape("is not of format 4")):
         FittedUserModel.load(tmp_path)
     del document["prior_parts"]
     save_json(tmp_path / "user_model.json", document)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.special import expit
 
 from mtf_rl.core.arrays import BoolArray, FloatArray, IntArray, select_rows
 from mtf_rl.core.errors import ConfigError, DataError, LeakageError
@@ -15,6 +16,9 @@ from mtf_rl.core.randomness import Luck
 from mtf_rl.core.slates import Slate
 from mtf_rl.data import SYNTHETIC_PLAN, Dataset, check_disjoint, scorer_half, split_by_time
 from mtf_rl.user_models import DeclaredPrior, FitConfig, FittedUserModel, fit_user_model
+from mtf_rl.user_models.fit_log import ReplayedLog
+from mtf_rl.user_models.fit_sessions import fit_hazard
+from mtf_rl.user_models.fit_torch import reproducible_torch
 from mtf_rl.user_models.sessions import FittedLeaving
 from mtf_rl.user_models.traces import start_trace
 from tests.user_models.examples import NUM_TAGS, Law, small_log
@@ -106,6 +110,37 @@ def test_leaving_of_each_group_is_recovered(model: FittedUserModel) -> None:
     hazards = model.leaving.leave_probability(users, history, state.trace)
     for number, expected in enumerate(Law().leave):
         assert hazards[users % 2 == number].mean() == pytest.approx(expected, abs=0.08)
+
+
+def test_what_keeps_some_users_may_drive_others_away() -> None:
+    """A number of the session raises the log odds of leaving by 2 for keen users, or lowers them.
+
+    Keen users are told by their past alone: they complete far more videos.
+    """
+    law = Law(complete=(0.9, 0.1), boredom=0.0)
+    dataset = small_log(law, num_users=NUM_USERS, num_days=6)
+    split = split_by_time(dataset.impressions, SYNTHETIC_PLAN)
+    log = ReplayedLog.make(dataset, split, np.ones(len(split.train), dtype=np.bool_), QUICK)
+    rng = np.random.default_rng(0)
+    users = log.requests.users
+    sign = np.where(users % 2 == 0, 1.0, -1.0)
+    features = rng.normal(size=(len(users), 5))
+    events = rng.random(len(users)) < expit(-1.0 + 2.0 * sign * features[:, 3])
+    with reproducible_torch(0):
+        network = fit_hazard(
+            log,
+            np.arange(len(users)),
+            features,
+            events,
+            log.train_requests,
+            replace(QUICK, max_epochs=20),
+        )
+    everyone = np.arange(NUM_USERS)
+    high, low = np.zeros((2, NUM_USERS, 5))
+    high[:, 3], low[:, 3] = 1.0, -1.0
+    slope = (network.logits(everyone, high) - network.logits(everyone, low))[:, 0] / 2.0
+    assert slope[::2].mean() == pytest.approx(2.0, abs=0.5)
+    assert slope[1::2].mean() == pytest.approx(-2.0, abs=0.5)
 
 
 def test_pauses_and_returns_are_recovered(model: FittedUserModel) -> None:

@@ -2,7 +2,14 @@
 
 import numpy as np
 
-from mtf_rl.user_models.networks import GRID, ResponseNetwork, Standardiser, round_to_grid
+from mtf_rl.user_models.networks import (
+    GRID,
+    ResponseNetwork,
+    SessionNetwork,
+    Standardiser,
+    round_to_grid,
+)
+from tests.user_models.examples import random_session_network
 
 USERS, VIDEOS, HIDDEN, FACTORS, FEATURES, OUTPUTS, TAGS, TASTES = 5, 9, 16, 3, 4, 7, 6, 2
 
@@ -41,6 +48,40 @@ def test_logits_are_those_of_matrix_products() -> None:
             hidden = np.maximum(hidden + inputs @ network.row_weights, 0.0)
             expected = hidden @ network.output_weights + network.output_bias
             np.testing.assert_allclose(found[6 * env + place], expected, atol=1.1 / GRID)
+
+
+def test_session_logits_are_those_of_a_plain_loop() -> None:
+    rng = np.random.default_rng(2)
+    network = random_session_network(USERS)
+    features = network.session.mean.size
+    users, session = rng.integers(USERS, size=11), rng.normal(size=(11, features))
+    found = network.logits(users, session)
+    for env, user in enumerate(users):
+        standard = (session[env] - network.session.mean) / network.session.scale
+        standard = np.clip(standard, -5, 5)
+        hidden = network.user_part[user] + standard @ network.session_weights
+        for factor in range(network.user_factors.shape[1]):
+            of_session = standard @ network.session_factors[:, factor]
+            product = network.user_factors[user, factor] * of_session
+            hidden = hidden + product * network.product_weights[factor]
+        expected = np.maximum(hidden, 0.0) @ network.output_weights + network.output_bias
+        np.testing.assert_allclose(found[env], expected, atol=1.1 / GRID)
+
+
+def test_what_a_session_brings_may_count_for_one_user_and_against_another() -> None:
+    """By hand: only the product of a user's and a session's number reaches the hidden unit."""
+    network = SessionNetwork(
+        user_part=np.full((2, 1), 10.0),
+        user_factors=np.array([[1.0], [-1.0]]),
+        session=Standardiser(np.zeros(1), np.ones(1)),
+        session_weights=np.zeros((1, 1)),
+        session_factors=np.array([[2.0]]),
+        product_weights=np.array([[0.5]]),
+        output_weights=np.ones((1, 1)),
+        output_bias=np.zeros(1),
+    )
+    found = network.logits(np.array([0, 1]), np.full((2, 1), 3.0))
+    np.testing.assert_array_equal(found, [[13.0], [7.0]])
 
 
 def test_the_grid_is_far_below_any_effect() -> None:
