@@ -40,21 +40,14 @@ def fit_traces(log: ReplayedLog, model: ResponseModel) -> tuple[TraceReader, Ses
         impressions.duration_seconds,
         log.replayed.overlap[log.request_of_row, log.place_of_row],
     )
-    reader = TraceReader.fit(
-        impressions.users[log.train],
-        thoughts[log.train],
-        actions[log.train],
-        log.dataset.num_users,
-    )
     _, first_requests, session_of_request = np.unique(
         log.requests.sessions, return_index=True, return_inverse=True
     )
-    others = reader.without(
-        log.requests.users[first_requests],
-        session_of_request[log.request_of_row[log.train]],
-        thoughts[log.train],
-        actions[log.train],
-    )
+    owners = log.requests.users[first_requests]  # (sessions,)
+    sessions = session_of_request[log.request_of_row[log.train]]  # (training rows,)
+    known = (owners, sessions, thoughts[log.train], actions[log.train])
+    reader = TraceReader.fit(*known, num_users=log.dataset.num_users)
+    others = reader.without(*known)
     signals = np.empty((len(log.requests.users), reader.usual_signals.shape[1]))
     minutes = np.empty((len(signals), 2))
     for requests in _parts(len(signals)):

@@ -29,6 +29,7 @@ __all__ = [
     "start_trace",
     "thoughts_of",
     "trace_features",
+    "usual_strengths",
 ]
 
 TRACE_SIGNALS = (
@@ -45,7 +46,9 @@ NUM_TRACE_FEATURES = len(TRACE_SIGNALS) + NUM_MINUTES
 
 TRACE_RATE = 0.25
 MINUTES_FADE_SECONDS = 1200.0
-USUAL_STRENGTH = 20.0
+# Rows by which means are drawn where no user has two sessions; else sessions at least and at most.
+UNKNOWN_STRENGTH = 20.0
+LEAST_SESSIONS, MOST_SESSIONS = 0.01, 1000.0
 # Beyond it and one minus it a chance is as good as sure.
 LEAST_CHANCE = 0.02
 
@@ -110,15 +113,31 @@ class TraceReader(ArrayRecord):
 
     @classmethod
     def fit(
-        cls, users: IntArray, thoughts: FloatArray, actions: FloatArray, num_users: int
+        cls,
+        owners: IntArray,
+        sessions: IntArray,
+        thoughts: FloatArray,
+        actions: FloatArray,
+        num_users: int,
     ) -> "TraceReader":
-        """From training rows: `users` (rows,), `thoughts_of` them and their `row_actions`.
+        """From training rows.
 
-        A user's mean is drawn to that of all by 20 rows.
+        Args:
+            owners: the user of each session, (sessions,).
+            sessions: the session of each row, (rows,).
+            thoughts: `thoughts_of` them, (rows, thoughts).
+            actions: their `row_actions`, (rows, feedbacks + 3).
+            num_users: rows of the result.
         """
-        usual_thoughts = _Sums.of(users, thoughts, num_users).means()
+        users = owners[sessions]
+        usual_thoughts = _Sums.of(users, thoughts, num_users).means(
+            usual_strengths(owners, sessions, thoughts)
+        )
         signals = _row_signals(actions, thoughts - usual_thoughts[users])
-        return cls(usual_thoughts, _Sums.of(users, signals, num_users).means())
+        usual_signals = _Sums.of(users, signals, num_users).means(
+            usual_strengths(owners, sessions, signals)
+        )
+        return cls(usual_thoughts, usual_signals)
 
     def without(
         self, owners: IntArray, sessions: IntArray, thoughts: FloatArray, actions: FloatArray
@@ -135,7 +154,7 @@ class TraceReader(ArrayRecord):
             _Sums.of(users, values, len(self.usual_thoughts))
             .take(owners)
             .minus(_Sums.of(sessions, values, len(owners)))
-            .means()
+            .means(usual_strengths(owners, sessions, values))
             for values in (thoughts, signals)
         ]
         return TraceReader(*usual)
@@ -201,6 +220,49 @@ def _row_signals(actions: FloatArray, thoughts: FloatArray) -> FloatArray:
     return np.concatenate([actions, clicked * thoughts, in_vain * thoughts[:, -1:]], axis=1)
 
 
+def usual_strengths(owners: IntArray, sessions: IntArray, values: FloatArray) -> FloatArray:
+    """By how many rows a user's mean of each column is drawn to that of all, (columns,).
+
+    One-way analysis of variance of the sessions' means, with users as groups. With s^2 the mean
+    square within users and t^2 the variance between them (Searle, Casella and McCulloch, Variance
+    Components, 1992, section 3.6),
+
+        t^2 = (mean square between users - s^2) / k0,    k0 = (n - sum_u k_u^2 / n) / (users - 1)
+
+    for n sessions, k_u of them user u's, a mean of k sessions is best drawn to that of all by
+    s^2 / t^2 sessions, here as many rows as these have on average. A signal in which users do not
+    differ is drawn to nearly the same for all: otherwise the luck of a user's other sessions would
+    blur what is counted against their mean.
+
+    Args:
+        owners: the user of each session, (sessions,).
+        sessions: the session of each row, (rows,).
+        values: (rows, columns).
+    """
+    seen, session = np.unique(sessions, return_inverse=True)
+    means = _group_means(session, values)  # (seen sessions, columns)
+    user = np.unique(owners[seen], return_inverse=True)[1]
+    counts = np.bincount(user).astype(np.float64)  # (users,)
+    free = len(means) - len(counts)
+    if free == 0 or len(counts) == 1:
+        return np.full(values.shape[1], UNKNOWN_STRENGTH)
+    of_users = _group_means(user, means)  # (users, columns)
+    within = ((means - of_users[user]) ** 2).sum(axis=0) / free
+    spread = (counts[:, None] * (of_users - means.mean(axis=0)) ** 2).sum(axis=0)
+    usual_count = (len(means) - (counts**2).sum() / len(means)) / (len(counts) - 1)
+    between = (spread / (len(counts) - 1) - within) / usual_count
+    ratio = np.clip(within / np.maximum(between, 1e-12), LEAST_SESSIONS, MOST_SESSIONS)
+    strengths: FloatArray = ratio * (len(values) / len(means))
+    return strengths
+
+
+def _group_means(keys: IntArray, values: FloatArray) -> FloatArray:
+    """Means of (rows, columns) by key, keys 0, 1, ... all in use: (keys, columns)."""
+    sums = np.stack([np.bincount(keys, column) for column in values.T], axis=1)
+    means: FloatArray = sums / np.bincount(keys)[:, None]
+    return means
+
+
 @dataclass(frozen=True)
 class _Sums:
     """Sums of rows by key, and what their means are drawn to."""
@@ -221,8 +283,8 @@ class _Sums:
     def minus(self, other: "_Sums") -> "_Sums":
         return replace(self, counts=self.counts - other.counts, sums=self.sums - other.sums)
 
-    def means(self) -> FloatArray:
-        """Drawn to the overall mean by `USUAL_STRENGTH` rows, (keys, columns)."""
-        drawn = self.sums + USUAL_STRENGTH * self.overall
-        means: FloatArray = drawn / (self.counts + USUAL_STRENGTH)[:, None]
+    def means(self, strengths: FloatArray) -> FloatArray:
+        """Drawn to the overall mean by `strengths` rows (columns,): (keys, columns)."""
+        drawn = self.sums + strengths * self.overall
+        means: FloatArray = drawn / (self.counts[:, None] + strengths)
         return means

@@ -32,6 +32,7 @@ from mtf_rl.user_models.traces import (
     start_trace,
     thoughts_of,
     trace_features,
+    usual_strengths,
 )
 from tests.user_models.examples import random_response_model, small_log
 
@@ -85,20 +86,23 @@ def test_actions_by_hand() -> None:
 
 
 def test_the_signals_of_a_users_own_rows_have_mean_zero() -> None:
-    """But for the 20 rows' worth of the overall mean."""
+    """But for what is drawn to the overall mean."""
     rng = np.random.default_rng(0)
     users = np.repeat([0, 1], 4000)
+    owners, sessions = np.repeat([0, 1], 40), np.repeat(np.arange(80), 100)
     feedback = (rng.random((8000, 7)) < np.where(users == 0, 0.6, 0.1)[:, None]).astype(float)
     actions = row_actions(feedback, np.full(8000, 5.0), np.full(8000, 9.0), np.zeros(8000))
     thoughts = rng.normal(size=(8000, NUM_INTERACTIONS + 1)) + users[:, None]
-    reader = TraceReader.fit(users, thoughts, actions, num_users=3)
+    reader = TraceReader.fit(owners, sessions, thoughts, actions, num_users=3)
     slate = Slate(
         users=np.array([0, 1]),
         videos=np.zeros((2, 4000), dtype=np.int64),
         mask=np.ones((2, 4000), dtype=np.bool_),
         tabs=np.ones(2, dtype=np.int64),
     )
-    np.testing.assert_allclose(reader.signals(slate, thoughts, actions), 0.0, atol=0.01)
+    found = reader.signals(slate, thoughts, actions)
+    np.testing.assert_allclose(found[:, [CLICKED, IN_VAIN]], 0.0, atol=0.01)
+    np.testing.assert_allclose(found, 0.0, atol=0.03)
     # A user without rows is taken for an average one.
     np.testing.assert_allclose(reader.usual_thoughts[2], thoughts.mean(axis=0))
 
@@ -121,22 +125,69 @@ def test_a_liked_click_counts_more_than_another(seed: int, more: float) -> None:
         assert greater - less == pytest.approx(more * clicked)
 
 
-def _drawn(seen: FloatArray, every: FloatArray) -> float:
-    """A mean drawn to that of all by 20 rows."""
-    return float((seen.sum() + 20.0 * every.mean()) / (len(seen) + 20.0))
+def _drawn(seen: FloatArray, every: FloatArray, strength: float) -> float:
+    """A mean drawn to that of all by `strength` rows."""
+    return float((seen.sum() + strength * every.mean()) / (len(seen) + strength))
+
+
+def test_strengths_by_hand() -> None:
+    """Two users, two sessions each, of two rows each but the last, of one."""
+    owners, sessions = np.array([0, 0, 1, 1, 0]), np.array([0, 0, 1, 1, 2, 2, 3])
+    values = np.array([[0.0, 1.0, 1.0, 2.0, 5.0, 7.0, 8.0], np.ones(7)]).T
+    # Means .5, 1.5 | 6, 8: within (2 x .25 + 2 x 1) / 2 = 1.25; between users' means 1 and 7,
+    # mean square 4 x 9 = 36, k0 = 4 - 8 / 4 = 2, variance 17.375; 7 / 4 rows a session.
+    expected = 1.25 / 17.375 * 1.75
+    found = usual_strengths(owners, sessions, values)
+    # Session 4 has no row. What never varies is drawn the least: it makes no difference.
+    np.testing.assert_allclose(found, [expected, 0.01 * 1.75])
+
+
+def test_a_user_with_one_session_tells_nothing_of_sessions() -> None:
+    np.testing.assert_array_equal(
+        usual_strengths(np.arange(3), np.array([0, 0, 1, 2]), np.zeros((4, 2))), [20.0, 20.0]
+    )
+
+
+@pytest.mark.parametrize(("between", "within"), [(1.0, 1.0), (0.5, 2.0), (0.0, 1.0)])
+def test_strengths_recover_the_variances_and_serve_new_sessions_best(
+    between: float, within: float
+) -> None:
+    rng = np.random.default_rng(7)
+    num_users, each, rows = 800, 4, 10
+    owners = np.repeat(np.arange(num_users), each)
+    level = between * rng.normal(size=num_users)
+    means = level[owners] + within * rng.normal(size=len(owners))
+    sessions = np.repeat(np.arange(len(owners)), rows)
+    values = means[sessions][:, None]
+    strength = float(usual_strengths(owners, sessions, values)[0])
+    if between > 0.0:
+        assert strength == pytest.approx(rows * (within / between) ** 2, rel=0.3)
+    else:
+        assert strength > 20.0 * rows
+    new = level + within * rng.normal(size=num_users)
+
+    def error(drawn_by: float) -> float:
+        sums = np.bincount(owners, means) * rows
+        usual = (sums + drawn_by * means.mean()) / (each * rows + drawn_by)
+        return float(((new - usual) ** 2).mean())
+
+    assert error(strength) < error(strength / 10.0)
+    if between > 0.0:
+        assert error(strength) < error(strength * 10.0)
 
 
 def test_what_is_usual_without_a_session_by_hand() -> None:
     rng = np.random.default_rng(3)
-    users = np.array([0, 0, 0, 1, 1, 0])
+    owners = np.array([0, 0, 1, 1])
     sessions = np.array([0, 0, 1, 2, 2, 1])
     thoughts = rng.normal(size=(6, NUM_INTERACTIONS + 1))
     actions = row_actions(rng.random((6, 7)), np.ones(6), np.ones(6), np.zeros(6))
-    reader = TraceReader.fit(users, thoughts, actions, num_users=2)
-    others = reader.without(np.array([0, 0, 1, 1]), sessions, thoughts, actions)
+    reader = TraceReader.fit(owners, sessions, thoughts, actions, num_users=2)
+    others = reader.without(owners, sessions, thoughts, actions)
     # Session 0 leaves rows 2 and 5 of user 0; session 2 leaves nothing of user 1.
-    expected = (thoughts[[2, 5]].sum(axis=0) + 20.0 * thoughts.mean(axis=0)) / 22.0
-    np.testing.assert_allclose(others.usual_thoughts[0], expected)
+    strength = usual_strengths(owners, sessions, thoughts)
+    expected = thoughts[[2, 5]].sum(axis=0) + strength * thoughts.mean(axis=0)
+    np.testing.assert_allclose(others.usual_thoughts[0], expected / (2.0 + strength))
     np.testing.assert_allclose(others.usual_thoughts[2], thoughts.mean(axis=0))
     # A session without training rows has its user's whole mean.
     np.testing.assert_allclose(others.usual_thoughts[3], reader.usual_thoughts[1])
@@ -151,6 +202,14 @@ def test_traces_of_a_log_against_a_loop() -> None:
     model = random_response_model(30, dataset.catalogue)
     _, traces = fit_traces(log, model)
     requests, impressions = log.requests, log.impressions
+    session_of_row = requests.sessions[log.request_of_row][log.train]
+    numbers, numbered = np.unique(session_of_row, return_inverse=True)
+    owners = np.array([impressions.users[log.train][numbered == n][0] for n in range(len(numbers))])
+    trained = impressions.feedback[log.train].astype(float)
+    clicks = trained[:, 0]
+    strengths = usual_strengths(
+        owners, numbered, np.stack([clicks, clicks * (1 - trained[:, 1])], axis=1)
+    )
     for session in np.unique(requests.sessions)[:20]:
         averages, minutes, clock = np.zeros(len(TRACE_SIGNALS)), np.zeros(2), 0.0
         for request in np.flatnonzero(requests.sessions == session):
@@ -163,8 +222,10 @@ def test_traces_of_a_log_against_a_loop() -> None:
             seen = impressions.feedback[theirs].astype(float)
             every = impressions.feedback[log.train].astype(float)
             usual = {
-                CLICKED: _drawn(seen[:, 0], every[:, 0]),
-                IN_VAIN: _drawn(seen[:, 0] * (1 - seen[:, 1]), every[:, 0] * (1 - every[:, 1])),
+                CLICKED: _drawn(seen[:, 0], every[:, 0], strengths[0]),
+                IN_VAIN: _drawn(
+                    seen[:, 0] * (1 - seen[:, 1]), every[:, 0] * (1 - every[:, 1]), strengths[1]
+                ),
             }
             clicked = feedback[:, 0].mean() - usual[CLICKED]
             in_vain = (feedback[:, 0] * (1 - feedback[:, 1])).mean() - usual[IN_VAIN]
