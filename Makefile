@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup train test clean
+.PHONY: setup train test leaderboard leaderboard-quick clean
 
 setup: $(STAMP)
 
@@ -26,6 +26,19 @@ test: setup
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2 --dist loadfile
+
+# The comparison of agents and searches on the default world (hours); goes on where it was stopped.
+leaderboard: setup
+	test -f runs/leaderboard/leaderboard.csv || $(BIN)/python -m mtf_rl.train uniform --run-dir runs/leaderboard
+	$(BIN)/python -m mtf_rl.compare runs/leaderboard
+	$(BIN)/python -m benchmarks.leaderboard runs/leaderboard
+
+# The same in minutes: a smaller budget, few contestants.
+leaderboard-quick: setup
+	test -f runs/leaderboard/leaderboard.csv || $(BIN)/python -m mtf_rl.train uniform --run-dir runs/leaderboard
+	$(BIN)/python -m mtf_rl.compare runs/leaderboard --out runs/leaderboard/quick --requests 20000 \
+		--seeds 2 --headline-seeds 3 --headline-learners 1 --shares 0.5 --sessions 1000 --rescored 0 \
+		--contestants uniform hand_set grid cma_es gp_bo ppo ppo_myopic td3_bc --no-seesaw --no-retention
 
 clean:
 	rm -rf $(VENV) runs .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -123,6 +123,8 @@ def sessions_of(reward: list[float], users: list[int]) -> Sessions:
         users=np.array(users),
         reward=np.array(reward),
         depth=ones,
+        visits=ones,
+        return_days=np.zeros(count, dtype=np.int64),
         watch_seconds=np.zeros(count),
         feedback=none,
         impressions=ones,

@@ -3,7 +3,7 @@
 from mtf_rl.experiments.comparison.comparing import Comparison, compare, finished_comparison
 from mtf_rl.experiments.comparison.config import ComparisonConfig
 from mtf_rl.experiments.comparison.contestants import CONTESTANTS, Contestant
-from mtf_rl.experiments.comparison.reporting import report
+from mtf_rl.experiments.comparison.reporting import page_of, report
 from mtf_rl.experiments.comparison.results import Judged, Result, Results
 
 __all__ = [
@@ -16,5 +16,6 @@ __all__ = [
     "Results",
     "compare",
     "finished_comparison",
+    "page_of",
     "report",
 ]

@@ -1,7 +1,7 @@
 """The comparison: every contestant with every seed, then more seeds for those who lead."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -22,6 +22,7 @@ from mtf_rl.experiments.comparison.work import (
     do_job,
     judge_rescored,
     rescored_folder,
+    rescored_rewards,
     run_digest,
 )
 from mtf_rl.experiments.console import Terminal
@@ -29,6 +30,8 @@ from mtf_rl.experiments.rescoring import rescored_assembly
 from mtf_rl.experiments.run_folder import open_run_folder
 
 __all__ = ["Comparison", "compare", "finished_comparison"]
+
+Rescored = dict[str, dict[int, dict[str, list[float]]]]
 
 RETAINED = ("uniform", "cem", "td3", "td3_myopic", "ppo", "ppo_myopic")
 SEESAW = ("watch_time", "interaction")
@@ -45,7 +48,7 @@ class Comparison:
     search: str
     """The headline search."""
 
-    rescored: dict[str, dict[int, dict[str, list[float]]]] = field(default_factory=dict)
+    rescored: Rescored = field(default_factory=dict)
     """Rewards after the scorer was fitted again: by contestant, its seed and judge, one for each
     of the scorer's seeds."""
 
@@ -80,11 +83,7 @@ def compare(config: ComparisonConfig, terminal: Terminal) -> Comparison:
     config.folder.mkdir(parents=True, exist_ok=True)
     with _workers(config) as pool:
         work = _Work(config, digest, pool, terminal)
-        whole = [
-            Job(name, SESSION, seed, 1.0)
-            for seed in range(config.seeds)
-            for name in config.contestants
-        ]
+        whole = _whole(config)
         work.do("Everyone, the whole budget", whole)
         comparison = work.named()
         terminal.say(
@@ -108,7 +107,19 @@ def finished_comparison(config: ComparisonConfig) -> Comparison:
     """
     digest = run_digest(config.run)
     found = [job.finished(config, digest) for job in _all_jobs(config)]
-    return _named(config, [result for result in found if result is not None])
+    comparison = _named(config, [result for result in found if result is not None])
+    rescored: Rescored = {}
+    for scorer_seed in _scorer_seeds(config):
+        for job in _whole(config):
+            rewards = rescored_rewards(job, scorer_seed, config, digest)
+            if rewards is not None:
+                _note(rescored, job, rewards)
+    return replace(comparison, rescored=rescored)
+
+
+def _whole(config: ComparisonConfig) -> list[Job]:
+    seeds = range(config.seeds)
+    return [Job(name, SESSION, seed, 1.0) for seed in seeds for name in config.contestants]
 
 
 def _further_seeds(config: ComparisonConfig, comparison: Comparison) -> list[Job]:
@@ -204,10 +215,10 @@ class _Work:
                 bar(1)
                 self._terminal.say(_line(job, result))
 
-    def rescore(self, jobs: list[Job]) -> dict[str, dict[int, dict[str, list[float]]]]:
+    def rescore(self, jobs: list[Job]) -> Rescored:
         """Judge what was learnt with scorers of other seeds."""
         config = self._config
-        found: dict[str, dict[int, dict[str, list[float]]]] = {}
+        found: Rescored = {}
         for scorer_seed in _scorer_seeds(config):
             rescored_assembly(
                 open_run_folder(config.run),
@@ -221,14 +232,18 @@ class _Work:
             }
             self._terminal.stage(f"Judging with the scorer of seed {scorer_seed}")
             for future, job in started.items():
-                by_judge = found.setdefault(job.contestant, {}).setdefault(job.seed, {})
-                for judge, reward in future.result().items():
-                    by_judge.setdefault(judge, []).append(reward)
+                _note(found, job, future.result())
         return found
 
     def named(self) -> Comparison:
         """The comparison as it stands."""
         return _named(self._config, self._found.values())
+
+
+def _note(rescored: Rescored, job: Job, rewards: Mapping[str, float]) -> None:
+    by_judge = rescored.setdefault(job.contestant, {}).setdefault(job.seed, {})
+    for judge, reward in rewards.items():
+        by_judge.setdefault(judge, []).append(reward)
 
 
 def _scorer_seeds(config: ComparisonConfig) -> range:

@@ -46,6 +46,7 @@ __all__ = [
     "do_job",
     "judge_rescored",
     "rescored_folder",
+    "rescored_rewards",
     "run_digest",
 ]
 
@@ -192,12 +193,9 @@ def judge_rescored(
     Raises:
         ArtifactError: if the job's policy cannot be read.
     """
-    path = job.folder(config) / f"rescored-{scorer_seed}.json"
-    asked = job.fingerprint(config, digest)
-    if path.exists():
-        found: dict[str, Any] = load_json(path)
-        if found["fingerprint"] == asked:
-            return dict(found["rewards"])
+    finished = rescored_rewards(job, scorer_seed, config, digest)
+    if finished is not None:
+        return finished
     stage = _rescored_stage(config.run, scorer_seed, rescored_folder(config, scorer_seed))
     policy = load_policy(job.folder(config)).policy
     rewards = {
@@ -211,8 +209,26 @@ def judge_rescored(
         )
         for judge in stage.assembly.judges
     }
-    save_json(path, {"fingerprint": asked, "rewards": rewards})
+    record = {"fingerprint": job.fingerprint(config, digest), "rewards": rewards}
+    save_json(_rescored_path(job, scorer_seed, config), record)
     return rewards
+
+
+def rescored_rewards(
+    job: Job, scorer_seed: int, config: ComparisonConfig, digest: str
+) -> dict[str, float] | None:
+    """What `judge_rescored` wrote, if it is there."""
+    path = _rescored_path(job, scorer_seed, config)
+    if not path.exists():
+        return None
+    record = load_json(path)
+    if record["fingerprint"] != job.fingerprint(config, digest):
+        return None
+    return dict(record["rewards"])
+
+
+def _rescored_path(job: Job, scorer_seed: int, config: ComparisonConfig) -> Path:
+    return job.folder(config) / f"rescored-{scorer_seed}.json"
 
 
 def rescored_folder(config: ComparisonConfig, scorer_seed: int) -> Path:

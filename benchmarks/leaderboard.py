@@ -1,0 +1,54 @@
+"""The leaderboard's page, from a finished comparison.
+
+    make leaderboard
+
+or, in its parts,
+
+    python -m mtf_rl.train uniform --run-dir runs/leaderboard
+    python -m mtf_rl.compare runs/leaderboard
+    python -m benchmarks.leaderboard runs/leaderboard
+
+The first makes the default world, scorer and simulator; the second does the work, and goes on where
+it was stopped; this one writes `leaderboard.md`.
+"""
+
+import platform
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import tyro
+
+import mtf_rl
+from benchmarks.pages import write_page
+from mtf_rl.experiments.comparison import ComparisonConfig, finished_comparison, page_of
+
+LIBRARIES = ("torch", "stable-baselines3", "optuna", "cmaes", "botorch", "numpy")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Which comparison, and the page."""
+
+    run: tyro.conf.Positional[Path]
+    """The run that was compared."""
+    out: Path = Path("benchmarks/leaderboard.md")
+    """The page to write."""
+
+
+def main() -> None:
+    """Read what is finished, and write the page."""
+    settings = tyro.cli(Settings, description=__doc__)
+    page = page_of(finished_comparison(ComparisonConfig(settings.run)))
+    versions = ", ".join(f"{name} {version(name)}" for name in LIBRARIES)
+    stamp = (
+        f"`make leaderboard`; mtf_rl {mtf_rl.__version__}, Python {platform.python_version()},"
+        f" {versions}; one thread a job, two at once."
+    )
+    title, _, tables = page.partition("\n\n")
+    write_page(settings.out, f"{title}\n\n{stamp}\n\n{tables}", "## What it says")
+    print(settings.out.read_text())
+
+
+if __name__ == "__main__":
+    main()
