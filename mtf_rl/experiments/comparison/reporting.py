@@ -2,8 +2,10 @@
 
 from mtf_rl.core.files import replace_atomically
 from mtf_rl.experiments.comparison.comparing import Comparison
+from mtf_rl.experiments.comparison.pictures import pictures_of
 from mtf_rl.experiments.comparison.tables import Table, plain, tables_of
 from mtf_rl.experiments.console import Terminal
+from mtf_rl.experiments.pictures import save_figure
 from mtf_rl.experiments.run_folder import write_table
 from mtf_rl.experiments.settings import settings_to_json
 
@@ -11,7 +13,7 @@ __all__ = ["page_of", "report"]
 
 
 def report(comparison: Comparison, terminal: Terminal) -> None:
-    """Print the tables, and write leaderboard.csv, .json and .md and results.csv and .json."""
+    """Print the tables; write leaderboard.csv, .json and .md, results.csv and .json, pictures."""
     folder = comparison.config.folder
     tables = tables_of(comparison)
     for table in tables:
@@ -21,7 +23,13 @@ def report(comparison: Comparison, terminal: Terminal) -> None:
     replace_atomically(folder / "leaderboard.md", page_of(comparison).encode())
     write_table(folder / "leaderboard", _cells(tables[0]))
     write_table(folder / "results", _long(comparison))
-    terminal.say(f"Written to {folder}: leaderboard.csv, .json, .md; results.csv, .json.")
+    pictures = pictures_of(comparison)
+    for name, figure in pictures.items():
+        save_figure(figure, folder / f"{name}.png")
+    terminal.say(
+        f"Written to {folder}: leaderboard.csv, .json, .md; results.csv, .json;"
+        f" {', '.join(f'{name}.png' for name in pictures)}."
+    )
 
 
 def page_of(comparison: Comparison) -> str:

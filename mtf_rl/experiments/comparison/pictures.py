@@ -1,0 +1,424 @@
+"""Figures of a comparison."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from scipy import stats
+
+from mtf_rl.agents import load_policy
+from mtf_rl.agents.search.loop import undominated
+from mtf_rl.agents.search.study import Record, read_records
+from mtf_rl.core.arrays import FloatArray
+from mtf_rl.core.protocols import SIMULATOR, SYNTHETIC_TRUTH
+from mtf_rl.data import UserGroup
+from mtf_rl.evaluation import Interval
+from mtf_rl.evaluation.over_seeds import mean_over_seeds
+from mtf_rl.experiments.comparison.comparing import Comparison, policy_folder
+from mtf_rl.experiments.comparison.contestants import CONTESTANTS, STATIC
+from mtf_rl.experiments.comparison.results import by_seed
+from mtf_rl.experiments.comparison.tables import against, exploits, ordered, seesaw_table
+from mtf_rl.experiments.comparison.weights import WeightsAlong, terciles, weights_along
+from mtf_rl.experiments.comparison.work import SESSION, Stage
+from mtf_rl.experiments.judging import FINAL_SEED
+
+__all__ = [
+    "budget_figure",
+    "differences_figure",
+    "front_figure",
+    "gap_figure",
+    "objectives_of",
+    "pictures_of",
+    "seesaw_figure",
+    "spread_apart",
+    "weights_figure",
+]
+
+_INK, _QUIET, _FAINT = "#1f2933", "#868e96", "#ced4da"
+_SEARCH, _WARNING = "#d9480f", "#c92a2a"
+_LEARNERS = ("#0b7285", "#5f3dc4", "#2b8a3e")
+
+KIND_COLUMN = "profile/log_follow_user_num"
+KINDS = ("follows few", "follows some", "follows many")
+FRONT_OF = "nsga2"
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A contestant's mean reward by budget."""
+
+    name: str
+    requests: tuple[int, ...]
+    intervals: tuple[Interval, ...]
+
+
+def pictures_of(comparison: Comparison) -> dict[str, Figure]:
+    """All figures that there are results for, by name."""
+    makers: dict[str, Callable[[Comparison], Figure | None]] = {
+        "budget": _budget,
+        "differences": differences_figure,
+        "gap": _gap,
+        "weights": _weights,
+        "front": _front,
+        "seesaw": _seesaw,
+    }
+    made = {name: make(comparison) for name, make in makers.items()}
+    return {name: figure for name, figure in made.items() if figure is not None}
+
+
+def _budget(comparison: Comparison) -> Figure | None:
+    judge = comparison.results.judges()[0]
+    return budget_figure(comparison) if curves_of(comparison, judge) else None
+
+
+def _gap(comparison: Comparison) -> Figure | None:
+    known = {SIMULATOR, SYNTHETIC_TRUTH} <= set(comparison.results.judges())
+    return gap_figure(comparison) if known else None
+
+
+def _seesaw(comparison: Comparison) -> Figure | None:
+    learnt = comparison.results.names(track="watch_time")
+    return seesaw_figure(comparison) if learnt and seesaw_table(comparison).rows else None
+
+
+def _weights(comparison: Comparison) -> Figure | None:
+    """Left out where the policy is gone, or nothing is known of what users follow."""
+    folder = policy_folder(comparison.config, comparison.learner, 0)
+    if not folder.exists():
+        return None
+    dynamics = Stage(comparison.config.run).dynamics(SESSION, UserGroup.FINAL, SIMULATOR)
+    if KIND_COLUMN not in dynamics.layout.profile:
+        return None
+    sessions = dynamics.sessions
+    column = sessions.profiles.values[:, dynamics.layout.profile.index(KIND_COLUMN)]
+    kinds = np.zeros(len(column), dtype=np.int64)
+    kinds[sessions.users] = terciles(column[sessions.users])
+    along = weights_along(
+        dynamics,
+        load_policy(folder).policy,
+        kinds,
+        seed=FINAL_SEED,
+        episodes=np.arange(comparison.config.sessions),
+    )
+    return weights_figure(along, comparison.learner, sessions.formula.parameter_names)
+
+
+def _front(comparison: Comparison) -> Figure | None:
+    path = policy_folder(comparison.config, FRONT_OF, 0) / "trials.db"
+    if not path.exists():
+        return None
+    return front_figure(objectives_of(read_records(path)))
+
+
+def objectives_of(records: Sequence[Record]) -> FloatArray:
+    """Watch minutes and worth of interactions a session, (trials, 2), on common luck.
+
+    A trial may have played fewer blocks of sessions than the first one: what is shown is the
+    paired difference from the first trial, plus the first trial's mean over all its sessions.
+    """
+    first = records[0].outcomes[:, 1:]  # (sessions, 2)
+    shown = []
+    for record in records:
+        common = min(len(record.outcomes), len(first))
+        difference = record.outcomes[:common, 1:] - first[:common]
+        shown.append(difference.mean(axis=0) + first.mean(axis=0))
+    return np.stack(shown)
+
+
+def curves_of(comparison: Comparison, judge: str) -> list[Curve]:
+    """Those who learnt with every share of the budget, the best first."""
+    results, config = comparison.results, comparison.config
+    shares = [*sorted(config.shares), 1.0]
+    curves = []
+    for name in ordered(comparison, judge):
+        found = [results.rewards(name, judge, share=share) for share in shares]
+        if all(found) and len(found) > 1:
+            intervals = tuple(mean_over_seeds(by_seed(rewards)) for rewards in found)
+            requests = tuple(int(share * config.requests) for share in shares)
+            curves.append(Curve(name, requests, intervals))
+    return curves
+
+
+def budget_figure(comparison: Comparison) -> Figure:
+    """Session reward against requests, a panel per judge; headlines in colour, others grey.
+
+    Bands are 95 % t-intervals over seeds, of the headlines alone; static weights, which learn
+    nothing, are dashed.
+    """
+    judges = comparison.results.judges()
+    figure, panels = _panels(len(judges), width=7.2, height=6.0)
+    colours = _colours(comparison)
+    for axes, judge in zip(panels, judges, strict=True):
+        curves = curves_of(comparison, judge)
+        for curve in curves:
+            _draw_curve(axes, curve, colours.get(curve.name))
+        ends = {curve.name: curve.intervals[-1].mean for curve in curves}
+        last = curves[0].requests[-1]
+        for name in ordered(comparison, judge):
+            if CONTESTANTS[name].kind == STATIC:
+                ends[name] = comparison.results.mean(name, "reward", judge)
+                places = [curves[0].requests[0], last]
+                axes.plot(places, [ends[name]] * 2, "--", color=_INK, linewidth=1.0)
+        drawn = [interval.mean for curve in curves for interval in curve.intervals]
+        _frame_values(axes, [*drawn, *ends.values()])
+        _label_ends(axes, ends, last, colours)
+        axes.set_xscale("log")
+        axes.set_xticks(curves[0].requests, [_thousands(value) for value in curves[0].requests])
+        axes.minorticks_off()
+        axes.set_xlabel("simulated requests")
+        axes.set_ylabel("session reward (bands: 95 % over seeds)")
+        axes.set_title(_judge(judge), loc="left", fontweight="bold")
+    return figure
+
+
+def _draw_curve(axes: Axes, curve: Curve, colour: str | None) -> None:
+    means = [interval.mean for interval in curve.intervals]
+    if colour is None:
+        axes.plot(curve.requests, means, color=_FAINT, linewidth=1.2, zorder=1)
+        return
+    limits = np.array([[interval.low, interval.high] for interval in curve.intervals])
+    limits[~np.isfinite(limits)] = np.nan
+    axes.fill_between(curve.requests, limits[:, 0], limits[:, 1], color=colour, alpha=0.13, lw=0)
+    axes.plot(curve.requests, means, "o-", color=colour, linewidth=2.2, markersize=5, zorder=3)
+
+
+def differences_figure(comparison: Comparison) -> Figure:
+    """Each contestant's session reward minus the headline search's, paired by seed.
+
+    A panel per judge, in the order of the judge who has the last word.
+    """
+    judges = comparison.results.judges()
+    names = [name for name in ordered(comparison, comparison.judge) if name != comparison.search]
+    figure, panels = _panels(len(judges), width=5.6, height=1.4 + 0.27 * len(names))
+    colours = _colours(comparison)
+    for column, (axes, judge) in enumerate(zip(panels, judges, strict=True)):
+        found = [against(comparison, name, comparison.search, judge) for name in names]
+        edge = _edge(found)
+        for place, (name, delta) in enumerate(zip(names[::-1], found[::-1], strict=True)):
+            colour = colours.get(name, _QUIET)
+            low, high = np.clip([delta.low, delta.high], -edge, edge)
+            axes.plot([low, high], [place, place], color=colour, linewidth=2.5)
+            axes.plot(delta.mean, place, "o", color=colour, markersize=6)
+        axes.axvline(0.0, color=_INK, linewidth=1.0, zorder=0)
+        axes.set_xlim(-edge, edge)
+        axes.set_ylim(-0.7, len(names) - 0.3)
+        axes.set_yticks(range(len(names)), names[::-1] if column == 0 else [""] * len(names))
+        for text, name in zip(axes.get_yticklabels(), names[::-1], strict=True):
+            text.set_color(colours.get(name, _INK))
+            text.set_fontweight("bold" if name in colours else "normal")
+        cut = any(max(-delta.low, delta.high) > edge for delta in found)
+        kept = "95 % interval, cut at the edge" if cut else "95 % interval"
+        axes.set_xlabel(f"session reward over {comparison.search} ({kept})")
+        axes.set_title(_judge(judge), loc="left", fontweight="bold")
+    return figure
+
+
+def _edge(intervals: Sequence[Interval]) -> float:
+    """Half the width of a panel: few seeds make some intervals so wide that they hide the rest."""
+    means = max(abs(interval.mean) for interval in intervals)
+    ends = [max(abs(interval.low), abs(interval.high)) for interval in intervals]
+    widest = max((end for end in ends if np.isfinite(end)), default=means)
+    return min(1.08 * widest, 2.5 * means) or 1.0
+
+
+def gap_figure(comparison: Comparison) -> Figure:
+    """The value in the simulator against the true one; who exploits the simulator is in red."""
+    results = comparison.results
+    names = ordered(comparison, SYNTHETIC_TRUTH)
+    simulated, true = (
+        {name: results.mean(name, "reward", judge) for name in names}
+        for judge in (SIMULATOR, SYNTHETIC_TRUTH)
+    )
+    rank = float(stats.spearmanr(list(simulated.values()), list(true.values())).statistic)
+    exploiting = [name for name in names if exploits(comparison, name)]
+    colours = {**_colours(comparison), **dict.fromkeys(exploiting, _WARNING)}
+    figure, (axes,) = _panels(1, width=8.2, height=6.4)
+    for name in names:
+        mark = "X" if name in exploiting else "o"
+        axes.plot(simulated[name], true[name], mark, color=colours.get(name, _QUIET), markersize=8)
+    _frame_values(axes, list(true.values()))
+    right = max(simulated.values()) + 0.06 * (np.ptp(list(simulated.values())) or 1.0)
+    labels = {
+        name: f"{name}  (exploits the simulator)" if name in exploiting else name for name in names
+    }
+    _label_ends(axes, true, right, colours, labels=labels, starts=simulated)
+    axes.set_xlabel("session reward in the simulator")
+    axes.set_ylabel("session reward in truth")
+    axes.set_title(
+        f"Simulator against truth: rank correlation {rank:.2f}, {len(names)} policies",
+        loc="left",
+        fontweight="bold",
+    )
+    return figure
+
+
+def weights_figure(along: WeightsAlong, learner: str, parameters: Sequence[str]) -> Figure:
+    """A panel per fusion parameter, a line per kind of user, against the request of a session.
+
+    Requests that fewer than a tenth of a kind's sessions had are left out.
+    """
+    columns = min(4, len(parameters))
+    lines = -(-len(parameters) // columns)
+    figure = Figure(figsize=(3.1 * columns, 0.8 + 2.4 * lines), layout="constrained")
+    FigureCanvasAgg(figure)
+    places = figure.subplots(lines, columns, squeeze=False, sharex=True).ravel()
+    for axes, (column, name) in zip(places, enumerate(parameters), strict=False):
+        for kind, counts in enumerate(along.counts):
+            shown = (counts > 0) & (counts >= 0.1 * counts[0])
+            requests = np.flatnonzero(shown) + 1
+            means = along.means[kind, shown, column]
+            label = f"{KINDS[kind]} ({counts[0]:,} sessions)"
+            axes.plot(requests, means, color=_LEARNERS[kind], linewidth=1.8, label=label)
+        axes.set_title(name, loc="left", fontsize=10)
+        _bare(axes)
+    for axes in places[len(parameters) :]:
+        axes.set_visible(False)
+    for axes in places[max(0, len(parameters) - columns) : len(parameters)]:
+        axes.set_xlabel("request of the session")
+        axes.tick_params(labelbottom=True)
+    handles, names = places[0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside lower center", ncols=len(KINDS), frameon=False)
+    figure.suptitle(
+        f"Mean fusion weights of {learner} along a session, final users in the simulator",
+        x=0.01,
+        ha="left",
+        fontweight="bold",
+    )
+    return figure
+
+
+def front_figure(objectives: FloatArray) -> Figure:
+    """Trials of a search for two aims, (trials, 2): watch minutes and worth of interactions."""
+    kept = undominated(objectives)
+    front = objectives[kept][np.argsort(objectives[kept, 0], kind="stable")]
+    figure, (axes,) = _panels(1, width=7.0, height=5.0)
+    beaten = objectives[~kept]
+    axes.plot(
+        beaten[:, 0], beaten[:, 1], "o", color=_FAINT, markersize=5, label=f"{len(beaten)} others"
+    )
+    axes.plot(
+        front[:, 0], front[:, 1], "o-", color=_LEARNERS[0], label=f"front, {len(front)} trials"
+    )
+    axes.set_xlabel("watch minutes of a session")
+    axes.set_ylabel("worth of interactions of a session")
+    axes.legend(frameon=False)
+    axes.set_title(f"What {FRONT_OF} tried (seed 0, simulator)", loc="left", fontweight="bold")
+    return figure
+
+
+def seesaw_figure(comparison: Comparison) -> Figure:
+    """The seesaw table in colour: blue is more than with uniform weights, red is less."""
+    table = seesaw_table(comparison)
+    shares = np.array([[float(cell.rstrip("%")) for cell in row[2:]] for row in table.rows])
+    figure, (axes,) = _panels(1, width=10.5, height=1.6 + 0.5 * len(shares))
+    finite = np.abs(shares[np.isfinite(shares)])
+    bound = min(max(finite.max(initial=1.0), 1.0), 60.0)
+    image = axes.imshow(shares, cmap="RdBu", vmin=-bound, vmax=bound, aspect="auto")
+    for (line, column), share in np.ndenumerate(shares):
+        ink = "white" if abs(share) > 0.6 * bound else _INK
+        text = table.rows[line][2 + column]
+        axes.text(column, line, text, ha="center", va="center", color=ink, fontsize=9)
+    axes.set_xticks(range(shares.shape[1]), table.columns[2:])
+    axes.set_yticks(range(len(shares)), [f"{row[0]} for {row[1]}" for row in table.rows])
+    axes.tick_params(length=0)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    figure.colorbar(image, ax=axes, label="%", shrink=0.9, extend="both")
+    axes.set_title(
+        f"Seesaw: relative to uniform weights. {_judge(comparison.judge)}",
+        loc="left",
+        fontweight="bold",
+    )
+    return figure
+
+
+def spread_apart(values: FloatArray, gap: float) -> FloatArray:
+    """Places for labels, (labels,), at least `gap` apart, in the same order, near the values.
+
+    Labels that would touch are put side by side around the mean of their values.
+    """
+    order = np.argsort(values, kind="stable")
+    groups: list[tuple[float, int]] = []  # centre, labels
+    for value in values[order]:
+        centre, count = float(value), 1
+        while groups and centre - groups[-1][0] < gap * (count + groups[-1][1]) / 2.0:
+            other, number = groups.pop()
+            centre = (centre * count + other * number) / (count + number)
+            count += number
+        groups.append((centre, count))
+    places = [c + gap * (np.arange(n) - (n - 1) / 2.0) for c, n in groups]
+    spread = np.empty(len(values))
+    spread[order] = np.concatenate(places) if places else []
+    return spread
+
+
+def _label_ends(
+    axes: Axes,
+    ends: Mapping[str, float],
+    right: float,
+    colours: Mapping[str, str],
+    *,
+    labels: Mapping[str, str] | None = None,
+    starts: Mapping[str, float] | None = None,
+) -> None:
+    """Names in a column right of the panel, each with a thin line to its point."""
+    low, high = axes.get_ylim()
+    heights = np.array(list(ends.values()))
+    places = spread_apart(heights, 0.032 * (high - low))
+    for (name, height), place in zip(ends.items(), places, strict=True):
+        colour = colours.get(name, _QUIET)
+        axes.annotate(
+            (labels or {}).get(name, name),
+            xy=((starts or {}).get(name, right), height),
+            xytext=(1.04, (place - low) / (high - low)),
+            textcoords="axes fraction",
+            va="center",
+            fontsize=8.5,
+            color=colour,
+            fontweight="bold" if name in colours else "normal",
+            arrowprops={
+                "arrowstyle": "-",
+                "color": colour,
+                "linewidth": 0.5,
+                "relpos": (0.0, 0.5),
+                "shrinkA": 1.0,
+            },
+            annotation_clip=False,
+        )
+
+
+def _panels(count: int, *, width: float, height: float) -> tuple[Figure, list[Axes]]:
+    figure = Figure(figsize=(width * count, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    panels = list(figure.subplots(1, count, squeeze=False).ravel())
+    for axes in panels:
+        _bare(axes)
+    return figure, panels
+
+
+def _bare(axes: Axes) -> None:
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+
+
+def _frame_values(axes: Axes, values: Sequence[float]) -> None:
+    """Set the panel's height by means: intervals of few seeds may leave it."""
+    margin = 0.12 * ((max(values) - min(values)) or 1.0)
+    axes.set_ylim(min(values) - margin, max(values) + margin)
+
+
+def _colours(comparison: Comparison) -> dict[str, str]:
+    """Inks of the headlines."""
+    inks = {name: _LEARNERS[i % len(_LEARNERS)] for i, name in enumerate(comparison.learners)}
+    return {**inks, comparison.search: _SEARCH}
+
+
+def _judge(judge: str) -> str:
+    return f"Judge: {judge.replace('_', ' ')}"
+
+
+def _thousands(requests: int) -> str:
+    return f"{requests / 1000:g}k" if requests >= 1000 else str(requests)

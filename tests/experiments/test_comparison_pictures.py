@@ -1,0 +1,251 @@
+"""Figures of a comparison, and the numbers behind them."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from typing_extensions import override
+
+from mtf_rl.agents import ConstantPolicy
+from mtf_rl.agents.search.study import Record
+from mtf_rl.core.arrays import BoolArray, FloatArray, IntArray
+from mtf_rl.core.protocols import SIMULATOR, SYNTHETIC_TRUTH, Policy
+from mtf_rl.envs.toy import toy_dynamics
+from mtf_rl.evaluation.over_seeds import mean_over_seeds, paired_over_seeds
+from mtf_rl.experiments.comparison import Comparison, report
+from mtf_rl.experiments.comparison.pictures import (
+    budget_figure,
+    differences_figure,
+    front_figure,
+    gap_figure,
+    objectives_of,
+    pictures_of,
+    seesaw_figure,
+    spread_apart,
+    weights_figure,
+)
+from mtf_rl.experiments.comparison.weights import WeightsAlong, terciles, weights_along
+from mtf_rl.experiments.console import Terminal
+from tests.experiments.comparison_examples import (
+    EXPLOITER,
+    LEARNERS,
+    NAMES,
+    SEARCH,
+    made_up_comparison,
+)
+
+
+@pytest.fixture(scope="module", name="comparison")
+def made_up(tmp_path_factory: pytest.TempPathFactory) -> Comparison:
+    return made_up_comparison(tmp_path_factory.mktemp("made_up"))
+
+
+class FollowsTheClock(Policy):
+    """Plays the observation's `session/log_requests`, scaled, so that weights move."""
+
+    def __init__(self, place: int, num_parameters: int) -> None:
+        self._place, self._width = place, num_parameters
+
+    @override
+    def predict(
+        self,
+        observation: FloatArray,
+        state: None = None,
+        episode_start: BoolArray | None = None,
+        deterministic: bool = False,
+    ) -> tuple[FloatArray, None]:
+        assert deterministic
+        moved = np.tanh(observation[:, self._place] / 4.0)
+        return np.repeat(moved[:, None], self._width, axis=1).astype(np.float32), None
+
+
+def naive_weights(
+    policy: FollowsTheClock, kinds: IntArray, episodes: int, seed: int
+) -> tuple[dict[tuple[int, int], FloatArray], dict[tuple[int, int], int]]:
+    """One session after the other."""
+    dynamics = toy_dynamics()
+    played: dict[tuple[int, int], list[FloatArray]] = {}
+    for episode in range(episodes):
+        state = dynamics.start(seed, np.array([episode]))
+        kind, request, over = int(kinds[state.users[0]]), 0, False
+        while not over:
+            action = policy.predict(dynamics.observe(state), deterministic=True)[0]
+            parameters = dynamics.action_map.to_parameters(action)
+            state, outcome = dynamics.advance(state, parameters, seed)
+            played.setdefault((kind, request), []).append(parameters[0].astype(np.float64))
+            request += 1
+            over = bool(outcome.terminated[0] or outcome.truncated[0])
+    means = {key: np.mean(rows, axis=0) for key, rows in played.items()}
+    return means, {key: len(rows) for key, rows in played.items()}
+
+
+def test_weights_along_a_session_are_those_of_a_naive_loop() -> None:
+    dynamics = toy_dynamics()
+    policy = FollowsTheClock(
+        dynamics.layout.names.index("session/log_requests"), dynamics.num_parameters
+    )
+    kinds = np.arange(20) % 3
+    along = weights_along(dynamics, policy, kinds, seed=5, episodes=np.arange(40))
+    means, counts = naive_weights(policy, kinds, 40, 5)
+    longest = 1 + max(request for _, request in counts)
+    assert along.means.shape == (3, longest, dynamics.num_parameters)
+    assert along.counts[:, 0].sum() == 40
+    for kind in range(3):
+        for request in range(longest):
+            key = (kind, request)
+            assert along.counts[key] == counts.get(key, 0)
+            expected = means.get(key, np.full(dynamics.num_parameters, np.nan))
+            np.testing.assert_allclose(along.means[key], expected, rtol=1e-6)
+    assert along.means[0, 0, 0] != along.means[0, 2, 0]
+
+
+def test_constant_weights_stay_where_they_are() -> None:
+    dynamics = toy_dynamics()
+    action = np.linspace(-0.5, 0.5, dynamics.num_parameters, dtype=np.float32)
+    along = weights_along(
+        dynamics, ConstantPolicy(action), np.zeros(20, dtype=int), seed=1, episodes=np.arange(30)
+    )
+    expected = dynamics.action_map.to_parameters(action[None])[0]
+    np.testing.assert_allclose(along.means, np.broadcast_to(expected, along.means.shape), rtol=1e-6)
+    assert (np.diff(along.counts[0]) <= 0).all()
+
+
+def test_terciles_of_nine_and_equal_values_together() -> None:
+    values = np.array([9.0, 1.0, 5.0, 2.0, 8.0, 4.0, 3.0, 7.0, 6.0])
+    assert terciles(values).tolist() == [2, 0, 1, 0, 2, 1, 0, 2, 1]
+    assert len(set(terciles(np.array([1.0, 1.0, 1.0, 1.0])))) == 1
+
+
+@given(st.lists(st.floats(-100.0, 100.0), min_size=1, max_size=30), st.floats(0.1, 10.0))
+def test_labels_stand_apart_in_order_and_in_the_middle(values: list[float], gap: float) -> None:
+    heights = np.array(values)
+    places = spread_apart(heights, gap)
+    order = np.argsort(heights, kind="stable")
+    assert (np.diff(places[order]) >= gap - 1e-6).all()
+    assert places.mean() == pytest.approx(heights.mean(), abs=1e-6)
+
+
+def test_labels_worked_example() -> None:
+    np.testing.assert_allclose(spread_apart(np.array([5.0, 0.0, 0.0]), 1.0), [5.0, -0.5, 0.5])
+
+
+def panel_of(figure: Figure, title: str) -> Axes:
+    return next(axes for axes in figure.axes if axes.get_title(loc="left").startswith(title))
+
+
+def texts_of(axes: Axes) -> list[str]:
+    return [text.get_text() for text in axes.texts]
+
+
+def test_the_budget_picture_shows_means_and_names_everyone(comparison: Comparison) -> None:
+    axes = panel_of(budget_figure(comparison), "Judge: synthetic truth")
+    curves = [line for line in axes.lines if line.get_marker() == "o"]
+    assert len(curves) == 3  # the headlines
+    results = comparison.results
+    expected = [
+        np.mean(list(results.rewards("td3", SYNTHETIC_TRUTH, share=share).values()))
+        for share in (0.125, 0.25, 0.5, 1.0)
+    ]
+    assert any(np.allclose(np.asarray(line.get_ydata()), expected) for line in curves)
+    np.testing.assert_array_equal(curves[0].get_xdata(), [12_500, 25_000, 50_000, 100_000])
+    twins = {name for name in NAMES if name.endswith("_myopic")}
+    assert set(texts_of(axes)) == set(NAMES) - twins
+    dashed = [line for line in axes.lines if line.get_linestyle() == "--"]
+    assert len(dashed) == 2
+
+
+def test_bands_are_t_intervals_over_seeds(comparison: Comparison) -> None:
+    axes = panel_of(budget_figure(comparison), "Judge: simulator")
+    rewards = comparison.results.rewards(SEARCH, SIMULATOR)
+    interval = mean_over_seeds(np.array([rewards[seed] for seed in sorted(rewards)]))
+    corners = np.concatenate([band.get_paths()[0].vertices for band in axes.collections])
+    last = np.unique(corners[corners[:, 0] == 100_000, 1])
+    for limit in (interval.low, interval.high):
+        assert np.abs(last - limit).min() < 1e-9
+
+
+def test_differences_are_paired_with_the_search(comparison: Comparison) -> None:
+    axes = panel_of(differences_figure(comparison), "Judge: simulator")
+    names = [label.get_text() for label in axes.get_yticklabels()]
+    assert sorted(names) == sorted(set(NAMES) - {SEARCH})
+    points = {
+        names[int(np.asarray(line.get_ydata())[0])]: float(np.asarray(line.get_xdata())[0])
+        for line in axes.lines
+        if line.get_marker() == "o"
+    }
+    assert points.keys() == set(names)
+    for name in ("grid", LEARNERS[0], EXPLOITER):
+        delta = paired_over_seeds(*comparison.results.paired(name, SEARCH, SIMULATOR))
+        assert points[name] == pytest.approx(delta.mean)
+
+
+def test_wide_intervals_are_cut_and_said_to_be(tmp_path: Path) -> None:
+    comparison = made_up_comparison(tmp_path, seeds=2, noise=4.0)
+    figure = differences_figure(comparison)
+    for axes in figure.axes:
+        low, high = axes.get_xlim()
+        ends = np.concatenate([line.get_xdata() for line in axes.lines])
+        assert ends.min() >= low
+        assert ends.max() <= high
+    assert any("cut at the edge" in axes.get_xlabel() for axes in figure.axes)
+
+
+def test_the_exploiter_is_named(comparison: Comparison) -> None:
+    (axes,) = gap_figure(comparison).axes
+    named = [text for text in texts_of(axes) if "exploits" in text]
+    assert named == [f"{EXPLOITER}  (exploits the simulator)"]
+    assert len(texts_of(axes)) == len(NAMES)
+    assert axes.get_title(loc="left").startswith("Simulator against truth: rank correlation 0.")
+
+
+def test_the_seesaw_holds_the_tables_numbers(comparison: Comparison) -> None:
+    axes = seesaw_figure(comparison).axes[0]
+    values = np.asarray(axes.images[0].get_array())
+    assert [label.get_text() for label in axes.get_yticklabels()][1] == "td3 for watch_time"
+    assert values[1, 1] == 20.0
+    assert values[2, 1] == -20.0
+    assert values[2, 2] == 30.0
+    assert "+30.0%" in texts_of(axes)
+
+
+def test_the_front_is_apart_from_the_dominated() -> None:
+    points = np.array([[1.0, 5.0], [3.0, 3.0], [2.0, 2.0], [5.0, 1.0], [1.0, 4.0]])
+    (axes,) = front_figure(points).axes
+    beaten, front = axes.lines
+    np.testing.assert_array_equal(front.get_xydata(), [[1.0, 5.0], [3.0, 3.0], [5.0, 1.0]])
+    np.testing.assert_array_equal(beaten.get_xydata(), [[2.0, 2.0], [1.0, 4.0]])
+    assert front.get_label() == "front, 3 trials"
+
+
+def test_trials_are_put_on_common_luck() -> None:
+    # The second trial played the poor first session alone, and there was better by (1, -1).
+    first = Record(np.zeros(2), np.array([[0.0, 10.0, 2.0], [0.0, 30.0, 4.0]]), (5, 5))
+    second = Record(np.ones(2), np.array([[0.0, 11.0, 1.0]]), (5,))
+    np.testing.assert_allclose(objectives_of([first, second]), [[20.0, 3.0], [21.0, 2.0]])
+
+
+def test_weights_of_rare_requests_are_left_out() -> None:
+    means = np.arange(12.0).reshape(2, 3, 2)
+    along = WeightsAlong(means, np.array([[100, 50, 9], [40, 4, 0]]))
+    figure = weights_figure(along, "td3", ("like", "watch"))
+    axes = panel_of(figure, "watch")
+    np.testing.assert_array_equal(axes.lines[0].get_xydata(), [[1.0, 1.0], [2.0, 3.0]])
+    np.testing.assert_array_equal(axes.lines[1].get_xydata(), [[1.0, 7.0], [2.0, 9.0]])
+
+
+def test_what_is_not_known_is_not_drawn(tmp_path: Path) -> None:
+    one_judge = made_up_comparison(tmp_path, judges=(SIMULATOR,))
+    assert set(pictures_of(one_judge)) == {"budget", "differences", "seesaw"}
+
+
+def test_a_report_leaves_its_pictures(comparison: Comparison) -> None:
+    folder = comparison.config.folder
+    folder.mkdir(parents=True)
+    report(comparison, Terminal())
+    written = {path.name for path in folder.glob("*.png")}
+    assert written == {"budget.png", "differences.png", "gap.png", "seesaw.png"}
+    assert all((folder / name).read_bytes().startswith(b"\x89PNG") for name in written)
