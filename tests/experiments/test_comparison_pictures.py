@@ -1,5 +1,6 @@
 """Figures of a comparison, and the numbers behind them."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,13 +11,17 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from typing_extensions import override
 
-from mtf_rl.agents import ConstantPolicy
-from mtf_rl.agents.search.study import Record
+from mtf_rl.agents import ConstantPolicy, FusionPolicy, FusionSetting, save_policy
+from mtf_rl.agents.search.study import Record, Study
 from mtf_rl.core.arrays import BoolArray, FloatArray, IntArray
 from mtf_rl.core.protocols import SIMULATOR, SYNTHETIC_TRUTH, Policy
+from mtf_rl.data import UserGroup
+from mtf_rl.envs import SessionDynamics
+from mtf_rl.envs.observation import UserProfiles
 from mtf_rl.envs.toy import toy_dynamics
 from mtf_rl.evaluation.over_seeds import mean_over_seeds, paired_over_seeds
-from mtf_rl.experiments.comparison import Comparison, report
+from mtf_rl.experiments.comparison import Comparison, Results, report
+from mtf_rl.experiments.comparison.comparing import policy_folder
 from mtf_rl.experiments.comparison.pictures import (
     budget_figure,
     differences_figure,
@@ -240,6 +245,57 @@ def test_weights_of_rare_requests_are_left_out() -> None:
 def test_what_is_not_known_is_not_drawn(tmp_path: Path) -> None:
     one_judge = made_up_comparison(tmp_path, judges=(SIMULATOR,))
     assert set(pictures_of(one_judge)) == {"budget", "differences", "seesaw"}
+
+
+def test_intervals_without_an_end_stay_in_the_panel(tmp_path: Path) -> None:
+    whole = made_up_comparison(tmp_path)
+    single = [one for one in whole.results.all if one.contestant != "hand_set" or one.seed == 0]
+    comparison = replace(whole, results=Results(tuple(single)))
+    delta = paired_over_seeds(*comparison.results.paired("hand_set", SEARCH, SIMULATOR))
+    assert np.isinf(delta.low)
+    axes = panel_of(differences_figure(comparison), "Judge: simulator")
+    assert axes.get_xlim()[0] < delta.mean
+    assert np.isfinite(axes.get_xlim()).all()
+
+
+def test_the_front_is_read_from_the_trials_of_the_job(tmp_path: Path) -> None:
+    comparison = made_up_comparison(tmp_path)
+    study = Study(policy_folder(comparison.config, "nsga2", 0) / "trials.db", {})
+    for minutes, worth in ((20.0, 3.0), (21.0, 2.0), (19.0, 1.0)):
+        study.add(Record(np.zeros(2), np.array([[0.0, minutes, worth]] * 2), (5, 5)))
+    (axes,) = pictures_of(comparison)["front"].axes
+    np.testing.assert_allclose(np.asarray(axes.lines[0].get_xydata()), [[19.0, 1.0]])
+    np.testing.assert_allclose(np.asarray(axes.lines[1].get_xydata()), [[20.0, 3.0], [21.0, 2.0]])
+
+
+def test_weights_are_of_the_headline_learners_policy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    comparison = made_up_comparison(tmp_path)
+    dynamics = toy_dynamics()
+    dynamics.profiles = UserProfiles(
+        np.arange(20, dtype=np.float32)[:, None], ("log_follow_user_num",)
+    )
+    dynamics.layout = replace(dynamics.layout, profile=("profile/log_follow_user_num",))
+    action = np.full(dynamics.num_parameters, 0.25, dtype=np.float32)
+    policy = FusionPolicy(ConstantPolicy(action), FusionSetting.of(dynamics))
+    save_policy(policy_folder(comparison.config, LEARNERS[0], 0), policy)
+
+    class ToyStage:
+        def __init__(self, run: Path) -> None:
+            assert run == comparison.config.run
+
+        def dynamics(self, track: str, group: UserGroup, judge: str) -> SessionDynamics:
+            assert (track, group, judge) == ("session", UserGroup.FINAL, SIMULATOR)
+            return dynamics
+
+    monkeypatch.setattr("mtf_rl.experiments.comparison.pictures.Stage", ToyStage)
+    axes = panel_of(pictures_of(comparison)["weights"], "like")
+    assert len(axes.lines) == 3
+    column = dynamics.formula.parameter_names.index("like")
+    expected = dynamics.action_map.to_parameters(action[None])[0, column]
+    for line in axes.lines:
+        np.testing.assert_allclose(np.asarray(line.get_ydata()), expected, rtol=1e-6)
 
 
 def test_a_report_leaves_its_pictures(comparison: Comparison) -> None:

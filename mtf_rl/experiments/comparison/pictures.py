@@ -220,7 +220,7 @@ def _edge(intervals: Sequence[Interval]) -> float:
     """Half the width of a panel: few seeds make some intervals so wide that they hide the rest."""
     means = max(abs(interval.mean) for interval in intervals)
     ends = [max(abs(interval.low), abs(interval.high)) for interval in intervals]
-    widest = max((end for end in ends if np.isfinite(end)), default=means)
+    widest = max(means, *(end for end in ends if np.isfinite(end)), 0.0)
     return min(1.08 * widest, 2.5 * means) or 1.0
 
 
@@ -300,7 +300,12 @@ def front_figure(objectives: FloatArray) -> Figure:
         beaten[:, 0], beaten[:, 1], "o", color=_FAINT, markersize=5, label=f"{len(beaten)} others"
     )
     axes.plot(
-        front[:, 0], front[:, 1], "o-", color=_LEARNERS[0], label=f"front, {len(front)} trials"
+        front[:, 0],
+        front[:, 1],
+        "o-",
+        color=_LEARNERS[0],
+        drawstyle="steps-pre",
+        label=f"front, {len(front)} trials",
     )
     axes.set_xlabel("watch minutes of a session")
     axes.set_ylabel("worth of interactions of a session")
