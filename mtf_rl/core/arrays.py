@@ -46,7 +46,7 @@ def refuse_rows(bad: BoolArray, rule: str) -> None:
     Raises:
         DataError: naming the rule, the first row that breaks it, and how many do.
     """
-    rows = bad.reshape(len(bad), -1).any(axis=1)
+    rows = bad.any(axis=tuple(range(1, bad.ndim)))  # (rows,)
     if rows.any():
         raise DataError(f"{rule}; row {int(np.argmax(rows))} breaks this ({int(rows.sum())} do)")
 
