@@ -24,7 +24,6 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "ppo": {"warmup_requests": 1_000, "gamma": 0.5},
     "a2c": {"warmup_requests": 1_000, "gamma": 0.5},
     "han_actor_critic": {"warmup_requests": 4_000, "gamma": 0.5},
-    "random_search": {},
 }
 # Of agents that have a batch of as many requests with uniformly random weights.
 BATCH_SETTINGS: dict[str, Any] = {
@@ -39,8 +38,8 @@ BATCH_SETTINGS: dict[str, Any] = {
     "estimator_updates": 300,
     "checkpoints": 2,
 }
-# Shares of the way from uniform weights to the optimum. The search tries each task alone first,
-# so that it meets this optimum; the learners have to find it.
+# Shares of the way from uniform weights to the optimum. The searches try each task alone first, so
+# that they meet this optimum; the learners have to find it.
 LEAST = {
     "td3": 0.5,
     "sac": 0.3,
@@ -48,7 +47,9 @@ LEAST = {
     "ppo": 0.3,
     "a2c": 0.4,
     "han_actor_critic": 0.4,
-    "random_search": 0.95,
+    **dict.fromkeys(
+        ("grid", "random_search", "cma_es", "tpe", "gp_bo", "nsga2", "cem", "es"), 0.95
+    ),
     "bc": -0.1,  # It learns the mean of random actions, which is worth what uniform weights are.
     "td3_bc": 0.4,
     "bcq": 0.2,
@@ -64,7 +65,7 @@ LEAST = {
 def settings_of(name: str) -> Any:
     config = AGENTS[name].config
     if not AGENTS[name].from_batch:
-        return config(**SETTINGS[name])
+        return config(**SETTINGS.get(name, {}))
     known = {entry.name for entry in fields(config)}
     return config(**{key: value for key, value in BATCH_SETTINGS.items() if key in known})
 
@@ -73,7 +74,7 @@ def worth(policy: Policy) -> float:
     return float(roll_out(toy_dynamics(), policy, seed=9, episodes=np.arange(1500)).reward.mean())
 
 
-@pytest.mark.parametrize("name", [name for name in AGENTS if name != "uniform"])
+@pytest.mark.parametrize("name", LEAST)
 def test_learners_find_the_only_task_that_counts(name: str) -> None:
     dynamics = toy_dynamics(task="like")
     # The optimum: weight 1 on like, 0 on all others (the action of hate is +1 for weight 0).
@@ -89,3 +90,7 @@ def test_learners_find_the_only_task_that_counts(name: str) -> None:
     assert LEAST[name] <= closed <= 1.0 + 1e-9
     if learned.untrained is not None:
         assert worth(learned.policy) > worth(learned.untrained)
+
+
+def test_all_that_learn_are_asked() -> None:
+    assert set(LEAST) == set(AGENTS) - {"uniform", "hand_set"}
