@@ -56,7 +56,7 @@ def main() -> None:
     pq.write_table(pa.table(columns), PREDICTIONS)
     command = (
         f"-m mtf_rl.train --preset smoke --data {LOGS} --predictions {PREDICTIONS} --pool {POOL}"
-        f" --seed {SEED} --run-dir {FOLDER / 'run'} --no-twin --requests 2000 --sessions 100"
+        f" --seed {SEED} --run-dir {FOLDER / 'run'} --no-twin --requests 2200 --sessions 100"
         " --tuning-sessions 50 --user-model.max-rows 10000 --user-model.max-epochs 1"
     )
     subprocess.run([sys.executable, *command.split()], check=True)

@@ -128,7 +128,7 @@ def folder(tmp_path: Path) -> Path:
         (lambda card: card["setting"].update(radius="wide"), "TypeError"),
         (lambda card: card["setting"].update(base=[1.0]), "base must have one weight"),
         (lambda card: card["setting"].pop("observation"), "KeyError: 'observation'"),
-        (lambda card: card["setting"]["observation"].pop(), "mean must have shape (obs_dim)"),
+        (lambda card: card["setting"]["observation"].pop(), "the policy must read obs_dim"),
         (
             lambda card: card["setting"].update(observation=["a", "b", "candidates/mode/click"]),
             "observation 'candidates/mode/click' is none that candidates have",
@@ -216,7 +216,7 @@ def test_settings_and_policies_that_do_not_fit_are_refused() -> None:
         FusionPolicy(ConstantPolicy(np.zeros(3)), SETTING)
     with pytest.raises(DataError, match=re.escape("an action must be in [-1, 1]; row 2")):
         FusionPolicy(ConstantPolicy(np.array([0, 0, 2, 0, 0, 0])), SETTING)
-    with pytest.raises(ShapeError, match=re.escape("mean must have shape (obs_dim) = (3,), got")):
+    with pytest.raises(ShapeError, match=re.escape("the policy must read obs_dim = 3 numbers")):
         FusionPolicy(mlp_policy(4, 6), SETTING)
     with pytest.raises(
         ShapeError, match=re.escape("must make 6 parameters for formula 'power_pro")
