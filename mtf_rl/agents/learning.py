@@ -92,7 +92,7 @@ class LearningTask:
     on_update: Callable[[int], object] = ignore_updates
     """Told of a batch-RL agent's updates as they are done."""
     watch: Watch | None = None
-    """Looks at a learner's policy from time to time; a search and uniform weights have none."""
+    """Looks at a learner's policy from time to time; static weights have none."""
     checkpoints: CheckpointPlan | None = None
     """Of learners of some length."""
     study: Path | None = None

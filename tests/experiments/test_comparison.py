@@ -8,42 +8,33 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mtf_rl.agents import TD3Config
 from mtf_rl.core.errors import ConfigError, UnknownNameError
+from mtf_rl.data import BatchDataset
 from mtf_rl.experiments.comparison import (
     ComparisonConfig,
+    Results,
     compare,
     finished_comparison,
     page_of,
     report,
 )
-from mtf_rl.experiments.comparison.work import SESSION, Job, run_digest
-from mtf_rl.experiments.config import PRESETS, RunSettings
+from mtf_rl.experiments.comparison.tables import (
+    against,
+    budget_table,
+    gap_table,
+    ordered,
+    rewards_by_budget,
+    statistics_table,
+)
+from mtf_rl.experiments.comparison.work import SESSION, Job, do_job, run_digest
 from mtf_rl.experiments.console import Terminal
-from mtf_rl.experiments.preparation import prepare_run
-from mtf_rl.experiments.run_folder import new_run_folder
-from mtf_rl.user_models import WorldConfig
+from tests.experiments.comparison_examples import LEARNERS, SEARCH, made_up_comparison
+from tests.experiments.small_run import prepare_small_run
 
 
 @pytest.fixture(scope="module", name="run")
 def prepared_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    config = PRESETS["smoke"]()[0]
-    config = replace(
-        config,
-        run_dir=tmp_path_factory.mktemp("runs") / "small",
-        requests=20_000,
-        scorer_rows=3_000,
-        log=replace(config.log, world=WorldConfig(users=60, videos=320, days=2, seed=3)),
-        scorer_fit=replace(config.scorer_fit, max_epochs=1),
-        user_model=replace(config.user_model, max_rows=4_000, max_epochs=1),
-    )
-    run = new_run_folder(config.run_dir, agent="td3")
-    run.write_config(RunSettings("td3", TD3Config(), config))
-    with pytest.MonkeyPatch.context() as patch:
-        # Another process takes longer to start than these logs to write.
-        patch.setattr("os.cpu_count", lambda: 1)
-        prepare_run(config, run, lambda step, name, value: None, Terminal())
-    return run.path
+    return prepare_small_run(tmp_path_factory.mktemp("runs") / "small", users=60).path
 
 
 def config_of(run: Path) -> ComparisonConfig:
@@ -99,6 +90,55 @@ def test_a_comparison_from_jobs_to_page(run: Path) -> None:
     path.write_text(json.dumps(record | {"fingerprint": {}}))
     assert Job("a2c", SESSION, 0, 1.0).finished(config, digest) is None
     path.write_text(json.dumps(record))
+
+
+def test_what_another_budget_left_is_not_learnt_from(run: Path, tmp_path: Path) -> None:
+    """A batch of 500 requests is neither taken for one of 600 nor kept."""
+    job, digest = Job("td3_bc", SESSION, 0, 1.0), run_digest(run)
+    config = replace(config_of(run), contestants=("uniform", "td3_bc"), out=tmp_path)
+    for requests in (500, 600):
+        result = do_job(job, replace(config, requests=requests), digest)
+        batch = BatchDataset.load(job.folder(config) / "batch.parquet")
+        assert result.requests_used == len(batch.rewards) == requests
+    search = Job("random_search", SESSION, 0, 1.0)
+    for requests in (5_000, 6_000):
+        result = do_job(search, replace(config, requests=requests), digest)
+        assert 0.8 * requests < result.requests_used <= requests
+
+
+def test_unpaired_means_are_over_the_seeds_that_all_have(tmp_path: Path) -> None:
+    comparison = made_up_comparison(tmp_path)
+    judge = comparison.judge
+    further = [
+        replace(result, judged={name: replace(j, reward=j.reward + 50.0) for name, j in
+                                result.judged.items()})
+        if result.seed >= comparison.config.seeds else result
+        for result in comparison.results.all
+    ]  # fmt: skip
+    lucky = replace(comparison, results=Results(tuple(further)))
+    assert ordered(lucky, judge) == ordered(comparison, judge)
+    assert statistics_table(lucky).rows[0][1:3] == statistics_table(comparison).rows[0][1:3]
+    assert gap_table(lucky) == gap_table(comparison)
+    # All ten seeds of both gained alike, so that their paired difference stays.
+    assert against(lucky, LEARNERS[0], SEARCH, judge).mean == pytest.approx(
+        against(comparison, LEARNERS[0], SEARCH, judge).mean
+    )
+
+
+def test_budgets_are_compared_over_the_seeds_that_all_have_finished(tmp_path: Path) -> None:
+    comparison = made_up_comparison(tmp_path)
+    judge = comparison.judge
+    kept = [
+        result
+        for result in comparison.results.all
+        if not (result.contestant == SEARCH and result.share == 0.25 and result.seed == 2)
+    ]
+    partial = replace(comparison, results=Results(tuple(kept)))
+    whole, cut = (rewards_by_budget(c, judge) for c in (comparison, partial))
+    assert {rewards.shape for rewards in whole.values()} == {(4, 3)}
+    for name, rewards in cut.items():
+        np.testing.assert_array_equal(rewards, whole[name][:, :2])
+    assert "every budget (2)" in budget_table(partial).note
 
 
 def test_the_same_job_in_another_process_is_the_same(run: Path, tmp_path: Path) -> None:

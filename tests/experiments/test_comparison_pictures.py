@@ -150,7 +150,7 @@ def test_the_budget_picture_shows_means_and_names_everyone(comparison: Compariso
     axes = panel_of(budget_figure(comparison), "Judge: synthetic truth")
     curves = [line for line in axes.lines if line.get_marker() == "o"]
     assert len(curves) == 3  # the headlines
-    results = comparison.results
+    results = comparison.common
     expected = [
         np.mean(list(results.rewards("td3", SYNTHETIC_TRUTH, share=share).values()))
         for share in (0.125, 0.25, 0.5, 1.0)
@@ -165,7 +165,7 @@ def test_the_budget_picture_shows_means_and_names_everyone(comparison: Compariso
 
 def test_bands_are_t_intervals_over_seeds(comparison: Comparison) -> None:
     axes = panel_of(budget_figure(comparison), "Judge: simulator")
-    rewards = comparison.results.rewards(SEARCH, SIMULATOR)
+    rewards = comparison.common.rewards(SEARCH, SIMULATOR)
     interval = mean_over_seeds(np.array([rewards[seed] for seed in sorted(rewards)]))
     corners = np.concatenate([band.get_paths()[0].vertices for band in axes.collections])
     last = np.unique(corners[corners[:, 0] == 100_000, 1])

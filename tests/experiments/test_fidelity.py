@@ -10,16 +10,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mtf_rl.agents import TD3Config
 from mtf_rl.core.errors import ConfigError, DataError, LeakageError, RunFolderError
 from mtf_rl.experiments.assembly import Assembly
-from mtf_rl.experiments.config import PRESETS, RunSettings
+from mtf_rl.experiments.config import PRESETS
 from mtf_rl.experiments.console import Terminal
 from mtf_rl.experiments.fidelity import FidelityConfig, report_fidelity
 from mtf_rl.experiments.held_out import read_held_out
-from mtf_rl.experiments.preparation import prepare_run
-from mtf_rl.experiments.run_folder import RunFolder, new_run_folder
-from mtf_rl.user_models import WorldConfig
+from mtf_rl.experiments.run_folder import RunFolder
+from tests.experiments.small_run import prepare_small_run
 
 FILES = ("fidelity.md", "fidelity.csv", "fidelity.json", "fidelity.png")
 
@@ -27,23 +25,7 @@ FILES = ("fidelity.md", "fidelity.csv", "fidelity.json", "fidelity.png")
 @pytest.fixture(scope="module", name="run")
 def prepared_run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     """A run up to its simulator; the comparison needs no policy."""
-    config = PRESETS["smoke"]()[0]
-    config = replace(
-        config,
-        run_dir=tmp_path_factory.mktemp("runs") / "small",
-        requests=20_000,
-        scorer_rows=3_000,
-        log=replace(config.log, world=WorldConfig(users=48, videos=320, days=2, seed=3)),
-        scorer_fit=replace(config.scorer_fit, max_epochs=1),
-        user_model=replace(config.user_model, max_rows=4_000, max_epochs=1),
-    )
-    run = new_run_folder(config.run_dir, agent="td3")
-    run.write_config(RunSettings("td3", TD3Config(), config))
-    with pytest.MonkeyPatch.context() as patch:
-        # Another process takes longer to start than these logs to write.
-        patch.setattr("os.cpu_count", lambda: 1)
-        prepare_run(config, run, lambda step, name, value: None, Terminal())
-    return run
+    return prepare_small_run(tmp_path_factory.mktemp("runs") / "small", users=48)
 
 
 @pytest.fixture(scope="module", name="folder")

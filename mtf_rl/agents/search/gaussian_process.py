@@ -92,7 +92,7 @@ class GaussianProcess(Optimiser):
 
     def posterior(self, points: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Mean and standard deviation of the value at (points, dimensions), without noise."""
-        model = self._model()
+        model = self._model(refit=False)
         with torch.no_grad():
             found = model.posterior(_unit(points))
         return found.mean[:, 0].numpy(), found.variance.sqrt()[:, 0].numpy()
@@ -101,7 +101,7 @@ class GaussianProcess(Optimiser):
         from botorch.acquisition.analytic import LogExpectedImprovement, UpperConfidenceBound
         from botorch.optim.optimize import optimize_acqf
 
-        model = self._model()
+        model = self._model(refit=self._fitted is None or self._asked % self._refit_every == 0)
         if self._acquisition == "ucb":
             promise: Any = UpperConfidenceBound(model, beta=self._beta)
         else:
@@ -116,8 +116,8 @@ class GaussianProcess(Optimiser):
         )
         return np.clip(2.0 * point.detach().numpy() - 1.0, -1.0, 1.0)  # (1, dimensions)
 
-    def _model(self) -> Any:
-        """The process given all trials; its kernel is fitted every `refit_every` questions."""
+    def _model(self, *, refit: bool) -> Any:
+        """The process given all trials, with the kernel as it was last fitted, or fitted anew."""
         from botorch.fit import fit_gpytorch_mll
         from botorch.models import SingleTaskGP
         from gpytorch.mlls import ExactMarginalLogLikelihood
@@ -125,9 +125,10 @@ class GaussianProcess(Optimiser):
         points = _unit(np.stack([trial.point for trial in self._trials]))
         values = torch.tensor([[trial.value] for trial in self._trials], dtype=torch.float64)
         model = SingleTaskGP(points, values)
-        if self._fitted is None or self._asked % self._refit_every == 0:
+        if self._fitted is None or refit:
             fit_gpytorch_mll(ExactMarginalLogLikelihood(model.likelihood, model))
-            self._fitted = _kernel_of(model)
+            if refit:  # Who only looks leaves the next question as it was.
+                self._fitted = _kernel_of(model)
         else:
             model.load_state_dict(self._fitted, strict=False)
             model.eval()

@@ -1,6 +1,7 @@
 """The one loop of all searches: hand-set points, questions and answers, a final on fresh users."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict
 
 import numpy as np
@@ -8,7 +9,7 @@ import optuna
 
 from mtf_rl.agents.learning import LearnedPolicy, LearningInterruptedError, LearningTask
 from mtf_rl.agents.search.config import SearchConfig
-from mtf_rl.agents.search.objective import Objective, outcomes_of
+from mtf_rl.agents.search.objective import CAUTION, Objective, outcomes_of
 from mtf_rl.agents.search.optimiser import Optimiser, Trial
 from mtf_rl.agents.search.space import SearchSpace
 from mtf_rl.agents.search.spaces import make_space
@@ -26,7 +27,6 @@ __all__ = [
     "undominated",
 ]
 
-_CAUTION = 1.25  # a block of sessions may last longer than those before it
 LONG_DEPTH = 25  # requests of a session that is long, but not unusually so
 
 OptimiserMaker = Callable[[int], Optimiser]
@@ -95,11 +95,13 @@ def learn_by_search(
         "seed": task.seed,
         "dimensions": space.dimensions,
         "block": block or config.sessions_per_trial,
+        "requests": task.budget.limit,
     }
     study = Study(task.study, fingerprint)
     objective = Objective(task, space, config, study, block or config.sessions_per_trial)
     try:
-        _explore(objective, make(space.dimensions), task)
+        with suppress(BudgetExceededError):  # Sessions that lasted much longer than before.
+            _explore(objective, make(space.dimensions), task)
         finalists = shortlist(objective.trials)[: config.finalists]
         best = _choose(task, config, space, finalists)
     except KeyboardInterrupt:
@@ -152,7 +154,7 @@ def _choose(
     sums = np.zeros(len(policies))
     size = max(1, config.sessions_per_trial // 2)
     block, cost = 0, 0.0
-    while task.budget.left > _CAUTION * cost:
+    while task.budget.left > CAUTION * cost:
         used_before = task.budget.used
         episodes = np.arange(block * size, (block + 1) * size)
         try:

@@ -15,10 +15,9 @@ from mtf_rl.core.errors import ArtifactError, DataError
 from mtf_rl.envs import REWARDS
 from mtf_rl.evaluation import Sessions, roll_out, roll_out_each
 
-__all__ = ["Objective", "outcomes_of"]
+__all__ = ["CAUTION", "Objective", "outcomes_of"]
 
-# A block of sessions may last longer than those before it.
-_CAUTION = 1.25
+CAUTION = 1.25  # A block of sessions may last longer than those before it.
 
 
 def outcomes_of(sessions: Sessions) -> FloatArray:
@@ -71,7 +70,7 @@ class Objective:
         left = self.task.budget.left - self.config.finalist_share * limit
         if not self.trials:
             return 1
-        return max(0, int(left / (_CAUTION * self._cost)))
+        return max(0, int(left / (CAUTION * self._cost)))
 
     @property
     def best(self) -> Trial:

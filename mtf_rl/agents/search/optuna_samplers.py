@@ -13,8 +13,6 @@ from mtf_rl.core.ranges import check_at_least
 
 __all__ = ["Nsga2", "Tpe"]
 
-optuna.logging.set_verbosity(optuna.logging.WARNING)
-
 
 class Tpe(Optimiser):
     """Tree-structured Parzen estimators (Bergstra et al., NeurIPS 2011), Optuna's, multivariate.

@@ -58,6 +58,12 @@ class Comparison:
         return self.learners[0]
 
     @property
+    def common(self) -> Results:
+        """Results of the seeds that everyone has, for what is compared without pairing."""
+        kept = (result for result in self.results.all if result.seed < self.config.seeds)
+        return Results(tuple(kept))
+
+    @property
     def judge(self) -> str:
         """Who has the last word: the truth, where it is known."""
         judges = self.results.judges()
@@ -100,11 +106,7 @@ def compare(config: ComparisonConfig, terminal: Terminal) -> Comparison:
 
 
 def finished_comparison(config: ComparisonConfig) -> Comparison:
-    """What is there so far, without doing anything.
-
-    Raises:
-        ConfigError: if not everyone has learnt with the whole budget yet.
-    """
+    """What is there so far, without doing anything."""
     digest = run_digest(config.run)
     found = [job.finished(config, digest) for job in _all_jobs(config)]
     comparison = _named(config, [result for result in found if result is not None])
@@ -223,7 +225,7 @@ class _Work:
             rescored_assembly(
                 open_run_folder(config.run),
                 scorer_seed=scorer_seed,
-                folder=rescored_folder(config, scorer_seed),
+                folder=rescored_folder(config, scorer_seed, self._digest),
                 terminal=self._terminal,
             )
             started = {

@@ -19,8 +19,13 @@ from mtf_rl.evaluation import Interval
 from mtf_rl.evaluation.over_seeds import mean_over_seeds
 from mtf_rl.experiments.comparison.comparing import Comparison, policy_folder
 from mtf_rl.experiments.comparison.contestants import CONTESTANTS, STATIC
-from mtf_rl.experiments.comparison.results import by_seed
-from mtf_rl.experiments.comparison.tables import against, exploits, ordered, seesaw_table
+from mtf_rl.experiments.comparison.tables import (
+    against,
+    exploits,
+    ordered,
+    rewards_by_budget,
+    seesaw_table,
+)
 from mtf_rl.experiments.comparison.weights import WeightsAlong, terciles, weights_along
 from mtf_rl.experiments.comparison.work import SESSION, Stage
 from mtf_rl.experiments.judging import FINAL_SEED
@@ -130,16 +135,12 @@ def objectives_of(records: Sequence[Record]) -> FloatArray:
 
 def curves_of(comparison: Comparison, judge: str) -> list[Curve]:
     """Those who learnt with every share of the budget, the best first."""
-    results, config = comparison.results, comparison.config
-    shares = [*sorted(config.shares), 1.0]
-    curves = []
-    for name in ordered(comparison, judge):
-        found = [results.rewards(name, judge, share=share) for share in shares]
-        if all(found) and len(found) > 1:
-            intervals = tuple(mean_over_seeds(by_seed(rewards)) for rewards in found)
-            requests = tuple(int(share * config.requests) for share in shares)
-            curves.append(Curve(name, requests, intervals))
-    return curves
+    config = comparison.config
+    requests = tuple(int(share * config.requests) for share in (*sorted(config.shares), 1.0))
+    return [
+        Curve(name, requests, tuple(mean_over_seeds(row) for row in rewards))
+        for name, rewards in rewards_by_budget(comparison, judge).items()
+    ]
 
 
 def budget_figure(comparison: Comparison) -> Figure:
@@ -159,7 +160,7 @@ def budget_figure(comparison: Comparison) -> Figure:
         last = curves[0].requests[-1]
         for name in ordered(comparison, judge):
             if CONTESTANTS[name].kind == STATIC:
-                ends[name] = comparison.results.mean(name, "reward", judge)
+                ends[name] = comparison.common.mean(name, "reward", judge)
                 places = [curves[0].requests[0], last]
                 axes.plot(places, [ends[name]] * 2, "--", color=_INK, linewidth=1.0)
         drawn = [interval.mean for curve in curves for interval in curve.intervals]
@@ -226,7 +227,7 @@ def _edge(intervals: Sequence[Interval]) -> float:
 
 def gap_figure(comparison: Comparison) -> Figure:
     """The value in the simulator against the true one; who exploits the simulator is in red."""
-    results = comparison.results
+    results = comparison.common
     names = ordered(comparison, SYNTHETIC_TRUTH)
     simulated, true = (
         {name: results.mean(name, "reward", judge) for name in names}

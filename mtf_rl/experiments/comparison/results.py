@@ -1,6 +1,6 @@
 """What a comparison has found so far: one record for each job."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -150,8 +150,3 @@ class Results:
     def judges(self) -> list[str]:
         """Who judged."""
         return list(self.all[0].judged) if self.all else []
-
-
-def by_seed(values: Mapping[int, float]) -> FloatArray:
-    """(seeds,) in the order of seeds."""
-    return np.array([values[seed] for seed in sorted(values)])

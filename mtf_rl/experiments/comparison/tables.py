@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
+from mtf_rl.core.arrays import FloatArray
 from mtf_rl.core.protocols import SIMULATOR, SYNTHETIC_TRUTH
 from mtf_rl.core.tasks import FEEDBACKS
 from mtf_rl.evaluation import Interval
@@ -20,7 +21,7 @@ from mtf_rl.experiments.comparison.comparing import Comparison
 from mtf_rl.experiments.comparison.contestants import CONTESTANTS
 from mtf_rl.experiments.comparison.work import RETENTION, SESSION
 
-__all__ = ["Table", "tables_of"]
+__all__ = ["Table", "against", "exploits", "ordered", "rewards_by_budget", "tables_of"]
 
 UNIFORM = "uniform"
 
@@ -61,8 +62,8 @@ def tables_of(comparison: Comparison) -> list[Table]:
 
 
 def ordered(comparison: Comparison, judge: str, *, track: str = SESSION) -> list[str]:
-    """Contestants by mean reward, the best first."""
-    results = comparison.results
+    """Contestants by mean reward over the seeds that all have, the best first."""
+    results = comparison.common
     return sorted(
         results.names(track=track),
         key=lambda name: -results.mean(name, "reward", judge, track=track),
@@ -77,14 +78,14 @@ def against(comparison: Comparison, name: str, other: str, judge: str) -> Interv
 def leaderboard_table(comparison: Comparison, judge: str) -> Table:
     """Every contestant under one judge."""
     rows = []
+    results = comparison.common
     for name in ordered(comparison, judge):
-        results = comparison.results
         mean = mean_over_seeds(np.array(list(results.rewards(name, judge).values())))
         rows.append(
             (
                 _title(comparison, name),
-                str(len(results.of(name))),
                 _interval(mean, "{:.2f}"),
+                str(len(comparison.results.of(name))),
                 _over(comparison, name, comparison.search, judge),
                 _over(comparison, name, UNIFORM, judge),
                 _guarded(comparison, name, judge, "depth"),
@@ -99,8 +100,8 @@ def leaderboard_table(comparison: Comparison, judge: str) -> Table:
         )
     heads = (
         "policy",
-        "seeds",
         "session reward",
+        "seeds",
         f"over {comparison.search}",
         "over uniform",
         "requests a session",
@@ -112,7 +113,8 @@ def leaderboard_table(comparison: Comparison, judge: str) -> Table:
         f"Judge: {_judge(judge)}",
         heads,
         tuple(rows),
-        "Means over seeds with 95 % t-intervals; differences are paired by seed. Rates are per"
+        f"Means over the {comparison.config.seeds} seeds that all have, with 95 % t-intervals;"
+        " differences are paired by seed, over all seeds that both have (`seeds`). Rates are per"
         " mille of shown videos; `!` marks sessions that are shorter, or hate that is more"
         " frequent, than with uniform weights beyond the interval.",
     )
@@ -120,7 +122,7 @@ def leaderboard_table(comparison: Comparison, judge: str) -> Table:
 
 def statistics_table(comparison: Comparison) -> Table:
     """What holds beside the mean, under the judge who has the last word."""
-    judge, results = comparison.judge, comparison.results
+    judge, results = comparison.judge, comparison.common
     names = ordered(comparison, judge)
     zero = results.mean(UNIFORM, "reward", judge)
     hundred = results.mean(names[0], "reward", judge)
@@ -146,25 +148,49 @@ def statistics_table(comparison: Comparison) -> Table:
             "on tuning users, simulator",
         ),
         tuple(rows),
-        "Bootstrap intervals. Score: 0 for uniform weights, 100 for the best of this table.",
+        f"Over the {comparison.config.seeds} seeds that all have, but for the probability, which is"
+        " over all that both have. Bootstrap intervals; of fewer than four seeds the interquartile"
+        " mean is the mean. Score: 0 for uniform weights, 100 for the best of this table.",
     )
+
+
+def rewards_by_budget(comparison: Comparison, judge: str) -> dict[str, FloatArray]:
+    """Session reward of those who learnt with every budget, (budgets, seeds), the best first.
+
+    Seeds are those that all of them have with every budget; empty where there is none.
+    """
+    results, shares = comparison.common, [*sorted(comparison.config.shares), 1.0]
+    found = {
+        name: [results.rewards(name, judge, share=share) for share in shares]
+        for name in ordered(comparison, judge)
+        if len(shares) > 1 and results.of(name, share=shares[0])
+    }
+    sets = [set(rewards) for by_share in found.values() for rewards in by_share]
+    seeds = sorted(set.intersection(*sets)) if sets else []
+    if not seeds:
+        return {}
+    return {
+        name: np.array([[rewards[seed] for seed in seeds] for rewards in by_share])
+        for name, by_share in found.items()
+    }
 
 
 def budget_table(comparison: Comparison) -> Table:
     """The value by share of the budget, each learnt anew."""
-    judge, results = comparison.judge, comparison.results
-    shares = [*sorted(comparison.config.shares), 1.0]
-    rows = []
-    for name in ordered(comparison, judge):
-        found = [results.rewards(name, judge, share=share) for share in shares]
-        if all(found[:-1]) and len(found) > 1:
-            rows.append((name, *(f"{np.mean(list(values.values())):.2f}" for values in found)))
+    judge = comparison.judge
+    found = rewards_by_budget(comparison, judge)
+    seeds = next(iter(found.values())).shape[1] if found else 0
+    rows = tuple(
+        (name, *(f"{mean:.2f}" for mean in rewards.mean(axis=1))) for name, rewards in found.items()
+    )
     requests = comparison.config.requests
+    shares = [*sorted(comparison.config.shares), 1.0]
     return Table(
         f"Session reward by budget, judge: {_judge(judge)}",
         ("policy", *(f"{int(share * requests):,}" for share in shares)),
-        tuple(rows),
-        "Everyone learns anew with the smaller budget, in requests; means over seeds.",
+        rows,
+        "Everyone learns anew with the smaller budget, in requests; means over the seeds that all"
+        f" have with every budget ({seeds}).",
     )
 
 
@@ -196,7 +222,7 @@ def twin_table(comparison: Comparison) -> Table:
 
 def gap_table(comparison: Comparison) -> Table:
     """The simulator's value beside the true one; who gains in the simulator alone is named."""
-    results = comparison.results
+    results = comparison.common
     simulated, true = (ordered(comparison, judge) for judge in (SIMULATOR, SYNTHETIC_TRUTH))
     first, second = (
         np.array([results.mean(name, "reward", judge) for name in true])
@@ -239,7 +265,7 @@ def exploits(comparison: Comparison, name: str) -> bool:
 
 def seesaw_table(comparison: Comparison) -> Table:
     """Three rewards against every feedback, relative to uniform weights."""
-    judge, results = comparison.judge, comparison.results
+    judge, results = comparison.judge, comparison.common
     rows = []
     for name in (comparison.learner, comparison.search):
         for track in (SESSION, "watch_time", "interaction"):
@@ -299,7 +325,7 @@ def stale_table(comparison: Comparison) -> Table:
     judge, results = comparison.judge, comparison.results
     rows = []
     before, after = [], []
-    for name in ordered(comparison, judge):
+    for name in (name for name in ordered(comparison, judge) if name in comparison.rescored):
         rewards = results.rewards(name, judge)
         seeds = sorted(comparison.rescored[name])
         old = np.array([rewards[seed] for seed in seeds])
@@ -323,7 +349,8 @@ def stale_table(comparison: Comparison) -> Table:
         ("policy", "with its own scorer", "with others", "change", "share"),
         tuple(rows),
         f"Frozen policies with {scorers} scorers of other seeds, in the same sessions; means over"
-        f" {comparison.config.seeds} seeds. Rank correlation of the two columns: {rank:.2f}.",
+        f" {comparison.config.seeds} seeds of the learners. Intervals are over these, and do not"
+        f" hold the luck of the scorers. Rank correlation of the two columns: {rank:.2f}.",
     )
 
 
@@ -344,7 +371,7 @@ def _guarded(comparison: Comparison, name: str, judge: str, measure: str) -> str
     difference = paired_over_seeds(
         np.array([mine[seed] for seed in seeds]), np.array([uniform[seed] for seed in seeds])
     )
-    mean = float(np.mean(list(mine.values())))
+    mean = float(np.mean([mine[seed] for seed in mine if seed < comparison.config.seeds]))
     worse = difference.low > 0.0 if measure == "hate" else difference.high < 0.0
     text = f"{1000.0 * mean:.2f}" if measure == "hate" else f"{mean:.2f}"
     return f"{text} !" if worse else text

@@ -1,6 +1,7 @@
 """One job: a contestant learns with one seed and one share of the budget, and is judged."""
 
 import hashlib
+import shutil
 import time
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
@@ -127,6 +128,7 @@ def do_job(job: Job, config: ComparisonConfig, digest: str) -> Result:
     if finished is not None:
         return finished
     torch.set_num_threads(1)
+    _clear_if_stale(job, config, digest)
     stage = _stage_of(config.run)
     learning = stage.dynamics(job.track, UserGroup.LEARN, SIMULATOR)
     tuning = stage.dynamics(job.track, UserGroup.TUNE, SIMULATOR)
@@ -183,6 +185,19 @@ def do_job(job: Job, config: ComparisonConfig, digest: str) -> Result:
     return result
 
 
+def _clear_if_stale(job: Job, config: ComparisonConfig, digest: str) -> None:
+    """Leave nothing in a job's folder that was made for another budget, run or setting.
+
+    What a killed job left of its own, such as a search's trials, stays and is gone on from.
+    """
+    folder, asked = job.folder(config), job.fingerprint(config, digest)
+    path = folder / "asked.json"
+    if path.exists() and load_json(path) == asked:
+        return
+    shutil.rmtree(folder, ignore_errors=True)
+    save_json(path, asked)
+
+
 def judge_rescored(
     job: Job, scorer_seed: int, config: ComparisonConfig, digest: str
 ) -> dict[str, float]:
@@ -196,7 +211,8 @@ def judge_rescored(
     finished = rescored_rewards(job, scorer_seed, config, digest)
     if finished is not None:
         return finished
-    stage = _rescored_stage(config.run, scorer_seed, rescored_folder(config, scorer_seed))
+    folder = rescored_folder(config, scorer_seed, digest)
+    stage = _rescored_stage(config.run, scorer_seed, folder)
     policy = load_policy(job.folder(config)).policy
     rewards = {
         judge: float(
@@ -231,9 +247,9 @@ def _rescored_path(job: Job, scorer_seed: int, config: ComparisonConfig) -> Path
     return job.folder(config) / f"rescored-{scorer_seed}.json"
 
 
-def rescored_folder(config: ComparisonConfig, scorer_seed: int) -> Path:
-    """Where the scorer of another seed is kept."""
-    return config.folder / "rescored" / f"scorer-{scorer_seed}"
+def rescored_folder(config: ComparisonConfig, scorer_seed: int, digest: str) -> Path:
+    """Where the scorer of another seed is kept: a run that has changed has another place."""
+    return config.folder / "rescored" / digest / f"scorer-{scorer_seed}"
 
 
 @lru_cache(maxsize=1)
@@ -246,9 +262,9 @@ def _rescored_stage(run: Path, scorer_seed: int, folder: Path) -> Stage:
 
 
 def _batch(job: Job, config: ComparisonConfig, task: LearningTask) -> Any:
-    """Requests of the mixed behaviour policy in the simulator; equal seeds share one batch.
+    """Requests of the mixed behaviour policy in the simulator.
 
-    Each job collects its own, as it would in another process anyway: equal seeds are equal rows.
+    Each job collects its own; jobs of equal seeds and budgets have equal rows.
     """
     if job.track == RETENTION:
         raise ConfigError(f"{job.contestant} learns from a batch, of which retention has none")

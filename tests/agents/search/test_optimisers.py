@@ -215,7 +215,7 @@ def test_the_process_says_what_the_formula_of_gaussian_processes_says() -> None:
     process.ask()  # Fits.
     asked = rng.uniform(-1.0, 1.0, (5, 2))
     mean, deviation = process.posterior(asked)
-    model = process._model()
+    model = process._model(refit=False)
     kernel = model.covar_module
     scale = kernel.lengthscale.detach().numpy().ravel()
     noise = float(model.likelihood.noise.detach())
@@ -290,3 +290,17 @@ def test_the_front_is_what_nobody_dominates(values: FloatArray) -> None:
 def test_settings_out_of_range_are_refused(make: Callable[[], object], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         make()
+
+
+def test_who_looks_at_the_process_does_not_change_its_questions() -> None:
+    torch.set_num_threads(1)
+    asked = []
+    for looks in (False, True):
+        process = GaussianProcess(WIDTH, seed=0, initial=4, refit_every=2)
+        for _ in range(4):
+            points = process.ask()
+            process.tell([tried(point, sphere(point)) for point in points])
+            if looks:
+                process.posterior(np.zeros((1, WIDTH)))
+        asked.append(points.tobytes())
+    assert asked[0] == asked[1]

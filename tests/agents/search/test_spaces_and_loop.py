@@ -15,22 +15,26 @@ import optuna
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from typing_extensions import override
 
 from mtf_rl.agents import (
     AGENTS,
     FusionPolicy,
     FusionSetting,
     LearningTask,
+    MlpPolicy,
     TablePolicy,
     load_policy,
     save_policy,
 )
 from mtf_rl.agents.search.config import CmaEsConfig, EsConfig, Nsga2Config
 from mtf_rl.agents.search.learners import learn_cma_es, learn_es, learn_nsga2
-from mtf_rl.agents.search.loop import undominated
+from mtf_rl.agents.search.loop import learn_by_search, undominated
 from mtf_rl.agents.search.objective import Objective, outcomes_of
+from mtf_rl.agents.search.points import RandomPoints
 from mtf_rl.agents.search.spaces import ACTIVITY, SEARCH_SPACES, hand_set_actions, make_space
 from mtf_rl.agents.search.study import Study, read_records
+from mtf_rl.core.arrays import FloatArray
 from mtf_rl.core.errors import ArtifactError, ConfigError, ShapeError, UnknownNameError
 from mtf_rl.envs import RequestBudget, SessionDynamics, UserProfiles, toy_dynamics
 from mtf_rl.evaluation import roll_out, roll_out_each
@@ -281,8 +285,8 @@ def test_nsga2_takes_a_point_of_its_front(tmp_path: Path) -> None:
 def test_weights_that_see_the_state_are_searched_too() -> None:
     config = EsConfig(sessions_per_trial=8, most_blocks=1, pairs=3, finalists=2)
     learned = learn_es(task_of(toy_dynamics()), config)
-    observation = toy_dynamics().observe(toy_dynamics().start(1, np.arange(30)))
-    assert np.ptp(learned.policy.predict(observation)[0], axis=0).max() >= 0.0
+    assert isinstance(learned.policy, MlpPolicy)
+    assert len(learned.policy.network.weights) == 1
     assert 0.8 * BUDGET < learned.requests_used <= BUDGET
 
 
@@ -290,3 +294,38 @@ def test_hand_set_weights_are_what_feedback_is_worth() -> None:
     learned = AGENTS["hand_set"].learn(task_of(toy_dynamics()), AGENTS["hand_set"].config())
     played = roll_out(toy_dynamics(), learned.policy, seed=0, episodes=np.arange(2))
     np.testing.assert_allclose(played.weights[0], [0, 0, 0.2, 1.0, 0.6, 1.0, -1.0, 0.4], atol=1e-6)
+
+
+@pytest.mark.parametrize("requests", [600, 1_111, 2_500])
+def test_who_asks_for_ever_is_stopped_by_the_budget(requests: int) -> None:
+    class Endless(RandomPoints):
+        questions = 0
+
+        @override
+        def ask(self) -> FloatArray:
+            self.questions += 1
+            return super().ask()
+
+    endless = Endless(8, seed=0)
+    budget = RequestBudget(requests)
+    task = replace(task_of(toy_dynamics()), budget=budget)
+    learned = learn_by_search(task, CONFIG, lambda dimensions: endless)
+    assert learned.requests_used == budget.used <= requests
+    assert budget.used > 0.8 * requests
+    assert endless.questions < requests
+
+
+def test_sessions_that_grow_much_longer_end_the_search_not_the_run() -> None:
+    """Points after the first blocks cost far more than any before: the budget says stop."""
+    dynamics = toy_dynamics(hazard=0.9)
+    longer = toy_dynamics(hazard=0.02)
+
+    class Lengthening(RandomPoints):
+        @override
+        def ask(self) -> FloatArray:
+            vars(task.learning)["user_model"] = longer.user_model
+            return super().ask()
+
+    task = replace(task_of(dynamics), budget=RequestBudget(1_000))
+    learned = learn_by_search(task, CONFIG, lambda dimensions: Lengthening(dimensions, seed=0))
+    assert learned.requests_used <= 1_000
