@@ -20,6 +20,7 @@ from mtf_rl.agents.learning import (
     MetricSink,
     Watch,
 )
+from mtf_rl.agents.lspi.config import LSPIConfig
 from mtf_rl.agents.networks import Mlp
 from mtf_rl.agents.online.config import ActorCriticConfig
 from mtf_rl.agents.online.han import HanConfig
@@ -67,6 +68,7 @@ __all__ = [
     "GpBoConfig",
     "GridConfig",
     "HanConfig",
+    "LSPIConfig",
     "LearnedPolicy",
     "LearningInterruptedError",
     "LearningTask",

@@ -7,6 +7,9 @@ from typing import Any
 import numpy as np
 
 from mtf_rl.agents.learning import LearnedPolicy, LearningTask
+from mtf_rl.agents.lspi.config import LSPIConfig
+from mtf_rl.agents.lspi.learning import learn_lspi
+from mtf_rl.agents.lspi.learning import least_requests as least_of_lspi
 from mtf_rl.agents.offline.config import (
     AWACConfig,
     BatchRLMTFConfig,
@@ -152,6 +155,7 @@ AGENTS: Registry[Agent] = Registry(
         "ppo": Agent(PPOConfig, learn_ppo, _past_warmup),
         "a2c": Agent(A2CConfig, learn_a2c, _past_warmup),
         "han_actor_critic": Agent(HanConfig, learn_han, _past_warmup),
+        "lspi": Agent(LSPIConfig, learn_lspi, least_of_lspi),
         "bc": _of_batch(BCConfig, learn_bc),
         "td3_bc": _of_batch(TD3BCConfig, learn_td3_bc),
         "bcq": _of_batch(BCQConfig, learn_bcq),

@@ -6,6 +6,7 @@ at the edge of the statistical precipice" (NeurIPS 2021), for means that ignore 
 the probability of improvement.
 """
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -70,7 +71,9 @@ def interquartile_mean(values: FloatArray) -> Interval:
 
 
 def normalised_score(value: float, *, zero: float, hundred: float) -> float:
-    """0 for what uniform weights reach, 100 for the best that is known."""
+    """0 for what uniform weights reach, 100 for the best that is known; NaN if these are equal."""
+    if hundred == zero:
+        return math.nan
     return 100.0 * (value - zero) / (hundred - zero)
 
 

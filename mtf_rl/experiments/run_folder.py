@@ -26,6 +26,7 @@ __all__ = [
     "RunFolder",
     "birth_record",
     "check_free",
+    "library_versions",
     "new_run_folder",
     "open_run_folder",
     "write_csv",
@@ -42,6 +43,8 @@ _VERSIONS_OF = (
     "stable-baselines3",
     "safetensors",
     "optuna",
+    "cmaes",
+    "botorch",
     "scipy",
 )
 
@@ -223,8 +226,14 @@ def birth_record() -> dict[str, Any]:
         "start": _now(),
         "device": platform.processor() or platform.machine(),
         "python": platform.python_version(),
-        "versions": {"mtf_rl": mtf_rl.__version__}
-        | {name: importlib.metadata.version(name) for name in _VERSIONS_OF},
+        "versions": library_versions(),
+    }
+
+
+def library_versions() -> dict[str, str]:
+    """This program's version, and those of the libraries that numbers may depend on."""
+    return {"mtf_rl": mtf_rl.__version__} | {
+        name: importlib.metadata.version(name) for name in _VERSIONS_OF
     }
 
 

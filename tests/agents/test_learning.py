@@ -24,6 +24,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "ppo": {"warmup_requests": 1_000, "gamma": 0.5},
     "a2c": {"warmup_requests": 1_000, "gamma": 0.5},
     "han_actor_critic": {"warmup_requests": 4_000, "gamma": 0.5},
+    "lspi": {"gamma": 0.5},
 }
 # Of agents that have a batch of as many requests with uniformly random weights.
 BATCH_SETTINGS: dict[str, Any] = {
@@ -47,6 +48,7 @@ LEAST = {
     "ppo": 0.3,
     "a2c": 0.4,
     "han_actor_critic": 0.4,
+    "lspi": 0.5,
     **dict.fromkeys(
         ("grid", "random_search", "cma_es", "tpe", "gp_bo", "nsga2", "cem", "es"), 0.95
     ),

@@ -49,6 +49,7 @@ SMALL = {
     "population": 4,
     "initial": 4,
     "scanned": 2,
+    "rounds": 2,
     "updates": 60,
     "checkpoints": 2,
     "estimator_updates": 20,
@@ -109,7 +110,7 @@ def test_actions_lie_in_bounds_and_the_budget_is_kept(name: str) -> None:
     assert actions.shape == (32, 8)
     assert np.abs(actions).max() <= 1.0
     assert learned.requests_used <= BUDGET
-    assert learned.requests_used > 0.85 * BUDGET or name in FREE
+    assert learned.requests_used > 0.8 * BUDGET or name in FREE
 
 
 @pytest.fixture(scope="module", name="elsewhere")
@@ -302,7 +303,7 @@ def broken_dynamics() -> SessionDynamics:
 def test_a_broken_user_model_is_named_and_not_learnt_from(name: str) -> None:
     dynamics = broken_dynamics()
     task = LearningTask(dynamics, dynamics, RequestBudget(BUDGET), 0)
-    with pytest.raises(DataError, match=re.escape("must be finite, got nan")):
+    with pytest.raises(DataError, match="must be finite"):
         AGENTS[name].learn(task, settings_of(name))
 
 

@@ -40,7 +40,7 @@ class SearchConfig:
     finalist_share: float = 0.25
     """Share of the budget kept for the finalists, in (0, 1)."""
     space: str = "static"
-    """What is searched: static, groups, schedule, linear or network."""
+    """What is searched: static, groups, schedule, features, linear or network."""
 
     def __post_init__(self) -> None:
         check_at_least("sessions_per_trial", self.sessions_per_trial, 2)
@@ -188,7 +188,7 @@ class EsConfig(SearchConfig):
     """
 
     space: str = "linear"
-    """What is searched: static, groups, schedule, linear or network."""
+    """What is searched: static, groups, schedule, features, linear or network."""
     pairs: int = 8
     """Mirrored pairs of a generation, at least 1."""
     sigma: float = 0.15

@@ -7,9 +7,10 @@ from dataclasses import asdict
 import numpy as np
 import optuna
 
+from mtf_rl.agents.final import best_in_final
 from mtf_rl.agents.learning import LearnedPolicy, LearningInterruptedError, LearningTask
 from mtf_rl.agents.search.config import SearchConfig
-from mtf_rl.agents.search.objective import CAUTION, Objective, outcomes_of
+from mtf_rl.agents.search.objective import Objective
 from mtf_rl.agents.search.optimiser import Optimiser, Trial
 from mtf_rl.agents.search.space import SearchSpace
 from mtf_rl.agents.search.spaces import make_space
@@ -17,7 +18,6 @@ from mtf_rl.agents.search.study import Study
 from mtf_rl.core.arrays import BoolArray, FloatArray
 from mtf_rl.core.errors import ConfigError
 from mtf_rl.envs import BudgetExceededError
-from mtf_rl.evaluation import roll_out_each
 
 __all__ = [
     "LONG_DEPTH",
@@ -68,7 +68,7 @@ def learn_by_search(
     """Try points until the budget is used; choose among the best on fresh users.
 
     Points that a person would try come first: uniform weights, and each task alone. The first
-    `finalists` of the shortlist are then tried again, in fresh sessions of tuning users, in block
+    `finalists` of the shortlist are then tried again, with fresh luck and tuning users, in block
     after block, since the best of many noisy values is partly the luckiest.
 
     Args:
@@ -103,7 +103,13 @@ def learn_by_search(
         with suppress(BudgetExceededError):  # Sessions that lasted much longer than before.
             _explore(objective, make(space.dimensions), task)
         finalists = shortlist(objective.trials)[: config.finalists]
-        best = _choose(task, config, space, finalists)
+        best = finalists[
+            best_in_final(
+                task,
+                [space.policy(trial.point) for trial in finalists],
+                block=max(1, config.sessions_per_trial // 2),
+            )
+        ]
     except KeyboardInterrupt:
         point = objective.best.point if objective.trials else space.start[0]
         raise LearningInterruptedError(_learned(task, space, point)) from None
@@ -144,29 +150,6 @@ class _Look:
             self._looks = task.budget.used // task.watch.every
             task.watch.see(task.budget.used, objective.space.policy(objective.best.point))
         return trials
-
-
-def _choose(
-    task: LearningTask, config: SearchConfig, space: SearchSpace, finalists: list[Trial]
-) -> Trial:
-    """The best of the finalists over as many blocks of tuning sessions as the rest pays for."""
-    policies = [space.policy(trial.point) for trial in finalists]
-    sums = np.zeros(len(policies))
-    size = max(1, config.sessions_per_trial // 2)
-    block, cost = 0, 0.0
-    while task.budget.left > CAUTION * cost:
-        used_before = task.budget.used
-        episodes = np.arange(block * size, (block + 1) * size)
-        try:
-            played = roll_out_each(
-                task.tuning, policies, seed=task.seed, episodes=episodes, budget=task.budget
-            )
-        except BudgetExceededError:
-            break  # A block that not all of them have played says nothing.
-        sums += [outcomes_of(sessions)[:, 0].mean() for sessions in played]
-        block += 1
-        cost = max(cost, task.budget.used - used_before)
-    return finalists[int(np.argmax(sums))]
 
 
 def _learned(task: LearningTask, space: SearchSpace, point: FloatArray) -> LearnedPolicy:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mtf_rl.agents.final import CAUTION
 from mtf_rl.agents.learning import LearningTask
 from mtf_rl.agents.search.config import SearchConfig
 from mtf_rl.agents.search.optimiser import Trial
@@ -15,9 +16,7 @@ from mtf_rl.core.errors import ArtifactError, DataError
 from mtf_rl.envs import REWARDS
 from mtf_rl.evaluation import Sessions, roll_out, roll_out_each
 
-__all__ = ["CAUTION", "Objective", "outcomes_of"]
-
-CAUTION = 1.25  # A block of sessions may last longer than those before it.
+__all__ = ["Objective", "outcomes_of"]
 
 
 def outcomes_of(sessions: Sessions) -> FloatArray:

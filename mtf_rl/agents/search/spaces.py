@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from typing_extensions import override
 
+from mtf_rl.agents.features import default_columns
 from mtf_rl.agents.learning import LearningTask
 from mtf_rl.agents.networks import Mlp
 from mtf_rl.agents.policies import ConstantPolicy, MlpPolicy, SavedPolicy, TablePolicy
@@ -131,6 +132,37 @@ class NetworkWeights(SearchSpace):
         return MlpPolicy(self.mean, self.scale, Mlp(weights, biases, "tanh", "clip"))
 
 
+@dataclass(frozen=True)
+class FewFeatures(SearchSpace):
+    """A point moves a linear policy of a few observed numbers: (b, W) with W for these alone."""
+
+    whole: NetworkWeights  # without a hidden layer
+    columns: tuple[int, ...]
+
+    @property
+    def _width(self) -> int:
+        return int(self.whole.by_hand.shape[1])
+
+    @property
+    @override
+    def dimensions(self) -> int:
+        return self._width * (1 + len(self.columns))
+
+    @property
+    @override
+    def start(self) -> FloatArray:
+        return self.whole.start[:, : self.dimensions]
+
+    @override
+    def policy(self, point: FloatArray) -> SavedPolicy:
+        # An entry is worth what it is worth in a network of these numbers alone.
+        observed = len(self.whole.mean)
+        weights = np.zeros((self._width, observed))
+        share = np.sqrt(observed / max(1, len(self.columns)))
+        weights[:, list(self.columns)] = share * point[self._width :].reshape(self._width, -1)
+        return self.whole.policy(np.concatenate([point[: self._width], weights.ravel()]))
+
+
 SpaceMaker = Callable[[LearningTask], SearchSpace]
 
 
@@ -158,6 +190,12 @@ def _table(task: LearningTask, column: int, edges: FloatArray) -> SearchSpace:
     return WeightTable(task.learning.layout.size, column, rising, by_hand)
 
 
+def _features(task: LearningTask) -> SearchSpace:
+    """Linear in the few numbers that least-squares policy iteration looks at."""
+    space = _network(task, hidden=0)
+    return FewFeatures(space, default_columns(task.learning.layout))
+
+
 def _linear(task: LearningTask) -> SearchSpace:
     return _network(task, hidden=0)
 
@@ -166,7 +204,7 @@ def _small_network(task: LearningTask) -> SearchSpace:
     return _network(task, hidden=HIDDEN)
 
 
-def _network(task: LearningTask, *, hidden: int) -> SearchSpace:
+def _network(task: LearningTask, *, hidden: int) -> NetworkWeights:
     by_hand = hand_set_actions(task.learning.sessions)
     seen = _observed(task, by_hand[0])  # (requests, obs_dim)
     deviation = seen.std(axis=0, dtype=np.float64)
@@ -218,6 +256,7 @@ SEARCH_SPACES: Registry[SpaceMaker] = Registry(
         "static": _static,
         "groups": _groups,
         "schedule": _schedule,
+        "features": _features,
         "linear": _linear,
         "network": _small_network,
     },
@@ -227,8 +266,8 @@ SEARCH_SPACES: Registry[SpaceMaker] = Registry(
 def make_space(name: str, task: LearningTask) -> SearchSpace:
     """The space of that name over the policies of a task's sessions.
 
-    `linear` and `network` standardise what is observed; they look at 32 sessions with uniform
-    weights first, which the task's budget pays for.
+    `features`, `linear` and `network` standardise what is observed; they look at 32 sessions with
+    uniform weights first, which the task's budget pays for.
 
     Raises:
         UnknownNameError: if there is no such space.

@@ -14,14 +14,17 @@ __all__ = ["QuadraticFeatures"]
 
 @dataclass(frozen=True)
 class QuadraticFeatures:
-    """phi(s, a) = (x(s), a_i, a_i a_j for i <= j, s_i a_j), s standardised, a as it is.
+    """phi(s, a) = (x(s), a_i, a_i a_j for i <= j, s_k a_j), s standardised, a as it is.
 
-    The state part x(s) is (1, s), then the squares s_i^2 or all products s_i s_j, i <= j.
+    The state part x(s) is (1, s), then the squares s_i^2 or all products s_i s_j, i <= j. Actions
+    are crossed with every number of the observation, or with those of some columns.
     """
 
     standard: Standardisation
     num_parameters: int
     observation_terms: ObservationTerms
+    crossed: tuple[int, ...] | None = None
+    """Columns k of the observation that meet the action; None for all."""
 
     @classmethod
     def of(
@@ -37,6 +40,11 @@ class QuadraticFeatures:
         return len(self.standard.mean)
 
     @property
+    def columns(self) -> list[int]:
+        """Columns of the observation that meet the action."""
+        return list(range(self.obs_dim) if self.crossed is None else self.crossed)
+
+    @property
     def state_count(self) -> int:
         """State features: length of x(s)."""
         extra = {
@@ -50,7 +58,7 @@ class QuadraticFeatures:
     def count(self) -> int:
         """Features: length of phi(s, a)."""
         pairs = self.num_parameters * (self.num_parameters + 1) // 2
-        return self.state_count + self.num_parameters * (1 + self.obs_dim) + pairs
+        return self.state_count + self.num_parameters * (1 + len(self.columns)) + pairs
 
     def state(self, observations: FloatArray) -> FloatArray:
         """x(s) of observations (rows, obs_dim): (rows, state_count).
@@ -77,9 +85,9 @@ class QuadraticFeatures:
         check_shape("actions", actions, "rows, num_parameters", shape)
         state = self.state(observations)
         actions = actions.astype(np.float64)
-        standard = state[:, 1 : 1 + self.obs_dim]
+        standard = state[:, 1 : 1 + self.obs_dim][:, self.columns]
         first, second = np.triu_indices(self.num_parameters)
-        crossed = standard[:, :, None] * actions[:, None, :]  # (rows, obs_dim, num_parameters)
+        crossed = standard[:, :, None] * actions[:, None, :]  # (rows, crossed, num_parameters)
         pairs = actions[:, first] * actions[:, second]
         return np.concatenate([state, actions, pairs, crossed.reshape(len(state), -1)], axis=1)
 
@@ -97,5 +105,7 @@ class QuadraticFeatures:
         alone = np.concatenate([action, action[first] * action[second]])
         start = self.state_count + len(alone)
         matrix[0, self.state_count : start] = alone
-        matrix[1 : 1 + self.obs_dim, start:] = np.kron(np.eye(self.obs_dim), action)
+        matrix[1 : 1 + self.obs_dim, start:] = np.kron(
+            np.eye(self.obs_dim)[:, self.columns], action
+        )
         return matrix

@@ -1,12 +1,15 @@
 """The comparison: every contestant with every seed, then more seeds for those who lead."""
 
 import os
+import signal
+import threading
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from multiprocessing import get_context
 from pathlib import Path
+from types import FrameType
 
 import numpy as np
 
@@ -16,6 +19,7 @@ from mtf_rl.experiments.comparison.config import ComparisonConfig
 from mtf_rl.experiments.comparison.contestants import CONTESTANTS, LEARNER, SEARCH
 from mtf_rl.experiments.comparison.results import Result, Results
 from mtf_rl.experiments.comparison.work import (
+    REFERENCE,
     RETENTION,
     SESSION,
     Job,
@@ -35,6 +39,7 @@ Rescored = dict[str, dict[int, dict[str, list[float]]]]
 
 RETAINED = ("uniform", "cem", "td3", "td3_myopic", "ppo", "ppo_myopic")
 SEESAW = ("watch_time", "interaction")
+REFERENCES = ("lspi",)
 
 
 @dataclass(frozen=True)
@@ -97,6 +102,8 @@ def compare(config: ComparisonConfig, terminal: Terminal) -> Comparison:
             f" search {comparison.search}."
         )
         work.do("Headlines, further seeds", _further_seeds(config, comparison))
+        if config.reference and comparison.judge == SYNTHETIC_TRUTH:
+            work.do("References, learnt in the truth", _references(config))
         if config.retention:
             work.do("Retention", _retention(config))
         if config.seesaw:
@@ -133,6 +140,11 @@ def _further_seeds(config: ComparisonConfig, comparison: Comparison) -> list[Job
     return [Job(name, SESSION, seed, 1.0) for seed in seeds for name in names]
 
 
+def _references(config: ComparisonConfig) -> list[Job]:
+    names = [name for name in REFERENCES if name in config.contestants]
+    return [Job(name, REFERENCE, seed, 1.0) for seed in range(config.seeds) for name in names]
+
+
 def _retention(config: ComparisonConfig) -> list[Job]:
     names = [name for name in RETAINED if name in config.contestants]
     return [Job(name, RETENTION, seed, 1.0) for seed in range(config.seeds) for name in names]
@@ -161,6 +173,7 @@ def _all_jobs(config: ComparisonConfig) -> Iterator[Job]:
             yield Job(name, SESSION, seed, 1.0)
             for track in SEESAW:
                 yield Job(name, track, seed, 1.0)
+    yield from _references(config)
     yield from _retention(config)
     yield from _smaller(config)
 
@@ -264,16 +277,41 @@ def _line(job: Job, result: Result) -> str:
 
 @contextmanager
 def _workers(config: ComparisonConfig) -> Iterator[ProcessPoolExecutor]:
-    """Processes that compute with one thread each; Ctrl-C leaves what is finished."""
+    """Processes that compute with one thread each; Ctrl-C and SIGTERM leave what is finished."""
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ[name] = "1"
-    pool = ProcessPoolExecutor(config.workers, mp_context=get_context("spawn"))
+    with _sigterm_stops():
+        yield from _pool(config.workers)
+
+
+def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
+    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
     try:
         yield pool
     except BaseException:
+        at_work = list((pool._processes or {}).values())
         pool.shutdown(wait=False, cancel_futures=True)
+        for process in at_work:
+            process.terminate()  # Jobs are files written whole: what is not finished is done anew.
         raise
     pool.shutdown()
+
+
+@contextmanager
+def _sigterm_stops() -> Iterator[None]:
+    """SIGTERM ends the program as Ctrl-C does; only the main thread may ask for that."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, _stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    raise SystemExit(128 + number)
 
 
 def policy_folder(config: ComparisonConfig, contestant: str, seed: int) -> Path:

@@ -45,6 +45,8 @@ class ComparisonConfig:
     """Whether the headlines also learn for watch time alone and for interactions alone."""
     retention: bool = True
     """Whether some also learn over several sessions of a user, with the days between them."""
+    reference: bool = True
+    """Whether a policy is also learnt in the truth, where it is known, as the 100 of the score."""
     rescored: int = 2
     """Other seeds of the scorer under which the policies are judged again; 0 for none."""
     workers: int = 2

@@ -32,6 +32,8 @@ from mtf_rl.experiments.judging import FINAL_SEED
 
 __all__ = [
     "budget_figure",
+    "colours_of",
+    "curves_of",
     "differences_figure",
     "front_figure",
     "gap_figure",
@@ -151,7 +153,7 @@ def budget_figure(comparison: Comparison) -> Figure:
     """
     judges = comparison.results.judges()
     figure, panels = _panels(len(judges), width=7.2, height=6.0)
-    colours = _colours(comparison)
+    colours = colours_of(comparison)
     for axes, judge in zip(panels, judges, strict=True):
         curves = curves_of(comparison, judge)
         for curve in curves:
@@ -194,7 +196,7 @@ def differences_figure(comparison: Comparison) -> Figure:
     judges = comparison.results.judges()
     names = [name for name in ordered(comparison, comparison.judge) if name != comparison.search]
     figure, panels = _panels(len(judges), width=5.6, height=1.4 + 0.27 * len(names))
-    colours = _colours(comparison)
+    colours = colours_of(comparison)
     for column, (axes, judge) in enumerate(zip(panels, judges, strict=True)):
         found = [against(comparison, name, comparison.search, judge) for name in names]
         edge = _edge(found)
@@ -235,7 +237,7 @@ def gap_figure(comparison: Comparison) -> Figure:
     )
     rank = float(stats.spearmanr(list(simulated.values()), list(true.values())).statistic)
     exploiting = [name for name in names if exploits(comparison, name)]
-    colours = {**_colours(comparison), **dict.fromkeys(exploiting, _WARNING)}
+    colours = {**colours_of(comparison), **dict.fromkeys(exploiting, _WARNING)}
     figure, (axes,) = _panels(1, width=8.2, height=6.4)
     for name in names:
         mark = "X" if name in exploiting else "o"
@@ -416,7 +418,7 @@ def _frame_values(axes: Axes, values: Sequence[float]) -> None:
     axes.set_ylim(min(values) - margin, max(values) + margin)
 
 
-def _colours(comparison: Comparison) -> dict[str, str]:
+def colours_of(comparison: Comparison) -> dict[str, str]:
     """Inks of the headlines."""
     inks = {name: _LEARNERS[i % len(_LEARNERS)] for i, name in enumerate(comparison.learners)}
     return {**inks, comparison.search: _SEARCH}

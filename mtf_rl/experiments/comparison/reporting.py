@@ -2,8 +2,10 @@
 
 from mtf_rl.core.files import replace_atomically
 from mtf_rl.experiments.comparison.comparing import Comparison
+from mtf_rl.experiments.comparison.page import html_of
 from mtf_rl.experiments.comparison.pictures import pictures_of
-from mtf_rl.experiments.comparison.tables import Table, plain, tables_of
+from mtf_rl.experiments.comparison.tables import Table, plain, summary_of, tables_of
+from mtf_rl.experiments.comparison.tensorboard import write_events
 from mtf_rl.experiments.console import Terminal
 from mtf_rl.experiments.pictures import save_figure
 from mtf_rl.experiments.run_folder import write_table
@@ -13,7 +15,7 @@ __all__ = ["page_of", "report"]
 
 
 def report(comparison: Comparison, terminal: Terminal) -> None:
-    """Print the tables; write leaderboard.csv, .json and .md, results.csv and .json, pictures."""
+    """Print the tables; write them, pictures, a page for the browser and events of TensorBoard."""
     folder = comparison.config.folder
     tables = tables_of(comparison)
     for table in tables:
@@ -26,23 +28,19 @@ def report(comparison: Comparison, terminal: Terminal) -> None:
     pictures = pictures_of(comparison)
     for name, figure in pictures.items():
         save_figure(figure, folder / f"{name}.png")
+    replace_atomically(folder / "results.html", html_of(comparison, pictures).encode())
+    write_events(comparison, pictures, folder / "tensorboard")
     terminal.say(
-        f"Written to {folder}: leaderboard.csv, .json, .md; results.csv, .json;"
-        f" {', '.join(f'{name}.png' for name in pictures)}."
+        f"Written to {folder}: leaderboard.csv, .json, .md; results.csv, .json, .html;"
+        f" {', '.join(f'{name}.png' for name in pictures)};"
+        f" TensorBoard: tensorboard --logdir {folder / 'tensorboard'}"
     )
 
 
 def page_of(comparison: Comparison) -> str:
     """All tables as one page."""
-    config = comparison.config
-    heading = (
-        f"# Leaderboard: {config.requests:,} requests\n\n"
-        f"{config.seeds} seeds for everyone, {config.headline_seeds} for the headlines (in bold):"
-        f" learners {', '.join(comparison.learners)}, named on tuning users in the simulator, and"
-        f" likewise the search {comparison.search}. {config.sessions:,} sessions of final users"
-        " for each policy and judge."
-    )
-    return "\n\n".join([heading, *(table.to_markdown() for table in tables_of(comparison))]) + "\n"
+    heading = [f"# Leaderboard: {comparison.config.requests:,} requests", *summary_of(comparison)]
+    return "\n\n".join([*heading, *(table.to_markdown() for table in tables_of(comparison))]) + "\n"
 
 
 def _cells(table: Table) -> list[dict[str, str]]:

@@ -19,9 +19,17 @@ from mtf_rl.evaluation.over_seeds import (
 )
 from mtf_rl.experiments.comparison.comparing import Comparison
 from mtf_rl.experiments.comparison.contestants import CONTESTANTS
-from mtf_rl.experiments.comparison.work import RETENTION, SESSION
+from mtf_rl.experiments.comparison.work import REFERENCE, REFERENCE_BUDGETS, RETENTION, SESSION
 
-__all__ = ["Table", "against", "exploits", "ordered", "rewards_by_budget", "tables_of"]
+__all__ = [
+    "Table",
+    "against",
+    "exploits",
+    "ordered",
+    "rewards_by_budget",
+    "summary_of",
+    "tables_of",
+]
 
 UNIFORM = "uniform"
 
@@ -59,6 +67,28 @@ def tables_of(comparison: Comparison) -> list[Table]:
     if comparison.rescored:
         tables.append(stale_table(comparison))
     return tables
+
+
+def summary_of(comparison: Comparison) -> list[str]:
+    """What was done, and how the headline learners stand, in sentences."""
+    config = comparison.config
+    done = (
+        f"{config.seeds} seeds for everyone, {config.headline_seeds} for the headlines (in bold):"
+        f" learners {', '.join(comparison.learners)}, named on tuning users in the simulator, and"
+        f" likewise the search {comparison.search}. {config.sessions:,} sessions of final users"
+        " for each policy and judge."
+    )
+    stands = [
+        f"{name} over {comparison.search}: "
+        + "; ".join(
+            f"{_over(comparison, name, comparison.search, judge)} by {_judge(judge)}"
+            for judge in reversed(comparison.results.judges())
+        )
+        + " (paired by seed, 95 % intervals)."
+        for name in comparison.learners
+        if name != comparison.search
+    ]
+    return [done, *stands]
 
 
 def ordered(comparison: Comparison, judge: str, *, track: str = SESSION) -> list[str]:
@@ -125,7 +155,7 @@ def statistics_table(comparison: Comparison) -> Table:
     judge, results = comparison.judge, comparison.common
     names = ordered(comparison, judge)
     zero = results.mean(UNIFORM, "reward", judge)
-    hundred = results.mean(names[0], "reward", judge)
+    best, hundred = best_known(comparison)
     rows = []
     for name in names:
         values = np.array(list(results.rewards(name, judge).values()))
@@ -150,8 +180,25 @@ def statistics_table(comparison: Comparison) -> Table:
         tuple(rows),
         f"Over the {comparison.config.seeds} seeds that all have, but for the probability, which is"
         " over all that both have. Bootstrap intervals; of fewer than four seeds the interquartile"
-        " mean is the mean. Score: 0 for uniform weights, 100 for the best of this table.",
+        f" mean is the mean. Score: 0 for uniform weights, 100 for {best} ({hundred:.2f}).",
     )
+
+
+def best_known(comparison: Comparison) -> tuple[str, float]:
+    """Who is best under the judge who has the last word, in words, and the mean session reward.
+
+    Of the contestants and of the references, which learn in the truth with a larger budget.
+    """
+    judge, results = comparison.judge, comparison.common
+    best = ordered(comparison, judge)[0]
+    value = results.mean(best, "reward", judge)
+    words = f"the best of this table, {best}"
+    for name in results.names(track=REFERENCE):
+        reference = results.mean(name, "reward", judge, track=REFERENCE)
+        if reference > value:
+            value = reference
+            words = f"{name} learnt in the truth itself with {REFERENCE_BUDGETS} times the budget"
+    return words, value
 
 
 def rewards_by_budget(comparison: Comparison, judge: str) -> dict[str, FloatArray]:

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from mtf_rl import __version__
 from mtf_rl.agents import (
     AGENTS,
     FusionPolicy,
@@ -22,7 +21,7 @@ from mtf_rl.agents import (
 )
 from mtf_rl.core.errors import ConfigError
 from mtf_rl.core.files import load_json, save_json, sha256_of
-from mtf_rl.core.protocols import SIMULATOR
+from mtf_rl.core.protocols import SIMULATOR, SYNTHETIC_TRUTH
 from mtf_rl.data import UserGroup
 from mtf_rl.envs import FusionDynamics, RequestBudget, RetentionDynamics
 from mtf_rl.evaluation import roll_out
@@ -35,10 +34,12 @@ from mtf_rl.experiments.comparison.results import Result, judged_of, load_result
 from mtf_rl.experiments.console import Terminal
 from mtf_rl.experiments.judging import FINAL_SEED, TUNING_SEED
 from mtf_rl.experiments.rescoring import rescored_assembly
-from mtf_rl.experiments.run_folder import open_run_folder
+from mtf_rl.experiments.run_folder import library_versions, open_run_folder
 from mtf_rl.experiments.settings import settings_to_json
 
 __all__ = [
+    "REFERENCE",
+    "REFERENCE_BUDGETS",
     "RETENTION",
     "SESSION",
     "TRACKS",
@@ -51,8 +52,9 @@ __all__ = [
     "run_digest",
 ]
 
-SESSION, RETENTION = "session", "retention"
-TRACKS = (SESSION, "watch_time", "interaction", RETENTION)
+SESSION, RETENTION, REFERENCE = "session", "retention", "reference"
+TRACKS = (SESSION, "watch_time", "interaction", RETENTION, REFERENCE)
+REFERENCE_BUDGETS = 4  # of a contestant, that the reference has
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,7 @@ class Job:
     contestant: str
     track: str
     """session for the run's own reward, watch_time or interaction for these alone, retention for
-    several sessions of a user."""
+    several sessions of a user, reference for the run's reward learnt in the truth."""
     seed: int
     share: float
     """Of the budget, in (0, 1]."""
@@ -76,15 +78,20 @@ class Job:
         """Its result, if it is there."""
         return load_result(self.folder(config) / "result.json", self.fingerprint(config, digest))
 
+    def requests(self, config: ComparisonConfig) -> int:
+        """The budget."""
+        budgets = REFERENCE_BUDGETS if self.track == REFERENCE else self.share
+        return int(budgets * config.requests)
+
     def fingerprint(self, config: ComparisonConfig, digest: str) -> dict[str, Any]:
         """Everything that the result depends on."""
         contestant = CONTESTANTS[self.contestant]
         return {
             "run": digest,
-            "version": __version__,
+            "versions": library_versions(),
             "agent": contestant.agent,
             "settings": settings_to_json(contestant.settings()),
-            "requests": config.requests,
+            "requests": self.requests(config),
             "sessions": config.sessions,
             "tuning_sessions": config.tuning_sessions,
         }
@@ -112,7 +119,7 @@ class Stage:
     def dynamics(self, track: str, group: UserGroup, judge: str) -> FusionDynamics[Any]:
         """The episodes of a group of users."""
         config = self._session
-        if track not in (SESSION, RETENTION):
+        if track not in (SESSION, RETENTION, REFERENCE):
             config = replace(config, reward=track)
         sessions = self.assembly.dynamics(config, group, judge)
         return RetentionDynamics(sessions) if track == RETENTION else sessions
@@ -130,12 +137,13 @@ def do_job(job: Job, config: ComparisonConfig, digest: str) -> Result:
     torch.set_num_threads(1)
     _clear_if_stale(job, config, digest)
     stage = _stage_of(config.run)
-    learning = stage.dynamics(job.track, UserGroup.LEARN, SIMULATOR)
-    tuning = stage.dynamics(job.track, UserGroup.TUNE, SIMULATOR)
+    learnt_in = SYNTHETIC_TRUTH if job.track == REFERENCE else SIMULATOR
+    learning = stage.dynamics(job.track, UserGroup.LEARN, learnt_in)
+    tuning = stage.dynamics(job.track, UserGroup.TUNE, learnt_in)
     folder = job.folder(config)
     contestant = CONTESTANTS[job.contestant]
     settings = contestant.settings()
-    requests = int(job.share * config.requests)
+    requests = job.requests(config)
     if AGENTS[contestant.agent].least_requests(settings) > requests:
         raise ConfigError(
             f"{job.contestant} needs at least"

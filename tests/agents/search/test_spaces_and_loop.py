@@ -45,12 +45,13 @@ BUDGET = 2_000
 
 def dynamics_with_profiles() -> SessionDynamics:
     toy = toy_dynamics()
-    values = np.linspace(0.0, 5.0, 20, dtype=np.float32)[:, None]  # (users, 1)
+    rising = np.linspace(0.0, 5.0, 20, dtype=np.float32)
+    values = np.stack([rising, rising[::-1] / 5.0], axis=1)  # (users, 2)
     return SessionDynamics(
         scores=toy.scores,
         user_model=toy.user_model,
         catalogue=toy.catalogue,
-        profiles=UserProfiles(values, (ACTIVITY.removeprefix("profile/"),)),
+        profiles=UserProfiles(values, (ACTIVITY.removeprefix("profile/"), "user_like_rate")),
         users=toy.users,
         config=toy.config,
     )
@@ -72,7 +73,7 @@ def test_a_space_starts_with_what_a_person_would_try(name: str) -> None:
     for point, action in zip(space.start, by_hand, strict=True):
         played, _ = space.policy(point).predict(dynamics.observe(state))
         np.testing.assert_allclose(played, np.tile(action, (16, 1)), atol=1e-6)
-    assert (task.budget.used > 0) == (name in ("linear", "network"))
+    assert (task.budget.used > 0) == (name in ("features", "linear", "network"))
 
 
 @pytest.mark.parametrize("name", SEARCH_SPACES)

@@ -1,0 +1,1 @@
+"""Least-squares policy iteration: a quadratic critic, and a policy of a few features."""

@@ -1,0 +1,84 @@
+"""The policy that a critic says is surely better than the present one."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import minimize
+
+from mtf_rl.agents.lspi.critic import ActionValues
+from mtf_rl.core.arrays import FloatArray
+
+__all__ = ["Gain", "improved"]
+
+_SMALLEST_VARIANCE = 1e-6  # keeps the root smooth where the policy does not move
+_MOST_STEPS = 100
+
+
+@dataclass(frozen=True)
+class Gain:
+    """What a policy is worth over another, with the gradient by its weights.
+
+    The mean of Q at its actions less that at the other's, over some states, less `caution`
+    standard errors of this difference, less squashing / 2 times the mean of |W z|^2.
+    """
+
+    values: ActionValues
+    inputs: FloatArray  # (states, 1 + crossed), z of each state, with a 1 first
+    reference: FloatArray  # (1 + crossed, num_parameters), the other policy's weights
+    caution: float
+    squashing: float
+
+    def moments(self, weights: FloatArray) -> FloatArray:
+        """Mean action features over the states, (action features,); actions are tanh(z W)."""
+        actions = np.tanh(self.inputs @ weights)  # (states, num_parameters)
+        first, second = np.triu_indices(actions.shape[1])
+        pairs = (actions.T @ actions / len(actions))[first, second]
+        crossed = self.inputs.T @ actions / len(actions)  # (1 + crossed, num_parameters)
+        return np.concatenate([crossed[0], pairs, crossed[1:].ravel()])
+
+    def plain(self, weights: FloatArray) -> tuple[float, float]:
+        """The difference of Q, and its standard error."""
+        moved = self.moments(weights) - self.moments(self.reference)
+        variance = float(moved @ self.values.covariance @ moved)
+        return float(moved @ self.values.coefficients), float(np.sqrt(max(variance, 0.0)))
+
+    def __call__(self, weights: FloatArray, at_reference: FloatArray) -> tuple[float, FloatArray]:
+        """Gain and gradient; `at_reference` are the moments of the reference."""
+        moved = self.moments(weights) - at_reference
+        spread = self.values.covariance @ moved
+        error = float(np.sqrt(moved @ spread + _SMALLEST_VARIANCE))
+        inner = self.inputs @ weights  # (states, num_parameters)
+        gain = moved @ self.values.coefficients - self.caution * error
+        gain -= 0.5 * self.squashing * (inner**2).sum() / len(inner)
+        # The gain's derivative by the moments; then by actions, and by what goes into tanh.
+        slope = self.values.coefficients - self.caution * spread / error
+        actions = np.tanh(inner)
+        by_inner = self._by_actions(slope, actions) * (1.0 - actions**2) - self.squashing * inner
+        return float(gain), self.inputs.T @ by_inner / len(inner)
+
+    def _by_actions(self, slope: FloatArray, actions: FloatArray) -> FloatArray:
+        """Derivative of `slope` times the action features, (states, num_parameters)."""
+        width = actions.shape[1]
+        count = width * (width + 1) // 2
+        first, second = np.triu_indices(width)
+        squares = np.zeros((width, width))
+        squares[first, second] = slope[width : width + count]
+        linear = np.vstack([slope[:width], slope[width + count :].reshape(-1, width)])
+        return self.inputs @ linear + actions @ (squares + squares.T)
+
+
+def improved(gain: Gain, starts: list[FloatArray]) -> FloatArray:
+    """The weights, (1 + crossed, num_parameters), that the ascents from some starts find best."""
+    shape = gain.reference.shape
+    at_reference = gain.moments(gain.reference)
+
+    def loss(flat: FloatArray) -> tuple[float, FloatArray]:
+        value, gradient = gain(flat.reshape(shape), at_reference)
+        return -value, -gradient.ravel()
+
+    found = [
+        minimize(loss, start.ravel(), jac=True, method="L-BFGS-B", options={"maxiter": _MOST_STEPS})
+        for start in starts
+    ]
+    best: FloatArray = min(found, key=lambda one: float(one.fun)).x.reshape(shape)
+    return best

@@ -1,0 +1,212 @@
+"""Rounds of collecting sessions, evaluating by least squares, and improving with caution."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from mtf_rl.agents.behaviour import BehaviourPolicy, Mixture, TruncatedGaussian, UniformRandom
+from mtf_rl.agents.collection import collect
+from mtf_rl.agents.features import columns_of, default_columns
+from mtf_rl.agents.final import best_in_final, mean_reward
+from mtf_rl.agents.learning import LearnedPolicy, LearningInterruptedError, LearningTask
+from mtf_rl.agents.lspi.config import LSPIConfig
+from mtf_rl.agents.lspi.critic import Evaluation
+from mtf_rl.agents.lspi.improvement import Gain, improved
+from mtf_rl.agents.networks import Mlp
+from mtf_rl.agents.policies import MlpPolicy
+from mtf_rl.core.arrays import FloatArray
+from mtf_rl.core.errors import ConfigError
+from mtf_rl.core.randomness import hash_words
+from mtf_rl.data import Transitions
+from mtf_rl.envs import SessionDynamics
+from mtf_rl.evaluation import Sessions
+from mtf_rl.evaluation.least_squares import QuadraticFeatures
+from mtf_rl.evaluation.standardisation import Standardisation
+
+__all__ = ["learn_lspi", "least_requests"]
+
+_LEAST_OF_ROUND = 100
+_STATES = 4_000  # at which the gain of a policy is averaged
+_FINAL_BLOCK = 16  # sessions of each policy at a time
+_START_DEVIATION = 0.5  # of the weights of random starts
+_RANDOM_STARTS = 2
+
+
+def least_requests(config: LSPIConfig) -> int:
+    """A budget that pays for some rows in every round."""
+    shares = [config.first_share, (1.0 - config.first_share) / max(1, config.rounds - 1)]
+    return math.ceil((_LEAST_OF_ROUND + 1) / (min(shares) * (1.0 - config.finalist_share)))
+
+
+def learn_lspi(task: LearningTask, config: LSPIConfig) -> LearnedPolicy:
+    """Learn weights that depend on a few observed numbers, by least-squares policy iteration.
+
+    Policy iteration of Lagoudakis and Parr ("Least-squares policy iteration", JMLR 2003) with
+    quadratic features of action and observation. Differs from the paper: actions are continuous,
+    so the policy is tanh(W (1, z)) with z a few standardised observations, and W maximises the
+    mean of Q over states instead of each state's own; a policy has to be worth `caution` standard
+    errors of its gain over the one that the round began with; rows are collected in rounds; and
+    the rounds' policies meet in a final on tuning users. A myopic learner (`gamma` 0) looks at the
+    reward of a request there, all others at that of a session.
+
+    Raises:
+        ConfigError: if a feature is not observed, the budget is too small, or an episode has
+            several sessions.
+        DataError: if a reward or an observation is not finite.
+        LearningInterruptedError: on Ctrl-C, with the last round's policy.
+    """
+    learner = _Learner.of(task, config)
+    try:
+        policies = learner.rounds()
+        worth = mean_reward if config.gamma > 0.0 else _mean_reward_of_a_request
+        best = best_in_final(task, policies, block=_FINAL_BLOCK, worth=worth)
+    except KeyboardInterrupt:
+        raise LearningInterruptedError(learner.learned(learner.last)) from None
+    return learner.learned(policies[best])
+
+
+def _mean_reward_of_a_request(sessions: Sessions) -> float:
+    return float(sessions.reward.sum()) / sessions.requests
+
+
+@dataclass
+class _Learner:
+    """The rows so far, and the policy's weights."""
+
+    task: LearningTask
+    config: LSPIConfig
+    sessions: SessionDynamics
+    columns: tuple[int, ...]
+
+    @classmethod
+    def of(cls, task: LearningTask, config: LSPIConfig) -> "_Learner":
+        least = least_requests(config)
+        if (task.budget.limit or 0) < least:
+            raise ConfigError(
+                f"requests must be at least {least}, so that each of {config.rounds} rounds has"
+                f" {_LEAST_OF_ROUND}, got {task.budget.limit}"
+            )
+        if not isinstance(task.learning, SessionDynamics):
+            raise ConfigError("lspi learns in single sessions, not over several visits of a user")
+        layout, names = task.learning.layout, config.features
+        columns = default_columns(layout) if names is None else columns_of(layout, names)
+        return cls(task, config, task.learning, columns)
+
+    def __post_init__(self) -> None:
+        self._rng = np.random.default_rng(self.task.seed)
+        width = self.task.learning.layout.size
+        self._standard = Standardisation(np.zeros(width), np.ones(width))
+        shape = (1 + len(self.columns), self.sessions.num_parameters)
+        self._weights: FloatArray = np.zeros(shape)
+        self._rows: list[Transitions] = []
+        self._looks = 0
+        self._untrained = self.last
+
+    @property
+    def last(self) -> MlpPolicy:
+        """The policy of the present weights."""
+        return _policy(self._standard, self.columns, self._weights)
+
+    def learned(self, policy: MlpPolicy) -> LearnedPolicy:
+        return LearnedPolicy(policy, self._untrained, self.task.budget.used)
+
+    def rounds(self) -> list[MlpPolicy]:
+        """The policy after each round."""
+        policies = []
+        for number, requests in enumerate(self._requests_of_rounds()):
+            self._collect(number, requests)
+            self._improve()
+            policies.append(self.last)
+            self._show()
+        return policies
+
+    def _requests_of_rounds(self) -> list[int]:
+        config = self.config
+        total = int((1.0 - config.finalist_share) * (self.task.budget.limit or 0))
+        if config.rounds == 1:
+            return [total]
+        first = int(config.first_share * total)
+        return [first] + [(total - first) // (config.rounds - 1)] * (config.rounds - 1)
+
+    def _collect(self, number: int, requests: int) -> None:
+        """Add a round's sessions, whose luck no other round has."""
+        seed = int(hash_words(self.task.seed, number)[0] >> np.uint64(33))
+        batch = collect(
+            self.sessions,
+            self._behaviour() if number else UniformRandom(self.sessions.num_parameters),
+            requests=requests,
+            seed=seed,
+            budget=self.task.budget,
+        )
+        self._rows.append(Transitions.of(batch))
+        if number == 0:
+            self._standard = Standardisation.of(batch.observations)
+        report, used = self.task.metrics, self.task.budget.used
+        report(used, "session/reward_per_request", float(batch.rewards.mean()))
+
+    def _behaviour(self) -> BehaviourPolicy:
+        config = self.config
+        near = TruncatedGaussian(self.last, config.deviation)
+        everywhere = UniformRandom(self.sessions.num_parameters)
+        shares = (1.0 - config.random_share, config.random_share)
+        return Mixture((near, everywhere), shares)
+
+    def _improve(self) -> None:
+        """Evaluate the policy and move it, some times, against where the round began."""
+        config = self.config
+        rows = _joined(self._rows)
+        features = QuadraticFeatures(
+            self._standard, self.sessions.num_parameters, "squares", self.columns
+        )
+        evaluation = Evaluation(rows, features, config.gamma, config.ridge)
+        inputs = self._inputs(rows.observations)
+        reference = self._weights
+        starts = [self._rng.normal(scale=_START_DEVIATION, size=reference.shape)
+                  for _ in range(_RANDOM_STARTS)]  # fmt: skip
+        for _ in range(config.iterations):
+            values = evaluation.of(self.last)
+            gain = Gain(values, inputs, reference, config.caution, config.squashing)
+            self._weights = improved(gain, [self._weights, *starts])
+            starts = []
+        plain, error = gain.plain(self._weights)
+        report, used = self.task.metrics, self.task.budget.used
+        report(used, "train/td_error", values.td_error)
+        report(used, "train/gain", plain)
+        report(used, "train/gain_error", error)
+
+    def _inputs(self, observations: FloatArray) -> FloatArray:
+        """Z of some of the rows, (states, 1 + crossed), with a 1 first."""
+        chosen = self._rng.permutation(len(observations))[:_STATES]
+        standard = self._standard.apply(observations[chosen])[:, list(self.columns)]
+        return np.concatenate([np.ones((len(chosen), 1)), standard], axis=1)
+
+    def _show(self) -> None:
+        watch, used = self.task.watch, self.task.budget.used
+        if watch is not None and used // watch.every > self._looks:
+            self._looks = used // watch.every
+            watch.see(used, self.last)
+
+
+def _policy(standard: Standardisation, columns: tuple[int, ...], weights: FloatArray) -> MlpPolicy:
+    """tanh(W (1, z)) as a network of one layer, which ignores all other observations."""
+    embedded = np.zeros((weights.shape[1], len(standard.mean)))
+    embedded[:, list(columns)] = weights[1:].T
+    network = Mlp((embedded,), (weights[0].copy(),), output="tanh")
+    return MlpPolicy(standard.mean, standard.scale, network)
+
+
+def _joined(parts: list[Transitions]) -> Transitions:
+    """All rows; sessions of different parts keep numbers of their own."""
+    starts = np.cumsum([0, *(int(part.sessions.max()) + 1 for part in parts)])
+    return Transitions(
+        observations=np.concatenate([part.observations for part in parts]),
+        actions=np.concatenate([part.actions for part in parts]),
+        rewards=np.concatenate([part.rewards for part in parts]),
+        next_observations=np.concatenate([part.next_observations for part in parts]),
+        terminated=np.concatenate([part.terminated for part in parts]),
+        sessions=np.concatenate(
+            [part.sessions + start for part, start in zip(parts, starts, strict=False)]
+        ),
+        requests=np.concatenate([part.requests for part in parts]),
+    )

@@ -1,0 +1,204 @@
+"""A comparison as one HTML file that opens offline: tables to sort, charts to point at."""
+
+import base64
+import html
+import io
+import re
+from collections.abc import Mapping
+
+import numpy as np
+import plotly.graph_objects as go
+from matplotlib.figure import Figure
+
+from mtf_rl.core.protocols import SIMULATOR, SYNTHETIC_TRUTH
+from mtf_rl.experiments.comparison.comparing import Comparison
+from mtf_rl.experiments.comparison.pictures import colours_of, curves_of
+from mtf_rl.experiments.comparison.tables import (
+    Table,
+    against,
+    exploits,
+    ordered,
+    summary_of,
+    tables_of,
+)
+
+__all__ = ["html_of"]
+
+_QUIET, _INK = "#868e96", "#1f2933"
+_NUMBER = re.compile(r"[+-]?\d[\d,]*\.?\d*")
+
+_STYLE = """
+body { font: 15px/1.5 system-ui, sans-serif; color: #1f2933; max-width: 1200px; margin: 2rem auto;
+       padding: 0 1.5rem; }
+h1 { font-size: 1.6rem; } h2 { font-size: 1.15rem; margin: 2.4rem 0 .4rem; }
+p { max-width: 75ch; } p.note { color: #52606d; font-size: .88rem; }
+.wide { overflow-x: auto; } img { max-width: 100%; }
+table { border-collapse: collapse; font-size: .84rem; font-variant-numeric: tabular-nums; }
+th, td { padding: .25rem .7rem .25rem 0; text-align: right; white-space: nowrap; }
+th:first-child, td:first-child { text-align: left; }
+th { border-bottom: 2px solid #1f2933; vertical-align: bottom; white-space: normal; }
+th button { all: unset; cursor: pointer; font-weight: 600; }
+th button:focus-visible { outline: 2px solid #0b7285; }
+th[aria-sort=ascending] button::after { content: " \\2191"; }
+th[aria-sort=descending] button::after { content: " \\2193"; }
+tr:nth-child(even) td { background: #f5f7fa; } td b { color: #0b7285; }
+"""
+
+# Text before numbers; cells without a key, such as empty ones, stay last either way.
+_SORTING = """
+document.querySelectorAll("th button").forEach(button => button.addEventListener("click", () => {
+  const head = button.closest("th"), body = head.closest("table").tBodies[0];
+  const up = head.getAttribute("aria-sort") === "descending";
+  head.closest("tr").querySelectorAll("th").forEach(other => other.removeAttribute("aria-sort"));
+  head.setAttribute("aria-sort", up ? "ascending" : "descending");
+  const key = row => row.cells[head.cellIndex].dataset.key;
+  const order = (a, b) => isNaN(a) || isNaN(b) ? a.localeCompare(b) : a - b;
+  [...body.rows].sort((one, two) => {
+    const a = key(one), b = key(two);
+    if (a === "" || b === "") return (a === "") - (b === "");
+    return up ? order(a, b) : order(b, a);
+  }).forEach(row => body.append(row));
+}));
+"""
+
+
+def html_of(comparison: Comparison, pictures: Mapping[str, Figure]) -> str:
+    """The page, self-contained: styles, scripts and images are inside.
+
+    Args:
+        comparison: with at least one finished contestant.
+        pictures: of `pictures_of`; those that are not drawn as a chart are embedded.
+    """
+    config = comparison.config
+    charts = _charts(comparison)
+    shown = [
+        figure.to_html(full_html=False, include_plotlyjs=place == 0, config={"responsive": True})
+        for place, figure in enumerate(charts.values())
+    ]
+    images = [_image(name, picture) for name, picture in pictures.items() if name not in charts]
+    title = f"Leaderboard: {config.requests:,} requests"
+    parts = [
+        f"<h1>{title}</h1>",
+        *(f"<p>{html.escape(sentence)}</p>" for sentence in summary_of(comparison)),
+        '<p class="note">A click on a column\'s head sorts by it.</p>',
+        *shown,
+        *images,
+        *(_table(table) for table in tables_of(comparison)),
+    ]
+    return (
+        f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>{title}</title>\n'
+        f"<style>{_STYLE}</style></head>\n<body>\n"
+        + "\n".join(parts)
+        + f"\n<script>{_SORTING}</script></body></html>\n"
+    )
+
+
+def _charts(comparison: Comparison) -> dict[str, go.Figure]:
+    charts = {"differences": _differences(comparison)}
+    if curves_of(comparison, comparison.judge):
+        charts["budget"] = _budget(comparison)
+    if {SIMULATOR, SYNTHETIC_TRUTH} <= set(comparison.results.judges()):
+        charts["gap"] = _gap(comparison)
+    return charts
+
+
+def _differences(comparison: Comparison) -> go.Figure:
+    """Paired differences from the headline search, a set of bars per judge."""
+    order = ordered(comparison, comparison.judge)[::-1]
+    names = [name for name in order if name != comparison.search]
+    figure = go.Figure()
+    for judge, colour in zip(comparison.results.judges(), (_QUIET, "#0b7285"), strict=False):
+        found = [against(comparison, name, comparison.search, judge) for name in names]
+        means = np.array([interval.mean for interval in found])
+        figure.add_scatter(
+            x=means,
+            y=names,
+            mode="markers",
+            name=judge.replace("_", " "),
+            marker={"color": colour, "size": 9},
+            error_x={
+                "array": np.array([interval.high for interval in found]) - means,
+                "arrayminus": means - np.array([interval.low for interval in found]),
+                "color": colour,
+            },
+        )
+    figure.add_vline(0.0, line_color=_INK, line_width=1)
+    figure.update_xaxes(title=f"session reward over {comparison.search}, 95 % intervals over seeds")
+    return _dressed(figure, "Each policy over the headline search", 140 + 22 * len(names))
+
+
+def _budget(comparison: Comparison) -> go.Figure:
+    colours = colours_of(comparison)
+    figure = go.Figure()
+    for curve in curves_of(comparison, comparison.judge):
+        figure.add_scatter(
+            x=curve.requests,
+            y=[interval.mean for interval in curve.intervals],
+            name=curve.name,
+            mode="lines+markers",
+            line={"color": colours.get(curve.name, "#ced4da")},
+        )
+    figure.update_xaxes(type="log", title="simulated requests")
+    figure.update_yaxes(title="session reward")
+    judge = comparison.judge.replace("_", " ")
+    return _dressed(figure, f"Session reward by budget, judge: {judge}", 480)
+
+
+def _gap(comparison: Comparison) -> go.Figure:
+    results = comparison.common
+    names = ordered(comparison, SYNTHETIC_TRUTH)
+    figure = go.Figure()
+    for label, chosen in (("holds in truth", False), ("exploits the simulator", True)):
+        group = [name for name in names if exploits(comparison, name) is chosen]
+        figure.add_scatter(
+            x=[results.mean(name, "reward", SIMULATOR) for name in group],
+            y=[results.mean(name, "reward", SYNTHETIC_TRUTH) for name in group],
+            text=group,
+            mode="markers+text",
+            textposition="middle right",
+            name=label,
+            marker={"color": "#c92a2a" if chosen else "#0b7285", "size": 10},
+        )
+    figure.update_xaxes(title="session reward in the simulator")
+    figure.update_yaxes(title="session reward in truth")
+    return _dressed(figure, "Simulator against truth", 620)
+
+
+def _dressed(figure: go.Figure, title: str, height: int) -> go.Figure:
+    figure.update_layout(
+        title={"text": title, "x": 0.0},
+        template="plotly_white",
+        height=height,
+        margin={"l": 10, "r": 10, "t": 60, "b": 50},
+        font={"color": _INK},
+    )
+    figure.update_yaxes(automargin=True)
+    return figure
+
+
+def _image(name: str, picture: Figure) -> str:
+    stream = io.BytesIO()
+    picture.savefig(stream, format="png", dpi=110, metadata={"Software": None})
+    data = base64.b64encode(stream.getvalue()).decode()
+    return f'<p><img alt="{html.escape(name)}" src="data:image/png;base64,{data}"></p>'
+
+
+def _table(table: Table) -> str:
+    heads = "".join(f"<th><button>{html.escape(column)}</button></th>" for column in table.columns)
+    rows = "\n".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in table.rows)
+    note = f'<p class="note">{html.escape(table.note)}</p>' if table.note else ""
+    return (
+        f"<h2>{html.escape(table.title)}</h2>{note}\n"
+        f'<div class="wide"><table><thead><tr>{heads}</tr></thead>\n<tbody>{rows}</tbody>'
+        "</table></div>"
+    )
+
+
+def _cell(text: str) -> str:
+    """A cell with the number it starts with, or else its text, as the key to sort by."""
+    bold = text.startswith("**")
+    bare = text.replace("**", "")
+    number = _NUMBER.match(bare)
+    key = number.group().replace(",", "") if number else bare
+    shown = f"<b>{html.escape(bare)}</b>" if bold else html.escape(bare)
+    return f'<td data-key="{html.escape(key)}">{shown}</td>'

@@ -1,0 +1,155 @@
+"""The comparison's HTML page, in a browser where there is one, and its TensorBoard events."""
+
+import re
+import shutil
+import subprocess
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from typing_extensions import override
+
+from mtf_rl.experiments.comparison import Comparison, Results
+from mtf_rl.experiments.comparison.page import html_of
+from mtf_rl.experiments.comparison.pictures import pictures_of
+from mtf_rl.experiments.comparison.tables import leaderboard_table
+from mtf_rl.experiments.comparison.tensorboard import write_events
+from tests.experiments.comparison_examples import made_up_comparison
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
+FLAGS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--host-resolver-rules=MAP * ~NOTFOUND",
+    "--virtual-time-budget=20000",
+    "--dump-dom",
+)
+# Click on a head of the first table, and write the policies' order where the test finds it.
+CLICKS = """
+<script>
+const clicked = [];
+const table = document.querySelector("table");
+const names = () => [...table.tBodies[0].rows].map(row => row.cells[0].textContent).join(",");
+for (const head of [1, 1, 0, 0]) {
+  table.querySelectorAll("th button")[head].click();
+  clicked.push(names());
+}
+addEventListener("load", () => {
+  document.title = clicked.join(";") + "|" + document.querySelectorAll(".js-plotly-plot").length;
+});
+</script>
+"""
+
+
+@pytest.fixture(scope="module", name="comparison")
+def made_up(tmp_path_factory: pytest.TempPathFactory) -> Comparison:
+    return made_up_comparison(tmp_path_factory.mktemp("made_up"))
+
+
+@pytest.fixture(scope="module", name="page")
+def page_of_comparison(comparison: Comparison) -> str:
+    return html_of(comparison, pictures_of(comparison))
+
+
+class Cells(HTMLParser):
+    """The tables' cells, and whatever a browser would fetch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cells: list[str] = []
+        self.fetched: list[str] = []
+        self._within = False
+
+    @override
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        self.fetched += [
+            value
+            for name in ("src", "href")
+            if (value := given.get(name)) and not value.startswith("data:")
+        ]
+        if tag in ("td", "th"):
+            self._within = True
+            self.cells.append("")
+
+    @override
+    def handle_endtag(self, tag: str) -> None:
+        if tag in ("td", "th"):
+            self._within = False
+
+    @override
+    def handle_data(self, data: str) -> None:
+        if self._within:
+            self.cells[-1] += data
+
+
+def test_the_page_holds_the_leaderboard_and_fetches_nothing(
+    comparison: Comparison, page: str
+) -> None:
+    parser = Cells()
+    parser.feed(page)
+    assert parser.fetched == []
+    table = leaderboard_table(comparison, comparison.judge)
+    expected = [*table.columns, *(cell.replace("**", "") for row in table.rows for cell in row)]
+    assert parser.cells[: len(expected)] == expected
+    assert f"<b>{comparison.search}</b>" in page
+
+
+def test_names_are_escaped_and_a_lone_contestant_makes_a_page(comparison: Comparison) -> None:
+    uniform = Results(tuple(comparison.results.of("uniform")))
+    lone = replace(comparison, results=uniform, learners=("uniform",), search="uniform")
+    assert "uniform" in html_of(lone, {})
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here to open the page with")
+def test_a_browser_without_a_network_draws_the_charts_and_sorts(
+    comparison: Comparison, page: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "results.html"
+    path.write_text(page.replace("</body>", f"{CLICKS}</body>"))
+    shown = subprocess.run(
+        [str(CHROMIUM), *FLAGS, f"--user-data-dir={tmp_path / 'profile'}", path.as_uri()],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    ).stdout
+    found = re.search(r"<title>([^<]*)\|(\d+)</title>", shown)
+    assert found, shown[:500]
+    orders = [order.split(",") for order in found.group(1).split(";")]
+    rows = leaderboard_table(comparison, comparison.judge).rows
+    values = {row[0].replace("**", ""): float(row[1].split()[0]) for row in rows}
+    ranked = sorted(values.values())
+    assert [values[name] for name in orders[0]] == ranked[::-1]
+    assert [values[name] for name in orders[1]] == ranked
+    assert orders[3] == sorted(values)
+    assert orders[2] == orders[3][::-1]
+    assert int(found.group(2)) == 3
+    assert shown.count('class="main-svg"') >= 3
+
+
+def test_tensorboard_has_the_figures_and_a_row_for_each_result(
+    comparison: Comparison, tmp_path: Path
+) -> None:
+    few = replace(comparison, results=Results(comparison.results.all[:4]))
+    for _ in range(2):  # The second time replaces the first.
+        write_events(few, {"gap": pictures_of(comparison)["gap"]}, tmp_path / "events")
+    folders = sorted({path.parent for path in (tmp_path / "events").rglob("events.*")})
+    assert len(folders) == 1 + 4
+    top = EventAccumulator(str(tmp_path / "events")).Reload()
+    assert top.Tags()["images"] == ["comparison/gap"]
+    result = few.results.all[0]
+    run = f"{result.track}/{result.contestant}/seed-{result.seed}/{result.share:g}"
+    accumulator = EventAccumulator(str(tmp_path / "events" / run)).Reload()
+    for judge, judged in result.judged.items():
+        (event,) = accumulator.Scalars(f"hparams/{judge}/session_reward")
+        assert event.value == pytest.approx(judged.reward)
+        assert event.step == result.requests_used
