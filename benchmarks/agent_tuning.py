@@ -1,7 +1,7 @@
 """Which settings suit the online learners? A small search for each in a finished run's simulator.
 
-    python -m mtf_rl.train --run-dir runs/td3-0
-    OMP_NUM_THREADS=1 python -m benchmarks.agent_tuning runs/td3-0
+    python -m mtf_rl.train --run-dir runs/lspi-0
+    OMP_NUM_THREADS=1 python -m benchmarks.agent_tuning runs/lspi-0
 
 A trial lets a learner with some settings use the budget in sessions of learning users and plays
 what it learnt in sessions of *tuning* users, the same in all trials; final users and the truth

@@ -1,8 +1,8 @@
 """Batch RL on logged requests: what each algorithm makes of the same dataset, under both judges.
 
-    python -m mtf_rl.train --run-dir runs/td3-0
-    OMP_NUM_THREADS=1 python -m benchmarks.batch_rl runs/td3-0 --logged-in world
-    OMP_NUM_THREADS=1 python -m benchmarks.batch_rl runs/td3-0 --logged-in simulator
+    python -m mtf_rl.train --run-dir runs/lspi-0
+    OMP_NUM_THREADS=1 python -m benchmarks.batch_rl runs/lspi-0 --logged-in world
+    OMP_NUM_THREADS=1 python -m benchmarks.batch_rl runs/lspi-0 --logged-in simulator
 
 For each seed a batch dataset is collected from learning users with the default mix around uniform
 weights (half of the sessions uniformly random actions, half a truncated Gaussian; `--behaviour

@@ -1,7 +1,7 @@
 """What does common luck save? The variance of policy differences with it and without.
 
-    python -m mtf_rl.train --run-dir runs/td3-0
-    OMP_NUM_THREADS=1 python -m benchmarks.common_luck runs/td3-0
+    python -m mtf_rl.train --run-dir runs/lspi-0
+    OMP_NUM_THREADS=1 python -m benchmarks.common_luck runs/lspi-0
 
 Every draw is addressed by (seed, episode, request, purpose, slot), so two policies that play the
 same episodes meet the same users, candidates and luck, until what they show parts them. Here pairs

@@ -1,7 +1,7 @@
 """Does the simulator order policies as the truth does? Fifty policies in a run, by both judges.
 
-    python -m mtf_rl.train --run-dir runs/td3-0
-    OMP_NUM_THREADS=1 python -m benchmarks.policy_fidelity runs/td3-0
+    python -m mtf_rl.train --run-dir runs/lspi-0
+    OMP_NUM_THREADS=1 python -m benchmarks.policy_fidelity runs/lspi-0
 
 Twenty static policies are drawn at random, fifteen lie close to the best static weights of the run
 and fifteen depend on the state: they move these weights by a random linear map of the standardised

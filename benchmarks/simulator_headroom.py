@@ -1,7 +1,7 @@
 """Does the simulator carry the long-term effect? Long and myopic policies, searched in it.
 
-    python -m mtf_rl.train --run-dir runs/td3-0
-    OMP_NUM_THREADS=1 python -m benchmarks.simulator_headroom runs/td3-0
+    python -m mtf_rl.train --run-dir runs/lspi-0
+    OMP_NUM_THREADS=1 python -m benchmarks.simulator_headroom runs/lspi-0
 
 `world_headroom` searches policies in the world for the long objective (mean reward of a session)
 and for the myopic one (mean immediate reward of requests recorded once), and finds long ones

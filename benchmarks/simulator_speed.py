@@ -1,7 +1,7 @@
 """How fast are simulated sessions? Requests per second, by size of the batch, and where time goes.
 
-    python -m mtf_rl.train --run-dir runs/td3-0
-    OMP_NUM_THREADS=1 python -m benchmarks.simulator_speed runs/td3-0
+    python -m mtf_rl.train --run-dir runs/lspi-0
+    OMP_NUM_THREADS=1 python -m benchmarks.simulator_speed runs/lspi-0
 
 One process, one thread. All of a run's settings hold: 100 candidates, 8 tasks, slate 6, observation
 with session features, infos and automatic resets included.

@@ -31,7 +31,7 @@ __all__ = [
     "settings_to_resume",
 ]
 
-DEFAULT_AGENT = "td3"
+DEFAULT_AGENT = "lspi"
 _SECTIONS = {entry.name for entry in fields(RunSettings)}
 
 

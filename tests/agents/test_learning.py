@@ -8,7 +8,7 @@ import pytest
 
 from mtf_rl.agents import AGENTS, ConstantPolicy, LearningTask, UniformRandom, collect
 from mtf_rl.core.protocols import Policy
-from mtf_rl.envs import RequestBudget, toy_dynamics
+from mtf_rl.envs import RequestBudget, RetentionDynamics, toy_dynamics
 from mtf_rl.evaluation import roll_out
 
 BUDGET = 12_000
@@ -92,6 +92,21 @@ def test_learners_find_the_only_task_that_counts(name: str) -> None:
     assert LEAST[name] <= closed <= 1.0 + 1e-9
     if learned.untrained is not None:
         assert worth(learned.policy) > worth(learned.untrained)
+
+
+@pytest.mark.parametrize("name", ["ppo", "cem"])
+def test_they_find_it_over_several_visits_too(name: str) -> None:
+    visits = RetentionDynamics(toy_dynamics(task="like"))
+
+    def worth_of(policy: Policy) -> float:
+        return float(roll_out(visits, policy, seed=9, episodes=np.arange(400)).reward.mean())
+
+    optimum = worth_of(ConstantPolicy(np.array([-1, -1, 1, -1, -1, -1, 1, -1], dtype=np.float32)))
+    uniform = worth_of(ConstantPolicy(np.array([1, 1, 1, 1, 1, 1, -1, 1], dtype=np.float32)))
+    task = LearningTask(visits, visits, RequestBudget(24_000), seed=0)
+    learned = AGENTS[name].learn(task, settings_of(name))
+    assert learned.requests_used <= 24_000
+    assert (worth_of(learned.policy) - uniform) / (optimum - uniform) >= LEAST[name]
 
 
 def test_all_that_learn_are_asked() -> None:

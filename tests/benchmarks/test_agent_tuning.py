@@ -62,6 +62,6 @@ def test_an_interval_over_seeds_by_hand() -> None:
 
 def test_an_agent_without_ranges_is_refused() -> None:
     with pytest.raises(ConfigError, match=re.escape("agents must be among")):
-        Settings(Path("runs/td3-0"), agents=("uniform",))
+        Settings(Path("runs/lspi-0"), agents=("uniform",))
     with pytest.raises(ConfigError, match=re.escape("seeds 2, got 11, 6 and 1")):
-        replace(Settings(Path("runs/td3-0")), seeds=1)
+        replace(Settings(Path("runs/lspi-0")), seeds=1)

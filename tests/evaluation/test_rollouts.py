@@ -9,7 +9,7 @@ import pytest
 from mtf_rl.agents import ConstantPolicy
 from mtf_rl.core.errors import ConfigError
 from mtf_rl.core.tasks import TASK_NAMES
-from mtf_rl.envs import RequestBudget, toy_dynamics
+from mtf_rl.envs import RequestBudget, RetentionDynamics, toy_dynamics
 from mtf_rl.evaluation import Contestant, leaderboard, leaderboard_columns, roll_out
 
 ONLY_LIKE = ConstantPolicy(np.array([-1, -1, 1, -1, -1, -1, 1, -1], dtype=np.float32))
@@ -78,3 +78,27 @@ def test_unpaired_contestants_are_refused() -> None:
         leaderboard(entries, world="simulator", best_static="a", parameter_names=TASK_NAMES)
     with pytest.raises(ConfigError, match=re.escape("'c' is not among ['a', 'b']")):
         leaderboard(entries, world="simulator", best_static="c", parameter_names=TASK_NAMES)
+
+
+def test_visits_and_return_days_are_those_of_a_naive_loop() -> None:
+    """One user's visits after the other, against all side by side."""
+    dynamics = RetentionDynamics(toy_dynamics())
+    policy = ConstantPolicy(np.full(8, 0.2, dtype=np.float32))
+    together = roll_out(dynamics, policy, seed=4, episodes=np.arange(12))
+    for episode in range(12):
+        state = dynamics.start(4, np.array([episode]))
+        reward, depth, visits, days, over = 0.0, 0, 0, 0, False
+        while not over:
+            action, _ = policy.predict(dynamics.observe(state))
+            parameters = dynamics.sessions.action_map.to_parameters(action)
+            state, outcome = dynamics.advance(state, parameters, 4)
+            reward += float(outcome.reward[0])
+            depth += 1
+            visits += int(outcome.session_ended[0])
+            days += int(outcome.return_days[0])
+            over = bool(outcome.terminated[0] or outcome.truncated[0])
+        found = (together.depth[episode], together.visits[episode], together.return_days[episode])
+        assert found == (depth, visits, days)
+        assert together.reward[episode] == pytest.approx(reward)
+    assert together.visits.max() > 1
+    assert together.return_days.sum() >= together.visits.sum() - 12
