@@ -82,7 +82,8 @@ def test_help_names_every_flag_with_words(command: str) -> None:
 def test_an_interrupted_run_keeps_what_it_learnt(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     words = [
-        "mtf_rl.train", "td3", "--preset", "smoke", "--run-dir", str(folder), "--requests", "4000000",
+        "mtf_rl.train", "td3", "--preset", "smoke", "--run-dir", str(folder),
+        "--requests", "4000000",
         "--world.users", "80", "--world.videos", "320",
         "--world.days", "2", "--scorer-rows", "5000", "--user-model.max-rows", "5000",
         "--sessions", "20", "--tuning-sessions", "10",
