@@ -1,0 +1,311 @@
+"""The closed-form estimators of a policy's value, by name."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from mtf_rl.core.arrays import BoolArray, FloatArray
+from mtf_rl.core.errors import DataError
+from mtf_rl.core.registry import Registry
+from mtf_rl.evaluation.off_policy.magic import magic_share
+from mtf_rl.evaluation.off_policy.sums import RatioSum
+
+__all__ = ["ESTIMATORS", "Estimator", "Evidence", "estimate_sum"]
+
+_LARGEST_LOG = 700.0  # exp of more is infinite
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What is known of logged sessions and one target policy; sessions need not be of one length.
+
+    Arrays are (sessions, time); past the end of a session log ratios, rewards, Q and V are 0. Q and
+    V are of the target: rewards to come after a request's action, and after its observation.
+    """
+
+    log_ratios: FloatArray
+    rewards: FloatArray
+    live: BoolArray
+    gamma: float = 1.0
+    """Discount per request, in [0, 1]; the project's value J has 1."""
+    q: FloatArray | None = None
+    v: FloatArray | None = None
+    visits: FloatArray | None = None
+    """zeta, how much oftener the target meets a request's state and action than the log does."""
+    state_visits: FloatArray | None = None
+    """The same of the state alone."""
+    bound: float = 10.0
+    """lambda of the clipped, shrunk and switched weights, above 0."""
+    window: int = 3
+    """k of the estimators that weigh a request by its last k ratios, at least 1."""
+
+    @property
+    def discounts(self) -> FloatArray:
+        """gamma^t, (time,)."""
+        return self.gamma ** np.arange(self.rewards.shape[1])
+
+    @property
+    def ratios(self) -> FloatArray:
+        """rho_t, (sessions, time)."""
+        return _exp(self.log_ratios)
+
+    @property
+    def weights(self) -> FloatArray:
+        """w_t = prod of rho_u, u <= t; a session that has ended keeps its last."""
+        return _exp(np.cumsum(self.log_ratios, axis=1))
+
+    @property
+    def weights_before(self) -> FloatArray:
+        """w_{t-1}, with w_{-1} = 1."""
+        return _shifted(self.weights)
+
+    @property
+    def windowed(self) -> FloatArray:
+        """Product of the last `window` ratios up to t."""
+        total = np.cumsum(self.log_ratios, axis=1)
+        total[:, self.window :] -= total[:, : -self.window].copy()
+        return _exp(total)
+
+    @property
+    def model(self) -> tuple[FloatArray, FloatArray]:
+        """Q and V.
+
+        Raises:
+            DataError: if there is no model.
+        """
+        if self.q is None or self.v is None:
+            raise DataError("this estimator needs Q and V of the target, and none were given")
+        return self.q, self.v
+
+    def visited(self, what: str) -> FloatArray:
+        """`visits` or `state_visits`.
+
+        Raises:
+            DataError: if they were not given.
+        """
+        found: FloatArray | None = getattr(self, what)
+        if found is None:
+            raise DataError(f"this estimator needs {what} of the target, and none were given")
+        return found
+
+
+def _exp(logs: FloatArray) -> FloatArray:
+    return np.exp(np.minimum(logs, _LARGEST_LOG))
+
+
+def _shifted(weights: FloatArray) -> FloatArray:
+    """One request later, with ones first."""
+    ones = np.ones((len(weights), 1))
+    return np.hstack([ones, weights[:, :-1]])
+
+
+def _direct(evidence: Evidence) -> RatioSum:
+    """Mean V(s_0)."""
+    return RatioSum.mean(evidence.model[1][:, 0])
+
+
+def _trajectory(evidence: Evidence) -> RatioSum:
+    """Mean w_{T-1} sum_t gamma^t r_t (Precup, Sutton and Singh, ICML 2000)."""
+    return RatioSum.mean(evidence.weights[:, -1] * (evidence.rewards @ evidence.discounts))
+
+
+def _normalised_trajectory(evidence: Evidence) -> RatioSum:
+    last = evidence.weights[:, -1:]
+    return RatioSum(last * (evidence.rewards @ evidence.discounts)[:, None], last)
+
+
+def _clipped_trajectory(evidence: Evidence) -> RatioSum:
+    """NCIS: min(w, lambda), self-normalised (Swaminathan and Joachims, NeurIPS 2015)."""
+    last = np.minimum(evidence.weights[:, -1:], evidence.bound)
+    return RatioSum(last * (evidence.rewards @ evidence.discounts)[:, None], last)
+
+
+def _per_decision(evidence: Evidence) -> RatioSum:
+    """Mean sum_t gamma^t w_t r_t (Precup et al., 2000)."""
+    return RatioSum.mean((evidence.weights * evidence.rewards) @ evidence.discounts)
+
+
+def _normalised(evidence: Evidence, weights: FloatArray, values: FloatArray) -> RatioSum:
+    """sum_t gamma^t (sum_i w_it value_it) / (sum_i w_it), over all sessions, ended ones too."""
+    return RatioSum(weights * values * evidence.discounts, weights)
+
+
+def _normalised_per_decision(evidence: Evidence) -> RatioSum:
+    return _normalised(evidence, evidence.weights, evidence.rewards)
+
+
+def _clipped_per_decision(evidence: Evidence) -> RatioSum:
+    weights = np.minimum(evidence.weights, evidence.bound)
+    return _normalised(evidence, weights, evidence.rewards)
+
+
+def _shrunk(weights: FloatArray, bound: float) -> FloatArray:
+    """Lambda w / (w^2 + lambda): w where it is small, lambda / w where it is large.
+
+    Optimistic shrinkage of Su et al., ICML 2020.
+    """
+    shrunk: FloatArray = bound * weights / (np.minimum(weights, 1e150) ** 2 + bound)
+    return shrunk
+
+
+def _shrunk_per_decision(evidence: Evidence) -> RatioSum:
+    return _normalised(evidence, _shrunk(evidence.weights, evidence.bound), evidence.rewards)
+
+
+def _doubly_robust(evidence: Evidence) -> RatioSum:
+    """Mean sum_t gamma^t [w_t (r_t - Q_t) + w_{t-1} V_t].
+
+    The recursion v_t = V_t + rho_t (r_t + gamma v_{t+1} - Q_t) of Jiang and Li, ICML 2016, spread
+    out.
+    """
+    return _corrected(evidence, evidence.weights)
+
+
+def _corrected(evidence: Evidence, weights: FloatArray) -> RatioSum:
+    """The doubly robust sum with some weights for the ratios' products."""
+    q, v = evidence.model
+    terms = weights * (evidence.rewards - q) + _shifted(weights) * v
+    return RatioSum.mean(terms @ evidence.discounts)
+
+
+def _clipped_doubly_robust(evidence: Evidence) -> RatioSum:
+    return _corrected(evidence, np.minimum(evidence.weights, evidence.bound))
+
+
+def _shrunk_doubly_robust(evidence: Evidence) -> RatioSum:
+    return _corrected(evidence, _shrunk(evidence.weights, evidence.bound))
+
+
+def _switched_doubly_robust(evidence: Evidence) -> RatioSum:
+    """Weights up to lambda, and the model alone past the first larger one (Wang et al., 2017).
+
+    A weight that is left out is 0 from there on, so that what follows is V of where the session
+    was left.
+    """
+    within = np.logical_and.accumulate(evidence.weights <= evidence.bound, axis=1)
+    return _corrected(evidence, np.where(within, evidence.weights, 0.0))
+
+
+def _weighted_doubly_robust(evidence: Evidence) -> RatioSum:
+    """Doubly robust with weights normalised at each t (Thomas and Brunskill, ICML 2016)."""
+    q, v = evidence.model
+    now, before = evidence.weights, evidence.weights_before
+    correction = _normalised(evidence, now, evidence.rewards - q)
+    return correction.plus(_normalised(evidence, before, v))
+
+
+def _magic(evidence: Evidence) -> RatioSum:
+    """A mixture of model and weights of least estimated error (Thomas and Brunskill, 2016)."""
+    q, v = evidence.model
+    steps = _partial(evidence, q, v)
+    shares = magic_share([part.influence for part in steps], [part.value for part in steps])
+    mixed = steps[0].scaled(float(shares[0]))
+    for share, part in zip(shares[1:], steps[1:], strict=True):
+        mixed = mixed.plus(part.scaled(float(share)))
+    return mixed
+
+
+def _partial(evidence: Evidence, q: FloatArray, v: FloatArray) -> list[RatioSum]:
+    """g_j: weighted doubly robust for j requests, the model from there on; j = 0, 1, 2, 4, ..."""
+    time = evidence.rewards.shape[1]
+    weights, before = evidence.weights, evidence.weights_before
+    lengths = sorted({0, *(2**k for k in range(time.bit_length()) if 2**k < time), time})
+    steps = []
+    for length in lengths:
+        first = np.arange(time) < length
+        correction = _normalised(evidence, weights, np.where(first, evidence.rewards - q, 0.0))
+        # V counts where a correction follows, and once more where the model takes over.
+        follows = np.arange(time) <= length
+        steps.append(correction.plus(_normalised(evidence, before, np.where(follows, v, 0.0))))
+    return steps
+
+
+def _windowed(evidence: Evidence) -> RatioSum:
+    """Weights of the last k ratios alone: actions before are taken as the log's."""
+    return _normalised(evidence, evidence.windowed, evidence.rewards)
+
+
+def _request(evidence: Evidence) -> RatioSum:
+    """Mean sum_t gamma^t rho_t r_t: each request a session of its own, states as logged."""
+    return RatioSum.mean((evidence.ratios * evidence.rewards) @ evidence.discounts)
+
+
+def _normalised_request(evidence: Evidence) -> RatioSum:
+    """The same, self-normalised at each t; a session that has ended weighs 1."""
+    return _normalised(evidence, evidence.ratios, evidence.rewards)
+
+
+def _state_action_visits(evidence: Evidence) -> RatioSum:
+    """Mean sum_t gamma^t zeta(s_t, a_t) r_t (Liu et al., NeurIPS 2018; Uehara et al., 2020)."""
+    visits = np.where(evidence.live, evidence.visited("visits"), 0.0)
+    return RatioSum.mean((visits * evidence.rewards) @ evidence.discounts)
+
+
+def _state_visits(evidence: Evidence) -> RatioSum:
+    """Mean sum_t gamma^t zeta(s_t) rho_t r_t."""
+    visits = np.where(evidence.live, evidence.visited("state_visits"), 0.0)
+    return RatioSum.mean((visits * evidence.ratios * evidence.rewards) @ evidence.discounts)
+
+
+def _doubly_robust_visits(evidence: Evidence) -> RatioSum:
+    """Mean V(s_0) + mean sum_t gamma^t zeta_t (r_t + gamma V_{t+1} - Q_t).
+
+    Double reinforcement learning of Kallus and Uehara (JMLR 2020), for visits that are counted over
+    a whole session.
+    """
+    q, v = evidence.model
+    visits = np.where(evidence.live, evidence.visited("visits"), 0.0)
+    following = np.hstack([v[:, 1:], np.zeros((len(v), 1))])
+    errors = evidence.rewards + evidence.gamma * following - q
+    return RatioSum.mean(v[:, 0] + (visits * errors) @ evidence.discounts)
+
+
+@dataclass(frozen=True)
+class Estimator:
+    """How an estimate is made of the evidence, and what it needs."""
+
+    make: Callable[[Evidence], RatioSum]
+    needs: tuple[str, ...] = ()
+    """Of `model` (Q and V), `visits` and `state_visits`."""
+    horizon: str = "session"
+    """session, or request: where earlier actions are taken as the log's."""
+    weighs: str = "weights"
+    """The weights by which its support is judged: weights, windowed, ratios, visits, or none."""
+
+
+ESTIMATORS: Registry[Estimator] = Registry(
+    "estimator",
+    {
+        "dm": Estimator(_direct, ("model",), weighs="none"),
+        "tis": Estimator(_trajectory),
+        "sn_tis": Estimator(_normalised_trajectory),
+        "ncis": Estimator(_clipped_trajectory),
+        "pdis": Estimator(_per_decision),
+        "sn_pdis": Estimator(_normalised_per_decision),
+        "clipped_pdis": Estimator(_clipped_per_decision),
+        "shrunk_pdis": Estimator(_shrunk_per_decision),
+        "window": Estimator(_windowed, weighs="windowed", horizon="request"),
+        "dr": Estimator(_doubly_robust, ("model",)),
+        "clipped_dr": Estimator(_clipped_doubly_robust, ("model",)),
+        "shrunk_dr": Estimator(_shrunk_doubly_robust, ("model",)),
+        "switch_dr": Estimator(_switched_doubly_robust, ("model",)),
+        "sn_dr": Estimator(_weighted_doubly_robust, ("model",)),
+        "magic": Estimator(_magic, ("model",)),
+        "sam_is": Estimator(_state_action_visits, ("visits",), weighs="visits"),
+        "sm_is": Estimator(_state_visits, ("state_visits",), weighs="ratios"),
+        "drl": Estimator(_doubly_robust_visits, ("model", "visits"), weighs="visits"),
+        "request_is": Estimator(_request, horizon="request", weighs="ratios"),
+        "request_sn": Estimator(_normalised_request, horizon="request", weighs="ratios"),
+    },
+)
+
+
+def estimate_sum(name: str, evidence: Evidence) -> RatioSum:
+    """What an estimator makes of the evidence.
+
+    Raises:
+        UnknownNameError: if there is no such estimator.
+        DataError: if it needs what the evidence lacks.
+    """
+    return ESTIMATORS[name].make(evidence)

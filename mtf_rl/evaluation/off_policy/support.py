@@ -1,0 +1,72 @@
+"""Whether logged sessions can tell what a policy is worth."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mtf_rl.core.arrays import FloatArray
+from mtf_rl.evaluation.off_policy.estimators import ESTIMATORS, Evidence
+
+__all__ = ["Support", "effective_size", "support_of"]
+
+LEAST_SHARE = 0.01  # of the sessions, below which they hardly overlap
+LEAST_SIZE = 100.0  # effective sessions
+LARGEST_SHARE = 0.1  # of all weight, that one session may have
+
+
+def effective_size(weights: FloatArray) -> float:
+    """(sum w)^2 / sum w^2 of weights (sessions,); 0 where all are 0."""
+    squares = float((weights**2).sum())
+    return float(weights.sum()) ** 2 / squares if squares > 0.0 else 0.0
+
+
+@dataclass(frozen=True)
+class Support:
+    """How many sessions an estimate really rests on."""
+
+    sessions: int
+    effective: float
+    """Effective sample size of the weights."""
+    largest: float
+    """Share of all weight that the heaviest session has."""
+    zero: float
+    """Share of sessions that the target would never have had, weight 0."""
+
+    @property
+    def verdict(self) -> str:
+        """supported, weakly supported or not supported, with the figure that says so."""
+        size = f"ESS {self.effective:,.0f} of {self.sessions:,}"
+        if self.effective < LEAST_SIZE or self.largest > LARGEST_SHARE:
+            return f"not supported by this data: {size}, largest weight {self.largest:.0%}"
+        if self.effective < LEAST_SHARE * self.sessions:
+            return f"weakly supported: {size}"
+        return f"supported: {size}"
+
+
+def support_of(name: str, evidence: Evidence) -> Support | None:
+    """The support of an estimator's weights; None for one that weighs nothing.
+
+    Weights are those of the last request of each session, or of a session's requests on average
+    where the estimator weighs every request by itself.
+    """
+    weighs = ESTIMATORS[name].weighs
+    if weighs == "none":
+        return None
+    if weighs == "weights":
+        weights = evidence.weights[:, -1]
+    else:
+        weights = np.where(evidence.live, _each_request(weighs, evidence), 0.0).sum(axis=1)
+    total = float(weights.sum())
+    return Support(
+        sessions=len(weights),
+        effective=effective_size(weights),
+        largest=float(weights.max()) / total if total > 0.0 else 1.0,
+        zero=float((weights == 0.0).mean()),
+    )
+
+
+def _each_request(weighs: str, evidence: Evidence) -> FloatArray:
+    """Weights of requests, (sessions, time)."""
+    if weighs == "visits":
+        return np.maximum(evidence.visited("visits"), 0.0)
+    return evidence.windowed if weighs == "windowed" else evidence.ratios

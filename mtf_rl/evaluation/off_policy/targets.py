@@ -1,0 +1,81 @@
+"""The policy to be evaluated, as a density over actions."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from typing_extensions import override
+
+from mtf_rl.core.arrays import FloatArray
+from mtf_rl.core.errors import DataError
+from mtf_rl.core.protocols import Policy
+from mtf_rl.evaluation.off_policy.kernels import ProductKernel
+from mtf_rl.evaluation.off_policy.logged import LoggedSessions
+from mtf_rl.evaluation.policy_actions import policy_actions
+
+__all__ = ["DensityTarget", "SmoothedTarget", "log_ratios"]
+
+
+class DensityTarget(Protocol):
+    """A policy that tells how likely it is to take an action, and draws actions."""
+
+    def log_density(self, observations: FloatArray, actions: FloatArray) -> FloatArray:
+        """Log density over [-1, 1]^num_parameters of each row's action, (rows,); -inf for none."""
+        ...
+
+    def draws(
+        self, observations: FloatArray, rng: np.random.Generator, count: int
+    ) -> list[FloatArray]:
+        """Up to `count` draws of the rows' actions, each (rows, num_parameters) in [-1, 1].
+
+        Their mean stands for the policy's expectation; a deterministic policy needs one.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class SmoothedTarget(DensityTarget):
+    """A deterministic policy, smoothed by a kernel.
+
+    What is estimated with it is the value of the smoothed policy: for a reward that is quadratic in
+    the action it differs by h^2 / 2 times the trace of the reward's second derivatives.
+    """
+
+    policy: Policy
+    kernel: ProductKernel
+
+    @override
+    def draws(
+        self, observations: FloatArray, rng: np.random.Generator, count: int
+    ) -> list[FloatArray]:
+        """The policy's own actions: a model of the reward is asked there, without the kernel."""
+        width = len(self.kernel.bandwidths)
+        return [policy_actions(self.policy, observations, num_parameters=width)]
+
+    @override
+    def log_density(self, observations: FloatArray, actions: FloatArray) -> FloatArray:
+        width = actions.shape[1]
+        centres = policy_actions(self.policy, observations, num_parameters=width)
+        return self.kernel.log_density(actions.astype(np.float64), centres.astype(np.float64))
+
+
+def log_ratios(logged: LoggedSessions, target: DensityTarget) -> FloatArray:
+    """Log p(a|s) - log b(a|s) of each request, (sessions, time); 0 past the end.
+
+    Raises:
+        DataError: if the target's density is NaN or infinite, naming the first such row.
+    """
+    batch = logged.batch
+    densities = np.asarray(target.log_density(batch.observations, batch.actions), dtype=np.float64)
+    if densities.shape != (len(logged),):
+        raise DataError(
+            f"the target's log density must have shape (rows,) = ({len(logged)},), got"
+            f" {densities.shape}: the joint density of an action, not one for each entry"
+        )
+    bad = np.isnan(densities) | (densities == np.inf)
+    if bad.any():
+        row = int(np.argmax(bad))
+        raise DataError(
+            f"the target's log density must be a number or -inf, got {densities[row]} in row {row}"
+        )
+    return logged.padded(densities - batch.log_densities, fill=0.0)

@@ -1,0 +1,203 @@
+"""The estimators on a process that is enumerated in full: exact where they claim to be."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mtf_rl.core.arrays import FloatArray
+from mtf_rl.core.errors import DataError, UnknownNameError
+from mtf_rl.evaluation.off_policy import ESTIMATORS, Evidence, RatioSum, estimate_sum, support_of
+from mtf_rl.evaluation.off_policy.magic import magic_share
+from tests.evaluation.off_policy.enumerated import BEHAVIOUR, TIME, evidence, value
+
+# A window of the whole session is per-decision; a bound that no weight reaches changes nothing.
+EXACT_WITH_A_WRONG_MODEL = (
+    "tis", "sn_tis", "ncis", "pdis", "sn_pdis", "clipped_pdis", "window", "dr", "clipped_dr",
+    "switch_dr", "sn_dr", "sam_is", "sm_is", "drl",
+)  # fmt: skip
+EXACT_WITH_THE_MODEL = (*EXACT_WITH_A_WRONG_MODEL, "dm", "magic", "shrunk_dr")
+OF_A_REQUEST = ("request_is", "request_sn")
+
+
+@pytest.mark.parametrize("gamma", [1.0, 0.7])
+@pytest.mark.parametrize("name", EXACT_WITH_THE_MODEL)
+def test_exact_on_all_sessions(name: str, gamma: float) -> None:
+    assert estimate_sum(name, evidence(gamma)).value == pytest.approx(value(gamma), abs=1e-12)
+
+
+@pytest.mark.parametrize("name", EXACT_WITH_A_WRONG_MODEL)
+def test_exact_without_a_right_model(name: str) -> None:
+    found = estimate_sum(name, evidence(wrong=3.0)).value
+    assert found == pytest.approx(value(), abs=1e-12)
+
+
+def test_doubly_robust_needs_one_of_two() -> None:
+    """Wrong visits do no harm beside the true Q; the true Q takes noise from the weights."""
+    true = evidence()
+    assert true.visits is not None
+    terms = estimate_sum("dr", true)
+    whole = replace(true, visits=1.0 - 2.0 * true.visits)
+    assert estimate_sum("drl", whole).value == pytest.approx(value(), abs=1e-12)
+    assert terms.influence.std() < estimate_sum("pdis", true).influence.std()
+    assert estimate_sum("dm", evidence(wrong=3.0)).value != pytest.approx(value(), abs=0.1)
+
+
+def test_every_estimator_is_asked() -> None:
+    assert set(ESTIMATORS) == {*EXACT_WITH_THE_MODEL, *OF_A_REQUEST, "shrunk_pdis"}
+
+
+@pytest.mark.parametrize("name", ESTIMATORS)
+def test_the_behaviours_own_value_is_the_mean_return(name: str) -> None:
+    own = evidence(target=BEHAVIOUR)
+    mean = float(own.rewards.sum(axis=1).mean())
+    # Shrinkage turns a weight of 1 into lambda / (1 + lambda).
+    assert estimate_sum(name, own).value == pytest.approx(mean, rel=1e-6)
+
+
+@pytest.mark.parametrize("name", ESTIMATORS)
+def test_neither_the_order_of_sessions_nor_padding_counts(name: str) -> None:
+    everyone = evidence(wrong=1.0)
+    rows = np.random.default_rng(1).permutation(len(everyone.rewards))[:500]
+    few = chosen(everyone, rows)
+    before = estimate_sum(name, few)
+    shuffled = estimate_sum(name, chosen(everyone, rows[::-1]))
+    longer = estimate_sum(name, lengthened(few, 4))
+    assert shuffled.value == pytest.approx(before.value, rel=1e-9)
+    assert longer.value == pytest.approx(before.value, rel=1e-9)
+    np.testing.assert_allclose(longer.influence, before.influence, rtol=1e-9, atol=1e-9)
+
+
+FIELDS = ("log_ratios", "rewards", "live", "q", "v", "visits", "state_visits")
+
+
+def chosen(whole: Evidence, rows: np.ndarray) -> Evidence:
+    parts: dict[str, Any] = {name: getattr(whole, name)[rows] for name in FIELDS}
+    return replace(whole, **parts)
+
+
+def lengthened(whole: Evidence, by: int) -> Evidence:
+    def wider(values: FloatArray) -> FloatArray:
+        return np.pad(values, ((0, 0), (0, by)))
+
+    parts: dict[str, Any] = {name: wider(getattr(whole, name)) for name in FIELDS}
+    return replace(whole, **parts)
+
+
+def naive(name: str, whole: Evidence) -> float:
+    """Session by session, request by request."""
+    count, time = whole.rewards.shape
+    assert whole.q is not None
+    assert whole.v is not None
+    weights = np.ones((count, time))
+    for i in range(count):
+        product = 1.0
+        for t in range(time):
+            product *= np.exp(whole.log_ratios[i, t])
+            weights[i, t] = product
+    if name == "dr":  # Jiang and Li's recursion, from the end.
+        total = 0.0
+        for i in range(count):
+            onward = 0.0
+            for t in reversed(range(int(whole.live[i].sum()))):
+                rho = np.exp(whole.log_ratios[i, t])
+                error = whole.rewards[i, t] + whole.gamma * onward - whole.q[i, t]
+                onward = whole.v[i, t] + rho * error
+            total += onward / count
+        return total
+    if name == "sn_pdis":
+        return float(
+            sum(
+                whole.gamma**t * (weights[:, t] * whole.rewards[:, t]).sum() / weights[:, t].sum()
+                for t in range(time)
+            )
+        )
+    if name == "shrunk_pdis":
+        shrunk = whole.bound * weights / (weights**2 + whole.bound)
+        return float(
+            sum(
+                whole.gamma**t * (shrunk[:, t] * whole.rewards[:, t]).sum() / shrunk[:, t].sum()
+                for t in range(time)
+            )
+        )
+    returns = [sum(whole.gamma**t * whole.rewards[i, t] for t in range(time)) for i in range(count)]
+    capped = np.minimum(weights[:, -1], whole.bound)
+    return float(capped @ np.array(returns) / capped.sum())  # ncis
+
+
+@pytest.mark.parametrize("name", ["dr", "sn_pdis", "shrunk_pdis", "ncis"])
+def test_a_naive_loop_says_the_same(name: str) -> None:
+    everyone = evidence(0.9, wrong=1.0)
+    rows = np.random.default_rng(2).permutation(len(everyone.rewards))[:60]
+    few = replace(chosen(everyone, rows), bound=1.5)
+    assert estimate_sum(name, few).value == pytest.approx(naive(name, few), rel=1e-10)
+
+
+def test_one_session_by_hand() -> None:
+    """Two requests with ratios 2 and 1/2, rewards 1 and 3: w = (2, 1)."""
+    one = Evidence(
+        log_ratios=np.log([[2.0, 0.5]]),
+        rewards=np.array([[1.0, 3.0]]),
+        live=np.ones((1, 2), dtype=bool),
+        q=np.array([[0.5, 1.0]]),
+        v=np.array([[0.25, 2.0]]),
+        bound=1.5,
+        window=1,
+    )
+    by_hand = {
+        "dm": 0.25,
+        "tis": 1.0 * (1.0 + 3.0),
+        "pdis": 2.0 * 1.0 + 1.0 * 3.0,
+        "sn_pdis": 1.0 + 3.0,
+        "dr": 2.0 * 0.5 + 1.0 * 0.25 + 1.0 * 2.0 + 2.0 * 2.0,
+        "clipped_dr": 1.5 * 0.5 + 0.25 + 1.0 * 2.0 + 1.5 * 2.0,
+        # The first weight is above 1.5, so that the model alone speaks: V of the first request.
+        "switch_dr": 0.25,
+        "request_is": 2.0 * 1.0 + 0.5 * 3.0,
+        "window": 1.0 + 3.0,
+    }
+    for name, expected in by_hand.items():
+        assert estimate_sum(name, one).value == pytest.approx(expected), name
+
+
+def test_magic_takes_the_exact_part_and_the_steadier_of_two() -> None:
+    rng = np.random.default_rng(3)
+    noisy, steady = 3.0 * rng.normal(size=(2, 4000)) * np.array([[1.0], [0.1]])
+    shares = magic_share([steady, noisy], [0.0, 0.0])
+    assert shares.sum() == pytest.approx(1.0)
+    assert shares[0] > 0.95
+    # The steady one is far outside of what the model-free one allows.
+    assert magic_share([steady, noisy], [100.0, 0.0])[0] < 0.01
+
+
+def test_what_is_missing_is_said() -> None:
+    bare = replace(evidence(), q=None, visits=None, state_visits=None)
+    for name, message in (
+        ("dm", "needs Q and V"),
+        ("sam_is", "needs visits"),
+        ("sm_is", "needs state_visits"),
+    ):
+        with pytest.raises(DataError, match=message):
+            estimate_sum(name, bare)
+    with pytest.raises(UnknownNameError, match="Did you mean 'pdis'"):
+        estimate_sum("pdiss", bare)
+
+
+def test_weights_of_zero_everywhere_give_zero_and_no_support() -> None:
+    nowhere = replace(evidence(), log_ratios=np.full((32768, TIME), -np.inf))
+    assert estimate_sum("sn_pdis", nowhere).value == 0.0
+    support = support_of("sn_pdis", nowhere)
+    assert support is not None
+    assert support.zero == 1.0
+    assert support.verdict.startswith("not supported by this data: ESS 0 of 32,768")
+
+
+def test_scaling_and_adding() -> None:
+    mean = RatioSum.mean(np.array([1.0, 3.0]))
+    ratio = RatioSum(np.array([[2.0], [4.0]]), np.array([[1.0], [2.0]]))
+    assert mean.value == 2.0
+    assert ratio.value == 2.0
+    both = mean.scaled(0.5).plus(ratio)
+    assert both.value == 3.0
+    np.testing.assert_allclose(both.influence, [2.5, 3.5])
