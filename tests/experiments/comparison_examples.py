@@ -51,7 +51,7 @@ def made_up_comparison(
                 for seed in range(seeds)
                 for track in ("watch_time", "interaction")
             ]
-    return Comparison(config, Results(tuple(results)), LEARNERS, SEARCH)
+    return Comparison(config, Results(tuple(results)), LEARNERS, SEARCH, SEARCH)
 
 
 def _result(

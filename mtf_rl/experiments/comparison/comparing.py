@@ -52,6 +52,8 @@ class Comparison:
     """Headline learners, the best first."""
     search: str
     """The headline search."""
+    tuned_once: str
+    """The best search for weights that are the same at every request; often the headline."""
 
     rescored: Rescored = field(default_factory=dict)
     """Rewards after the scorer was fitted again: by contestant, its seed and judge, one for each
@@ -99,7 +101,7 @@ def compare(config: ComparisonConfig, terminal: Terminal) -> Comparison:
         comparison = work.named()
         terminal.say(
             f"Named on tuning users: learners {', '.join(comparison.learners)};"
-            f" search {comparison.search}."
+            f" search {comparison.search}; tuned once {comparison.tuned_once}."
         )
         work.do("Headlines, further seeds", _further_seeds(config, comparison))
         if config.reference and comparison.judge == SYNTHETIC_TRUTH:
@@ -108,8 +110,9 @@ def compare(config: ComparisonConfig, terminal: Terminal) -> Comparison:
             work.do("Retention", _retention(config))
         if config.seesaw:
             work.do("Other rewards", _seesaw(config, comparison))
+        rescored = work.rescore(whole)
         work.do("Smaller budgets", _smaller(config))
-        return replace(work.named(), rescored=work.rescore(whole))
+        return replace(work.named(), rescored=rescored)
 
 
 def finished_comparison(config: ComparisonConfig) -> Comparison:
@@ -135,7 +138,8 @@ def _further_seeds(config: ComparisonConfig, comparison: Comparison) -> list[Job
     twins = [
         name for name in config.contestants if CONTESTANTS[name].twin_of in comparison.learners
     ]
-    names = [*comparison.learners, comparison.search, *twins, "uniform"]
+    searches = dict.fromkeys((comparison.search, comparison.tuned_once))
+    names = [*comparison.learners, *searches, *twins, "uniform"]
     seeds = range(config.seeds, config.headline_seeds)
     return [Job(name, SESSION, seed, 1.0) for seed in seeds for name in names]
 
@@ -190,8 +194,9 @@ def _named(config: ComparisonConfig, found: Iterable[Result]) -> Comparison:
         return tuple(sorted(names, key=lambda name: -_tuned(results, name, config.seeds))[:count])
 
     learners = best(LEARNER, config.headline_learners) or ("uniform",)
-    searches = best(SEARCH, 1) or ("uniform",)
-    return Comparison(config, results, learners, searches[0])
+    searches = best(SEARCH, len(config.contestants)) or ("uniform",)
+    once = [name for name in searches if CONTESTANTS[name].tuned_once] or ["uniform"]
+    return Comparison(config, results, learners, searches[0], once[0])
 
 
 def _tuned(results: Results, name: str, seeds: int) -> float:

@@ -25,6 +25,16 @@ class Contestant:
     twin_of: str | None = None
     """The contestant whose myopic twin (gamma 0) it is."""
 
+    @property
+    def tuned_once(self) -> bool:
+        """Whether it is a search for weights that are the same at every request."""
+        settings = self.settings()
+        static = (
+            getattr(settings, "space", "static") == "static"
+            and getattr(settings, "features", ()) == ()
+        )
+        return self.kind == SEARCH and static
+
     def settings(self) -> Any:
         """The agent's settings.
 

@@ -18,7 +18,7 @@ from mtf_rl.evaluation.over_seeds import (
     probability_of_improvement,
 )
 from mtf_rl.experiments.comparison.comparing import Comparison
-from mtf_rl.experiments.comparison.contestants import CONTESTANTS
+from mtf_rl.experiments.comparison.contestants import CONTESTANTS, STATIC
 from mtf_rl.experiments.comparison.work import REFERENCE, REFERENCE_BUDGETS, RETENTION, SESSION
 
 __all__ = [
@@ -57,7 +57,8 @@ def tables_of(comparison: Comparison) -> list[Table]:
     """All that there are results for."""
     judges = comparison.results.judges()
     tables = [leaderboard_table(comparison, judge) for judge in reversed(judges)]
-    tables += [statistics_table(comparison), budget_table(comparison), twin_table(comparison)]
+    tables += [per_request_table(comparison), statistics_table(comparison)]
+    tables += [budget_table(comparison), twin_table(comparison)]
     if len(judges) > 1:
         tables.append(gap_table(comparison))
     if comparison.results.names(track="watch_time"):
@@ -75,18 +76,23 @@ def summary_of(comparison: Comparison) -> list[str]:
     done = (
         f"{config.seeds} seeds for everyone, {config.headline_seeds} for the headlines (in bold):"
         f" learners {', '.join(comparison.learners)}, named on tuning users in the simulator, and"
-        f" likewise the search {comparison.search}. {config.sessions:,} sessions of final users"
-        " for each policy and judge."
+        f" likewise the search {comparison.search} and the best search for weights that are tuned"
+        f" once, {comparison.tuned_once}. {config.sessions:,} sessions of final users for each"
+        " policy and judge."
     )
+    pairs = [(name, comparison.search) for name in comparison.learners]
+    if comparison.tuned_once != comparison.search:
+        pairs.append((comparison.search, comparison.tuned_once))
+        pairs += [(name, comparison.tuned_once) for name in comparison.learners]
     stands = [
-        f"{name} over {comparison.search}: "
+        f"{name} over {other}: "
         + "; ".join(
-            f"{_over(comparison, name, comparison.search, judge)} by {_judge(judge)}"
+            f"{_over(comparison, name, other, judge)} by {_judge(judge)}"
             for judge in reversed(comparison.results.judges())
         )
         + " (paired by seed, 95 % intervals)."
-        for name in comparison.learners
-        if name != comparison.search
+        for name, other in pairs
+        if name != other
     ]
     return [done, *stands]
 
@@ -238,6 +244,36 @@ def budget_table(comparison: Comparison) -> Table:
         rows,
         "Everyone learns anew with the smaller budget, in requests; means over the seeds that all"
         f" have with every budget ({seeds}).",
+    )
+
+
+def per_request_table(comparison: Comparison) -> Table:
+    """What choosing weights per request is worth over weights that are tuned once."""
+    once, results = comparison.tuned_once, comparison.results
+    rows = []
+    for name in ordered(comparison, comparison.judge):
+        contestant = CONTESTANTS[name]
+        if contestant.kind == STATIC or contestant.tuned_once or contestant.twin_of is not None:
+            continue
+        cells = [_title(comparison, name), contestant.kind, str(len(results.of(name)))]
+        for judge in reversed(results.judges()):
+            first, second = results.paired(name, once, judge)
+            difference = paired_over_seeds(first, second)
+            cells.append(_interval(difference, "{:+.2f}"))
+            cells.append(f"{difference.mean / second.mean():+.1%}")
+        rows.append(tuple(cells))
+    heads = [
+        cell
+        for judge in reversed(results.judges())
+        for cell in (f"over {once}, {_judge(judge)}", "share")
+    ]
+    return Table(
+        "Weights per request over weights tuned once",
+        ("policy", "kind", "seeds", *heads),
+        tuple(rows),
+        f"Tuned once: {once}, the best search for static weights, named on tuning users. Here are"
+        " all whose weights depend on the user or the request, learners and searches; paired by"
+        " seed.",
     )
 
 
@@ -425,7 +461,8 @@ def _guarded(comparison: Comparison, name: str, judge: str, measure: str) -> str
 
 
 def _title(comparison: Comparison, name: str) -> str:
-    return f"**{name}**" if name in (*comparison.learners, comparison.search) else name
+    headlines = (*comparison.learners, comparison.search, comparison.tuned_once)
+    return f"**{name}**" if name in headlines else name
 
 
 def _judge(judge: str) -> str:

@@ -1,0 +1,20 @@
+"""Who takes part in a comparison."""
+
+from mtf_rl.agents import AGENTS
+from mtf_rl.experiments.comparison.contestants import CONTESTANTS, LEARNER
+
+
+def test_settings_are_the_agents_and_twins_are_myopic() -> None:
+    for contestant in CONTESTANTS.values():
+        settings = contestant.settings()
+        assert type(settings) is AGENTS[contestant.agent].config
+        if contestant.twin_of is not None:
+            assert settings.gamma == 0.0
+            assert CONTESTANTS[contestant.twin_of].kind == LEARNER
+
+
+def test_which_searches_tune_weights_once() -> None:
+    once = {name for name, contestant in CONTESTANTS.items() if contestant.tuned_once}
+    assert once == {
+        "grid", "random_search", "cma_es", "tpe", "gp_bo", "gp_ucb", "nsga2", "cem", "lspi_static"
+    }  # fmt: skip
