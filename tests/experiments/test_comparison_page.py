@@ -105,7 +105,9 @@ def test_the_page_holds_the_leaderboard_and_fetches_nothing(
 
 def test_names_are_escaped_and_a_lone_contestant_makes_a_page(comparison: Comparison) -> None:
     uniform = Results(tuple(comparison.results.of("uniform")))
-    lone = replace(comparison, results=uniform, learners=("uniform",), search="uniform")
+    lone = replace(
+        comparison, results=uniform, learners=("uniform",), search="uniform", tuned_once="uniform"
+    )
     assert "uniform" in html_of(lone, {})
 
 

@@ -23,6 +23,7 @@ from mtf_rl.experiments.comparison.work import (
     RETENTION,
     SESSION,
     Job,
+    Stage,
     do_job,
     judge_rescored,
     rescored_folder,
@@ -40,6 +41,10 @@ Rescored = dict[str, dict[int, dict[str, list[float]]]]
 RETAINED = ("uniform", "cem", "td3", "td3_myopic", "ppo", "ppo_myopic")
 SEESAW = ("watch_time", "interaction")
 REFERENCES = ("lspi",)
+NO_TRUTH = (
+    "The truth of this log is not known: policies are judged by the simulator that they learnt in,"
+    " so that what they gain by its mistakes counts as a gain."
+)
 
 
 @dataclass(frozen=True)
@@ -55,6 +60,8 @@ class Comparison:
     tuned_once: str
     """The best search for weights that are the same at every request; often the headline."""
 
+    notes: tuple[str, ...] = ()
+    """What limits the trust in the simulator's figures, in sentences."""
     rescored: Rescored = field(default_factory=dict)
     """Rewards after the scorer was fitted again: by contestant, its seed and judge, one for each
     of the scorer's seeds."""
@@ -112,7 +119,7 @@ def compare(config: ComparisonConfig, terminal: Terminal) -> Comparison:
             work.do("Other rewards", _seesaw(config, comparison))
         rescored = work.rescore(whole)
         work.do("Smaller budgets", _smaller(config))
-        return replace(work.named(), rescored=rescored)
+        return replace(work.named(), notes=_notes(config), rescored=rescored)
 
 
 def finished_comparison(config: ComparisonConfig) -> Comparison:
@@ -126,7 +133,13 @@ def finished_comparison(config: ComparisonConfig) -> Comparison:
             rewards = rescored_rewards(job, scorer_seed, config, digest)
             if rewards is not None:
                 _note(rescored, job, rewards)
-    return replace(comparison, rescored=rescored)
+    return replace(comparison, notes=_notes(config), rescored=rescored)
+
+
+def _notes(config: ComparisonConfig) -> tuple[str, ...]:
+    assembly = Stage(config.run).assembly
+    known = SYNTHETIC_TRUTH in assembly.judges
+    return assembly.notes if known else (NO_TRUTH, *assembly.notes)
 
 
 def _whole(config: ComparisonConfig) -> list[Job]:

@@ -152,7 +152,8 @@ def leaderboard_table(comparison: Comparison, judge: str) -> Table:
         f"Means over the {comparison.config.seeds} seeds that all have, with 95 % t-intervals;"
         " differences are paired by seed, over all seeds that both have (`seeds`). Rates are per"
         " mille of shown videos; `!` marks sessions that are shorter, or hate that is more"
-        " frequent, than with uniform weights beyond the interval.",
+        " frequent, than with uniform weights beyond the interval."
+        + "".join(f" {note}" for note in comparison.notes if judge == SIMULATOR),
     )
 
 
