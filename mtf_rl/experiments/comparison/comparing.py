@@ -111,12 +111,12 @@ def compare(config: ComparisonConfig, terminal: Terminal) -> Comparison:
             f" search {comparison.search}; tuned once {comparison.tuned_once}."
         )
         work.do("Headlines, further seeds", _further_seeds(config, comparison))
+        if config.seesaw:
+            work.do("Other rewards", _seesaw(config, comparison))
         if config.reference and comparison.judge == SYNTHETIC_TRUTH:
             work.do("References, learnt in the truth", _references(config))
         if config.retention:
             work.do("Retention", _retention(config))
-        if config.seesaw:
-            work.do("Other rewards", _seesaw(config, comparison))
         rescored = work.rescore(whole)
         work.do("Smaller budgets", _smaller(config))
         return replace(work.named(), notes=_notes(config), rescored=rescored)
