@@ -9,6 +9,7 @@ from mtf_rl.core.arrays import FloatArray
 from mtf_rl.core.protocols import Policy
 from mtf_rl.data import Transitions
 from mtf_rl.evaluation.least_squares import QuadraticFeatures
+from mtf_rl.evaluation.least_squares.regression import refuse_ill_conditioned
 from mtf_rl.evaluation.policy_actions import next_actions
 
 __all__ = ["ActionValues", "Evaluation"]
@@ -59,12 +60,18 @@ class Evaluation:
         return gram
 
     def of(self, policy: Policy) -> ActionValues:
-        """What actions are worth if the policy acts from the next request on."""
+        """What actions are worth if the policy acts from the next request on.
+
+        Raises:
+            DataError: if Q has no single fixed point, as where gamma is 1 and no session ends.
+        """
         rows, rewards = self.transitions, self.transitions.rewards.astype(np.float64)
         then = self.features.joint(rows.next_observations, next_actions(policy, rows))
         then[rows.terminated] = 0.0
         count = len(rewards)
-        inverse = np.linalg.inv(self._gram - self.gamma * (self._now.T @ then) / count)
+        matrix = self._gram - self.gamma * (self._now.T @ then) / count
+        refuse_ill_conditioned(matrix, "this policy")
+        inverse = np.linalg.inv(matrix)
         theta = inverse @ (self._now.T @ rewards) / count
         errors = rewards + self.gamma * (then @ theta) - self._now @ theta  # (rows,)
         meat = (self._now * (errors**2)[:, None]).T @ self._now / count

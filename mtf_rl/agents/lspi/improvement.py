@@ -1,4 +1,4 @@
-"""The policy that a critic says is surely better than the present one."""
+"""The policy that a critic finds best, less what it does not know."""
 
 from dataclasses import dataclass
 

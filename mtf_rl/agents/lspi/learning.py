@@ -29,6 +29,7 @@ __all__ = ["learn_lspi", "least_requests"]
 _LEAST_OF_ROUND = 100
 _STATES = 4_000  # at which the gain of a policy is averaged
 _FINAL_BLOCK = 16  # sessions of each policy at a time
+_LONG_DEPTH = 25  # requests of a session that is long, but not unusually so
 _START_DEVIATION = 0.5  # of the weights of random starts
 _RANDOM_STARTS = 2
 
@@ -45,25 +46,33 @@ def learn_lspi(task: LearningTask, config: LSPIConfig) -> LearnedPolicy:
     Policy iteration of Lagoudakis and Parr ("Least-squares policy iteration", JMLR 2003) with
     quadratic features of action and observation. Differs from the paper: actions are continuous,
     so the policy is tanh(W (1, z)) with z a few standardised observations, and W maximises the
-    mean of Q over states instead of each state's own; a policy has to be worth `caution` standard
-    errors of its gain over the one that the round began with; rows are collected in rounds; and
-    the rounds' policies meet in a final on tuning users. A myopic learner (`gamma` 0) looks at the
-    reward of a request there, all others at that of a session.
+    mean of Q over states instead of each state's own, less `caution` standard errors of its gain
+    over the policy that the round began with; rows are collected in rounds; and the last rounds'
+    policies, as many as the final pays for, meet on tuning users. A myopic learner (`gamma` 0)
+    looks at the reward of a request there, all others at that of a session.
+
+    Caution is a penalty and no test: the best of many directions is partly the luckiest, and is
+    several of its own standard errors away from nothing even where nothing is to be had.
 
     Raises:
         ConfigError: if a feature is not observed, the budget is too small, or an episode has
             several sessions.
-        DataError: if a reward or an observation is not finite.
-        LearningInterruptedError: on Ctrl-C, with the last round's policy.
+        DataError: if a reward or an observation is not finite, or Q has no fixed point.
+        LearningInterruptedError: on Ctrl-C, with the policy as it was at that moment.
     """
     learner = _Learner.of(task, config)
     try:
-        policies = learner.rounds()
+        # The last rounds know most; so many of them as two blocks of the final pay for.
+        policies = learner.rounds()[::-1][: _most_finalists(task.budget.left)]
         worth = mean_reward if config.gamma > 0.0 else _mean_reward_of_a_request
         best = best_in_final(task, policies, block=_FINAL_BLOCK, worth=worth)
     except KeyboardInterrupt:
         raise LearningInterruptedError(learner.learned(learner.last)) from None
     return learner.learned(policies[best])
+
+
+def _most_finalists(left: float) -> int:
+    return max(1, int(left / (2 * _FINAL_BLOCK * _LONG_DEPTH)))
 
 
 def _mean_reward_of_a_request(sessions: Sessions) -> float:

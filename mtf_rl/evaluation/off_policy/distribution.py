@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mtf_rl.core.arrays import FloatArray
+from mtf_rl.core.arrays import FloatArray, refuse_rows
 from mtf_rl.core.errors import ConfigError
 
 __all__ = ["RewardDistribution", "reward_distribution"]
@@ -12,7 +12,7 @@ __all__ = ["RewardDistribution", "reward_distribution"]
 
 @dataclass(frozen=True)
 class RewardDistribution:
-    """A step function: F(x) of the rewards that were logged, made monotone."""
+    """A step function: F(x) at the rewards that were logged."""
 
     rewards: FloatArray  # (steps,) rising
     cdf: FloatArray  # (steps,) rising, the last is 1
@@ -33,7 +33,12 @@ class RewardDistribution:
         return float(self.masses @ (self.rewards - self.mean) ** 2)
 
     def quantile(self, share: float) -> float:
-        """The smallest reward whose F is at least `share`, in (0, 1]."""
+        """The smallest reward whose F is at least `share`.
+
+        Raises:
+            ConfigError: if the share is not in (0, 1].
+        """
+        _check_share(share)
         place = int(np.searchsorted(self.cdf, share - 1e-12))
         return float(self.rewards[min(place, len(self.rewards) - 1)])
 
@@ -43,8 +48,7 @@ class RewardDistribution:
         Raises:
             ConfigError: if the share is not in (0, 1].
         """
-        if not 0.0 < share <= 1.0:
-            raise ConfigError(f"share must be in (0, 1], got {share}")
+        _check_share(share)
         before = self.cdf - self.masses
         taken = np.clip(share - before, 0.0, self.masses)
         return float(taken @ self.rewards) / share
@@ -65,7 +69,9 @@ def reward_distribution(
 
     Raises:
         ConfigError: if all weights are 0.
+        DataError: if a weight is negative or not finite.
     """
+    refuse_rows(~(np.isfinite(weights) & (weights >= 0.0)), "weights must be finite, at least 0")
     total = float(weights.sum()) if normalised else float(len(weights))
     if not weights.sum() > 0.0:
         raise ConfigError("at least one session needs a weight above 0, got none")
@@ -73,3 +79,8 @@ def reward_distribution(
     cdf = np.clip(np.cumsum(weights[order]) / total, 0.0, 1.0)
     cdf[-1] = 1.0
     return RewardDistribution(session_rewards[order], cdf)
+
+
+def _check_share(share: float) -> None:
+    if not 0.0 < share <= 1.0:
+        raise ConfigError(f"share must be in (0, 1], got {share}")

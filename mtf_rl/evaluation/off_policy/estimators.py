@@ -11,9 +11,9 @@ from mtf_rl.core.registry import Registry
 from mtf_rl.evaluation.off_policy.magic import magic_share
 from mtf_rl.evaluation.off_policy.sums import RatioSum
 
-__all__ = ["ESTIMATORS", "Estimator", "Evidence", "estimate_sum"]
+__all__ = ["ESTIMATORS", "Estimator", "Evidence", "estimate_sum", "shrunk"]
 
-_LARGEST_LOG = 700.0  # exp of more is infinite
+_LARGEST_LOG = 300.0  # the squares of larger weights would be infinite
 
 
 @dataclass(frozen=True)
@@ -63,8 +63,9 @@ class Evidence:
     @property
     def windowed(self) -> FloatArray:
         """Product of the last `window` ratios up to t."""
-        total = np.cumsum(self.log_ratios, axis=1)
-        total[:, self.window :] -= total[:, : -self.window].copy()
+        total = np.zeros_like(self.log_ratios)
+        for back in range(min(self.window, total.shape[1])):
+            total[:, back:] += self.log_ratios[:, : total.shape[1] - back]
         return _exp(total)
 
     @property
@@ -140,17 +141,18 @@ def _clipped_per_decision(evidence: Evidence) -> RatioSum:
     return _normalised(evidence, weights, evidence.rewards)
 
 
-def _shrunk(weights: FloatArray, bound: float) -> FloatArray:
+def shrunk(weights: FloatArray, bound: float) -> FloatArray:
     """Lambda w / (w^2 + lambda): w where it is small, lambda / w where it is large.
 
-    Optimistic shrinkage of Su et al., ICML 2020.
+    Optimistic shrinkage of Su et al., ICML 2020. Differs from the paper, whose requests stand
+    alone: here a session's product of ratios is shrunk.
     """
-    shrunk: FloatArray = bound * weights / (np.minimum(weights, 1e150) ** 2 + bound)
-    return shrunk
+    kept: FloatArray = bound * weights / (weights**2 + bound)
+    return kept
 
 
 def _shrunk_per_decision(evidence: Evidence) -> RatioSum:
-    return _normalised(evidence, _shrunk(evidence.weights, evidence.bound), evidence.rewards)
+    return _normalised(evidence, shrunk(evidence.weights, evidence.bound), evidence.rewards)
 
 
 def _doubly_robust(evidence: Evidence) -> RatioSum:
@@ -174,14 +176,14 @@ def _clipped_doubly_robust(evidence: Evidence) -> RatioSum:
 
 
 def _shrunk_doubly_robust(evidence: Evidence) -> RatioSum:
-    return _corrected(evidence, _shrunk(evidence.weights, evidence.bound))
+    return _corrected(evidence, shrunk(evidence.weights, evidence.bound))
 
 
 def _switched_doubly_robust(evidence: Evidence) -> RatioSum:
     """Weights up to lambda, and the model alone past the first larger one (Wang et al., 2017).
 
     A weight that is left out is 0 from there on, so that what follows is V of where the session
-    was left.
+    was left. Differs from the paper, whose requests stand alone: here products are compared.
     """
     within = np.logical_and.accumulate(evidence.weights <= evidence.bound, axis=1)
     return _corrected(evidence, np.where(within, evidence.weights, 0.0))
@@ -271,7 +273,8 @@ class Estimator:
     horizon: str = "session"
     """session, or request: where earlier actions are taken as the log's."""
     weighs: str = "weights"
-    """The weights by which its support is judged: weights, windowed, ratios, visits, or none."""
+    """The weights by which its support is judged: weights, clipped, shrunk, windowed, ratios,
+    visits, state_visits, or none."""
 
 
 ESTIMATORS: Registry[Estimator] = Registry(
@@ -280,20 +283,20 @@ ESTIMATORS: Registry[Estimator] = Registry(
         "dm": Estimator(_direct, ("model",), weighs="none"),
         "tis": Estimator(_trajectory),
         "sn_tis": Estimator(_normalised_trajectory),
-        "ncis": Estimator(_clipped_trajectory),
+        "ncis": Estimator(_clipped_trajectory, weighs="clipped"),
         "pdis": Estimator(_per_decision),
         "sn_pdis": Estimator(_normalised_per_decision),
-        "clipped_pdis": Estimator(_clipped_per_decision),
-        "shrunk_pdis": Estimator(_shrunk_per_decision),
+        "clipped_pdis": Estimator(_clipped_per_decision, weighs="clipped"),
+        "shrunk_pdis": Estimator(_shrunk_per_decision, weighs="shrunk"),
         "window": Estimator(_windowed, weighs="windowed", horizon="request"),
         "dr": Estimator(_doubly_robust, ("model",)),
-        "clipped_dr": Estimator(_clipped_doubly_robust, ("model",)),
-        "shrunk_dr": Estimator(_shrunk_doubly_robust, ("model",)),
+        "clipped_dr": Estimator(_clipped_doubly_robust, ("model",), weighs="clipped"),
+        "shrunk_dr": Estimator(_shrunk_doubly_robust, ("model",), weighs="shrunk"),
         "switch_dr": Estimator(_switched_doubly_robust, ("model",)),
         "sn_dr": Estimator(_weighted_doubly_robust, ("model",)),
         "magic": Estimator(_magic, ("model",)),
         "sam_is": Estimator(_state_action_visits, ("visits",), weighs="visits"),
-        "sm_is": Estimator(_state_visits, ("state_visits",), weighs="ratios"),
+        "sm_is": Estimator(_state_visits, ("state_visits",), weighs="state_visits"),
         "drl": Estimator(_doubly_robust_visits, ("model", "visits"), weighs="visits"),
         "request_is": Estimator(_request, horizon="request", weighs="ratios"),
         "request_sn": Estimator(_normalised_request, horizon="request", weighs="ratios"),

@@ -12,6 +12,7 @@ import numpy as np
 
 from mtf_rl.core.arrays import FloatArray, IntArray, check_shape, refuse_rows
 from mtf_rl.core.errors import DataError
+from mtf_rl.core.ranges import check_at_least
 from mtf_rl.evaluation.intervals import Interval, mean_interval
 
 __all__ = ["RandomExposures", "TopRanked", "mtf_gauc", "ndcg", "top_ranked"]
@@ -73,8 +74,7 @@ def top_ranked(exposures: RandomExposures, scores: FloatArray) -> TopRanked:
     Raises:
         DataError: if a score is not finite, or no group has two videos.
     """
-    check_shape("scores", scores, "rows", (len(exposures.users),))
-    refuse_rows(~np.isfinite(scores), "scores must be finite")
+    _check_scores(exposures, scores)
     groups = exposures.groups
     sizes = np.bincount(groups)
     largest = np.full(len(sizes), -np.inf)
@@ -105,9 +105,13 @@ def mtf_gauc(exposures: RandomExposures, scores: FloatArray, valid: FloatArray) 
 
     Differs from the paper: the paper weighs users without telling how, and normalises scores, which
     an AUC does not see.
+
+    Raises:
+        DataError: if a score is not finite, or a label neither 0 nor 1.
     """
-    check_shape("scores", scores, "rows", (len(exposures.users),))
+    _check_scores(exposures, scores)
     check_shape("valid", valid, "rows", (len(exposures.users),))
+    refuse_rows((valid != 0) & (valid != 1), "valid must be 0 or 1")
     weights = np.maximum(exposures.outcomes.astype(np.float64), 0.0)
     users = np.unique(exposures.users, return_inverse=True)[1].ravel()
     order = np.lexsort((scores, users))
@@ -135,18 +139,28 @@ def ndcg(exposures: RandomExposures, scores: FloatArray, k: int) -> Interval:
     """Mean over groups of DCG@k / ideal DCG@k with gains max(outcome, 0); clustered by user.
 
     Discounts are 1 / log2(1 + place) (Jarvelin and Kekalainen, 2002); equal scores keep the log's
-    order. Groups without a gain are left out; NaN if all are.
+    order. Groups of one video, and those without a gain, are left out; NaN if all are.
+
+    Raises:
+        ConfigError: if k is below 1.
+        DataError: if a score is not finite.
     """
-    check_shape("scores", scores, "rows", (len(exposures.users),))
+    check_at_least("k", k, 1)
+    _check_scores(exposures, scores)
     groups = exposures.groups
     gains = np.maximum(exposures.outcomes.astype(np.float64), 0.0)
     found, ideal = (_dcg(groups, gains, by, k) for by in (scores, gains))
     users = np.zeros(len(found), dtype=np.int64)
     users[groups] = exposures.users
-    kept = ideal > 0.0
+    kept = (ideal > 0.0) & (np.bincount(groups) >= 2)
     if not kept.any():
         return Interval(np.nan, -np.inf, np.inf)
     return mean_interval(found[kept] / ideal[kept], users[kept])
+
+
+def _check_scores(exposures: RandomExposures, scores: FloatArray) -> None:
+    check_shape("scores", scores, "rows", (len(exposures.users),))
+    refuse_rows(~np.isfinite(scores), "scores must be finite")
 
 
 def _dcg(groups: IntArray, gains: FloatArray, by: FloatArray, k: int) -> FloatArray:

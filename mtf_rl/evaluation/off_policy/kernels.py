@@ -81,7 +81,8 @@ class ProductKernel:
 def scott_bandwidth(actions: FloatArray) -> FloatArray:
     """sd_j rows^(-1 / (d + 4)) of actions (rows, num_parameters): (num_parameters,).
 
-    Scott's rule, a start. A bandwidth is kept within (0, 2], and is .1 where an action never moves.
+    Scott's rule, a start. sd is taken as .1 where an action never moves, and bandwidths are kept
+    within [.001, 2].
     """
     rows, width = actions.shape
     spread = actions.std(axis=0, dtype=np.float64)

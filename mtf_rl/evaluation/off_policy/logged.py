@@ -29,7 +29,7 @@ class LoggedSessions:
         refuse_rows(
             np.isnan(self.batch.log_densities),
             "log_densities must be known: importance weights divide by them. Log the density of"
-            " every action, or use an estimator that needs none (dm)",
+            " every action, or fit Q alone (mtf_rl.evaluation.least_squares_q)",
         )
 
     @cached_property

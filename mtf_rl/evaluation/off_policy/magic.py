@@ -6,9 +6,11 @@ import numpy as np
 from scipy.optimize import nnls
 
 from mtf_rl.core.arrays import FloatArray
+from mtf_rl.core.errors import DataError
 
 __all__ = ["magic_share"]
 
+_NINETY_PERCENT = 1.645
 _SUM_WEIGHT = 1e4  # holds the shares' sum to 1 beside an error scaled to about 1
 
 
@@ -19,17 +21,23 @@ def magic_share(influences: Sequence[FloatArray], values: Sequence[float]) -> Fl
     a confidence interval of the last one, which uses no model (Thomas and Brunskill,
     "Data-efficient off-policy policy evaluation for reinforcement learning", ICML 2016, section 8).
 
-    Differs from the paper: the interval is a t-interval of the linearised estimate, where the
-    paper takes a bootstrap percentile interval.
+    Differs from the paper: covariance and interval are those of the linearised estimates, the
+    interval is normal at 90 %, where the paper takes a bootstrap percentile interval, and the
+    shares are not chosen anew when sessions are resampled.
 
     Args:
         influences: of each partial estimate, (sessions,).
         values: of each; the last is the one without a model.
+
+    Raises:
+        DataError: if there are fewer than two sessions, which have no covariance.
     """
     stacked = np.stack(influences)  # (estimates, sessions)
     count = stacked.shape[1]
+    if count < 2:
+        raise DataError(f"a covariance needs at least two sessions, got {count}")
     omega = np.atleast_2d(np.cov(stacked)) / count
-    half = 1.96 * np.sqrt(omega[-1, -1])
+    half = _NINETY_PERCENT * np.sqrt(omega[-1, -1])
     distance = np.asarray(values) - values[-1]
     bias = np.sign(distance) * np.maximum(np.abs(distance) - half, 0.0)
     error = omega + np.outer(bias, bias)

@@ -8,12 +8,15 @@ from mtf_rl.core.arrays import FloatArray
 from mtf_rl.core.ranges import check_above, check_share
 from mtf_rl.evaluation.least_squares import QuadraticFeatures
 from mtf_rl.evaluation.least_squares.config import ObservationTerms
+from mtf_rl.evaluation.least_squares.regression import refuse_ill_conditioned
 from mtf_rl.evaluation.off_policy.estimators import Evidence
 from mtf_rl.evaluation.off_policy.logged import LoggedSessions
 from mtf_rl.evaluation.off_policy.targets import DensityTarget, log_ratios
 from mtf_rl.evaluation.standardisation import Standardisation
 
 __all__ = ["ModelConfig", "evidence_of"]
+
+_LARGEST_RATIO_LOG = 30.0
 
 
 @dataclass(frozen=True)
@@ -62,10 +65,17 @@ def evidence_of(
 
         mean over sessions of sum_t zeta_t (psi_t - gamma psi'_t) = mean over sessions of psi'_0
 
-    with psi'_0 the target's mean features at the first observation; this is the saddle point of the
-    DICE family's Lagrangian without regularisers, but for the ridge. State visits are the same with
+    with every request's term weighed by gamma^t, and psi'_0 the target's mean features at the first
+    observation; this is the saddle point of the DICE family's Lagrangian without regularisers, but
+    for the ridge. State visits are the same with
     features of the state and ratios in the place of drawn actions. With one class for both, Q and
     zeta would give one and the same estimate.
+
+    Both are fitted on the sessions that are evaluated, and intervals of the estimates take them as
+    known.
+
+    Raises:
+        DataError: if a fit is not determined, or the target's density is no number.
     """
     batch = logged.batch
     standard = Standardisation.of(batch.observations)
@@ -73,7 +83,7 @@ def evidence_of(
     system = _System.of(
         logged, target, QuadraticFeatures(standard, width, config.observation_terms), config, rng
     )
-    theta = np.linalg.solve(system.matrix, system.now.T @ batch.rewards / len(logged))
+    theta = system.coefficients()
     own = _System.of(logged, target, QuadraticFeatures(standard, width, "linear"), config, rng)
     ratios = log_ratios(logged, target)
     return Evidence(
@@ -83,7 +93,7 @@ def evidence_of(
         gamma=config.gamma,
         q=logged.padded(system.now @ theta, fill=0.0),
         v=logged.padded(system.here @ theta, fill=0.0),
-        visits=logged.padded(own.now @ own.visits(), fill=0.0),
+        visits=logged.padded(own.visits(), fill=0.0),
         state_visits=logged.padded(_state_visits(logged, own, ratios, config), fill=0.0),
         bound=config.bound,
         window=config.window,
@@ -92,12 +102,12 @@ def evidence_of(
 
 @dataclass(frozen=True)
 class _System:
-    """Features of the rows, and the matrix that theta and alpha solve."""
+    """Features of the rows, and what is solved with them."""
 
+    logged: LoggedSessions
+    config: ModelConfig
     now: FloatArray  # (rows, features), phi(s, a)
     here: FloatArray  # (rows, features), mean of phi(s, a) over the target's a
-    matrix: FloatArray  # (features, features), mean[phi (phi - gamma phi')'] + ridge
-    first: FloatArray  # (features,), mean of `here` over first requests, a row's share of it
     features: QuadraticFeatures
 
     @classmethod
@@ -113,16 +123,19 @@ class _System:
         now = features.joint(batch.observations, batch.actions)
         drawn = target.draws(batch.observations, rng, config.draws)
         here = np.mean([features.joint(batch.observations, one) for one in drawn], axis=0)
-        matrix = now.T @ (now - config.gamma * _following(logged, here)) / len(logged)
-        penalty = np.full(features.count, config.ridge)
-        penalty[0] = 0.0
-        starts = batch.requests == 0
-        first = here[starts].sum(axis=0) / len(logged)
-        return cls(now, here, matrix + np.diag(penalty), first, features)
+        return cls(logged, config, now, here, features)
+
+    def coefficients(self) -> FloatArray:
+        """Theta, (features,)."""
+        rewards = self.logged.batch.rewards
+        onward = self.config.gamma * _following(self.logged, self.here)
+        matrix = self.now.T @ (self.now - onward) / len(self.now)
+        return _solved(matrix, self.now.T @ rewards / len(self.now), self.config, "Q")
 
     def visits(self) -> FloatArray:
-        """alpha, (features,)."""
-        return np.linalg.solve(self.matrix.T, self.first)
+        """Zeta of each row, (rows,)."""
+        onward = self.config.gamma * _following(self.logged, self.here)
+        return self.now @ _visiting(self.logged, self.now, onward, self.here, self.config)
 
 
 def _following(logged: LoggedSessions, values: FloatArray) -> FloatArray:
@@ -138,12 +151,33 @@ def _state_visits(
 ) -> FloatArray:
     """zeta(s) of each row, (rows,), linear in the state part of the features."""
     state = system.now[:, : system.features.state_count]
-    ratio = np.exp(np.minimum(ratios[logged.live], 30.0))[:, None]  # (rows, 1)
-    following = config.gamma * ratio * _following(logged, state)
-    matrix = state.T @ (state - following) / len(logged)
-    penalty = np.full(state.shape[1], config.ridge)
+    ratio = np.exp(np.minimum(ratios[logged.live], _LARGEST_RATIO_LOG))[:, None]  # (rows, 1)
+    onward = config.gamma * ratio * _following(logged, state)
+    return state @ _visiting(logged, state, onward, state, config)
+
+
+def _visiting(
+    logged: LoggedSessions,
+    now: FloatArray,
+    onward: FloatArray,
+    first: FloatArray,
+    config: ModelConfig,
+) -> FloatArray:
+    """Alpha that solves mean[gamma^t zeta (psi - onward)] = mean over starts, zeta = psi' alpha."""
+    discounts = config.gamma ** logged.batch.requests.astype(np.float64)
+    matrix = (discounts[:, None] * now).T @ (now - onward) / len(now)
+    start = first[logged.batch.requests == 0].sum(axis=0) / len(now)
+    return _solved(matrix.T, start, config, "visits")
+
+
+def _solved(matrix: FloatArray, target: FloatArray, config: ModelConfig, what: str) -> FloatArray:
+    """The solution with the ridge, the constant being free.
+
+    Raises:
+        DataError: if the matrix is singular to the precision of float64.
+    """
+    penalty = np.full(len(matrix), config.ridge)
     penalty[0] = 0.0
-    first = state[logged.batch.requests == 0].sum(axis=0) / len(logged)
-    alpha = np.linalg.solve((matrix + np.diag(penalty)).T, first)
-    visits: FloatArray = state @ alpha
-    return visits
+    whole = matrix + np.diag(penalty)
+    refuse_ill_conditioned(whole, f"the target's {what}")
+    return np.linalg.solve(whole, target)

@@ -49,7 +49,7 @@ class RatioSum:
         tops, bottoms = self._sums()
         ratios = _ratios(tops, bottoms)
         with np.errstate(divide="ignore", invalid="ignore"):
-            scale = np.where(bottoms > 0.0, len(self.numerators) / bottoms, 0.0)
+            scale = np.where(bottoms != 0.0, len(self.numerators) / bottoms, 0.0)
         residual = (self.numerators - ratios * self.denominators) * scale
         total: FloatArray = ratios.sum() + residual.sum(axis=1)
         return total
@@ -81,7 +81,7 @@ def _filled(part: RatioSum) -> FloatArray:
 
 def _ratios(tops: FloatArray, bottoms: FloatArray) -> FloatArray:
     ratios = np.zeros_like(tops)
-    np.divide(tops, bottoms, out=ratios, where=bottoms > 0.0)
+    np.divide(tops, bottoms, out=ratios, where=bottoms != 0.0)
     return ratios
 
 

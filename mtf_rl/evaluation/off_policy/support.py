@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mtf_rl.core.arrays import FloatArray
-from mtf_rl.evaluation.off_policy.estimators import ESTIMATORS, Evidence
+from mtf_rl.evaluation.off_policy.estimators import ESTIMATORS, Evidence, shrunk
 
 __all__ = ["Support", "effective_size", "support_of"]
 
@@ -46,16 +46,23 @@ class Support:
 def support_of(name: str, evidence: Evidence) -> Support | None:
     """The support of an estimator's weights; None for one that weighs nothing.
 
-    Weights are those of the last request of each session, or of a session's requests on average
-    where the estimator weighs every request by itself.
+    Weights are those of the last request of each session, clipped or shrunk as the estimator does
+    it, or the mean over a session's requests where the estimator weighs every request by itself;
+    visits below 0, which a linear fit may give, count 0.
     """
     weighs = ESTIMATORS[name].weighs
     if weighs == "none":
         return None
+    last = evidence.weights[:, -1]
     if weighs == "weights":
-        weights = evidence.weights[:, -1]
+        weights = last
+    elif weighs == "clipped":
+        weights = np.minimum(last, evidence.bound)
+    elif weighs == "shrunk":
+        weights = shrunk(last, evidence.bound)
     else:
-        weights = np.where(evidence.live, _each_request(weighs, evidence), 0.0).sum(axis=1)
+        each = np.where(evidence.live, np.maximum(_each_request(weighs, evidence), 0.0), 0.0)
+        weights = each.sum(axis=1) / evidence.live.sum(axis=1)
     total = float(weights.sum())
     return Support(
         sessions=len(weights),
@@ -68,5 +75,7 @@ def support_of(name: str, evidence: Evidence) -> Support | None:
 def _each_request(weighs: str, evidence: Evidence) -> FloatArray:
     """Weights of requests, (sessions, time)."""
     if weighs == "visits":
-        return np.maximum(evidence.visited("visits"), 0.0)
+        return evidence.visited("visits")
+    if weighs == "state_visits":
+        return evidence.visited("state_visits") * evidence.ratios
     return evidence.windowed if weighs == "windowed" else evidence.ratios

@@ -37,8 +37,10 @@ class DensityTarget(Protocol):
 class SmoothedTarget(DensityTarget):
     """A deterministic policy, smoothed by a kernel.
 
-    What is estimated with it is the value of the smoothed policy: for a reward that is quadratic in
-    the action it differs by h^2 / 2 times the trace of the reward's second derivatives.
+    Weights are those of the smoothed policy. Of a single request whose reward is quadratic in the
+    action, away from the bounds, it is worth sum over j of k h_j^2 / 2 times the second derivative
+    by a_j more, k being the kernel's variance (1 for the Gaussian). Models and visits ask the
+    policy itself, unsmoothed, so that `dr` with a model of the right curvature has no such bias.
     """
 
     policy: Policy

@@ -152,7 +152,7 @@ def _further_seeds(config: ComparisonConfig, comparison: Comparison) -> list[Job
         name for name in config.contestants if CONTESTANTS[name].twin_of in comparison.learners
     ]
     searches = dict.fromkeys((comparison.search, comparison.tuned_once))
-    names = [*comparison.learners, *searches, *twins, "uniform"]
+    names = dict.fromkeys((*comparison.learners, *searches, *twins, "uniform"))
     seeds = range(config.seeds, config.headline_seeds)
     return [Job(name, SESSION, seed, 1.0) for seed in seeds for name in names]
 
@@ -168,7 +168,7 @@ def _retention(config: ComparisonConfig) -> list[Job]:
 
 
 def _seesaw(config: ComparisonConfig, comparison: Comparison) -> list[Job]:
-    names = (comparison.learner, comparison.search)
+    names = dict.fromkeys((comparison.learner, comparison.search))
     seeds = range(config.seeds)
     return [Job(name, track, seed, 1.0) for seed in seeds for track in SEESAW for name in names]
 

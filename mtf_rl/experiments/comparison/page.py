@@ -72,7 +72,12 @@ def html_of(comparison: Comparison, pictures: Mapping[str, Figure]) -> str:
     config = comparison.config
     charts = _charts(comparison)
     shown = [
-        figure.to_html(full_html=False, include_plotlyjs=place == 0, config={"responsive": True})
+        figure.to_html(
+            full_html=False,
+            include_plotlyjs=place == 0,
+            config={"responsive": True},
+            div_id=f"chart-{place}",
+        )
         for place, figure in enumerate(charts.values())
     ]
     images = [_image(name, picture) for name, picture in pictures.items() if name not in charts]

@@ -54,7 +54,7 @@ class Result:
     seconds: float
     """Wall time of learning."""
     tuning_reward: float
-    """Mean reward of an episode of tuning users in the simulator, by which the best are named."""
+    """Mean reward of an episode of tuning users where it learnt, by which the best are named."""
     judged: dict[str, Judged]
     """By judge: `simulator`, and `synthetic_truth` where the truth is known."""
 

@@ -57,7 +57,9 @@ def tables_of(comparison: Comparison) -> list[Table]:
     """All that there are results for."""
     judges = comparison.results.judges()
     tables = [leaderboard_table(comparison, judge) for judge in reversed(judges)]
-    tables += [per_request_table(comparison), statistics_table(comparison)]
+    if comparison.tuned_once != UNIFORM:
+        tables.append(per_request_table(comparison))
+    tables.append(statistics_table(comparison))
     tables += [budget_table(comparison), twin_table(comparison)]
     if len(judges) > 1:
         tables.append(gap_table(comparison))
@@ -427,7 +429,11 @@ def stale_table(comparison: Comparison) -> Table:
             )
         )
     rank = float(stats.spearmanr(np.array(before), np.array(after)).statistic)
-    scorers = comparison.config.rescored
+    scorers = max(
+        len(rewards[judge])
+        for by_seed in comparison.rescored.values()
+        for rewards in by_seed.values()
+    )
     return Table(
         f"After the scorer was fitted again, judge: {_judge(judge)}",
         ("policy", "with its own scorer", "with others", "change", "share"),

@@ -11,6 +11,7 @@ from torch.utils.tensorboard.writer import SummaryWriter
 from mtf_rl.experiments.comparison.comparing import Comparison
 from mtf_rl.experiments.comparison.contestants import CONTESTANTS
 from mtf_rl.experiments.comparison.results import Result
+from mtf_rl.experiments.comparison.work import Job
 from mtf_rl.experiments.settings import settings_to_json
 
 __all__ = ["write_events"]
@@ -49,7 +50,9 @@ def _settings(comparison: Comparison, result: Result) -> dict[str, bool | str | 
         "kind": contestant.kind,
         "track": result.track,
         "seed": result.seed,
-        "requests": int(result.share * comparison.config.requests),
+        "requests": Job(result.contestant, result.track, result.seed, result.share).requests(
+            comparison.config
+        ),
         **{
             name: value for name, value in own.items() if isinstance(value, (bool, int, float, str))
         },

@@ -42,7 +42,6 @@ __all__ = [
     "REFERENCE_BUDGETS",
     "RETENTION",
     "SESSION",
-    "TRACKS",
     "Job",
     "Stage",
     "do_job",
@@ -53,7 +52,6 @@ __all__ = [
 ]
 
 SESSION, RETENTION, REFERENCE = "session", "retention", "reference"
-TRACKS = (SESSION, "watch_time", "interaction", RETENTION, REFERENCE)
 REFERENCE_BUDGETS = 4  # of a contestant, that the reference has
 
 

@@ -180,6 +180,8 @@ def test_what_is_missing_is_said() -> None:
     ):
         with pytest.raises(DataError, match=message):
             estimate_sum(name, bare)
+    with pytest.raises(DataError, match="at least two sessions, got 1"):
+        magic_share([np.zeros(1), np.zeros(1)], [0.0, 0.0])
     with pytest.raises(UnknownNameError, match="Did you mean 'pdis'"):
         estimate_sum("pdiss", bare)
 
@@ -191,6 +193,41 @@ def test_weights_of_zero_everywhere_give_zero_and_no_support() -> None:
     assert support is not None
     assert support.zero == 1.0
     assert support.verdict.startswith("not supported by this data: ESS 0 of 32,768")
+
+
+def test_one_session_that_the_target_never_has_counts_nothing() -> None:
+    """A ratio of 0 in one of many sessions: the windowed estimate goes on without it."""
+    log_ratios = np.zeros((2_000, 3))
+    log_ratios[0, 0] = -np.inf
+    rewards = np.tile([1.0, 3.0, 4.0], (2_000, 1))
+    whole = Evidence(log_ratios, rewards, np.ones((2_000, 3), dtype=bool), window=2)
+    for name in ("window", "sn_pdis", "sn_tis", "request_sn"):
+        assert estimate_sum(name, whole).value == pytest.approx(8.0), name
+
+
+def test_support_counts_what_the_estimator_weighs() -> None:
+    """On-policy every session weighs the same, however long it is."""
+    rng = np.random.default_rng(4)
+    live = np.arange(6)[None, :] < rng.integers(1, 7, size=500)[:, None]
+    own = Evidence(
+        log_ratios=np.zeros((500, 6)),
+        rewards=live.astype(float),
+        live=live,
+        visits=live.astype(float),
+        state_visits=live.astype(float),
+    )
+    for name, estimator in ESTIMATORS.items():
+        support = support_of(name, own)
+        if estimator.weighs == "none":
+            assert support is None
+        else:
+            assert support is not None
+            assert support.effective == pytest.approx(500.0), name
+    heavy = replace(own, log_ratios=np.where(np.arange(6) == 0, 1.0, 0.0) * np.eye(500)[:, :1] * 20)
+    raw, clipped = support_of("sn_pdis", heavy), support_of("clipped_pdis", heavy)
+    assert raw is not None
+    assert clipped is not None
+    assert raw.effective < 2.0 < 400.0 < clipped.effective
 
 
 def test_scaling_and_adding() -> None:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import ndcg_score, roc_auc_score
 
-from mtf_rl.core.errors import DataError
+from mtf_rl.core.errors import ConfigError, DataError
 from mtf_rl.evaluation.off_policy.exposures import RandomExposures, mtf_gauc, ndcg, top_ranked
 
 
@@ -76,8 +76,6 @@ def test_ndcg_is_the_mean_of_scikit_learns() -> None:
             rows = (exposures.users == user) & (exposures.days == day)
             if rows.sum() >= 2:
                 values.append(ndcg_score([exposures.outcomes[rows]], [scores[rows]], k=3))
-            elif rows.sum() == 1:
-                values.append(1.0)
     assert ndcg(exposures, scores, 3).mean == pytest.approx(np.mean(values))
 
 
@@ -104,5 +102,12 @@ def test_what_says_nothing_is_refused() -> None:
         top_ranked(one, np.array([0.5]))
     with pytest.raises(DataError, match="scores must be finite; row 0"):
         top_ranked(one, np.array([np.nan]))
+    for metric in (lambda s: ndcg(one, s, 1), lambda s: mtf_gauc(one, s, np.ones(1))):
+        with pytest.raises(DataError, match="scores must be finite; row 0"):
+            metric(np.array([np.nan]))
+    with pytest.raises(DataError, match="valid must be 0 or 1; row 0"):
+        mtf_gauc(one, np.zeros(1), np.array([0.5]))
+    with pytest.raises(ConfigError, match="k must be at least 1, got 0"):
+        ndcg(one, np.zeros(1), 0)
     with pytest.raises(DataError, match="at least one row"):
         RandomExposures(np.array([], dtype=int), np.array([], dtype=int), np.array([]))

@@ -99,10 +99,13 @@ def test_slope_stops_where_an_interval_no_longer_meets_the_others() -> None:
     def around(mean: float, half: float) -> Interval:
         return Interval(mean, mean - half, mean + half)
 
-    wide_to_narrow = [around(1.0, 0.1), around(1.15, 0.2), around(1.5, 0.25), around(1.1, 0.9)]
-    assert slope_choice(wide_to_narrow) == 1
-    assert slope_choice(wide_to_narrow[:1]) == 0
-    assert slope_choice([around(1.0, 0.1), around(1.0, 0.2), around(1.0, 0.4)]) == 2
+    # A wide kernel of little noise whose bias shows: the widest that does not is taken.
+    narrow_to_wide = [around(2.0, 3.0), around(1.9, 0.3), around(1.7, 0.2), around(1.0, 0.1)]
+    assert slope_choice(narrow_to_wide) == 2
+    assert slope_choice(narrow_to_wide[::-1]) == 1  # the same one: their order does not count
+    assert slope_choice(narrow_to_wide[:1]) == 0
+    # Where no bias shows, the least noisy is taken.
+    assert slope_choice([around(1.0, 0.4), around(1.0, 0.2), around(1.0, 0.1)]) == 2
     with pytest.raises(ConfigError, match="at least one bandwidth"):
         slope_choice([])
 
