@@ -114,6 +114,6 @@ def test_bad_kernels_are_refused() -> None:
     with pytest.raises(ConfigError, match=re.escape("bandwidths must be in (0, 2], got [0.")):
         ProductKernel(np.array([0.0]))
     with pytest.raises(UnknownNameError, match="Did you mean 'gaussian'"):
-        ProductKernel(np.array([0.1]), "gaus")
+        ProductKernel(np.array([0.1]), "gaussianx")
     with pytest.raises(ShapeError, match=re.escape("actions must have shape (rows, num_param")):
         ProductKernel(np.array([0.1])).log_density(np.zeros((3, 2)), np.zeros((3, 2)))
