@@ -60,7 +60,9 @@ def tables_of(comparison: Comparison) -> list[Table]:
     if comparison.tuned_once != UNIFORM:
         tables.append(per_request_table(comparison))
     tables.append(statistics_table(comparison))
-    tables += [budget_table(comparison), twin_table(comparison)]
+    if rewards_by_budget(comparison, comparison.judge):
+        tables.append(budget_table(comparison))
+    tables.append(twin_table(comparison))
     if len(judges) > 1:
         tables.append(gap_table(comparison))
     if comparison.results.names(track="watch_time"):
