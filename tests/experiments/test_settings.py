@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mtf_rl.agents import AGENTS, CmaEsConfig, SACConfig, TD3Config
+from mtf_rl.agents import AGENTS, CmaEsConfig, LSPIConfig, SACConfig, TD3Config
 from mtf_rl.core.errors import ArtifactError, ConfigError, MtfRlError, UnknownNameError
 from mtf_rl.experiments.command_line import parse_train, settings_of_run
 from mtf_rl.experiments.config import PRESETS, Baselines, RunConfig, RunSettings
@@ -42,7 +42,7 @@ def test_later_sources_win(tmp_path: Path) -> None:
     assert settings.run.seed == 6
     assert settings.run.pool == 250
     assert settings.run.requests == PRESETS["smoke"]()[0].requests
-    assert settings.agent == "td3"
+    assert settings.agent == "lspi"
     assert settings.agent_settings.gamma == 0.5
 
 
@@ -65,7 +65,7 @@ def test_flags_stand_before_or_after_the_agent(words: str) -> None:
 
 def test_a_preset_reaches_every_agent() -> None:
     parsed = parse_train(["--preset", "smoke"])
-    assert isinstance(parsed.agent_settings, TD3Config)
+    assert isinstance(parsed.agent_settings, LSPIConfig)
     assert all(search.sessions_per_trial == 16 for search in vars(parsed.baselines).values())
 
 
@@ -79,9 +79,9 @@ def test_a_preset_reaches_every_agent() -> None:
         ("--scorer mmo", UnknownNameError, "Unknown scorer 'mmo'. Did you mean 'mmoe'?"),
         ("--pool 50", ConfigError, "pool must be at least the 100 candidates, got 50"),
         ("--seed 5000000000", ConfigError, "seed must be in [0, 4294967295], got 5000000000"),
-        ("--action-noise nan", ConfigError, "action_noise must be at least 0, got nan"),
-        ("--learning-rate inf", ConfigError, "learning_rate must be above 0, got inf"),
-        ("--requests 9000", ConfigError, "requests must be at least 10064 for td3"),
+        ("td3 --action-noise nan", ConfigError, "action_noise must be at least 0, got nan"),
+        ("td3 --learning-rate inf", ConfigError, "learning_rate must be above 0, got inf"),
+        ("td3 --requests 9000", ConfigError, "requests must be at least 10064 for td3"),
         ("uniform --requests 900", ConfigError, "requests must be at least 4267 for grid"),
         ("--test-days 0", ConfigError, "test_days must be at least 1, got 0"),
         ("--device cuda", ConfigError, "device must be cpu, got 'cuda'"),
@@ -101,7 +101,7 @@ def test_bad_settings_files_are_refused(tmp_path: Path) -> None:
         ("[1]", "must hold an object with some of"),
         ('{"run": {"twin": "false"}}', "expected bool, got 'false'"),
         ('{"run": {"requests": 3.9}}', "expected int, got 3.9"),
-        ('{"agent_settings": {"learning_rate": NaN}}', "learning_rate must be above 0, got nan"),
+        ('{"agent_settings": {"caution": NaN}}', "caution must be at least 0, got nan"),
         ('{"run": {"session": {"slate": "six"}}}', "slate"),
     ]:
         file.write_text(text)
