@@ -110,7 +110,7 @@ def test_actions_lie_in_bounds_and_the_budget_is_kept(name: str) -> None:
     assert actions.shape == (32, 8)
     assert np.abs(actions).max() <= 1.0
     assert learned.requests_used <= BUDGET
-    assert learned.requests_used > 0.8 * BUDGET or name in FREE
+    assert learned.requests_used >= 0.85 * BUDGET or name in FREE
 
 
 @pytest.fixture(scope="module", name="elsewhere")
