@@ -9,7 +9,8 @@ or, in its parts,
     python -m benchmarks.leaderboard runs/leaderboard
 
 The first makes the default world, scorer and simulator; the second does the work, and goes on where
-it was stopped; this one writes `leaderboard.md`.
+it was stopped; this one writes `leaderboard.md`, and `leaderboard.jsonl` with the result of each
+job, from which the tables can be made again (`--jobs benchmarks/leaderboard.jsonl` of the second).
 """
 
 import platform
@@ -21,7 +22,12 @@ import tyro
 
 import mtf_rl
 from benchmarks.pages import write_page
-from mtf_rl.experiments.comparison import ComparisonConfig, finished_comparison, page_of
+from mtf_rl.experiments.comparison import (
+    ComparisonConfig,
+    finished_comparison,
+    page_of,
+    save_finished_jobs,
+)
 
 LIBRARIES = ("torch", "stable-baselines3", "optuna", "cmaes", "botorch", "numpy")
 
@@ -33,13 +39,15 @@ class Settings:
     run: tyro.conf.Positional[Path]
     """The run that was compared."""
     out: Path = Path("benchmarks/leaderboard.md")
-    """The page to write."""
+    """The page to write; the jobs' results go beside it."""
 
 
 def main() -> None:
     """Read what is finished, and write the page."""
     settings = tyro.cli(Settings, description=__doc__)
-    page = page_of(finished_comparison(ComparisonConfig(settings.run)))
+    config = ComparisonConfig(settings.run)
+    page = page_of(finished_comparison(config))
+    save_finished_jobs(config, settings.out.with_suffix(".jsonl"))
     versions = ", ".join(f"{name} {version(name)}" for name in LIBRARIES)
     stamp = (
         f"`make leaderboard`; mtf_rl {mtf_rl.__version__}, Python {platform.python_version()},"

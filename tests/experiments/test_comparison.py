@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mtf_rl.core.errors import ConfigError, UnknownNameError
+from mtf_rl.core.errors import ArtifactError, ConfigError, UnknownNameError
 from mtf_rl.data import BatchDataset
 from mtf_rl.experiments.comparison import (
     ComparisonConfig,
@@ -17,7 +17,9 @@ from mtf_rl.experiments.comparison import (
     finished_comparison,
     page_of,
     report,
+    save_finished_jobs,
 )
+from mtf_rl.experiments.comparison.exchange import adopt_jobs
 from mtf_rl.experiments.comparison.tables import (
     against,
     budget_table,
@@ -168,3 +170,37 @@ def test_settings_out_of_range_are_refused(run: Path) -> None:
         replace(config, contestants=("uniform", "a3c"))
     with pytest.raises(ConfigError, match="td3 needs at least 10064 requests"):
         compare(replace(config, contestants=("uniform", "td3")), Terminal())
+
+
+def test_another_machine_goes_on_with_what_this_one_finished(run: Path, tmp_path: Path) -> None:
+    there = replace(config_of(run), contestants=("uniform", "random_search"), shares=())
+    finished = compare(replace(there, out=tmp_path / "there"), Terminal())
+    path = save_finished_jobs(replace(there, out=tmp_path / "there"))
+    here = replace(there, out=tmp_path / "here", jobs=(path,))
+    taken = compare(here, Terminal())
+    assert page_of(taken) == page_of(finished)  # seconds of learning, which differ if done again
+    job = Job("random_search", SESSION, 0, 1.0)
+    assert not (job.folder(here) / "policy.json").exists()
+    # Rescoring with one more scorer needs the policy, which is learnt again, to the same values.
+    both = compare(replace(here, rescored=2, jobs=()), Terminal())
+    assert (job.folder(here) / "policy.json").exists()
+    assert {name: found[0]["simulator"][0] for name, found in both.rescored.items()} == {
+        name: found[0]["simulator"][0] for name, found in finished.rescored.items()
+    }
+    # Jobs of another budget are not those that are asked for.
+    other = replace(there, requests=9_000, out=tmp_path / "other")
+    assert adopt_jobs(path, [job], other, run_digest(run)) == 0
+    assert adopt_jobs(path, [job], there, run_digest(run)) == 0  # finished already
+
+
+def test_a_file_that_holds_no_jobs_is_refused(run: Path, tmp_path: Path) -> None:
+    torn, later = tmp_path / "torn.jsonl", tmp_path / "later.jsonl"
+    torn.write_text('{"version": 1, "run": "ab"}\n{"result": {}}\n')
+    later.write_text('{"version": 9, "run": "ab"}\n')
+    for path, message in (
+        (tmp_path / "none.jsonl", "No file"),
+        (torn, "does not hold the jobs of a comparison"),
+        (later, "has version 9, expected 1"),
+    ):
+        with pytest.raises(ArtifactError, match=message):
+            adopt_jobs(path, [], config_of(run), run_digest(run))

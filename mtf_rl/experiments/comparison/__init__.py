@@ -1,6 +1,11 @@
 """The leaderboard: contestants, seeds, one budget, both judges."""
 
-from mtf_rl.experiments.comparison.comparing import Comparison, compare, finished_comparison
+from mtf_rl.experiments.comparison.comparing import (
+    Comparison,
+    compare,
+    finished_comparison,
+    save_finished_jobs,
+)
 from mtf_rl.experiments.comparison.config import ComparisonConfig
 from mtf_rl.experiments.comparison.contestants import CONTESTANTS, Contestant
 from mtf_rl.experiments.comparison.reporting import page_of, report
@@ -18,4 +23,5 @@ __all__ = [
     "finished_comparison",
     "page_of",
     "report",
+    "save_finished_jobs",
 ]

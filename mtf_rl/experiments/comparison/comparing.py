@@ -17,6 +17,7 @@ from mtf_rl.core.protocols import SYNTHETIC_TRUTH
 from mtf_rl.experiments.command_line import settings_of_run
 from mtf_rl.experiments.comparison.config import ComparisonConfig
 from mtf_rl.experiments.comparison.contestants import CONTESTANTS, LEARNER, SEARCH
+from mtf_rl.experiments.comparison.exchange import adopt_jobs, save_jobs
 from mtf_rl.experiments.comparison.results import Result, Results
 from mtf_rl.experiments.comparison.work import (
     REFERENCE,
@@ -34,7 +35,7 @@ from mtf_rl.experiments.console import Terminal
 from mtf_rl.experiments.rescoring import rescored_assembly
 from mtf_rl.experiments.run_folder import open_run_folder
 
-__all__ = ["Comparison", "compare", "finished_comparison"]
+__all__ = ["Comparison", "compare", "finished_comparison", "save_finished_jobs"]
 
 Rescored = dict[str, dict[int, dict[str, list[float]]]]
 
@@ -102,6 +103,7 @@ def compare(config: ComparisonConfig, terminal: Terminal) -> Comparison:
     digest = run_digest(config.run)
     config.folder.mkdir(parents=True, exist_ok=True)
     with _workers(config) as pool:
+        _adopt(config, digest, terminal)
         work = _Work(config, digest, pool, terminal)
         whole = _whole(config)
         work.do("Everyone, the whole budget", whole)
@@ -134,6 +136,24 @@ def finished_comparison(config: ComparisonConfig) -> Comparison:
             if rewards is not None:
                 _note(rescored, job, rewards)
     return replace(comparison, notes=_notes(config), rescored=rescored)
+
+
+def save_finished_jobs(config: ComparisonConfig, path: Path | None = None) -> Path:
+    """Write what is finished so far to a file that another machine can go on from.
+
+    Returns:
+        The file, by default jobs.jsonl in the comparison's folder.
+    """
+    path = path or config.folder / "jobs.jsonl"
+    digest = run_digest(config.run)
+    save_jobs(path, _all_jobs(config), config, digest, _scorer_seeds(config))
+    return path
+
+
+def _adopt(config: ComparisonConfig, digest: str, terminal: Terminal) -> None:
+    for path in config.jobs:
+        taken = adopt_jobs(path, _all_jobs(config), config, digest)
+        terminal.say(f"{taken} finished jobs taken from {path}.")
 
 
 def _notes(config: ComparisonConfig) -> tuple[str, ...]:

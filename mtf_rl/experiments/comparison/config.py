@@ -49,6 +49,9 @@ class ComparisonConfig:
     """Whether a policy is also learnt in the truth, where it is known, as the 100 of the score."""
     rescored: int = 2
     """Other seeds of the scorer under which the policies are judged again; 0 for none."""
+    jobs: tuple[Path, ...] = ()
+    """Files jobs.jsonl of this comparison on other machines: what agrees in run, settings, budget
+    and versions is not done again."""
     workers: int = 2
     """Processes, at least 1, with one thread each."""
     out: Path | None = None

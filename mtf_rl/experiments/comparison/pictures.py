@@ -94,7 +94,7 @@ def _seesaw(comparison: Comparison) -> Figure | None:
 def _weights(comparison: Comparison) -> Figure | None:
     """Left out where the policy is gone, or nothing is known of what users follow."""
     folder = policy_folder(comparison.config, comparison.learner, 0)
-    if not folder.exists():
+    if not (folder / "policy.json").exists():
         return None
     dynamics = Stage(comparison.config.run).dynamics(SESSION, UserGroup.FINAL, SIMULATOR)
     if KIND_COLUMN not in dynamics.layout.profile:

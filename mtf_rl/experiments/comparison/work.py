@@ -21,7 +21,7 @@ from mtf_rl.agents import (
 )
 from mtf_rl.core.errors import ConfigError
 from mtf_rl.core.files import load_json, save_json, sha256_of
-from mtf_rl.core.protocols import SIMULATOR, SYNTHETIC_TRUTH
+from mtf_rl.core.protocols import SIMULATOR, SYNTHETIC_TRUTH, Policy
 from mtf_rl.data import UserGroup
 from mtf_rl.envs import FusionDynamics, RequestBudget, RetentionDynamics
 from mtf_rl.evaluation import roll_out
@@ -47,6 +47,7 @@ __all__ = [
     "do_job",
     "judge_rescored",
     "rescored_folder",
+    "rescored_path",
     "rescored_rewards",
     "run_digest",
 ]
@@ -219,7 +220,7 @@ def judge_rescored(
         return finished
     folder = rescored_folder(config, scorer_seed, digest)
     stage = _rescored_stage(config.run, scorer_seed, folder)
-    policy = load_policy(job.folder(config)).policy
+    policy = _learnt_policy(job, config, digest)
     rewards = {
         judge: float(
             roll_out(
@@ -232,15 +233,24 @@ def judge_rescored(
         for judge in stage.assembly.judges
     }
     record = {"fingerprint": job.fingerprint(config, digest), "rewards": rewards}
-    save_json(_rescored_path(job, scorer_seed, config), record)
+    save_json(rescored_path(job, scorer_seed, config), record)
     return rewards
+
+
+def _learnt_policy(job: Job, config: ComparisonConfig, digest: str) -> Policy:
+    """A finished job's policy, learnt again where its result alone was taken from elsewhere."""
+    folder = job.folder(config)
+    if not (folder / "policy.json").exists():
+        (folder / "result.json").unlink()
+        do_job(job, config, digest)
+    return load_policy(folder).policy
 
 
 def rescored_rewards(
     job: Job, scorer_seed: int, config: ComparisonConfig, digest: str
 ) -> dict[str, float] | None:
     """What `judge_rescored` wrote, if it is there."""
-    path = _rescored_path(job, scorer_seed, config)
+    path = rescored_path(job, scorer_seed, config)
     if not path.exists():
         return None
     record = load_json(path)
@@ -249,7 +259,8 @@ def rescored_rewards(
     return dict(record["rewards"])
 
 
-def _rescored_path(job: Job, scorer_seed: int, config: ComparisonConfig) -> Path:
+def rescored_path(job: Job, scorer_seed: int, config: ComparisonConfig) -> Path:
+    """Where `judge_rescored` writes."""
     return job.folder(config) / f"rescored-{scorer_seed}.json"
 
 
