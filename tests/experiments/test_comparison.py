@@ -1,6 +1,7 @@
 """The comparison on a small run: jobs, resumption, naming, tables."""
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mtf_rl.core.errors import ArtifactError, ConfigError, UnknownNameError
+from mtf_rl.core.errors import ArtifactError, ConfigError, RunFolderError, UnknownNameError
 from mtf_rl.data import BatchDataset
 from mtf_rl.experiments.comparison import (
     ComparisonConfig,
@@ -204,3 +205,18 @@ def test_a_file_that_holds_no_jobs_is_refused(run: Path, tmp_path: Path) -> None
     ):
         with pytest.raises(ArtifactError, match=message):
             adopt_jobs(path, [], config_of(run), run_digest(run))
+
+
+def test_who_lacks_a_seed_is_left_out_and_named(run: Path, tmp_path: Path) -> None:
+    names = ("uniform", "random_search", "hand_set")
+    config = replace(config_of(run), contestants=names, shares=(), rescored=0, out=tmp_path)
+    digest = run_digest(run)
+    with pytest.raises(RunFolderError, match=re.escape("no 2 finished seeds of uniform")):
+        finished_comparison(config)
+    for name, seed in (("uniform", 0), ("uniform", 1), ("hand_set", 0), ("hand_set", 1)):
+        do_job(Job(name, SESSION, seed, 1.0), config, digest)
+    do_job(Job("random_search", SESSION, 1, 1.0), config, digest)
+    partial = finished_comparison(config)
+    assert partial.unfinished == ("random_search",)
+    assert partial.results.names() == ["uniform", "hand_set"]
+    assert "Not finished, and left out: random_search." in page_of(partial)

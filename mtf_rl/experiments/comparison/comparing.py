@@ -3,7 +3,7 @@
 import os
 import signal
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -13,6 +13,7 @@ from types import FrameType
 
 import numpy as np
 
+from mtf_rl.core.errors import RunFolderError
 from mtf_rl.core.protocols import SYNTHETIC_TRUTH
 from mtf_rl.experiments.command_line import settings_of_run
 from mtf_rl.experiments.comparison.config import ComparisonConfig
@@ -66,6 +67,8 @@ class Comparison:
     rescored: Rescored = field(default_factory=dict)
     """Rewards after the scorer was fitted again: by contestant, its seed and judge, one for each
     of the scorer's seeds."""
+    unfinished: tuple[str, ...] = ()
+    """Contestants that are left out, since a seed of theirs is not finished."""
 
     @property
     def learner(self) -> str:
@@ -125,10 +128,25 @@ def compare(config: ComparisonConfig, terminal: Terminal) -> Comparison:
 
 
 def finished_comparison(config: ComparisonConfig) -> Comparison:
-    """What is there so far, without doing anything."""
+    """What is there so far, without doing anything.
+
+    Contestants that lack one of the `seeds` are left out, of another track or reward likewise.
+
+    Raises:
+        RunFolderError: if uniform weights, the zero of the scale, lack one.
+    """
     digest = run_digest(config.run)
     found = [job.finished(config, digest) for job in _all_jobs(config)]
-    comparison = _named(config, [result for result in found if result is not None])
+    results = _complete([result for result in found if result is not None], config.seeds)
+    contestants = tuple(name for name in config.contestants if name in results.names())
+    if "uniform" not in contestants:
+        raise RunFolderError(
+            f"{config.folder} holds no {config.seeds} finished seeds of uniform, the zero of the"
+            f" scale; python -m mtf_rl.compare {config.run} goes on with the work"
+        )
+    unfinished = tuple(name for name in config.contestants if name not in contestants)
+    config = replace(config, contestants=contestants)
+    comparison = replace(_named(config, results.all), unfinished=unfinished)
     rescored: Rescored = {}
     for scorer_seed in _scorer_seeds(config):
         for job in _whole(config):
@@ -148,6 +166,16 @@ def save_finished_jobs(config: ComparisonConfig, path: Path | None = None) -> Pa
     digest = run_digest(config.run)
     save_jobs(path, _all_jobs(config), config, digest, _scorer_seeds(config))
     return path
+
+
+def _complete(found: Sequence[Result], seeds: int) -> Results:
+    """Results of those who have every one of the first seeds, by track; smaller budgets as is."""
+    by_contestant: dict[tuple[str, str], set[int]] = {}
+    for result in found:
+        if result.share == 1.0:
+            by_contestant.setdefault((result.track, result.contestant), set()).add(result.seed)
+    kept = {name for name, had in by_contestant.items() if had >= set(range(seeds))}
+    return Results(tuple(result for result in found if (result.track, result.contestant) in kept))
 
 
 def _adopt(config: ComparisonConfig, digest: str, terminal: Terminal) -> None:

@@ -98,7 +98,8 @@ def summary_of(comparison: Comparison) -> list[str]:
         for name, other in pairs
         if name != other
     ]
-    return [done, *stands]
+    left_out = f"Not finished, and left out: {', '.join(comparison.unfinished)}."
+    return [done, *stands, *([left_out] if comparison.unfinished else [])]
 
 
 def ordered(comparison: Comparison, judge: str, *, track: str = SESSION) -> list[str]:
