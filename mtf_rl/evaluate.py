@@ -1,8 +1,10 @@
-"""Command: judge the policies of a finished run again.
+"""Command: judge policies, by rollouts or from a log.
 
 python -m mtf_rl.evaluate RUN [--sessions N] [--seed N] [--reward NAME]
+python -m mtf_rl.evaluate --data BATCH POLICY... [--simulator RUN] [flags]
 """
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,12 +12,15 @@ import tyro
 
 from mtf_rl.core.ranges import check_at_least, check_seed
 from mtf_rl.experiments.console import Terminal, run_command
+from mtf_rl.experiments.offline_evaluation import OfflineConfig, evaluate, report
 from mtf_rl.experiments.rejudging import evaluate_run
 
 
 @dataclass(frozen=True)
 class EvaluateConfig:
     """Roll out every policy of a run on final users, and write the leaderboard.
+
+    With --data BATCH the command estimates from logged sessions instead: see --data BATCH --help.
 
     Raises:
         ConfigError: if sessions is below 2 or seed out of range.
@@ -39,6 +44,11 @@ class EvaluateConfig:
 
 def main() -> None:
     """Parse, evaluate, print."""
+    if any(word.split("=")[0] == "--data" for word in sys.argv[1:]):
+        offline = tyro.cli(OfflineConfig, prog="python -m mtf_rl.evaluate")
+        terminal = Terminal()
+        report(evaluate(offline, terminal), terminal)
+        return
     config = tyro.cli(EvaluateConfig, prog="python -m mtf_rl.evaluate")
     evaluate_run(
         config.run,

@@ -18,6 +18,7 @@ __all__ = [
     "BehaviourPolicy",
     "BoundedUniform",
     "Choice",
+    "LoggedActions",
     "Mixture",
     "TruncatedGaussian",
     "UniformRandom",
@@ -197,6 +198,41 @@ class Mixture(BehaviourPolicy):
             behaviours=offsets[followed]
             + _followed([choice.behaviours for choice in choices], followed, rows),
         )
+
+
+@dataclass(frozen=True)
+class LoggedActions(BehaviourPolicy):
+    """The actions of a log's sessions, whatever is observed: each session repeats a drawn one.
+
+    A session that outlasts the one it repeats goes on with the log's next. Where the log's actions
+    depended on nothing that was observed this is its behaviour policy; densities are those that
+    were logged.
+
+    Raises:
+        ConfigError: if there is no row.
+    """
+
+    actions: FloatArray  # (rows, num_parameters) in [-1, 1]
+    log_densities: FloatArray  # (rows,)
+    starts: IntArray  # (sessions,), rows at which sessions start
+    name: str = "logged_actions"
+
+    def __post_init__(self) -> None:
+        if len(self.actions) == 0 or len(self.starts) == 0:
+            raise ConfigError("logged actions need at least one session, got none")
+
+    @property
+    @override
+    def names(self) -> tuple[str, ...]:
+        return (self.name,)
+
+    @override
+    def choose(self, observation: FloatArray, luck: Luck) -> Choice:
+        first = Luck(luck.seed, luck.episodes, np.zeros_like(luck.requests))
+        draws = first.uniforms(Purpose.BEHAVIOUR, 1)[:, 0]
+        followed = np.minimum((draws * len(self.starts)).astype(np.int64), len(self.starts) - 1)
+        rows = (self.starts[followed] + luck.requests) % len(self.actions)
+        return _choice(self.actions[rows], self.log_densities[rows])
 
 
 def _followed(parts: Sequence[NDArray[Any]], followed: IntArray, rows: IntArray) -> NDArray[Any]:

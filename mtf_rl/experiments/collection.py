@@ -30,7 +30,15 @@ from mtf_rl.experiments.console import Terminal
 from mtf_rl.experiments.judging import load_entries
 from mtf_rl.experiments.run_folder import open_run_folder
 
-__all__ = ["BEHAVIOURS", "CollectConfig", "Spread", "batch_for", "collect_batch", "describe_batch"]
+__all__ = [
+    "BEHAVIOURS",
+    "CollectConfig",
+    "Spread",
+    "batch_for",
+    "collect_batch",
+    "describe_batch",
+    "refuse_another_run",
+]
 
 _JUDGES = {"simulator": SIMULATOR, "world": SYNTHETIC_TRUTH}
 
@@ -175,17 +183,7 @@ def batch_for(
     """
     if given is not None:
         batch = BatchDataset.load(given)
-        for name, mine, expected in (
-            ("observations", batch.observation_names, learning.layout.names),
-            ("parameters", batch.parameter_names, learning.formula.parameter_names),
-        ):
-            if mine != expected:
-                raise ConfigError(
-                    f"{given} has other {name} than this run's sessions:"
-                    f" {_first_difference(mine, expected)}. Collect one with the same data,"
-                    f" formula and tasks"
-                )
-        _refuse_another_setting(given, batch, learning)
+        refuse_another_run(given, batch, learning)
         return batch
     requests = budget.limit or 0
     if keep_at.exists():
@@ -199,13 +197,29 @@ def batch_for(
     return batch
 
 
-def _refuse_another_setting(given: Path, batch: BatchDataset, learning: SessionDynamics) -> None:
-    """An action of another formula or map is another ranking; another reward, another goal."""
-    for name, expected in setting_of(learning).items():
+def refuse_another_run(path: Path, batch: BatchDataset, dynamics: SessionDynamics) -> None:
+    """Refuse a batch whose observations, parameters or rewards are not those of some sessions.
+
+    An action of another formula or map is another ranking; another reward, another goal.
+
+    Raises:
+        ConfigError: naming the first difference.
+    """
+    for name, mine, expected in (
+        ("observations", batch.observation_names, dynamics.layout.names),
+        ("parameters", batch.parameter_names, dynamics.formula.parameter_names),
+    ):
+        if mine != expected:
+            raise ConfigError(
+                f"{path} has other {name} than this run's sessions:"
+                f" {_first_difference(mine, expected)}. Collect one with the same data,"
+                f" formula and tasks"
+            )
+    for name, expected in setting_of(dynamics).items():
         mine = (batch.setting or {}).get(name, expected)
         if mine != expected:
             raise ConfigError(
-                f"{given} was logged with {name} {mine!r}, this run has {expected!r}. Give the run"
+                f"{path} was logged with {name} {mine!r}, this run has {expected!r}. Give the run"
                 f" the log's (--session.{name.replace('_', '-')}), or collect another batch"
             )
 

@@ -12,6 +12,7 @@ from mtf_rl.agents import ConstantPolicy
 from mtf_rl.agents.behaviour import (
     BehaviourPolicy,
     BoundedUniform,
+    LoggedActions,
     Mixture,
     TruncatedGaussian,
     UniformRandom,
@@ -45,6 +46,25 @@ def test_actions_stay_in_bounds_and_do_not_depend_on_company(policy: BehaviourPo
     assert alone.log_densities[0] == together.log_densities[17]
     later = policy.choose(observation, luck_of(50, request=1))
     assert (later.actions != together.actions).any()
+
+
+def test_logged_actions_repeat_sessions_and_run_on() -> None:
+    rows, starts = 12, np.array([0, 3, 7])
+    actions = np.linspace(-1.0, 1.0, 2 * rows).reshape(rows, 2).astype(np.float32)
+    densities = np.arange(rows, dtype=np.float64)
+    policy = LoggedActions(actions, densities, starts)
+    observation = np.zeros((400, 1), dtype=np.float32)
+    first = policy.choose(observation, luck_of(400))
+    followed = first.log_densities.astype(int)
+    counts = np.bincount(followed, minlength=rows)
+    assert set(np.flatnonzero(counts)) == {0, 3, 7}
+    assert counts[starts].min() > 90  # a third each, 133, to five deviations
+    for request in (1, 5, 11):
+        later = policy.choose(observation, luck_of(400, request=request))
+        np.testing.assert_array_equal(later.log_densities, (followed + request) % rows)
+        np.testing.assert_array_equal(later.actions, actions[(followed + request) % rows])
+    with pytest.raises(ConfigError, match="at least one session, got none"):
+        LoggedActions(actions[:0], densities[:0], starts[:0])
 
 
 def test_uniform_density_by_hand() -> None:

@@ -1,6 +1,6 @@
 """What logged sessions tell of a policy that did not serve them."""
 
-from mtf_rl.evaluation.off_policy.bandwidth import slope_choice
+from mtf_rl.evaluation.off_policy.bandwidth import slope_bandwidth, slope_choice
 from mtf_rl.evaluation.off_policy.distribution import RewardDistribution, reward_distribution
 from mtf_rl.evaluation.off_policy.estimators import ESTIMATORS, Estimator, Evidence, estimate_sum
 from mtf_rl.evaluation.off_policy.kernels import KERNELS, ProductKernel, scott_bandwidth
@@ -13,13 +13,21 @@ from mtf_rl.evaluation.off_policy.sums import (
     bootstrap_intervals,
     t_interval,
 )
-from mtf_rl.evaluation.off_policy.support import Support, effective_size, support_of
+from mtf_rl.evaluation.off_policy.support import (
+    Support,
+    effective_size,
+    leverage_verdict,
+    support_of,
+)
 from mtf_rl.evaluation.off_policy.targets import DensityTarget, SmoothedTarget, log_ratios
+from mtf_rl.evaluation.off_policy.views import ActionView, Direction, as_it_is, view_of
 
 __all__ = [
     "ESTIMATORS",
     "KERNELS",
+    "ActionView",
     "DensityTarget",
+    "Direction",
     "Estimator",
     "Evidence",
     "LoggedSessions",
@@ -29,18 +37,22 @@ __all__ = [
     "RewardDistribution",
     "SmoothedTarget",
     "Support",
+    "as_it_is",
     "bernstein_interval",
     "bootstrap_intervals",
     "effective_size",
     "estimate_sum",
     "evidence_of",
+    "leverage_verdict",
     "log_ratios",
     "rank_correlation",
     "regret",
     "reward_distribution",
     "scott_bandwidth",
     "sharpe_ratio",
+    "slope_bandwidth",
     "slope_choice",
     "support_of",
     "t_interval",
+    "view_of",
 ]

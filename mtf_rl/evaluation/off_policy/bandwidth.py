@@ -5,9 +5,19 @@ from collections.abc import Sequence
 import numpy as np
 
 from mtf_rl.core.errors import ConfigError
+from mtf_rl.core.protocols import Policy
 from mtf_rl.evaluation.intervals import Interval
+from mtf_rl.evaluation.off_policy.estimators import Evidence, estimate_sum
+from mtf_rl.evaluation.off_policy.kernels import ProductKernel, scott_bandwidth
+from mtf_rl.evaluation.off_policy.logged import LoggedSessions
+from mtf_rl.evaluation.off_policy.sums import t_interval
+from mtf_rl.evaluation.off_policy.support import LEAST_SIZE, support_of
+from mtf_rl.evaluation.off_policy.targets import SmoothedTarget, log_ratios
 
-__all__ = ["slope_choice"]
+__all__ = ["slope_bandwidth", "slope_choice"]
+
+_BY = "request_sn"
+_MULTIPLES = (0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0)
 
 
 def slope_choice(intervals: Sequence[Interval]) -> int:
@@ -38,3 +48,32 @@ def slope_choice(intervals: Sequence[Interval]) -> int:
             break
         chosen = place
     return chosen
+
+
+def slope_bandwidth(
+    logged: LoggedSessions, policy: Policy, *, kernel: str = "gaussian"
+) -> ProductKernel:
+    """The kernel around a deterministic policy whose bandwidths are a multiple of Scott's rule.
+
+    Multiples from .5 to 4 are walked through by `slope_choice` with the intervals of `request_sn`,
+    whose weights do not multiply up over a session as those of whole sessions do. A multiple whose
+    effective size is below 100 sessions has no interval to speak of and is left out; the widest is
+    kept in any case.
+
+    Raises:
+        DataError: if the policy's actions are not finite.
+        UnknownNameError: if there is no such kernel.
+    """
+    start = scott_bandwidth(logged.batch.actions)
+    kernels = [ProductKernel(np.minimum(scale * start, 2.0), kernel) for scale in _MULTIPLES]
+    kept, intervals = [], []
+    for candidate in kernels:
+        ratios = log_ratios(logged, SmoothedTarget(policy, candidate))
+        evidence = Evidence(ratios, logged.rewards, logged.live)
+        support = support_of(_BY, evidence)
+        thin = support is None or support.effective < LEAST_SIZE
+        if thin and candidate is not kernels[-1]:
+            continue
+        kept.append(candidate)
+        intervals.append(t_interval(estimate_sum(_BY, evidence)))
+    return kept[slope_choice(intervals)]

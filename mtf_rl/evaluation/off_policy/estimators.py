@@ -35,6 +35,11 @@ class Evidence:
     """zeta, how much oftener the target meets a request's state and action than the log does."""
     state_visits: FloatArray | None = None
     """The same of the state alone."""
+    model_visits: FloatArray | None = None
+    """zeta in the class of Q, where Q is linear and was fitted to these sessions."""
+    leverage: float | None = None
+    """How many times farther the target's actions lie from the log's mean than the log's do, as
+    the variance of a linear Q grows; None where Q is not linear."""
     bound: float = 10.0
     """lambda of the clipped, shrunk and switched weights, above 0."""
     window: int = 3
@@ -102,8 +107,17 @@ def _shifted(weights: FloatArray) -> FloatArray:
 
 
 def _direct(evidence: Evidence) -> RatioSum:
-    """Mean V(s_0)."""
-    return RatioSum.mean(evidence.model[1][:, 0])
+    """Mean V(s_0).
+
+    Where Q was fitted to these sessions, each adds to V(s_0) what it moves the fit by: zeta times
+    its temporal-difference errors, whose mean, 0 but for the ridge, is taken off. Intervals then
+    hold the error of the fit to first order.
+    """
+    value = evidence.model[1][:, 0]
+    if evidence.model_visits is None:
+        return RatioSum.mean(value)
+    moved = _weighed_errors(evidence, evidence.model_visits)
+    return RatioSum.mean(value + moved - moved.mean())
 
 
 def _trajectory(evidence: Evidence) -> RatioSum:
@@ -223,6 +237,17 @@ def _partial(evidence: Evidence, q: FloatArray, v: FloatArray) -> list[RatioSum]
     return steps
 
 
+def _alive(evidence: Evidence, weights: FloatArray) -> RatioSum:
+    """sum_t gamma^t P(request t) (sum_i w_it r_it) / (sum_i w_it), over sessions that had it.
+
+    How many have it is taken as logged: weights that speak of one request say nothing of the
+    sessions that ended before it.
+    """
+    live = evidence.live.astype(np.float64)
+    kept = np.where(evidence.live, weights, 0.0)
+    return RatioSum(kept * evidence.rewards * evidence.discounts, kept, live)
+
+
 def _windowed(evidence: Evidence) -> RatioSum:
     """Weights of the last k ratios alone: actions before are taken as the log's."""
     return _normalised(evidence, evidence.windowed, evidence.rewards)
@@ -234,8 +259,8 @@ def _request(evidence: Evidence) -> RatioSum:
 
 
 def _normalised_request(evidence: Evidence) -> RatioSum:
-    """The same, self-normalised at each t; a session that has ended weighs 1."""
-    return _normalised(evidence, evidence.ratios, evidence.rewards)
+    """The same, self-normalised at each t among the sessions that had this request."""
+    return _alive(evidence, evidence.ratios)
 
 
 def _state_action_visits(evidence: Evidence) -> RatioSum:
@@ -256,11 +281,18 @@ def _doubly_robust_visits(evidence: Evidence) -> RatioSum:
     Double reinforcement learning of Kallus and Uehara (JMLR 2020), for visits that are counted over
     a whole session.
     """
+    return RatioSum.mean(
+        evidence.model[1][:, 0] + _weighed_errors(evidence, evidence.visited("visits"))
+    )
+
+
+def _weighed_errors(evidence: Evidence, visits: FloatArray) -> FloatArray:
+    """sum_t gamma^t zeta_t (r_t + gamma V_{t+1} - Q_t) of each session, (sessions,)."""
     q, v = evidence.model
-    visits = np.where(evidence.live, evidence.visited("visits"), 0.0)
     following = np.hstack([v[:, 1:], np.zeros((len(v), 1))])
     errors = evidence.rewards + evidence.gamma * following - q
-    return RatioSum.mean(v[:, 0] + (visits * errors) @ evidence.discounts)
+    weighed: FloatArray = np.where(evidence.live, visits * errors, 0.0) @ evidence.discounts
+    return weighed
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """Logged sessions of any length, as padded arrays."""
 
+import itertools
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -10,6 +11,8 @@ from mtf_rl.core.errors import DataError
 from mtf_rl.data import BatchDataset
 
 __all__ = ["LoggedSessions"]
+
+_ROWS_AT_ONCE = 8_192
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,17 @@ class LoggedSessions:
     def count(self) -> int:
         """Sessions."""
         return len(self.lengths)
+
+    @cached_property
+    def pieces(self) -> list[slice]:
+        """The rows of some whole sessions at a time, so that features need not fit in memory."""
+        ends = np.cumsum(self.lengths)
+        cuts = [0]
+        while cuts[-1] < len(self):
+            last = np.searchsorted(ends, cuts[-1] + _ROWS_AT_ONCE, side="right") - 1
+            session = max(int(last), int(np.searchsorted(ends, cuts[-1], side="right")))
+            cuts.append(int(ends[session]))
+        return [slice(start, stop) for start, stop in itertools.pairwise(cuts)]
 
     @cached_property
     def live(self) -> BoolArray:

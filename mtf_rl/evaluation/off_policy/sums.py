@@ -20,11 +20,12 @@ class RatioSum:
     """sum over columns c of (sum_i numerators[i, c]) / (sum_i denominators[i, c]), i sessions.
 
     A plain mean has denominators of 1; a self-normalised one has its weights there. A column whose
-    weights are all 0 counts 0.
+    weights are all 0 counts 0. With factors each column counts as often as their mean says.
     """
 
     numerators: FloatArray  # (sessions, columns)
     denominators: FloatArray | None  # (sessions, columns); None for ones
+    factors: FloatArray | None = None  # (sessions, columns); None for ones
 
     @classmethod
     def mean(cls, values: FloatArray) -> "RatioSum":
@@ -34,49 +35,65 @@ class RatioSum:
     @property
     def value(self) -> float:
         """The estimate."""
-        return float(_ratios(*self._sums()).sum())
+        return float((self._ratios() * self._means()).sum())
 
     @property
     def influence(self) -> FloatArray:
         """What each session adds, (sessions,): the estimate is about the mean of these.
 
-        value + sum_c (numerator - R_c denominator) / mean denominator, the linearisation of a ratio
-        (Cochran, Sampling Techniques, section 6.3). For a plain mean it is the value itself.
+        value + sum_c F_c (numerator - R_c denominator) / mean denominator + R_c (factor - F_c), the
+        linearisation of a ratio times a mean (Cochran, Sampling Techniques, section 6.3). For a
+        plain mean it is the value itself.
         """
-        if self.denominators is None:
+        if self.denominators is None and self.factors is None:
             sums: FloatArray = self.numerators.sum(axis=1)
             return sums
-        tops, bottoms = self._sums()
-        ratios = _ratios(tops, bottoms)
+        count, ratios, means = len(self.numerators), self._ratios(), self._means()
+        denominators = _filled(self, self.denominators)
+        bottoms = denominators.sum(axis=0)
         with np.errstate(divide="ignore", invalid="ignore"):
-            scale = np.where(bottoms != 0.0, len(self.numerators) / bottoms, 0.0)
-        residual = (self.numerators - ratios * self.denominators) * scale
-        total: FloatArray = ratios.sum() + residual.sum(axis=1)
+            scale = np.where(bottoms != 0.0, means * count / bottoms, 0.0)
+        moved = ((self.numerators - ratios * denominators) * scale).sum(axis=1)
+        if self.factors is not None:
+            moved += ((self.factors - means) * ratios).sum(axis=1)
+        total: FloatArray = self.value + moved
         return total
 
     def scaled(self, share: float) -> "RatioSum":
         """`share` times the estimate."""
-        return RatioSum(self.numerators * share, self.denominators)
+        return RatioSum(self.numerators * share, self.denominators, self.factors)
 
     def plus(self, other: "RatioSum") -> "RatioSum":
         """The sum of two estimates of the same sessions."""
-        if self.denominators is None and other.denominators is None:
-            return RatioSum(np.hstack([self.numerators, other.numerators]), None)
         return RatioSum(
             np.hstack([self.numerators, other.numerators]),
-            np.hstack([_filled(self), _filled(other)]),
+            _joined(self, other, "denominators"),
+            _joined(self, other, "factors"),
         )
 
-    def _sums(self) -> tuple[FloatArray, FloatArray]:
+    def _ratios(self) -> FloatArray:
         tops = self.numerators.sum(axis=0)
         count = np.full(len(tops), float(len(self.numerators)))
-        return tops, count if self.denominators is None else self.denominators.sum(axis=0)
+        bottoms = count if self.denominators is None else self.denominators.sum(axis=0)
+        return _ratios(tops, bottoms)
+
+    def _means(self) -> FloatArray:
+        """Of the factors, (columns,)."""
+        if self.factors is None:
+            return np.ones(self.numerators.shape[1])
+        means: FloatArray = self.factors.mean(axis=0)
+        return means
 
 
-def _filled(part: RatioSum) -> FloatArray:
-    if part.denominators is None:
-        return np.ones_like(part.numerators)
-    return part.denominators
+def _joined(one: RatioSum, other: RatioSum, what: str) -> FloatArray | None:
+    first, second = getattr(one, what), getattr(other, what)
+    if first is None and second is None:
+        return None
+    return np.hstack([_filled(one, first), _filled(other, second)])
+
+
+def _filled(part: RatioSum, values: FloatArray | None) -> FloatArray:
+    return np.ones_like(part.numerators) if values is None else values
 
 
 def _ratios(tops: FloatArray, bottoms: FloatArray) -> FloatArray:
@@ -134,18 +151,15 @@ def bootstrap_intervals(
     and columns serves all estimates.
     """
     count = len(estimates[0].numerators)
-    widths = [part.numerators.shape[1] for part in estimates]
-    # Columns that every estimate needs, side by side: numerators, then denominators.
-    columns = np.hstack(
-        [part.numerators for part in estimates]
-        + [part.denominators for part in estimates if part.denominators is not None]
-    )
+    columns = _Columns()
+    layouts = [columns.of(part) for part in estimates]
+    matrix = np.hstack(columns.parts)  # (sessions, columns)
     drawn = np.empty((resamples, len(estimates)))
     for start in range(0, resamples, _RESAMPLES_AT_ONCE):
         stop = min(start + _RESAMPLES_AT_ONCE, resamples)
-        counts = _counts(rng, stop - start, count)
-        sums = counts @ columns  # (resamples, columns)
-        drawn[start:stop] = _values(sums, estimates, widths, count)
+        sums = _counts(rng, stop - start, count) @ matrix  # (resamples, columns)
+        for place, layout in enumerate(layouts):
+            drawn[start:stop, place] = layout.values(sums, count)
     edge = 0.5 - confidence / 2.0
     limits = np.quantile(drawn, [edge, 1.0 - edge], axis=0)
     return [
@@ -162,18 +176,47 @@ def _counts(rng: np.random.Generator, resamples: int, count: int) -> FloatArray:
     return flat.reshape(resamples, count).astype(np.float64)
 
 
-def _values(
-    sums: FloatArray, estimates: Sequence[RatioSum], widths: Sequence[int], count: int
-) -> FloatArray:
-    """The estimates of each resample, (resamples, estimates)."""
-    top, bottom = 0, int(np.sum(widths))
-    values = np.empty((len(sums), len(estimates)))
-    for place, (part, width) in enumerate(zip(estimates, widths, strict=True)):
-        tops = sums[:, top : top + width]
-        top += width
-        if part.denominators is None:
-            values[:, place] = tops.sum(axis=1) / count
-            continue
-        values[:, place] = _ratios(tops, sums[:, bottom : bottom + width]).sum(axis=1)
-        bottom += width
-    return values
+@dataclass(frozen=True)
+class _Layout:
+    """Where an estimate's columns stand among those of all."""
+
+    numerators: slice
+    denominators: slice | None
+    factors: slice | None
+
+    def values(self, sums: FloatArray, count: int) -> FloatArray:
+        """The estimate of each resample, (resamples,)."""
+        tops = sums[:, self.numerators]
+        bottoms = (
+            np.full(tops.shape, float(count))
+            if self.denominators is None
+            else sums[:, self.denominators]
+        )
+        ratios = _ratios(tops, bottoms)
+        if self.factors is not None:
+            ratios *= sums[:, self.factors] / count
+        totals: FloatArray = ratios.sum(axis=1)
+        return totals
+
+
+class _Columns:
+    """Columns of all estimates side by side; an array that several share stands there once."""
+
+    def __init__(self) -> None:
+        self.parts: list[FloatArray] = []
+        self._places: dict[int, slice] = {}
+        self._width = 0
+
+    def of(self, part: RatioSum) -> _Layout:
+        """Put an estimate's columns in."""
+        denominators = None if part.denominators is None else self._put(part.denominators)
+        factors = None if part.factors is None else self._put(part.factors)
+        return _Layout(self._put(part.numerators), denominators, factors)
+
+    def _put(self, values: FloatArray) -> slice:
+        if id(values) not in self._places:
+            stop = self._width + values.shape[1]
+            self._places[id(values)] = slice(self._width, stop)
+            self.parts.append(values)
+            self._width = stop
+        return self._places[id(values)]

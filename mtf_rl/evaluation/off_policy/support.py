@@ -7,11 +7,12 @@ import numpy as np
 from mtf_rl.core.arrays import FloatArray
 from mtf_rl.evaluation.off_policy.estimators import ESTIMATORS, Evidence, shrunk
 
-__all__ = ["Support", "effective_size", "support_of"]
+__all__ = ["Support", "effective_size", "leverage_verdict", "support_of"]
 
 LEAST_SHARE = 0.01  # of the sessions, below which they hardly overlap
 LEAST_SIZE = 100.0  # effective sessions
 LARGEST_SHARE = 0.1  # of all weight, that one session may have
+FAR, TOO_FAR = 3.0, 10.0  # leverage, from which a linear model leaves the log's actions
 
 
 def effective_size(weights: FloatArray) -> float:
@@ -41,6 +42,17 @@ class Support:
         if self.effective < LEAST_SHARE * self.sessions:
             return f"weakly supported: {size}"
         return f"supported: {size}"
+
+
+def leverage_verdict(leverage: float | None) -> str:
+    """Supported, weakly supported or not supported, by how far a model must reach."""
+    if leverage is None:
+        return "by a model, whose reach is not known"
+    if leverage > TOO_FAR:
+        return f"not supported by this data: a model's guess, leverage {leverage:.1f}"
+    if leverage > FAR:
+        return f"weakly supported: leverage {leverage:.1f}"
+    return f"supported: leverage {leverage:.1f}"
 
 
 def support_of(name: str, evidence: Evidence) -> Support | None:

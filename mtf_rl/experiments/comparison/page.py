@@ -14,13 +14,13 @@ from mtf_rl.core.protocols import SIMULATOR, SYNTHETIC_TRUTH
 from mtf_rl.experiments.comparison.comparing import Comparison
 from mtf_rl.experiments.comparison.pictures import colours_of, curves_of
 from mtf_rl.experiments.comparison.tables import (
-    Table,
     against,
     exploits,
     ordered,
     summary_of,
     tables_of,
 )
+from mtf_rl.experiments.tables import Table
 
 __all__ = ["html_of"]
 

@@ -4,12 +4,13 @@ from mtf_rl.core.files import replace_atomically
 from mtf_rl.experiments.comparison.comparing import Comparison, save_finished_jobs
 from mtf_rl.experiments.comparison.page import html_of
 from mtf_rl.experiments.comparison.pictures import pictures_of
-from mtf_rl.experiments.comparison.tables import Table, plain, summary_of, tables_of
+from mtf_rl.experiments.comparison.tables import summary_of, tables_of
 from mtf_rl.experiments.comparison.tensorboard import write_events
 from mtf_rl.experiments.console import Terminal
 from mtf_rl.experiments.pictures import save_figure
 from mtf_rl.experiments.run_folder import write_table
 from mtf_rl.experiments.settings import settings_to_json
+from mtf_rl.experiments.tables import Table, plain
 
 __all__ = ["page_of", "report"]
 

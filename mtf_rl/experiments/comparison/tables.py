@@ -1,8 +1,5 @@
 """What a comparison found, as tables."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-
 import numpy as np
 from scipy import stats
 
@@ -20,9 +17,9 @@ from mtf_rl.evaluation.over_seeds import (
 from mtf_rl.experiments.comparison.comparing import Comparison
 from mtf_rl.experiments.comparison.contestants import CONTESTANTS, STATIC
 from mtf_rl.experiments.comparison.work import REFERENCE, REFERENCE_BUDGETS, RETENTION, SESSION
+from mtf_rl.experiments.tables import Table
 
 __all__ = [
-    "Table",
     "against",
     "exploits",
     "ordered",
@@ -32,25 +29,6 @@ __all__ = [
 ]
 
 UNIFORM = "uniform"
-
-
-@dataclass(frozen=True)
-class Table:
-    """A titled table of text cells."""
-
-    title: str
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    note: str = ""
-
-    def to_markdown(self) -> str:
-        """A heading, the note and the table."""
-        lines = [f"## {self.title}", ""]
-        if self.note:
-            lines += [self.note, ""]
-        lines += [f"| {' | '.join(self.columns)} |", "|" + " --- |" * len(self.columns)]
-        lines += [f"| {' | '.join(row)} |" for row in self.rows]
-        return "\n".join(lines)
 
 
 def tables_of(comparison: Comparison) -> list[Table]:
@@ -495,8 +473,3 @@ def _wins(comparison: Comparison, name: str, judge: str) -> str:
         return ""
     paired = comparison.results.paired(name, comparison.search, judge)
     return _interval(probability_of_improvement(*paired), "{:.2f}")
-
-
-def plain(rows: Sequence[Sequence[str]]) -> list[list[str]]:
-    """Cells without Markdown's stars."""
-    return [[cell.replace("**", "") for cell in row] for row in rows]

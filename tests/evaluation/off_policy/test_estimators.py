@@ -113,6 +113,14 @@ def naive(name: str, whole: Evidence) -> float:
                 for t in range(time)
             )
         )
+    if name == "request_sn":
+        total = 0.0
+        for t in range(time):
+            rows = [i for i in range(count) if whole.live[i, t]]
+            rho = np.array([np.exp(whole.log_ratios[i, t]) for i in rows])
+            mean = (rho @ whole.rewards[rows, t]) / rho.sum()
+            total += whole.gamma**t * len(rows) / count * mean
+        return float(total)
     if name == "shrunk_pdis":
         shrunk = whole.bound * weights / (weights**2 + whole.bound)
         return float(
@@ -126,7 +134,7 @@ def naive(name: str, whole: Evidence) -> float:
     return float(capped @ np.array(returns) / capped.sum())  # ncis
 
 
-@pytest.mark.parametrize("name", ["dr", "sn_pdis", "shrunk_pdis", "ncis"])
+@pytest.mark.parametrize("name", ["dr", "sn_pdis", "shrunk_pdis", "request_sn", "ncis"])
 def test_a_naive_loop_says_the_same(name: str) -> None:
     everyone = evidence(0.9, wrong=1.0)
     rows = np.random.default_rng(2).permutation(len(everyone.rewards))[:60]

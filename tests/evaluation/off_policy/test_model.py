@@ -22,6 +22,10 @@ from mtf_rl.evaluation.off_policy import (
     estimate_sum,
     evidence_of,
     log_ratios,
+    scott_bandwidth,
+    slope_bandwidth,
+    t_interval,
+    view_of,
 )
 
 
@@ -75,6 +79,108 @@ def test_a_better_policy_is_known_for_better(batch: BatchDataset) -> None:
         true.append(float(sessions.reward.mean()))
     assert true[0] > 1.2 * true[1]
     assert found[0] > found[1]
+
+
+def test_the_direct_methods_interval_is_the_spread_of_repetitions() -> None:
+    """The error of the fit is in it: V of fixed coefficients alone would spread far less."""
+    target = SmoothedTarget(
+        ConstantPolicy(np.linspace(-0.5, 0.5, 8, dtype=np.float32)),
+        ProductKernel(np.full(8, 0.5)),
+    )
+    values, halves, bare = [], [], []
+    for seed in range(40):
+        batch = collect(toy_dynamics(), UniformRandom(8), requests=2_500, seed=100 + seed)
+        evidence = evidence_of(
+            LoggedSessions(batch), target, ModelConfig(ridge=1e-4), np.random.default_rng(0)
+        )
+        part = estimate_sum("dm", evidence)
+        interval = t_interval(part)
+        values.append(part.value)
+        halves.append(interval.high - part.value)
+        alone = t_interval(estimate_sum("dm", replace(evidence, model_visits=None)))
+        assert alone.mean == pytest.approx(part.value)
+        bare.append(alone.high - alone.mean)
+    ratio = np.mean(halves) / (1.96 * np.std(values, ddof=1))
+    assert 0.75 < ratio < 1.35
+    assert np.mean(bare) < 0.7 * np.mean(halves)
+
+
+def test_leverage_is_one_for_the_log_and_grows_towards_the_corners(batch: BatchDataset) -> None:
+    logged = LoggedSessions(batch)
+
+    def leverage(target: DensityTarget) -> float:
+        found = evidence_of(logged, target, ModelConfig(draws=1), np.random.default_rng(3))
+        assert found.leverage is not None
+        return found.leverage
+
+    kernel = ProductKernel(np.full(8, 0.5))
+    middle, corner = (
+        leverage(SmoothedTarget(ConstantPolicy(np.full(8, at, dtype=np.float32)), kernel))
+        for at in (0.0, 1.0)
+    )
+    assert leverage(UniformTarget()) == pytest.approx(1.0, abs=0.05)
+    assert middle < 1.0 < corner
+
+
+def test_pieces_are_whole_sessions_and_all_rows(
+    batch: BatchDataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = evidence_of(
+        LoggedSessions(batch), UniformTarget(), ModelConfig(), np.random.default_rng(1)
+    )
+    monkeypatch.setattr("mtf_rl.evaluation.off_policy.logged._ROWS_AT_ONCE", 100)
+    logged = LoggedSessions(batch)
+    pieces = logged.pieces
+    assert [piece.start for piece in pieces[1:]] == [piece.stop for piece in pieces[:-1]]
+    assert (pieces[0].start, pieces[-1].stop) == (0, len(logged))
+    assert all(batch.requests[piece.start] == 0 for piece in pieces)
+    assert max(piece.stop - piece.start for piece in pieces) <= 100
+    cut = evidence_of(logged, UniformTarget(), ModelConfig(), np.random.default_rng(1))
+    assert whole.q is not None
+    assert cut.q is not None
+    np.testing.assert_allclose(cut.q, whole.q, rtol=1e-7, atol=1e-9)
+
+
+def test_weights_of_one_direction_are_one_action_to_the_model(batch: BatchDataset) -> None:
+    view = view_of(batch)
+    rng = np.random.default_rng(4)
+    magnitudes = rng.uniform(0.2, 0.5, (20, 8))
+    signs = np.array([1, 1, 1, 1, 1, 1, -1, 1])
+    actions = (2.0 * magnitudes - 1.0) * signs
+    doubled = (4.0 * magnitudes - 1.0) * signs
+    np.testing.assert_allclose(view(actions), view(doubled), atol=1e-6)
+    expected = magnitudes * signs / np.linalg.norm(magnitudes, axis=1, keepdims=True)
+    np.testing.assert_allclose(view(actions), expected, atol=1e-6)
+    nothing = -signs[None, :].astype(np.float64)  # all weights 0
+    np.testing.assert_allclose(view(nothing), 0.0, atol=1e-7)
+    for setting in (None, {**(batch.setting or {}), "formula": "click_gated"}):
+        plain = view_of(replace(batch, setting=setting))
+        np.testing.assert_array_equal(plain(actions), actions)
+
+
+def test_slope_takes_a_wider_kernel_where_narrow_ones_are_thin(batch: BatchDataset) -> None:
+    logged, policy = LoggedSessions(batch), ConstantPolicy(np.zeros(8, dtype=np.float32))
+    start = scott_bandwidth(batch.actions)
+    found = slope_bandwidth(logged, policy)
+    scales = found.bandwidths / start
+    np.testing.assert_allclose(scales, scales[0])
+    assert 0.5 <= scales[0] <= 4.0
+    few = np.flatnonzero(batch.requests == 0)[12]
+    assert slope_bandwidth(cut_to(batch, int(few)), policy).bandwidths == pytest.approx(
+        np.minimum(4.0 * scott_bandwidth(batch.actions[:few]), 2.0)
+    )
+
+
+def cut_to(batch: BatchDataset, rows: int) -> LoggedSessions:
+    names = ["observations", "actions", "log_densities", "behaviours", "rewards", "terminated"]
+    names += ["truncated", "sessions", "requests"]
+    return LoggedSessions(
+        replace(
+            batch,
+            **{name: getattr(batch, name)[:rows] for name in names},
+            final_observations=batch.final_observations[: int(batch.truncated[:rows].sum())],
+        )
+    )
 
 
 def test_sessions_of_any_length_are_padded(batch: BatchDataset) -> None:

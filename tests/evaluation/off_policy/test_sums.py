@@ -90,6 +90,31 @@ def test_the_linearised_interval_of_a_ratio_is_the_bootstraps() -> None:
     assert part.influence.mean() == pytest.approx(part.value)
 
 
+def test_a_ratio_times_a_mean_by_a_loop() -> None:
+    rng = np.random.default_rng(9)
+    tops, bottoms, factors = rng.uniform(1.0, 2.0, (3, 40, 2))
+    part = RatioSum(tops, bottoms, factors)
+    value = sum(tops[:, c].sum() / bottoms[:, c].sum() * factors[:, c].mean() for c in (0, 1))
+    assert part.value == pytest.approx(value)
+    assert part.influence.mean() == pytest.approx(value)
+    (found,) = bootstrap_intervals([part], np.random.default_rng(7), resamples=4_000)
+    drawn = []
+    for _ in range(4_000):
+        rows = rng.integers(40, size=40)
+        ratios = tops[rows].sum(axis=0) / bottoms[rows].sum(axis=0)
+        drawn.append((ratios * factors[rows].mean(axis=0)).sum())
+    assert (found.low, found.high) == pytest.approx(np.quantile(drawn, [0.025, 0.975]), abs=0.02)
+    linear = t_interval(part)
+    assert linear.high - linear.low == pytest.approx(found.high - found.low, rel=0.15)
+    # Beside a plain mean, whose factors and denominators are ones.
+    plain = rng.normal(size=40)
+    both = part.plus(RatioSum.mean(plain))
+    assert both.value == pytest.approx(value + plain.mean())
+    assert both.scaled(2.0).value == pytest.approx(2.0 * both.value)
+    (resampled,) = bootstrap_intervals([both], rng)
+    assert resampled.low < both.value < resampled.high
+
+
 @pytest.mark.slow
 def test_coverage_by_simulation() -> None:
     """Uniform values: nominal 95 %, 50 sessions, 2,000 repetitions."""

@@ -1,0 +1,94 @@
+"""Figures of an offline evaluation."""
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from mtf_rl.experiments.offline_evaluation.estimating import OfflineEvaluation
+
+__all__ = ["pictures_of"]
+
+_INKS = ("#0b7285", "#c2255c", "#5f3dc4", "#e67700", "#2b8a3e", "#364fc7", "#862e9c", "#495057")
+_QUIET = "#adb5bd"
+_WIDEST = 3.0  # of the shown estimates' range, beyond which an interval is cut
+
+
+def pictures_of(evaluation: OfflineEvaluation) -> dict[str, Figure]:
+    """All that there is something to show for, by name."""
+    made = {"estimates": estimates_figure(evaluation)}
+    if evaluation.distributions:
+        made["distribution"] = distribution_figure(evaluation)
+    return made
+
+
+def estimates_figure(evaluation: OfflineEvaluation) -> Figure:
+    """Each policy's value by each estimator, beside what the log's own policies earned.
+
+    What the data do not support is hollow; intervals that leave the panel are cut.
+    """
+    names = evaluation.policies[::-1]
+    asked = evaluation.config.asked
+    figure = Figure(figsize=(9.0, 1.4 + 0.16 * len(names) * (len(asked) + 1.5)))
+    FigureCanvasAgg(figure)
+    figure.set_layout_engine("constrained")
+    axes = figure.subplots()
+    for place, name in enumerate(names):
+        for number, estimator in enumerate(asked):
+            found = evaluation.of(name, estimator)
+            height = place - (number - (len(asked) - 1) / 2.0) / (len(asked) + 1.5)
+            ink = _INKS[number % len(_INKS)]
+            value = found.value
+            axes.plot([value.low, value.high], [height, height], color=ink, linewidth=1.4)
+            axes.plot(
+                value.mean,
+                height,
+                "o",
+                color=ink,
+                markersize=5,
+                markerfacecolor=ink if found.supported else "white",
+                label=estimator if place == 0 else None,
+            )
+    logged = evaluation.logged
+    axes.axvspan(logged.low, logged.high, color=_QUIET, alpha=0.4, lw=0, zorder=0)
+    axes.axvline(logged.mean, color=_QUIET, linewidth=1.0, zorder=0, label="the log's own")
+    axes.set_xlim(*_frame(evaluation))
+    axes.set_yticks(range(len(names)), names)
+    axes.set_xlabel(f"session reward ({evaluation.config.confidence:.0%} intervals)")
+    axes.set_title("Told from the log (hollow: not supported)", loc="left", fontweight="bold")
+    for side in ("top", "right", "left"):
+        axes.spines[side].set_visible(False)
+    axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), frameon=False, fontsize=9)
+    return figure
+
+
+def _frame(evaluation: OfflineEvaluation) -> tuple[float, float]:
+    """Limits by the recommended estimator's intervals and the log's own value."""
+    shown = [f.value for f in evaluation.findings if f.estimator == evaluation.config.recommended]
+    lows = [evaluation.logged.low, *(value.low for value in shown)]
+    highs = [evaluation.logged.high, *(value.high for value in shown)]
+    low, high = min(lows), max(highs)
+    margin = (_WIDEST - 1.0) / 2.0 * ((high - low) or 1.0) / 2.0
+    return low - margin, high + margin
+
+
+def distribution_figure(evaluation: OfflineEvaluation) -> Figure:
+    """The distribution of session reward under each policy whose weights support it."""
+    figure = Figure(figsize=(7.0, 4.4), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    for number, (name, found) in enumerate(evaluation.distributions.items()):
+        axes.step(
+            found.rewards,
+            found.cdf,
+            where="post",
+            color=_INKS[number % len(_INKS)],
+            label=f"{name}: median {found.quantile(0.5):.1f}",
+        )
+    rewards = np.concatenate([found.rewards for found in evaluation.distributions.values()])
+    axes.set_xlim(rewards.min(), np.quantile(rewards, 0.995))
+    axes.set_xlabel("reward of a session")
+    axes.set_ylabel("share of sessions at most as good")
+    axes.legend(frameon=False)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    return figure

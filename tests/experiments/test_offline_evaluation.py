@@ -1,0 +1,215 @@
+"""Policies told from a log: what is refused, estimated, recommended and written."""
+
+import json
+import re
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mtf_rl import evaluate as command
+from mtf_rl.agents import (
+    ConstantPolicy,
+    FusionPolicy,
+    FusionSetting,
+    UniformRandom,
+    collect,
+    save_policy,
+)
+from mtf_rl.core.errors import ArtifactError, ConfigError, DataError, UnknownNameError
+from mtf_rl.core.protocols import SIMULATOR
+from mtf_rl.data import BatchDataset, UserGroup
+from mtf_rl.envs import SessionDynamics
+from mtf_rl.evaluation import Interval, roll_out
+from mtf_rl.experiments.assembly import Assembly
+from mtf_rl.experiments.command_line import settings_of_run
+from mtf_rl.experiments.console import Terminal
+from mtf_rl.experiments.offline_evaluation import (
+    Finding,
+    OfflineConfig,
+    OfflineEvaluation,
+    evaluate,
+    recommendation_of,
+    report,
+)
+from mtf_rl.experiments.offline_evaluation.candidates import load_candidates, refuse_another_log
+from mtf_rl.experiments.run_folder import RunFolder
+from tests.experiments.small_run import prepare_small_run
+
+UNIFORM = np.array([1, 1, 1, 1, 1, 1, -1, 1], dtype=np.float32)
+WATCH = np.array([-1, -1, -1, -1, -1, -1, 1, 1], dtype=np.float32)
+
+
+@pytest.fixture(scope="module", name="run")
+def prepared_run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    return prepare_small_run(tmp_path_factory.mktemp("runs") / "small", users=60)
+
+
+@pytest.fixture(scope="module", name="dynamics")
+def sessions_of(run: RunFolder) -> SessionDynamics:
+    assembly = Assembly.load(run.data, run.simulator)
+    return assembly.dynamics(settings_of_run(run).run.session, UserGroup.LEARN, SIMULATOR)
+
+
+@pytest.fixture(scope="module", name="folder")
+def log_and_policies(
+    run: RunFolder, dynamics: SessionDynamics, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """log.parquet of random weights, and two static policies."""
+    folder = tmp_path_factory.mktemp("offline")
+    collect(dynamics, UniformRandom(8), requests=6_000, seed=4).save(folder / "log.parquet")
+    setting = FusionSetting.of(dynamics)
+    for name, action in (("uniform", UNIFORM), ("watch", WATCH)):
+        save_policy(folder / "policies" / name, FusionPolicy(ConstantPolicy(action), setting))
+    return folder
+
+
+def config_of(folder: Path, run: RunFolder | None = None) -> OfflineConfig:
+    return OfflineConfig(
+        policies=(folder / "policies" / "uniform", folder / "policies" / "watch"),
+        data=folder / "log.parquet",
+        simulator=None if run is None else run.path,
+        resamples=200,
+        sessions=1_500,
+    )
+
+
+@pytest.fixture(scope="module", name="evaluation")
+def told(folder: Path, run: RunFolder) -> OfflineEvaluation:
+    return evaluate(config_of(folder, run), Terminal())
+
+
+def test_where_the_simulator_wrote_the_log_estimates_are_its_values(
+    evaluation: OfflineEvaluation, dynamics: SessionDynamics
+) -> None:
+    for name, action in (("uniform", UNIFORM), ("watch", WATCH)):
+        played = roll_out(dynamics, ConstantPolicy(action), seed=77, episodes=np.arange(3_000))
+        true = float(played.reward.mean())
+        for estimator in ("dm", "corrected", "simulator"):
+            value = evaluation.of(f"policies/{name}", estimator).value
+            slack = 0.12 * true
+            assert value.low - slack < true < value.high + slack, (name, estimator)
+    # Correcting a simulator that has no error adds noise alone: both halves tell the same.
+    for name in evaluation.policies:
+        simulated = evaluation.of(name, "simulator").value
+        corrected = evaluation.of(name, "corrected").value
+        assert corrected.low < simulated.mean < corrected.high
+        assert corrected.high - corrected.low > simulated.high - simulated.low
+
+
+def test_gains_are_over_the_log_and_its_own_value_is_the_mean(
+    evaluation: OfflineEvaluation, folder: Path
+) -> None:
+    batch = BatchDataset.load(folder / "log.parquet")
+    mean = np.bincount(batch.sessions, weights=batch.rewards).mean()
+    assert evaluation.logged.mean == pytest.approx(mean, rel=1e-5)
+    assert evaluation.requests == len(batch.rewards)
+    for found in evaluation.findings:
+        if found.estimator == "simulator":
+            continue  # over the log's actions as they fare in the simulator
+        assert found.gain.mean == pytest.approx(found.value.mean - mean, rel=1e-4, abs=1e-4)
+        assert found.value.low <= found.value.mean <= found.value.high
+
+
+def test_what_is_written(evaluation: OfflineEvaluation, tmp_path: Path) -> None:
+    there = replace(evaluation, config=replace(evaluation.config, out=tmp_path / "out"))
+    folder = report(there, Terminal())
+    table = pd.read_csv(folder / "evaluation.csv")
+    assert len(table) == 2 * len(evaluation.config.asked)
+    assert set(table.policy) == {"policies/uniform", "policies/watch"}
+    assert table.value.to_list() == pytest.approx(
+        [found.value.mean for found in evaluation.findings]
+    )
+    written = json.loads((folder / "recommendation.json").read_text())
+    assert written["reason"] == recommendation_of(evaluation).reason
+    assert written["estimator"] == "corrected"
+    page = (folder / "evaluation.md").read_text()
+    assert written["reason"] in page
+    assert (folder / "estimates.png").stat().st_size > 10_000
+    assert list((folder / "tensorboard").glob("events.*"))
+
+
+def test_the_command_prints_table_and_recommendation(
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    words = ["--data", folder / "log.parquet", folder / "policies" / "watch"]
+    words += ["--estimators", "dm", "--out", tmp_path / "out", "--interval", "t"]
+    monkeypatch.setattr(sys, "argv", ["evaluate", *map(str, words)])
+    command.main()
+    printed = capsys.readouterr().out
+    assert "policies/watch" in printed
+    assert "Recommended: " in printed
+    assert (tmp_path / "out" / "evaluation.csv").exists()
+
+
+def finding(policy: str, gain: Interval, verdict: str = "supported: leverage 1.0") -> Finding:
+    value = Interval(gain.mean + 10.0, gain.low + 10.0, gain.high + 10.0)
+    return Finding(policy, "dm", value, gain, verdict)
+
+
+def made_up(folder: Path, *findings: Finding) -> OfflineEvaluation:
+    config = replace(config_of(folder), estimators=("dm",))
+    return OfflineEvaluation(config, Interval(10, 9, 11), 50, 700, "x", findings, {}, {})
+
+
+def test_recommended_is_the_best_that_surely_gains(folder: Path) -> None:
+    sure, weak = Interval(3.0, 2.0, 4.0), Interval(2.0, 0.1, 3.9)
+    found = recommendation_of(made_up(folder, finding("a", sure), finding("b", weak)))
+    assert found.policy == "a"
+    # Widened for the best of two: 1 * 2.2414 / 1.9600 = 1.1436 below.
+    assert "+3.00 [+1.86, +4.14]" in found.reason
+    found = recommendation_of(made_up(folder, finding("a", weak), finding("b", weak)))
+    assert found.policy is None
+    assert "not surely better than the log's own" in found.reason
+    alone = recommendation_of(made_up(folder, finding("b", weak)))
+    assert alone.policy == "b"  # one policy alone is not the best of several
+
+
+def test_what_is_not_supported_is_not_recommended(folder: Path) -> None:
+    far = "not supported by this data: a model's guess, leverage 31.0"
+    high, sure = Interval(9.0, 8.0, 10.0), Interval(3.0, 2.0, 4.0)
+    found = recommendation_of(made_up(folder, finding("a", high, far), finding("b", sure)))
+    assert found.policy == "b"
+    assert "a is estimated higher, but not supported by this data" in found.reason
+    none = recommendation_of(made_up(folder, finding("a", high, far)))
+    assert none.policy is None
+    assert "leverage 31.0" in none.reason
+
+
+def test_policies_of_another_log_are_refused(folder: Path) -> None:
+    batch = BatchDataset.load(folder / "log.parquet")
+    policy = load_candidates([folder / "policies" / "watch"])["policies/watch"]
+    setting = dict(batch.setting or {})
+    tasks = setting["tasks"]
+    swapped = replace(batch, setting={**setting, "tasks": [tasks[1], tasks[0], *tasks[2:]]})
+    with pytest.raises(ConfigError, match=re.escape("policy w acts with tasks ('click', 'long_")):
+        refuse_another_log("w", policy, swapped)
+    other = replace(batch, setting={**setting, "formula": "weighted_sum"})
+    with pytest.raises(ConfigError, match=r"acts with formula 'log_sum', the log's.*'weighted_"):
+        refuse_another_log("w", policy, other)
+    refuse_another_log("w", policy, replace(batch, setting=None))
+
+
+def test_logs_and_settings_that_cannot_be_used_are_refused(folder: Path, tmp_path: Path) -> None:
+    batch = BatchDataset.load(folder / "log.parquet")
+    unknown = np.full_like(batch.log_densities, np.nan)
+    replace(batch, log_densities=unknown).save(tmp_path / "unknown.parquet")
+    config = config_of(folder)
+    with pytest.raises(DataError, match="log_densities must be known"):
+        evaluate(replace(config, data=tmp_path / "unknown.parquet"), Terminal())
+    with pytest.raises(ArtifactError, match=re.escape("holds no policy: expected policy.json")):
+        load_candidates([tmp_path])
+    with pytest.raises(ConfigError, match="'corrected' plays policies in a simulator"):
+        replace(config, estimators=("corrected",))
+    with pytest.raises(UnknownNameError, match="Did you mean 'sn_pdis'"):
+        replace(config, estimators=("sn_pdi",))
+    with pytest.raises(ConfigError, match="at least one policy"):
+        replace(config, policies=())
+    with pytest.raises(ConfigError, match=re.escape("bandwidth must be in (0, 2], got 3")):
+        replace(config, bandwidth=3.0)
