@@ -1,6 +1,7 @@
 """Command: judge policies, by rollouts or from a log.
 
 python -m mtf_rl.evaluate RUN [--sessions N] [--seed N] [--reward NAME]
+python -m mtf_rl.evaluate RUN --random-log
 python -m mtf_rl.evaluate --data BATCH POLICY... [--simulator RUN] [flags]
 """
 
@@ -13,6 +14,7 @@ import tyro
 from mtf_rl.core.ranges import check_at_least, check_seed
 from mtf_rl.experiments.console import Terminal, run_command
 from mtf_rl.experiments.offline_evaluation import OfflineConfig, evaluate, report
+from mtf_rl.experiments.random_exposures import replay_run
 from mtf_rl.experiments.rejudging import evaluate_run
 
 
@@ -34,6 +36,8 @@ class EvaluateConfig:
     """Seed of their luck; as in the run by default, which repeats its numbers."""
     reward: str | None = None
     """Another reward; a run made with your own module:function asks you to name it again."""
+    random_log: bool = False
+    """Replay the run's static weights on the videos that its log showed at random, instead."""
 
     def __post_init__(self) -> None:
         if self.sessions is not None:
@@ -50,6 +54,9 @@ def main() -> None:
         report(evaluate(offline, terminal), terminal)
         return
     config = tyro.cli(EvaluateConfig, prog="python -m mtf_rl.evaluate")
+    if config.random_log:
+        replay_run(config.run, Terminal(), reward=config.reward)
+        return
     evaluate_run(
         config.run,
         sessions=config.sessions,

@@ -95,7 +95,7 @@ def top_ranked(exposures: RandomExposures, scores: FloatArray) -> TopRanked:
     )
 
 
-def mtf_gauc(exposures: RandomExposures, scores: FloatArray, valid: FloatArray) -> float:
+def mtf_gauc(exposures: RandomExposures, scores: FloatArray, valid: FloatArray) -> Interval:
     """MTF-GAUC of UnifiedRL (2404.17589): mean over users of a weighted AUC of the fused score.
 
     Label: `valid` consumption, 0/1. A row weighs its outcome, the reward of its exposure: the AUC
@@ -132,7 +132,9 @@ def mtf_gauc(exposures: RandomExposures, scores: FloatArray, valid: FloatArray) 
         users, weights=np.where(valid > 0, 0.0, weights)
     )
     covered = pairs > 0.0
-    return float((won[covered] / pairs[covered]).mean()) if covered.any() else float("nan")
+    if not covered.any():
+        return Interval(np.nan, -np.inf, np.inf)
+    return mean_interval(won[covered] / pairs[covered], np.flatnonzero(covered))
 
 
 def ndcg(exposures: RandomExposures, scores: FloatArray, k: int) -> Interval:

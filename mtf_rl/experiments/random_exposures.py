@@ -1,0 +1,216 @@
+"""A run's static weights, replayed on the videos that its log showed at random."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from mtf_rl.agents import ConstantPolicy
+from mtf_rl.core.arrays import BoolArray, FloatArray, IntArray, select_rows
+from mtf_rl.core.errors import DataError
+from mtf_rl.core.slates import Response
+from mtf_rl.core.tasks import FEEDBACKS, TaskSet
+from mtf_rl.data import FeatureEncoder, ScoreTable
+from mtf_rl.data.impressions import Impressions
+from mtf_rl.envs import SessionConfig
+from mtf_rl.envs.rewards import reward_named
+from mtf_rl.evaluation import Interval
+from mtf_rl.evaluation.off_policy.exposures import (
+    RandomExposures,
+    TopRanked,
+    mtf_gauc,
+    ndcg,
+    top_ranked,
+)
+from mtf_rl.experiments.assembly import Assembly
+from mtf_rl.experiments.command_line import settings_of_run
+from mtf_rl.experiments.console import Terminal
+from mtf_rl.experiments.held_out import HeldOut, read_held_out
+from mtf_rl.experiments.judging import load_entries
+from mtf_rl.experiments.run_folder import RunFolder, open_run_folder, write_table
+from mtf_rl.fusion import make_action_map, make_formula
+from mtf_rl.scorers import Scorer, labelled_rows
+from mtf_rl.scorers.metrics import grouped_auc
+
+__all__ = ["Replay", "replay_run"]
+
+NDCG_AT = 3
+CLAIM = (
+    "Each row tells of single videos that were shown at random on days that nothing was fitted on:"
+    " what those brought that the weights would rank first among a user's of a day. It does not"
+    " tell what a ranking does to the rest of a session, nor of videos that were not shown."
+)
+
+
+@dataclass(frozen=True)
+class Replay:
+    """What random exposures say of some weights."""
+
+    policy: str
+    top: TopRanked
+    """Reward of the first-ranked video of a user's day."""
+    mtf_gauc: Interval
+    """Of long views, weighed by reward."""
+    ndcg: Interval
+    """By reward, of the first three."""
+    gauc: Mapping[str, float]
+    """Of the fused score, by feedback."""
+
+
+def replay_run(path: Path, terminal: Terminal, *, reward: str | None = None) -> list[Replay]:
+    """Replay every static policy of a run, print the table and write it.
+
+    Args:
+        path: the run's folder.
+        terminal: told what happens.
+        reward: another reward than the run's.
+
+    Raises:
+        DataError: if the log shows no video at random on its test days, naming the file that would.
+        MtfRlError: if the run, its scorer or its log cannot be read.
+    """
+    run = open_run_folder(path)
+    settings = settings_of_run(run, reward).run
+    assembly = Assembly.load(run.data, run.simulator)
+    held = read_held_out(run, settings.log, None, assembly)
+    rows = _random_rows(held, settings.log.data or run.data / "logs")
+    shown = select_rows(held.dataset.impressions, rows)
+    predictions, covered = _predictions(run, held, rows, assembly.scores)
+    shown, predictions = select_rows(shown, covered), predictions[covered]
+    terminal.stage(
+        f"{len(covered):,} random exposures of the test days"
+        + (f", {int(covered.sum()):,} of them with predictions" if not covered.all() else "")
+    )
+    exposures = RandomExposures(shown.users, shown.days, _worth(shown, settings.session))
+    found, acting = [], []
+    for name, entry in load_entries(run.policies).items():
+        if not isinstance(entry.policy, ConstantPolicy):
+            acting.append(name)
+            continue
+        scores = _fused(predictions, entry.policy, settings.session, assembly.scores)
+        found.append(_replay(name, exposures, scores, shown))
+    _report(found, acting, run.path / "random_exposures", terminal)
+    return found
+
+
+def _random_rows(held: HeldOut, folder: Path) -> IntArray:
+    """Numbers of the rows.
+
+    Raises:
+        DataError: if there is none.
+    """
+    impressions = held.dataset.impressions
+    rows = np.flatnonzero(impressions.randomised & (impressions.times_ms >= held.start_ms))
+    if len(rows) == 0:
+        there = int(impressions.randomised.sum())
+        raise DataError(
+            f"{folder} holds {there:,} random exposures, none on the test days: expected a file"
+            " log_random_*.csv (KuaiRand's log of videos shown at random) that reaches into them."
+            " Fetch it, put it there, and train again"
+        )
+    return rows
+
+
+def _predictions(
+    run: RunFolder, held: HeldOut, rows: IntArray, table: ScoreTable
+) -> tuple[FloatArray, BoolArray]:
+    """Predictions (rows, tasks), and where there are any, (rows,) bool.
+
+    A scorer tells of every row, at its hour and tab; given predictions of pools alone.
+    """
+    if (run.scorer / "card.json").exists():
+        scorer = Scorer.load(run.scorer)
+        labelled = labelled_rows(FeatureEncoder.load(run.scorer), held.dataset, rows)
+        return scorer.predict(labelled.features), np.ones(len(rows), dtype=np.bool_)
+    impressions = held.dataset.impressions
+    users = impressions.users[rows]
+    places = table.find(users, impressions.videos[rows])
+    covered = places >= 0
+    if not covered.any():
+        raise DataError(
+            f"none of the {len(rows):,} random exposures shows a video that the run's given"
+            " predictions speak of; give predictions for these too"
+        )
+    return table.scores[users, np.maximum(places, 0)], covered
+
+
+def _worth(shown: Impressions, session: SessionConfig) -> FloatArray:
+    """The session's reward of each video alone, (rows,)."""
+    response = Response(
+        feedback=shown.feedback[:, None, :].astype(np.float32),
+        watch_seconds=shown.play_seconds[:, None],
+    )
+    return reward_named(session.reward)(response).astype(np.float64)
+
+
+def _fused(
+    predictions: FloatArray, policy: ConstantPolicy, session: SessionConfig, table: ScoreTable
+) -> FloatArray:
+    """The ranking score of each row, (rows,)."""
+    tasks = TaskSet.of(session.tasks)
+    formula = make_formula(session.formula, table.base_rates, tasks)
+    actions = make_action_map(session.action_map, formula, base=session.base, radius=session.radius)
+    parameters = actions.to_parameters(policy.action[None])  # (1, num_parameters)
+    fused: FloatArray = formula.fuse(formula.prepare(predictions[None]), parameters)[0]
+    return fused
+
+
+def _replay(
+    name: str, exposures: RandomExposures, scores: FloatArray, shown: Impressions
+) -> Replay:
+    places = {task.name: place for place, task in enumerate(FEEDBACKS)}
+    long_views = shown.feedback[:, places["long_view"]].astype(np.float64)
+    return Replay(
+        policy=name,
+        top=top_ranked(exposures, scores),
+        mtf_gauc=mtf_gauc(exposures, scores, long_views),
+        ndcg=ndcg(exposures, scores, NDCG_AT),
+        gauc={
+            task: grouped_auc(scores, shown.feedback[:, place] > 0, shown.users).value
+            for task, place in places.items()
+        },
+    )
+
+
+def _report(found: list[Replay], acting: list[str], folder: Path, terminal: Terminal) -> None:
+    rows = [
+        [
+            one.policy,
+            _cell(one.top.value),
+            _cell(one.top.lift, signed=True),
+            _cell(one.mtf_gauc),
+            _cell(one.ndcg),
+        ]
+        for one in found
+    ]
+    columns = ["policy", "first-ranked brings", "over a random order", "MTF-GAUC"]
+    terminal.table("Replay on random exposures", [*columns, f"NDCG@{NDCG_AT}"], rows)
+    tasks = [task.name for task in FEEDBACKS]
+    by_task = [[one.policy, *(f"{one.gauc[task]:.3f}" for task in tasks)] for one in found]
+    terminal.table("GAUC of the fused score, by feedback", ["policy", *tasks], by_task)
+    if found:
+        top = found[0].top
+        terminal.say(
+            f"{top.groups:,} days of users with at least two random videos ({top.left_out:,} alone"
+            f" are left out); 95 % intervals by user. {CLAIM}"
+        )
+    if acting:
+        terminal.say(
+            f"Not replayed, since they act on what is observed in a session: {', '.join(acting)}."
+        )
+    write_table(folder / "replay", [_flat(one) for one in found])
+    terminal.say(f"Written to {folder}: replay.csv, .json.")
+
+
+def _cell(interval: Interval, *, signed: bool = False) -> str:
+    form = "+.3f" if signed else ".3f"
+    return f"{interval.mean:{form}} [{interval.low:{form}}, {interval.high:{form}}]"
+
+
+def _flat(one: Replay) -> dict[str, str | float]:
+    row: dict[str, str | float] = {"policy": one.policy}
+    parts = (("top", one.top.value), ("lift", one.top.lift), ("mtf_gauc", one.mtf_gauc))
+    for name, interval in (*parts, (f"ndcg_{NDCG_AT}", one.ndcg)):
+        row |= {name: interval.mean, f"{name}_low": interval.low, f"{name}_high": interval.high}
+    return row | {f"gauc_{task}": value for task, value in one.gauc.items()}

@@ -1,0 +1,89 @@
+"""Static weights replayed on a run's random exposures."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mtf_rl.agents import ConstantPolicy, FusionSetting, TablePolicy
+from mtf_rl.core.errors import DataError
+from mtf_rl.core.protocols import SIMULATOR
+from mtf_rl.data import FeatureEncoder, UserGroup, read_kuairand
+from mtf_rl.experiments import random_exposures
+from mtf_rl.experiments.assembly import Assembly
+from mtf_rl.experiments.command_line import settings_of_run
+from mtf_rl.experiments.console import Terminal
+from mtf_rl.experiments.held_out import read_held_out
+from mtf_rl.experiments.judging import Entry, save_entries
+from mtf_rl.experiments.random_exposures import replay_run
+from mtf_rl.experiments.run_folder import RunFolder
+from mtf_rl.scorers import Scorer, labelled_rows
+from tests.experiments.small_run import prepare_small_run
+
+LIKE = np.array([-1, -1, 1, -1, -1, -1, 1, -1], dtype=np.float32)  # a weight on likes alone
+
+
+@pytest.fixture(scope="module", name="run")
+def run_with_policies(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    run = prepare_small_run(tmp_path_factory.mktemp("runs") / "small", users=120)
+    assembly = Assembly.load(run.data, run.simulator)
+    session = settings_of_run(run).run.session
+    dynamics = assembly.dynamics(session, UserGroup.LEARN, SIMULATOR)
+    acting = TablePolicy(
+        obs_dim=dynamics.layout.size,
+        column=0,
+        edges=np.zeros(1),
+        actions=np.stack([LIKE, -LIKE]),
+    )
+    entries = {
+        "like": Entry(ConstantPolicy(LIKE), 0),
+        "acting": Entry(acting, 0),
+    }
+    save_entries(run.policies, entries, FusionSetting.of(dynamics))
+    return run
+
+
+def test_the_first_ranked_is_the_one_likeliest_liked(
+    run: RunFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (found,) = replay_run(run.path, Terminal())
+    printed = capsys.readouterr().out
+    assert "Not replayed" in printed
+    assert "acting" in printed
+    assert "does not tell what a ranking does to the rest" in " ".join(printed.split())
+    # The same by a loop over users and days.
+    log = read_kuairand(run.data / "logs").impressions
+    dataset = read_kuairand(run.data / "logs")
+    assembly = Assembly.load(run.data, run.simulator)
+    held = read_held_out(run, settings_of_run(run).run.log, None, assembly)
+    rows = np.flatnonzero(log.randomised & (log.times_ms >= held.start_ms))
+    encoder = FeatureEncoder.load(run.scorer)
+    likes = Scorer.load(run.scorer).predict(labelled_rows(encoder, dataset, rows).features)[:, 2]
+    worth = log.play_seconds[rows] / 60.0 + log.feedback[rows] @ [0, 0, 1, 5, 3, 5, -5]
+    firsts = []
+    for user in np.unique(log.users[rows]):
+        for day in np.unique(log.days[rows]):
+            mine = np.flatnonzero((log.users[rows] == user) & (log.days[rows] == day))
+            if len(mine) >= 2:
+                firsts.append(worth[mine[np.argmax(likes[mine])]])
+    assert len(firsts) == found.top.groups > 5
+    assert found.top.value.mean == pytest.approx(np.mean(firsts), rel=1e-5)
+    table = pd.read_csv(run.path / "random_exposures" / "replay.csv")
+    assert table.top.to_list() == pytest.approx([found.top.value.mean])
+
+
+def test_a_log_without_random_exposures_names_the_file(
+    run: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = read_held_out
+
+    def without(*arguments: object) -> object:
+        held = plain(*arguments)  # type: ignore[arg-type]
+        impressions = held.dataset.impressions
+        nowhere = replace(impressions, randomised=np.zeros_like(impressions.randomised))
+        return replace(held, dataset=replace(held.dataset, impressions=nowhere))
+
+    monkeypatch.setattr(random_exposures, "read_held_out", without)
+    with pytest.raises(DataError, match=r"holds 0 random exposures.* log_random_\*\.csv"):
+        replay_run(run.path, Terminal())
