@@ -5,7 +5,7 @@ from mtf_rl.evaluation.off_policy.distribution import RewardDistribution, reward
 from mtf_rl.evaluation.off_policy.estimators import ESTIMATORS, Estimator, Evidence, estimate_sum
 from mtf_rl.evaluation.off_policy.kernels import KERNELS, ProductKernel, scott_bandwidth
 from mtf_rl.evaluation.off_policy.logged import LoggedSessions
-from mtf_rl.evaluation.off_policy.model import ModelConfig, evidence_of
+from mtf_rl.evaluation.off_policy.model import ModelConfig, SessionModel, evidence_of
 from mtf_rl.evaluation.off_policy.selection import rank_correlation, regret, sharpe_ratio
 from mtf_rl.evaluation.off_policy.sums import (
     RatioSum,
@@ -35,6 +35,7 @@ __all__ = [
     "ProductKernel",
     "RatioSum",
     "RewardDistribution",
+    "SessionModel",
     "SmoothedTarget",
     "Support",
     "as_it_is",

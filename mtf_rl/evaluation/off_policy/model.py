@@ -1,8 +1,9 @@
 """Q, V and visits of a target, linear in quadratic features and solved at once."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -17,9 +18,10 @@ from mtf_rl.evaluation.off_policy.targets import DensityTarget, log_ratios
 from mtf_rl.evaluation.off_policy.views import ActionView, as_it_is
 from mtf_rl.evaluation.standardisation import Standardisation
 
-__all__ = ["ModelConfig", "evidence_of"]
+__all__ = ["ModelConfig", "SessionModel", "evidence_of"]
 
 _LARGEST_RATIO_LOG = 30.0
+_KEPT_NUMBERS = 100_000_000  # features of a log that are kept in memory, 800 MB
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,12 @@ def evidence_of(
     *,
     view: ActionView = as_it_is,
 ) -> Evidence:
-    """Everything that the closed-form estimators ask for.
+    """`SessionModel.evidence` of one target."""
+    return SessionModel(logged, config, view).evidence(target, rng)
+
+
+class SessionModel:
+    """What logged sessions tell of any target, by features that are quadratic.
 
     Q solves mean[phi (phi - gamma phi')'] theta = mean[phi r] (LSTD-Q), phi' being the target's
     mean features at the next observation and 0 after the last request of a session, left or cut, so
@@ -74,179 +81,176 @@ def evidence_of(
 
     with every request's term weighed by gamma^t, and psi'_0 the target's mean features at the first
     observation; this is the saddle point of the DICE family's Lagrangian without regularisers, but
-    for the ridge. State visits are the same with
-    features of the state and ratios in the place of drawn actions. With one class for both, Q and
-    zeta would give one and the same estimate; `model_visits`, which are those, tell how far the
-    model's own fit moves with the sessions.
+    for the ridge. State visits are the same with features of the state and ratios in the place of
+    drawn actions. With one class for both, Q and zeta would give one and the same estimate;
+    `model_visits`, which are those, tell how far the model's own fit moves with the sessions.
 
-    Both are fitted on the sessions that are evaluated.
-
-    Args:
-        logged: sessions of a behaviour policy.
-        target: the policy that is evaluated.
-        config: of the model.
-        rng: of the actions that are drawn of a stochastic target.
-        view: what of an action the model looks at.
-
-    Raises:
-        DataError: if a fit is not determined, or the target's density is no number.
+    All are fitted on the sessions that are evaluated. Rows go by in pieces of whole sessions.
     """
-    batch = logged.batch
-    standard = Standardisation.of(batch.observations)
-    width = view(batch.actions[:1]).shape[1]
-    drawn = [view(one) for one in target.draws(batch.observations, rng, config.draws)]
-    actions = _Actions(view(batch.actions), drawn)
-    crossed = None if config.crossed else ()
-    features = QuadraticFeatures(standard, width, config.observation_terms, crossed)
-    system = _System(logged, config, features, actions)
-    q, v, model_visits, visits = system.solved()
-    ratios = log_ratios(logged, target)
-    return Evidence(
-        log_ratios=ratios,
-        rewards=logged.rewards,
-        live=logged.live,
-        gamma=config.gamma,
-        q=logged.padded(q, fill=0.0),
-        v=logged.padded(v, fill=0.0),
-        model_visits=logged.padded(model_visits, fill=0.0),
-        leverage=system.leverage,
-        visits=logged.padded(visits, fill=0.0),
-        state_visits=logged.padded(_state_visits(logged, system, ratios), fill=0.0),
-        bound=config.bound,
-        window=config.window,
-    )
 
+    def __init__(
+        self, logged: LoggedSessions, config: ModelConfig, view: ActionView = as_it_is
+    ) -> None:
+        """Take the log as it is.
 
-@dataclass(frozen=True)
-class _Actions:
-    """Actions as the model sees them."""
-
-    logged: FloatArray  # (rows, width)
-    drawn: list[FloatArray]  # of the target, (rows, width) each
-
-
-@dataclass
-class _Moments:
-    """Sums over rows."""
-
-    gram: FloatArray  # phi phi'
-    onward: FloatArray  # phi phi'_next, the target's at the next observation
-    discounted: FloatArray  # gamma^t phi (phi - gamma phi_next)'
-    reward: FloatArray  # phi r
-    start: FloatArray  # the target's features at first observations
-    here: FloatArray  # the target's features times themselves
-
-    @classmethod
-    def zeros(cls, width: int) -> "_Moments":
-        square = (width, width)
-        return cls(
-            np.zeros(square),
-            np.zeros(square),
-            np.zeros(square),
-            np.zeros(width),
-            np.zeros(width),
-            np.zeros(square),
-        )
-
-
-@dataclass(frozen=True)
-class _Piece:
-    """Features of some whole sessions."""
-
-    rows: slice
-    now: FloatArray  # (rows, features), phi(s, a)
-    here: FloatArray  # (rows, features), mean of phi(s, a) over the target's a
-
-
-@dataclass(frozen=True)
-class _System:
-    """What is solved with some features; rows go by in pieces, which bounds memory."""
-
-    logged: LoggedSessions
-    config: ModelConfig
-    features: QuadraticFeatures
-    actions: _Actions
-    penalty: FloatArray = field(init=False)
-
-    def __post_init__(self) -> None:
-        penalty = np.full(self.features.count, self.config.ridge)
-        penalty[0] = 0.0
-        object.__setattr__(self, "penalty", penalty)
-
-    def pieces(self) -> Iterator[_Piece]:
-        """All rows, some sessions at a time."""
-        observations = self.logged.batch.observations
-        for rows in self.logged.pieces:
-            now = self.features.joint(observations[rows], self.actions.logged[rows])
-            here = np.mean(
-                [self.features.joint(observations[rows], one[rows]) for one in self.actions.drawn],
-                axis=0,
-            )
-            yield _Piece(rows, now, here)
-
-    @cached_property
-    def moments(self) -> _Moments:
-        """The sums."""
-        batch, gamma = self.logged.batch, self.config.gamma
-        sums = _Moments.zeros(self.features.count)
-        for piece in self.pieces():
-            following = _following(self.logged, piece.rows, piece.here)
-            requests = batch.requests[piece.rows]
-            sums.gram += piece.now.T @ piece.now
-            sums.onward += piece.now.T @ following
-            if gamma < 1.0:
-                discounts = gamma ** requests.astype(np.float64)
-                sums.discounted += (discounts[:, None] * piece.now).T @ (
-                    piece.now - gamma * following
-                )
-            sums.reward += piece.now.T @ batch.rewards[piece.rows].astype(np.float64)
-            sums.start += piece.here[requests == 0].sum(axis=0)
-            sums.here += piece.here.T @ piece.here
-        if gamma == 1.0:
-            sums.discounted = sums.gram - sums.onward
-        return sums
-
-    @property
-    def leverage(self) -> float:
-        """Mean of phi' G^-1 phi at the target's actions over that at the log's, which is 1.
-
-        It tells how far the target's actions lie outside those that Q was fitted to: the variance
-        of Q there, of independent errors, is as many times larger.
+        Args:
+            logged: sessions of a behaviour policy.
+            config: of the model.
+            view: what of an action the model looks at.
         """
-        count = len(self.logged)
-        gram = self.moments.gram / count + np.diag(self.penalty)
-        inverse = np.linalg.inv(gram)
-        log = float(np.sum(inverse * self.moments.gram)) / count
-        return float(np.sum(inverse * self.moments.here)) / count / log
+        self._logged, self._config, self._view = logged, config, view
+        batch = logged.batch
+        self._seen = view(batch.actions)  # (rows, width)
+        self._features = QuadraticFeatures(
+            Standardisation.of(batch.observations),
+            self._seen.shape[1],
+            config.observation_terms,
+            None if config.crossed else (),
+        )
+        self._penalty = np.full(self._features.count, config.ridge)
+        self._penalty[0] = 0.0
 
-    @property
-    def linear(self) -> IntArray:
-        """Places of the features that are linear in the observation."""
-        places = np.arange(self.features.count)
-        terms = self.features.obs_dim
-        linear: IntArray = places[(places <= terms) | (places >= self.features.state_count)]
-        return linear
+    def evidence(self, target: DensityTarget, rng: np.random.Generator) -> Evidence:
+        """Everything that the closed-form estimators ask for.
 
-    def solved(self) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
-        """Q, V, visits in the class of Q, and visits in their own, of the rows, (rows,) each.
+        Args:
+            target: the policy that is evaluated.
+            rng: of the actions that are drawn of a stochastic target.
 
         Raises:
-            DataError: if a system is singular to the precision of float64.
+            DataError: if a fit is not determined, or the target's density is no number.
         """
-        count, sums, own = len(self.logged), self.moments, self.linear
-        forward = (sums.gram - self.config.gamma * sums.onward) / count + np.diag(self.penalty)
-        theta = _solved(forward, sums.reward / count, "Q")
-        transposed, start = sums.discounted.T / count + np.diag(self.penalty), sums.start / count
-        alpha = _solved(transposed, start, "visits")
-        alpha_own = np.zeros_like(alpha)
-        alpha_own[own] = _solved(transposed[np.ix_(own, own)], start[own], "visits")
+        logged, config = self._logged, self._config
+        drawn = target.draws(logged.batch.observations, rng, config.draws)
+        q, v, model_visits, visits, leverage = self._solved([self._view(one) for one in drawn])
+        ratios = log_ratios(logged, target)
+        return Evidence(
+            log_ratios=ratios,
+            rewards=logged.rewards,
+            live=logged.live,
+            gamma=config.gamma,
+            q=logged.padded(q, fill=0.0),
+            v=logged.padded(v, fill=0.0),
+            model_visits=logged.padded(model_visits, fill=0.0),
+            leverage=leverage,
+            visits=logged.padded(visits, fill=0.0),
+            state_visits=logged.padded(self._state_visits(ratios), fill=0.0),
+            bound=config.bound,
+            window=config.window,
+        )
+
+    @cached_property
+    def _log(self) -> "_LogMoments":
+        """What does not depend on the target."""
+        batch, gamma = self._logged.batch, self._config.gamma
+        width = self._features.count
+        (gram, discounted), reward = np.zeros((2, width, width)), np.zeros(width)
+        for rows, now in self._pieces():
+            gram += now.T @ now
+            reward += now.T @ batch.rewards[rows].astype(np.float64)
+            if gamma < 1.0:
+                discounted += (_discounts(gamma, batch.requests[rows]) * now).T @ now
+        count = len(self._logged)
+        inverse = np.linalg.inv(gram / count + np.diag(self._penalty))
+        return _LogMoments(gram, discounted if gamma < 1.0 else gram, reward, inverse)
+
+    def _solved(self, drawn: list[FloatArray]) -> tuple[Any, ...]:
+        """Q, V, visits in the class of Q, and in their own, of the rows, (rows,); leverage."""
+        batch, gamma, log = self._logged.batch, self._config.gamma, self._log
+        width, count = self._features.count, len(self._logged)
+        onward, discounted, own_gram = np.zeros((3, width, width))
+        start = np.zeros(width)
+        for rows, now in self._pieces():
+            here = self._mean_features(rows, drawn)
+            following = _following(self._logged, rows, here)
+            onward += now.T @ following
+            if gamma < 1.0:
+                discounted += (_discounts(gamma, batch.requests[rows]) * now).T @ following
+            own_gram += here.T @ here
+            start += here[batch.requests[rows] == 0].sum(axis=0)
+        ridge = np.diag(self._penalty)
+        theta = _solution(
+            (log.gram - gamma * onward) / count + ridge, log.reward / count, "Q of the target"
+        )
+        seen = discounted if gamma < 1.0 else onward
+        transposed, start = (log.discounted - gamma * seen).T / count + ridge, start / count
+        alpha = _solution(transposed, start, "visits of the target")
+        own, alpha_own = self._linear, np.zeros_like(alpha)
+        alpha_own[own] = _solution(transposed[np.ix_(own, own)], start[own], "visits of the target")
         found = np.empty((4, count))
-        for piece in self.pieces():
-            found[0, piece.rows] = piece.now @ theta
-            found[1, piece.rows] = piece.here @ theta
-            found[2, piece.rows] = piece.now @ alpha
-            found[3, piece.rows] = piece.now @ alpha_own
-        return found[0], found[1], found[2], found[3]
+        for rows, now in self._pieces():
+            found[0, rows] = now @ theta
+            found[1, rows] = self._mean_features(rows, drawn) @ theta
+            found[2, rows] = now @ alpha
+            found[3, rows] = now @ alpha_own
+        # Mean of phi' G^-1 phi at the target's actions over that at the log's.
+        leverage = float(np.sum(log.inverse * own_gram) / np.sum(log.inverse * log.gram))
+        return (*found, leverage)
+
+    @cached_property
+    def _linear(self) -> IntArray:
+        """Places of the features that are linear in the observation."""
+        places = np.arange(self._features.count)
+        linear: IntArray = places[
+            (places <= self._features.obs_dim) | (places >= self._features.state_count)
+        ]
+        return linear
+
+    def _state_visits(self, ratios: FloatArray) -> FloatArray:
+        """zeta(s) of each row, (rows,), linear in the observation."""
+        logged, gamma = self._logged, self._config.gamma
+        features = replace(self._features, observation_terms="linear")
+        width = features.state_count
+        observations, requests = logged.batch.observations, logged.batch.requests
+        ratio = np.exp(np.minimum(ratios[logged.live], _LARGEST_RATIO_LOG))
+        matrix, start = np.zeros((width, width)), np.zeros(width)
+        for rows in logged.pieces:
+            state = features.state(observations[rows])
+            onward = gamma * ratio[rows, None] * _following(logged, rows, state)
+            matrix += (_discounts(gamma, requests[rows]) * state).T @ (state - onward)
+            start += state[requests[rows] == 0].sum(axis=0)
+        count = len(logged)
+        penalty = np.diag(self._penalty[:width])
+        alpha = _solution(matrix.T / count + penalty, start / count, "state visits of the target")
+        found = [features.state(observations[rows]) @ alpha for rows in logged.pieces]
+        return np.concatenate(found)
+
+    def _pieces(self) -> Iterator[tuple[slice, FloatArray]]:
+        """Rows of some sessions at a time, and phi of what was logged there, (rows, features).
+
+        Kept where they are small enough, since every target asks for them twice.
+        """
+        if len(self._logged) * self._features.count <= _KEPT_NUMBERS:
+            yield from self._kept
+            return
+        for rows in self._logged.pieces:
+            yield rows, self._logged_features(rows)
+
+    @cached_property
+    def _kept(self) -> list[tuple[slice, FloatArray]]:
+        return [(rows, self._logged_features(rows)) for rows in self._logged.pieces]
+
+    def _logged_features(self, rows: slice) -> FloatArray:
+        return self._features.joint(self._logged.batch.observations[rows], self._seen[rows])
+
+    def _mean_features(self, rows: slice, drawn: list[FloatArray]) -> FloatArray:
+        """Mean of phi over the target's actions, (rows, features)."""
+        observations = self._logged.batch.observations[rows]
+        found = self._features.joint(observations, drawn[0][rows])
+        for one in drawn[1:]:
+            found += self._features.joint(observations, one[rows])
+        found /= len(drawn)
+        return found
+
+
+@dataclass(frozen=True)
+class _LogMoments:
+    """Sums over the rows of a log, and the inverse of the mean square of its features."""
+
+    gram: FloatArray  # phi phi'
+    discounted: FloatArray  # gamma^t phi phi'
+    reward: FloatArray  # phi r
+    inverse: FloatArray
 
 
 def _following(logged: LoggedSessions, rows: slice, values: FloatArray) -> FloatArray:
@@ -258,31 +262,17 @@ def _following(logged: LoggedSessions, rows: slice, values: FloatArray) -> Float
     return following
 
 
-def _state_visits(logged: LoggedSessions, system: _System, ratios: FloatArray) -> FloatArray:
-    """zeta(s) of each row, (rows,), linear in the state part of the features."""
-    features = replace(system.features, observation_terms="linear")
-    width, gamma = features.state_count, system.config.gamma
-    observations, requests = logged.batch.observations, logged.batch.requests
-    ratio = np.exp(np.minimum(ratios[logged.live], _LARGEST_RATIO_LOG))
-    matrix, start = np.zeros((width, width)), np.zeros(width)
-    for rows in logged.pieces:
-        state = features.state(observations[rows])
-        onward = gamma * ratio[rows, None] * _following(logged, rows, state)
-        discounts = gamma ** requests[rows].astype(np.float64)
-        matrix += (discounts[:, None] * state).T @ (state - onward)
-        start += state[requests[rows] == 0].sum(axis=0)
-    count = len(logged)
-    penalty = np.diag(system.penalty[:width])
-    alpha = _solved(matrix.T / count + penalty, start / count, "state visits")
-    found = [features.state(observations[rows]) @ alpha for rows in logged.pieces]
-    return np.concatenate(found)
+def _discounts(gamma: float, requests: IntArray) -> FloatArray:
+    """gamma^t, (rows, 1)."""
+    discounts: FloatArray = gamma ** requests.astype(np.float64)[:, None]
+    return discounts
 
 
-def _solved(matrix: FloatArray, target: FloatArray, what: str) -> FloatArray:
+def _solution(matrix: FloatArray, target: FloatArray, what: str) -> FloatArray:
     """The solution.
 
     Raises:
         DataError: if the matrix is singular to the precision of float64.
     """
-    refuse_ill_conditioned(matrix, f"the target's {what}")
+    refuse_ill_conditioned(matrix, what)
     return np.linalg.solve(matrix, target)

@@ -13,18 +13,17 @@ from mtf_rl.envs import SessionDynamics
 from mtf_rl.evaluation import Interval, end_at_cut, mean_interval, roll_out
 from mtf_rl.evaluation.fitted_q import CONSERVATIVE_OPESTIMATOR, FQEConfig, fit_q
 from mtf_rl.evaluation.off_policy import (
-    ActionView,
     Evidence,
     LoggedSessions,
     ProductKernel,
     RatioSum,
     RewardDistribution,
+    SessionModel,
     SmoothedTarget,
     Support,
     bootstrap_intervals,
     effective_size,
     estimate_sum,
-    evidence_of,
     reward_distribution,
     slope_bandwidth,
     support_of,
@@ -129,7 +128,7 @@ def evaluate(config: OfflineConfig, terminal: Terminal) -> OfflineEvaluation:
         f" ({len(logged):,} requests) answered by {batch.judge}"
     )
     simulated = None if config.simulator is None else _Simulated.of(config, logged, terminal)
-    work = _Work(config, logged, view_of(batch), simulated)
+    work = _Work.of(config, logged, simulated)
     findings: list[Finding] = []
     bandwidths, distributions = {}, {}
     with terminal.progress("policies", len(policies)) as bar:
@@ -160,6 +159,13 @@ class _Simulated:
 
     dynamics: SessionDynamics
     replayed: LoggedSessions
+    model: SessionModel
+
+    def evidence(self, policy: FusionPolicy) -> Evidence:
+        """What the replayed log tells of a policy; its ratios mean nothing and are not used."""
+        width = self.replayed.batch.actions.shape[1]
+        target = SmoothedTarget(policy, ProductKernel(np.ones(width)))
+        return self.model.evidence(target, np.random.default_rng(0))
 
     @classmethod
     def of(cls, config: OfflineConfig, logged: LoggedSessions, terminal: Terminal) -> "_Simulated":
@@ -180,7 +186,8 @@ class _Simulated:
                 seed=_REPLAYED_SEED + config.seed,
                 progress=bar,
             )
-        return cls(dynamics, LoggedSessions(replayed))
+        sessions = LoggedSessions(replayed)
+        return cls(dynamics, sessions, SessionModel(sessions, config.model, view_of(batch)))
 
 
 @dataclass(frozen=True)
@@ -189,8 +196,15 @@ class _Work:
 
     config: OfflineConfig
     logged: LoggedSessions
-    view: ActionView
+    model: SessionModel
     simulated: _Simulated | None
+
+    @classmethod
+    def of(
+        cls, config: OfflineConfig, logged: LoggedSessions, simulated: _Simulated | None
+    ) -> "_Work":
+        model = SessionModel(logged, config.model, view_of(logged.batch))
+        return cls(config, logged, model, simulated)
 
     @property
     def own(self) -> Interval:
@@ -209,8 +223,7 @@ class _Work:
     def evidence(self, policy: FusionPolicy, kernel: ProductKernel) -> Evidence:
         """Ratios of the smoothed policy; Q, V and visits of the policy itself."""
         rng = np.random.default_rng(self.config.seed)
-        target = SmoothedTarget(policy, kernel)
-        return evidence_of(self.logged, target, self.config.model, rng, view=self.view)
+        return self.model.evidence(SmoothedTarget(policy, kernel), rng)
 
     def findings(self, name: str, policy: FusionPolicy, evidence: Evidence) -> list[Finding]:
         """One for each estimator that was asked for."""
@@ -310,7 +323,7 @@ class _Work:
                 found.append(Finding(name, estimator, played, gain, verdict))
                 continue
             here = estimate_sum("dm", evidence)
-            there = self._there(policy, simulated)
+            there = estimate_sum("dm", simulated.evidence(policy))
             paired = here.plus(RatioSum.mean(-self.logged.session_rewards))
             on_log, over_log, in_simulator = (
                 t_interval(part, confidence=config.confidence) for part in (here, paired, there)
@@ -320,19 +333,6 @@ class _Work:
             verdict = leverage_verdict(evidence.leverage)
             found.append(Finding(name, estimator, value, gain, verdict, leverage=evidence.leverage))
         return found
-
-    def _there(self, policy: FusionPolicy, simulated: _Simulated) -> RatioSum:
-        """Dm on the replayed log."""
-        width = self.logged.batch.actions.shape[1]
-        target = SmoothedTarget(policy, ProductKernel(np.ones(width)))
-        evidence = evidence_of(
-            simulated.replayed,
-            target,
-            self.config.model,
-            np.random.default_rng(self.config.seed),
-            view=self.view,
-        )
-        return estimate_sum("dm", evidence)
 
 
 def _combined(
