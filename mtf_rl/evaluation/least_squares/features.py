@@ -81,15 +81,27 @@ class QuadraticFeatures:
         Raises:
             ShapeError: if a width or the number of rows is not as it must be.
         """
-        shape = (len(observations), self.num_parameters)
-        check_shape("actions", actions, "rows, num_parameters", shape)
         state = self.state(observations)
+        return np.concatenate([state, self.acting(state, actions)], axis=1)
+
+    def acting(self, state: FloatArray, actions: FloatArray) -> FloatArray:
+        """The part of phi(s, a) that depends on the action: (rows, count - state_count).
+
+        Args:
+            state: x(s), (rows, state_count).
+            actions: (rows, num_parameters).
+
+        Raises:
+            ShapeError: if the actions have another width or number of rows.
+        """
+        shape = (len(state), self.num_parameters)
+        check_shape("actions", actions, "rows, num_parameters", shape)
         actions = actions.astype(np.float64)
         standard = state[:, 1 : 1 + self.obs_dim][:, self.columns]
         first, second = np.triu_indices(self.num_parameters)
         crossed = standard[:, :, None] * actions[:, None, :]  # (rows, crossed, num_parameters)
         pairs = actions[:, first] * actions[:, second]
-        return np.concatenate([state, actions, pairs, crossed.reshape(len(state), -1)], axis=1)
+        return np.concatenate([actions, pairs, crossed.reshape(len(state), -1)], axis=1)
 
     def at_action(self, action: FloatArray) -> FloatArray:
         """The matrix M of a constant action (num_parameters,), with phi(s, action) = x(s) M.

@@ -17,7 +17,7 @@ from mtf_rl.evaluation.off_policy.targets import SmoothedTarget, log_ratios
 __all__ = ["slope_bandwidth", "slope_choice"]
 
 _BY = "request_sn"
-_MULTIPLES = (0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0)
+_MULTIPLES = (0.5, 1.0, 2.0, 4.0)
 
 
 def slope_choice(intervals: Sequence[Interval]) -> int:
@@ -55,7 +55,7 @@ def slope_bandwidth(
 ) -> ProductKernel:
     """The kernel around a deterministic policy whose bandwidths are a multiple of Scott's rule.
 
-    Multiples from .5 to 4 are walked through by `slope_choice` with the intervals of `request_sn`,
+    Multiples .5, 1, 2 and 4 are walked through by `slope_choice` with the intervals of `request_sn`,
     whose weights do not multiply up over a session as those of whole sessions do. A multiple whose
     effective size is below 100 sessions has no interval to speak of and is left out; the widest is
     kept in any case.

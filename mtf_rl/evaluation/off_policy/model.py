@@ -141,51 +141,83 @@ class SessionModel:
 
     @cached_property
     def _log(self) -> "_LogMoments":
-        """What does not depend on the target."""
-        batch, gamma = self._logged.batch, self._config.gamma
-        width = self._features.count
-        (gram, discounted), reward = np.zeros((2, width, width)), np.zeros(width)
+        """What does not depend on the target: x(s) of the next observation is as logged."""
+        batch, width = self._logged.batch, self._features.count
+        own = self._features.state_count
+        sums = _LogMoments(
+            gram=np.zeros((width, width)),
+            discounted=np.zeros((width, width)),
+            onward=np.zeros((width, own)),
+            discounted_onward=np.zeros((width, own)),
+            reward=np.zeros(width),
+            start=np.zeros(own),
+        )
         for rows, now in self._pieces():
-            gram += now.T @ now
-            reward += now.T @ batch.rewards[rows].astype(np.float64)
-            if gamma < 1.0:
-                discounted += (_discounts(gamma, batch.requests[rows]) * now).T @ now
-        count = len(self._logged)
-        inverse = np.linalg.inv(gram / count + np.diag(self._penalty))
-        return _LogMoments(gram, discounted if gamma < 1.0 else gram, reward, inverse)
+            following = _following(self._logged, rows, now[:, :own])
+            weighed = self._weighed(rows, now)
+            sums.gram += now.T @ now
+            sums.onward += now.T @ following
+            sums.reward += now.T @ batch.rewards[rows].astype(np.float64)
+            sums.start += now[batch.requests[rows] == 0, :own].sum(axis=0)
+            if weighed is not now:
+                sums.discounted += weighed.T @ now
+                sums.discounted_onward += weighed.T @ following
+        if self._config.gamma == 1.0:
+            sums.discounted, sums.discounted_onward = sums.gram, sums.onward
+        return sums
+
+    def _weighed(self, rows: slice, now: FloatArray) -> FloatArray:
+        """Features times gamma^t; themselves where gamma is 1."""
+        gamma = self._config.gamma
+        if gamma == 1.0:
+            return now
+        return _discounts(gamma, self._logged.batch.requests[rows]) * now
 
     def _solved(self, drawn: list[FloatArray]) -> tuple[Any, ...]:
         """Q, V, visits in the class of Q, and in their own, of the rows, (rows,); leverage."""
         batch, gamma, log = self._logged.batch, self._config.gamma, self._log
-        width, count = self._features.count, len(self._logged)
-        onward, discounted, own_gram = np.zeros((3, width, width))
-        start = np.zeros(width)
+        count, own = len(self._logged), self._features.state_count
+        acting = self._features.count - own
+        onward, discounted = np.zeros((2, self._features.count, acting))
+        state_acting, both_acting = np.zeros((own, acting)), np.zeros((acting, acting))
+        start = np.zeros(acting)
         for rows, now in self._pieces():
-            here = self._mean_features(rows, drawn)
+            here = self._mean_acting(rows, now, drawn)
             following = _following(self._logged, rows, here)
+            weighed = self._weighed(rows, now)
             onward += now.T @ following
-            if gamma < 1.0:
-                discounted += (_discounts(gamma, batch.requests[rows]) * now).T @ following
-            own_gram += here.T @ here
+            if weighed is not now:
+                discounted += weighed.T @ following
+            state_acting += now[:, :own].T @ here
+            both_acting += here.T @ here
             start += here[batch.requests[rows] == 0].sum(axis=0)
-        ridge = np.diag(self._penalty)
-        theta = _solution(
-            (log.gram - gamma * onward) / count + ridge, log.reward / count, "Q of the target"
-        )
+        forward = log.gram - gamma * np.hstack([log.onward, onward])
         seen = discounted if gamma < 1.0 else onward
-        transposed, start = (log.discounted - gamma * seen).T / count + ridge, start / count
-        alpha = _solution(transposed, start, "visits of the target")
-        own, alpha_own = self._linear, np.zeros_like(alpha)
-        alpha_own[own] = _solution(transposed[np.ix_(own, own)], start[own], "visits of the target")
+        backward = log.discounted - gamma * np.hstack([log.discounted_onward, seen])
+        ridge = np.diag(self._penalty)
+        theta = _solution(forward / count + ridge, log.reward / count, "Q of the target")
+        transposed = backward.T / count + ridge
+        starts = np.concatenate([log.start, start]) / count
+        alpha = _solution(transposed, starts, "visits of the target")
+        linear, alpha_own = self._linear, np.zeros_like(alpha)
+        alpha_own[linear] = _solution(
+            transposed[np.ix_(linear, linear)], starts[linear], "visits of the target"
+        )
         found = np.empty((4, count))
         for rows, now in self._pieces():
+            here = self._mean_acting(rows, now, drawn)
             found[0, rows] = now @ theta
-            found[1, rows] = self._mean_features(rows, drawn) @ theta
+            found[1, rows] = now[:, :own] @ theta[:own] + here @ theta[own:]
             found[2, rows] = now @ alpha
             found[3, rows] = now @ alpha_own
-        # Mean of phi' G^-1 phi at the target's actions over that at the log's.
-        leverage = float(np.sum(log.inverse * own_gram) / np.sum(log.inverse * log.gram))
-        return (*found, leverage)
+        gram = np.block([[log.gram[:own, :own], state_acting], [state_acting.T, both_acting]])
+        return (*found, self._leverage(gram))
+
+    def _leverage(self, gram: FloatArray) -> float:
+        """Mean of phi' G^-1 phi at the target's actions over that at the log's."""
+        log = self._log
+        inverse = np.linalg.inv(log.gram / len(self._logged) + np.diag(self._penalty))
+        return float(np.sum(inverse * gram) / np.sum(inverse * log.gram))
 
     @cached_property
     def _linear(self) -> IntArray:
@@ -233,24 +265,26 @@ class SessionModel:
     def _logged_features(self, rows: slice) -> FloatArray:
         return self._features.joint(self._logged.batch.observations[rows], self._seen[rows])
 
-    def _mean_features(self, rows: slice, drawn: list[FloatArray]) -> FloatArray:
-        """Mean of phi over the target's actions, (rows, features)."""
-        observations = self._logged.batch.observations[rows]
-        found = self._features.joint(observations, drawn[0][rows])
+    def _mean_acting(self, rows: slice, now: FloatArray, drawn: list[FloatArray]) -> FloatArray:
+        """Mean over the target's actions of the part of phi that depends on them."""
+        state = now[:, : self._features.state_count]
+        found = self._features.acting(state, drawn[0][rows])
         for one in drawn[1:]:
-            found += self._features.joint(observations, one[rows])
+            found += self._features.acting(state, one[rows])
         found /= len(drawn)
         return found
 
 
-@dataclass(frozen=True)
+@dataclass
 class _LogMoments:
-    """Sums over the rows of a log, and the inverse of the mean square of its features."""
+    """Sums over the rows of a log."""
 
     gram: FloatArray  # phi phi'
     discounted: FloatArray  # gamma^t phi phi'
+    onward: FloatArray  # phi x(s')'
+    discounted_onward: FloatArray  # gamma^t phi x(s')'
     reward: FloatArray  # phi r
-    inverse: FloatArray
+    start: FloatArray  # x(s) of first observations
 
 
 def _following(logged: LoggedSessions, rows: slice, values: FloatArray) -> FloatArray:
