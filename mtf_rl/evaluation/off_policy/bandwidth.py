@@ -55,10 +55,10 @@ def slope_bandwidth(
 ) -> ProductKernel:
     """The kernel around a deterministic policy whose bandwidths are a multiple of Scott's rule.
 
-    Multiples .5, 1, 2 and 4 are walked through by `slope_choice` with the intervals of `request_sn`,
-    whose weights do not multiply up over a session as those of whole sessions do. A multiple whose
-    effective size is below 100 sessions has no interval to speak of and is left out; the widest is
-    kept in any case.
+    Multiples .5, 1, 2 and 4 are walked through by `slope_choice` with the intervals of
+    `request_sn`, whose weights do not multiply up over a session as those of whole sessions do. A
+    multiple whose effective size is below 100 sessions has no interval to speak of and is left out;
+    the widest is kept in any case.
 
     Raises:
         DataError: if the policy's actions are not finite.

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -45,27 +46,27 @@ class Evidence:
     window: int = 3
     """k of the estimators that weigh a request by its last k ratios, at least 1."""
 
-    @property
+    @cached_property
     def discounts(self) -> FloatArray:
         """gamma^t, (time,)."""
         return self.gamma ** np.arange(self.rewards.shape[1])
 
-    @property
+    @cached_property
     def ratios(self) -> FloatArray:
         """rho_t, (sessions, time)."""
         return _exp(self.log_ratios)
 
-    @property
+    @cached_property
     def weights(self) -> FloatArray:
         """w_t = prod of rho_u, u <= t; a session that has ended keeps its last."""
         return _exp(np.cumsum(self.log_ratios, axis=1))
 
-    @property
+    @cached_property
     def weights_before(self) -> FloatArray:
         """w_{t-1}, with w_{-1} = 1."""
         return _shifted(self.weights)
 
-    @property
+    @cached_property
     def windowed(self) -> FloatArray:
         """Product of the last `window` ratios up to t."""
         total = np.zeros_like(self.log_ratios)

@@ -1,0 +1,467 @@
+"""Which offline estimator can be trusted? Thirty policies, told from logs, beside the truth.
+
+    python -m mtf_rl.train uniform --run-dir runs/leaderboard
+    OMP_NUM_THREADS=1 python -m benchmarks.ope_audit runs/leaderboard
+
+Targets: 18 static policies (uniform, by worth, one task raised above the others, drawn at random,
+near uniform), 6 that are linear in three observed numbers, and 6 that agents learn in the simulator
+with 20,000 requests each. Their true value is the mean session reward of the users who are logged,
+in the truth. Behaviours are those of `collect`: uniformly random weights, truncated Gaussians and
+boxes around uniform weights, and the mixture of the first two.
+
+Each log is evaluated as `python -m mtf_rl.evaluate --data` does it, with all estimators, and once
+more in quarters. Logs are independent of each other. Networks (fqe, cope) are fitted for ten
+targets on five logs of the mixture. What is finished is kept: the same command goes on.
+
+- *bias*, *RMSE*: of the estimates, over targets and logs, in session reward.
+- *coverage*: share of 95 % intervals (t) that hold the true value.
+- *rank*: Spearman's correlation over targets, mean over logs; *top half*: among the better half.
+- *regret*: true value of the best target less that of the one with the largest estimate, as a share
+  of the behaviour's own value; mean over logs.
+- *supported*: share of estimates whose verdict does not refuse them.
+"""
+
+import os
+import platform
+import time
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tyro
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+import mtf_rl
+from benchmarks.pages import write_page
+from mtf_rl.agents import (
+    AGENTS,
+    ConstantPolicy,
+    FusionPolicy,
+    FusionSetting,
+    LearningTask,
+    Mlp,
+    MlpPolicy,
+    SavedPolicy,
+    collect,
+    load_policy,
+    save_policy,
+)
+from mtf_rl.agents.features import default_columns
+from mtf_rl.core.files import load_json, save_json
+from mtf_rl.core.protocols import SIMULATOR, SYNTHETIC_TRUTH
+from mtf_rl.core.tasks import TASK_NAMES
+from mtf_rl.data import BatchDataset, UserGroup
+from mtf_rl.envs import RequestBudget, SessionDynamics
+from mtf_rl.evaluation import roll_out
+from mtf_rl.evaluation.off_policy import ESTIMATORS, rank_correlation, regret
+from mtf_rl.experiments.assembly import Assembly
+from mtf_rl.experiments.collection import BEHAVIOURS, Spread
+from mtf_rl.experiments.command_line import settings_of_run
+from mtf_rl.experiments.console import Terminal
+from mtf_rl.experiments.offline_evaluation import OfflineConfig, evaluate
+from mtf_rl.experiments.pictures import save_figure
+from mtf_rl.experiments.run_folder import open_run_folder
+
+LEARNT = ("lspi", "ppo", "td3_bc", "cma_es", "gp_bo", "cem")
+LEARNT_REQUESTS = 20_000
+MIXED = "mix"
+QUARTERS = 4
+NETWORKS, NETWORK_TARGETS, NETWORK_LOGS = ("fqe", "cope"), 10, 5
+TRUTH_SEED, LOG_SEED = 5_000_003, 6_000_003
+SHOWN = ("corrected", "simulator", "dm", "drl", "magic", "sn_pdis", "request_sn")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Which run, and how much."""
+
+    run: tyro.conf.Positional[Path]
+    """Folder of a run on a synthetic world."""
+    logs: int = 10
+    """Logs of each behaviour."""
+    sessions: int = 20_000
+    """Sessions of a log; a quarter in its parts."""
+    truth_sessions: int = 20_000
+    """Sessions of each target's true value."""
+    simulated: int = 4_000
+    """Simulated sessions for each target and log."""
+    workers: int = 2
+    """Processes, with one thread each."""
+    folder: Path | None = None
+    """Where finished work is kept; RUN/ope_audit by default."""
+    out: Path = Path("benchmarks/ope_audit.md")
+    """The page to write."""
+    picture: Path = Path("docs/images/ope_audit.png")
+    """The picture to write."""
+
+    @property
+    def kept(self) -> Path:
+        """The folder."""
+        return self.folder or self.run / "ope_audit"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One log, evaluated whole or a quarter of it."""
+
+    behaviour: str
+    log: int
+    part: int | None = None
+    networks: bool = False
+
+    def path(self, settings: Settings) -> Path:
+        """Where its findings are."""
+        part = "whole" if self.part is None else f"part-{self.part}"
+        kind = "networks-" if self.networks else ""
+        return settings.kept / "findings" / f"{kind}{self.behaviour}-{self.log}-{part}.json"
+
+
+@dataclass(frozen=True)
+class Stage:
+    """The users who are logged, under both judges."""
+
+    truth: SessionDynamics
+    simulator: SessionDynamics
+    assembly: Assembly
+
+    @property
+    def uniform(self) -> ConstantPolicy:
+        """Uniform weights."""
+        return self.static(np.ones(self.truth.num_parameters))
+
+    def static(self, magnitudes: np.ndarray) -> ConstantPolicy:
+        """Weights of some magnitudes (tasks,) in [0, 1]."""
+        formula = self.truth.formula
+        weights = formula.parameters_of((magnitudes * formula.tasks.signs).astype(np.float32))
+        return ConstantPolicy(self.truth.action_map.to_action(weights))
+
+
+@lru_cache(maxsize=1)
+def stage_of(run: Path) -> Stage:
+    """Read a run."""
+    folder = open_run_folder(run)
+    assembly = Assembly.load(folder.data, folder.simulator)
+    session = settings_of_run(folder).run.session
+    truth, simulator = (
+        assembly.dynamics(session, UserGroup.LEARN, judge) for judge in (SYNTHETIC_TRUTH, SIMULATOR)
+    )
+    return Stage(truth, simulator, assembly)
+
+
+def make_targets(settings: Settings) -> list[str]:
+    """Write the targets that are not there yet, and give the names of all."""
+    stage, rng = stage_of(settings.run), np.random.default_rng(11)
+    width = stage.truth.num_parameters
+    made: dict[str, SavedPolicy] = {"uniform": stage.uniform}
+    worth = np.array([0.1, 0.3, 0.2, 1.0, 0.6, 1.0, 1.0, 0.5])
+    made["by_worth"] = stage.static(worth)
+    for place, task in enumerate(TASK_NAMES):
+        magnitudes = np.full(width, 0.25)
+        magnitudes[place] = 1.0
+        made[f"raised_{task}"] = stage.static(magnitudes)
+    for number in range(5):
+        made[f"random_{number}"] = stage.static(rng.uniform(0.0, 1.0, width))
+    for number, spread in enumerate((0.1, 0.2, 0.4)):
+        near = np.clip(1.0 - np.abs(rng.normal(0.0, spread, width)), 0.0, 1.0)
+        made[f"near_{number}"] = stage.static(near)
+    observed = _observations(stage)
+    for number in range(6):
+        made[f"linear_{number}"] = _linear(stage, observed, rng)
+    setting = FusionSetting.of(stage.truth)
+    for name, policy in made.items():
+        if not (settings.kept / "targets" / name / "policy.json").exists():
+            save_policy(settings.kept / "targets" / name, FusionPolicy(policy, setting))
+    for name in LEARNT:
+        if not (settings.kept / "targets" / name / "policy.json").exists():
+            _learn(name, settings, stage, setting)
+    return [*made, *LEARNT]
+
+
+def _linear(stage: Stage, observed: np.ndarray, rng: np.random.Generator) -> MlpPolicy:
+    """tanh(W z + b), z three standardised numbers, b some static weights."""
+    mean, spread = observed.mean(axis=0), observed.std(axis=0)
+    scale = np.where(spread > 1e-3, spread, 1.0)
+    width = stage.truth.num_parameters
+    slopes = np.zeros((width, len(mean)))
+    columns = list(default_columns(stage.truth.layout))
+    slopes[:, columns] = rng.normal(0.0, 0.4, (width, len(columns)))
+    centre = stage.static(rng.uniform(0.3, 0.9, width)).action
+    return MlpPolicy(mean, scale, Mlp((slopes,), (np.arctanh(0.95 * centre),)))
+
+
+def _observations(stage: Stage) -> np.ndarray:
+    behaviour = BEHAVIOURS[MIXED](stage.uniform, stage.truth.num_parameters, Spread())
+    played = collect(stage.truth, behaviour, requests=20_000, seed=LOG_SEED)
+    return played.observations.astype(np.float64)
+
+
+def _learn(name: str, settings: Settings, stage: Stage, setting: FusionSetting) -> None:
+    agent, budget = AGENTS[name], RequestBudget(LEARNT_REQUESTS)
+    folder = settings.kept / "targets" / name
+    session = stage.simulator.config
+    task = LearningTask(
+        learning=stage.simulator,
+        tuning=stage.assembly.dynamics(session, UserGroup.TUNE, SIMULATOR),
+        budget=budget,
+        seed=1,
+        study=folder / "trials.db",
+    )
+    if agent.from_batch:
+        behaviour = BEHAVIOURS[MIXED](stage.uniform, stage.simulator.num_parameters, Spread())
+        batch = collect(stage.simulator, behaviour, requests=LEARNT_REQUESTS, seed=1, budget=budget)
+        task = replace(task, batch=batch)
+    save_policy(folder, FusionPolicy(agent.learn(task, agent.config()).policy, setting))
+
+
+def true_value(name: str, settings: Settings) -> dict[str, float]:
+    """Mean session reward in the truth, and its standard error; kept."""
+    path = settings.kept / "truth" / f"{name}.json"
+    if path.exists():
+        return dict(load_json(path))
+    policy = load_policy(settings.kept / "targets" / name).policy
+    sessions = roll_out(
+        stage_of(settings.run).truth,
+        policy,
+        seed=TRUTH_SEED,
+        episodes=np.arange(settings.truth_sessions),
+    )
+    error = sessions.reward.std(ddof=1) / np.sqrt(len(sessions.reward))
+    found = {"value": float(sessions.reward.mean()), "error": float(error)}
+    save_json(path, found)
+    return found
+
+
+def do_job(job: Job, names: Sequence[str], settings: Settings) -> None:
+    """Collect the log, evaluate it, keep the findings."""
+    path = job.path(settings)
+    if path.exists():
+        return
+    start = time.perf_counter()
+    stage = stage_of(settings.run)
+    data = path.with_suffix(".parquet")
+    data.parent.mkdir(parents=True, exist_ok=True)
+    _log(job, settings, stage).save(data)
+    estimators = NETWORKS if job.networks else ("corrected", "simulator", *ESTIMATORS)
+    config = OfflineConfig(
+        policies=tuple(settings.kept / "targets" / name for name in names),
+        data=data,
+        simulator=None if job.networks else settings.run,
+        estimators=estimators,
+        interval="t",
+        sessions=settings.simulated,
+        seed=4 * job.log + (job.part or 0),
+    )
+    found = evaluate(config, Terminal())
+    data.unlink()
+    records = [
+        {
+            "target": one.policy.removeprefix("targets/"),
+            "estimator": one.estimator,
+            "value": one.value.mean,
+            "low": one.value.low,
+            "high": one.value.high,
+            "supported": one.supported,
+            "leverage": one.leverage,
+        }
+        for one in found.findings
+    ]
+    seconds = time.perf_counter() - start
+    save_json(path, {"behaviour": found.logged.mean, "seconds": seconds, "findings": records})
+
+
+def _log(job: Job, settings: Settings, stage: Stage) -> BatchDataset:
+    """The job's sessions."""
+    behaviour = BEHAVIOURS[job.behaviour](stage.uniform, stage.truth.num_parameters, Spread())
+    place = sorted(BEHAVIOURS).index(job.behaviour)
+    seed = LOG_SEED + 1_000 * place + job.log
+    # Longer than needed, so that no session is cut; sessions are independent of what follows.
+    requests = 20 * settings.sessions + 1_000
+    whole = collect(stage.truth, behaviour, requests=requests, seed=seed)
+    if job.part is None:
+        return _sessions(whole, 0, settings.sessions)
+    size = settings.sessions // QUARTERS
+    return _sessions(whole, job.part * size, (job.part + 1) * size)
+
+
+def _sessions(batch: BatchDataset, first: int, last: int) -> BatchDataset:
+    """Sessions number `first` to `last`, the latter left out."""
+    starts = np.append(np.flatnonzero(batch.requests == 0), len(batch.requests))
+    rows = slice(int(starts[first]), int(starts[last]))
+    names = ["observations", "actions", "log_densities", "behaviours", "rewards"]
+    names += ["terminated", "truncated", "sessions", "requests"]
+    parts: dict[str, Any] = {name: getattr(batch, name)[rows] for name in names}
+    cut = np.cumsum(batch.truncated)
+    before = int(cut[rows.start - 1]) if rows.start else 0
+    final = batch.final_observations[before : int(cut[rows.stop - 1])]
+    return replace(batch, **parts, final_observations=final)
+
+
+def all_jobs(settings: Settings) -> list[Job]:
+    """The mixture first, which the recommendation is judged on."""
+    behaviours = [MIXED, *(name for name in BEHAVIOURS if name != MIXED)]
+    jobs = [Job(name, log) for name in behaviours for log in range(settings.logs)]
+    jobs += [Job(MIXED, log, networks=True) for log in range(min(NETWORK_LOGS, settings.logs))]
+    jobs += [
+        Job(name, log, part)
+        for name in behaviours
+        for log in range(settings.logs)
+        for part in range(QUARTERS)
+    ]
+    return jobs
+
+
+def work(settings: Settings, names: Sequence[str]) -> None:
+    """Everything that is not finished."""
+    missing = [job for job in all_jobs(settings) if not job.path(settings).exists()]
+    for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ[variable] = "1"
+    with ProcessPoolExecutor(settings.workers, mp_context=get_context("spawn")) as pool:
+        list(pool.map(true_value, names, [settings] * len(names)))
+        few = [name for name in names if name in LEARNT or name.startswith(("near", "uniform"))]
+        chosen = [few[:NETWORK_TARGETS] if job.networks else list(names) for job in missing]
+        for _ in pool.map(do_job, missing, chosen, [settings] * len(missing)):
+            print(".", end="", flush=True)
+    print()
+
+
+@dataclass(frozen=True)
+class Replicates:
+    """Findings of one estimator on logs of one behaviour and size."""
+
+    estimates: np.ndarray  # (logs, targets)
+    held: np.ndarray  # (logs, targets), whether the interval holds the true value
+    supported: np.ndarray  # (logs, targets)
+    own: np.ndarray  # (logs,), what the behaviour earned
+    values: np.ndarray  # (targets,), the truth
+
+    def row(self) -> list[str]:
+        """Cells of the table."""
+        error = self.estimates - self.values
+        top = self.values >= np.median(self.values)
+        ranks = [rank_correlation(one, self.values) for one in self.estimates]
+        tops = [rank_correlation(one[top], self.values[top]) for one in self.estimates]
+        shares = 100.0 * np.array([regret(one, self.values) for one in self.estimates]) / self.own
+        return [
+            f"{error.mean():+.1f}",
+            f"{np.sqrt((error**2).mean()):.1f}",
+            f"{self.held.mean():.0%}",
+            f"{np.nanmean(ranks):.2f}",
+            f"{np.nanmean(tops):.2f}",
+            f"{shares.mean():.1f} %",
+            f"{self.supported.mean():.0%}",
+        ]
+
+
+def gathered(
+    jobs: Iterable[Job], settings: Settings, truth: dict[str, float]
+) -> dict[str, Replicates]:
+    """Findings by estimator, of the jobs that are finished."""
+    found = [load_json(job.path(settings)) for job in jobs if job.path(settings).exists()]
+    estimators = dict.fromkeys(one["estimator"] for log in found for one in log["findings"])
+    own = np.array([log["behaviour"] for log in found])
+    made = {}
+    for estimator in estimators:
+        rows = [[f for f in log["findings"] if f["estimator"] == estimator] for log in found]
+        values = np.array([truth[one["target"]] for one in rows[0]])
+        made[estimator] = Replicates(
+            estimates=np.array([[one["value"] for one in row] for row in rows]),
+            held=np.array(
+                [[one["low"] <= truth[one["target"]] <= one["high"] for one in row] for row in rows]
+            ),
+            supported=np.array([[one["supported"] for one in row] for row in rows]),
+            own=own,
+            values=values,
+        )
+    return made
+
+
+def page_of(settings: Settings, truth: dict[str, float], errors: Sequence[float]) -> str:
+    """The tables."""
+    ordered = sorted(truth, key=lambda name: -truth[name])
+    lines = [
+        "# Offline estimators, audited against the truth",
+        f"`OMP_NUM_THREADS=1 python -m benchmarks.ope_audit {settings.run}`;"
+        f" mtf_rl {mtf_rl.__version__}, Python {platform.python_version()}, numpy"
+        f" {np.__version__}.",
+        f"{len(truth)} targets; true values over {settings.truth_sessions:,} sessions each,"
+        f" standard errors {min(errors):.2f} to {max(errors):.2f} on common luck: "
+        + ", ".join(f"{name} {truth[name]:.1f}" for name in ordered)
+        + ".",
+    ]
+    for behaviour in [MIXED, *(name for name in BEHAVIOURS if name != MIXED)]:
+        whole = [Job(behaviour, log) for log in range(settings.logs)]
+        parts = [Job(b.behaviour, b.log, part) for b in whole for part in range(QUARTERS)]
+        for jobs, size in ((whole, settings.sessions), (parts, settings.sessions // QUARTERS)):
+            lines += _section(behaviour, size, gathered(jobs, settings, truth))
+    networks = [Job(MIXED, log, networks=True) for log in range(NETWORK_LOGS)]
+    lines += _section(
+        f"{MIXED}, networks, {NETWORK_TARGETS} targets",
+        settings.sessions,
+        gathered(networks, settings, truth),
+    )
+    return "\n\n".join(lines)
+
+
+def _section(behaviour: str, sessions: int, found: dict[str, Replicates]) -> list[str]:
+    if not found:
+        return []
+    first = next(iter(found.values()))
+    heading = (
+        f"## {behaviour}, {sessions:,} sessions\n\n{len(first.own)} logs; the behaviour's own value"
+        f" is {first.own.mean():.1f}."
+    )
+    table = [
+        "| estimator | bias | RMSE | coverage | rank | top half | regret | supported |",
+        "|" + " --- |" * 8,
+        *(f"| {name} | {' | '.join(one.row())} |" for name, one in found.items()),
+    ]
+    return [heading, "\n".join(table)]
+
+
+def picture_of(settings: Settings, truth: dict[str, float]) -> Figure:
+    """Estimates against true values on logs of the mixture, a panel for some estimators."""
+    jobs = [Job(MIXED, log) for log in range(settings.logs)]
+    found = gathered(jobs, settings, truth)
+    shown = [name for name in SHOWN if name in found]
+    figure = Figure(figsize=(2.6 * len(shown), 3.2), layout="constrained")
+    FigureCanvasAgg(figure)
+    panels = figure.subplots(1, len(shown), sharex=True, sharey=True, squeeze=False)[0]
+    for axes, name in zip(panels, shown, strict=True):
+        one = found[name]
+        low, high = np.quantile(one.estimates, [0.025, 0.975], axis=0)
+        axes.vlines(one.values, low, high, color="#0b7285", alpha=0.35, linewidth=1.2)
+        axes.plot(one.values, one.estimates.mean(axis=0), "o", color="#0b7285", markersize=3.5)
+        ends = [one.values.min(), one.values.max()]
+        axes.plot(ends, ends, color="#adb5bd", linewidth=1.0, zorder=0)
+        ranks = np.mean([rank_correlation(row, one.values) for row in one.estimates])
+        axes.set_title(f"{name}\nrank {ranks:.2f}", fontsize=10)
+        axes.set_xlabel("true value")
+        for side in ("top", "right"):
+            axes.spines[side].set_visible(False)
+    panels[0].set_ylabel(f"estimate from {settings.sessions:,} sessions")
+    margin = 25.0
+    panels[0].set_ylim(min(truth.values()) - margin, max(truth.values()) + margin)
+    return figure
+
+
+def main() -> None:
+    """Do what is missing, and write page and picture."""
+    settings = tyro.cli(Settings, description=__doc__)
+    names = make_targets(settings)
+    work(settings, names)
+    known = {name: true_value(name, settings) for name in names}
+    truth = {name: one["value"] for name, one in known.items()}
+    page = page_of(settings, truth, [one["error"] for one in known.values()])
+    write_page(settings.out, page, "## What it says")
+    save_figure(picture_of(settings, truth), settings.picture)
+    print(page)
+
+
+if __name__ == "__main__":
+    main()
