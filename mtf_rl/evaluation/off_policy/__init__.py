@@ -9,6 +9,7 @@ from mtf_rl.evaluation.off_policy.model import ModelConfig, SessionModel, eviden
 from mtf_rl.evaluation.off_policy.selection import rank_correlation, regret, sharpe_ratio
 from mtf_rl.evaluation.off_policy.sums import (
     RatioSum,
+    Resamples,
     bernstein_interval,
     bootstrap_intervals,
     t_interval,
@@ -34,6 +35,7 @@ __all__ = [
     "ModelConfig",
     "ProductKernel",
     "RatioSum",
+    "Resamples",
     "RewardDistribution",
     "SessionModel",
     "SmoothedTarget",

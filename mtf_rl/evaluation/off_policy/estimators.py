@@ -6,7 +6,7 @@ from functools import cached_property
 
 import numpy as np
 
-from mtf_rl.core.arrays import BoolArray, FloatArray
+from mtf_rl.core.arrays import BoolArray, FloatArray, IntArray
 from mtf_rl.core.errors import DataError
 from mtf_rl.core.registry import Registry
 from mtf_rl.evaluation.off_policy.magic import magic_share
@@ -214,28 +214,23 @@ def _weighted_doubly_robust(evidence: Evidence) -> RatioSum:
 
 def _magic(evidence: Evidence) -> RatioSum:
     """A mixture of model and weights of least estimated error (Thomas and Brunskill, 2016)."""
-    q, v = evidence.model
-    steps = _partial(evidence, q, v)
-    shares = magic_share([part.influence for part in steps], [part.value for part in steps])
-    mixed = steps[0].scaled(float(shares[0]))
-    for share, part in zip(shares[1:], steps[1:], strict=True):
-        mixed = mixed.plus(part.scaled(float(share)))
-    return mixed
-
-
-def _partial(evidence: Evidence, q: FloatArray, v: FloatArray) -> list[RatioSum]:
-    """g_j: weighted doubly robust for j requests, the model from there on; j = 0, 1, 2, 4, ..."""
     time = evidence.rewards.shape[1]
-    weights, before = evidence.weights, evidence.weights_before
-    lengths = sorted({0, *(2**k for k in range(time.bit_length()) if 2**k < time), time})
-    steps = []
-    for length in lengths:
-        first = np.arange(time) < length
-        correction = _normalised(evidence, weights, np.where(first, evidence.rewards - q, 0.0))
-        # V counts where a correction follows, and once more where the model takes over.
-        follows = np.arange(time) <= length
-        steps.append(correction.plus(_normalised(evidence, before, np.where(follows, v, 0.0))))
-    return steps
+    lengths = np.array(sorted({0, *(2**k for k in range(time.bit_length()) if 2**k < time), time}))
+    steps = [
+        _partial(evidence, np.eye(len(lengths))[place], lengths) for place in range(len(lengths))
+    ]
+    shares = magic_share([part.influence for part in steps], [part.value for part in steps])
+    return _partial(evidence, shares, lengths)
+
+
+def _partial(evidence: Evidence, shares: FloatArray, lengths: IntArray) -> RatioSum:
+    """sum_j shares_j g_j; g_j: weighted doubly robust for lengths_j requests, then the model."""
+    q, v = evidence.model
+    times = np.arange(evidence.rewards.shape[1])[:, None]
+    # V counts where a correction follows, and once more where the model takes over.
+    corrected, followed = (times < lengths) @ shares, (times <= lengths) @ shares  # (time,)
+    correction = _normalised(evidence, evidence.weights, corrected * (evidence.rewards - q))
+    return correction.plus(_normalised(evidence, evidence.weights_before, followed * v))
 
 
 def _alive(evidence: Evidence, weights: FloatArray) -> RatioSum:

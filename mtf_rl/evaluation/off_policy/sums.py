@@ -4,13 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import stats
 
 from mtf_rl.core.arrays import FloatArray
 from mtf_rl.core.errors import ConfigError
 from mtf_rl.evaluation.intervals import Interval
 
-__all__ = ["RatioSum", "bernstein_interval", "bootstrap_intervals", "t_interval"]
+__all__ = ["RatioSum", "Resamples", "bernstein_interval", "bootstrap_intervals", "t_interval"]
 
 _RESAMPLES_AT_ONCE = 50
 
@@ -145,35 +146,48 @@ def bootstrap_intervals(
     resamples: int = 1_000,
     confidence: float = 0.95,
 ) -> list[Interval]:
-    """Percentile intervals over resampled sessions, the same for all estimates of these sessions.
-
-    Each resample draws as many sessions as there are, and normalises anew. One product of counts
-    and columns serves all estimates.
-    """
-    count = len(estimates[0].numerators)
-    columns = _Columns()
-    layouts = [columns.of(part) for part in estimates]
-    matrix = np.hstack(columns.parts)  # (sessions, columns)
-    drawn = np.empty((resamples, len(estimates)))
-    for start in range(0, resamples, _RESAMPLES_AT_ONCE):
-        stop = min(start + _RESAMPLES_AT_ONCE, resamples)
-        sums = _counts(rng, stop - start, count) @ matrix  # (resamples, columns)
-        for place, layout in enumerate(layouts):
-            drawn[start:stop, place] = layout.values(sums, count)
-    edge = 0.5 - confidence / 2.0
-    limits = np.quantile(drawn, [edge, 1.0 - edge], axis=0)
-    return [
-        Interval(part.value, float(low), float(high))
-        for part, low, high in zip(estimates, *limits, strict=True)
-    ]
+    """`Resamples.intervals` of estimates of the same sessions."""
+    drawn = Resamples.draw(len(estimates[0].numerators), rng, resamples=resamples)
+    return drawn.intervals(estimates, confidence=confidence)
 
 
-def _counts(rng: np.random.Generator, resamples: int, count: int) -> FloatArray:
-    """How often each session is drawn, (resamples, sessions)."""
-    drawn = rng.integers(count, size=(resamples, count))
-    offsets = np.arange(resamples)[:, None] * count
-    flat = np.bincount((drawn + offsets).ravel(), minlength=resamples * count)
-    return flat.reshape(resamples, count).astype(np.float64)
+@dataclass(frozen=True)
+class Resamples:
+    """Sessions drawn anew, as many as there are, again and again."""
+
+    counts: NDArray[np.uint8]  # (resamples, sessions), how often each session was drawn
+
+    @classmethod
+    def draw(cls, sessions: int, rng: np.random.Generator, *, resamples: int) -> "Resamples":
+        """With replacement; a session that is drawn 255 times is one of 10^500."""
+        counts = np.empty((resamples, sessions), dtype=np.uint8)
+        for row in counts:
+            row[:] = np.bincount(rng.integers(sessions, size=sessions), minlength=sessions)
+        return cls(counts)
+
+    def intervals(
+        self, estimates: Sequence[RatioSum], *, confidence: float = 0.95
+    ) -> list[Interval]:
+        """Percentile intervals, each resample normalised anew.
+
+        One product of counts and columns serves all estimates.
+        """
+        count = self.counts.shape[1]
+        columns = _Columns()
+        layouts = [columns.of(part) for part in estimates]
+        matrix = np.hstack(columns.parts)  # (sessions, columns)
+        drawn = np.empty((len(self.counts), len(estimates)))
+        for start in range(0, len(self.counts), _RESAMPLES_AT_ONCE):
+            rows = slice(start, start + _RESAMPLES_AT_ONCE)
+            sums = self.counts[rows].astype(np.float64) @ matrix  # (resamples, columns)
+            for place, layout in enumerate(layouts):
+                drawn[rows, place] = layout.values(sums, count)
+        edge = 0.5 - confidence / 2.0
+        limits = np.quantile(drawn, [edge, 1.0 - edge], axis=0)
+        return [
+            Interval(part.value, float(low), float(high))
+            for part, low, high in zip(estimates, *limits, strict=True)
+        ]
 
 
 @dataclass(frozen=True)

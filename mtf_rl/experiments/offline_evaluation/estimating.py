@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -17,11 +18,11 @@ from mtf_rl.evaluation.off_policy import (
     LoggedSessions,
     ProductKernel,
     RatioSum,
+    Resamples,
     RewardDistribution,
     SessionModel,
     SmoothedTarget,
     Support,
-    bootstrap_intervals,
     effective_size,
     estimate_sum,
     reward_distribution,
@@ -206,6 +207,12 @@ class _Work:
         model = SessionModel(logged, config.model, view_of(logged.batch))
         return cls(config, logged, model, simulated)
 
+    @cached_property
+    def resamples(self) -> Resamples:
+        """The same for every policy, so that they are compared on the same sessions."""
+        rng = np.random.default_rng(self.config.seed)
+        return Resamples.draw(self.logged.count, rng, resamples=self.config.resamples)
+
     @property
     def own(self) -> Interval:
         """Session reward of the log's own policies."""
@@ -263,12 +270,7 @@ class _Work:
         if config.interval == "t":
             found = [t_interval(part, confidence=config.confidence) for part in both]
         else:
-            found = bootstrap_intervals(
-                both,
-                np.random.default_rng(config.seed),
-                resamples=config.resamples,
-                confidence=config.confidence,
-            )
+            found = self.resamples.intervals(both, confidence=config.confidence)
         return found[: len(sums)], found[len(sums) :]
 
     def _network(
