@@ -52,9 +52,11 @@ class RatioSum:
         count, ratios, means = len(self.numerators), self._ratios(), self._means()
         denominators = _filled(self, self.denominators)
         bottoms = denominators.sum(axis=0)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            scale = np.where(bottoms != 0.0, means * count / bottoms, 0.0)
-        moved = ((self.numerators - ratios * denominators) * scale).sum(axis=1)
+        residual = self.numerators - ratios * denominators
+        # Divided at once: sums of weights may be as small as numbers get.
+        shares = np.zeros_like(residual)
+        np.divide(residual, bottoms, out=shares, where=bottoms != 0.0)
+        moved = (shares * (means * count)).sum(axis=1)
         if self.factors is not None:
             moved += ((self.factors - means) * ratios).sum(axis=1)
         total: FloatArray = self.value + moved

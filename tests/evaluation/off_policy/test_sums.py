@@ -90,6 +90,15 @@ def test_the_linearised_interval_of_a_ratio_is_the_bootstraps() -> None:
     assert part.influence.mean() == pytest.approx(part.value)
 
 
+def test_weights_as_small_as_numbers_get_have_an_interval() -> None:
+    rng = np.random.default_rng(2)
+    weights = rng.uniform(1.0, 2.0, (30, 2))
+    values = rng.normal(size=(30, 2))
+    plain = RatioSum(weights * values, weights)
+    tiny = RatioSum(1e-306 * weights * values, 1e-306 * weights)
+    np.testing.assert_allclose(tiny.influence, plain.influence, rtol=1e-6)
+
+
 def test_a_ratio_times_a_mean_by_a_loop() -> None:
     rng = np.random.default_rng(9)
     tops, bottoms, factors = rng.uniform(1.0, 2.0, (3, 40, 2))
