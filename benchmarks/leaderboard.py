@@ -9,8 +9,9 @@ or, in its parts,
     python -m benchmarks.leaderboard runs/leaderboard
 
 The first makes the default world, scorer and simulator; the second does the work, and goes on where
-it was stopped; this one writes `leaderboard.md`, and `leaderboard.jsonl` with the result of each
-job, from which the tables can be made again (`--jobs benchmarks/leaderboard.jsonl` of the second).
+it was stopped; this one writes `leaderboard.md`, its pictures, and `leaderboard.jsonl` with the
+result of each job, from which the second goes on (`--jobs benchmarks/leaderboard.jsonl`) where run
+and versions are the same.
 """
 
 import platform
@@ -28,6 +29,8 @@ from mtf_rl.experiments.comparison import (
     page_of,
     save_finished_jobs,
 )
+from mtf_rl.experiments.comparison.pictures import pictures_of
+from mtf_rl.experiments.pictures import save_figure
 
 LIBRARIES = ("torch", "stable-baselines3", "optuna", "cmaes", "botorch", "numpy")
 
@@ -40,13 +43,18 @@ class Settings:
     """The run that was compared."""
     out: Path = Path("benchmarks/leaderboard.md")
     """The page to write; the jobs' results go beside it."""
+    pictures: Path = Path("docs/images")
+    """Folder for the pictures, comparison_NAME.png."""
 
 
 def main() -> None:
     """Read what is finished, and write the page."""
     settings = tyro.cli(Settings, description=__doc__)
     config = ComparisonConfig(settings.run)
-    page = page_of(finished_comparison(config))
+    comparison = finished_comparison(config)
+    page = page_of(comparison)
+    for name, figure in pictures_of(comparison).items():
+        save_figure(figure, settings.pictures / f"comparison_{name}.png")
     save_finished_jobs(config, settings.out.with_suffix(".jsonl"))
     versions = ", ".join(f"{name} {version(name)}" for name in LIBRARIES)
     stamp = (
