@@ -292,6 +292,8 @@ def _log(job: Job, settings: Settings, stage: Stage) -> BatchDataset:
 def _sessions(batch: BatchDataset, first: int, last: int) -> BatchDataset:
     """Sessions number `first` to `last`, the latter left out."""
     starts = np.append(np.flatnonzero(batch.requests == 0), len(batch.requests))
+    if last >= len(starts):
+        raise ValueError(f"{len(starts) - 1} sessions were collected, of {last} that are needed")
     rows = slice(int(starts[first]), int(starts[last]))
     names = ["observations", "actions", "log_densities", "behaviours", "rewards"]
     names += ["terminated", "truncated", "sessions", "requests"]

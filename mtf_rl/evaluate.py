@@ -11,9 +11,15 @@ from pathlib import Path
 
 import tyro
 
+from mtf_rl.core.errors import ConfigError
 from mtf_rl.core.ranges import check_at_least, check_seed
 from mtf_rl.experiments.console import Terminal, run_command
-from mtf_rl.experiments.offline_evaluation import OfflineConfig, evaluate, report
+from mtf_rl.experiments.offline_evaluation import (
+    OfflineConfig,
+    check_free_for_results,
+    evaluate,
+    report,
+)
 from mtf_rl.experiments.random_exposures import replay_run
 from mtf_rl.experiments.rejudging import evaluate_run
 
@@ -25,7 +31,7 @@ class EvaluateConfig:
     With --data BATCH the command estimates from logged sessions instead: see --data BATCH --help.
 
     Raises:
-        ConfigError: if sessions is below 2 or seed out of range.
+        ConfigError: if sessions is below 2, seed out of range, or flags do not go together.
     """
 
     run: tyro.conf.Positional[Path]
@@ -44,6 +50,8 @@ class EvaluateConfig:
             check_at_least("sessions", self.sessions, 2)
         if self.seed is not None:
             check_seed("seed", self.seed)
+        if self.random_log and (self.sessions, self.seed) != (None, None):
+            raise ConfigError("--random-log rolls nothing out: leave --sessions and --seed away")
 
 
 def main() -> None:
@@ -51,6 +59,7 @@ def main() -> None:
     if any(word.split("=")[0] == "--data" for word in sys.argv[1:]):
         offline = tyro.cli(OfflineConfig, prog="python -m mtf_rl.evaluate")
         terminal = Terminal()
+        check_free_for_results(offline)  # before the work, not after it
         report(evaluate(offline, terminal), terminal)
         return
     config = tyro.cli(EvaluateConfig, prog="python -m mtf_rl.evaluate")

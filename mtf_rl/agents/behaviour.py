@@ -204,9 +204,9 @@ class Mixture(BehaviourPolicy):
 class LoggedActions(BehaviourPolicy):
     """The actions of a log's sessions, whatever is observed: each session repeats a drawn one.
 
-    A session that outlasts the one it repeats goes on with the log's next. Where the log's actions
-    depended on nothing that was observed this is its behaviour policy; densities are those that
-    were logged.
+    A session that outlasts the one it repeats starts it over. Where the log's actions depended on
+    nothing that was observed, each is distributed as its behaviour policy's; densities are those
+    that were logged.
 
     Raises:
         ConfigError: if there is no row.
@@ -231,7 +231,8 @@ class LoggedActions(BehaviourPolicy):
         first = Luck(luck.seed, luck.episodes, np.zeros_like(luck.requests))
         draws = first.uniforms(Purpose.BEHAVIOUR, 1)[:, 0]
         followed = np.minimum((draws * len(self.starts)).astype(np.int64), len(self.starts) - 1)
-        rows = (self.starts[followed] + luck.requests) % len(self.actions)
+        lengths = np.diff(np.append(self.starts, len(self.actions)))
+        rows = self.starts[followed] + luck.requests % lengths[followed]
         return _choice(self.actions[rows], self.log_densities[rows])
 
 

@@ -88,7 +88,9 @@ def replay_run(path: Path, terminal: Terminal, *, reward: str | None = None) -> 
         if not isinstance(entry.policy, ConstantPolicy):
             acting.append(name)
             continue
-        scores = _fused(predictions, entry.policy, settings.session, assembly.scores)
+        scores = _fused(
+            predictions, exposures.groups, entry.policy, settings.session, assembly.scores
+        )
         found.append(_replay(name, exposures, scores, shown))
     _report(found, acting, run.path / "random_exposures", terminal)
     return found
@@ -145,14 +147,24 @@ def _worth(shown: Impressions, session: SessionConfig) -> FloatArray:
 
 
 def _fused(
-    predictions: FloatArray, policy: ConstantPolicy, session: SessionConfig, table: ScoreTable
+    predictions: FloatArray,
+    groups: IntArray,
+    policy: ConstantPolicy,
+    session: SessionConfig,
+    table: ScoreTable,
 ) -> FloatArray:
-    """The ranking score of each row, (rows,)."""
+    """The ranking score of each row, (rows,), a group being the candidates of one request.
+
+    Some formulas rank among the candidates, so that groups are fused one by one.
+    """
     tasks = TaskSet.of(session.tasks)
     formula = make_formula(session.formula, table.base_rates, tasks)
     actions = make_action_map(session.action_map, formula, base=session.base, radius=session.radius)
     parameters = actions.to_parameters(policy.action[None])  # (1, num_parameters)
-    fused: FloatArray = formula.fuse(formula.prepare(predictions[None]), parameters)[0]
+    fused = np.empty(len(predictions))
+    order = np.argsort(groups, kind="stable")
+    for rows in np.split(order, np.flatnonzero(np.diff(groups[order])) + 1):
+        fused[rows] = formula.fuse(formula.prepare(predictions[None, rows]), parameters)[0]
     return fused
 
 

@@ -19,11 +19,18 @@ from mtf_rl.agents import (
     collect,
     save_policy,
 )
-from mtf_rl.core.errors import ArtifactError, ConfigError, DataError, UnknownNameError
+from mtf_rl.core.errors import (
+    ArtifactError,
+    ConfigError,
+    DataError,
+    RunFolderError,
+    UnknownNameError,
+)
 from mtf_rl.core.protocols import SIMULATOR
 from mtf_rl.data import BatchDataset, UserGroup
 from mtf_rl.envs import SessionDynamics
 from mtf_rl.evaluation import Interval, roll_out
+from mtf_rl.evaluation.off_policy import ModelConfig
 from mtf_rl.experiments.assembly import Assembly
 from mtf_rl.experiments.command_line import settings_of_run
 from mtf_rl.experiments.console import Terminal
@@ -98,6 +105,26 @@ def test_where_the_simulator_wrote_the_log_estimates_are_its_values(
         corrected = evaluation.of(name, "corrected").value
         assert corrected.low < simulated.mean < corrected.high
         assert corrected.high - corrected.low > simulated.high - simulated.low
+
+
+def test_what_the_log_says_of_the_simulators_error_is_added(
+    evaluation: OfflineEvaluation, folder: Path, run: RunFolder, tmp_path: Path
+) -> None:
+    """A log that earns one more a request than the simulator says: a session earns its length."""
+    batch = BatchDataset.load(folder / "log.parquet")
+    replace(batch, rewards=batch.rewards + 1.0).save(tmp_path / "better.parquet")
+    config = replace(config_of(folder, run), data=tmp_path / "better.parquet")
+    better = evaluate(config, Terminal())
+    length = len(batch.rewards) / len(np.unique(batch.sessions))
+    for name in evaluation.policies:
+        moved = {
+            estimator: better.of(name, estimator).value.mean
+            - evaluation.of(name, estimator).value.mean
+            for estimator in ("corrected", "dm", "simulator")
+        }
+        assert moved["simulator"] == 0.0
+        assert moved["corrected"] == pytest.approx(moved["dm"])
+        assert 0.7 * length < moved["corrected"] < 1.3 * length
 
 
 def test_gains_are_over_the_log_and_its_own_value_is_the_mean(
@@ -182,6 +209,23 @@ def test_what_is_not_supported_is_not_recommended(folder: Path) -> None:
     assert "leverage 31.0" in none.reason
 
 
+def test_without_an_estimator_that_may_recommend_nothing_is(folder: Path) -> None:
+    found = made_up(folder, finding("a", Interval(3.0, 2.0, 4.0)))
+    config = replace(found.config, estimators=("request_sn",))
+    recommendation = recommendation_of(replace(found, config=config))
+    assert recommendation.policy is None
+    assert "ask for one of corrected, dm" in recommendation.reason
+
+
+def test_results_are_not_written_among_other_files(
+    evaluation: OfflineEvaluation, tmp_path: Path
+) -> None:
+    (tmp_path / "leaderboard.csv").write_text("somebody's")
+    there = replace(evaluation, config=replace(evaluation.config, out=tmp_path))
+    with pytest.raises(RunFolderError, match="holds other files; choose another --out"):
+        report(there, Terminal())
+
+
 def test_policies_of_another_log_are_refused(folder: Path) -> None:
     batch = BatchDataset.load(folder / "log.parquet")
     policy = load_candidates([folder / "policies" / "watch"])["policies/watch"]
@@ -209,6 +253,8 @@ def test_logs_and_settings_that_cannot_be_used_are_refused(folder: Path, tmp_pat
         replace(config, estimators=("corrected",))
     with pytest.raises(UnknownNameError, match="Did you mean 'sn_pdis'"):
         replace(config, estimators=("sn_pdi",))
+    with pytest.raises(ConfigError, match=re.escape("model.gamma must be 1, since")):
+        replace(config, model=ModelConfig(gamma=0.9))
     with pytest.raises(ConfigError, match="at least one policy"):
         replace(config, policies=())
     with pytest.raises(ConfigError, match=re.escape("bandwidth must be in (0, 2], got 3")):

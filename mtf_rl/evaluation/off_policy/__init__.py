@@ -12,6 +12,7 @@ from mtf_rl.evaluation.off_policy.sums import (
     Resamples,
     bernstein_interval,
     bootstrap_intervals,
+    percentile_intervals,
     t_interval,
 )
 from mtf_rl.evaluation.off_policy.support import (
@@ -48,6 +49,7 @@ __all__ = [
     "evidence_of",
     "leverage_verdict",
     "log_ratios",
+    "percentile_intervals",
     "rank_correlation",
     "regret",
     "reward_distribution",

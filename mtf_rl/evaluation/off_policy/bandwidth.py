@@ -71,8 +71,8 @@ def slope_bandwidth(
         ratios = log_ratios(logged, SmoothedTarget(policy, candidate))
         evidence = Evidence(ratios, logged.rewards, logged.live)
         support = support_of(_BY, evidence)
-        thin = support is None or support.effective < LEAST_SIZE
-        if thin and candidate is not kernels[-1]:
+        assert support is not None  # request_sn weighs
+        if support.effective < LEAST_SIZE and candidate is not kernels[-1]:
             continue
         kept.append(candidate)
         intervals.append(t_interval(estimate_sum(_BY, evidence)))

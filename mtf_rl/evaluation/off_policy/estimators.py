@@ -117,7 +117,7 @@ def _direct(evidence: Evidence) -> RatioSum:
     value = evidence.model[1][:, 0]
     if evidence.model_visits is None:
         return RatioSum.mean(value)
-    moved = _weighed_errors(evidence, evidence.model_visits)
+    moved = _weighed_errors(evidence, evidence.model_visits).sum(axis=1)
     return RatioSum.mean(value + moved - moved.mean())
 
 
@@ -278,17 +278,17 @@ def _doubly_robust_visits(evidence: Evidence) -> RatioSum:
     a whole session.
     """
     return RatioSum.mean(
-        evidence.model[1][:, 0] + _weighed_errors(evidence, evidence.visited("visits"))
+        evidence.model[1][:, 0]
+        + _weighed_errors(evidence, evidence.visited("visits")) @ evidence.discounts
     )
 
 
 def _weighed_errors(evidence: Evidence, visits: FloatArray) -> FloatArray:
-    """sum_t gamma^t zeta_t (r_t + gamma V_{t+1} - Q_t) of each session, (sessions,)."""
+    """zeta_t (r_t + gamma V_{t+1} - Q_t), (sessions, time)."""
     q, v = evidence.model
     following = np.hstack([v[:, 1:], np.zeros((len(v), 1))])
     errors = evidence.rewards + evidence.gamma * following - q
-    weighed: FloatArray = np.where(evidence.live, visits * errors, 0.0) @ evidence.discounts
-    return weighed
+    return np.where(evidence.live, visits * errors, 0.0)
 
 
 @dataclass(frozen=True)

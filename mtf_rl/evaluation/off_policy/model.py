@@ -82,8 +82,9 @@ class SessionModel:
     with every request's term weighed by gamma^t, and psi'_0 the target's mean features at the first
     observation; this is the saddle point of the DICE family's Lagrangian without regularisers, but
     for the ridge. State visits are the same with features of the state and ratios in the place of
-    drawn actions. With one class for both, Q and zeta would give one and the same estimate;
-    `model_visits`, which are those, tell how far the model's own fit moves with the sessions.
+    drawn actions. With one class for both, Q and zeta would give one and the same estimate.
+    `model_visits` are in the class of Q, without the gamma^t, as Q's own equation has none: they
+    tell how far the fit moves with the sessions.
 
     All are fitted on the sessions that are evaluated. Rows go by in pieces of whole sessions.
     """
@@ -195,13 +196,13 @@ class SessionModel:
         seen = discounted if gamma < 1.0 else onward
         backward = log.discounted - gamma * np.hstack([log.discounted_onward, seen])
         ridge = np.diag(self._penalty)
-        theta = _solution(forward / count + ridge, log.reward / count, "Q of the target")
+        theta = _solution(forward / count + ridge, log.reward / count, "the target")
         transposed = backward.T / count + ridge
         starts = np.concatenate([log.start, start]) / count
-        alpha = _solution(transposed, starts, "visits of the target")
+        alpha = _solution(forward.T / count + ridge, starts, "the target")
         linear, alpha_own = self._linear, np.zeros_like(alpha)
         alpha_own[linear] = _solution(
-            transposed[np.ix_(linear, linear)], starts[linear], "visits of the target"
+            transposed[np.ix_(linear, linear)], starts[linear], "the target"
         )
         found = np.empty((4, count))
         for rows, now in self._pieces():
@@ -243,7 +244,7 @@ class SessionModel:
             start += state[requests[rows] == 0].sum(axis=0)
         count = len(logged)
         penalty = np.diag(self._penalty[:width])
-        alpha = _solution(matrix.T / count + penalty, start / count, "state visits of the target")
+        alpha = _solution(matrix.T / count + penalty, start / count, "the target, by its visits,")
         found = [features.state(observations[rows]) @ alpha for rows in logged.pieces]
         return np.concatenate(found)
 

@@ -11,7 +11,14 @@ from mtf_rl.core.arrays import FloatArray
 from mtf_rl.core.errors import ConfigError
 from mtf_rl.evaluation.intervals import Interval
 
-__all__ = ["RatioSum", "Resamples", "bernstein_interval", "bootstrap_intervals", "t_interval"]
+__all__ = [
+    "RatioSum",
+    "Resamples",
+    "bernstein_interval",
+    "bootstrap_intervals",
+    "percentile_intervals",
+    "t_interval",
+]
 
 _RESAMPLES_AT_ONCE = 50
 
@@ -170,7 +177,12 @@ class Resamples:
     def intervals(
         self, estimates: Sequence[RatioSum], *, confidence: float = 0.95
     ) -> list[Interval]:
-        """Percentile intervals, each resample normalised anew.
+        """Percentile intervals."""
+        values = np.array([part.value for part in estimates])
+        return percentile_intervals(values, self.draws(estimates), confidence=confidence)
+
+    def draws(self, estimates: Sequence[RatioSum]) -> FloatArray:
+        """The estimates of each resample, normalised anew, (resamples, estimates).
 
         One product of counts and columns serves all estimates.
         """
@@ -184,12 +196,23 @@ class Resamples:
             sums = self.counts[rows].astype(np.float64) @ matrix  # (resamples, columns)
             for place, layout in enumerate(layouts):
                 drawn[rows, place] = layout.values(sums, count)
-        edge = 0.5 - confidence / 2.0
-        limits = np.quantile(drawn, [edge, 1.0 - edge], axis=0)
-        return [
-            Interval(part.value, float(low), float(high))
-            for part, low, high in zip(estimates, *limits, strict=True)
-        ]
+        return drawn
+
+    def means(self, values: FloatArray) -> FloatArray:
+        """Means of (sessions,) in each resample, (resamples,)."""
+        return self.draws([RatioSum.mean(values)])[:, 0]
+
+
+def percentile_intervals(
+    values: FloatArray, drawn: FloatArray, *, confidence: float = 0.95
+) -> list[Interval]:
+    """Limits of values (estimates,) by their resamples (resamples, estimates)."""
+    edge = 0.5 - confidence / 2.0
+    limits = np.quantile(drawn, [edge, 1.0 - edge], axis=0)
+    return [
+        Interval(float(value), float(low), float(high))
+        for value, low, high in zip(values, *limits, strict=True)
+    ]
 
 
 @dataclass(frozen=True)

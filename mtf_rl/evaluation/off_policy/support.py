@@ -11,7 +11,6 @@ __all__ = ["Support", "effective_size", "leverage_verdict", "support_of"]
 
 LEAST_SHARE = 0.01  # of the sessions, below which they hardly overlap
 LEAST_SIZE = 100.0  # effective sessions
-LARGEST_SHARE = 0.1  # of all weight, that one session may have
 FAR, TOO_FAR = 3.0, 10.0  # leverage, from which a linear model leaves the log's actions
 
 
@@ -37,7 +36,7 @@ class Support:
     def verdict(self) -> str:
         """supported, weakly supported or not supported, with the figure that says so."""
         size = f"ESS {self.effective:,.0f} of {self.sessions:,}"
-        if self.effective < LEAST_SIZE or self.largest > LARGEST_SHARE:
+        if self.effective < LEAST_SIZE:  # Then one session may hold more than a tenth.
             return f"not supported by this data: {size}, largest weight {self.largest:.0%}"
         if self.effective < LEAST_SHARE * self.sessions:
             return f"weakly supported: {size}"

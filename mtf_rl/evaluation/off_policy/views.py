@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mtf_rl.core.arrays import FloatArray
+from mtf_rl.core.errors import DataError
 from mtf_rl.core.tasks import NUM_TASKS, TaskSet
 from mtf_rl.data import BatchDataset
 from mtf_rl.fusion import ActionMap, make_action_map, make_formula
@@ -45,12 +46,19 @@ def view_of(batch: BatchDataset) -> ActionView:
     """The view that suits the formula by which a batch was logged; the action if it is not told.
 
     Raises:
+        DataError: if the setting tells a formula and not what goes with it.
         ConfigError: if the batch's setting holds parts that do not fit each other.
         UnknownNameError: if it names a formula, a map or a task that is not built in.
     """
     setting = batch.setting or {}
     if setting.get("formula") not in _SCALE_FREE:
         return as_it_is
+    missing = [part for part in ("tasks", "action_map", "base", "radius") if part not in setting]
+    if missing:
+        raise DataError(
+            f"the log's setting tells its formula, {setting['formula']}, but not"
+            f" {', '.join(missing)}; write all of them, or no setting"
+        )
     tasks = TaskSet.of(tuple(setting["tasks"]))
     # Base rates move no weights: they are the formula's own constants.
     formula = make_formula(setting["formula"], np.full(NUM_TASKS, 0.5), tasks)

@@ -9,7 +9,7 @@ from typing import Any
 from mtf_rl.core.errors import ArtifactError
 from mtf_rl.core.files import load_json, replace_atomically, save_json
 from mtf_rl.experiments.comparison.config import ComparisonConfig
-from mtf_rl.experiments.comparison.work import Job, rescored_path
+from mtf_rl.experiments.comparison.work import Job, rescored_path, rescored_rewards
 
 __all__ = ["adopt_jobs", "save_jobs"]
 
@@ -28,11 +28,8 @@ def save_jobs(
         if job.finished(config, digest) is None:
             continue
         record = load_json(job.folder(config) / "result.json")
-        rescored = {
-            str(seed): load_json(rescored_path(job, seed, config))["rewards"]
-            for seed in scorer_seeds
-            if rescored_path(job, seed, config).exists()
-        }
+        found = {seed: rescored_rewards(job, seed, config, digest) for seed in scorer_seeds}
+        rescored = {str(seed): rewards for seed, rewards in found.items() if rewards is not None}
         asked = _checksum(record["fingerprint"])
         lines.append(json.dumps({"asked": asked, "result": record["result"], "rescored": rescored}))
     head = json.dumps({"version": _VERSION, "run": digest})
@@ -79,11 +76,13 @@ def _records(path: Path) -> dict[tuple[str, str, int, float], dict[str, Any]]:
                 f"{path} has version {head['version']}, expected {_VERSION}; write it again with"
                 f" this version: it is jobs.jsonl of a comparison's folder"
             )
-        return {
-            (result["contestant"], result["track"], result["seed"], result["share"]): line
-            for line in lines
-            for result in [line["result"]]
-        }
+        records = {}
+        for line in lines:
+            record = {part: line[part] for part in ("asked", "result", "rescored")}
+            result = record["result"]
+            job = (result["contestant"], result["track"], result["seed"], result["share"])
+            records[job] = record
+        return records
     except FileNotFoundError as error:
         raise ArtifactError(f"No file {path}; it is jobs.jsonl of a comparison's folder") from error
     except (ValueError, KeyError, TypeError) as error:

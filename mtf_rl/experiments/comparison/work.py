@@ -241,8 +241,10 @@ def _learnt_policy(job: Job, config: ComparisonConfig, digest: str) -> Policy:
     """A finished job's policy, learnt again where its result alone was taken from elsewhere."""
     folder = job.folder(config)
     if not (folder / "policy.json").exists():
+        record = load_json(folder / "result.json")
         (folder / "result.json").unlink()
         do_job(job, config, digest)
+        save_json(folder / "result.json", record)  # The numbers stay those that were taken.
     return load_policy(folder).policy
 
 

@@ -2,20 +2,21 @@
 
 from mtf_rl.experiments.offline_evaluation.config import (
     OFFLINE_ESTIMATORS,
-    RECOMMENDED,
+    RECOMMENDING,
     OfflineConfig,
 )
 from mtf_rl.experiments.offline_evaluation.estimating import Finding, OfflineEvaluation, evaluate
 from mtf_rl.experiments.offline_evaluation.recommending import Recommendation, recommendation_of
-from mtf_rl.experiments.offline_evaluation.reporting import report
+from mtf_rl.experiments.offline_evaluation.reporting import check_free_for_results, report
 
 __all__ = [
     "OFFLINE_ESTIMATORS",
-    "RECOMMENDED",
+    "RECOMMENDING",
     "Finding",
     "OfflineConfig",
     "OfflineEvaluation",
     "Recommendation",
+    "check_free_for_results",
     "evaluate",
     "recommendation_of",
     "report",

@@ -12,14 +12,19 @@ __all__ = ["load_candidates", "refuse_another_log"]
 
 
 def load_candidates(paths: Sequence[Path]) -> dict[str, FusionPolicy]:
-    """Policies by name: a folder's own, or one for each entry of a run.
+    """Policies by name: a folder's own, or one for each entry of a run, each folder once.
 
-    Names are RUN/POLICY, the last two parts of a folder's path; the whole path where they collide.
+    Names are RUN/POLICY: the policy's folder and the one above it, or above `policy`; the whole
+    path where they collide.
 
     Raises:
         ArtifactError: if a folder holds neither, or a file is torn.
     """
-    named = [pair for path in paths for pair in _named(path)]
+    named = list(
+        {
+            folder.resolve(): (name, folder) for path in paths for name, folder in _named(path)
+        }.values()
+    )
     short = [name for name, _ in named]
     return {
         name if short.count(name) == 1 else str(folder): load_policy(folder)
@@ -30,7 +35,8 @@ def load_candidates(paths: Sequence[Path]) -> dict[str, FusionPolicy]:
 def _named(path: Path) -> list[tuple[str, Path]]:
     """Short names and folders."""
     if (path / "policy.json").exists():
-        return [("/".join(path.absolute().parts[-2:]), path)]
+        parts = [part for part in path.absolute().parts if part != "policy"]
+        return [("/".join(parts[-2:]), path)]
     entries = path / "policy" / "entries.json"
     if entries.exists():
         names = [str(record["policy"]) for record in load_json(entries)]

@@ -11,7 +11,7 @@ from mtf_rl.core.ranges import check_above, check_at_least, check_proper_share, 
 from mtf_rl.core.registry import Registry
 from mtf_rl.evaluation.off_policy import ESTIMATORS, KERNELS, ModelConfig
 
-__all__ = ["OFFLINE_ESTIMATORS", "RECOMMENDED", "RECOMMENDED_ALONE", "OfflineConfig"]
+__all__ = ["OFFLINE_ESTIMATORS", "RECOMMENDING", "OfflineConfig"]
 
 CLOSED_FORM, NETWORK, SIMULATED = "closed form", "network", "simulated"
 
@@ -27,7 +27,8 @@ OFFLINE_ESTIMATORS: Registry[str] = Registry(
 )
 """Every estimator that can be asked for, by how it is made."""
 
-RECOMMENDED, RECOMMENDED_ALONE = "corrected", "dm"
+RECOMMENDING = ("corrected", "dm")
+"""Estimators that may recommend a policy, the preferred one first."""
 _SHOWN = ("dm", "sn_pdis", "clipped_dr", "drl", "request_sn")
 
 
@@ -79,6 +80,11 @@ class OfflineConfig:
         check_seed("seed", self.seed)
         if self.bandwidth is not None and not 0.0 < self.bandwidth <= 2.0:
             raise ConfigError(f"bandwidth must be in (0, 2], got {self.bandwidth}")
+        if self.model.gamma != 1.0:
+            raise ConfigError(
+                f"model.gamma must be 1, since values are undiscounted here, got"
+                f" {self.model.gamma}; for another, use mtf_rl.evaluation.off_policy"
+            )
         KERNELS[self.kernel]
         for name in self.asked:
             if OFFLINE_ESTIMATORS[name] == SIMULATED and self.simulator is None:
@@ -94,13 +100,14 @@ class OfflineConfig:
         return self.estimators or (*simulated, *_SHOWN)
 
     @property
-    def recommended(self) -> str:
-        """By which policies are recommended: the audit's best of those that were asked for."""
-        asked = self.asked
-        for name in (RECOMMENDED, RECOMMENDED_ALONE):
-            if name in asked:
-                return name
-        return asked[0]
+    def recommended(self) -> str | None:
+        """By which policies are recommended; None if no such estimator was asked for."""
+        return next((name for name in RECOMMENDING if name in self.asked), None)
+
+    @property
+    def ordering(self) -> str:
+        """By which policies are put in order."""
+        return self.recommended or self.asked[0]
 
     @property
     def folder(self) -> Path:

@@ -25,13 +25,15 @@ from mtf_rl.evaluation.off_policy import (
     Support,
     effective_size,
     estimate_sum,
+    leverage_verdict,
+    percentile_intervals,
     reward_distribution,
     slope_bandwidth,
     support_of,
     t_interval,
     view_of,
 )
-from mtf_rl.evaluation.off_policy.support import LEAST_SIZE, leverage_verdict
+from mtf_rl.evaluation.off_policy.support import LEAST_SIZE
 from mtf_rl.experiments.assembly import Assembly
 from mtf_rl.experiments.collection import refuse_another_run
 from mtf_rl.experiments.command_line import settings_of_run
@@ -61,7 +63,8 @@ class Finding:
     value: Interval
     """Session reward."""
     gain: Interval
-    """Over what the log's own policies earned in the same sessions."""
+    """Over what the log's own policies earned in the same sessions; of `simulator`, over what the
+    log's actions earn there."""
     verdict: str
     """Whether the data support it, with the figure that says so."""
     support: Support | None = None
@@ -102,8 +105,8 @@ class OfflineEvaluation:
 
     @property
     def policies(self) -> list[str]:
-        """Names, by the recommended estimator, the best first."""
-        chosen = [f for f in self.findings if f.estimator == self.config.recommended]
+        """Names, by the estimator that recommends, or the first; the best first."""
+        chosen = [f for f in self.findings if f.estimator == self.config.ordering]
         return [f.policy for f in sorted(chosen, key=lambda found: -found.value.mean)]
 
 
@@ -264,14 +267,20 @@ class _Work:
 
     def _intervals(self, sums: Sequence[RatioSum]) -> tuple[list[Interval], list[Interval]]:
         """Of the estimates, and of what they are over the log's own, of the same sessions."""
-        own = RatioSum.mean(-self.logged.session_rewards)
-        both = [*sums, *(part.plus(own) for part in sums)]
-        config = self.config
-        if config.interval == "t":
-            found = [t_interval(part, confidence=config.confidence) for part in both]
-        else:
-            found = self.resamples.intervals(both, confidence=config.confidence)
-        return found[: len(sums)], found[len(sums) :]
+        rewards, confidence = self.logged.session_rewards, self.config.confidence
+        if self.config.interval == "t":
+            own = RatioSum.mean(-rewards)
+            both = [*sums, *(part.plus(own) for part in sums)]
+            found = [t_interval(part, confidence=confidence) for part in both]
+            return found[: len(sums)], found[len(sums) :]
+        values = np.array([part.value for part in sums])
+        drawn, own_drawn = self.resamples.draws(sums), self.resamples.means(rewards)
+        return (
+            percentile_intervals(values, drawn, confidence=confidence),
+            percentile_intervals(
+                values - rewards.mean(), drawn - own_drawn[:, None], confidence=confidence
+            ),
+        )
 
     def _network(
         self, name: str, estimator: str, policy: Policy, evidence: Evidence

@@ -10,7 +10,7 @@ __all__ = ["pictures_of"]
 
 _INKS = ("#0b7285", "#c2255c", "#5f3dc4", "#e67700", "#2b8a3e", "#364fc7", "#862e9c", "#495057")
 _QUIET = "#adb5bd"
-_WIDEST = 3.0  # of the shown estimates' range, beyond which an interval is cut
+_MARGIN = 0.5  # of the range of the ordering estimator's intervals; others are cut there
 
 
 def pictures_of(evaluation: OfflineEvaluation) -> dict[str, Figure]:
@@ -28,7 +28,7 @@ def estimates_figure(evaluation: OfflineEvaluation) -> Figure:
     """
     names = evaluation.policies[::-1]
     asked = evaluation.config.asked
-    figure = Figure(figsize=(9.0, 1.4 + 0.16 * len(names) * (len(asked) + 1.5)))
+    figure = Figure(figsize=(9.0, 1.4 + 0.13 * len(names) * (len(asked) + 1.5)))
     FigureCanvasAgg(figure)
     figure.set_layout_engine("constrained")
     axes = figure.subplots()
@@ -62,12 +62,11 @@ def estimates_figure(evaluation: OfflineEvaluation) -> Figure:
 
 
 def _frame(evaluation: OfflineEvaluation) -> tuple[float, float]:
-    """Limits by the recommended estimator's intervals and the log's own value."""
-    shown = [f.value for f in evaluation.findings if f.estimator == evaluation.config.recommended]
-    lows = [evaluation.logged.low, *(value.low for value in shown)]
-    highs = [evaluation.logged.high, *(value.high for value in shown)]
-    low, high = min(lows), max(highs)
-    margin = (_WIDEST - 1.0) / 2.0 * ((high - low) or 1.0) / 2.0
+    """Limits by the ordering estimator's intervals and the log's own value."""
+    shown = [f.value for f in evaluation.findings if f.estimator == evaluation.config.ordering]
+    ends = np.array([[v.mean, v.low, v.high] for v in (evaluation.logged, *shown)]).ravel()
+    low, high = ends[np.isfinite(ends)].min(), ends[np.isfinite(ends)].max()
+    margin = _MARGIN * ((high - low) or 1.0)
     return low - margin, high + margin
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from scipy import stats
 
 from mtf_rl.evaluation import Interval
+from mtf_rl.experiments.offline_evaluation.config import RECOMMENDING
 from mtf_rl.experiments.offline_evaluation.estimating import OfflineEvaluation
 
 __all__ = ["Recommendation", "recommendation_of"]
@@ -26,6 +27,12 @@ def recommendation_of(evaluation: OfflineEvaluation) -> Recommendation:
     """
     config = evaluation.config
     estimator = config.recommended
+    if estimator is None:
+        return Recommendation(
+            None,
+            f"None: no estimator was asked for that may recommend; ask for one of"
+            f" {', '.join(RECOMMENDING)} (--estimators).",
+        )
     found = [evaluation.of(name, estimator) for name in evaluation.policies]
     supported = [one for one in found if one.supported]
     if not supported:

@@ -6,9 +6,11 @@ from typing import Any
 
 from torch.utils.tensorboard.writer import SummaryWriter
 
+from mtf_rl.core.errors import RunFolderError
 from mtf_rl.core.files import replace_atomically, save_json
 from mtf_rl.evaluation import Interval
 from mtf_rl.experiments.console import Terminal
+from mtf_rl.experiments.offline_evaluation.config import OfflineConfig
 from mtf_rl.experiments.offline_evaluation.estimating import Finding, OfflineEvaluation
 from mtf_rl.experiments.offline_evaluation.pictures import pictures_of
 from mtf_rl.experiments.offline_evaluation.recommending import recommendation_of
@@ -17,7 +19,7 @@ from mtf_rl.experiments.run_folder import write_table
 from mtf_rl.experiments.settings import settings_to_json
 from mtf_rl.experiments.tables import Table
 
-__all__ = ["report", "tables_of"]
+__all__ = ["check_free_for_results", "report", "tables_of"]
 
 
 def report(evaluation: OfflineEvaluation, terminal: Terminal) -> Path:
@@ -27,6 +29,7 @@ def report(evaluation: OfflineEvaluation, terminal: Terminal) -> Path:
         The folder.
     """
     folder = evaluation.config.folder
+    check_free_for_results(evaluation.config)
     tables = tables_of(evaluation)
     for table in tables:
         terminal.table(table.title, list(table.columns), [list(row) for row in table.rows])
@@ -47,7 +50,7 @@ def report(evaluation: OfflineEvaluation, terminal: Terminal) -> Path:
         {
             "policy": recommendation.policy,
             "reason": recommendation.reason,
-            "estimator": evaluation.config.recommended,
+            "estimator": evaluation.config.ordering,
             "settings": settings_to_json(evaluation.config),
         },
     )
@@ -65,6 +68,21 @@ def report(evaluation: OfflineEvaluation, terminal: Terminal) -> Path:
         f" TensorBoard: tensorboard --logdir {folder / 'tensorboard'}"
     )
     return folder
+
+
+def check_free_for_results(config: OfflineConfig) -> None:
+    """Refuse a folder that holds something else than an earlier offline evaluation.
+
+    Raises:
+        RunFolderError: if it does.
+    """
+    folder = config.folder
+    mine = (folder / "recommendation.json").exists()
+    if folder.exists() and any(folder.iterdir()) and not mine:
+        raise RunFolderError(
+            f"{folder} holds other files; choose another --out. Only an earlier offline evaluation"
+            " is written over"
+        )
 
 
 def _summary(evaluation: OfflineEvaluation) -> str:
@@ -88,7 +106,7 @@ def tables_of(evaluation: OfflineEvaluation) -> list[Table]:
         columns=("policy", "estimator", "value", "over the log's own", "support"),
         rows=tuple(rows),
         note=f"{_summary(evaluation)} Intervals: {percent}, {evaluation.config.interval} over"
-        " sessions where nothing is simulated. What a model cannot express is in no interval.",
+        " sessions, t where policies are simulated. What a model cannot express is in no interval.",
     )
     return [estimates, *_distribution(evaluation)]
 
