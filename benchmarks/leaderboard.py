@@ -12,6 +12,15 @@ The first makes the default world, scorer and simulator; the second does the wor
 it was stopped; this one writes `leaderboard.md`, its pictures, and `leaderboard.jsonl` with the
 result of each job, from which the second goes on (`--jobs benchmarks/leaderboard.jsonl`) where run
 and versions are the same.
+
+Another comparison's page, such as that of the real rows, with the flags that it was made with:
+
+    python -m mtf_rl.train uniform --data DIR --run-dir runs/real
+    python -m mtf_rl.compare runs/real --requests 40000 --headline-seeds 3 --sessions 2000 \
+        --shares --no-retention --rescored 0 \
+        --contestants uniform gp_bo cma_es cem cma_es_features lspi lspi_myopic td3_bc
+    python -m benchmarks.leaderboard runs/real --requests 40000 --headline-seeds 3 --sessions 2000 \
+        --out benchmarks/leaderboard_real.md --pictures runs/real/comparison
 """
 
 import platform
@@ -41,6 +50,12 @@ class Settings:
 
     run: tyro.conf.Positional[Path]
     """The run that was compared."""
+    requests: int = 100_000
+    """Its budget."""
+    headline_seeds: int = 10
+    """Its seeds of the headlines."""
+    sessions: int = 4_000
+    """Its sessions of final users."""
     out: Path = Path("benchmarks/leaderboard.md")
     """The page to write; the jobs' results go beside it."""
     pictures: Path = Path("docs/images")
@@ -50,7 +65,12 @@ class Settings:
 def main() -> None:
     """Read what is finished, and write the page."""
     settings = tyro.cli(Settings, description=__doc__)
-    config = ComparisonConfig(settings.run)
+    config = ComparisonConfig(
+        settings.run,
+        requests=settings.requests,
+        headline_seeds=settings.headline_seeds,
+        sessions=settings.sessions,
+    )
     comparison = finished_comparison(config)
     page = page_of(comparison)
     for name, figure in pictures_of(comparison).items():
@@ -58,7 +78,8 @@ def main() -> None:
     save_finished_jobs(config, settings.out.with_suffix(".jsonl"))
     versions = ", ".join(f"{name} {version(name)}" for name in LIBRARIES)
     stamp = (
-        f"`make leaderboard`; mtf_rl {mtf_rl.__version__}, Python {platform.python_version()},"
+        f"Made by `benchmarks/leaderboard.py`, which tells the commands; mtf_rl"
+        f" {mtf_rl.__version__}, Python {platform.python_version()},"
         f" {versions}; one thread a job, two at once."
     )
     title, _, tables = page.partition("\n\n")

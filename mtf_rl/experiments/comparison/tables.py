@@ -76,7 +76,7 @@ def summary_of(comparison: Comparison) -> list[str]:
         for name, other in pairs
         if name != other
     ]
-    left_out = f"Not finished, and left out: {', '.join(comparison.unfinished)}."
+    left_out = f"Left out, since not all seeds are there: {', '.join(comparison.unfinished)}."
     return [done, *stands, *([left_out] if comparison.unfinished else [])]
 
 
@@ -136,7 +136,7 @@ def leaderboard_table(comparison: Comparison, judge: str) -> Table:
         " differences are paired by seed, over all seeds that both have (`seeds`). Rates are per"
         " mille of shown videos; `!` marks sessions that are shorter, or hate that is more"
         " frequent, than with uniform weights beyond the interval."
-        + "".join(f" {note}" for note in comparison.notes if judge == SIMULATOR),
+        + "".join(f" {note.rstrip('.')}." for note in comparison.notes if judge == SIMULATOR),
     )
 
 
