@@ -295,6 +295,7 @@ class _Work:
                 self._found[job] = result = future.result()
                 bar(1)
                 self._terminal.say(_line(job, result))
+        save_finished_jobs(self._config)
 
     def rescore(self, jobs: list[Job]) -> Rescored:
         """Judge what was learnt with scorers of other seeds."""

@@ -1,7 +1,7 @@
 """What a comparison leaves behind: the leaderboard on the screen and in files."""
 
 from mtf_rl.core.files import replace_atomically
-from mtf_rl.experiments.comparison.comparing import Comparison, save_finished_jobs
+from mtf_rl.experiments.comparison.comparing import Comparison
 from mtf_rl.experiments.comparison.page import html_of
 from mtf_rl.experiments.comparison.pictures import pictures_of
 from mtf_rl.experiments.comparison.tables import summary_of, tables_of
@@ -31,7 +31,6 @@ def report(comparison: Comparison, terminal: Terminal) -> None:
         save_figure(figure, folder / f"{name}.png")
     replace_atomically(folder / "results.html", html_of(comparison, pictures).encode())
     write_events(comparison, pictures, folder / "tensorboard")
-    save_finished_jobs(comparison.config)
     terminal.say(
         f"Written to {folder}: leaderboard.csv, .json, .md; results.csv, .json, .html; jobs.jsonl;"
         f" {', '.join(f'{name}.png' for name in pictures)};"
