@@ -26,7 +26,7 @@ import platform
 import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from multiprocessing import get_context
 from pathlib import Path
@@ -58,13 +58,14 @@ from mtf_rl.core.protocols import SIMULATOR, SYNTHETIC_TRUTH
 from mtf_rl.core.tasks import TASK_NAMES
 from mtf_rl.data import BatchDataset, UserGroup
 from mtf_rl.envs import RequestBudget, SessionDynamics
-from mtf_rl.evaluation import roll_out
+from mtf_rl.evaluation import Interval, roll_out
 from mtf_rl.evaluation.off_policy import ESTIMATORS, rank_correlation, regret
 from mtf_rl.experiments.assembly import Assembly
 from mtf_rl.experiments.collection import BEHAVIOURS, Spread
 from mtf_rl.experiments.command_line import settings_of_run
 from mtf_rl.experiments.console import Terminal
 from mtf_rl.experiments.offline_evaluation import OfflineConfig, evaluate
+from mtf_rl.experiments.offline_evaluation.simulated import play
 from mtf_rl.experiments.pictures import save_figure
 from mtf_rl.experiments.run_folder import open_run_folder
 
@@ -89,8 +90,8 @@ class Settings:
     """Sessions of a log; a quarter in its parts."""
     truth_sessions: int = 20_000
     """Sessions of each target's true value."""
-    simulated: int = 4_000
-    """Simulated sessions for each target and log."""
+    simulated: int = 20_000
+    """Simulated sessions of each target, once for all logs."""
     workers: int = 2
     """Processes, with one thread each."""
     folder: Path | None = None
@@ -108,18 +109,21 @@ class Settings:
 
 @dataclass(frozen=True)
 class Job:
-    """One log, evaluated whole or a quarter of it."""
+    """One log, evaluated whole and in quarters; or whole, by networks."""
 
     behaviour: str
     log: int
-    part: int | None = None
     networks: bool = False
 
-    def path(self, settings: Settings) -> Path:
-        """Where its findings are."""
-        part = "whole" if self.part is None else f"part-{self.part}"
-        kind = "networks-" if self.networks else ""
-        return settings.kept / "findings" / f"{kind}{self.behaviour}-{self.log}-{part}.json"
+    def path(self, settings: Settings, part: int | None = None) -> Path:
+        """Where findings are: of the whole, or of a quarter."""
+        kind = "networks" if self.networks else "whole" if part is None else f"part-{part}"
+        return settings.kept / "findings" / f"{self.behaviour}-{self.log}-{kind}.json"
+
+    def paths(self, settings: Settings) -> list[Path]:
+        """All of them."""
+        parts = range(0 if self.networks else QUARTERS)
+        return [self.path(settings), *(self.path(settings, part) for part in parts)]
 
 
 @dataclass(frozen=True)
@@ -237,27 +241,57 @@ def true_value(name: str, settings: Settings) -> dict[str, float]:
     return found
 
 
-def do_job(job: Job, names: Sequence[str], settings: Settings) -> None:
-    """Collect the log, evaluate it, keep the findings."""
-    path = job.path(settings)
-    if path.exists():
-        return
-    start = time.perf_counter()
-    stage = stage_of(settings.run)
-    data = path.with_suffix(".parquet")
-    data.parent.mkdir(parents=True, exist_ok=True)
-    _log(job, settings, stage).save(data)
-    estimators = NETWORKS if job.networks else ("corrected", "simulator", *ESTIMATORS)
-    config = OfflineConfig(
+def played(name: str, settings: Settings) -> Interval:
+    """What a target earns in the simulator; kept."""
+    path = settings.kept / "simulated" / f"{name}.json"
+    if not path.exists():
+        policy = load_policy(settings.kept / "targets" / name)
+        found = play(stage_of(settings.run).simulator, policy, _offline(settings))
+        save_json(path, asdict(found))
+    return Interval(**load_json(path))
+
+
+def _offline(
+    settings: Settings, names: Sequence[str] = ("uniform",), **others: Any
+) -> OfflineConfig:
+    return OfflineConfig(
         policies=tuple(settings.kept / "targets" / name for name in names),
-        data=data,
-        simulator=None if job.networks else settings.run,
-        estimators=estimators,
+        data=others.pop("data", Path("unused")),
         interval="t",
         sessions=settings.simulated,
-        seed=4 * job.log + (job.part or 0),
+        **others,
     )
-    found = evaluate(config, Terminal())
+
+
+def do_job(job: Job, names: Sequence[str], settings: Settings) -> None:
+    """Collect the log, evaluate it, keep the findings."""
+    log = _log(job, settings, stage_of(settings.run))
+    size = settings.sessions // QUARTERS
+    for part, path in zip((None, *range(QUARTERS)), job.paths(settings), strict=False):
+        if not path.exists():
+            cut = log if part is None else _sessions(log, part * size, (part + 1) * size)
+            seed = (QUARTERS + 1) * job.log + (0 if part is None else 1 + part)
+            save_json(
+                path, _findings(cut, path.with_suffix(".parquet"), job, names, settings, seed)
+            )
+
+
+def _findings(
+    log: BatchDataset, data: Path, job: Job, names: Sequence[str], settings: Settings, seed: int
+) -> dict[str, Any]:
+    start = time.perf_counter()
+    data.parent.mkdir(parents=True, exist_ok=True)
+    log.save(data)
+    config = _offline(
+        settings,
+        names,
+        data=data,
+        simulator=None if job.networks else settings.run,
+        estimators=NETWORKS if job.networks else ("corrected", "simulator", *ESTIMATORS),
+        seed=seed,
+    )
+    known = {} if job.networks else {f"targets/{name}": played(name, settings) for name in names}
+    found = evaluate(config, Terminal(), played=known)
     data.unlink()
     records = [
         {
@@ -272,7 +306,7 @@ def do_job(job: Job, names: Sequence[str], settings: Settings) -> None:
         for one in found.findings
     ]
     seconds = time.perf_counter() - start
-    save_json(path, {"behaviour": found.logged.mean, "seconds": seconds, "findings": records})
+    return {"behaviour": found.logged.mean, "seconds": seconds, "findings": records}
 
 
 def _log(job: Job, settings: Settings, stage: Stage) -> BatchDataset:
@@ -282,11 +316,9 @@ def _log(job: Job, settings: Settings, stage: Stage) -> BatchDataset:
     seed = LOG_SEED + 1_000 * place + job.log
     # Longer than needed, so that no session is cut; sessions are independent of what follows.
     requests = 20 * settings.sessions + 1_000
-    whole = collect(stage.truth, behaviour, requests=requests, seed=seed)
-    if job.part is None:
-        return _sessions(whole, 0, settings.sessions)
-    size = settings.sessions // QUARTERS
-    return _sessions(whole, job.part * size, (job.part + 1) * size)
+    return _sessions(
+        collect(stage.truth, behaviour, requests=requests, seed=seed), 0, settings.sessions
+    )
 
 
 def _sessions(batch: BatchDataset, first: int, last: int) -> BatchDataset:
@@ -305,26 +337,27 @@ def _sessions(batch: BatchDataset, first: int, last: int) -> BatchDataset:
 
 
 def all_jobs(settings: Settings) -> list[Job]:
-    """The mixture first, which the recommendation is judged on."""
-    behaviours = [MIXED, *(name for name in BEHAVIOURS if name != MIXED)]
-    jobs = [Job(name, log) for name in behaviours for log in range(settings.logs)]
+    """One log of each behaviour after the other, so that any stop leaves all of them."""
+    jobs = [Job(name, log) for log in range(settings.logs) for name in _behaviours()]
     jobs += [Job(MIXED, log, networks=True) for log in range(min(NETWORK_LOGS, settings.logs))]
-    jobs += [
-        Job(name, log, part)
-        for name in behaviours
-        for log in range(settings.logs)
-        for part in range(QUARTERS)
-    ]
     return jobs
+
+
+def _behaviours() -> list[str]:
+    """The mixture first, which the recommendation is judged on."""
+    return [MIXED, *(name for name in BEHAVIOURS if name != MIXED)]
 
 
 def work(settings: Settings, names: Sequence[str]) -> None:
     """Everything that is not finished."""
-    missing = [job for job in all_jobs(settings) if not job.path(settings).exists()]
+    missing = [
+        job for job in all_jobs(settings) if not all(path.exists() for path in job.paths(settings))
+    ]
     for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ[variable] = "1"
     with ProcessPoolExecutor(settings.workers, mp_context=get_context("spawn")) as pool:
-        list(pool.map(true_value, names, [settings] * len(names)))
+        for value in (true_value, played):
+            list(pool.map(value, names, [settings] * len(names)))
         few = [name for name in names if name in LEARNT or name.startswith(("near", "uniform"))]
         chosen = [few[:NETWORK_TARGETS] if job.networks else list(names) for job in missing]
         for _ in pool.map(do_job, missing, chosen, [settings] * len(missing)):
@@ -360,11 +393,9 @@ class Replicates:
         ]
 
 
-def gathered(
-    jobs: Iterable[Job], settings: Settings, truth: dict[str, float]
-) -> dict[str, Replicates]:
-    """Findings by estimator, of the jobs that are finished."""
-    found = [load_json(job.path(settings)) for job in jobs if job.path(settings).exists()]
+def gathered(paths: Iterable[Path], truth: dict[str, float]) -> dict[str, Replicates]:
+    """Findings by estimator, of what is finished."""
+    found = [load_json(path) for path in paths if path.exists()]
     estimators = dict.fromkeys(one["estimator"] for log in found for one in log["findings"])
     own = np.array([log["behaviour"] for log in found])
     made = {}
@@ -396,16 +427,17 @@ def page_of(settings: Settings, truth: dict[str, float], errors: Sequence[float]
         + ", ".join(f"{name} {truth[name]:.1f}" for name in ordered)
         + ".",
     ]
-    for behaviour in [MIXED, *(name for name in BEHAVIOURS if name != MIXED)]:
-        whole = [Job(behaviour, log) for log in range(settings.logs)]
-        parts = [Job(b.behaviour, b.log, part) for b in whole for part in range(QUARTERS)]
-        for jobs, size in ((whole, settings.sessions), (parts, settings.sessions // QUARTERS)):
-            lines += _section(behaviour, size, gathered(jobs, settings, truth))
-    networks = [Job(MIXED, log, networks=True) for log in range(NETWORK_LOGS)]
+    for behaviour in _behaviours():
+        jobs = [Job(behaviour, log) for log in range(settings.logs)]
+        whole = [job.path(settings) for job in jobs]
+        parts = [job.path(settings, part) for job in jobs for part in range(QUARTERS)]
+        for paths, size in ((whole, settings.sessions), (parts, settings.sessions // QUARTERS)):
+            lines += _section(behaviour, size, gathered(paths, truth))
+    networks = [Job(MIXED, log, networks=True).path(settings) for log in range(NETWORK_LOGS)]
     lines += _section(
         f"{MIXED}, networks, {NETWORK_TARGETS} targets",
         settings.sessions,
-        gathered(networks, settings, truth),
+        gathered(networks, truth),
     )
     return "\n\n".join(lines)
 
@@ -428,8 +460,7 @@ def _section(behaviour: str, sessions: int, found: dict[str, Replicates]) -> lis
 
 def picture_of(settings: Settings, truth: dict[str, float]) -> Figure:
     """Estimates against true values on logs of the mixture, a panel for some estimators."""
-    jobs = [Job(MIXED, log) for log in range(settings.logs)]
-    found = gathered(jobs, settings, truth)
+    found = gathered([Job(MIXED, log).path(settings) for log in range(settings.logs)], truth)
     shown = [name for name in SHOWN if name in found]
     figure = Figure(figsize=(2.6 * len(shown), 3.2), layout="constrained")
     FigureCanvasAgg(figure)

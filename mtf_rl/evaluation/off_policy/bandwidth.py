@@ -12,7 +12,7 @@ from mtf_rl.evaluation.off_policy.kernels import ProductKernel, scott_bandwidth
 from mtf_rl.evaluation.off_policy.logged import LoggedSessions
 from mtf_rl.evaluation.off_policy.sums import t_interval
 from mtf_rl.evaluation.off_policy.support import LEAST_SIZE, support_of
-from mtf_rl.evaluation.off_policy.targets import SmoothedTarget, log_ratios
+from mtf_rl.evaluation.policy_actions import policy_actions
 
 __all__ = ["slope_bandwidth", "slope_choice"]
 
@@ -64,11 +64,15 @@ def slope_bandwidth(
         DataError: if the policy's actions are not finite.
         UnknownNameError: if there is no such kernel.
     """
-    start = scott_bandwidth(logged.batch.actions)
+    batch = logged.batch
+    width = batch.actions.shape[1]
+    centres = policy_actions(policy, batch.observations, num_parameters=width)
+    start = scott_bandwidth(batch.actions)
     kernels = [ProductKernel(np.minimum(scale * start, 2.0), kernel) for scale in _MULTIPLES]
     kept, intervals = [], []
     for candidate in kernels:
-        ratios = log_ratios(logged, SmoothedTarget(policy, candidate))
+        densities = candidate.log_density(batch.actions, centres)
+        ratios = logged.padded(densities - batch.log_densities, fill=0.0)
         evidence = Evidence(ratios, logged.rewards, logged.live)
         support = support_of(_BY, evidence)
         assert support is not None  # request_sn weighs

@@ -6,7 +6,7 @@ from functools import cached_property
 
 import numpy as np
 
-from mtf_rl.core.arrays import BoolArray, FloatArray, IntArray
+from mtf_rl.core.arrays import BoolArray, FloatArray
 from mtf_rl.core.errors import DataError
 from mtf_rl.core.registry import Registry
 from mtf_rl.evaluation.off_policy.magic import magic_share
@@ -213,24 +213,25 @@ def _weighted_doubly_robust(evidence: Evidence) -> RatioSum:
 
 
 def _magic(evidence: Evidence) -> RatioSum:
-    """A mixture of model and weights of least estimated error (Thomas and Brunskill, 2016)."""
+    """A mixture of model and weights of least estimated error (Thomas and Brunskill, 2016).
+
+    Mixed are g_j: weighted doubly robust for j requests, then the model.
+    """
+    q, v = evidence.model
+    correction = _normalised(evidence, evidence.weights, evidence.rewards - q)
+    model = _normalised(evidence, evidence.weights_before, v)
     time = evidence.rewards.shape[1]
     lengths = np.array(sorted({0, *(2**k for k in range(time.bit_length()) if 2**k < time), time}))
-    steps = [
-        _partial(evidence, np.eye(len(lengths))[place], lengths) for place in range(len(lengths))
-    ]
-    shares = magic_share([part.influence for part in steps], [part.value for part in steps])
-    return _partial(evidence, shares, lengths)
-
-
-def _partial(evidence: Evidence, shares: FloatArray, lengths: IntArray) -> RatioSum:
-    """sum_j shares_j g_j; g_j: weighted doubly robust for lengths_j requests, then the model."""
-    q, v = evidence.model
-    times = np.arange(evidence.rewards.shape[1])[:, None]
+    times = np.arange(time)[:, None]
     # V counts where a correction follows, and once more where the model takes over.
-    corrected, followed = (times < lengths) @ shares, (times <= lengths) @ shares  # (time,)
-    correction = _normalised(evidence, evidence.weights, corrected * (evidence.rewards - q))
-    return correction.plus(_normalised(evidence, evidence.weights_before, followed * v))
+    corrected, followed = (
+        (times < lengths).astype(np.float64),
+        (times <= lengths).astype(np.float64),
+    )  # (time, lengths)
+    influences = correction.influences @ corrected + model.influences @ followed
+    values = correction.values @ corrected + model.values @ followed
+    shares = magic_share(list(influences.T), list(values))
+    return correction.scaled(corrected @ shares).plus(model.scaled(followed @ shares))
 
 
 def _alive(evidence: Evidence, weights: FloatArray) -> RatioSum:

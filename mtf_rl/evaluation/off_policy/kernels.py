@@ -1,9 +1,10 @@
 """Kernels that smooth a deterministic policy into one with a density on [-1, 1]^d."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numba import njit
 
 from mtf_rl.core.arrays import FloatArray, check_shape
 from mtf_rl.core.errors import ConfigError
@@ -11,31 +12,56 @@ from mtf_rl.core.registry import Registry
 
 __all__ = ["KERNELS", "ProductKernel", "scott_bandwidth"]
 
-# Reflections of the line at -1 and 1 repeat with period 4; Gaussian tails need a few of them.
-_IMAGES = (-2, -1, 0, 1, 2)
+_GAUSSIAN, _EPANECHNIKOV, _TRIANGLE, _BOX = range(4)
 
-
-def _gaussian(u: FloatArray) -> FloatArray:
-    density: FloatArray = np.exp(-0.5 * u**2) / np.sqrt(2.0 * np.pi)
-    return density
-
-
-def _epanechnikov(u: FloatArray) -> FloatArray:
-    return np.where(np.abs(u) < 1.0, 0.75 * (1.0 - u**2), 0.0)
-
-
-def _triangle(u: FloatArray) -> FloatArray:
-    return np.maximum(0.0, 1.0 - np.abs(u))
-
-
-def _box(u: FloatArray) -> FloatArray:
-    return np.where(np.abs(u) < 1.0, 0.5, 0.0)
-
-
-KERNELS: Registry[Callable[[FloatArray], FloatArray]] = Registry(
+KERNELS: Registry[int] = Registry(
     "kernel",
-    {"gaussian": _gaussian, "epanechnikov": _epanechnikov, "triangle": _triangle, "box": _box},
+    {
+        "gaussian": _GAUSSIAN,
+        "epanechnikov": _EPANECHNIKOV,
+        "triangle": _TRIANGLE,
+        "box": _BOX,
+    },
 )
+"""Kernels, by the number that compiled code knows them by."""
+
+# Reflections of the line at -1 and 1 repeat with period 4; Gaussian tails need some of them.
+_IMAGES = 4
+_NEGLIGIBLE_LOG = 40.0  # e^-40 of the nearest image's density is below what float64 keeps
+
+
+@njit(cache=True, nogil=True)
+def _profile(kernel: int, u: float) -> float:
+    """k(u), which integrates to 1."""
+    if kernel == _GAUSSIAN:
+        return float(np.exp(-0.5 * u * u) / np.sqrt(2.0 * np.pi))
+    if abs(u) >= 1.0:
+        return 0.0
+    if kernel == _EPANECHNIKOV:
+        return 0.75 * (1.0 - u * u)
+    return 1.0 - abs(u) if kernel == _TRIANGLE else 0.5
+
+
+@njit(cache=True, nogil=True)
+def _log_densities_into(
+    kernel: int, actions: Any, centres: Any, bandwidths: Any, logs: Any
+) -> None:
+    """Images that are far beyond the nearest, a - m itself, are left out."""
+    for row in range(len(actions)):
+        logs[row] = 0.0
+        for place in range(len(bandwidths)):
+            scale = bandwidths[place]
+            near = (actions[row, place] - centres[row, place]) / scale
+            mirrored = (actions[row, place] + centres[row, place] - 2.0) / scale
+            farthest = near * near + 2.0 * _NEGLIGIBLE_LOG
+            total = 0.0
+            for image in range(-_IMAGES, _IMAGES + 1):
+                period = 4.0 * image / scale
+                if (near + period) ** 2 <= farthest:
+                    total += _profile(kernel, near + period)
+                if (mirrored + period) ** 2 <= farthest:
+                    total += _profile(kernel, mirrored + period)
+            logs[row] += np.log(total / scale) if total > 0.0 else -np.inf
 
 
 @dataclass(frozen=True)
@@ -68,13 +94,9 @@ class ProductKernel:
         shape = (len(centres), len(self.bandwidths))
         check_shape("actions", actions, "rows, num_parameters", shape)
         check_shape("centres", centres, "rows, num_parameters", shape)
-        profile, total = KERNELS[self.kernel], np.zeros(shape)
-        near, mirrored = actions - centres, actions + centres - 2.0
-        for image in _IMAGES:
-            total += profile((near + 4.0 * image) / self.bandwidths)
-            total += profile((mirrored + 4.0 * image) / self.bandwidths)
-        with np.errstate(divide="ignore"):
-            logs: FloatArray = np.log(total / self.bandwidths).sum(axis=1)
+        logs = np.empty(len(centres))
+        at, around = actions.astype(np.float64), centres.astype(np.float64)
+        _log_densities_into(KERNELS[self.kernel], at, around, self.bandwidths, logs)
         return logs
 
 

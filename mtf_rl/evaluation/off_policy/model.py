@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 
@@ -121,21 +120,35 @@ class SessionModel:
         Raises:
             DataError: if a fit is not determined, or the target's density is no number.
         """
+        ratios = log_ratios(self._logged, target)
+        return replace(
+            self.direct(target, rng), log_ratios=ratios, state_visits=self._state_visits(ratios)
+        )
+
+    def direct(self, target: DensityTarget, rng: np.random.Generator) -> Evidence:
+        """What weighs no density: Q, V and visits; ratios are 1, and state visits are left out.
+
+        Args:
+            target: the policy that is evaluated.
+            rng: of the actions that are drawn of a stochastic target.
+
+        Raises:
+            DataError: if a fit is not determined.
+        """
         logged, config = self._logged, self._config
         drawn = target.draws(logged.batch.observations, rng, config.draws)
-        q, v, model_visits, visits, leverage = self._solved([self._view(one) for one in drawn])
-        ratios = log_ratios(logged, target)
+        answers, leverage = self._answers([self._view(one) for one in drawn])
+        q, v, model_visits, visits = (logged.padded(one, fill=0.0) for one in answers)
         return Evidence(
-            log_ratios=ratios,
+            log_ratios=np.zeros_like(logged.rewards),
             rewards=logged.rewards,
             live=logged.live,
             gamma=config.gamma,
-            q=logged.padded(q, fill=0.0),
-            v=logged.padded(v, fill=0.0),
-            model_visits=logged.padded(model_visits, fill=0.0),
+            q=q,
+            v=v,
+            model_visits=model_visits,
             leverage=leverage,
-            visits=logged.padded(visits, fill=0.0),
-            state_visits=logged.padded(self._state_visits(ratios), fill=0.0),
+            visits=visits,
             bound=config.bound,
             window=config.window,
         )
@@ -174,50 +187,80 @@ class SessionModel:
             return now
         return _discounts(gamma, self._logged.batch.requests[rows]) * now
 
-    def _solved(self, drawn: list[FloatArray]) -> tuple[Any, ...]:
-        """Q, V, visits in the class of Q, and in their own, of the rows, (rows,); leverage."""
-        batch, gamma, log = self._logged.batch, self._config.gamma, self._log
-        count, own = len(self._logged), self._features.state_count
-        acting = self._features.count - own
-        onward, discounted = np.zeros((2, self._features.count, acting))
-        state_acting, both_acting = np.zeros((own, acting)), np.zeros((acting, acting))
-        start = np.zeros(acting)
+    def _answers(self, drawn: list[FloatArray]) -> tuple[FloatArray, float]:
+        """Q, V, visits in the class of Q, and in their own, of the rows, (4, rows); leverage."""
+        own, acting = self._features.state_count, _ActingFeatures.of(self._features, drawn)
+        moments = self._moments(acting)
+        q, model_visits, visits = self._coefficients(moments)
+        v = np.concatenate([q[:own], np.zeros(len(q) - own)])  # of the state part of phi
+        if acting.matrix is not None:
+            v[:own] += acting.matrix @ q[own:]
+        together = np.stack([q, v, model_visits, visits], axis=1)  # (features, 4)
+        found = np.empty((4, len(self._logged)))
         for rows, now in self._pieces():
-            here = self._mean_acting(rows, now, drawn)
+            found[:, rows] = (now @ together).T
+            if acting.matrix is None:
+                found[1, rows] += acting.of_rows(rows, now[:, :own]) @ q[own:]
+        return found, self._leverage(moments)
+
+    def _moments(self, acting: "_ActingFeatures") -> "_TargetMoments":
+        log, own = self._log, self._features.state_count
+        if acting.matrix is not None:
+            seen = acting.matrix  # x(s) times it is the acting part, at every observation
+            state = log.gram[:own, :own] @ seen
+            return _TargetMoments(
+                onward=log.onward @ seen,
+                discounted_onward=log.discounted_onward @ seen,
+                state=state,
+                acting=seen.T @ state,
+                start=log.start @ seen,
+            )
+        width = self._features.count - own
+        sums = _TargetMoments(
+            onward=np.zeros((self._features.count, width)),
+            discounted_onward=np.zeros((self._features.count, width)),
+            state=np.zeros((own, width)),
+            acting=np.zeros((width, width)),
+            start=np.zeros(width),
+        )
+        for rows, now in self._pieces():
+            here = acting.of_rows(rows, now[:, :own])
             following = _following(self._logged, rows, here)
             weighed = self._weighed(rows, now)
-            onward += now.T @ following
+            sums.onward += now.T @ following
             if weighed is not now:
-                discounted += weighed.T @ following
-            state_acting += now[:, :own].T @ here
-            both_acting += here.T @ here
-            start += here[batch.requests[rows] == 0].sum(axis=0)
-        forward = log.gram - gamma * np.hstack([log.onward, onward])
-        seen = discounted if gamma < 1.0 else onward
-        backward = log.discounted - gamma * np.hstack([log.discounted_onward, seen])
-        ridge = np.diag(self._penalty)
-        theta = _solution(forward / count + ridge, log.reward / count, "the target")
-        transposed = backward.T / count + ridge
-        starts = np.concatenate([log.start, start]) / count
-        alpha = _solution(forward.T / count + ridge, starts, "the target")
-        linear, alpha_own = self._linear, np.zeros_like(alpha)
-        alpha_own[linear] = _solution(
-            transposed[np.ix_(linear, linear)], starts[linear], "the target"
-        )
-        found = np.empty((4, count))
-        for rows, now in self._pieces():
-            here = self._mean_acting(rows, now, drawn)
-            found[0, rows] = now @ theta
-            found[1, rows] = now[:, :own] @ theta[:own] + here @ theta[own:]
-            found[2, rows] = now @ alpha
-            found[3, rows] = now @ alpha_own
-        gram = np.block([[log.gram[:own, :own], state_acting], [state_acting.T, both_acting]])
-        return (*found, self._leverage(gram))
+                sums.discounted_onward += weighed.T @ following
+            sums.state += now[:, :own].T @ here
+            sums.acting += here.T @ here
+            sums.start += here[self._logged.batch.requests[rows] == 0].sum(axis=0)
+        if self._config.gamma == 1.0:
+            sums.discounted_onward = sums.onward
+        return sums
 
-    def _leverage(self, gram: FloatArray) -> float:
+    def _coefficients(self, moments: "_TargetMoments") -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Of Q, of visits in its class, and of those that are linear in the observation."""
+        log, gamma, count = self._log, self._config.gamma, len(self._logged)
+        ridge, linear = np.diag(self._penalty), self._linear
+        forward = log.gram - gamma * np.hstack([log.onward, moments.onward])
+        backward = log.discounted - gamma * np.hstack(
+            [log.discounted_onward, moments.discounted_onward]
+        )
+        start = np.concatenate([log.start, moments.start]) / count
+        own = np.zeros_like(start)
+        transposed = backward.T / count + ridge
+        own[linear] = _solution(transposed[np.ix_(linear, linear)], start[linear], "the target")
+        return (
+            _solution(forward / count + ridge, log.reward / count, "the target"),
+            _solution(forward.T / count + ridge, start, "the target"),
+            own,
+        )
+
+    def _leverage(self, moments: "_TargetMoments") -> float:
         """Mean of phi' G^-1 phi at the target's actions over that at the log's."""
-        log = self._log
+        log, own = self._log, self._features.state_count
         inverse = np.linalg.inv(log.gram / len(self._logged) + np.diag(self._penalty))
+        state = log.gram[:own, :own]
+        gram = np.block([[state, moments.state], [moments.state.T, moments.acting]])
         return float(np.sum(inverse * gram) / np.sum(inverse * log.gram))
 
     @cached_property
@@ -230,23 +273,21 @@ class SessionModel:
         return linear
 
     def _state_visits(self, ratios: FloatArray) -> FloatArray:
-        """zeta(s) of each row, (rows,), linear in the observation."""
+        """zeta(s) of each request, (sessions, time), linear in the observation."""
         logged, gamma = self._logged, self._config.gamma
-        features = replace(self._features, observation_terms="linear")
-        width = features.state_count
-        observations, requests = logged.batch.observations, logged.batch.requests
+        width, requests = 1 + self._features.obs_dim, logged.batch.requests
         ratio = np.exp(np.minimum(ratios[logged.live], _LARGEST_RATIO_LOG))
         matrix, start = np.zeros((width, width)), np.zeros(width)
-        for rows in logged.pieces:
-            state = features.state(observations[rows])
+        for rows, now in self._pieces():
+            state = now[:, :width]
             onward = gamma * ratio[rows, None] * _following(logged, rows, state)
-            matrix += (_discounts(gamma, requests[rows]) * state).T @ (state - onward)
+            matrix += self._weighed(rows, state).T @ (state - onward)
             start += state[requests[rows] == 0].sum(axis=0)
         count = len(logged)
         penalty = np.diag(self._penalty[:width])
         alpha = _solution(matrix.T / count + penalty, start / count, "the target, by its visits,")
-        found = [features.state(observations[rows]) @ alpha for rows in logged.pieces]
-        return np.concatenate(found)
+        visits = np.concatenate([now[:, :width] @ alpha for _, now in self._pieces()])
+        return logged.padded(visits, fill=0.0)
 
     def _pieces(self) -> Iterator[tuple[slice, FloatArray]]:
         """Rows of some sessions at a time, and phi of what was logged there, (rows, features).
@@ -266,13 +307,29 @@ class SessionModel:
     def _logged_features(self, rows: slice) -> FloatArray:
         return self._features.joint(self._logged.batch.observations[rows], self._seen[rows])
 
-    def _mean_acting(self, rows: slice, now: FloatArray, drawn: list[FloatArray]) -> FloatArray:
-        """Mean over the target's actions of the part of phi that depends on them."""
-        state = now[:, : self._features.state_count]
-        found = self._features.acting(state, drawn[0][rows])
-        for one in drawn[1:]:
-            found += self._features.acting(state, one[rows])
-        found /= len(drawn)
+
+@dataclass(frozen=True)
+class _ActingFeatures:
+    """The target's mean of the part of phi that depends on actions, at any observation."""
+
+    features: QuadraticFeatures
+    drawn: list[FloatArray]  # actions as the model sees them, each (rows, width)
+    matrix: FloatArray | None
+    """(state_count, count - state_count), of a target with the same action at every row."""
+
+    @classmethod
+    def of(cls, features: QuadraticFeatures, drawn: list[FloatArray]) -> "_ActingFeatures":
+        first = drawn[0]
+        static = len(drawn) == 1 and bool((first == first[0]).all())
+        matrix = features.at_action(first[0])[:, features.state_count :] if static else None
+        return cls(features, drawn, matrix)
+
+    def of_rows(self, rows: slice, state: FloatArray) -> FloatArray:
+        """Of some rows, whose x(s) is (rows, state_count)."""
+        found = self.features.acting(state, self.drawn[0][rows])
+        for one in self.drawn[1:]:
+            found += self.features.acting(state, one[rows])
+        found /= len(self.drawn)
         return found
 
 
@@ -286,6 +343,17 @@ class _LogMoments:
     discounted_onward: FloatArray  # gamma^t phi x(s')'
     reward: FloatArray  # phi r
     start: FloatArray  # x(s) of first observations
+
+
+@dataclass
+class _TargetMoments:
+    """Sums over the rows of a log that hold z, the target's mean of phi's acting part."""
+
+    onward: FloatArray  # phi z(s')'
+    discounted_onward: FloatArray  # gamma^t phi z(s')'
+    state: FloatArray  # x(s) z(s)'
+    acting: FloatArray  # z(s) z(s)'
+    start: FloatArray  # z of first observations
 
 
 def _following(logged: LoggedSessions, rows: slice, values: FloatArray) -> FloatArray:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,34 +44,44 @@ class RatioSum:
     @property
     def value(self) -> float:
         """The estimate."""
-        return float((self._ratios() * self._means()).sum())
+        return float(self.values.sum())
+
+    @cached_property
+    def values(self) -> FloatArray:
+        """The estimate by column, (columns,)."""
+        return self._ratios * self._means
+
+    @cached_property
+    def influence(self) -> FloatArray:
+        """What each session adds, (sessions,): the estimate is about the mean of these."""
+        sums: FloatArray = self.influences.sum(axis=1)
+        return sums
 
     @property
-    def influence(self) -> FloatArray:
-        """What each session adds, (sessions,): the estimate is about the mean of these.
+    def influences(self) -> FloatArray:
+        """The same by column, (sessions, columns).
 
-        value + sum_c F_c (numerator - R_c denominator) / mean denominator + R_c (factor - F_c), the
-        linearisation of a ratio times a mean (Cochran, Sampling Techniques, section 6.3). For a
-        plain mean it is the value itself.
+        value_c + F_c (numerator - R_c denominator) / mean denominator + R_c (factor - F_c), the
+        linearisation of a ratio R_c times a mean F_c (Cochran, Sampling Techniques, section 6.3).
+        For a plain mean it is the value itself.
         """
         if self.denominators is None and self.factors is None:
-            sums: FloatArray = self.numerators.sum(axis=1)
-            return sums
-        count, ratios, means = len(self.numerators), self._ratios(), self._means()
+            return self.numerators
+        count, ratios, means = len(self.numerators), self._ratios, self._means
         denominators = _filled(self, self.denominators)
         bottoms = denominators.sum(axis=0)
-        residual = self.numerators - ratios * denominators
+        moved = self.numerators - ratios * denominators
         # Divided at once: sums of weights may be as small as numbers get.
-        shares = np.zeros_like(residual)
-        np.divide(residual, bottoms, out=shares, where=bottoms != 0.0)
-        moved = (shares * (means * count)).sum(axis=1)
+        np.divide(moved, bottoms, out=moved, where=bottoms != 0.0)
+        moved[:, bottoms == 0.0] = 0.0
+        moved *= means * count
+        moved += self.values
         if self.factors is not None:
-            moved += ((self.factors - means) * ratios).sum(axis=1)
-        total: FloatArray = self.value + moved
-        return total
+            moved += (self.factors - means) * ratios
+        return moved
 
-    def scaled(self, share: float) -> "RatioSum":
-        """`share` times the estimate."""
+    def scaled(self, share: float | FloatArray) -> "RatioSum":
+        """`share` times the estimate; or a share of each column, (columns,)."""
         return RatioSum(self.numerators * share, self.denominators, self.factors)
 
     def plus(self, other: "RatioSum") -> "RatioSum":
@@ -81,12 +92,14 @@ class RatioSum:
             _joined(self, other, "factors"),
         )
 
+    @cached_property
     def _ratios(self) -> FloatArray:
         tops = self.numerators.sum(axis=0)
         count = np.full(len(tops), float(len(self.numerators)))
         bottoms = count if self.denominators is None else self.denominators.sum(axis=0)
         return _ratios(tops, bottoms)
 
+    @cached_property
     def _means(self) -> FloatArray:
         """Of the factors, (columns,)."""
         if self.factors is None:
@@ -112,14 +125,24 @@ def _ratios(tops: FloatArray, bottoms: FloatArray) -> FloatArray:
     return ratios
 
 
-def t_interval(estimate: RatioSum, *, confidence: float = 0.95) -> Interval:
-    """Value +- t_{n-1} times the deviation of the influences / sqrt n, two-sided."""
-    influence = estimate.influence
+def t_interval(
+    estimate: RatioSum, *, less: FloatArray | None = None, confidence: float = 0.95
+) -> Interval:
+    """Value +- t_{n-1} times the deviation of the influences / sqrt n, two-sided.
+
+    Args:
+        estimate: the estimate.
+        less: values of the same sessions, (sessions,), whose mean is taken off, in pairs.
+        confidence: of the interval.
+    """
+    influence, value = estimate.influence, estimate.value
+    if less is not None:
+        influence, value = influence - less, value - float(less.mean())
     count = len(influence)
     if count < 2:
-        return Interval(estimate.value, -np.inf, np.inf)
+        return Interval(value, -np.inf, np.inf)
     half = stats.t.ppf(0.5 + confidence / 2.0, count - 1) * influence.std(ddof=1) / np.sqrt(count)
-    return Interval(estimate.value, estimate.value - float(half), estimate.value + float(half))
+    return Interval(value, value - float(half), value + float(half))
 
 
 def bernstein_interval(

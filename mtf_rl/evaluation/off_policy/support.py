@@ -64,16 +64,7 @@ def support_of(name: str, evidence: Evidence) -> Support | None:
     weighs = ESTIMATORS[name].weighs
     if weighs == "none":
         return None
-    last = evidence.weights[:, -1]
-    if weighs == "weights":
-        weights = last
-    elif weighs == "clipped":
-        weights = np.minimum(last, evidence.bound)
-    elif weighs == "shrunk":
-        weights = shrunk(last, evidence.bound)
-    else:
-        each = np.where(evidence.live, np.maximum(_each_request(weighs, evidence), 0.0), 0.0)
-        weights = each.sum(axis=1) / evidence.live.sum(axis=1)
+    weights = _session_weights(weighs, evidence)
     total = float(weights.sum())
     return Support(
         sessions=len(weights),
@@ -81,6 +72,19 @@ def support_of(name: str, evidence: Evidence) -> Support | None:
         largest=float(weights.max()) / total if total > 0.0 else 1.0,
         zero=float((weights == 0.0).mean()),
     )
+
+
+def _session_weights(weighs: str, evidence: Evidence) -> FloatArray:
+    """Weights of sessions, (sessions,)."""
+    if weighs == "weights":
+        return evidence.weights[:, -1]
+    if weighs == "clipped":
+        return np.minimum(evidence.weights[:, -1], evidence.bound)
+    if weighs == "shrunk":
+        return shrunk(evidence.weights[:, -1], evidence.bound)
+    each = np.where(evidence.live, np.maximum(_each_request(weighs, evidence), 0.0), 0.0)
+    means: FloatArray = each.sum(axis=1) / evidence.live.sum(axis=1)
+    return means
 
 
 def _each_request(weighs: str, evidence: Evidence) -> FloatArray:

@@ -58,7 +58,7 @@ class SmoothedTarget(DensityTarget):
     def log_density(self, observations: FloatArray, actions: FloatArray) -> FloatArray:
         width = actions.shape[1]
         centres = policy_actions(self.policy, observations, num_parameters=width)
-        return self.kernel.log_density(actions.astype(np.float64), centres.astype(np.float64))
+        return self.kernel.log_density(actions, centres)
 
 
 def log_ratios(logged: LoggedSessions, target: DensityTarget) -> FloatArray:

@@ -5,7 +5,8 @@ from mtf_rl.experiments.offline_evaluation.config import (
     RECOMMENDING,
     OfflineConfig,
 )
-from mtf_rl.experiments.offline_evaluation.estimating import Finding, OfflineEvaluation, evaluate
+from mtf_rl.experiments.offline_evaluation.estimating import evaluate
+from mtf_rl.experiments.offline_evaluation.findings import Finding, OfflineEvaluation
 from mtf_rl.experiments.offline_evaluation.recommending import Recommendation, recommendation_of
 from mtf_rl.experiments.offline_evaluation.reporting import check_free_for_results, report
 

@@ -6,12 +6,10 @@ from functools import cached_property
 
 import numpy as np
 
-from mtf_rl.agents import FusionPolicy, LoggedActions, collect
-from mtf_rl.core.arrays import FloatArray
-from mtf_rl.core.protocols import SIMULATOR, Policy
-from mtf_rl.data import BatchDataset, Transitions, UserGroup
-from mtf_rl.envs import SessionDynamics
-from mtf_rl.evaluation import Interval, end_at_cut, mean_interval, roll_out
+from mtf_rl.agents import FusionPolicy
+from mtf_rl.core.protocols import Policy
+from mtf_rl.data import BatchDataset, Transitions
+from mtf_rl.evaluation import Interval, end_at_cut
 from mtf_rl.evaluation.fitted_q import CONSERVATIVE_OPESTIMATOR, FQEConfig, fit_q
 from mtf_rl.evaluation.off_policy import (
     Evidence,
@@ -19,10 +17,8 @@ from mtf_rl.evaluation.off_policy import (
     ProductKernel,
     RatioSum,
     Resamples,
-    RewardDistribution,
     SessionModel,
     SmoothedTarget,
-    Support,
     effective_size,
     estimate_sum,
     leverage_verdict,
@@ -34,9 +30,6 @@ from mtf_rl.evaluation.off_policy import (
     view_of,
 )
 from mtf_rl.evaluation.off_policy.support import LEAST_SIZE
-from mtf_rl.experiments.assembly import Assembly
-from mtf_rl.experiments.collection import refuse_another_run
-from mtf_rl.experiments.command_line import settings_of_run
 from mtf_rl.experiments.console import Terminal
 from mtf_rl.experiments.offline_evaluation.candidates import load_candidates, refuse_another_log
 from mtf_rl.experiments.offline_evaluation.config import (
@@ -46,76 +39,22 @@ from mtf_rl.experiments.offline_evaluation.config import (
     SIMULATED,
     OfflineConfig,
 )
-from mtf_rl.experiments.run_folder import open_run_folder
+from mtf_rl.experiments.offline_evaluation.findings import Finding, OfflineEvaluation
+from mtf_rl.experiments.offline_evaluation.simulated import Simulated, combined, play
 
-__all__ = ["Finding", "OfflineEvaluation", "evaluate"]
-
-# Luck of the simulated sessions, apart from that of learners and of final judging.
-_SIMULATED_SEED, _REPLAYED_SEED = 3_000_003, 4_000_003
+__all__ = ["evaluate"]
 
 
-@dataclass(frozen=True)
-class Finding:
-    """What one estimator says of one policy."""
-
-    policy: str
-    estimator: str
-    value: Interval
-    """Session reward."""
-    gain: Interval
-    """Over what the log's own policies earned in the same sessions; of `simulator`, over what the
-    log's actions earn there."""
-    verdict: str
-    """Whether the data support it, with the figure that says so."""
-    support: Support | None = None
-    """Of the weights; None for what weighs nothing."""
-    leverage: float | None = None
-    """Of a linear model at the policy's actions, 1 at the log's."""
-
-    @property
-    def supported(self) -> bool:
-        """Whether the verdict does not refuse it."""
-        return not self.verdict.startswith("not supported")
-
-
-@dataclass(frozen=True)
-class OfflineEvaluation:
-    """All findings on a log."""
-
-    config: OfflineConfig
-    logged: Interval
-    """Session reward of the log's own policies."""
-    sessions: int
-    requests: int
-    judge: str
-    """Who answered in the log."""
-    findings: tuple[Finding, ...]
-    bandwidths: Mapping[str, FloatArray]
-    """Of the kernel, by policy, (num_parameters,)."""
-    distributions: Mapping[str, RewardDistribution]
-    """Of session reward, by policy, where the weights of whole sessions support it."""
-
-    def of(self, policy: str, estimator: str) -> Finding:
-        """One finding."""
-        return next(
-            found
-            for found in self.findings
-            if (found.policy, found.estimator) == (policy, estimator)
-        )
-
-    @property
-    def policies(self) -> list[str]:
-        """Names, by the estimator that recommends, or the first; the best first."""
-        chosen = [f for f in self.findings if f.estimator == self.config.ordering]
-        return [f.policy for f in sorted(chosen, key=lambda found: -found.value.mean)]
-
-
-def evaluate(config: OfflineConfig, terminal: Terminal) -> OfflineEvaluation:
+def evaluate(
+    config: OfflineConfig, terminal: Terminal, *, played: Mapping[str, Interval] | None = None
+) -> OfflineEvaluation:
     """Estimate every policy by every estimator.
 
     Args:
         config: which log, policies and estimators.
         terminal: told what happens.
+        played: session reward in the simulator by a policy's name, where it is known already, as
+            of an earlier log: these policies are not played again.
 
     Raises:
         ArtifactError: if a file is missing or torn.
@@ -131,8 +70,8 @@ def evaluate(config: OfflineConfig, terminal: Terminal) -> OfflineEvaluation:
         f"{len(policies)} policies, told from {logged.count:,} sessions"
         f" ({len(logged):,} requests) answered by {batch.judge}"
     )
-    simulated = None if config.simulator is None else _Simulated.of(config, logged, terminal)
-    work = _Work.of(config, logged, simulated)
+    simulated = None if config.simulator is None else Simulated.of(config, logged, terminal)
+    work = _Work.of(config, logged, simulated, played or {})
     findings: list[Finding] = []
     bandwidths, distributions = {}, {}
     with terminal.progress("policies", len(policies)) as bar:
@@ -158,57 +97,25 @@ def evaluate(config: OfflineConfig, terminal: Terminal) -> OfflineEvaluation:
 
 
 @dataclass(frozen=True)
-class _Simulated:
-    """A simulator, and what the log's actions lead to in it."""
-
-    dynamics: SessionDynamics
-    replayed: LoggedSessions
-    model: SessionModel
-
-    def evidence(self, policy: FusionPolicy) -> Evidence:
-        """What the replayed log tells of a policy; its ratios mean nothing and are not used."""
-        width = self.replayed.batch.actions.shape[1]
-        target = SmoothedTarget(policy, ProductKernel(np.ones(width)))
-        return self.model.evidence(target, np.random.default_rng(0))
-
-    @classmethod
-    def of(cls, config: OfflineConfig, logged: LoggedSessions, terminal: Terminal) -> "_Simulated":
-        run = open_run_folder(config.simulator or config.data)
-        assembly = Assembly.load(run.data, run.simulator)
-        session = settings_of_run(run).run.session
-        dynamics = assembly.dynamics(session, UserGroup.LEARN, SIMULATOR)
-        batch = logged.batch
-        refuse_another_run(config.data, batch, dynamics)
-        behaviour = LoggedActions(
-            batch.actions, batch.log_densities, np.flatnonzero(batch.requests == 0)
-        )
-        with terminal.progress("requests of the log played in the simulator", len(logged)) as bar:
-            replayed = collect(
-                dynamics,
-                behaviour,
-                requests=len(logged),
-                seed=_REPLAYED_SEED + config.seed,
-                progress=bar,
-            )
-        sessions = LoggedSessions(replayed)
-        return cls(dynamics, sessions, SessionModel(sessions, config.model, view_of(batch)))
-
-
-@dataclass(frozen=True)
 class _Work:
     """Everything that policies are evaluated with."""
 
     config: OfflineConfig
     logged: LoggedSessions
     model: SessionModel
-    simulated: _Simulated | None
+    simulated: Simulated | None
+    played: Mapping[str, Interval]
 
     @classmethod
     def of(
-        cls, config: OfflineConfig, logged: LoggedSessions, simulated: _Simulated | None
+        cls,
+        config: OfflineConfig,
+        logged: LoggedSessions,
+        simulated: Simulated | None,
+        played: Mapping[str, Interval],
     ) -> "_Work":
         model = SessionModel(logged, config.model, view_of(logged.batch))
-        return cls(config, logged, model, simulated)
+        return cls(config, logged, model, simulated, played)
 
     @cached_property
     def resamples(self) -> Resamples:
@@ -246,7 +153,7 @@ class _Work:
         for estimator in makers[NETWORK]:
             found += self._network(name, estimator, policy, evidence)
         if self.simulated is not None and makers[SIMULATED]:
-            found += self._played(name, makers[SIMULATED], policy, evidence, self.simulated)
+            found += self._simulated(name, makers[SIMULATED], policy, evidence, self.simulated)
         by_name = {finding.estimator: finding for finding in found}
         return [by_name[estimator] for estimator in asked]
 
@@ -269,10 +176,10 @@ class _Work:
         """Of the estimates, and of what they are over the log's own, of the same sessions."""
         rewards, confidence = self.logged.session_rewards, self.config.confidence
         if self.config.interval == "t":
-            own = RatioSum.mean(-rewards)
-            both = [*sums, *(part.plus(own) for part in sums)]
-            found = [t_interval(part, confidence=confidence) for part in both]
-            return found[: len(sums)], found[len(sums) :]
+            return (
+                [t_interval(part, confidence=confidence) for part in sums],
+                [t_interval(part, less=rewards, confidence=confidence) for part in sums],
+            )
         values = np.array([part.value for part in sums])
         drawn, own_drawn = self.resamples.draws(sums), self.resamples.means(rewards)
         return (
@@ -302,55 +209,51 @@ class _Work:
         )
         return [Finding(name, estimator, values[0], gains[0], verdict, leverage=evidence.leverage)]
 
-    def _played(
+    def _simulated(
         self,
         name: str,
         estimators: Sequence[str],
         policy: FusionPolicy,
         evidence: Evidence,
-        simulated: _Simulated,
+        simulated: Simulated,
     ) -> list[Finding]:
-        """The simulator's own answer, and the one that the log corrects.
+        played = self.played.get(name) or play(simulated.dynamics, policy, self.config)
+        return [
+            self._by_simulator(name, simulated, played)
+            if estimator == "simulator"
+            else self._corrected(name, policy, evidence, simulated, played)
+            for estimator in estimators
+        ]
+
+    def _by_simulator(self, name: str, simulated: Simulated, played: Interval) -> Finding:
+        """The simulator's own answer."""
+        own = t_interval(simulated.own, confidence=self.config.confidence)
+        verdict = "as far as the simulator can be trusted"
+        return Finding(name, "simulator", played, combined(played, minus=[own]), verdict)
+
+    def _corrected(
+        self,
+        name: str,
+        policy: FusionPolicy,
+        evidence: Evidence,
+        simulated: Simulated,
+        played: Interval,
+    ) -> Finding:
+        """The simulator's answer, which the log corrects.
 
         The correction is dm on the log less dm on the log's actions replayed in the simulator: what
         the log says of the simulator's error, in which the model's own bias, the same on both
         sides, is gone.
         """
-        config = self.config
-        sessions = roll_out(
-            simulated.dynamics,
-            policy,
-            seed=_SIMULATED_SEED + config.seed,
-            episodes=np.arange(config.sessions),
+        confidence, here = self.config.confidence, estimate_sum("dm", evidence)
+        on_log = t_interval(here, confidence=confidence)
+        over_log = t_interval(here, less=self.logged.session_rewards, confidence=confidence)
+        there = t_interval(simulated.direct(policy), confidence=confidence)
+        return Finding(
+            name,
+            "corrected",
+            combined(played, plus=[on_log], minus=[there]),
+            combined(played, plus=[over_log], minus=[there]),
+            leverage_verdict(evidence.leverage),
+            leverage=evidence.leverage,
         )
-        played = mean_interval(sessions.reward, sessions.users, confidence=config.confidence)
-        replayed = RatioSum.mean(simulated.replayed.session_rewards)
-        found = []
-        for estimator in estimators:
-            if estimator == "simulator":
-                own = t_interval(replayed, confidence=config.confidence)
-                gain = _combined(played, minus=[own])
-                verdict = "as far as the simulator can be trusted"
-                found.append(Finding(name, estimator, played, gain, verdict))
-                continue
-            here = estimate_sum("dm", evidence)
-            there = estimate_sum("dm", simulated.evidence(policy))
-            paired = here.plus(RatioSum.mean(-self.logged.session_rewards))
-            on_log, over_log, in_simulator = (
-                t_interval(part, confidence=config.confidence) for part in (here, paired, there)
-            )
-            value = _combined(played, plus=[on_log], minus=[in_simulator])
-            gain = _combined(played, plus=[over_log], minus=[in_simulator])
-            verdict = leverage_verdict(evidence.leverage)
-            found.append(Finding(name, estimator, value, gain, verdict, leverage=evidence.leverage))
-        return found
-
-
-def _combined(
-    first: Interval, *, plus: Sequence[Interval] = (), minus: Sequence[Interval] = ()
-) -> Interval:
-    """Sum and differences of independent estimates with intervals of one confidence."""
-    mean = first.mean + sum(one.mean for one in plus) - sum(one.mean for one in minus)
-    halves = [(one.high - one.low) / 2.0 for one in (first, *plus, *minus)]
-    half = float(np.sqrt(np.sum(np.square(halves))))
-    return Interval(mean, mean - half, mean + half)

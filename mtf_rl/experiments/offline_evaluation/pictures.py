@@ -4,7 +4,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from mtf_rl.experiments.offline_evaluation.estimating import OfflineEvaluation
+from mtf_rl.experiments.offline_evaluation.findings import OfflineEvaluation
 
 __all__ = ["pictures_of"]
 

@@ -6,7 +6,7 @@ from scipy import stats
 
 from mtf_rl.evaluation import Interval
 from mtf_rl.experiments.offline_evaluation.config import RECOMMENDING
-from mtf_rl.experiments.offline_evaluation.estimating import OfflineEvaluation
+from mtf_rl.experiments.offline_evaluation.findings import OfflineEvaluation
 
 __all__ = ["Recommendation", "recommendation_of"]
 

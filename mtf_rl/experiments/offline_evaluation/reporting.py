@@ -11,7 +11,7 @@ from mtf_rl.core.files import replace_atomically, save_json
 from mtf_rl.evaluation import Interval
 from mtf_rl.experiments.console import Terminal
 from mtf_rl.experiments.offline_evaluation.config import OfflineConfig
-from mtf_rl.experiments.offline_evaluation.estimating import Finding, OfflineEvaluation
+from mtf_rl.experiments.offline_evaluation.findings import Finding, OfflineEvaluation
 from mtf_rl.experiments.offline_evaluation.pictures import pictures_of
 from mtf_rl.experiments.offline_evaluation.recommending import recommendation_of
 from mtf_rl.experiments.pictures import save_figure

@@ -111,6 +111,35 @@ def test_the_direct_methods_interval_is_the_spread_of_repetitions(gamma: float) 
     assert np.mean(bare) < 0.7 * np.mean(halves)
 
 
+@pytest.mark.parametrize("gamma", [1.0, 0.5])
+def test_a_static_policy_is_solved_as_any_other(batch: BatchDataset, gamma: float) -> None:
+    """Its moments are the log's own, times a matrix; those of drawn actions are summed by rows."""
+
+    class Twice(SmoothedTarget):
+        @override
+        def draws(
+            self, observations: FloatArray, rng: np.random.Generator, count: int
+        ) -> list[FloatArray]:
+            return super().draws(observations, rng, count) * 2
+
+    policy = ConstantPolicy(np.linspace(-0.4, 0.6, 8, dtype=np.float32))
+    kernel = ProductKernel(np.full(8, 0.5))
+    found, expected = (
+        evidence_of(
+            LoggedSessions(batch),
+            target,
+            ModelConfig(gamma=gamma, crossed=True),
+            np.random.default_rng(0),
+        )
+        for target in (SmoothedTarget(policy, kernel), Twice(policy, kernel))
+    )
+    for name in ("q", "v", "visits", "state_visits", "model_visits"):
+        np.testing.assert_allclose(
+            getattr(found, name), getattr(expected, name), rtol=1e-6, atol=1e-7, err_msg=name
+        )
+    assert found.leverage == pytest.approx(expected.leverage)
+
+
 def test_leverage_is_one_for_the_log_and_grows_towards_the_corners(batch: BatchDataset) -> None:
     logged = LoggedSessions(batch)
 

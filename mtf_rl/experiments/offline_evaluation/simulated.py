@@ -1,0 +1,101 @@
+"""Policies played in a simulator, and the log's own actions played there."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from mtf_rl.agents import LoggedActions, collect
+from mtf_rl.core.protocols import SIMULATOR, Policy
+from mtf_rl.data import UserGroup
+from mtf_rl.envs import SessionDynamics
+from mtf_rl.evaluation import Interval, mean_interval, roll_out
+from mtf_rl.evaluation.off_policy import (
+    LoggedSessions,
+    ProductKernel,
+    RatioSum,
+    SessionModel,
+    SmoothedTarget,
+    estimate_sum,
+    view_of,
+)
+from mtf_rl.experiments.assembly import Assembly
+from mtf_rl.experiments.collection import refuse_another_run
+from mtf_rl.experiments.command_line import settings_of_run
+from mtf_rl.experiments.console import Terminal
+from mtf_rl.experiments.offline_evaluation.config import OfflineConfig
+from mtf_rl.experiments.run_folder import open_run_folder
+
+__all__ = ["Simulated", "combined", "play"]
+
+# Luck of the simulated sessions, apart from that of learners and of final judging.
+_SIMULATED_SEED, _REPLAYED_SEED = 3_000_003, 4_000_003
+
+
+@dataclass(frozen=True)
+class Simulated:
+    """A simulator, and what the log's actions lead to in it."""
+
+    dynamics: SessionDynamics
+    replayed: LoggedSessions
+    model: SessionModel
+
+    @classmethod
+    def of(cls, config: OfflineConfig, logged: LoggedSessions, terminal: Terminal) -> "Simulated":
+        """Read the run that `config` names, and play the log's actions in its simulator.
+
+        Raises:
+            ArtifactError: if a file of the run is missing or torn.
+            ConfigError: if the log is of other data.
+        """
+        run = open_run_folder(config.simulator or config.data)
+        assembly = Assembly.load(run.data, run.simulator)
+        session = settings_of_run(run).run.session
+        dynamics = assembly.dynamics(session, UserGroup.LEARN, SIMULATOR)
+        batch = logged.batch
+        refuse_another_run(config.data, batch, dynamics)
+        behaviour = LoggedActions(
+            batch.actions, batch.log_densities, np.flatnonzero(batch.requests == 0)
+        )
+        with terminal.progress("requests of the log played in the simulator", len(logged)) as bar:
+            replayed = collect(
+                dynamics,
+                behaviour,
+                requests=len(logged),
+                seed=_REPLAYED_SEED + config.seed,
+                progress=bar,
+            )
+        sessions = LoggedSessions(replayed)
+        return cls(dynamics, sessions, SessionModel(sessions, config.model, view_of(batch)))
+
+    @property
+    def own(self) -> RatioSum:
+        """Session reward of the log's actions."""
+        return RatioSum.mean(self.replayed.session_rewards)
+
+    def direct(self, policy: Policy) -> RatioSum:
+        """What `dm` says of a policy, told from the replayed actions."""
+        width = self.replayed.batch.actions.shape[1]
+        target = SmoothedTarget(policy, ProductKernel(np.ones(width)))  # no density is asked for
+        return estimate_sum("dm", self.model.direct(target, np.random.default_rng(0)))
+
+
+def play(dynamics: SessionDynamics, policy: Policy, config: OfflineConfig) -> Interval:
+    """Session reward of a policy in the simulator."""
+    sessions = roll_out(
+        dynamics,
+        policy,
+        seed=_SIMULATED_SEED + config.seed,
+        episodes=np.arange(config.sessions),
+    )
+    return mean_interval(sessions.reward, sessions.users, confidence=config.confidence)
+
+
+def combined(
+    first: Interval, *, plus: Sequence[Interval] = (), minus: Sequence[Interval] = ()
+) -> Interval:
+    """Sum and differences of independent estimates with intervals of one confidence."""
+    mean = first.mean + sum(one.mean for one in plus) - sum(one.mean for one in minus)
+    halves = [(one.high - one.low) / 2.0 for one in (first, *plus, *minus)]
+    half = float(np.sqrt(np.sum(np.square(halves))))
+    return Interval(mean, mean - half, mean + half)
