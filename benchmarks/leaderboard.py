@@ -73,6 +73,7 @@ def main() -> None:
     )
     comparison = finished_comparison(config)
     page = page_of(comparison)
+    settings.pictures.mkdir(parents=True, exist_ok=True)
     for name, figure in pictures_of(comparison).items():
         save_figure(figure, settings.pictures / f"comparison_{name}.png")
     save_finished_jobs(config, settings.out.with_suffix(".jsonl"))

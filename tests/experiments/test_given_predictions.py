@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from mtf_rl.agents import TD3Config
 from mtf_rl.core.tasks import NUM_TASKS
@@ -12,7 +13,9 @@ from mtf_rl.experiments.assembly import GIVEN_PREDICTIONS, Assembly
 from mtf_rl.experiments.command_line import parse_train
 from mtf_rl.experiments.config import PRESETS, RunSettings
 from mtf_rl.experiments.console import Terminal
+from mtf_rl.experiments.random_exposures import replay_run
 from mtf_rl.experiments.rejudging import evaluate_run
+from mtf_rl.experiments.run_folder import RunFolder
 from mtf_rl.experiments.training import train
 from mtf_rl.user_models import WorldConfig, load_world, synthesize
 from tests.experiments.small_baselines import SMALL_BASELINES
@@ -39,7 +42,7 @@ def write_world_predictions(folder: Path) -> ScoreTable:
     return table
 
 
-def test_a_run_on_given_predictions(tmp_path: Path) -> None:
+def test_a_run_on_given_predictions(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     table = write_world_predictions(tmp_path)
     preset = PRESETS["smoke"]()[0]
     config = replace(
@@ -69,6 +72,24 @@ def test_a_run_on_given_predictions(tmp_path: Path) -> None:
         assert GIVEN_PREDICTIONS in (run.path / name).read_text()
     judged = evaluate_run(run.path, sessions=10, seed=None, terminal=Terminal())
     assert GIVEN_PREDICTIONS in (judged / "leaderboard.md").read_text()
+    the_replay_is_of_random_exposures_in_the_pools(run, table, capsys)
+
+
+def the_replay_is_of_random_exposures_in_the_pools(
+    run: RunFolder, table: ScoreTable, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = read_kuairand(run.data / "logs").impressions
+    last = log.randomised & (log.days == log.days.max())
+    pools = [set(pool) for pool in table.videos.tolist()]
+    pairs = zip(log.users[last].tolist(), log.videos[last].tolist(), strict=True)
+    covered = sum(video in pools[user] for user, video in pairs)
+    assert 0 < covered < last.sum()
+    capsys.readouterr()
+    replayed = replay_run(run.path, Terminal())
+    printed = " ".join(capsys.readouterr().out.split())
+    assert f"{last.sum()} random exposures of the test days, {covered} of them with" in printed
+    assert {"uniform", "cma_es"} <= {one.policy for one in replayed}
+    assert all(np.isfinite(one.top.value.mean) for one in replayed)
 
 
 def test_the_flag_takes_a_file() -> None:

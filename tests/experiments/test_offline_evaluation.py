@@ -4,6 +4,7 @@ import json
 import re
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,8 @@ from mtf_rl.agents import (
     ConstantPolicy,
     FusionPolicy,
     FusionSetting,
+    TablePolicy,
+    TruncatedGaussian,
     UniformRandom,
     collect,
     save_policy,
@@ -30,6 +33,7 @@ from mtf_rl.core.protocols import SIMULATOR
 from mtf_rl.data import BatchDataset, UserGroup
 from mtf_rl.envs import SessionDynamics
 from mtf_rl.evaluation import Interval, roll_out
+from mtf_rl.evaluation.fitted_q import FQEConfig
 from mtf_rl.evaluation.off_policy import ModelConfig
 from mtf_rl.experiments.assembly import Assembly
 from mtf_rl.experiments.command_line import settings_of_run
@@ -46,6 +50,7 @@ from mtf_rl.experiments.offline_evaluation.candidates import load_candidates, re
 from mtf_rl.experiments.run_folder import RunFolder
 from tests.experiments.small_run import prepare_small_run
 
+ESTIMATING = "mtf_rl.experiments.offline_evaluation.estimating"
 UNIFORM = np.array([1, 1, 1, 1, 1, 1, -1, 1], dtype=np.float32)
 WATCH = np.array([-1, -1, -1, -1, -1, -1, 1, 1], dtype=np.float32)
 
@@ -139,6 +144,65 @@ def test_gains_are_over_the_log_and_its_own_value_is_the_mean(
             continue  # over the log's actions as they fare in the simulator
         assert found.gain.mean == pytest.approx(found.value.mean - mean, rel=1e-4, abs=1e-4)
         assert found.value.low <= found.value.mean <= found.value.high
+
+
+def test_policies_that_were_played_before_are_not_played_again(
+    evaluation: OfflineEvaluation, folder: Path, run: RunFolder
+) -> None:
+    known = Interval(7.0, 6.0, 8.0)
+    again = evaluate(config_of(folder, run), Terminal(), played={"policies/watch": known})
+    assert again.of("policies/watch", "simulator").value == known
+    moved = known.mean - evaluation.of("policies/watch", "simulator").value.mean
+    assert again.of("policies/watch", "corrected").value.mean == pytest.approx(
+        evaluation.of("policies/watch", "corrected").value.mean + moved
+    )
+    for estimator in ("simulator", "corrected"):
+        same = evaluation.of("policies/uniform", estimator)
+        assert again.of("policies/uniform", estimator).value == same.value
+
+
+def test_a_log_of_weights_that_act_on_what_is_observed(
+    dynamics: SessionDynamics, folder: Path, run: RunFolder, tmp_path: Path
+) -> None:
+    """As of `collect --base lspi`; the replay repeats actions that the simulator's users see."""
+    acting = TablePolicy(
+        obs_dim=dynamics.layout.size,
+        column=0,
+        edges=np.zeros(1),
+        actions=np.stack([0.6 * UNIFORM, 0.6 * WATCH]),
+    )
+    log = collect(dynamics, TruncatedGaussian(acting, 0.5), requests=6_000, seed=8)
+    log.save(tmp_path / "acting.parquet")
+    config = replace(config_of(folder, run), data=tmp_path / "acting.parquet", interval="t")
+    found = evaluate(config, Terminal())
+    for name in found.policies:
+        simulated, corrected = (
+            found.of(name, one).value.mean for one in ("simulator", "corrected")
+        )
+        assert corrected == pytest.approx(simulated, rel=0.25)  # the simulator has no error here
+
+
+def test_networks_answer_beside_the_linear_model(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A few updates on a small log: Q of weights far from the log runs away, and that is said."""
+    few = partial(FQEConfig, updates=1_500, tau=0.1)
+    monkeypatch.setattr(f"{ESTIMATING}.FQEConfig", few)
+    monkeypatch.setattr(f"{ESTIMATING}.CONSERVATIVE_OPESTIMATOR", few(alpha=5e-4))
+    config = replace(config_of(folder), estimators=("fqe", "cope", "dm"), interval="t")
+    found = evaluate(config, Terminal())
+    batch = BatchDataset.load(folder / "log.parquet")
+    largest = np.bincount(batch.sessions, weights=batch.rewards).max()
+    for name in found.policies:
+        linear = found.of(name, "dm")
+        for network in ("fqe", "cope"):
+            told = found.of(name, network)
+            assert told.leverage == linear.leverage
+            assert told.supported == (told.value.mean <= largest), (name, network, told)
+    uniform = found.of("policies/uniform", "fqe")
+    assert uniform.supported
+    assert 20.0 < uniform.value.mean < 120.0  # dm says 39: of its order
+    assert "beyond what any logged session earned" in found.of("policies/watch", "cope").verdict
 
 
 def test_what_is_written(evaluation: OfflineEvaluation, tmp_path: Path) -> None:

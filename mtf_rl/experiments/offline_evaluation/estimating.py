@@ -201,9 +201,9 @@ class _Work:
         v = self.logged.padded(fitted.state_values(batch.observations, policy), fill=0.0)
         bare = replace(evidence, q=q, v=v, model_visits=None)
         values, gains = self._intervals([estimate_sum("dm", bare)])
-        ran_away = fitted.diagnostics.diverged
+        ran_away = fitted.diagnostics.diverged or values[0].mean > self.logged.session_rewards.max()
         verdict = (
-            "not supported: Q grew beyond what rewards add up to"
+            "not supported: Q grew beyond what any logged session earned"
             if ran_away
             else leverage_verdict(evidence.leverage)
         )
