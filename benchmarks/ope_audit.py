@@ -338,8 +338,11 @@ def _sessions(batch: BatchDataset, first: int, last: int) -> BatchDataset:
 
 def all_jobs(settings: Settings) -> list[Job]:
     """One log of each behaviour after the other, so that any stop leaves all of them."""
-    jobs = [Job(name, log) for log in range(settings.logs) for name in _behaviours()]
-    jobs += [Job(MIXED, log, networks=True) for log in range(min(NETWORK_LOGS, settings.logs))]
+    jobs = []
+    for log in range(settings.logs):
+        jobs += [Job(name, log) for name in _behaviours()]
+        if log < NETWORK_LOGS:
+            jobs.append(Job(MIXED, log, networks=True))
     return jobs
 
 
