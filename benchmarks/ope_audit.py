@@ -10,8 +10,10 @@ in the truth. Behaviours are those of `collect`: uniformly random weights, trunc
 boxes around uniform weights, and the mixture of the first two.
 
 Each log is evaluated as `python -m mtf_rl.evaluate --data` does it, with all estimators, and once
-more in quarters. Logs are independent of each other. Networks (fqe, cope) are fitted for ten
-targets on five logs of the mixture. What is finished is kept: the same command goes on.
+more in quarters; but intervals are t's, and a target is played in the simulator once for all logs,
+so that errors of `simulator`, and a part of those of `corrected`, are the same on every log. Logs
+are independent of each other. Networks (fqe, cope) are fitted for ten targets on five logs of the
+mixture. What is finished is kept, by its settings: the same command goes on.
 
 - *bias*, *RMSE*: of the estimates, over targets and logs, in session reward.
 - *coverage*: share of 95 % intervals (t) that hold the true value.
@@ -118,7 +120,8 @@ class Job:
     def path(self, settings: Settings, part: int | None = None) -> Path:
         """Where findings are: of the whole, or of a quarter."""
         kind = "networks" if self.networks else "whole" if part is None else f"part-{part}"
-        return settings.kept / "findings" / f"{self.behaviour}-{self.log}-{kind}.json"
+        folder = settings.kept / f"findings-{settings.sessions}-{settings.simulated}"
+        return folder / f"{self.behaviour}-{self.log}-{kind}.json"
 
     def paths(self, settings: Settings) -> list[Path]:
         """All of them."""
@@ -225,7 +228,7 @@ def _learn(name: str, settings: Settings, stage: Stage, setting: FusionSetting) 
 
 def true_value(name: str, settings: Settings) -> dict[str, float]:
     """Mean session reward in the truth, and its standard error; kept."""
-    path = settings.kept / "truth" / f"{name}.json"
+    path = settings.kept / f"truth-{settings.truth_sessions}" / f"{name}.json"
     if path.exists():
         return dict(load_json(path))
     policy = load_policy(settings.kept / "targets" / name).policy
@@ -243,24 +246,12 @@ def true_value(name: str, settings: Settings) -> dict[str, float]:
 
 def played(name: str, settings: Settings) -> Interval:
     """What a target earns in the simulator; kept."""
-    path = settings.kept / "simulated" / f"{name}.json"
+    path = settings.kept / f"simulated-{settings.simulated}" / f"{name}.json"
     if not path.exists():
         policy = load_policy(settings.kept / "targets" / name)
-        found = play(stage_of(settings.run).simulator, policy, _offline(settings))
+        found = play(stage_of(settings.run).simulator, policy, sessions=settings.simulated)
         save_json(path, asdict(found))
     return Interval(**load_json(path))
-
-
-def _offline(
-    settings: Settings, names: Sequence[str] = ("uniform",), **others: Any
-) -> OfflineConfig:
-    return OfflineConfig(
-        policies=tuple(settings.kept / "targets" / name for name in names),
-        data=others.pop("data", Path("unused")),
-        interval="t",
-        sessions=settings.simulated,
-        **others,
-    )
 
 
 def do_job(job: Job, names: Sequence[str], settings: Settings) -> None:
@@ -282,10 +273,10 @@ def _findings(
     start = time.perf_counter()
     data.parent.mkdir(parents=True, exist_ok=True)
     log.save(data)
-    config = _offline(
-        settings,
-        names,
+    config = OfflineConfig(
+        policies=tuple(settings.kept / "targets" / name for name in names),
         data=data,
+        interval="t",
         simulator=None if job.networks else settings.run,
         estimators=NETWORKS if job.networks else ("corrected", "simulator", *ESTIMATORS),
         seed=seed,
@@ -450,8 +441,8 @@ def _section(behaviour: str, sessions: int, found: dict[str, Replicates]) -> lis
         return []
     first = next(iter(found.values()))
     heading = (
-        f"## {behaviour}, {sessions:,} sessions\n\n{len(first.own)} logs; the behaviour's own value"
-        f" is {first.own.mean():.1f}."
+        f"## {behaviour}, {sessions:,} sessions\n\n{len(first.own)} of them; the behaviour's own"
+        f" value is {first.own.mean():.1f}."
     )
     table = [
         "| estimator | bias | RMSE | coverage | rank | top half | regret | supported |",

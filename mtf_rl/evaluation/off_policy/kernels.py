@@ -35,18 +35,25 @@ def _profile(kernel: int, u: float) -> float:
     """k(u), which integrates to 1."""
     if kernel == _GAUSSIAN:
         return float(np.exp(-0.5 * u * u) / np.sqrt(2.0 * np.pi))
+    if np.isnan(u):
+        return u
     if abs(u) >= 1.0:
         return 0.0
     if kernel == _EPANECHNIKOV:
         return 0.75 * (1.0 - u * u)
-    return 1.0 - abs(u) if kernel == _TRIANGLE else 0.5
+    if kernel == _TRIANGLE:
+        return 1.0 - abs(u)
+    return 0.5 if kernel == _BOX else np.nan
 
 
 @njit(cache=True, nogil=True)
 def _log_densities_into(
     kernel: int, actions: Any, centres: Any, bandwidths: Any, logs: Any
 ) -> None:
-    """Images that are far beyond the nearest, a - m itself, are left out."""
+    """Fill logs (rows,) for actions and centres (rows, num_parameters); NaN stays NaN.
+
+    Images that are far beyond the nearest, a - m itself, are left out.
+    """
     for row in range(len(actions)):
         logs[row] = 0.0
         for place in range(len(bandwidths)):
@@ -57,11 +64,11 @@ def _log_densities_into(
             total = 0.0
             for image in range(-_IMAGES, _IMAGES + 1):
                 period = 4.0 * image / scale
-                if (near + period) ** 2 <= farthest:
+                if not (near + period) ** 2 > farthest:
                     total += _profile(kernel, near + period)
-                if (mirrored + period) ** 2 <= farthest:
+                if not (mirrored + period) ** 2 > farthest:
                     total += _profile(kernel, mirrored + period)
-            logs[row] += np.log(total / scale) if total > 0.0 else -np.inf
+            logs[row] += np.log(total / scale) if total != 0.0 else -np.inf
 
 
 @dataclass(frozen=True)

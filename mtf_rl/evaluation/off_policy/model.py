@@ -126,7 +126,7 @@ class SessionModel:
         )
 
     def direct(self, target: DensityTarget, rng: np.random.Generator) -> Evidence:
-        """What weighs no density: Q, V and visits; ratios are 1, and state visits are left out.
+        """What weighs no density: Q, V and visits; ratios are NaN, and state visits are left out.
 
         Args:
             target: the policy that is evaluated.
@@ -140,7 +140,7 @@ class SessionModel:
         answers, leverage = self._answers([self._view(one) for one in drawn])
         q, v, model_visits, visits = (logged.padded(one, fill=0.0) for one in answers)
         return Evidence(
-            log_ratios=np.zeros_like(logged.rewards),
+            log_ratios=np.full_like(logged.rewards, np.nan),
             rewards=logged.rewards,
             live=logged.live,
             gamma=config.gamma,
@@ -292,7 +292,7 @@ class SessionModel:
     def _pieces(self) -> Iterator[tuple[slice, FloatArray]]:
         """Rows of some sessions at a time, and phi of what was logged there, (rows, features).
 
-        Kept where they are small enough, since every target asks for them twice.
+        Kept where they are small enough, since every target asks for them anew.
         """
         if len(self._logged) * self._features.count <= _KEPT_NUMBERS:
             yield from self._kept

@@ -7,6 +7,7 @@ from functools import cached_property
 import numpy as np
 
 from mtf_rl.agents import FusionPolicy
+from mtf_rl.core.errors import ConfigError
 from mtf_rl.core.protocols import Policy
 from mtf_rl.data import BatchDataset, Transitions
 from mtf_rl.evaluation import Interval, end_at_cut
@@ -58,13 +59,20 @@ def evaluate(
 
     Raises:
         ArtifactError: if a file is missing or torn.
-        ConfigError: if a policy or the simulator does not fit the log.
+        ConfigError: if a policy or the simulator does not fit the log, or `played` names another
+            policy.
         DataError: if the log has no densities, or a fit is not determined.
     """
     batch = BatchDataset.load(config.data)
     policies = load_candidates(config.policies)
     for name, policy in policies.items():
         refuse_another_log(name, policy, batch)
+    strangers = sorted(set(played or {}) - set(policies))
+    if strangers:
+        raise ConfigError(
+            f"played must name policies that are evaluated, got {', '.join(strangers)}; evaluated"
+            f" are {', '.join(policies)}"
+        )
     logged = LoggedSessions(batch)
     terminal.stage(
         f"{len(policies)} policies, told from {logged.count:,} sessions"
@@ -201,12 +209,13 @@ class _Work:
         v = self.logged.padded(fitted.state_values(batch.observations, policy), fill=0.0)
         bare = replace(evidence, q=q, v=v, model_visits=None)
         values, gains = self._intervals([estimate_sum("dm", bare)])
-        ran_away = fitted.diagnostics.diverged or values[0].mean > self.logged.session_rewards.max()
-        verdict = (
-            "not supported: Q grew beyond what any logged session earned"
-            if ran_away
-            else leverage_verdict(evidence.leverage)
-        )
+        rewards = self.logged.session_rewards
+        if fitted.diagnostics.diverged:
+            verdict = "not supported: Q grew beyond what rewards add up to"
+        elif not rewards.min() <= values[0].mean <= rewards.max():
+            verdict = "not supported: the value lies outside what any logged session earned"
+        else:
+            verdict = leverage_verdict(evidence.leverage)
         return [Finding(name, estimator, values[0], gains[0], verdict, leverage=evidence.leverage)]
 
     def _simulated(
@@ -217,7 +226,14 @@ class _Work:
         evidence: Evidence,
         simulated: Simulated,
     ) -> list[Finding]:
-        played = self.played.get(name) or play(simulated.dynamics, policy, self.config)
+        config = self.config
+        played = self.played.get(name) or play(
+            simulated.dynamics,
+            policy,
+            sessions=config.sessions,
+            seed=config.seed,
+            confidence=config.confidence,
+        )
         return [
             self._by_simulator(name, simulated, played)
             if estimator == "simulator"

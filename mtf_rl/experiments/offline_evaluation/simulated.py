@@ -1,4 +1,4 @@
-"""Policies played in a simulator, and the log's own actions played there."""
+"""A simulator in which policies, and the log's own actions, are played."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -80,15 +80,17 @@ class Simulated:
         return estimate_sum("dm", self.model.direct(target, np.random.default_rng(0)))
 
 
-def play(dynamics: SessionDynamics, policy: Policy, config: OfflineConfig) -> Interval:
-    """Session reward of a policy in the simulator."""
-    sessions = roll_out(
-        dynamics,
-        policy,
-        seed=_SIMULATED_SEED + config.seed,
-        episodes=np.arange(config.sessions),
-    )
-    return mean_interval(sessions.reward, sessions.users, confidence=config.confidence)
+def play(
+    dynamics: SessionDynamics,
+    policy: Policy,
+    *,
+    sessions: int,
+    seed: int = 0,
+    confidence: float = 0.95,
+) -> Interval:
+    """Session reward of a policy in the simulator, over some sessions of one luck."""
+    played = roll_out(dynamics, policy, seed=_SIMULATED_SEED + seed, episodes=np.arange(sessions))
+    return mean_interval(played.reward, played.users, confidence=confidence)
 
 
 def combined(

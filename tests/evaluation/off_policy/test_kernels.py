@@ -1,6 +1,7 @@
 """Kernels and ratios of densities, against closed forms."""
 
 import re
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import norm
 
+from mtf_rl.core.arrays import FloatArray
 from mtf_rl.core.errors import ConfigError, ShapeError, UnknownNameError
 from mtf_rl.evaluation.intervals import Interval
 from mtf_rl.evaluation.off_policy import (
@@ -53,6 +55,36 @@ def test_two_and_four_dimensions_by_a_grid(name: str) -> None:
         centres = np.broadcast_to(np.linspace(-0.2, 0.9, width), points.shape)
         mass = np.exp(kernel.log_density(points, centres)).mean() * 2.0**width
         assert mass == pytest.approx(1.0, abs=0.03)
+
+
+PROFILES: dict[str, Callable[[FloatArray], FloatArray]] = {
+    "gaussian": norm.pdf,
+    "epanechnikov": lambda u: np.where(np.abs(u) < 1.0, 0.75 * (1.0 - u**2), 0.0),
+    "triangle": lambda u: np.maximum(0.0, 1.0 - np.abs(u)),
+    "box": lambda u: np.where(np.abs(u) < 1.0, 0.5, 0.0),
+}
+
+
+@pytest.mark.parametrize("name", KERNELS)
+@pytest.mark.parametrize("bandwidth", [0.05, 0.3, 1.1, 2.0])
+def test_the_sum_over_all_images(name: str, bandwidth: float) -> None:
+    rng = np.random.default_rng(3)
+    actions, centres = rng.uniform(-1.0, 1.0, (2, 400, 2))
+    actions[:3], centres[:2], centres[2] = 1.0, 1.0, -1.0
+    total = np.zeros_like(actions)
+    for image in range(-8, 9):
+        for distance in (actions - centres, actions + centres - 2.0):
+            total += PROFILES[name]((distance + 4.0 * image) / bandwidth) / bandwidth
+    found = ProductKernel(np.full(2, bandwidth), name).log_density(actions, centres)
+    np.testing.assert_allclose(np.exp(found), total.prod(axis=1), rtol=1e-10, atol=1e-290)
+
+
+@pytest.mark.parametrize("name", KERNELS)
+def test_what_is_no_number_stays_so(name: str) -> None:
+    actions = np.array([[0.0, np.nan], [0.0, 0.0]])
+    found = ProductKernel(np.full(2, 0.3), name).log_density(actions, np.zeros((2, 2)))
+    assert np.isnan(found[0])
+    assert np.isfinite(found[1])
 
 
 def test_away_from_the_bounds_it_is_the_plain_kernel() -> None:

@@ -5,6 +5,7 @@ import re
 import numpy as np
 import pytest
 from scipy import stats
+from scipy.stats import ttest_rel
 
 from mtf_rl.core.errors import ConfigError
 from mtf_rl.evaluation.off_policy import (
@@ -88,6 +89,26 @@ def test_the_linearised_interval_of_a_ratio_is_the_bootstraps() -> None:
     linear = t_interval(part)
     assert linear.high - linear.low == pytest.approx(resampled.high - resampled.low, rel=0.1)
     assert part.influence.mean() == pytest.approx(part.value)
+
+
+def test_what_is_taken_off_is_paired() -> None:
+    rng = np.random.default_rng(8)
+    values = rng.normal(size=80)
+    beside = values + 0.1 * rng.normal(size=80)
+    found = t_interval(RatioSum.mean(values), less=beside)
+    expected = ttest_rel(values, beside).confidence_interval(0.95)
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high))
+
+
+def test_columns_add_up_and_are_scaled_one_by_one() -> None:
+    rng = np.random.default_rng(4)
+    weights = rng.uniform(1.0, 2.0, (30, 3))
+    part = RatioSum(weights * rng.normal(size=(30, 3)), weights)
+    shares = np.array([0.5, 0.0, 2.0])
+    scaled = part.scaled(shares)
+    assert part.influences.mean(axis=0) == pytest.approx(part.values)
+    np.testing.assert_allclose(scaled.influence, part.influences @ shares)
+    assert scaled.value == pytest.approx(part.values @ shares)
 
 
 def test_weights_as_small_as_numbers_get_have_an_interval() -> None:
