@@ -174,6 +174,8 @@ def test_a_log_of_weights_that_act_on_what_is_observed(
         actions=np.stack([0.6 * UNIFORM, 0.6 * WATCH]),
     )
     log = collect(dynamics, TruncatedGaussian(acting, 0.5), requests=6_000, seed=8)
+    crossed = log.observations[:, 0] > 0.0
+    assert 0.05 < crossed.mean() < 0.95  # both actions are played
     log.save(tmp_path / "acting.parquet")
     config = replace(config_of(folder, run), data=tmp_path / "acting.parquet", interval="t")
     found = evaluate(config, Terminal())
