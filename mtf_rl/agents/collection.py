@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from mtf_rl.agents.behaviour import BehaviourPolicy
+from mtf_rl.agents.fusion_policy import FusionSetting
 from mtf_rl.core.arrays import BoolArray, FloatArray, IntArray
 from mtf_rl.core.errors import ConfigError
 from mtf_rl.core.randomness import Luck
@@ -145,11 +146,13 @@ def _dataset(
 def setting_of(dynamics: SessionDynamics) -> dict[str, Any]:
     """What actions and rewards mean in an environment, as a batch dataset keeps it."""
     config = dynamics.config
+    rates = FusionSetting.of(dynamics).base_rates
     return {
         "formula": config.formula,
         "action_map": config.action_map,
         "tasks": list(config.tasks),
         "base": list(config.base),
         "radius": config.radius,
+        "base_rates": list(rates),
         "reward": config.reward,
     }

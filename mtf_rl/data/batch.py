@@ -51,7 +51,8 @@ class BatchDataset:
     judge: str  # who answered
     setting: Mapping[str, Any] | None = None
     """How actions became an order and slates a reward: formula, action_map, tasks, base, radius,
-    reward; None where the log does not tell."""
+    base_rates (one for each task; they shift some formulas), reward; None where the log does not
+    tell."""
 
     def __post_init__(self) -> None:
         rows = len(self.rewards)

@@ -5,6 +5,7 @@ Neural fitted Q evaluation is in `mtf_rl.evaluation.fitted_q`, apart, since it i
 
 from mtf_rl.evaluation.intervals import (
     Interval,
+    combined,
     mean_interval,
     quantile_interval,
     ratio_interval,
@@ -48,6 +49,7 @@ __all__ = [
     "StaticPolicies",
     "StaticPolicyValues",
     "Verdict",
+    "combined",
     "end_at_cut",
     "estimate_reward_weights",
     "leaderboard",

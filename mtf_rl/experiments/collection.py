@@ -1,7 +1,7 @@
 """Batch datasets of a run: a behaviour policy rolled out, and written with its densities."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +11,7 @@ from mtf_rl.agents import (
     BehaviourPolicy,
     BoundedUniform,
     ConstantPolicy,
+    FusionSetting,
     Mixture,
     TruncatedGaussian,
     UniformRandom,
@@ -38,8 +39,10 @@ __all__ = [
     "collect_batch",
     "describe_batch",
     "refuse_another_run",
+    "refuse_other_base_rates",
 ]
 
+_RATES_APART = float(np.log(1.05))
 _JUDGES = {"simulator": SIMULATOR, "world": SYNTHETIC_TRUTH}
 
 
@@ -217,11 +220,36 @@ def refuse_another_run(path: Path, batch: BatchDataset, dynamics: SessionDynamic
             )
     for name, expected in setting_of(dynamics).items():
         mine = (batch.setting or {}).get(name, expected)
-        if mine != expected:
+        if mine != expected and name != "base_rates":
             raise ConfigError(
                 f"{path} was logged with {name} {mine!r}, this run has {expected!r}. Give the run"
                 f" the log's (--session.{name.replace('_', '-')}), or collect another batch"
             )
+    refuse_other_base_rates("this run", FusionSetting.of(dynamics), batch)
+
+
+def refuse_other_base_rates(what: str, setting: FusionSetting, batch: BatchDataset) -> None:
+    """Refuse a log of other base rates where the formula is shifted by them.
+
+    Rates that a few days move by less than 5 % are let pass: log(p + beta) moves by less than .05.
+    A log that does not tell its rates is taken to have those of the setting.
+
+    Raises:
+        ConfigError: naming the task whose rates differ most.
+    """
+    told = (batch.setting or {}).get("base_rates", setting.base_rates)
+    logged = replace(setting, base_rates=tuple(told))
+    if logged.make_formula() == setting.make_formula():
+        return
+    mine, theirs = np.array(setting.base_rates), np.array(logged.base_rates)
+    apart = np.abs(np.log(np.maximum(mine, 1e-6) / np.maximum(theirs, 1e-6)))
+    if apart.max() > _RATES_APART:
+        place = int(apart.argmax())
+        raise ConfigError(
+            f"{what} fuses with a base rate of {mine[place]:.4g} for {setting.tasks[place]}, the"
+            f" log's requests were fused with {theirs[place]:.4g}: under {setting.formula} the same"
+            f" weights are another ranking. Take a log and a policy of the same data"
+        )
 
 
 def _first_difference(mine: tuple[str, ...], expected: tuple[str, ...]) -> str:

@@ -37,6 +37,7 @@ __all__ = [
     "TUNING_SEED",
     "Entry",
     "Judgement",
+    "entry_folders",
     "judge_run",
     "load_entries",
     "markdown_of",
@@ -49,6 +50,8 @@ __all__ = [
 # on the same sessions of a given assembly, and apart from any learner's.
 TUNING_SEED = 1_000_003
 FINAL_SEED = 2_000_003
+
+_ENTRIES = "entries.json"
 
 
 @dataclass(frozen=True)
@@ -86,7 +89,7 @@ def save_entries(folder: Path, entries: Mapping[str, Entry], setting: FusionSett
     records = [
         {"policy": name, "requests_used": entry.requests_used} for name, entry in entries.items()
     ]
-    save_json(folder / "entries.json", records)
+    save_json(folder / _ENTRIES, records)
 
 
 def load_entries(folder: Path) -> dict[str, Entry]:
@@ -99,8 +102,15 @@ def load_entries(folder: Path) -> dict[str, Entry]:
         record["policy"]: Entry(
             load_policy(folder / record["policy"]).policy, record["requests_used"]
         )
-        for record in load_json(folder / "entries.json")
+        for record in load_json(folder / _ENTRIES)
     }
+
+
+def entry_folders(folder: Path) -> dict[str, Path] | None:
+    """The folder of each policy that `save_entries` wrote, by name; None if it wrote none."""
+    if not (folder / _ENTRIES).exists():
+        return None
+    return {record["policy"]: folder / record["policy"] for record in load_json(folder / _ENTRIES)}
 
 
 def judge_run(

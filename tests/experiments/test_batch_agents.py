@@ -9,11 +9,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from mtf_rl.agents import FusionSetting
 from mtf_rl.agents.offline.config import BatchRLMTFConfig, TD3BCConfig
 from mtf_rl.core.errors import ConfigError
 from mtf_rl.data import BatchDataset
 from mtf_rl.envs import RequestBudget, toy_dynamics
-from mtf_rl.experiments.collection import batch_for, describe_batch
+from mtf_rl.experiments.collection import (
+    batch_for,
+    describe_batch,
+    refuse_another_run,
+    refuse_other_base_rates,
+)
 from mtf_rl.experiments.command_line import parse_train
 from mtf_rl.experiments.config import PRESETS, RunConfig, RunSettings
 from mtf_rl.experiments.console import Terminal
@@ -74,6 +80,24 @@ def test_a_batch_of_another_setting_is_refused(name: str, value: Any, tmp_path: 
     replace(batch, setting={**batch.setting, name: value}).save(path)
     with pytest.raises(ConfigError, match=re.escape(f"was logged with {name} {value!r}, this run")):
         batch_for(toy_dynamics(), path, budget=RequestBudget(9), seed=0, keep_at=path)
+
+
+def test_a_batch_of_other_base_rates_is_refused(tmp_path: Path) -> None:
+    dynamics, batch = toy_dynamics(), collected(tmp_path)
+    setting = dict(batch.setting or {})
+    assert setting["base_rates"] == [0.5] * 8
+    rates = [0.5, 0.4, 0.49, *[0.5] * 5]
+    other = replace(batch, setting={**setting, "base_rates": rates})
+    message = (
+        "this run fuses with a base rate of 0.5 for long_view, the log's requests were fused with"
+        " 0.4: under log_sum the same weights are another ranking"
+    )
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        refuse_another_run(tmp_path, other, dynamics)
+    near = {**setting, "base_rates": [0.49] * 8}  # as another week has it
+    refuse_another_run(tmp_path, replace(batch, setting=near), dynamics)
+    unshifted = replace(FusionSetting.of(dynamics), formula="weighted_sum")
+    refuse_other_base_rates("policy w", unshifted, other)  # no base rate moves its order
 
 
 def test_a_log_that_tells_no_setting_is_taken_and_described_so(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import sys
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -189,7 +190,7 @@ def test_a_log_of_weights_that_act_on_what_is_observed(
 def test_networks_answer_beside_the_linear_model(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A few updates on a small log: Q of weights far from the log runs away, and that is said."""
+    """A few updates on a small log."""
     few = partial(FQEConfig, updates=1_500, tau=0.1)
     monkeypatch.setattr(f"{ESTIMATING}.FQEConfig", few)
     monkeypatch.setattr(f"{ESTIMATING}.CONSERVATIVE_OPESTIMATOR", few(alpha=5e-4))
@@ -206,8 +207,32 @@ def test_networks_answer_beside_the_linear_model(
     uniform = found.of("policies/uniform", "fqe")
     assert uniform.supported
     assert 20.0 < uniform.value.mean < 120.0  # dm says 39: of its order
-    outside = "not supported: the value lies outside what any logged session earned"
-    assert found.of("policies/watch", "cope").verdict == outside
+
+
+@pytest.mark.parametrize(
+    ("worth", "verdict"),
+    [
+        (1e5, "not supported: the value lies outside what any logged session earned"),
+        (-1.0, "not supported: the value lies outside what any logged session earned"),
+        (20.0, "not supported: Q grew beyond what rewards add up to"),
+        (20.0, "supported"),
+    ],
+)
+def test_what_a_network_may_not_say(
+    worth: float, verdict: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fitted = SimpleNamespace(
+        q=lambda observations, actions: np.full(len(observations), worth),
+        state_values=lambda observations, policy: np.full(len(observations), worth),
+        diagnostics=SimpleNamespace(diverged="grew" in verdict),
+    )
+    monkeypatch.setattr(f"{ESTIMATING}.fit_q", lambda transitions, policy, settings: fitted)
+    config = replace(config_of(folder), estimators=("fqe",), interval="t")
+    found = evaluate(replace(config, policies=config.policies[:1]), Terminal())
+    told = found.of("policies/uniform", "fqe")
+    assert told.value.mean == pytest.approx(worth)
+    assert told.verdict.startswith(verdict)
+    assert told.supported == (verdict == "supported")
 
 
 def test_what_is_written(evaluation: OfflineEvaluation, tmp_path: Path) -> None:
@@ -306,6 +331,10 @@ def test_policies_of_another_log_are_refused(folder: Path) -> None:
     other = replace(batch, setting={**setting, "formula": "weighted_sum"})
     with pytest.raises(ConfigError, match=r"acts with formula 'log_sum', the log's.*'weighted_"):
         refuse_another_log("w", policy, other)
+    rates = [2.0 * rate for rate in setting["base_rates"]]
+    moved = replace(batch, setting={**setting, "base_rates": rates})
+    with pytest.raises(ConfigError, match=r"policy w fuses with a base rate of .* for "):
+        refuse_another_log("w", policy, moved)
     refuse_another_log("w", policy, replace(batch, setting=None))
 
 

@@ -12,6 +12,7 @@ from mtf_rl.evaluation.off_policy.kernels import ProductKernel, scott_bandwidth
 from mtf_rl.evaluation.off_policy.logged import LoggedSessions
 from mtf_rl.evaluation.off_policy.sums import t_interval
 from mtf_rl.evaluation.off_policy.support import LEAST_SIZE, support_of
+from mtf_rl.evaluation.off_policy.targets import log_ratios_of
 from mtf_rl.evaluation.policy_actions import policy_actions
 
 __all__ = ["slope_bandwidth", "slope_choice"]
@@ -71,8 +72,7 @@ def slope_bandwidth(
     kernels = [ProductKernel(np.minimum(scale * start, 2.0), kernel) for scale in _MULTIPLES]
     kept, intervals = [], []
     for candidate in kernels:
-        densities = candidate.log_density(batch.actions, centres)
-        ratios = logged.padded(densities - batch.log_densities, fill=0.0)
+        ratios = log_ratios_of(logged, candidate.log_density(batch.actions, centres))
         evidence = Evidence(ratios, logged.rewards, logged.live)
         support = support_of(_BY, evidence)
         assert support is not None  # request_sn weighs

@@ -60,14 +60,15 @@ def _log_densities_into(
             scale = bandwidths[place]
             near = (actions[row, place] - centres[row, place]) / scale
             mirrored = (actions[row, place] + centres[row, place] - 2.0) / scale
+            period = 4.0 / scale
             farthest = near * near + 2.0 * _NEGLIGIBLE_LOG
             total = 0.0
             for image in range(-_IMAGES, _IMAGES + 1):
-                period = 4.0 * image / scale
-                if not (near + period) ** 2 > farthest:
-                    total += _profile(kernel, near + period)
-                if not (mirrored + period) ** 2 > farthest:
-                    total += _profile(kernel, mirrored + period)
+                first, second = near + image * period, mirrored + image * period
+                if not first * first > farthest:
+                    total += _profile(kernel, first)
+                if not second * second > farthest:
+                    total += _profile(kernel, second)
             logs[row] += np.log(total / scale) if total != 0.0 else -np.inf
 
 

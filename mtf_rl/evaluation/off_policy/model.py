@@ -278,27 +278,40 @@ class SessionModel:
         width, requests = 1 + self._features.obs_dim, logged.batch.requests
         ratio = np.exp(np.minimum(ratios[logged.live], _LARGEST_RATIO_LOG))
         matrix, start = np.zeros((width, width)), np.zeros(width)
-        for rows, now in self._pieces():
-            state = now[:, :width]
+        for rows, state in self._linear_states():
             onward = gamma * ratio[rows, None] * _following(logged, rows, state)
             matrix += self._weighed(rows, state).T @ (state - onward)
             start += state[requests[rows] == 0].sum(axis=0)
         count = len(logged)
         penalty = np.diag(self._penalty[:width])
         alpha = _solution(matrix.T / count + penalty, start / count, "the target, by its visits,")
-        visits = np.concatenate([now[:, :width] @ alpha for _, now in self._pieces()])
+        visits = np.concatenate([state @ alpha for _, state in self._linear_states()])
         return logged.padded(visits, fill=0.0)
+
+    def _linear_states(self) -> Iterator[tuple[slice, FloatArray]]:
+        """Rows of some sessions at a time, and (1, s) there, (rows, 1 + obs_dim)."""
+        if self._keeps:
+            for rows, now in self._kept:
+                yield rows, now[:, : 1 + self._features.obs_dim]
+            return
+        linear = replace(self._features, observation_terms="linear")
+        for rows in self._logged.pieces:
+            yield rows, linear.state(self._logged.batch.observations[rows])
 
     def _pieces(self) -> Iterator[tuple[slice, FloatArray]]:
         """Rows of some sessions at a time, and phi of what was logged there, (rows, features).
 
         Kept where they are small enough, since every target asks for them anew.
         """
-        if len(self._logged) * self._features.count <= _KEPT_NUMBERS:
+        if self._keeps:
             yield from self._kept
             return
         for rows in self._logged.pieces:
             yield rows, self._logged_features(rows)
+
+    @property
+    def _keeps(self) -> bool:
+        return len(self._logged) * self._features.count <= _KEPT_NUMBERS
 
     @cached_property
     def _kept(self) -> list[tuple[slice, FloatArray]]:

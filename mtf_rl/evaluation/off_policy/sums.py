@@ -49,7 +49,7 @@ class RatioSum:
     @cached_property
     def values(self) -> FloatArray:
         """The estimate by column, (columns,)."""
-        return self._ratios * self._means
+        return self._by_column * self._means
 
     @cached_property
     def influence(self) -> FloatArray:
@@ -67,7 +67,7 @@ class RatioSum:
         """
         if self.denominators is None and self.factors is None:
             return self.numerators
-        count, ratios, means = len(self.numerators), self._ratios, self._means
+        count, ratios, means = len(self.numerators), self._by_column, self._means
         denominators = _filled(self, self.denominators)
         bottoms = denominators.sum(axis=0)
         moved = self.numerators - ratios * denominators
@@ -93,7 +93,7 @@ class RatioSum:
         )
 
     @cached_property
-    def _ratios(self) -> FloatArray:
+    def _by_column(self) -> FloatArray:
         tops = self.numerators.sum(axis=0)
         count = np.full(len(tops), float(len(self.numerators)))
         bottoms = count if self.denominators is None else self.denominators.sum(axis=0)

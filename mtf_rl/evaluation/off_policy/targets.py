@@ -13,7 +13,7 @@ from mtf_rl.evaluation.off_policy.kernels import ProductKernel
 from mtf_rl.evaluation.off_policy.logged import LoggedSessions
 from mtf_rl.evaluation.policy_actions import policy_actions
 
-__all__ = ["DensityTarget", "SmoothedTarget", "log_ratios"]
+__all__ = ["DensityTarget", "SmoothedTarget", "log_ratios", "log_ratios_of"]
 
 
 class DensityTarget(Protocol):
@@ -68,7 +68,16 @@ def log_ratios(logged: LoggedSessions, target: DensityTarget) -> FloatArray:
         DataError: if the target's density is NaN or infinite, naming the first such row.
     """
     batch = logged.batch
-    densities = np.asarray(target.log_density(batch.observations, batch.actions), dtype=np.float64)
+    return log_ratios_of(logged, target.log_density(batch.observations, batch.actions))
+
+
+def log_ratios_of(logged: LoggedSessions, densities: FloatArray) -> FloatArray:
+    """The same of the target's log densities (rows,).
+
+    Raises:
+        DataError: if a density is NaN or infinite, naming the first such row.
+    """
+    densities = np.asarray(densities, dtype=np.float64)
     if densities.shape != (len(logged),):
         raise DataError(
             f"the target's log density must have shape (rows,) = ({len(logged)},), got"
@@ -80,4 +89,4 @@ def log_ratios(logged: LoggedSessions, target: DensityTarget) -> FloatArray:
         raise DataError(
             f"the target's log density must be a number or -inf, got {densities[row]} in row {row}"
         )
-    return logged.padded(densities - batch.log_densities, fill=0.0)
+    return logged.padded(densities - logged.batch.log_densities, fill=0.0)

@@ -5,8 +5,9 @@ from pathlib import Path
 
 from mtf_rl.agents import FusionPolicy, load_policy
 from mtf_rl.core.errors import ArtifactError, ConfigError
-from mtf_rl.core.files import load_json
 from mtf_rl.data import BatchDataset
+from mtf_rl.experiments.collection import refuse_other_base_rates
+from mtf_rl.experiments.judging import entry_folders
 
 __all__ = ["load_candidates", "refuse_another_log"]
 
@@ -37,10 +38,9 @@ def _named(path: Path) -> list[tuple[str, Path]]:
     if (path / "policy.json").exists():
         parts = [part for part in path.absolute().parts if part != "policy"]
         return [("/".join(parts[-2:]), path)]
-    entries = path / "policy" / "entries.json"
-    if entries.exists():
-        names = [str(record["policy"]) for record in load_json(entries)]
-        return [(f"{path.absolute().name}/{name}", path / "policy" / name) for name in names]
+    entries = entry_folders(path / "policy")
+    if entries is not None:
+        return [(f"{path.absolute().name}/{name}", folder) for name, folder in entries.items()]
     raise ArtifactError(
         f"{path} holds no policy: expected policy.json, or a run's policy/entries.json. Name a"
         f" folder such as runs/NAME/policy/lspi, or a finished run"
@@ -65,6 +65,7 @@ def refuse_another_log(name: str, policy: FusionPolicy, batch: BatchDataset) -> 
                 f"policy {name} acts with {part} {mine!r}, the log's actions have {theirs!r}: they"
                 f" are other weights, so that the log cannot tell what the policy is worth"
             )
+    refuse_other_base_rates(f"policy {name}", setting, batch)
     parameters = setting.make_formula().parameter_names
     if parameters != batch.parameter_names:
         raise ConfigError(

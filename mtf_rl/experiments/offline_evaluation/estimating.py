@@ -10,7 +10,7 @@ from mtf_rl.agents import FusionPolicy
 from mtf_rl.core.errors import ConfigError
 from mtf_rl.core.protocols import Policy
 from mtf_rl.data import BatchDataset, Transitions
-from mtf_rl.evaluation import Interval, end_at_cut
+from mtf_rl.evaluation import Interval, combined, end_at_cut
 from mtf_rl.evaluation.fitted_q import CONSERVATIVE_OPESTIMATOR, FQEConfig, fit_q
 from mtf_rl.evaluation.off_policy import (
     Evidence,
@@ -41,7 +41,7 @@ from mtf_rl.experiments.offline_evaluation.config import (
     OfflineConfig,
 )
 from mtf_rl.experiments.offline_evaluation.findings import Finding, OfflineEvaluation
-from mtf_rl.experiments.offline_evaluation.simulated import Simulated, combined, play
+from mtf_rl.experiments.offline_evaluation.simulated import Simulated, play
 
 __all__ = ["evaluate"]
 
@@ -78,7 +78,8 @@ def evaluate(
         f"{len(policies)} policies, told from {logged.count:,} sessions"
         f" ({len(logged):,} requests) answered by {batch.judge}"
     )
-    simulated = None if config.simulator is None else Simulated.of(config, logged, terminal)
+    run = config.simulator
+    simulated = None if run is None else Simulated.of(run, config, logged, terminal)
     work = _Work.of(config, logged, simulated, played or {})
     findings: list[Finding] = []
     bandwidths, distributions = {}, {}

@@ -1,7 +1,7 @@
 """A simulator in which policies, and the log's own actions, are played."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -26,7 +26,7 @@ from mtf_rl.experiments.console import Terminal
 from mtf_rl.experiments.offline_evaluation.config import OfflineConfig
 from mtf_rl.experiments.run_folder import open_run_folder
 
-__all__ = ["Simulated", "combined", "play"]
+__all__ = ["Simulated", "play"]
 
 # Luck of the simulated sessions, apart from that of learners and of final judging.
 _SIMULATED_SEED, _REPLAYED_SEED = 3_000_003, 4_000_003
@@ -41,16 +41,18 @@ class Simulated:
     model: SessionModel
 
     @classmethod
-    def of(cls, config: OfflineConfig, logged: LoggedSessions, terminal: Terminal) -> "Simulated":
-        """Read the run that `config` names, and play the log's actions in its simulator.
+    def of(
+        cls, run: Path, config: OfflineConfig, logged: LoggedSessions, terminal: Terminal
+    ) -> "Simulated":
+        """Read a run, and play the log's actions in its simulator.
 
         Raises:
             ArtifactError: if a file of the run is missing or torn.
             ConfigError: if the log is of other data.
         """
-        run = open_run_folder(config.simulator or config.data)
-        assembly = Assembly.load(run.data, run.simulator)
-        session = settings_of_run(run).run.session
+        folder = open_run_folder(run)
+        assembly = Assembly.load(folder.data, folder.simulator)
+        session = settings_of_run(folder).run.session
         dynamics = assembly.dynamics(session, UserGroup.LEARN, SIMULATOR)
         batch = logged.batch
         refuse_another_run(config.data, batch, dynamics)
@@ -91,13 +93,3 @@ def play(
     """Session reward of a policy in the simulator, over some sessions of one luck."""
     played = roll_out(dynamics, policy, seed=_SIMULATED_SEED + seed, episodes=np.arange(sessions))
     return mean_interval(played.reward, played.users, confidence=confidence)
-
-
-def combined(
-    first: Interval, *, plus: Sequence[Interval] = (), minus: Sequence[Interval] = ()
-) -> Interval:
-    """Sum and differences of independent estimates with intervals of one confidence."""
-    mean = first.mean + sum(one.mean for one in plus) - sum(one.mean for one in minus)
-    halves = [(one.high - one.low) / 2.0 for one in (first, *plus, *minus)]
-    half = float(np.sqrt(np.sum(np.square(halves))))
-    return Interval(mean, mean - half, mean + half)

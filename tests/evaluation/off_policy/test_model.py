@@ -182,6 +182,9 @@ def test_pieces_are_whole_sessions_and_all_rows(
     monkeypatch.setattr("mtf_rl.evaluation.off_policy.model._KEPT_NUMBERS", 0)
     again = evidence_of(logged, UniformTarget(), ModelConfig(), np.random.default_rng(1))
     np.testing.assert_array_equal(again.q, cut.q)
+    assert again.state_visits is not None
+    assert cut.state_visits is not None
+    np.testing.assert_allclose(again.state_visits, cut.state_visits, rtol=1e-9)
 
 
 def test_weights_of_one_direction_are_one_action_to_the_model(batch: BatchDataset) -> None:
