@@ -75,9 +75,10 @@ LEARNT = ("lspi", "ppo", "td3_bc", "cma_es", "gp_bo", "cem")
 LEARNT_REQUESTS = 20_000
 MIXED = "mix"
 QUARTERS = 4
+SIMULATED = ("composite", "corrected", "scaled", "simulator")
 NETWORKS, NETWORK_TARGETS, NETWORK_LOGS = ("fqe", "cope"), 10, 5
 TRUTH_SEED, LOG_SEED = 5_000_003, 6_000_003
-SHOWN = ("corrected", "simulator", "dm", "drl", "magic", "sn_pdis", "request_sn")
+SHOWN = ("composite", "corrected", "scaled", "dm", "drl", "magic", "sn_pdis", "request_sn")
 
 
 @dataclass(frozen=True)
@@ -258,32 +259,29 @@ def do_job(job: Job, names: Sequence[str], settings: Settings) -> None:
     """Collect the log, evaluate it, keep the findings."""
     log = _log(job, settings, stage_of(settings.run))
     size = settings.sessions // QUARTERS
-    for part, path in zip((None, *range(QUARTERS)), job.paths(settings), strict=False):
-        if not path.exists():
-            cut = log if part is None else _sessions(log, part * size, (part + 1) * size)
-            seed = (QUARTERS + 1) * job.log + (0 if part is None else 1 + part)
-            save_json(
-                path, _findings(cut, path.with_suffix(".parquet"), job, names, settings, seed)
-            )
-
-
-def _findings(
-    log: BatchDataset, data: Path, job: Job, names: Sequence[str], settings: Settings, seed: int
-) -> dict[str, Any]:
-    start = time.perf_counter()
-    data.parent.mkdir(parents=True, exist_ok=True)
-    log.save(data)
-    config = OfflineConfig(
-        policies=tuple(settings.kept / "targets" / name for name in names),
-        data=data,
-        interval="t",
-        simulator=None if job.networks else settings.run,
-        estimators=NETWORKS if job.networks else ("corrected", "simulator", *ESTIMATORS),
-        seed=seed,
-    )
     known = {} if job.networks else {f"targets/{name}": played(name, settings) for name in names}
+    for number, path in enumerate(job.paths(settings)):
+        if path.exists():
+            continue
+        config = OfflineConfig(
+            policies=tuple(settings.kept / "targets" / name for name in names),
+            data=path.with_suffix(".parquet"),
+            interval="t",
+            simulator=None if job.networks else settings.run,
+            estimators=NETWORKS if job.networks else (*SIMULATED, *ESTIMATORS),
+            seed=(QUARTERS + 1) * job.log + number,
+        )
+        config.data.parent.mkdir(parents=True, exist_ok=True)
+        part = log if number == 0 else _sessions(log, (number - 1) * size, number * size)
+        part.save(config.data)
+        save_json(path, _findings(config, known))
+        config.data.unlink()
+
+
+def _findings(config: OfflineConfig, known: dict[str, Interval]) -> dict[str, Any]:
+    """What is kept of an evaluation."""
+    start = time.perf_counter()
     found = evaluate(config, Terminal(), played=known)
-    data.unlink()
     records = [
         {
             "target": one.policy.removeprefix("targets/"),

@@ -246,7 +246,7 @@ def test_what_is_written(evaluation: OfflineEvaluation, tmp_path: Path) -> None:
     )
     written = json.loads((folder / "recommendation.json").read_text())
     assert written["reason"] == recommendation_of(evaluation).reason
-    assert written["estimator"] == "corrected"
+    assert written["estimator"] == "composite"
     page = (folder / "evaluation.md").read_text()
     assert written["reason"] in page
     assert (folder / "estimates.png").stat().st_size > 10_000
@@ -308,7 +308,7 @@ def test_without_an_estimator_that_may_recommend_nothing_is(folder: Path) -> Non
     config = replace(found.config, estimators=("request_sn",))
     recommendation = recommendation_of(replace(found, config=config))
     assert recommendation.policy is None
-    assert "ask for one of corrected, dm" in recommendation.reason
+    assert "ask for one of composite, corrected, dm" in recommendation.reason
 
 
 def test_results_are_not_written_among_other_files(

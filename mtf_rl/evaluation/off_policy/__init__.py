@@ -1,6 +1,7 @@
 """What logged sessions tell of a policy that did not serve them."""
 
 from mtf_rl.evaluation.off_policy.bandwidth import slope_bandwidth, slope_choice
+from mtf_rl.evaluation.off_policy.composite import Composite, composite_of
 from mtf_rl.evaluation.off_policy.distribution import RewardDistribution, reward_distribution
 from mtf_rl.evaluation.off_policy.estimators import ESTIMATORS, Estimator, Evidence, estimate_sum
 from mtf_rl.evaluation.off_policy.kernels import KERNELS, ProductKernel, scott_bandwidth
@@ -28,6 +29,7 @@ __all__ = [
     "ESTIMATORS",
     "KERNELS",
     "ActionView",
+    "Composite",
     "DensityTarget",
     "Direction",
     "Estimator",
@@ -44,6 +46,7 @@ __all__ = [
     "as_it_is",
     "bernstein_interval",
     "bootstrap_intervals",
+    "composite_of",
     "effective_size",
     "estimate_sum",
     "evidence_of",

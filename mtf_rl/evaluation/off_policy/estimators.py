@@ -305,6 +305,11 @@ class Estimator:
     """The weights by which its support is judged: weights, clipped, shrunk, windowed, ratios,
     visits, state_visits, or none."""
 
+    @property
+    def weighs_densities(self) -> bool:
+        """Whether it needs the target's density of the log's actions."""
+        return self.weighs not in ("none", "visits")
+
 
 ESTIMATORS: Registry[Estimator] = Registry(
     "estimator",

@@ -22,13 +22,16 @@ OFFLINE_ESTIMATORS: Registry[str] = Registry(
         "fqe": NETWORK,
         "cope": NETWORK,
         "simulator": SIMULATED,
+        "scaled": SIMULATED,
         "corrected": SIMULATED,
+        "composite": SIMULATED,
     },
 )
 """Every estimator that can be asked for, by how it is made."""
 
-RECOMMENDING = ("corrected", "dm")
+RECOMMENDING = ("composite", "corrected", "dm")
 """Estimators that may recommend a policy, the preferred one first."""
+_SHOWN_SIMULATED = ("composite", "corrected", "scaled", "simulator")
 _SHOWN = ("dm", "sn_pdis", "clipped_dr", "drl", "request_sn")
 
 
@@ -96,8 +99,17 @@ class OfflineConfig:
     @property
     def asked(self) -> tuple[str, ...]:
         """Names of the estimators."""
-        simulated = () if self.simulator is None else ("corrected", "simulator")
+        simulated = () if self.simulator is None else _SHOWN_SIMULATED
         return self.estimators or (*simulated, *_SHOWN)
+
+    def asked_of(self, kind: str) -> list[str]:
+        """Those of a kind."""
+        return [name for name in self.asked if OFFLINE_ESTIMATORS[name] == kind]
+
+    @property
+    def weighs_densities(self) -> bool:
+        """Whether an estimator needs the density of the log's actions under a policy."""
+        return any(ESTIMATORS[name].weighs_densities for name in self.asked_of(CLOSED_FORM))
 
     @property
     def recommended(self) -> str | None:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import product
 
 import numpy as np
 
@@ -10,7 +11,7 @@ from mtf_rl.agents import FusionPolicy
 from mtf_rl.core.errors import ConfigError
 from mtf_rl.core.protocols import Policy
 from mtf_rl.data import BatchDataset, Transitions
-from mtf_rl.evaluation import Interval, combined, end_at_cut
+from mtf_rl.evaluation import Interval, end_at_cut
 from mtf_rl.evaluation.fitted_q import CONSERVATIVE_OPESTIMATOR, FQEConfig, fit_q
 from mtf_rl.evaluation.off_policy import (
     Evidence,
@@ -36,10 +37,10 @@ from mtf_rl.experiments.offline_evaluation.candidates import load_candidates, re
 from mtf_rl.experiments.offline_evaluation.config import (
     CLOSED_FORM,
     NETWORK,
-    OFFLINE_ESTIMATORS,
     SIMULATED,
     OfflineConfig,
 )
+from mtf_rl.experiments.offline_evaluation.correcting import Replay, simulated_findings
 from mtf_rl.experiments.offline_evaluation.findings import Finding, OfflineEvaluation
 from mtf_rl.experiments.offline_evaluation.simulated import Simulated, play
 
@@ -82,17 +83,24 @@ def evaluate(
     simulated = None if run is None else Simulated.of(run, config, logged, terminal)
     work = _Work.of(config, logged, simulated, played or {})
     findings: list[Finding] = []
+    replays: list[Replay] = []
     bandwidths, distributions = {}, {}
     with terminal.progress("policies", len(policies)) as bar:
         for name, policy in policies.items():
             kernel = work.kernel(policy)
             evidence = work.evidence(policy, kernel)
             findings += work.findings(name, policy, evidence)
-            bandwidths[name] = kernel.bandwidths
-            weights = evidence.weights[:, -1]
-            if effective_size(weights) >= LEAST_SIZE:
-                distributions[name] = reward_distribution(logged.session_rewards, weights)
+            if config.asked_of(SIMULATED):
+                replays.append(work.replay(name, policy, evidence))
+            if config.weighs_densities:
+                bandwidths[name] = kernel.bandwidths
+                weights = evidence.weights[:, -1]
+                if effective_size(weights) >= LEAST_SIZE:
+                    distributions[name] = reward_distribution(logged.session_rewards, weights)
             bar(1)
+    findings += work.simulated_findings(replays)
+    place = {(name, one): n for n, (name, one) in enumerate(product(policies, config.asked))}
+    findings.sort(key=lambda found: place[found.policy, found.estimator])
     return OfflineEvaluation(
         config=config,
         logged=work.own,
@@ -140,31 +148,25 @@ class _Work:
         )
 
     def kernel(self, policy: FusionPolicy) -> ProductKernel:
-        """The given bandwidth, or SLOPE's."""
+        """The given bandwidth, or SLOPE's; of no meaning where no estimator weighs densities."""
         config, width = self.config, self.logged.batch.actions.shape[1]
-        if config.bandwidth is not None:
-            return ProductKernel(np.full(width, config.bandwidth), config.kernel)
+        if config.bandwidth is not None or not config.weighs_densities:
+            return ProductKernel(np.full(width, config.bandwidth or 1.0), config.kernel)
         return slope_bandwidth(self.logged, policy, kernel=config.kernel)
 
     def evidence(self, policy: FusionPolicy, kernel: ProductKernel) -> Evidence:
         """Ratios of the smoothed policy; Q, V and visits of the policy itself."""
-        rng = np.random.default_rng(self.config.seed)
-        return self.model.evidence(SmoothedTarget(policy, kernel), rng)
+        target, rng = SmoothedTarget(policy, kernel), np.random.default_rng(self.config.seed)
+        if self.config.weighs_densities:
+            return self.model.evidence(target, rng)
+        return self.model.direct(target, rng)
 
     def findings(self, name: str, policy: FusionPolicy, evidence: Evidence) -> list[Finding]:
-        """One for each estimator that was asked for."""
-        asked = self.config.asked
-        makers = {
-            kind: [one for one in asked if OFFLINE_ESTIMATORS[one] == kind]
-            for kind in (CLOSED_FORM, NETWORK, SIMULATED)
-        }
-        found = self._closed_form(name, makers[CLOSED_FORM], evidence)
-        for estimator in makers[NETWORK]:
+        """One for each estimator that was asked for and needs no simulator."""
+        found = self._closed_form(name, self.config.asked_of(CLOSED_FORM), evidence)
+        for estimator in self.config.asked_of(NETWORK):
             found += self._network(name, estimator, policy, evidence)
-        if self.simulated is not None and makers[SIMULATED]:
-            found += self._simulated(name, makers[SIMULATED], policy, evidence, self.simulated)
-        by_name = {finding.estimator: finding for finding in found}
-        return [by_name[estimator] for estimator in asked]
+        return found
 
     def _closed_form(
         self, name: str, estimators: Sequence[str], evidence: Evidence
@@ -219,15 +221,10 @@ class _Work:
             verdict = leverage_verdict(evidence.leverage)
         return [Finding(name, estimator, values[0], gains[0], verdict, leverage=evidence.leverage)]
 
-    def _simulated(
-        self,
-        name: str,
-        estimators: Sequence[str],
-        policy: FusionPolicy,
-        evidence: Evidence,
-        simulated: Simulated,
-    ) -> list[Finding]:
-        config = self.config
+    def replay(self, name: str, policy: FusionPolicy, evidence: Evidence) -> Replay:
+        """What the simulator says of a policy, and what the log says of the simulator."""
+        config, simulated = self.config, self.simulated
+        assert simulated is not None
         played = self.played.get(name) or play(
             simulated.dynamics,
             policy,
@@ -235,42 +232,34 @@ class _Work:
             seed=config.seed,
             confidence=config.confidence,
         )
-        return [
-            self._by_simulator(name, simulated, played)
-            if estimator == "simulator"
-            else self._corrected(name, policy, evidence, simulated, played)
-            for estimator in estimators
-        ]
-
-    def _by_simulator(self, name: str, simulated: Simulated, played: Interval) -> Finding:
-        """The simulator's own answer."""
-        own = t_interval(simulated.own, confidence=self.config.confidence)
-        verdict = "as far as the simulator can be trusted"
-        return Finding(name, "simulator", played, combined(played, minus=[own]), verdict)
-
-    def _corrected(
-        self,
-        name: str,
-        policy: FusionPolicy,
-        evidence: Evidence,
-        simulated: Simulated,
-        played: Interval,
-    ) -> Finding:
-        """The simulator's answer, which the log corrects.
-
-        The correction is dm on the log less dm on the log's actions replayed in the simulator: what
-        the log says of the simulator's error, in which the model's own bias, the same on both
-        sides, is gone.
-        """
-        confidence, here = self.config.confidence, estimate_sum("dm", evidence)
-        on_log = t_interval(here, confidence=confidence)
-        over_log = t_interval(here, less=self.logged.session_rewards, confidence=confidence)
-        there = t_interval(simulated.direct(policy), confidence=confidence)
-        return Finding(
-            name,
-            "corrected",
-            combined(played, plus=[on_log], minus=[there]),
-            combined(played, plus=[over_log], minus=[there]),
-            leverage_verdict(evidence.leverage),
-            leverage=evidence.leverage,
+        (told, told_gain), (replayed, replayed_gain) = (
+            _with_gain(found, logged, config.confidence)
+            for found, logged in (
+                (estimate_sum("dm", evidence), self.logged),
+                (simulated.direct(policy), simulated.replayed),
+            )
         )
+        return Replay(
+            name, played, told, told_gain, replayed, replayed_gain, leverage=evidence.leverage
+        )
+
+    def simulated_findings(self, replays: Sequence[Replay]) -> list[Finding]:
+        """One for each policy and estimator that needs a simulator."""
+        if self.simulated is None or not replays:
+            return []
+        confidence = self.config.confidence
+        return simulated_findings(
+            replays,
+            self.config.asked_of(SIMULATED),
+            own=self.own,
+            own_replayed=t_interval(self.simulated.own, confidence=confidence),
+            confidence=confidence,
+        )
+
+
+def _with_gain(
+    estimate: RatioSum, logged: LoggedSessions, confidence: float
+) -> tuple[Interval, Interval]:
+    """t-intervals of an estimate, and of it over what its sessions earned."""
+    gain = t_interval(estimate, less=logged.session_rewards, confidence=confidence)
+    return t_interval(estimate, confidence=confidence), gain

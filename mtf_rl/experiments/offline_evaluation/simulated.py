@@ -9,7 +9,7 @@ from mtf_rl.agents import LoggedActions, collect
 from mtf_rl.core.protocols import SIMULATOR, Policy
 from mtf_rl.data import UserGroup
 from mtf_rl.envs import SessionDynamics
-from mtf_rl.evaluation import Interval, mean_interval, roll_out
+from mtf_rl.evaluation import Interval, roll_out
 from mtf_rl.evaluation.off_policy import (
     LoggedSessions,
     ProductKernel,
@@ -17,6 +17,7 @@ from mtf_rl.evaluation.off_policy import (
     SessionModel,
     SmoothedTarget,
     estimate_sum,
+    t_interval,
     view_of,
 )
 from mtf_rl.experiments.assembly import Assembly
@@ -90,6 +91,9 @@ def play(
     seed: int = 0,
     confidence: float = 0.95,
 ) -> Interval:
-    """Session reward of a policy in the simulator, over some sessions of one luck."""
+    """Session reward of a policy in the simulator, over some sessions of one luck.
+
+    A t-interval over sessions, as the log's: both speak of the users who are logged.
+    """
     played = roll_out(dynamics, policy, seed=_SIMULATED_SEED + seed, episodes=np.arange(sessions))
-    return mean_interval(played.reward, played.users, confidence=confidence)
+    return t_interval(RatioSum.mean(played.reward.astype(np.float64)), confidence=confidence)
