@@ -17,10 +17,13 @@ mixture. What is finished is kept, by its settings: the same command goes on.
 
 - *bias*, *RMSE*: of the estimates, over targets and logs, in session reward.
 - *coverage*: share of 95 % intervals (t) that hold the true value.
-- *rank*: Spearman's correlation over targets, mean over logs; *top half*: among the better half.
+- *rank*: Spearman's correlation over targets; *top half*: among the better half.
 - *regret*: true value of the best target less that of the one with the largest estimate, as a share
-  of the behaviour's own value; mean over logs.
+  of the behaviour's own value.
 - *supported*: share of estimates whose verdict does not refuse them.
+- *seconds*: of `evaluate` with this estimator alone, three targets, on one log.
+
+Behind a mean over logs stands half its 95 % interval (t); quarters of a log count as logs.
 """
 
 import os
@@ -60,7 +63,7 @@ from mtf_rl.core.protocols import SIMULATOR, SYNTHETIC_TRUTH
 from mtf_rl.core.tasks import TASK_NAMES
 from mtf_rl.data import BatchDataset, UserGroup
 from mtf_rl.envs import RequestBudget, SessionDynamics
-from mtf_rl.evaluation import Interval, roll_out
+from mtf_rl.evaluation import Interval, mean_interval, roll_out
 from mtf_rl.evaluation.off_policy import ESTIMATORS, rank_correlation, regret
 from mtf_rl.experiments.assembly import Assembly
 from mtf_rl.experiments.collection import BEHAVIOURS, Spread
@@ -77,6 +80,7 @@ MIXED = "mix"
 QUARTERS = 4
 SIMULATED = ("composite", "corrected", "scaled", "simulator")
 NETWORKS, NETWORK_TARGETS, NETWORK_LOGS = ("fqe", "cope"), 10, 5
+TIMED = ("uniform", "linear_0", "lspi")
 TRUTH_SEED, LOG_SEED = 5_000_003, 6_000_003
 SHOWN = ("composite", "corrected", "scaled", "dm", "drl", "magic", "sn_pdis", "request_sn")
 
@@ -340,6 +344,33 @@ def _behaviours() -> list[str]:
     return [MIXED, *(name for name in BEHAVIOURS if name != MIXED)]
 
 
+def seconds_of(settings: Settings) -> dict[str, float]:
+    """Of each estimator alone, for three targets on the first log of the mixture; kept."""
+    path = settings.kept / f"seconds-{settings.sessions}-{settings.simulated}.json"
+    if not path.exists():
+        job = Job(MIXED, 0)
+        data = path.with_suffix(".parquet")
+        _log(job, settings, stage_of(settings.run)).save(data)
+        found = {}
+        for name in (*SIMULATED, *ESTIMATORS, *NETWORKS):
+            start = time.perf_counter()
+            evaluate(
+                OfflineConfig(
+                    policies=tuple(settings.kept / "targets" / one for one in TIMED),
+                    data=data,
+                    interval="t",
+                    simulator=settings.run if name in SIMULATED else None,
+                    sessions=settings.simulated,
+                    estimators=(name,),
+                ),
+                Terminal(),
+            )
+            found[name] = time.perf_counter() - start
+        data.unlink()
+        save_json(path, found)
+    return dict(load_json(path))
+
+
 def work(settings: Settings, names: Sequence[str]) -> None:
     """Everything that is not finished."""
     missing = [
@@ -378,11 +409,21 @@ class Replicates:
             f"{error.mean():+.1f}",
             f"{np.sqrt((error**2).mean()):.1f}",
             f"{self.held.mean():.0%}",
-            f"{np.nanmean(ranks):.2f}",
-            f"{np.nanmean(tops):.2f}",
-            f"{shares.mean():.1f} %",
+            _over_logs(ranks, digits=2),
+            _over_logs(tops, digits=2),
+            f"{_over_logs(shares, digits=1)} %",
             f"{self.supported.mean():.0%}",
         ]
+
+
+def _over_logs(figures: Sequence[float], *, digits: int) -> str:
+    """Mean and half its 95 % interval (t); logs on which all estimates are alike have no rank."""
+    told = np.array(figures)[np.isfinite(figures)]
+    if len(told) == 0:
+        return "none"
+    found = mean_interval(told, np.arange(len(told)))
+    mean = f"{found.mean:.{digits}f}"
+    return f"{mean} ± {found.high - found.mean:.{digits}f}" if len(told) > 1 else mean
 
 
 def gathered(paths: Iterable[Path], truth: dict[str, float]) -> dict[str, Replicates]:
@@ -406,7 +447,12 @@ def gathered(paths: Iterable[Path], truth: dict[str, float]) -> dict[str, Replic
     return made
 
 
-def page_of(settings: Settings, truth: dict[str, float], errors: Sequence[float]) -> str:
+def page_of(
+    settings: Settings,
+    truth: dict[str, float],
+    errors: Sequence[float],
+    seconds: dict[str, float],
+) -> str:
     """The tables."""
     ordered = sorted(truth, key=lambda name: -truth[name])
     lines = [
@@ -431,6 +477,8 @@ def page_of(settings: Settings, truth: dict[str, float], errors: Sequence[float]
         settings.sessions,
         gathered(networks, truth),
     )
+    rows = [f"| {name} | {value:.0f} |" for name, value in seconds.items()]
+    lines += ["## Time", "\n".join(["| estimator | seconds |", "| --- | --- |", *rows])]
     return "\n\n".join(lines)
 
 
@@ -482,7 +530,8 @@ def main() -> None:
     work(settings, names)
     known = {name: true_value(name, settings) for name in names}
     truth = {name: one["value"] for name, one in known.items()}
-    page = page_of(settings, truth, [one["error"] for one in known.values()])
+    errors = [one["error"] for one in known.values()]
+    page = page_of(settings, truth, errors, seconds_of(settings))
     write_page(settings.out, page, "## What it says")
     save_figure(picture_of(settings, truth), settings.picture)
     print(page)
