@@ -11,7 +11,8 @@ boxes around uniform weights, and the mixture of the first two.
 
 Each log is evaluated as `python -m mtf_rl.evaluate --data` does it, with all estimators, and once
 more in quarters; but intervals are t's, and a target is played in the simulator once for all logs,
-so that errors of `simulator`, and a part of those of `corrected`, are the same on every log. Logs
+so that errors of `simulator`, and a part of those of `scaled`, `corrected` and `composite`, are
+the same on every log. Logs
 are independent of each other. Networks (fqe, cope) are fitted for ten targets on five logs of the
 mixture. What is finished is kept, by its settings: the same command goes on.
 
@@ -22,6 +23,9 @@ mixture. What is finished is kept, by its settings: the same command goes on.
   of the behaviour's own value.
 - *supported*: share of estimates whose verdict does not refuse them.
 - *seconds*: of `evaluate` with this estimator alone, three targets, on one log.
+
+With --contestants the targets are those that the run's comparison left, which were all learnt or
+searched for in the simulator: a harder question, to the simulator above all.
 
 Behind a mean over logs stands half its 95 % interval (t); quarters of a log count as logs.
 """
@@ -103,15 +107,28 @@ class Settings:
     """Processes, with one thread each."""
     folder: Path | None = None
     """Where finished work is kept; RUN/ope_audit by default."""
-    out: Path = Path("benchmarks/ope_audit.md")
-    """The page to write."""
-    picture: Path = Path("docs/images/ope_audit.png")
-    """The picture to write."""
+    contestants: bool = False
+    """Contestants of the run's comparison in the place of the thirty, on logs of the mixture."""
+    out: Path | None = None
+    """The page to write; by default benchmarks/ope_audit.md, or ope_audit_contestants.md."""
+    picture: Path | None = None
+    """The picture to write; by default docs/images/NAME.png, named as the page."""
+
+    @property
+    def name(self) -> str:
+        """Of folder, page and picture."""
+        return "ope_audit_contestants" if self.contestants else "ope_audit"
 
     @property
     def kept(self) -> Path:
         """The folder."""
-        return self.folder or self.run / "ope_audit"
+        return self.folder or self.run / self.name
+
+    @property
+    def behaviours(self) -> list[str]:
+        """The mixture first, which the recommendation is judged on."""
+        others = [] if self.contestants else [name for name in BEHAVIOURS if name != MIXED]
+        return [MIXED, *others]
 
 
 @dataclass(frozen=True)
@@ -168,6 +185,8 @@ def stage_of(run: Path) -> Stage:
 
 def make_targets(settings: Settings) -> list[str]:
     """Write the targets that are not there yet, and give the names of all."""
+    if settings.contestants:
+        return _contestants(settings)
     stage, rng = stage_of(settings.run), np.random.default_rng(11)
     width = stage.truth.num_parameters
     made: dict[str, SavedPolicy] = {"uniform": stage.uniform}
@@ -193,6 +212,17 @@ def make_targets(settings: Settings) -> list[str]:
         if not (settings.kept / "targets" / name / "policy.json").exists():
             _learn(name, settings, stage, setting)
     return [*made, *LEARNT]
+
+
+def _contestants(settings: Settings) -> list[str]:
+    """Policies of the first seed, as `mtf_rl.compare` left them."""
+    made = sorted((settings.run / "comparison/jobs/session").glob("*/seed-0/share-1/policy.json"))
+    if not made:
+        raise ValueError(f"{settings.run} has no comparison: python -m mtf_rl.compare makes one")
+    policies = {path.parents[2].name: path.parent for path in made}
+    for name, folder in policies.items():
+        save_policy(settings.kept / "targets" / name, load_policy(folder))
+    return list(policies)
 
 
 def _linear(stage: Stage, observed: np.ndarray, rng: np.random.Generator) -> MlpPolicy:
@@ -333,15 +363,10 @@ def all_jobs(settings: Settings) -> list[Job]:
     """One log of each behaviour after the other, so that any stop leaves all of them."""
     jobs = []
     for log in range(settings.logs):
-        jobs += [Job(name, log) for name in _behaviours()]
-        if log < NETWORK_LOGS:
+        jobs += [Job(name, log) for name in settings.behaviours]
+        if log < NETWORK_LOGS and not settings.contestants:
             jobs.append(Job(MIXED, log, networks=True))
     return jobs
-
-
-def _behaviours() -> list[str]:
-    """The mixture first, which the recommendation is judged on."""
-    return [MIXED, *(name for name in BEHAVIOURS if name != MIXED)]
 
 
 def seconds_of(settings: Settings) -> dict[str, float]:
@@ -457,15 +482,15 @@ def page_of(
     ordered = sorted(truth, key=lambda name: -truth[name])
     lines = [
         "# Offline estimators, audited against the truth",
-        f"`OMP_NUM_THREADS=1 python -m benchmarks.ope_audit {settings.run}`;"
-        f" mtf_rl {mtf_rl.__version__}, Python {platform.python_version()}, numpy"
-        f" {np.__version__}.",
+        f"`OMP_NUM_THREADS=1 python -m benchmarks.ope_audit {settings.run} --logs {settings.logs}"
+        f"{' --contestants' if settings.contestants else ''}`; mtf_rl {mtf_rl.__version__},"
+        f" Python {platform.python_version()}, numpy {np.__version__}.",
         f"{len(truth)} targets; true values over {settings.truth_sessions:,} sessions each,"
         f" standard errors {min(errors):.2f} to {max(errors):.2f} on common luck: "
         + ", ".join(f"{name} {truth[name]:.1f}" for name in ordered)
         + ".",
     ]
-    for behaviour in _behaviours():
+    for behaviour in settings.behaviours:
         jobs = [Job(behaviour, log) for log in range(settings.logs)]
         whole = [job.path(settings) for job in jobs]
         parts = [job.path(settings, part) for job in jobs for part in range(QUARTERS)]
@@ -477,8 +502,9 @@ def page_of(
         settings.sessions,
         gathered(networks, truth),
     )
-    rows = [f"| {name} | {value:.0f} |" for name, value in seconds.items()]
-    lines += ["## Time", "\n".join(["| estimator | seconds |", "| --- | --- |", *rows])]
+    if seconds:
+        rows = [f"| {name} | {value:.0f} |" for name, value in seconds.items()]
+        lines += ["## Time", "\n".join(["| estimator | seconds |", "| --- | --- |", *rows])]
     return "\n\n".join(lines)
 
 
@@ -531,9 +557,11 @@ def main() -> None:
     known = {name: true_value(name, settings) for name in names}
     truth = {name: one["value"] for name, one in known.items()}
     errors = [one["error"] for one in known.values()]
-    page = page_of(settings, truth, errors, seconds_of(settings))
-    write_page(settings.out, page, "## What it says")
-    save_figure(picture_of(settings, truth), settings.picture)
+    seconds = {} if settings.contestants else seconds_of(settings)
+    page = page_of(settings, truth, errors, seconds)
+    write_page(settings.out or Path(f"benchmarks/{settings.name}.md"), page, "## What it says")
+    picture = settings.picture or Path(f"docs/images/{settings.name}.png")
+    save_figure(picture_of(settings, truth), picture)
     print(page)
 
 
