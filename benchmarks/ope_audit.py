@@ -12,9 +12,9 @@ boxes around uniform weights, and the mixture of the first two.
 Each log is evaluated as `python -m mtf_rl.evaluate --data` does it, with all estimators, and once
 more in quarters; but intervals are t's, and a target is played in the simulator once for all logs,
 so that errors of `simulator`, and a part of those of `scaled`, `corrected` and `composite`, are
-the same on every log. Logs
-are independent of each other. Networks (fqe, cope) are fitted for ten targets on five logs of the
-mixture. What is finished is kept, by its settings: the same command goes on.
+the same on every log. Logs are independent of each other. Networks (fqe, cope) are fitted for ten
+targets on five logs of the mixture. What is finished is kept, by its settings: the same command
+goes on.
 
 - *bias*, *RMSE*: of the estimates, over targets and logs, in session reward.
 - *coverage*: share of 95 % intervals (t) that hold the true value.
