@@ -101,7 +101,7 @@ def test_where_the_simulator_wrote_the_log_estimates_are_its_values(
     for name, action in (("uniform", UNIFORM), ("watch", WATCH)):
         played = roll_out(dynamics, ConstantPolicy(action), seed=77, episodes=np.arange(3_000))
         true = float(played.reward.mean())
-        for estimator in ("dm", "corrected", "simulator"):
+        for estimator in ("dm", "composite", "corrected", "scaled", "simulator"):
             value = evaluation.of(f"policies/{name}", estimator).value
             slack = 0.12 * true
             assert value.low - slack < true < value.high + slack, (name, estimator)
@@ -131,6 +131,37 @@ def test_what_the_log_says_of_the_simulators_error_is_added(
         assert moved["simulator"] == 0.0
         assert moved["corrected"] == pytest.approx(moved["dm"])
         assert 0.7 * length < moved["corrected"] < 1.3 * length
+
+
+def test_a_simulator_that_is_wrong_by_a_scale_is_scaled(
+    evaluation: OfflineEvaluation, folder: Path, run: RunFolder, tmp_path: Path
+) -> None:
+    """A log that earns half as much again at every request: so does every policy."""
+    batch = BatchDataset.load(folder / "log.parquet")
+    replace(batch, rewards=1.5 * batch.rewards).save(tmp_path / "scaled.parquet")
+    config = replace(config_of(folder, run), data=tmp_path / "scaled.parquet")
+    found = evaluate(config, Terminal())
+    for name in found.policies:
+        for estimator in ("scaled", "composite", "dm"):
+            before = evaluation.of(name, estimator)
+            after = found.of(name, estimator)
+            for one, other in ((after.value, before.value), (after.gain, before.gain)):
+                assert one.mean == pytest.approx(1.5 * other.mean, rel=1e-4)
+                assert one.high == pytest.approx(1.5 * other.high, rel=1e-4)
+
+
+def test_densities_are_left_alone_where_no_estimator_weighs_them(
+    evaluation: OfflineEvaluation, folder: Path
+) -> None:
+    config = replace(config_of(folder), estimators=("dm", "sam_is"))
+    assert not config.weighs_densities
+    assert replace(config, estimators=("dm", "sm_is")).weighs_densities
+    found = evaluate(config, Terminal())
+    assert not found.bandwidths
+    assert not found.distributions
+    for name in found.policies:
+        alone, beside = found.of(name, "dm").value, evaluation.of(name, "dm").value
+        assert (alone.mean, alone.low) == pytest.approx((beside.mean, beside.low))
 
 
 def test_gains_are_over_the_log_and_its_own_value_is_the_mean(
