@@ -144,7 +144,7 @@ class _Scaled:
         errors = np.maximum(np.hypot(noise, self._hidden_errors()), _LEAST_ERROR)
         believed = composite_of(departures, errors)
         verdicts = [
-            f"{leverage_verdict(one.leverage)}, the log's word against the simulator's {share:.0%}"
+            f"{leverage_verdict(one.leverage)}, log believed {share:.0%}"
             for one, share in zip(self.replays, believed.shares, strict=True)
         ]
         variances = believed.variance(errors)
