@@ -42,7 +42,7 @@ __all__ = [
     "refuse_other_base_rates",
 ]
 
-_RATES_APART = float(np.log(1.05))
+_RATES_APART = float(np.log(1.25))
 _JUDGES = {"simulator": SIMULATOR, "world": SYNTHETIC_TRUTH}
 
 
@@ -231,8 +231,9 @@ def refuse_another_run(path: Path, batch: BatchDataset, dynamics: SessionDynamic
 def refuse_other_base_rates(what: str, setting: FusionSetting, batch: BatchDataset) -> None:
     """Refuse a log of other base rates where the formula is shifted by them.
 
-    Rates that a few days move by less than 5 % are let pass: log(p + beta) moves by less than .05.
-    A log that does not tell its rates is taken to have those of the setting.
+    Rates less than a quarter apart are let pass: as much may lie between those of a rare feedback on
+    two days, and log(p + beta) moves by less than .23. A log that does not tell its rates is taken
+    to have those of the setting.
 
     Raises:
         ConfigError: naming the task whose rates differ most.

@@ -86,15 +86,15 @@ def test_a_batch_of_other_base_rates_is_refused(tmp_path: Path) -> None:
     dynamics, batch = toy_dynamics(), collected(tmp_path)
     setting = dict(batch.setting or {})
     assert setting["base_rates"] == [0.5] * 8
-    rates = [0.5, 0.4, 0.49, *[0.5] * 5]
+    rates = [0.5, 0.35, 0.45, *[0.5] * 5]
     other = replace(batch, setting={**setting, "base_rates": rates})
     message = (
         "this run fuses with a base rate of 0.5 for long_view, the log's requests were fused with"
-        " 0.4: under log_sum the same weights are another ranking"
+        " 0.35: under log_sum the same weights are another ranking"
     )
     with pytest.raises(ConfigError, match=re.escape(message)):
         refuse_another_run(tmp_path, other, dynamics)
-    near = {**setting, "base_rates": [0.49] * 8}  # as another week has it
+    near = {**setting, "base_rates": [0.42] * 8}  # as another day may have it
     refuse_another_run(tmp_path, replace(batch, setting=near), dynamics)
     unshifted = replace(FusionSetting.of(dynamics), formula="weighted_sum")
     refuse_other_base_rates("policy w", unshifted, other)  # no base rate moves its order
