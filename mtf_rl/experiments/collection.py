@@ -231,9 +231,9 @@ def refuse_another_run(path: Path, batch: BatchDataset, dynamics: SessionDynamic
 def refuse_other_base_rates(what: str, setting: FusionSetting, batch: BatchDataset) -> None:
     """Refuse a log of other base rates where the formula is shifted by them.
 
-    Rates less than a quarter apart are let pass: as much may lie between those of a rare feedback on
-    two days, and log(p + beta) moves by less than .23. A log that does not tell its rates is taken
-    to have those of the setting.
+    Rates less than a quarter apart are let pass: as much may lie between a rare feedback's on two
+    days, and log(p + beta) moves by less than .23. A log that does not tell its rates is taken to
+    have those of the setting.
 
     Raises:
         ConfigError: naming the task whose rates differ most.
