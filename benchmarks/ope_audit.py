@@ -107,8 +107,12 @@ class Settings:
     """Processes, with one thread each."""
     folder: Path | None = None
     """Where finished work is kept; RUN/ope_audit by default."""
+    behaviours: tuple[str, ...] = (MIXED, "uniform_random", "truncated_gaussian", "bounded_uniform")
+    """Whose logs, in this order."""
+    finished_only: bool = False
+    """Write the page of what is finished, and do nothing more."""
     contestants: bool = False
-    """Contestants of the run's comparison in the place of the thirty, on logs of the mixture."""
+    """Contestants of the run's comparison in the place of the thirty."""
     out: Path | None = None
     """The page to write; by default benchmarks/ope_audit.md, or ope_audit_contestants.md."""
     picture: Path | None = None
@@ -123,12 +127,6 @@ class Settings:
     def kept(self) -> Path:
         """The folder."""
         return self.folder or self.run / self.name
-
-    @property
-    def behaviours(self) -> list[str]:
-        """The mixture first, which the recommendation is judged on."""
-        others = [] if self.contestants else [name for name in BEHAVIOURS if name != MIXED]
-        return [MIXED, *others]
 
 
 @dataclass(frozen=True)
@@ -364,7 +362,7 @@ def all_jobs(settings: Settings) -> list[Job]:
     jobs = []
     for log in range(settings.logs):
         jobs += [Job(name, log) for name in settings.behaviours]
-        if log < NETWORK_LOGS and not settings.contestants:
+        if log < NETWORK_LOGS and MIXED in settings.behaviours and not settings.contestants:
             jobs.append(Job(MIXED, log, networks=True))
     return jobs
 
@@ -482,9 +480,10 @@ def page_of(
     ordered = sorted(truth, key=lambda name: -truth[name])
     lines = [
         "# Offline estimators, audited against the truth",
-        f"`OMP_NUM_THREADS=1 python -m benchmarks.ope_audit {settings.run} --logs {settings.logs}"
-        f"{' --contestants' if settings.contestants else ''}`; mtf_rl {mtf_rl.__version__},"
-        f" Python {platform.python_version()}, numpy {np.__version__}.",
+        f"`OMP_NUM_THREADS=1 python -m benchmarks.ope_audit {settings.run}"
+        f"{' --contestants --behaviours mix' if settings.contestants else ''}` (more logs: --logs);"
+        f" mtf_rl {mtf_rl.__version__}, Python {platform.python_version()}, numpy"
+        f" {np.__version__}.",
         f"{len(truth)} targets; true values over {settings.truth_sessions:,} sessions each,"
         f" standard errors {min(errors):.2f} to {max(errors):.2f} on common luck: "
         + ", ".join(f"{name} {truth[name]:.1f}" for name in ordered)
@@ -553,7 +552,8 @@ def main() -> None:
     """Do what is missing, and write page and picture."""
     settings = tyro.cli(Settings, description=__doc__)
     names = make_targets(settings)
-    work(settings, names)
+    if not settings.finished_only:
+        work(settings, names)
     known = {name: true_value(name, settings) for name in names}
     truth = {name: one["value"] for name, one in known.items()}
     errors = [one["error"] for one in known.values()]

@@ -87,7 +87,7 @@ def test_jobs_come_log_by_log_and_no_two_share_a_file(tmp_path: Path) -> None:
     assert sum(job.networks for job in jobs) == NETWORK_LOGS
     paths = [path for job in jobs for path in job.paths(settings)]
     assert len(set(paths)) == len(paths) == 7 * 4 * (1 + QUARTERS) + NETWORK_LOGS
-    other = replace(settings, contestants=True)
+    other = replace(settings, contestants=True, behaviours=("mix",))
     assert all_jobs(other) == [Job("mix", log) for log in range(7)]
     assert other.kept != settings.kept
     with pytest.raises(ValueError, match="has no comparison"):
