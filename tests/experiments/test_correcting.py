@@ -121,6 +121,24 @@ def test_where_the_log_earns_less_than_nothing_the_simulator_is_moved_not_scaled
     assert (scaled.gain.high - scaled.gain.mean) / QUANTILE == pytest.approx(0.1)
 
 
+def test_a_log_of_one_session_tells_nothing_and_says_so() -> None:
+    nothing = Interval(60.0, -np.inf, np.inf)
+    replays = [
+        replace(
+            replay(policy, 33.0, 67.0, 32.0),
+            told=nothing,
+            told_gain=nothing,
+            replayed=nothing,
+            replayed_gain=nothing,
+        )
+        for policy in "ab"
+    ]
+    for finding in found(replays, nothing).values():
+        assert np.isfinite(finding.value.mean)
+        if finding.estimator != "simulator":
+            assert finding.value.high - finding.value.low > 1e6
+
+
 def test_far_from_the_log_it_is_not_supported() -> None:
     far = [replace(one, leverage=31.0) for one in (replay("a", 33.0, 67.0, 32.0),)]
     for estimator in ("corrected", "composite"):

@@ -13,7 +13,8 @@ from mtf_rl.experiments.offline_evaluation.findings import Finding
 
 __all__ = ["Replay", "simulated_findings"]
 
-_LEAST_ERROR = 1e-9  # of sessions that are all alike
+# Of sessions that are all alike, and in the place of a single one's, whose interval is infinite.
+_LEAST_ERROR, _LARGEST_ERROR = 1e-9, 1e9
 
 
 @dataclass(frozen=True)
@@ -192,7 +193,7 @@ def _figures(intervals: Sequence[Interval], confidence: float) -> tuple[FloatArr
     """Means and deviations of their errors."""
     means = np.array([one.mean for one in intervals])
     halves = np.array([(one.high - one.low) / 2.0 for one in intervals])
-    return means, halves / _quantile(confidence)
+    return means, np.minimum(halves / _quantile(confidence), _LARGEST_ERROR)
 
 
 def _around(mean: float, half: float) -> Interval:
