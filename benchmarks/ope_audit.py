@@ -21,7 +21,6 @@ goes on.
 - *rank*: Spearman's correlation over targets; *top half*: among the better half.
 - *regret*: true value of the best target less that of the one with the largest estimate, as a share
   of the behaviour's own value.
-- *supported*: share of estimates whose verdict does not refuse them.
 - *seconds*: of `evaluate` with this estimator alone, three targets, on one log.
 
 With --contestants the targets are those that the run's comparison left, which were all learnt or
@@ -312,7 +311,6 @@ def do_job(job: Job, names: Sequence[str], settings: Settings) -> None:
 
 def _findings(config: OfflineConfig, known: dict[str, Interval]) -> dict[str, Any]:
     """What is kept of an evaluation."""
-    start = time.perf_counter()
     found = evaluate(config, Terminal(), played=known)
     records = [
         {
@@ -321,13 +319,10 @@ def _findings(config: OfflineConfig, known: dict[str, Interval]) -> dict[str, An
             "value": one.value.mean,
             "low": one.value.low,
             "high": one.value.high,
-            "supported": one.supported,
-            "leverage": one.leverage,
         }
         for one in found.findings
     ]
-    seconds = time.perf_counter() - start
-    return {"behaviour": found.logged.mean, "seconds": seconds, "findings": records}
+    return {"behaviour": found.logged.mean, "findings": records}
 
 
 def _log(job: Job, settings: Settings, stage: Stage) -> BatchDataset:
@@ -417,7 +412,6 @@ class Replicates:
 
     estimates: np.ndarray  # (logs, targets)
     held: np.ndarray  # (logs, targets), whether the interval holds the true value
-    supported: np.ndarray  # (logs, targets)
     own: np.ndarray  # (logs,), what the behaviour earned
     values: np.ndarray  # (targets,), the truth
 
@@ -435,7 +429,6 @@ class Replicates:
             _over_logs(ranks, digits=2),
             _over_logs(tops, digits=2),
             f"{_over_logs(shares, digits=1)} %",
-            f"{self.supported.mean():.0%}",
         ]
 
 
@@ -463,7 +456,6 @@ def gathered(paths: Iterable[Path], truth: dict[str, float]) -> dict[str, Replic
             held=np.array(
                 [[one["low"] <= truth[one["target"]] <= one["high"] for one in row] for row in rows]
             ),
-            supported=np.array([[one["supported"] for one in row] for row in rows]),
             own=own,
             values=values,
         )
@@ -516,8 +508,8 @@ def _section(behaviour: str, sessions: int, found: dict[str, Replicates]) -> lis
         f" value is {first.own.mean():.1f}."
     )
     table = [
-        "| estimator | bias | RMSE | coverage | rank | top half | regret | supported |",
-        "|" + " --- |" * 8,
+        "| estimator | bias | RMSE | coverage | rank | top half | regret |",
+        "|" + " --- |" * 7,
         *(f"| {name} | {' | '.join(one.row())} |" for name, one in found.items()),
     ]
     return [heading, "\n".join(table)]

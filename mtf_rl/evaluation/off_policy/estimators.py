@@ -310,6 +310,11 @@ class Estimator:
         """Whether it needs the target's density of the log's actions."""
         return self.weighs not in ("none", "visits")
 
+    @property
+    def rests_on_densities(self) -> bool:
+        """Whether nothing but these weights carries it."""
+        return self.weighs_densities and "model" not in self.needs
+
 
 ESTIMATORS: Registry[Estimator] = Registry(
     "estimator",

@@ -11,6 +11,7 @@ __all__ = ["Support", "effective_size", "leverage_verdict", "support_of"]
 
 LEAST_SHARE = 0.01  # of the sessions, below which they hardly overlap
 LEAST_SIZE = 100.0  # effective sessions
+LEAST_MASS, LITTLE_MASS = 1.0 / 3.0, 2.0 / 3.0  # mean weight, which should be 1
 FAR, TOO_FAR = 3.0, 10.0  # leverage, from which a linear model leaves the log's actions
 
 
@@ -31,6 +32,9 @@ class Support:
     """Share of all weight that the heaviest session has."""
     zero: float
     """Share of sessions that the target would never have had, weight 0."""
+    mass: float | None = None
+    """Mean weight, 1 but for noise, unless weights are clipped or the log never does what the
+    target does; None where a model fills in what weights leave out, or makes them."""
 
     @property
     def verdict(self) -> str:
@@ -38,6 +42,12 @@ class Support:
         size = f"ESS {self.effective:,.0f} of {self.sessions:,}"
         if self.effective < LEAST_SIZE:  # Then one session may hold more than a tenth.
             return f"not supported by this data: {size}, largest weight {self.largest:.0%}"
+        mass = 1.0 if self.mass is None else self.mass
+        told = f"{size}, weights add up to {mass:.0%} of what they should"
+        if not LEAST_MASS <= mass <= 1.0 / LEAST_MASS:
+            return f"not supported by this data: {told}"
+        if not LITTLE_MASS <= mass <= 1.0 / LITTLE_MASS:
+            return f"weakly supported: {told}"
         if self.effective < LEAST_SHARE * self.sessions:
             return f"weakly supported: {size}"
         return f"supported: {size}"
@@ -61,16 +71,17 @@ def support_of(name: str, evidence: Evidence) -> Support | None:
     it, or the mean over a session's requests where the estimator weighs every request by itself;
     visits below 0, which a linear fit may give, count 0.
     """
-    weighs = ESTIMATORS[name].weighs
-    if weighs == "none":
+    estimator = ESTIMATORS[name]
+    if estimator.weighs == "none":
         return None
-    weights = _session_weights(weighs, evidence)
+    weights = _session_weights(estimator.weighs, evidence)
     total = float(weights.sum())
     return Support(
         sessions=len(weights),
         effective=effective_size(weights),
         largest=float(weights.max()) / total if total > 0.0 else 1.0,
         zero=float((weights == 0.0).mean()),
+        mass=total / len(weights) if estimator.rests_on_densities else None,
     )
 
 

@@ -166,6 +166,7 @@ def _flat(found: Finding) -> dict[str, Any]:
         "effective_sessions": None if support is None else support.effective,
         "largest_weight": None if support is None else support.largest,
         "zero_weights": None if support is None else support.zero,
+        "mean_weight": None if support is None else support.mass,
         "leverage": found.leverage,
         "verdict": found.verdict,
     }

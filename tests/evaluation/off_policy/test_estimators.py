@@ -238,6 +238,27 @@ def test_support_counts_what_the_estimator_weighs() -> None:
     assert raw.effective < 2.0 < 400.0 < clipped.effective
 
 
+def test_weights_that_add_up_to_too_little_support_nothing() -> None:
+    """A log of which a share of sessions is as the target's, and the rest as it never would act."""
+    for alike, word in ((0.2, "not supported"), (0.5, "weakly supported"), (0.9, "supported")):
+        count = int(alike * 2_000)
+        log_ratios = np.full((2_000, 1), -40.0)
+        log_ratios[:count] = 0.0
+        rewards, live = np.ones((2_000, 1)), np.ones((2_000, 1), dtype=bool)
+        logged = Evidence(log_ratios, rewards, live, q=rewards, v=rewards)
+        for name in ("pdis", "clipped_pdis", "request_is", "request_sn"):
+            support = support_of(name, logged)
+            assert support is not None
+            assert support.effective == pytest.approx(count)
+            assert support.mass == pytest.approx(alike)
+            assert support.verdict.startswith(word), (name, alike)
+            assert (f"weights add up to {alike:.0%}" in support.verdict) == (alike < 0.6)
+        beside_model = support_of("clipped_dr", logged)
+        assert beside_model is not None
+        assert beside_model.mass is None
+        assert beside_model.verdict.startswith("supported")
+
+
 def test_scaling_and_adding() -> None:
     mean = RatioSum.mean(np.array([1.0, 3.0]))
     ratio = RatioSum(np.array([[2.0], [4.0]]), np.array([[1.0], [2.0]]))
