@@ -10,8 +10,9 @@ from mtf_rl.core.errors import ConfigError
 
 __all__ = ["Composite", "composite_of"]
 
-# log tau^2 is looked for between these, around the log of the mean squared error.
-_LOWEST, _HIGHEST, _STEPS = -14.0, 14.0, 281
+# log tau^2 is looked for from this much below the least squared error to as much above the largest
+# figure, in steps of a tenth.
+_BEYOND, _STEP = 14.0, 0.1
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,10 @@ class Composite:
     lambda_i d_i."""
 
     def variance(self, errors: FloatArray) -> FloatArray:
-        """Mean squared error of lambda_i d_i, given the errors s: lambda_i s_i^2, (policies,)."""
+        """Mean squared error of lambda_i d_i, given the errors s: lambda_i s_i^2, (policies,).
+
+        As if tau were known: with few policies the error is larger.
+        """
         found: FloatArray = self.shares * errors**2
         return found
 
@@ -34,10 +38,11 @@ def composite_of(departures: FloatArray, errors: FloatArray) -> Composite:
     """Departures d_i ~ N(0, tau^2 + s_i^2) of several policies, tau estimated from all of them.
 
     The composite of a model's answer and a direct estimate that small areas are surveyed by (Fay
-    and Herriot, JASA 1979). tau^2 maximises tau times the likelihood, which keeps it above 0 (Li
-    and Lahiri, Journal of Multivariate Analysis 2010): of n departures that are all 0, 1 / n is
-    believed, and all of one that stands alone. Departures are taken as independent, which those
-    that come from one log are not.
+    and Herriot, JASA 1979). tau maximises tau times the likelihood, which keeps it above 0 (Chung
+    et al., "A nondegenerate penalized likelihood estimator for variance parameters in multilevel
+    models", Psychometrika 2013; Li and Lahiri, Journal of Multivariate Analysis 2010, multiply by
+    tau^2): of n departures that are all 0, 1 / n is believed, and all of one that stands alone.
+    Departures are taken as independent, which those that come from one log are not.
 
     Args:
         departures: d, (policies,).
@@ -62,8 +67,10 @@ def composite_of(departures: FloatArray, errors: FloatArray) -> Composite:
         total = np.exp(log_variance) + noise
         return float(0.5 * np.sum(np.log(total) + squares / total) - 0.5 * log_variance)
 
-    grid = np.log(noise.mean()) + np.linspace(_LOWEST, _HIGHEST, _STEPS)
+    lowest = np.log(noise.min()) - _BEYOND
+    highest = np.log(max(noise.max(), squares.max())) + _BEYOND
+    grid = np.arange(lowest, highest + _STEP, _STEP)
     place = int(np.argmin([lost(one) for one in grid]))  # it may have more than one valley
-    ends = grid[max(place - 1, 0)], grid[min(place + 1, _STEPS - 1)]
+    ends = grid[max(place - 1, 0)], grid[min(place + 1, len(grid) - 1)]
     variance = float(np.exp(minimize_scalar(lost, bounds=ends, method="bounded").x))
     return Composite(float(np.sqrt(variance)), variance / (variance + noise))

@@ -1,6 +1,6 @@
 """A simulator's answers, corrected by the log."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +15,7 @@ __all__ = ["Replay", "simulated_findings"]
 
 # Of sessions that are all alike, and in the place of a single one's, whose interval is infinite.
 _LEAST_ERROR, _LARGEST_ERROR = 1e-9, 1e9
+_SURE_SHARE = 0.1  # error over value, below which a value is surely above 0
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,8 @@ def simulated_findings(
       policies: as much of the log's departure from the scaled simulator as rises above its error,
       which is its noise and what dm gets wrong of the policy in the simulator, k |D' - S|.
 
-    Where O or O' is not surely above 0, k is 1.
+    Where O or O' is not surely above 0 (an error of less than a tenth), k is 1. Errors of the parts
+    are added as if independent, though O and D, and O' and D', are of the same sessions.
 
     Args:
         replays: of all policies.
@@ -65,15 +67,16 @@ def simulated_findings(
         own_replayed: O'.
         confidence: of all intervals, given and made.
     """
-    found = []
+    scaled = _Scaled.of(replays, own, own_replayed, confidence)
+    makers: dict[str, Callable[[], list[Finding]]] = {
+        "simulator": lambda: [_simulator(one, own_replayed) for one in replays],
+        "scaled": scaled.findings,
+        "corrected": lambda: [_corrected(one) for one in replays],
+        "composite": scaled.composites,
+    }
+    found: list[Finding] = []
     for estimator in estimators:
-        if estimator == "simulator":
-            found += [_simulator(one, own_replayed) for one in replays]
-        elif estimator == "corrected":
-            found += [_corrected(one) for one in replays]
-        else:
-            scaled = _Scaled.of(replays, own, own_replayed, confidence)
-            found += scaled.findings() if estimator == "scaled" else scaled.composites()
+        found += makers[estimator]()
     return found
 
 
@@ -115,7 +118,7 @@ class _Scaled:
     ) -> "_Scaled":
         (here, there), (here_error, there_error) = _figures([own, own_replayed], confidence)
         played, errors = _figures([one.played for one in replays], confidence)
-        scales = own.low > 0.0 and own_replayed.low > 0.0
+        scales = here_error < _SURE_SHARE * here and there_error < _SURE_SHARE * there
         scale = here / there if scales else 1.0
         ratios = played / there if scales else np.ones_like(played)
         # Of O + scale (S - O'), by S, O' and O; errors are independent.

@@ -56,7 +56,8 @@ def evaluate(
         config: which log, policies and estimators.
         terminal: told what happens.
         played: session reward in the simulator by a policy's name, where it is known already, as
-            of an earlier log: these policies are not played again.
+            of an earlier log: these policies are not played again. Intervals are of the config's
+            confidence.
 
     Raises:
         ArtifactError: if a file is missing or torn.

@@ -79,6 +79,12 @@ def test_it_is_better_than_either_and_says_how_good() -> None:
     assert 0.92 < np.mean(held) < 0.97
 
 
+def test_a_policy_that_nothing_is_known_of_does_not_move_the_others() -> None:
+    told = composite_of(np.zeros(4), np.array([1.0, 1.0, 1.0, 3_000.0]))
+    np.testing.assert_allclose(told.shares[:3], 1.0 / 3.0, rtol=1e-3)
+    assert told.shares[3] < 1e-6
+
+
 def test_one_alone_is_believed() -> None:
     found = composite_of(np.array([0.1]), np.array([4.0]))
     assert found.shares.tolist() == [1.0]
