@@ -220,7 +220,7 @@ def refuse_another_run(path: Path, batch: BatchDataset, dynamics: SessionDynamic
             )
     for name, expected in setting_of(dynamics).items():
         mine = (batch.setting or {}).get(name, expected)
-        if mine != expected and name != "base_rates":
+        if mine != expected and name != "base_rates":  # which may lie a little apart: below
             raise ConfigError(
                 f"{path} was logged with {name} {mine!r}, this run has {expected!r}. Give the run"
                 f" the log's (--session.{name.replace('_', '-')}), or collect another batch"

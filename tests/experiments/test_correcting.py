@@ -135,6 +135,7 @@ def test_a_log_of_one_session_tells_nothing_and_says_so() -> None:
     ]
     for finding in found(replays, nothing).values():
         assert np.isfinite(finding.value.mean)
+        assert not np.isnan([finding.gain.low, finding.gain.high]).any()
         if finding.estimator != "simulator":
             assert finding.value.high - finding.value.low > 1e6
 

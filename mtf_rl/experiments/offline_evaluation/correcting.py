@@ -53,7 +53,7 @@ def simulated_findings(
     - `simulator`: S;
     - `scaled`: O + k (S - O'), k = O / O': S O / O', the simulator right but for one scale;
     - `corrected`: S + D - D'; the model's bias, about the same on both sides, is gone;
-    - `composite`: the same plus lambda (D - O - k (D' - O')), lambda by `composite_of` over the
+    - `composite`: `scaled` plus lambda (D - O - k (D' - O')), lambda by `composite_of` over the
       policies: as much of the log's departure from the scaled simulator as rises above its error,
       which is its noise and what dm gets wrong of the policy in the simulator, k |D' - S|.
 

@@ -8,7 +8,18 @@ from mtf_rl.experiments.offline_evaluation.findings import OfflineEvaluation
 
 __all__ = ["pictures_of"]
 
-_INKS = ("#0b7285", "#c2255c", "#5f3dc4", "#e67700", "#2b8a3e", "#364fc7", "#862e9c", "#495057")
+_INKS = (
+    "#0b7285",
+    "#c2255c",
+    "#5f3dc4",
+    "#e67700",
+    "#2b8a3e",
+    "#364fc7",
+    "#e64980",
+    "#495057",
+    "#a0522d",
+    "#22b8cf",
+)
 _QUIET = "#adb5bd"
 _MARGIN = 0.5  # of the range of the ordering estimator's intervals; others are cut there
 
@@ -46,8 +57,9 @@ def estimates_figure(evaluation: OfflineEvaluation) -> Figure:
                 color=ink,
                 markersize=5,
                 markerfacecolor=ink if found.supported else "white",
-                label=estimator if place == 0 else None,
             )
+    for number, estimator in enumerate(asked):  # full, whatever the last policy's support is
+        axes.plot([], [], "o", color=_INKS[number % len(_INKS)], markersize=5, label=estimator)
     logged = evaluation.logged
     axes.axvspan(logged.low, logged.high, color=_QUIET, alpha=0.4, lw=0, zorder=0)
     axes.axvline(logged.mean, color=_QUIET, linewidth=1.0, zorder=0, label="the log's own")
