@@ -37,7 +37,7 @@ leaderboard: setup
 leaderboard-quick: setup
 	test -f runs/leaderboard/leaderboard.csv || $(BIN)/python -m mtf_rl.train uniform --run-dir runs/leaderboard
 	$(BIN)/python -m mtf_rl.compare runs/leaderboard --out runs/leaderboard/quick --requests 20000 \
-		--seeds 2 --headline-seeds 3 --headline-learners 1 --shares 0.5 --sessions 1000 --rescored 0 \
+		--seeds 2 --headline-seeds 3 --headline-learners 1 --fractions 0.5 --sessions 1000 --rescored 0 \
 		--contestants uniform hand_set grid cma_es gp_bo ppo ppo_myopic td3_bc --no-seesaw --no-retention
 
 clean:

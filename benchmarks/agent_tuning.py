@@ -12,7 +12,7 @@ trials is partly the luckiest, so it and the start learn again from fresh seeds.
 - *value*: mean session reward on tuning users, simulated.
 - The warm-up of off-policy learners is a quarter of the budget, as in the main job.
 - Intervals are t-intervals over the fresh learner seeds; differences are paired by seed. They hold
-  the luck of learning, not that of the tuning sessions, which all share.
+  the random numbers of learning, not that of the tuning sessions, which all share.
 
 A finished trial is a JSON file in the work folder, under a digest of the run's artifacts; what is
 there is not learnt again.
@@ -78,13 +78,13 @@ RANGES: dict[str, dict[str, Range]] = {
         "learning_rate": _log(1e-4, 3e-3),
         "rollout_requests": _log_int(512, 4096),
         "epochs": _log_int(3, 20),
-        "initial_deviation": _log(0.2, 1.0),
+        "initial_std": _log(0.2, 1.0),
         WIDTH: _log_int(32, 128),
     },
     "a2c": {
         "learning_rate": _log(3e-4, 2e-2),
         "rollout_requests": _log_int(128, 1024),
-        "initial_deviation": _log(0.2, 1.0),
+        "initial_std": _log(0.2, 1.0),
         WIDTH: _log_int(32, 128),
     },
 }
@@ -100,13 +100,13 @@ START: dict[str, dict[str, float | int]] = {
         "learning_rate": 5e-4,
         "rollout_requests": 512,
         "epochs": 5,
-        "initial_deviation": 0.5,
+        "initial_std": 0.5,
         WIDTH: 64,
     },
     "a2c": {
         "learning_rate": 2e-3,
         "rollout_requests": 256,
-        "initial_deviation": 0.5,
+        "initial_std": 0.5,
         WIDTH: 64,
     },
 }
@@ -174,7 +174,7 @@ def agent_settings(agent: str, params: Mapping[str, float | int], requests: int)
 
 @dataclass(frozen=True)
 class Bench:
-    """Where learners learn and are judged, and where finished trials lie."""
+    """Where learners learn and are evaluated, and where finished trials lie."""
 
     learning: SessionDynamics
     tuning: SessionDynamics
@@ -183,7 +183,7 @@ class Bench:
     sessions: int
 
     def run(self, agent: str, params: Mapping[str, float | int], seed: int, cell: str) -> Trial:
-        """Learn and judge, or read what was found earlier."""
+        """Learn and evaluator, or read what was found earlier."""
         path = self.cells / agent / f"{cell}.json"
         if path.exists():
             found = Trial(**load_json(path))

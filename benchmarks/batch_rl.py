@@ -1,4 +1,4 @@
-"""Batch RL on logged requests: what each algorithm makes of the same dataset, under both judges.
+"""Batch RL on logged requests: every algorithm on the same dataset, under both evaluators.
 
     python -m mtf_rl.train --run-dir runs/lspi-0
     OMP_NUM_THREADS=1 python -m benchmarks.batch_rl runs/lspi-0 --logged-in world
@@ -10,11 +10,11 @@ truncated_gaussian` logs the second alone), and every algorithm learns from it w
 settings and that seed. Where the simulator logged it, online learners play as many requests there.
 Beside them: the behaviour policy itself, and the best static weights, the best of 500 uniformly
 random actions by fitted Q evaluation on the same dataset (least squares, quadratic features).
-Nothing is chosen by the sessions that judge.
+Nothing is chosen by the sessions that evaluator.
 
-Each seed is judged in sessions of its own, of final users, under both judges, and all policies of a
-seed in the same ones. Differences are paired by seed; intervals are Student's over seeds, so that
-they hold the luck of logging, of learning and of the judged sessions.
+Each seed is evaluated in sessions of its own, of final users, under both evaluators, and all
+policies of a seed in the same ones. Differences are paired by seed; intervals are Student's over
+seeds, so that they hold the random numbers of logging, of learning and of the evaluated sessions.
 
 What is finished is kept in the work folder and not repeated, so that several processes may share
 the seeds among them: give each some `--seeds`, then run once with all.
@@ -52,12 +52,12 @@ from mtf_rl.agents import (
 from mtf_rl.core.arrays import FloatArray
 from mtf_rl.core.errors import DataError
 from mtf_rl.core.files import load_json, save_json
-from mtf_rl.core.protocols import SIMULATOR, SYNTHETIC_TRUTH
+from mtf_rl.core.protocols import GROUND_TRUTH, SIMULATOR
 from mtf_rl.data import BatchDataset, Transitions, UserGroup
 from mtf_rl.envs import RequestBudget, SessionDynamics
 from mtf_rl.evaluation import LeastSquaresConfig, roll_out, static_policies
 from mtf_rl.experiments.assembly import Assembly
-from mtf_rl.experiments.collection import BEHAVIOURS, Spread
+from mtf_rl.experiments.collection import BEHAVIOURS, ExplorationStd
 from mtf_rl.experiments.command_line import settings_of_run
 from mtf_rl.experiments.run_folder import open_run_folder
 from mtf_rl.experiments.settings import settings_to_json
@@ -66,7 +66,7 @@ BEHAVIOUR, STATIC, UNIFORM = "behaviour policy", "best static", "uniform"
 REFERENCES = (BEHAVIOUR, STATIC)
 FROM_BATCH = tuple(name for name, agent in AGENTS.items() if agent.from_batch)
 ONLINE = ("td3", "sac", "ddpg", "ppo", "a2c", "han_actor_critic")
-JUDGES = {"simulator": SIMULATOR, "world": SYNTHETIC_TRUTH}
+EVALUATORS = {"simulator": SIMULATOR, "ground_truth": GROUND_TRUTH}
 STATIC_CANDIDATES = 500
 FINAL_SEED, TUNING_SEED = 3_000_003, 1_000_003
 CURVE_POINTS, CURVE_SESSIONS = 5, 500
@@ -78,7 +78,7 @@ class Settings:
 
     run: tyro.conf.Positional[Path]
     """Folder of a run on a synthetic world."""
-    logged_in: str = "world"
+    logged_in: str = "ground_truth"
     """Who answered the logged requests: world or simulator."""
     seeds: tuple[int, ...] = (1, 2, 3, 4, 5)
     """Seeds of logging and learning; defaults were tuned with seed 0."""
@@ -87,7 +87,7 @@ class Settings:
     requests: int = 100_000
     """Requests in each dataset, and budget of the online learners."""
     sessions: int = 4_000
-    """Sessions of final users that judge each seed."""
+    """Sessions of final users that evaluator each seed."""
     agents: tuple[str, ...] = ()
     """Agents to run; by default all that learn from a batch, and the online ones where the
     simulator logged."""
@@ -129,22 +129,22 @@ class Stage:
         digest = digest_of(settings.run, self.assembly)
         self.folder = settings.work / digest / settings.name / str(settings.requests)
 
-    def sessions_of(self, group: UserGroup, judge: str) -> SessionDynamics:
-        """Sessions of a group of users, answered by a judge."""
-        return self.assembly.dynamics(self.session, group, judge)
+    def sessions_of(self, group: UserGroup, evaluator: str) -> SessionDynamics:
+        """Sessions of a group of users, answered by a evaluator."""
+        return self.assembly.dynamics(self.session, group, evaluator)
 
     def behaviour(self) -> BehaviourPolicy:
         """The behaviour policy, around uniform weights."""
         sessions = self.sessions_of(UserGroup.LEARN, SIMULATOR)
         return BEHAVIOURS[self.settings.behaviour](
-            uniform_policy(sessions), sessions.num_parameters, Spread()
+            uniform_policy(sessions), sessions.action_dim, ExplorationStd()
         )
 
     def batch(self, seed: int) -> BatchDataset:
         """The dataset of a seed."""
         path = self.folder / f"seed-{seed}.parquet"
         if not path.exists():
-            sessions = self.sessions_of(UserGroup.LEARN, JUDGES[self.settings.logged_in])
+            sessions = self.sessions_of(UserGroup.LEARN, EVALUATORS[self.settings.logged_in])
             requests = self.settings.requests
             collect(sessions, self.behaviour(), requests=requests, seed=seed).save(path)
         return BatchDataset.load(path)
@@ -160,44 +160,44 @@ def best_static(batch: BatchDataset, seed: int) -> ConstantPolicy:
     """The best of uniformly random actions, by fitted Q evaluation on the dataset."""
     transitions = Transitions.of(batch)
     generator = np.random.default_rng(seed)
-    actions = generator.uniform(-1.0, 1.0, (STATIC_CANDIDATES, transitions.num_parameters))
+    actions = generator.uniform(-1.0, 1.0, (STATIC_CANDIDATES, transitions.action_dim))
     values = static_policies(transitions).evaluate(actions, transitions.first_observations).values
     return ConstantPolicy(actions[int(np.argmax(values))].astype(np.float32))
 
 
-def behaviour_value(stage: Stage, judge: str, seed: int) -> float:
-    """Mean session reward of the behaviour policy in the judged sessions."""
-    sessions = stage.sessions_of(UserGroup.FINAL, judge)
+def behaviour_value(stage: Stage, evaluator: str, seed: int) -> float:
+    """Mean session reward of the behaviour policy in the evaluated sessions."""
+    sessions = stage.sessions_of(UserGroup.FINAL, evaluator)
     count = stage.settings.sessions
-    # Long enough that the last of the judged sessions is whole.
+    # Long enough that the last of the evaluated sessions is whole.
     requests = count * stage.session.max_requests // 2
     played = collect(sessions, stage.behaviour(), requests=requests, seed=FINAL_SEED + seed)
     rewards = np.bincount(played.sessions, played.rewards)
     if len(rewards) <= count:
         raise DataError(
-            f"{requests} requests hold only {len(rewards)} sessions, {count} are judged"
+            f"{requests} requests hold only {len(rewards)} sessions, {count} are evaluated"
         )
     return float(rewards[:count].mean())
 
 
 def values_of(stage: Stage, policy: SavedPolicy, seed: int) -> dict[str, float]:
-    """Mean session reward under both judges."""
+    """Mean session reward under both evaluators."""
     episodes = np.arange(stage.settings.sessions)
     return {
-        judge: float(
+        evaluator: float(
             roll_out(
-                stage.sessions_of(UserGroup.FINAL, judge),
+                stage.sessions_of(UserGroup.FINAL, evaluator),
                 policy,
                 seed=FINAL_SEED + seed,
                 episodes=episodes,
             ).reward.mean()
         )
-        for judge in JUDGES.values()
+        for evaluator in EVALUATORS.values()
     }
 
 
 def learn(stage: Stage, name: str, seed: int) -> tuple[LearnedPolicy, list[list[float]]]:
-    """An agent's policy, and its curve: (share of its steps, value on tuning users)."""
+    """An agent's policy, and its curve: (fraction of its steps, value on tuning users)."""
     tuning = stage.sessions_of(UserGroup.TUNE, SIMULATOR)
     curve: list[list[float]] = []
     agent = AGENTS[name]
@@ -242,7 +242,9 @@ def result_of(stage: Stage, name: str, seed: int) -> dict[str, Any]:
     curve: list[list[float]] = []
     seconds = 0.0
     if name == BEHAVIOUR:
-        values = {judge: behaviour_value(stage, judge, seed) for judge in JUDGES.values()}
+        values = {
+            evaluator: behaviour_value(stage, evaluator, seed) for evaluator in EVALUATORS.values()
+        }
     else:
         if name == STATIC:
             policy: SavedPolicy = best_static(stage.batch(seed), seed)
@@ -281,10 +283,10 @@ class Ranking:
 
 
 def ranking_of(stage: Stage) -> Ranking:
-    """Order random static weights by each seed's dataset; judge all in the same sessions."""
-    judge = JUDGES[stage.settings.logged_in]
-    sessions = stage.sessions_of(UserGroup.FINAL, judge)
-    actions = np.random.default_rng(0).uniform(-1.0, 1.0, (RANKED, sessions.num_parameters))
+    """Order random static weights by each seed's dataset; evaluator all in the same sessions."""
+    evaluator = EVALUATORS[stage.settings.logged_in]
+    sessions = stage.sessions_of(UserGroup.FINAL, evaluator)
+    actions = np.random.default_rng(0).uniform(-1.0, 1.0, (RANKED, sessions.action_dim))
     path = stage.folder / "static_values.json"
     if not path.exists():
         episodes = np.arange(RANKED_SESSIONS)
@@ -317,7 +319,7 @@ def ranking_table(ranking: Ranking, logged_in: str) -> str:
 
     low, half, high = np.quantile(ranking.true_values, [0.0, 0.5, 1.0])
     lines = [
-        f"## How well fitted Q evaluation orders static weights, judged by the {logged_in}",
+        f"## How well fitted Q evaluation orders static weights, evaluated by the {logged_in}",
         "",
         f"{RANKED} random static weights, worth {low:.1f} to {high:.1f}, half of them less than"
         f" {half:.1f} ({RANKED_SESSIONS:,} sessions of final users); one number for each seed's"
@@ -354,7 +356,7 @@ def beats_both(values: dict[str, FloatArray], name: str) -> bool:
 
 
 def tables(settings: Settings, results: dict[str, list[dict[str, Any]]]) -> str:
-    """Both judges' tables."""
+    """Both evaluators' tables."""
     behaviour = settings.behaviour.replace("_", " ")
     flag = "" if settings.behaviour == "mix" else f" --behaviour {settings.behaviour}"
     lines = [
@@ -365,13 +367,13 @@ def tables(settings: Settings, results: dict[str, list[dict[str, Any]]]) -> str:
         " each. Mean reward of a session, with 95 % intervals over seeds.",
         "",
     ]
-    for title, judge in JUDGES.items():
+    for title, evaluator in EVALUATORS.items():
         values = {
-            name: np.array([result["values"][judge] for result in found])
+            name: np.array([result["values"][evaluator] for result in found])
             for name, found in results.items()
         }
         lines += [
-            f"## Judge: the {title}",
+            f"## Evaluator: the {title}",
             "",
             "| policy | value | over the behaviour policy | over the best static | beats both |"
             " seconds of learning |",
@@ -398,7 +400,7 @@ def versions() -> str:
 
 
 def draw_curves(settings: Settings, results: dict[str, list[dict[str, Any]]]) -> None:
-    """Value on tuning users against the share of a learner's steps, mean and range over seeds."""
+    """Value on tuning users against the fraction of a learner's steps, mean and range."""
     kinds = {"from the batch, updates": FROM_BATCH, "in the simulator, requests": ONLINE}
     shown = {
         title: [name for name in names if any(r["curve"] for r in results.get(name, []))]

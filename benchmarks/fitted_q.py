@@ -56,7 +56,7 @@ def print_errors(seeds: int, updates: int) -> None:
 
 def print_speeds() -> None:
     """CPU seconds on 100,000 rows, 70 numbers in an observation and 8 in an action."""
-    log = random_log(100_000, obs_dim=70, num_parameters=8, seed=0)
+    log = random_log(100_000, obs_dim=70, action_dim=8, seed=0)
     policy = constant_policy(70, *np.zeros(8))
     for alpha in (0.0, 0.01):
         config = FQEConfig(updates=100, alpha=alpha)

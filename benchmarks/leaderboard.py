@@ -17,7 +17,7 @@ Another comparison's page, such as that of the real rows, with the flags that it
 
     python -m mtf_rl.train uniform --data DIR --run-dir runs/real
     python -m mtf_rl.compare runs/real --requests 40000 --headline-seeds 3 --sessions 2000 \
-        --shares --no-retention --rescored 0 \
+        --fractions --no-retention --rescored 0 \
         --contestants uniform gp_bo cma_es cem cma_es_features lspi lspi_myopic td3_bc
     python -m benchmarks.leaderboard runs/real --requests 40000 --headline-seeds 3 --sessions 2000 \
         --out benchmarks/leaderboard_real.md --pictures runs/real/comparison

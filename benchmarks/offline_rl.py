@@ -10,7 +10,7 @@ both sides learn from the same rows, with rewards times 0.1. Networks have two h
 batches 256 rows; gamma .99, Polyak .005, one thread. The first 100 updates of a run are not timed.
 
 Policies play the same 20 episodes. The interval of a mean is over learners' seeds, and so holds
-neither the luck of the replay nor that of the episodes. The difference is Welch's.
+neither the random numbers of the replay nor that of the episodes. The difference is Welch's.
 
 A finished run is a JSON file in the work folder, and is not done again; `--sides d3rlpy` and
 `--sides mtf_rl` may run side by side. Speed is measured last, by both in turn.
@@ -43,7 +43,7 @@ from benchmarks.pendulum import (
     HORIZON,
     REWARD_SCALE,
     Job,
-    Replay,
+    ReplayBatch,
     Stopwatch,
     play,
 )
@@ -102,11 +102,11 @@ def collect(work: Path) -> Path:
     }
     replay = replay_of(model)
     save_json(work / "players.json", players)
-    save_arrays(path, {field.name: getattr(replay, field.name) for field in fields(Replay)})
+    save_arrays(path, {field.name: getattr(replay, field.name) for field in fields(ReplayBatch)})
     return path
 
 
-def replay_of(model: SAC) -> Replay:
+def replay_of(model: SAC) -> ReplayBatch:
     """All that a model lived, which its buffer must hold exactly once.
 
     Raises:
@@ -118,7 +118,7 @@ def replay_of(model: SAC) -> Replay:
         raise ArtifactError(f"episodes must have {HORIZON} steps, got ends at {ends}")
     if not np.array_equal(buffer.dones, buffer.timeouts):
         raise ArtifactError("Pendulum ends by the clock alone, but the replay has another end")
-    return Replay(
+    return ReplayBatch(
         observations=buffer.observations[:, 0],
         actions=buffer.actions[:, 0],
         rewards=REWARD_SCALE * buffer.rewards[:, 0],
@@ -135,7 +135,7 @@ NETWORKS = {"net_arch": [256, 256]}
 OURS_AS_THEIRS: Mapping[str, Learner] = {
     "BC": partial(BC, learning_rate=1e-3, policy_kwargs=NETWORKS),
     "TD3+BC": partial(TD3BC, alpha=2.5, policy_kwargs=NETWORKS),
-    "CQL": partial(CQL, weight=5.0, samples=10, policy_kwargs=NETWORKS),
+    "CQL": partial(CQL, conservative_weight=5.0, n_action_samples=10, policy_kwargs=NETWORKS),
     "IQL": partial(
         IQL,
         expectile=0.7,
@@ -147,8 +147,8 @@ OURS_AS_THEIRS: Mapping[str, Learner] = {
     "AWAC": partial(AWAC, temperature=1.0, policy_kwargs=NETWORKS),
     "BCQ": partial(
         BCQ,
-        min_share=0.75,
-        samples=10,
+        min_fraction=0.75,
+        n_action_samples=10,
         batch_size=256,
         policy_kwargs=NETWORKS | {"bound": 0.05, "proposals": 10},
     ),
@@ -192,7 +192,7 @@ class D3rlpy:
 class Ours:
     """mtf_rl's learners, with d3rlpy's settings where the two differ by default."""
 
-    def __init__(self, replay: Replay) -> None:
+    def __init__(self, replay: ReplayBatch) -> None:
         rows = np.arange(len(replay.rewards))
         self._dataset = Transitions(
             observations=replay.observations,
@@ -219,7 +219,7 @@ class Ours:
             **asdict(job),
             **watch.rates,
             "returns": play(lambda seen: model.predict(seen, deterministic=True)[0])
-            if job.judged
+            if job.evaluated
             else [],
             "versions": {
                 "mtf_rl": mtf_rl.__version__,
@@ -232,7 +232,7 @@ def sides_of(settings: Settings, replay: Path) -> dict[str, Side]:
     """The chosen sides by name."""
     makers: dict[str, Callable[[], Side]] = {
         THEIRS: lambda: D3rlpy(settings.interpreter, replay),
-        OURS: lambda: Ours(Replay.read(replay)),
+        OURS: lambda: Ours(ReplayBatch.read(replay)),
     }
     return {name: makers[name]() for name in settings.sides}
 
@@ -243,7 +243,7 @@ def results_of(side: Side, name: str, settings: Settings) -> list[Result]:
     for seed, algorithm in itertools.product(range(settings.seeds), ALGORITHMS):
         path = settings.work / f"{settings.updates}" / f"{name}-{algorithm}-{seed}.json"
         if not path.exists():
-            result = side(Job(algorithm, seed, settings.updates, judged=True))
+            result = side(Job(algorithm, seed, settings.updates, evaluated=True))
             save_json(path, result)
             print(f"{name} {algorithm} {seed}: {np.mean(result['returns']):.0f}", flush=True)
         results.append(load_json(path))
@@ -261,7 +261,7 @@ def speeds_of(sides: Mapping[str, Side], settings: Settings) -> Speeds:
         known = speeds.setdefault(algorithm, {clock: [] for clock in CLOCKS})
         if turn < len(known[WALL]):
             continue
-        job = Job(algorithm, turn, settings.speed_updates, judged=False)
+        job = Job(algorithm, turn, settings.speed_updates, evaluated=False)
         results = [sides[name](job) for name in (OURS, THEIRS)]
         for clock, pairs in known.items():
             pairs.append([float(result[clock]) for result in results])
@@ -374,7 +374,7 @@ The script says what is equal and what is not.
 
 
 def main(settings: Settings) -> None:
-    """Train, judge, time, and write the page where both sides are there."""
+    """Train, evaluator, time, and write the page where both sides are there."""
     torch.set_num_threads(1)
     sides = sides_of(settings, collect(settings.work))
     results = {name: results_of(side, name, settings) for name, side in sides.items()}

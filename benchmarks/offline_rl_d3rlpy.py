@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.pendulum import HORIZON, Array, Job, Replay, Stopwatch, play
+from benchmarks.pendulum import HORIZON, Array, Job, ReplayBatch, Stopwatch, play
 
 Options = dict[str, Any]
 LEARNING: Options = {"batch_size": 256, "gamma": 0.99}
@@ -60,7 +60,7 @@ def config_of(algorithm: str) -> Any:
     return kind(**settings, observation_scaler=StandardObservationScaler())
 
 
-def episode_rows(replay: Replay) -> dict[str, Array]:
+def episode_rows(replay: ReplayBatch) -> dict[str, Array]:
     """The replay in d3rlpy's form: whole episodes, each with a last row that is only arrived at.
 
     A cut episode of N rows makes N - 1 transitions there, for the last row's successor is not in
@@ -104,7 +104,7 @@ def train(job: Job, dataset: Any) -> dict[str, Any]:
         "library": "d3rlpy",
         **asdict(job),
         **watch.rates,
-        "returns": play(algo.predict) if job.judged else [],
+        "returns": play(algo.predict) if job.evaluated else [],
         "versions": {name: version(name) for name in ("d3rlpy", "torch", "gymnasium")},
     }
 
@@ -116,7 +116,7 @@ def main() -> None:
     answers, sys.stdout = sys.stdout, sys.stderr
     from d3rlpy.dataset import MDPDataset  # type: ignore[import-not-found]
 
-    dataset = MDPDataset(**episode_rows(Replay.read(Path(sys.argv[1]))))
+    dataset = MDPDataset(**episode_rows(ReplayBatch.read(Path(sys.argv[1]))))
     for line in sys.stdin:
         answers.write(json.dumps(train(Job(**json.loads(line)), dataset)) + "\n")
         answers.flush()

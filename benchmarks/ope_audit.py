@@ -17,7 +17,7 @@ targets on five logs of the mixture. What is finished is kept, by its settings: 
 goes on.
 
 - *bias*, *RMSE*: of the estimates, over targets and logs, in session reward.
-- *coverage*: share of 95 % intervals (t) that hold the true value.
+- *coverage*: fraction of 95 % intervals (t) that hold the true value.
 - *rank*: Spearman's correlation over targets; *top half*: among the better half.
 - *regret*: true value of the best target less that of the one with the largest estimate, as a share
   of the behaviour's own value.
@@ -62,14 +62,14 @@ from mtf_rl.agents import (
 )
 from mtf_rl.agents.features import default_columns
 from mtf_rl.core.files import load_json, save_json
-from mtf_rl.core.protocols import SIMULATOR, SYNTHETIC_TRUTH
+from mtf_rl.core.protocols import GROUND_TRUTH, SIMULATOR
 from mtf_rl.core.tasks import TASK_NAMES
 from mtf_rl.data import BatchDataset, UserGroup
 from mtf_rl.envs import RequestBudget, SessionDynamics
 from mtf_rl.evaluation import Interval, mean_interval, roll_out
 from mtf_rl.evaluation.off_policy import ESTIMATORS, rank_correlation, regret
 from mtf_rl.experiments.assembly import Assembly
-from mtf_rl.experiments.collection import BEHAVIOURS, Spread
+from mtf_rl.experiments.collection import BEHAVIOURS, ExplorationStd
 from mtf_rl.experiments.command_line import settings_of_run
 from mtf_rl.experiments.console import Terminal
 from mtf_rl.experiments.offline_evaluation import OfflineConfig, evaluate
@@ -156,7 +156,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Stage:
-    """The users who are logged, under both judges."""
+    """The users who are logged, under both evaluators."""
 
     truth: SessionDynamics
     simulator: SessionDynamics
@@ -165,7 +165,7 @@ class Stage:
     @property
     def uniform(self) -> ConstantPolicy:
         """Uniform weights."""
-        return self.static(np.ones(self.truth.num_parameters))
+        return self.static(np.ones(self.truth.action_dim))
 
     def static(self, magnitudes: np.ndarray) -> ConstantPolicy:
         """Weights of some magnitudes (tasks,) in [0, 1]."""
@@ -181,7 +181,8 @@ def stage_of(run: Path) -> Stage:
     assembly = Assembly.load(folder.data, folder.simulator)
     session = settings_of_run(folder).run.session
     truth, simulator = (
-        assembly.dynamics(session, UserGroup.LEARN, judge) for judge in (SYNTHETIC_TRUTH, SIMULATOR)
+        assembly.dynamics(session, UserGroup.LEARN, evaluator)
+        for evaluator in (GROUND_TRUTH, SIMULATOR)
     )
     return Stage(truth, simulator, assembly)
 
@@ -191,13 +192,13 @@ def make_targets(settings: Settings) -> list[str]:
     if settings.contestants:
         return _contestants(settings)
     stage, rng = stage_of(settings.run), np.random.default_rng(11)
-    width = stage.truth.num_parameters
+    width = stage.truth.action_dim
     made: dict[str, SavedPolicy] = {"uniform": stage.uniform}
     worth = np.array([0.1, 0.3, 0.2, 1.0, 0.6, 1.0, 1.0, 0.5])
     made["by_worth"] = stage.static(worth)
-    for place, task in enumerate(TASK_NAMES):
+    for position, task in enumerate(TASK_NAMES):
         magnitudes = np.full(width, 0.25)
-        magnitudes[place] = 1.0
+        magnitudes[position] = 1.0
         made[f"raised_{task}"] = stage.static(magnitudes)
     for number in range(5):
         made[f"random_{number}"] = stage.static(rng.uniform(0.0, 1.0, width))
@@ -232,7 +233,7 @@ def _linear(stage: Stage, observed: np.ndarray, rng: np.random.Generator) -> Mlp
     """tanh(W z + b), z three standardised numbers, b some static weights."""
     mean, spread = observed.mean(axis=0), observed.std(axis=0)
     scale = np.where(spread > 1e-3, spread, 1.0)
-    width = stage.truth.num_parameters
+    width = stage.truth.action_dim
     slopes = np.zeros((width, len(mean)))
     columns = list(default_columns(stage.truth.layout))
     slopes[:, columns] = rng.normal(0.0, 0.4, (width, len(columns)))
@@ -241,7 +242,7 @@ def _linear(stage: Stage, observed: np.ndarray, rng: np.random.Generator) -> Mlp
 
 
 def _observations(stage: Stage) -> np.ndarray:
-    behaviour = BEHAVIOURS[MIXED](stage.uniform, stage.truth.num_parameters, Spread())
+    behaviour = BEHAVIOURS[MIXED](stage.uniform, stage.truth.action_dim, ExplorationStd())
     played = collect(stage.truth, behaviour, requests=20_000, seed=LOG_SEED)
     return played.observations.astype(np.float64)
 
@@ -258,7 +259,7 @@ def _learn(name: str, settings: Settings, stage: Stage, setting: FusionSetting) 
         study=folder / "trials.db",
     )
     if agent.from_batch:
-        behaviour = BEHAVIOURS[MIXED](stage.uniform, stage.simulator.num_parameters, Spread())
+        behaviour = BEHAVIOURS[MIXED](stage.uniform, stage.simulator.action_dim, ExplorationStd())
         batch = collect(stage.simulator, behaviour, requests=LEARNT_REQUESTS, seed=1, budget=budget)
         task = replace(task, batch=batch)
     save_policy(folder, FusionPolicy(agent.learn(task, agent.config()).policy, setting))
@@ -333,9 +334,9 @@ def _findings(config: OfflineConfig, known: dict[str, Interval]) -> dict[str, An
 
 def _log(job: Job, settings: Settings, stage: Stage) -> BatchDataset:
     """The job's sessions."""
-    behaviour = BEHAVIOURS[job.behaviour](stage.uniform, stage.truth.num_parameters, Spread())
-    place = sorted(BEHAVIOURS).index(job.behaviour)
-    seed = LOG_SEED + 1_000 * place + job.log
+    behaviour = BEHAVIOURS[job.behaviour](stage.uniform, stage.truth.action_dim, ExplorationStd())
+    position = sorted(BEHAVIOURS).index(job.behaviour)
+    seed = LOG_SEED + 1_000 * position + job.log
     # Longer than needed, so that no session is cut; sessions are independent of what follows.
     requests = 20 * settings.sessions + 1_000
     return _sessions(
@@ -426,14 +427,16 @@ class Replicates:
         top = self.values >= np.median(self.values)
         ranks = [rank_correlation(one, self.values) for one in self.estimates]
         tops = [rank_correlation(one[top], self.values[top]) for one in self.estimates]
-        shares = 100.0 * np.array([regret(one, self.values) for one in self.estimates]) / self.own
+        fractions = (
+            100.0 * np.array([regret(one, self.values) for one in self.estimates]) / self.own
+        )
         return [
             f"{error.mean():+.1f}",
             f"{np.sqrt((error**2).mean()):.1f}",
             f"{self.held.mean():.0%}",
             _over_logs(ranks, digits=2),
             _over_logs(tops, digits=2),
-            f"{_over_logs(shares, digits=1)} %",
+            f"{_over_logs(fractions, digits=1)} %",
         ]
 
 
@@ -482,7 +485,7 @@ def page_of(
         f" mtf_rl {mtf_rl.__version__}, Python {platform.python_version()}, numpy"
         f" {np.__version__}.",
         f"{len(truth)} targets; true values over {settings.truth_sessions:,} sessions each,"
-        f" standard errors {min(errors):.2f} to {max(errors):.2f} on common luck: "
+        f" standard errors {min(errors):.2f} to {max(errors):.2f} on common random numbers: "
         + ", ".join(f"{name} {truth[name]:.1f}" for name in ordered)
         + ".",
     ]

@@ -20,7 +20,7 @@ import tyro
 
 import mtf_rl
 from benchmarks.pages import write_page
-from mtf_rl.evaluation.off_policy import ESTIMATORS, Evidence, Resamples, estimate_sum
+from mtf_rl.evaluation.off_policy import ESTIMATORS, OPEInputs, Resamples, estimate_sum
 
 
 @dataclass(frozen=True)
@@ -41,13 +41,13 @@ class Settings:
     """The page to write."""
 
 
-def made_up(settings: Settings, seed: int) -> Evidence:
+def made_up(settings: Settings, seed: int) -> OPEInputs:
     """Log ratios with a deviation of .2 a request, rewards, and a model of them."""
     rng = np.random.default_rng(seed)
     shape = (settings.sessions, settings.requests)
     rewards = rng.exponential(size=shape)
     v = (settings.requests - np.arange(settings.requests)) * np.ones(shape)
-    return Evidence(
+    return OPEInputs(
         log_ratios=rng.normal(-0.02, 0.2, shape),
         rewards=rewards,
         live=np.ones(shape, dtype=np.bool_),
@@ -62,21 +62,21 @@ def made_up(settings: Settings, seed: int) -> Evidence:
 
 def vectorised(settings: Settings) -> float:
     """Seconds for everything."""
-    evidences = [made_up(settings, seed) for seed in range(settings.policies)]
+    inputs_of_all = [made_up(settings, seed) for seed in range(settings.policies)]
     start = time.perf_counter()
     rng = np.random.default_rng(0)
     resamples = Resamples.draw(settings.sessions, rng, resamples=settings.resamples)
-    for evidence in evidences:
-        resamples.intervals([estimate_sum(name, evidence) for name in ESTIMATORS])
+    for inputs in inputs_of_all:
+        resamples.intervals([estimate_sum(name, inputs) for name in ESTIMATORS])
     return time.perf_counter() - start
 
 
 def looped(settings: Settings) -> float:
     """Seconds that a loop would need for one estimator, scaled up from one resample of a part."""
-    evidence = made_up(settings, 0)
+    inputs = made_up(settings, 0)
     rows = np.random.default_rng(0).integers(settings.sessions, size=settings.looped)
-    ratios = np.exp(evidence.log_ratios[rows])
-    rewards = evidence.rewards[rows]
+    ratios = np.exp(inputs.log_ratios[rows])
+    rewards = inputs.rewards[rows]
     start = time.perf_counter()
     tops, bottoms = [0.0] * settings.requests, [0.0] * settings.requests
     for ratio, reward in zip(ratios, rewards, strict=True):
@@ -86,8 +86,8 @@ def looped(settings: Settings) -> float:
             tops[request] += weight * reward[request]
             bottoms[request] += weight
     once = time.perf_counter() - start
-    share = settings.looped / settings.sessions
-    return once / share * settings.resamples * settings.policies
+    fraction = settings.looped / settings.sessions
+    return once / fraction * settings.resamples * settings.policies
 
 
 def main() -> None:

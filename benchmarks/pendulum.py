@@ -21,7 +21,7 @@ __all__ = [
     "REWARD_SCALE",
     "WARM_UP",
     "Job",
-    "Replay",
+    "ReplayBatch",
     "Stopwatch",
     "play",
 ]
@@ -47,12 +47,12 @@ class Job:
     """Of the learner."""
     updates: int
     """Gradient steps, more than the warm-up."""
-    judged: bool
+    evaluated: bool
     """Whether its policy is played afterwards."""
 
 
 @dataclass(frozen=True)
-class Replay:
+class ReplayBatch:
     """Rows in the order they were lived: whole episodes of `HORIZON`, all cut by the clock."""
 
     observations: Array  # (rows, 3)
@@ -61,7 +61,7 @@ class Replay:
     next_observations: Array  # (rows, 3), at the clock's end too
 
     @classmethod
-    def read(cls, path: Path) -> "Replay":
+    def read(cls, path: Path) -> "ReplayBatch":
         """From an .npz without pickle."""
         with np.load(path, allow_pickle=False) as archive:
             return cls(**{field.name: archive[field.name] for field in fields(cls)})

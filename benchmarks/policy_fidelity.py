@@ -1,21 +1,21 @@
-"""Does the simulator order policies as the truth does? Fifty policies in a run, by both judges.
+"""Does the simulator order policies as the truth does? Fifty policies in a run, by both evaluators.
 
     python -m mtf_rl.train --run-dir runs/lspi-0
     OMP_NUM_THREADS=1 python -m benchmarks.policy_fidelity runs/lspi-0
 
 Twenty static policies are drawn at random, fifteen lie close to the best static weights of the run
 and fifteen depend on the state: they move these weights by a random linear map of the standardised
-observation. All play the same episodes of all users under both judges, for what is judged here is
-the simulator, and no policy was chosen among these.
+observation. All play the same episodes of all users under both evaluators, for what is evaluated
+here is the simulator, and no policy was chosen among these.
 
 - *value*: mean reward of a session. *depth*: requests of a session.
 - *rank*: Spearman correlation over policies of what the simulator and the truth say.
 - *slope*: of the simulator's values over the truth's, by least squares: 1 carries the whole effect.
 - *top half*: the policies that are better than the median by the truth.
-- *truth again*: the truth in other episodes in the simulator's place: what luck alone leaves to be
-  had with so many sessions.
+- *truth again*: the truth in other episodes in the simulator's place: what random numbers alone
+  leaves to be had with so many sessions.
 
-Intervals hold the luck of sessions: users are drawn with replacement, alike for both judges.
+Intervals cover session noise: users are drawn with replacement, alike for both evaluators.
 """
 
 import platform
@@ -32,7 +32,7 @@ from mtf_rl.agents import ConstantPolicy, Mlp, MlpPolicy, SavedPolicy, load_poli
 from mtf_rl.core.arrays import FloatArray, IntArray
 from mtf_rl.core.errors import ConfigError
 from mtf_rl.core.files import load_json
-from mtf_rl.core.protocols import SIMULATOR, SYNTHETIC_TRUTH
+from mtf_rl.core.protocols import GROUND_TRUTH, SIMULATOR
 from mtf_rl.data import UserGroup
 from mtf_rl.envs import SessionDynamics
 from mtf_rl.evaluation import Sessions, roll_out
@@ -46,19 +46,19 @@ NEAR_SPREAD, DEPENDENT_SPREAD = 0.15, 0.1
 MOST_LATENT = 1.5
 OBSERVED_SESSIONS = 1000
 AGAIN = "truth again"
-JUDGES = (SIMULATOR, SYNTHETIC_TRUTH)
+EVALUATORS = (SIMULATOR, GROUND_TRUTH)
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Which run to judge, and how closely."""
+    """Which run to evaluator, and how closely."""
 
     run: tyro.conf.Positional[Path]
     """Folder of a run on a synthetic world."""
     best: str = "random_search"
     """The run's static policy around which others are drawn."""
     sessions: int = 8000
-    """Sessions of each policy under each judge."""
+    """Sessions of each policy under each evaluator."""
     resamples: int = 500
     """Samples of users for the intervals."""
     seed: int = 0
@@ -69,7 +69,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Values:
-    """What a judge says of each policy in each session."""
+    """What a evaluator says of each policy in each session."""
 
     reward: FloatArray  # (policies, sessions)
     depth: FloatArray  # (policies, sessions)
@@ -88,8 +88,8 @@ def draw_policies(
         for _ in range(GROUPS[NEAR])
     ]
     mean = observations.mean(axis=0, dtype=np.float64)
-    deviation = observations.std(axis=0, dtype=np.float64)
-    scale = np.where(deviation > 1e-3, deviation, 1.0)
+    std = observations.std(axis=0, dtype=np.float64)
+    scale = np.where(std > 1e-3, std, 1.0)
     slopes = rng.normal(0.0, DEPENDENT_SPREAD, (GROUPS[DEPENDENT], width, len(mean)))
     dependent = [MlpPolicy(mean, scale, Mlp((slope,), (latent,))) for slope in slopes]
     return [*random, *near, *dependent]
@@ -104,17 +104,17 @@ def observe_sessions(dynamics: SessionDynamics, action: FloatArray, seed: int) -
         actions = np.repeat(action[None, :], len(state.users), axis=0)
         parameters = dynamics.action_map.to_parameters(actions)
         state, outcome = dynamics.advance(state, parameters, seed)
-        state = dynamics.keep(state, ~(outcome.terminated | outcome.truncated))
+        state = dynamics.select(state, ~(outcome.terminated | outcome.truncated))
     return np.concatenate(seen)
 
 
-def judge(
+def evaluator(
     name: str,
     dynamics: SessionDynamics,
     settings: Settings,
     policies: list[SavedPolicy],
 ) -> Values:
-    """All policies under one judge, or under the truth in other episodes."""
+    """All policies under one evaluator, or under the truth in other episodes."""
     first = settings.sessions if name == AGAIN else 0
     episodes = np.arange(first, first + settings.sessions)
     played: list[Sessions] = []
@@ -133,7 +133,9 @@ def drawn_users(size: int, rng: np.random.Generator) -> FloatArray:
     return np.bincount(rng.integers(size, size=size), minlength=size).astype(np.float64)
 
 
-def measures(judged: Values, truth: Values, weights: tuple[FloatArray, FloatArray]) -> FloatArray:
+def measures(
+    evaluated: Values, truth: Values, weights: tuple[FloatArray, FloatArray]
+) -> FloatArray:
     """Rank, slope and rank in the top half, of value and then of depth: (6,).
 
     `weights` are those of the sessions of each, (sessions,).
@@ -142,7 +144,7 @@ def measures(judged: Values, truth: Values, weights: tuple[FloatArray, FloatArra
     for column in ("reward", "depth"):
         simulated, true = (
             np.average(getattr(values, column), axis=1, weights=weight)
-            for values, weight in zip((judged, truth), weights, strict=True)
+            for values, weight in zip((evaluated, truth), weights, strict=True)
         )
         top = true >= np.median(true)
         cells += [
@@ -156,10 +158,10 @@ def measures(judged: Values, truth: Values, weights: tuple[FloatArray, FloatArra
 def fidelity_table(found: dict[str, Values], settings: Settings) -> str:
     """The measures with 95 % intervals, of the simulator and of the truth again."""
     lines = [
-        "| judge | of | rank | slope | rank in the top half |",
+        "| evaluator | of | rank | slope | rank in the top half |",
         "| --- | --- | --- | --- | --- |",
     ]
-    truth = found[SYNTHETIC_TRUTH]
+    truth = found[GROUND_TRUTH]
     for name in (SIMULATOR, AGAIN):
         rng = np.random.default_rng(settings.seed)
         users = found[name].users, truth.users
@@ -178,7 +180,7 @@ def fidelity_table(found: dict[str, Values], settings: Settings) -> str:
 
 
 def group_table(found: dict[str, Values]) -> str:
-    """Means of each group by both judges, and where the simulator's favourite stands."""
+    """Means of each group by both evaluators, and where the simulator's favourite stands."""
     lines = [
         "| policies | value, simulator | value, truth | depth, simulator | depth, truth |"
         " best by the truth | the simulator's favourite, by the truth | its rank |",
@@ -191,9 +193,9 @@ def group_table(found: dict[str, Values]) -> str:
         means = [
             getattr(found[name], column)[rows].mean()
             for column in ("reward", "depth")
-            for name in JUDGES
+            for name in EVALUATORS
         ]
-        simulated, true = (found[name].reward[rows].mean(axis=1) for name in JUDGES)
+        simulated, true = (found[name].reward[rows].mean(axis=1) for name in EVALUATORS)
         favourite = true[np.argmax(simulated)]
         cells = " | ".join(f"{value:.2f}" for value in (*means, true.max(), favourite))
         lines.append(f"| {group} | {cells} | {1 + int((true > favourite).sum())} of {size} |")
@@ -213,10 +215,10 @@ def main(settings: Settings) -> None:
     observations = observe_sessions(learning, action, settings.seed)
     policies = draw_policies(action, observations, np.random.default_rng(settings.seed))
     everyone = replace(assembly, groups=np.full_like(assembly.groups, UserGroup.FINAL))
-    judges = {SIMULATOR: SIMULATOR, SYNTHETIC_TRUTH: SYNTHETIC_TRUTH, AGAIN: SYNTHETIC_TRUTH}
+    evaluators = {SIMULATOR: SIMULATOR, GROUND_TRUTH: GROUND_TRUTH, AGAIN: GROUND_TRUTH}
     found = {
-        name: judge(name, everyone.dynamics(session, UserGroup.FINAL, who), settings, policies)
-        for name, who in judges.items()
+        name: evaluator(name, everyone.dynamics(session, UserGroup.FINAL, who), settings, policies)
+        for name, who in evaluators.items()
     }
     world = load_json(folder.data / "world.json")
     tables = f"""# Fidelity: does the simulator order policies as the truth does?
@@ -225,8 +227,8 @@ def main(settings: Settings) -> None:
     OMP_NUM_THREADS=1 python -m benchmarks.policy_fidelity {settings.run}
 
 mtf_rl {mtf_rl.__version__}, Python {platform.python_version()}, numpy {np.__version__}. World \
-seed {world["config"]["seed"]}; {settings.sessions} sessions of all users per policy and judge; \
-intervals over {settings.resamples} samples of users. Definitions in the script.
+seed {world["config"]["seed"]}; {settings.sessions} sessions of all users per policy and evaluator;
+\\ intervals over {settings.resamples} samples of users. Definitions in the script.
 
 {fidelity_table(found, settings)}
 

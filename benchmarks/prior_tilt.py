@@ -18,7 +18,7 @@ from scipy.special import log_expit
 
 from mtf_rl.core.arrays import BoolArray, FloatArray
 from mtf_rl.data import SYNTHETIC_PLAN, read_kuairand, split_by_time
-from mtf_rl.user_models import FitConfig, WorldConfig, synthesize
+from mtf_rl.user_models import UserModelFitConfig, WorldConfig, synthesize
 from mtf_rl.user_models.censoring import return_targets
 from mtf_rl.user_models.fit_log import ReplayedLog, measured_prior
 from mtf_rl.user_models.replay import NO_REQUEST
@@ -41,8 +41,8 @@ def tilts(config: WorldConfig) -> tuple[float, float]:
         dataset = read_kuairand(Path(folder))
     split = split_by_time(dataset.impressions, SYNTHETIC_PLAN)
     everyone = np.ones(len(dataset.impressions.users), dtype=np.bool_)
-    log = ReplayedLog.make(dataset, split, everyone, FitConfig(max_rows=10**9))
-    satisfaction = measured_prior(log, FitConfig()).satisfaction(log.replayed.after)
+    log = ReplayedLog.make(dataset, split, everyone, UserModelFitConfig(max_rows=10**9))
+    satisfaction = measured_prior(log, UserModelFitConfig()).satisfaction(log.replayed.after)
     left = log.requests.next_ms == NO_REQUEST
     known = log.followed_up
     leave_tilt = -slope(left[known], satisfaction[known])

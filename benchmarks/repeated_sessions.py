@@ -9,7 +9,7 @@ from typing_extensions import override
 from mtf_rl.agents import ConstantPolicy
 from mtf_rl.core.arrays import FloatArray, IntArray
 from mtf_rl.core.protocols import Policy
-from mtf_rl.core.randomness import Luck
+from mtf_rl.core.randomness import EpisodeRng
 from mtf_rl.core.slates import Slate
 from mtf_rl.core.tasks import NUM_FEEDBACKS, NUM_TASKS, TASK_SIGNS, WATCH_CAP_SECONDS
 from mtf_rl.envs import REWARDS, SessionDynamics, SessionState
@@ -34,7 +34,7 @@ class RepeatedSessions(SessionDynamics):
         self._drawn: IntArray | None = None
         start = self.start(seed, self.episodes)
         steps = [np.full(sessions, step) for step in range(self.config.max_requests + 1)]
-        drawn = np.stack([self.draw_candidates(Luck(seed, self.episodes, s)) for s in steps])
+        drawn = np.stack([self.draw_candidates(EpisodeRng(seed, self.episodes, s)) for s in steps])
         shape = (len(steps), sessions, NUM_TASKS, self.config.candidates)
         self._terms = np.empty(shape, dtype=np.float32)
         blocks = []
@@ -74,10 +74,10 @@ class RepeatedSessions(SessionDynamics):
         return slate_of(self, state, fused)
 
     @override
-    def draw_candidates(self, luck: Luck) -> IntArray:
+    def draw_candidates(self, episode_rng: EpisodeRng) -> IntArray:
         if self._drawn is None:
-            return super().draw_candidates(luck)
-        return self._drawn[luck.requests, luck.episodes]
+            return super().draw_candidates(episode_rng)
+        return self._drawn[episode_rng.requests, episode_rng.episodes]
 
     def begin(self) -> SessionState:
         """All episodes before their first request."""
@@ -119,7 +119,7 @@ class SessionReward:
             self.requests += len(state.users)
             state, outcome = dynamics.advance(state, dynamics.choose(policy, state), dynamics.seed)
             total += float(outcome.reward.sum(dtype=np.float64))
-            state = dynamics.keep(state, ~(outcome.terminated | outcome.truncated))
+            state = dynamics.select(state, ~(outcome.terminated | outcome.truncated))
         return total / len(dynamics.episodes)
 
 
@@ -139,7 +139,7 @@ class MyopicReward:
             self._states.append(state)
             weights = rng.uniform(size=(len(state.users), NUM_TASKS)) * TASK_SIGNS
             state, outcome = dynamics.advance(state, weights.astype(np.float32), dynamics.seed)
-            state = dynamics.keep(state, ~(outcome.terminated | outcome.truncated))
+            state = dynamics.select(state, ~(outcome.terminated | outcome.truncated))
         self.observations = np.concatenate([dynamics.observe(s) for s in self._states])
 
     def __call__(self, policy: Policy) -> float:
@@ -156,8 +156,8 @@ class OneStepOracle(SessionDynamics):
     """Ranks by the expected reward of each candidate now, whatever the fusion parameters.
 
     It knows the world's probabilities for this user, hour and hidden boredom, with watch time
-    counted up to its cap of 120 s. It does not know this request's luck, and looks one request
-    ahead only: neither satisfaction nor tiredness enter.
+    counted up to its cap of 120 s. It does not know this request's random numbers, and looks one
+    request ahead only: neither satisfaction nor tiredness enter.
     """
 
     @override
@@ -169,8 +169,8 @@ class OneStepOracle(SessionDynamics):
         videos = self.scores.videos[users, state.candidates]
         dull = dullness(world.truth, hidden, videos)
         tabs = self.scores.tabs[users]
-        outlook = world.outlook(users, videos, state.history.hours[:, None], tabs, dull)
-        expected = world.expected_answers(outlook)  # (num_envs, candidates, tasks)
+        latent = world.latent(users, videos, state.history.hours[:, None], tabs, dull)
+        expected = world.expected_answers(latent)  # (num_envs, candidates, tasks)
         minutes = expected[..., NUM_FEEDBACKS] * WATCH_CAP_SECONDS / 60.0
         reward = REWARDS[self.config.reward]
         worth = reward.watch_minute * minutes

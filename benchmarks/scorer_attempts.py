@@ -3,8 +3,9 @@
     OMP_NUM_THREADS=1 python -m benchmarks.scorer_attempts --data DIR
 
 Each line changes the default MMoE in one thing: features, sizes, regularisation, steps, losses,
-members. All are judged on the validation rows, which is where one chooses; the test rows are left
-to `scorer_quality`. The trees of that benchmark, fitted and stopped on the same rows, stand first.
+members. All are evaluated on the validation rows, which is where one chooses; the test rows are
+left to `scorer_quality`. The trees of that benchmark, fitted and stopped on the same rows, stand
+first.
 """
 
 import platform
@@ -23,7 +24,7 @@ from mtf_rl.core.arrays import FloatArray
 from mtf_rl.core.tasks import TASK_NAMES
 from mtf_rl.data import FeatureLayout, read_kuairand
 from mtf_rl.data.feature_layout import UNSEEN_CODE
-from mtf_rl.scorers import FitConfig, LabelledRows, MMoEConfig, fit_scorer
+from mtf_rl.scorers import LabelledRows, MMoEConfig, ScorerFitConfig, fit_scorer
 from mtf_rl.scorers.metrics import auc, grouped_auc
 
 LIKE = TASK_NAMES.index("like")
@@ -36,7 +37,7 @@ class Attempt:
 
     what: str
     model: MMoEConfig = field(default_factory=MMoEConfig)
-    fit: FitConfig = field(default_factory=FitConfig)
+    fit: ScorerFitConfig = field(default_factory=ScorerFitConfig)
     without_ids: bool = False
 
 
@@ -54,21 +55,23 @@ ATTEMPTS = (
     Attempt("embeddings of 16", MMoEConfig(embedding_dim=16)),
     Attempt("experts of (128, 64)", MMoEConfig(expert_widths=(128, 64))),
     Attempt("dropout .3", MMoEConfig(dropout=0.3)),
-    Attempt("half of all categories unknown while fitting", fit=FitConfig(unknown_share=0.5)),
-    Attempt("weight decay .1", fit=FitConfig(weight_decay=0.1)),
+    Attempt(
+        "half of all categories unknown while fitting", fit=ScorerFitConfig(unknown_fraction=0.5)
+    ),
+    Attempt("weight decay .1", fit=ScorerFitConfig(weight_decay=0.1)),
     Attempt(
         "half the step size, 10 epochs",
-        fit=FitConfig(learning_rate=5e-4, embedding_learning_rate=1.5e-3, max_epochs=10),
+        fit=ScorerFitConfig(learning_rate=5e-4, embedding_learning_rate=1.5e-3, max_epochs=10),
     ),
     Attempt(
         "losses: click, long_view, watch alone",
-        fit=FitConfig(
+        fit=ScorerFitConfig(
             task_weights=task_weights(("click", "long_view", "watch")),
             monitor_tasks=("click", "long_view", "watch"),
         ),
     ),
-    Attempt("losses: uncertainty weighting", fit=FitConfig(weighting="uncertainty")),
-    Attempt("stopped by AUC", fit=FitConfig(monitor="auc", monitor_tasks=COMPARED)),
+    Attempt("losses: uncertainty weighting", fit=ScorerFitConfig(weighting="uncertainty")),
+    Attempt("stopped by AUC", fit=ScorerFitConfig(monitor="auc", monitor_tasks=COMPARED)),
     Attempt("4 members", MMoEConfig(members=4)),
     Attempt("8 members", MMoEConfig(members=8)),
 )

@@ -2,7 +2,7 @@
 
     OMP_NUM_THREADS=1 python -m benchmarks.scorer_quality --data DIR --seeds 0 1 2
 
-Fits on the days before the validation day, chooses and calibrates on it, and judges on the days
+Fits on the days before the validation day, chooses and calibrates on it, and evaluators on the days
 after: on the public KuaiRand-Pure rows 4/25 to 5/01, 5/02, and 5/03 to 5/05. Exact duplicates are
 dropped. The trees (scikit-learn's HistGradientBoostingClassifier, one model a task) get the same
 columns, but for ids and other fields of more than 255 values, which they meet through the columns
@@ -11,7 +11,7 @@ of past feedback alone. They stop early on the same validation rows.
 The scorer that is best on the validation rows (mean AUC of click and long_view over seeds) is the
 one compared: AUC and GAUC on the test rows, mean over seeds, less those of the trees, with 95 %
 intervals over resampled users. Its calibration is also fitted on the users of one half of the
-validation rows and judged on the other half.
+validation rows and evaluated on the other half.
 """
 
 import platform
@@ -41,9 +41,9 @@ from mtf_rl.data import (
 )
 from mtf_rl.scorers import (
     SCORERS,
-    FitConfig,
     LabelledRows,
     Scorer,
+    ScorerFitConfig,
     ScorerReport,
     evaluate_scorer,
     fit_scorer,
@@ -69,7 +69,7 @@ class Settings:
     seeds: tuple[int, ...] = (0, 1, 2)
     """Seeds of the scorers; the trees draw nothing and are fitted once."""
 
-    scorers: tuple[str, ...] = ("mmoe", "shared-bottom", "ple")
+    scorers: tuple[str, ...] = ("mmoe", "shared_bottom", "ple")
     """Names of the scorers."""
 
     members: int = 4
@@ -118,14 +118,14 @@ def load_rows(dataset: Dataset) -> Rows:
     return Rows(encoder.layout, train, validation, test)
 
 
-def judge_scorer(name: str, rows: Rows, seeds: Sequence[int], members: int) -> Result:
+def measure_scorer(name: str, rows: Rows, seeds: Sequence[int], members: int) -> Result:
     """Fit a scorer of default sizes, but for its members, once per seed."""
     start = time.perf_counter()
     reports, predictions, validation, halves = [], [], [], []
     for seed in seeds:
         fitted = fit_scorer(
             SCORERS[name](members=members),
-            FitConfig(),
+            ScorerFitConfig(),
             rows.layout,
             rows.train,
             rows.validation,
@@ -140,7 +140,7 @@ def judge_scorer(name: str, rows: Rows, seeds: Sequence[int], members: int) -> R
 
 
 def half_report(scorer: Scorer, rows: Rows) -> ScorerReport:
-    """Platt scaling on the validation rows of every other user, judged on the others."""
+    """Platt scaling on the validation rows of every other user, evaluated on the others."""
     even = hash_words(rows.validation.users) % 2 == 0
     fitted, held_out = (select_rows(rows.validation, part) for part in (even, ~even))
     calibration = platt(
@@ -206,7 +206,7 @@ def user_sample(users: IntArray, rng: np.random.Generator) -> IntArray:
     return np.repeat(np.arange(len(users)), counts[members])
 
 
-def judge_trees(rows: Rows) -> Result:
+def measure_trees(rows: Rows) -> Result:
     """Fit one boosted-tree model per feedback."""
     start = time.perf_counter()
     predictions = tree_predictions(rows, rows.test, range(len(FEEDBACKS)))
@@ -375,12 +375,12 @@ Time of a fit, with one thread and whatever else the machine did, all tasks: {se
 
 
 def main(settings: Settings) -> None:
-    """Fit, judge, print and write."""
+    """Fit, evaluator, print and write."""
     dataset = read_kuairand(settings.data)
     rows = load_rows(dataset)
-    results = {TREES: judge_trees(rows)}
+    results = {TREES: measure_trees(rows)}
     results |= {
-        name: judge_scorer(name, rows, settings.seeds, settings.members)
+        name: measure_scorer(name, rows, settings.seeds, settings.members)
         for name in settings.scorers
     }
     text = page(settings, dataset, rows, results)

@@ -32,13 +32,13 @@ import mtf_rl
 from benchmarks.pages import write_page
 from mtf_rl.core.arrays import IntArray
 from mtf_rl.core.tasks import NUM_TASKS
-from mtf_rl.data import CategoricalField, FeatureLayout, FeatureRows, Side
+from mtf_rl.data import CategoricalField, FeatureLayout, FeatureRows, FeatureSide
 from mtf_rl.scorers import (
-    Evaluation,
-    FitConfig,
     FittedScorer,
     LabelledRows,
     MMoEConfig,
+    ScorerFitConfig,
+    ValidationResult,
     fit_scorer,
 )
 from mtf_rl.scorers.split_scoring import PairScorer
@@ -87,14 +87,14 @@ class Settings:
 def layout_of(videos: int) -> FeatureLayout:
     """The fields, with `videos` codes for video ids."""
     sizes = {
-        Side.USER: USER_FIELDS,
-        Side.VIDEO: (videos, *VIDEO_FIELDS[1:]),
-        Side.PAIR: PAIR_FIELDS,
+        FeatureSide.USER: USER_FIELDS,
+        FeatureSide.VIDEO: (videos, *VIDEO_FIELDS[1:]),
+        FeatureSide.PAIR: PAIR_FIELDS,
     }
     return FeatureLayout(
         tuple(
             CategoricalField(f"{side}_{number}", size + 2, side)
-            for side in Side
+            for side in FeatureSide
             for number, size in enumerate(sizes[side])
         ),
         (),
@@ -129,10 +129,10 @@ def our_training(
     few = draw_rows(layout, 2000)
     marks: list[tuple[int, float]] = []
 
-    def mark(evaluation: Evaluation) -> None:
+    def mark(evaluation: ValidationResult) -> None:
         marks.append((evaluation.step, time.perf_counter()))
 
-    fit = FitConfig(
+    fit = ScorerFitConfig(
         batch_rows=BATCH,
         max_epochs=settings.passes + 1,
         evaluations_per_epoch=1,
@@ -254,14 +254,14 @@ def measure(settings: Settings) -> dict[str, tuple[float, float]]:
 def split_work(scorer: Any, layout: FeatureLayout, rows: LabelledRows) -> Callable[[], object]:
     """Scoring the same number of pairs from parts read once; the reading is not in the time."""
 
-    def side(which: Side, count: int) -> FeatureRows:
+    def side(which: FeatureSide, count: int) -> FeatureRows:
         chosen = [field.side == which for field in layout.categorical]
         part = rows.features.categorical[:count, chosen]
         return FeatureRows(part, np.empty((len(part), 0), dtype=np.float32))
 
     users, videos = 5000, 7583
-    pairs = PairScorer(scorer.model, side(Side.USER, users), side(Side.VIDEO, videos))
-    own = side(Side.PAIR, len(rows))
+    pairs = PairScorer(scorer.model, side(FeatureSide.USER, users), side(FeatureSide.VIDEO, videos))
+    own = side(FeatureSide.PAIR, len(rows))
     rng = np.random.default_rng(0)
     columns = rng.integers(users, size=len(rows)), rng.integers(videos, size=len(rows))
 

@@ -40,15 +40,22 @@ from mtf_rl.core.arrays import FloatArray, IntArray
 from mtf_rl.core.tasks import NUM_FEEDBACKS, TASK_NAMES
 from mtf_rl.data import SYNTHETIC_PLAN, Dataset, FeatureEncoder, read_kuairand, split_by_time
 from mtf_rl.experiments.preparation import standard_rows
-from mtf_rl.scorers import SCORERS, FitConfig, LabelledRows, ScorerConfig, fit_scorer, labelled_rows
+from mtf_rl.scorers import (
+    SCORERS,
+    LabelledRows,
+    ScorerConfig,
+    ScorerFitConfig,
+    fit_scorer,
+    labelled_rows,
+)
 from mtf_rl.scorers.sharing import SingleTaskConfig
 from mtf_rl.user_models import World, WorldConfig, synthesize
 
-REFERENCE = "single-task"
+REFERENCE = "single_task"
 MODELS: dict[str, ScorerConfig] = {
     "mmoe": SCORERS["mmoe"](),
     "ple": SCORERS["ple"](),
-    "shared-bottom": SCORERS["shared-bottom"](),
+    "shared_bottom": SCORERS["shared_bottom"](),
     REFERENCE: SingleTaskConfig(embedding_dim=1, trunk_widths=(61, 16), tower_widths=(8,)),
 }
 POOL, HOUR, FEED = 300, 20, 1
@@ -122,7 +129,7 @@ def study_of(settings: Settings) -> Study:
 
 
 @dataclass(frozen=True)
-class Judgement:
+class RunEvaluation:
     """One fit against the truth; each array has one entry per task."""
 
     explained: FloatArray
@@ -133,14 +140,14 @@ class Judgement:
     seconds: float
 
 
-def judge(settings: Settings, model: str, seed: int) -> Judgement:
+def evaluator(settings: Settings, model: str, seed: int) -> RunEvaluation:
     """Fit one scorer and compare it with the truth."""
     torch.set_num_threads(1)
     study = study_of(settings)
     start = time.perf_counter()
     scorer = fit_scorer(
         MODELS[model],
-        FitConfig(),
+        ScorerFitConfig(),
         study.encoder.layout,
         study.train,
         study.validation,
@@ -151,7 +158,7 @@ def judge(settings: Settings, model: str, seed: int) -> Judgement:
     pairs = study.encoder.encode_pairs(study.dataset, study.users, study.videos, hours, tabs)
     predicted = scorer.predict(pairs).astype(np.float64)
     tasks = range(len(TASK_NAMES))
-    return Judgement(
+    return RunEvaluation(
         explained=np.array([explained(predicted[:, k], study.truth[:, k]) for k in tasks]),
         rank=np.array([rank(predicted[:, k], study.truth[:, k], study.users) for k in tasks]),
         ece=np.array([calibration_error(predicted[:, k], study.truth[:, k]) for k in tasks]),
@@ -191,7 +198,7 @@ def calibration_error(predicted: FloatArray, truth: FloatArray) -> float:
     return float(np.sum(gaps) / len(predicted))
 
 
-def main_table(found: Mapping[str, list[Judgement]]) -> str:
+def main_table(found: Mapping[str, list[RunEvaluation]]) -> str:
     """One line per task and scorer, means over seeds."""
     lines = [
         "| task | scorer | explained | rank | ECE against the truth | ratio |",
@@ -207,7 +214,7 @@ def main_table(found: Mapping[str, list[Judgement]]) -> str:
     return "\n".join(lines)
 
 
-def transfer_table(found: Mapping[str, list[Judgement]]) -> str:
+def transfer_table(found: Mapping[str, list[RunEvaluation]]) -> str:
     """Differences to single-task networks of as many parameters, paired by seed."""
     lines = [
         "| task | scorer | explained, less single-task's | rank, less single-task's |",
@@ -236,7 +243,7 @@ def spread(values: FloatArray, digits: int) -> str:
     return f"{values.mean():.{digits}f} +- {values.std(ddof=1):.{digits}f}"
 
 
-def page(settings: Settings, found: Mapping[str, list[Judgement]], study: Study) -> str:
+def page(settings: Settings, found: Mapping[str, list[RunEvaluation]], study: Study) -> str:
     """The whole results page."""
     seeds = " ".join(str(seed) for seed in settings.seeds)
     sizes = ", ".join(
@@ -271,13 +278,13 @@ Paired by seed, 95 % t-intervals:
 
 
 def main(settings: Settings) -> None:
-    """Fit, judge, print and write."""
+    """Fit, evaluator, print and write."""
     jobs = [(model, seed) for seed in settings.seeds for model in settings.models]
     with ProcessPoolExecutor(settings.processes, get_context("spawn")) as pool:
-        results = list(pool.map(judge, [settings] * len(jobs), *zip(*jobs, strict=True)))
-    found: dict[str, list[Judgement]] = {model: [] for model in settings.models}
-    for (model, _), judgement in zip(jobs, results, strict=True):
-        found[model].append(judgement)
+        results = list(pool.map(evaluator, [settings] * len(jobs), *zip(*jobs, strict=True)))
+    found: dict[str, list[RunEvaluation]] = {model: [] for model in settings.models}
+    for (model, _), evaluation in zip(jobs, results, strict=True):
+        found[model].append(evaluation)
     text = page(settings, found, study_of(settings))
     print(text)
     write_page(settings.out, text, "## What it says")

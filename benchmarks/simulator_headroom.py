@@ -7,17 +7,18 @@
 and for the myopic one (mean immediate reward of requests recorded once), and finds long ones
 better. Here the same searches, static and state-dependent, are made twice in one run: answered by
 its simulator, and by the truth that wrote its log. The first is what learning from logs can know,
-the second an upper bound. Every policy is then judged by both, in sessions that all share.
+the second an upper bound. Every policy is then evaluated by both, in sessions that all share.
 
-Searches run in sessions of learning users. *All users* are judged together, since there are few
-final ones; those have a column of their own. The luck of the judged sessions is new to all.
+Searches run in sessions of learning users. *All users* are evaluated together, since there are few
+final ones; those have a column of their own. The random numbers of the evaluated sessions is new to
+all.
 
 A longer session is paid for with less at each request, so the gain of all users is told in two
 factors: requests per session, and reward per request.
 
-Differences are in % of the second policy's mean, paired, with intervals clustered by user. Shares
+Differences are in % of the second policy's mean, paired; intervals are clustered by user. Fractions
 are ratios of two such differences; their intervals come from users drawn with replacement, alike
-for both judges and all policies. No interval holds the luck of searching.
+for both evaluators and all policies. No interval holds the random numbers of searching.
 
 A finished search is a JSON file in the work folder, under a digest of the run's artifacts.
 """
@@ -50,7 +51,7 @@ from mtf_rl.agents import ConstantPolicy
 from mtf_rl.core.arrays import BoolArray, FloatArray, IntArray
 from mtf_rl.core.errors import ConfigError
 from mtf_rl.core.files import load_json, sha256_of
-from mtf_rl.core.protocols import SIMULATOR, SYNTHETIC_TRUTH, Policy
+from mtf_rl.core.protocols import GROUND_TRUTH, SIMULATOR, Policy
 from mtf_rl.core.tasks import NUM_TASKS, TASK_NAMES, TASK_SIGNS
 from mtf_rl.data import UserGroup
 from mtf_rl.envs import SessionConfig, SessionDynamics
@@ -62,13 +63,13 @@ from mtf_rl.experiments.run_folder import RunFolder, open_run_folder
 STATIC, DEPENDENT = "static", "state-dependent"
 SHAPES = (STATIC, DEPENDENT)
 UNIFORM = "uniform"
-JUDGES = (SIMULATOR, SYNTHETIC_TRUTH)
-SHORT = {SIMULATOR: "simulator", SYNTHETIC_TRUTH: "truth"}
+EVALUATORS = (SIMULATOR, GROUND_TRUTH)
+SHORT = {SIMULATOR: "simulator", GROUND_TRUTH: "truth"}
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Which run, how much to search and to judge."""
+    """Which run, how much to search and to evaluator."""
 
     run: tyro.conf.Positional[Path]
     """Folder of a run on a synthetic world."""
@@ -77,8 +78,8 @@ class Settings:
     state-dependent one."""
     sessions: int = 1_000
     """Sessions of a trial, the same in all trials."""
-    judged: int = 40_000
-    """Sessions of all users on which a policy is judged."""
+    evaluated: int = 40_000
+    """Sessions of all users on which a policy is evaluated."""
     resamples: int = 1_000
     """Samples of users for the intervals of shares."""
     work: Path = Path("runs/simulator_headroom")
@@ -96,18 +97,18 @@ def named(shape: str, kind: str, searched_in: str) -> str:
 
 
 def searches_in(
-    assembly: Assembly, session: SessionConfig, judge: str, settings: Settings
+    assembly: Assembly, session: SessionConfig, evaluator: str, settings: Settings
 ) -> Searches:
-    """The four searches with `judge` answering on learning users."""
+    """The four searches with `evaluator` answering on learning users."""
     size = f"{settings.trials}x{settings.sessions}"
     return Searches(
         lambda: RepeatedSessions.of(
-            assembly.dynamics(session, UserGroup.LEARN, judge),
+            assembly.dynamics(session, UserGroup.LEARN, evaluator),
             sessions=settings.sessions,
             seed=SEARCH_SEED,
         ),
         settings.trials,
-        settings.work / digest_of(settings.run, assembly) / SHORT[judge] / size,
+        settings.work / digest_of(settings.run, assembly) / SHORT[evaluator] / size,
     )
 
 
@@ -136,52 +137,54 @@ def policies_of(searches: Searches, searched_in: str) -> dict[str, Policy]:
 
 
 @dataclass(frozen=True)
-class Judged:
-    """Every policy's sessions under every judge, all of the same episodes."""
+class EvaluatedPolicy:
+    """Every policy's sessions under every evaluator, all of the same episodes."""
 
-    sessions: Mapping[str, Mapping[str, Sessions]]  # by judge, then by policy
+    sessions: Mapping[str, Mapping[str, Sessions]]  # by evaluator, then by policy
     final: BoolArray  # (sessions,), whether the session is a final user's
 
     @property
     def users(self) -> IntArray:
-        """(sessions,), whose session each is; the same for all judges and policies."""
+        """(sessions,), whose session each is; the same for all evaluators and policies."""
         return next(iter(self.sessions[SIMULATOR].values())).users
 
-    def reward(self, judge: str, policy: str) -> FloatArray:
+    def reward(self, evaluator: str, policy: str) -> FloatArray:
         """(sessions,)."""
-        return self.sessions[judge][policy].reward
+        return self.sessions[evaluator][policy].reward
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """One policy against another, by one judge."""
+class HeadroomComparison:
+    """One policy against another, by one evaluator."""
 
     better: str
     worse: str
-    judge: str
+    evaluator: str
 
-    def gain(self, judged: Judged, weights: FloatArray) -> float:
+    def gain(self, evaluated: EvaluatedPolicy, weights: FloatArray) -> float:
         """How much better in %, each session counting `weights` (sessions,) times."""
         better, worse = (
-            weights @ judged.reward(self.judge, name) for name in (self.better, self.worse)
+            weights @ evaluated.reward(self.evaluator, name) for name in (self.better, self.worse)
         )
         return float(100.0 * (better / worse - 1.0))
 
-    def cell(self, judged: Judged, rows: BoolArray) -> str:
+    def cell(self, evaluated: EvaluatedPolicy, rows: BoolArray) -> str:
         """The gain over the sessions in `rows`, with its interval."""
-        better = judged.reward(self.judge, self.better)[rows]
-        worse = judged.reward(self.judge, self.worse)[rows]
+        better = evaluated.reward(self.evaluator, self.better)[rows]
+        worse = evaluated.reward(self.evaluator, self.worse)[rows]
         scale = 100.0 / float(worse.mean())
-        found = limits(mean_interval(better - worse, judged.users[rows]))
+        found = limits(mean_interval(better - worse, evaluated.users[rows]))
         mean, low, high = (scale * value for value in found)
         return f"{mean:+.2f} % ({low:+.2f} to {high:+.2f})"
 
-    def parts(self, judged: Judged) -> tuple[float, float]:
+    def parts(self, evaluated: EvaluatedPolicy) -> tuple[float, float]:
         """The gain in % of requests per session, and that of reward per request.
 
         With gains as factors, 1 + gain / 100, their product is the gain of session reward.
         """
-        better, worse = (judged.sessions[self.judge][name] for name in (self.better, self.worse))
+        better, worse = (
+            evaluated.sessions[self.evaluator][name] for name in (self.better, self.worse)
+        )
         longer = float(better.depth.mean() / worse.depth.mean())
         richer = float(better.reward.mean() / worse.reward.mean()) / longer
         return 100.0 * (longer - 1.0), 100.0 * (richer - 1.0)
@@ -189,115 +192,122 @@ class Comparison:
 
 def play(
     assembly: Assembly, session: SessionConfig, policies: Mapping[str, Policy], count: int
-) -> Judged:
-    """Play all policies in `count` sessions of all users, under both judges."""
+) -> EvaluatedPolicy:
+    """Play all policies in `count` sessions of all users, under both evaluators."""
     sessions: dict[str, dict[str, Sessions]] = {}
-    for judge in JUDGES:
+    for evaluator in EVALUATORS:
         dynamics = SessionDynamics(
             scores=assembly.scores,
-            user_model=assembly.judges[judge],
+            user_model=assembly.evaluators[evaluator],
             catalogue=assembly.catalogue,
             profiles=assembly.profiles,
             users=np.arange(len(assembly.groups)),
             config=session,
         )
-        sessions[judge] = {}
+        sessions[evaluator] = {}
         for name, policy in policies.items():
-            print(f"{SHORT[judge]} judges: {name}", flush=True)
-            sessions[judge][name] = roll_out(
+            print(f"{SHORT[evaluator]} evaluators: {name}", flush=True)
+            sessions[evaluator][name] = roll_out(
                 dynamics, policy, seed=FINAL_SEED, episodes=np.arange(count)
             )
     users = sessions[SIMULATOR][next(iter(policies))].users
-    return Judged(sessions, assembly.groups[users] == UserGroup.FINAL)
+    return EvaluatedPolicy(sessions, assembly.groups[users] == UserGroup.FINAL)
 
 
-def share_interval(
-    judged: Judged,
-    part: Comparison,
-    whole: Comparison,
+def fraction_interval(
+    evaluated: EvaluatedPolicy,
+    part: HeadroomComparison,
+    whole: HeadroomComparison,
     *,
     resamples: int,
     rng: np.random.Generator,
 ) -> tuple[float, float, float]:
     """The gain `part` over the gain `whole`, with 95 % limits over users drawn with replacement."""
-    _, members = np.unique(judged.users, return_inverse=True)
+    _, members = np.unique(evaluated.users, return_inverse=True)
     size = int(members.max()) + 1
     sums = {
-        (entry.judge, name): np.bincount(members, weights=judged.reward(entry.judge, name))
+        (entry.evaluator, name): np.bincount(
+            members, weights=evaluated.reward(entry.evaluator, name)
+        )
         for entry in (part, whole)
         for name in (entry.better, entry.worse)
     }
 
-    def share(counts: FloatArray) -> FloatArray:
+    def fraction(counts: FloatArray) -> FloatArray:
         """Of each sample, (samples,), users counting as often as `counts` (samples, users)."""
         gains = [
-            counts @ sums[entry.judge, entry.better] / (counts @ sums[entry.judge, entry.worse])
+            counts
+            @ sums[entry.evaluator, entry.better]
+            / (counts @ sums[entry.evaluator, entry.worse])
             - 1.0
             for entry in (part, whole)
         ]
         return np.asarray(gains[0] / gains[1])
 
     drawn = rng.multinomial(size, np.full(size, 1.0 / size), size=resamples).astype(np.float64)
-    low, high = np.quantile(share(drawn), [0.025, 0.975])
-    return float(share(np.ones((1, size)))[0]), float(low), float(high)
+    low, high = np.quantile(fraction(drawn), [0.025, 0.975])
+    return float(fraction(np.ones((1, size)))[0]), float(low), float(high)
 
 
 # The page.
 
 
-def pair(shape: str, searched_in: str, judge: str) -> Comparison:
+def pair(shape: str, searched_in: str, evaluator: str) -> HeadroomComparison:
     """Long against myopic, both searched in one place."""
-    return Comparison(named(shape, LONG, searched_in), named(shape, MYOPIC, searched_in), judge)
+    return HeadroomComparison(
+        named(shape, LONG, searched_in), named(shape, MYOPIC, searched_in), evaluator
+    )
 
 
-def gain_table(judged: Judged) -> str:
-    """Long against myopic, searched in either, judged by either."""
+def gain_table(evaluated: EvaluatedPolicy) -> str:
+    """Long against myopic, searched in either, evaluated by either."""
     lines = [
-        "| policies | searched in | judge | all users | requests | reward of a request |"
+        "| policies | searched in | evaluator | all users | requests | reward of a request |"
         " final users |",
         "| --- " * 7 + "|",
     ]
-    everyone = np.ones(len(judged.final), dtype=np.bool_)
+    everyone = np.ones(len(evaluated.final), dtype=np.bool_)
     for shape in SHAPES:
-        for searched_in in JUDGES:
-            for judge in JUDGES:
-                compared = pair(shape, searched_in, judge)
-                requests, each = compared.parts(judged)
+        for searched_in in EVALUATORS:
+            for evaluator in EVALUATORS:
+                compared = pair(shape, searched_in, evaluator)
+                requests, each = compared.parts(evaluated)
                 cells = (
-                    f"{compared.cell(judged, everyone)} | {requests:+.1f} % | {each:+.1f} %"
-                    f" | {compared.cell(judged, judged.final)}"
+                    f"{compared.cell(evaluated, everyone)} | {requests:+.1f} % | {each:+.1f} %"
+                    f" | {compared.cell(evaluated, evaluated.final)}"
                 )
                 lines.append(
-                    f"| {shape}, long / myopic | {SHORT[searched_in]} | {SHORT[judge]} | {cells} |"
+                    f"| {shape}, long / myopic | {SHORT[searched_in]} | {SHORT[evaluator]}"
+                    f" | {cells} |"
                 )
     return "\n".join(lines)
 
 
-SHARES: dict[str, Callable[[str], tuple[Comparison, Comparison]]] = {
-    "what the simulator promises: pair found in it, judged by it": lambda shape: (
+SHARES: dict[str, Callable[[str], tuple[HeadroomComparison, HeadroomComparison]]] = {
+    "what the simulator promises: pair found in it, evaluated by it": lambda shape: (
         pair(shape, SIMULATOR, SIMULATOR),
-        pair(shape, SYNTHETIC_TRUTH, SYNTHETIC_TRUTH),
+        pair(shape, GROUND_TRUTH, GROUND_TRUTH),
     ),
-    "what survives: pair found in it, judged by the truth": lambda shape: (
-        pair(shape, SIMULATOR, SYNTHETIC_TRUTH),
-        pair(shape, SYNTHETIC_TRUTH, SYNTHETIC_TRUTH),
+    "what survives: pair found in it, evaluated by the truth": lambda shape: (
+        pair(shape, SIMULATOR, GROUND_TRUTH),
+        pair(shape, GROUND_TRUTH, GROUND_TRUTH),
     ),
-    "what it sees: pair found in the truth, judged by it": lambda shape: (
-        pair(shape, SYNTHETIC_TRUTH, SIMULATOR),
-        pair(shape, SYNTHETIC_TRUTH, SYNTHETIC_TRUTH),
+    "what it sees: pair found in the truth, evaluated by it": lambda shape: (
+        pair(shape, GROUND_TRUTH, SIMULATOR),
+        pair(shape, GROUND_TRUTH, GROUND_TRUTH),
     ),
 }
 
 
-def share_table(judged: Judged, resamples: int) -> str:
-    """Gains of long over myopic as shares of the gain that the truth has to give."""
-    lines = [f"| share of the truth's own gain | {' | '.join(SHAPES)} |", "| --- " * 3 + "|"]
+def fraction_table(evaluated: EvaluatedPolicy, resamples: int) -> str:
+    """Gains of long over myopic as fractions of the gain that the truth has to give."""
+    lines = [f"| fraction of the truth's own gain | {' | '.join(SHAPES)} |", "| --- " * 3 + "|"]
     for name, compared in SHARES.items():
         cells = []
         for shape in SHAPES:
             part, whole = compared(shape)
             rng = np.random.default_rng(FINAL_SEED)
-            found = share_interval(judged, part, whole, resamples=resamples, rng=rng)
+            found = fraction_interval(evaluated, part, whole, resamples=resamples, rng=rng)
             cells.append("{:.2f} ({:.2f} to {:.2f})".format(*found))
         lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(lines)
@@ -309,37 +319,40 @@ def loss_comparisons() -> list[tuple[str, str]]:
     for shape in SHAPES:
         best = named(shape, LONG, SIMULATOR)
         found += [
-            (best, named(shape, LONG, SYNTHETIC_TRUTH)),
-            (best, named(shape, MYOPIC, SYNTHETIC_TRUTH)),
+            (best, named(shape, LONG, GROUND_TRUTH)),
+            (best, named(shape, MYOPIC, GROUND_TRUTH)),
             (best, UNIFORM),
         ]
-    for searched_in in JUDGES:
+    for searched_in in EVALUATORS:
         found.append((named(DEPENDENT, LONG, searched_in), named(STATIC, LONG, searched_in)))
     return found
 
 
-def loss_table(judged: Judged) -> str:
-    """The other differences, by both judges, over all users."""
-    heads = " | ".join(f"{SHORT[judge]} judges" for judge in JUDGES)
+def loss_table(evaluated: EvaluatedPolicy) -> str:
+    """The other differences, by both evaluators, over all users."""
+    heads = " | ".join(f"{SHORT[evaluator]} evaluators" for evaluator in EVALUATORS)
     lines = [f"| first | second | {heads} |", "| --- " * 4 + "|"]
-    everyone = np.ones(len(judged.final), dtype=np.bool_)
+    everyone = np.ones(len(evaluated.final), dtype=np.bool_)
     for better, worse in loss_comparisons():
-        cells = [Comparison(better, worse, judge).cell(judged, everyone) for judge in JUDGES]
+        cells = [
+            HeadroomComparison(better, worse, evaluator).cell(evaluated, everyone)
+            for evaluator in EVALUATORS
+        ]
         lines.append(f"| {better} | {worse} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
-def level_table(judged: Judged) -> str:
-    """What each policy's sessions are made of, by both judges, over all users."""
+def level_table(evaluated: EvaluatedPolicy) -> str:
+    """What each policy's sessions are made of, by both evaluators, over all users."""
     heads = " | ".join(
-        f"{column}, {SHORT[judge]}"
+        f"{column}, {SHORT[evaluator]}"
         for column in ("session reward", "requests", "reward of a request")
-        for judge in JUDGES
+        for evaluator in EVALUATORS
     )
     lines = [f"| policy | {heads} |", "| --- " * 7 + "|"]
-    for name in judged.sessions[SIMULATOR]:
-        rewards = [judged.reward(judge, name).mean() for judge in JUDGES]
-        depths = [judged.sessions[judge][name].depth.mean() for judge in JUDGES]
+    for name in evaluated.sessions[SIMULATOR]:
+        rewards = [evaluated.reward(evaluator, name).mean() for evaluator in EVALUATORS]
+        depths = [evaluated.sessions[evaluator][name].depth.mean() for evaluator in EVALUATORS]
         each = [reward / depth for reward, depth in zip(rewards, depths, strict=True)]
         cells = [f"{value:.2f}" for value in (*rewards, *depths, *each)]
         lines.append(f"| {name} | {' | '.join(cells)} |")
@@ -352,22 +365,25 @@ def search_table(searches: Mapping[str, Searches]) -> str:
         f"| searched in | search | trials | requests | s | last third | {' | '.join(TASK_NAMES)} |",
         "| --- " * (6 + NUM_TASKS) + "|",
     ]
-    for judge, entry in searches.items():
+    for evaluator, entry in searches.items():
         for name, found in searches_of(entry).items():
             weights = " | ".join(f"{weight:.2f}" for weight in found["weights"])
             lines.append(
-                f"| {SHORT[judge]} | {name} | {found['trials']} | {found['requests']}"
+                f"| {SHORT[evaluator]} | {name} | {found['trials']} | {found['requests']}"
                 f" | {found['seconds']:.0f} | {100 * found['late_gain']:+.2f} % | {weights} |"
             )
     return "\n".join(lines)
 
 
 def page(
-    settings: Settings, folder: RunFolder, judged: Judged, searches: Mapping[str, Searches]
+    settings: Settings,
+    folder: RunFolder,
+    evaluated: EvaluatedPolicy,
+    searches: Mapping[str, Searches],
 ) -> str:
     """All tables of the results page."""
     seed = load_json(folder.data / "world.json")["config"]["seed"]
-    users = len(np.unique(judged.users))
+    users = len(np.unique(evaluated.users))
     return f"""# Does the simulator carry the long-term effect?
 
     python -m mtf_rl.train --run-dir {settings.run}
@@ -376,16 +392,16 @@ def page(
 mtf_rl {mtf_rl.__version__}, Python {platform.python_version()}, numpy {np.__version__}, cmaes \
 {version("cmaes")}. World seed {seed}. Searches: CMA-ES, {settings.trials} trials for static and \
 {2 * settings.trials} for state-dependent policies, of {settings.sessions} sessions of learning \
-users; features {", ".join(FEATURES)}. Judged: {settings.judged} sessions of {users} users, \
-{int(judged.final.sum())} of them final users'. Definitions in the script.
+users; features {", ".join(FEATURES)}. Judged: {settings.evaluated} sessions of {users} users, \
+{int(evaluated.final.sum())} of them final users'. Definitions in the script.
 
-{gain_table(judged)}
+{gain_table(evaluated)}
 
-{share_table(judged, settings.resamples)}
+{fraction_table(evaluated, settings.resamples)}
 
-{loss_table(judged)}
+{loss_table(evaluated)}
 
-{level_table(judged)}
+{level_table(evaluated)}
 
 `last third`: gain of the best value found over the last third of the trials. Weights are at the \
 average observation, over the largest one.
@@ -395,18 +411,20 @@ average observation, over the largest one.
 
 
 def main(settings: Settings) -> None:
-    """Search, judge, print and write."""
+    """Search, evaluator, print and write."""
     folder = open_run_folder(settings.run)
     assembly = Assembly.load(folder.data, folder.simulator)
     if assembly.world is None:
         raise ConfigError(f"{settings.run} has no truth to compare with; use a synthetic world")
     session = settings_of_run(folder).run.session
-    searches = {judge: searches_in(assembly, session, judge, settings) for judge in JUDGES}
+    searches = {
+        evaluator: searches_in(assembly, session, evaluator, settings) for evaluator in EVALUATORS
+    }
     policies: dict[str, Policy] = {UNIFORM: ConstantPolicy(TASK_SIGNS)}
-    for judge, entry in searches.items():
-        policies |= policies_of(entry, judge)
-    judged = play(assembly, session, policies, settings.judged)
-    text = page(settings, folder, judged, searches)
+    for evaluator, entry in searches.items():
+        policies |= policies_of(entry, evaluator)
+    evaluated = play(assembly, session, policies, settings.evaluated)
+    text = page(settings, folder, evaluated, searches)
     print(text)
     write_page(settings.out, text, "## What it says")
 

@@ -31,8 +31,8 @@ from benchmarks.pages import write_page
 from mtf_rl.agents import SessionVecEnv
 from mtf_rl.core.arrays import FloatArray, IntArray
 from mtf_rl.core.history import advance_history
-from mtf_rl.core.protocols import SIMULATOR, SYNTHETIC_TRUTH
-from mtf_rl.core.randomness import Luck, Purpose
+from mtf_rl.core.protocols import GROUND_TRUTH, SIMULATOR
+from mtf_rl.core.randomness import EpisodeRng, Purpose
 from mtf_rl.data import UserGroup
 from mtf_rl.envs import FusionSessionVectorEnv, SessionDynamics, SessionState
 from mtf_rl.envs.candidates import UPPER_QUANTILE, rows_of
@@ -42,7 +42,7 @@ from mtf_rl.experiments.run_folder import open_run_folder
 from mtf_rl.fusion import best_candidates
 
 SIZES = (1, 4, 16, 64, 256, 1024, 4096)
-JUDGES = (SIMULATOR, SYNTHETIC_TRUTH)
+EVALUATORS = (SIMULATOR, GROUND_TRUTH)
 STAGED = 1024
 COMPARED_EPISODES, COMPARED_REQUESTS = 16, 3
 
@@ -73,9 +73,9 @@ def per_second(call: Callable[[], object], amount: int, seconds: float) -> float
 
 
 def actions_of(dynamics: SessionDynamics, num_envs: int) -> FloatArray:
-    """Some fixed actions, (num_envs, num_parameters)."""
+    """Some fixed actions, (num_envs, action_dim)."""
     rng = np.random.default_rng(0)
-    return rng.uniform(-1, 1, (num_envs, dynamics.num_parameters)).astype(np.float32)
+    return rng.uniform(-1, 1, (num_envs, dynamics.action_dim)).astype(np.float32)
 
 
 def stepper(dynamics: SessionDynamics, num_envs: int) -> Callable[[], object]:
@@ -129,9 +129,9 @@ def check_loop(dynamics: SessionDynamics) -> None:
             np.testing.assert_allclose(observation, observations[row], rtol=1e-6, atol=1e-6)
 
 
-def numpy_draw(luck: Luck, pool: int, candidates: int) -> IntArray:
+def numpy_draw(episode_rng: EpisodeRng, pool: int, candidates: int) -> IntArray:
     """`draw_candidates` by array operations."""
-    ranks = luck.bits(Purpose.CANDIDATES, pool)
+    ranks = episode_rng.bits(Purpose.CANDIDATES, pool)
     drawn = np.argpartition(ranks, candidates, axis=1)
     return np.sort(drawn[:, :candidates], axis=1)
 
@@ -141,8 +141,8 @@ def numpy_statistics(logits: FloatArray, users: IntArray, candidates: IntArray) 
     chosen = np.ascontiguousarray(np.moveaxis(logits[users[:, None], candidates], 2, 1))
     mean = chosen.mean(axis=2, dtype=np.float64)
     spread = np.sqrt(np.maximum((chosen.astype(np.float64) ** 2).mean(axis=2) - mean**2, 0.0))
-    place = int(UPPER_QUANTILE * (chosen.shape[2] - 1))
-    upper = np.partition(chosen, place, axis=2)[:, :, place]
+    position = int(UPPER_QUANTILE * (chosen.shape[2] - 1))
+    upper = np.partition(chosen, position, axis=2)[:, :, position]
     return np.concatenate([mean, spread, upper], axis=1).astype(np.float32)
 
 
@@ -167,21 +167,21 @@ def stages_of(dynamics: SessionDynamics, state: SessionState) -> list[Stage]:
     """The parts of one step from `state`."""
     users, candidates = state.users, state.candidates
     config, pool = dynamics.config, dynamics.scores.videos.shape[1]
-    luck = Luck(0, state.episodes, state.served)
+    episode_rng = EpisodeRng(0, state.episodes, state.served)
     parameters = dynamics.action_map.to_parameters(actions_of(dynamics, len(users)))
     prepared = dynamics._prepared
     rows = rows_of(prepared, users, candidates)
     fused = dynamics.fused(state, parameters)
     slate = dynamics.rank(state, parameters)
     model = dynamics.user_model
-    response, hidden = model.respond(state.hidden, slate, state.history, luck)
+    response, hidden = model.respond(state.hidden, slate, state.history, episode_rng)
     history = advance_history(state.history, slate, response, dynamics.catalogue)
     predictions = dynamics._predictions
     return [
         Stage(
             "candidates drawn",
-            lambda: dynamics.draw_candidates(luck),
-            lambda: numpy_draw(luck, pool, config.candidates),
+            lambda: dynamics.draw_candidates(episode_rng),
+            lambda: numpy_draw(episode_rng, pool, config.candidates),
         ),
         Stage(
             "their statistics",
@@ -204,13 +204,13 @@ def stages_of(dynamics: SessionDynamics, state: SessionState) -> list[Stage]:
             lambda: best_candidates(fused, config.slate),
             lambda: numpy_best(fused, config.slate),
         ),
-        Stage("answers", lambda: model.respond(state.hidden, slate, state.history, luck)),
+        Stage("answers", lambda: model.respond(state.hidden, slate, state.history, episode_rng)),
         Stage(
             "history",
             lambda: advance_history(state.history, slate, response, dynamics.catalogue),
         ),
-        Stage("leaving", lambda: model.leave(hidden, history, luck)),
-        Stage("pause", lambda: model.pause_seconds(hidden, history, luck)),
+        Stage("leaving", lambda: model.leave(hidden, history, episode_rng)),
+        Stage("pause", lambda: model.pause_seconds(hidden, history, episode_rng)),
         Stage("reward", lambda: dynamics.reward(response)),
     ]
 
@@ -226,7 +226,7 @@ def size_table(dynamics: dict[str, SessionDynamics], seconds: float) -> str:
     """Requests per second by number of environments, beside the loop."""
     lines = [
         "| environments | "
-        + " | ".join(f"{judge}, requests/s" for judge in dynamics)
+        + " | ".join(f"{evaluator}, requests/s" for evaluator in dynamics)
         + " | peak memory, MB |",
         "| ---: | " + "---: | " * (len(dynamics) + 1),
     ]
@@ -242,11 +242,11 @@ def size_table(dynamics: dict[str, SessionDynamics], seconds: float) -> str:
 def ratio_table(dynamics: dict[str, SessionDynamics], seconds: float) -> str:
     """The batch of 1024 over the loop, and SB3's face over ours, in one run."""
     lines = [
-        "| judge | batch of 1024, requests/s | loop over users | ratio (bar 50) |"
+        "| evaluator | batch of 1024, requests/s | loop over users | ratio (bar 50) |"
         " 256 environments | through SB3's face | overhead (bar 30 %) |",
         "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
-    for judge, entry in dynamics.items():
+    for evaluator, entry in dynamics.items():
         check_loop(entry)
         loop = UserLoop(entry, 64)
         alone = per_second(loop.step, 64, seconds)
@@ -256,7 +256,7 @@ def ratio_table(dynamics: dict[str, SessionDynamics], seconds: float) -> str:
         turns = [[per_second(step, 256, seconds / 2) for step in steppers] for _ in range(3)]
         plain, sb3 = np.max(turns, axis=0)
         lines.append(
-            f"| {judge} | {batch:,.0f} | {alone:,.0f} | {batch / alone:.0f} | {plain:,.0f} |"
+            f"| {evaluator} | {batch:,.0f} | {alone:,.0f} | {batch / alone:.0f} | {plain:,.0f} |"
             f" {sb3:,.0f} | {plain / sb3 - 1:.0%} |"
         )
         print(lines[-1], flush=True)
@@ -311,9 +311,9 @@ def main(settings: Settings) -> None:
     assembly = Assembly.load(folder.data, folder.simulator)
     session = settings_of_run(folder).run.session
     dynamics = {
-        judge: assembly.dynamics(session, UserGroup.LEARN, judge)
-        for judge in JUDGES
-        if judge in assembly.judges
+        evaluator: assembly.dynamics(session, UserGroup.LEARN, evaluator)
+        for evaluator in EVALUATORS
+        if evaluator in assembly.evaluators
     }
     simulator = dynamics[SIMULATOR]
     sizes = size_table(dynamics, settings.seconds)

@@ -81,12 +81,12 @@ def markdown(config: Config, found: dict[int, tuple[CalibrationRow, ...]]) -> st
         "untuned: mean (lowest to highest) | met | source |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    for place, row in enumerate(next(iter(found.values()))):
+    for position, row in enumerate(next(iter(found.values()))):
         target = row.target
         cells = [
             cell
             for seeds in (config.seeds, config.untuned)
-            for cell in _summary([found[seed][place] for seed in seeds])
+            for cell in _summary([found[seed][position] for seed in seeds])
         ]
         lines.append(
             f"| {target.name} | {target.value:.4g} | {target.low:.4g} to {target.high:.4g} | "

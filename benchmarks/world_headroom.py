@@ -1,10 +1,10 @@
-"""What there is to gain in the synthetic world, judged on its truth, with seeds not tuned on.
+"""What there is to gain in the synthetic world, evaluated on its truth, with seeds not tuned on.
 
     OMP_NUM_THREADS=1 python -m benchmarks.world_headroom --seeds 100 101
 
 For each world seed a MMoE is fitted on the world's own logs, and every policy ranks by its
-predictions. Policies are searched in the world itself, on learning users, and judged there on final
-users with fresh luck: an upper bound of what learning in a simulator could bring.
+predictions. Policies are searched in the world itself, on learning users, and evaluated there on
+final users with fresh random numbers: an upper bound of what learning in a simulator could bring.
 
 *Static* weights are eight numbers through tanh and the `box` action map, searched with CMA-ES. The
 *state-dependent* policy adds a linear map of `FEATURES`, entries of the standardised observation,
@@ -18,9 +18,9 @@ much as any policy meets them.
 
 *Long* and *myopic* searches differ in the objective alone. Long: the mean reward of a session.
 Myopic: the mean immediate reward of a request, over requests recorded once along sessions of random
-weights. The policy answers each of them anew in the state, and with the luck, in which it was
+weights. The policy answers each of them anew in the state, and with the draws, in which it was
 recorded, so that its slates never move what comes after. Without carry-over both objectives have
-the same optimum, and common luck makes the two searches walk alike.
+the same optimum, and common random numbers makes the two searches walk alike.
 
 A finished cell is a JSON file in the work folder, under a digest of the world's source; a rerun
 goes on where the last one stopped.
@@ -73,7 +73,7 @@ from mtf_rl.envs import SessionConfig, SessionDynamics, UserProfiles
 from mtf_rl.evaluation import Interval, Sessions, mean_interval, paired_difference, roll_out
 from mtf_rl.experiments.assembly import profiles_of
 from mtf_rl.experiments.preparation import standard_rows
-from mtf_rl.scorers import SCORERS, FitConfig, fit_scorer, labelled_rows, score_pools
+from mtf_rl.scorers import SCORERS, ScorerFitConfig, fit_scorer, labelled_rows, score_pools
 from mtf_rl.user_models import World, WorldConfig, synthesize
 
 FEATURES = (
@@ -98,7 +98,7 @@ SMALLEST_GROUP = 50
 
 @dataclass(frozen=True)
 class Settings:
-    """How much to search and judge."""
+    """How much to search and evaluator."""
 
     seeds: tuple[int, ...] = (100, 101, 102)
     """World seeds, none of them tuned on."""
@@ -106,8 +106,8 @@ class Settings:
     """Trials of one static search, a multiple of its population of 10."""
     sessions: int = 1_000
     """Sessions of a trial, the same in all trials."""
-    judged: int = 20_000
-    """Sessions of final users on which policies are judged."""
+    evaluated: int = 20_000
+    """Sessions of final users on which policies are evaluated."""
     rows: int = 300_000
     """Rows that the scorer is fitted on at most."""
     quick: bool = False
@@ -127,7 +127,7 @@ class Settings:
         """The settings with `quick` applied."""
         if not self.quick:
             return self
-        return replace(self, trials=60, sessions=300, judged=4_000)
+        return replace(self, trials=60, sessions=300, evaluated=4_000)
 
 
 # The parts: scores, dynamics, objectives, search.
@@ -211,7 +211,7 @@ def prepare(config: WorldConfig, folder: Path, rows: int) -> Parts:
     encoder = FeatureEncoder.fit(dataset, past, learnt=learnt)
     fitted = fit_scorer(
         SCORERS["mmoe"](),
-        FitConfig(),
+        ScorerFitConfig(),
         encoder.layout,
         labelled_rows(encoder, dataset, train),
         labelled_rows(encoder, dataset, validation),
@@ -283,18 +283,18 @@ Objective = SessionReward | MyopicReward
 def search(
     objective: Objective,
     policy_of: Callable[[FloatArray], Policy],
-    optimiser: CMA,
+    optimizer: CMA,
     trials: int,
 ) -> Found:
     """Maximise the objective over latent vectors with at most `trials` evaluations."""
     start, before = time.perf_counter(), objective.requests
-    size = optimiser.population_size
+    size = optimizer.population_size
     values: list[float] = []
     latents: list[FloatArray] = []
     while len(values) + size <= trials:
-        latents = [optimiser.ask() for _ in range(size)]
+        latents = [optimizer.ask() for _ in range(size)]
         rewards = [objective(policy_of(latent)) for latent in latents]
-        optimiser.tell([(latent, -reward) for latent, reward in zip(latents, rewards, strict=True)])
+        optimizer.tell([(latent, -reward) for latent, reward in zip(latents, rewards, strict=True)])
         values += rewards
     better = np.argsort(values[-size:])[-(size // 2) :]
     return Found(
@@ -363,8 +363,8 @@ class Searches:
         def make() -> Found:
             rng = np.random.default_rng([SEARCH_SEED, restart])
             mean = rng.normal(size=NUM_TASKS) * (restart > 0)
-            optimiser = CMA(mean, STATIC_SIGMA, seed=restart + 1, population_size=STATIC_POPULATION)
-            return search(self.objective(kind), self.lens.policy, optimiser, self.trials)
+            optimizer = CMA(mean, STATIC_SIGMA, seed=restart + 1, population_size=STATIC_POPULATION)
+            return search(self.objective(kind), self.lens.policy, optimizer, self.trials)
 
         return self.cell(f"static-{kind}-{restart}", make)
 
@@ -374,9 +374,9 @@ class Searches:
         def make() -> Found:
             static = np.clip(self.static(kind).latent, -LINEAR_START, LINEAR_START)
             mean = np.concatenate([static, np.zeros(NUM_TASKS * len(FEATURES))])
-            optimiser = CMA(mean, LINEAR_SIGMA, seed=1, population_size=LINEAR_POPULATION)
+            optimizer = CMA(mean, LINEAR_SIGMA, seed=1, population_size=LINEAR_POPULATION)
             trials = (RESTARTS - 1) * self.trials
-            return search(self.objective(kind), self.lens.policy, optimiser, trials)
+            return search(self.objective(kind), self.lens.policy, optimizer, trials)
 
         return self.cell(f"linear-{kind}", make)
 
@@ -405,9 +405,9 @@ class Study(Searches):
             sessions = self.parts.repeated(
                 self.world, UserGroup.LEARN, self.settings.sessions, degree=degree
             )
-            optimiser = CMA(first, STATIC_SIGMA / 2, seed=1, population_size=STATIC_POPULATION)
+            optimizer = CMA(first, STATIC_SIGMA / 2, seed=1, population_size=STATIC_POPULATION)
             trials = self.trials // 3
-            return search(SessionReward(sessions), self.lens.policy, optimiser, trials)
+            return search(SessionReward(sessions), self.lens.policy, optimizer, trials)
 
         return self.cell(f"degree-{self.parts.degree_names[degree]}", make)
 
@@ -461,9 +461,9 @@ COMPARISONS = {
 }
 
 
-def judge(study: Study) -> dict[str, Any]:
+def evaluator(study: Study) -> dict[str, Any]:
     """Mean rewards and comparisons of all policies of a study, searching what is not there yet."""
-    path = study.cells / f"judged-{study.settings.judged}.json"
+    path = study.cells / f"evaluated-{study.settings.evaluated}.json"
     if path.exists():
         return dict(load_json(path))
     played = play(study)
@@ -475,9 +475,9 @@ def judge(study: Study) -> dict[str, Any]:
         name: [*limits(mean_interval(s.reward, s.users)), float(s.depth.mean())]
         for name, s in played.items()
     }
-    judgement = {"comparisons": verdict, "rewards": rewards, "searches": searches_of(study)}
-    save_json(path, judgement)
-    return judgement
+    evaluation = {"comparisons": verdict, "rewards": rewards, "searches": searches_of(study)}
+    save_json(path, evaluation)
+    return evaluation
 
 
 def play(study: Study) -> dict[str, Sessions]:
@@ -494,7 +494,7 @@ def play(study: Study) -> dict[str, Sessions]:
     if study.variant == DEFAULT:
         policies["uniform"] = ConstantPolicy(final.action_map.to_action(TASK_SIGNS))
         policies["random weights"] = RandomWeights(np.random.default_rng(FINAL_SEED))
-    episodes = np.arange(study.settings.judged)
+    episodes = np.arange(study.settings.evaluated)
     played = {
         name: roll_out(final, policy, seed=FINAL_SEED, episodes=episodes)
         for name, policy in policies.items()
@@ -601,19 +601,19 @@ REQUIRED = {
 }
 
 
-def comparison_table(judgements: Mapping[tuple[int, str], Mapping[str, Any]]) -> str:
+def comparison_table(evaluations: Mapping[tuple[int, str], Mapping[str, Any]]) -> str:
     """One line per world variant and comparison, one column per seed."""
-    seeds = sorted({seed for seed, _ in judgements})
+    seeds = sorted({seed for seed, _ in evaluations})
     heads = [f"seed {seed}" for seed in seeds]
     lines = [
         f"| world | comparison | required | {' | '.join(heads)} | met |",
         "| --- " * (4 + len(seeds)) + "|",
     ]
-    for variant in dict.fromkeys(variant for _, variant in judgements):
+    for variant in dict.fromkeys(variant for _, variant in evaluations):
         for better, worse in COMPARISONS[variant]:
             name = f"{better} / {worse}"
             required = REQUIRED.get((variant, name))
-            found = [judgements[seed, variant]["comparisons"][name] for seed in seeds]
+            found = [evaluations[seed, variant]["comparisons"][name] for seed in seeds]
             cells = " | ".join(f"{m:+.2f} % ({low:+.2f} to {high:+.2f})" for m, low, high in found)
             text, met = "", ""
             if required is not None:
@@ -623,28 +623,28 @@ def comparison_table(judgements: Mapping[tuple[int, str], Mapping[str, Any]]) ->
     return "\n".join(lines)
 
 
-def reward_table(judgements: Mapping[tuple[int, str], Mapping[str, Any]]) -> str:
+def reward_table(evaluations: Mapping[tuple[int, str], Mapping[str, Any]]) -> str:
     """Mean session reward and requests per session of every policy."""
     lines = [
         "| world | seed | policy | session reward | requests per session |",
         "| --- | --- | --- | --- | --- |",
     ]
-    for (seed, variant), judgement in judgements.items():
-        for name, (mean, low, high, depth) in judgement["rewards"].items():
+    for (seed, variant), evaluation in evaluations.items():
+        for name, (mean, low, high, depth) in evaluation["rewards"].items():
             margin = f"{mean:.2f} ({low:.2f} to {high:.2f})"
             lines.append(f"| {variant} | {seed} | {name} | {margin} | {depth:.2f} |")
     return "\n".join(lines)
 
 
-def search_table(judgements: Mapping[tuple[int, str], Mapping[str, Any]]) -> str:
+def search_table(evaluations: Mapping[tuple[int, str], Mapping[str, Any]]) -> str:
     """Every search: cost, gain of its last third, weights over the largest one."""
     tasks = " | ".join(TASK_NAMES)
     lines = [
         f"| world | seed | search | trials | requests | s | last third | {tasks} |",
         "| --- " * (7 + NUM_TASKS) + "|",
     ]
-    for (seed, variant), judgement in judgements.items():
-        for name, found in judgement["searches"].items():
+    for (seed, variant), evaluation in evaluations.items():
+        for name, found in evaluation["searches"].items():
             weights = " | ".join(f"{weight:.2f}" for weight in found["weights"])
             lines.append(
                 f"| {variant} | {seed} | {name} | {found['trials']} | {found['requests']}"
@@ -653,11 +653,12 @@ def search_table(judgements: Mapping[tuple[int, str], Mapping[str, Any]]) -> str
     return "\n".join(lines)
 
 
-def page(settings: Settings, judgements: Mapping[tuple[int, str], Mapping[str, Any]]) -> str:
+def page(settings: Settings, evaluations: Mapping[tuple[int, str], Mapping[str, Any]]) -> str:
     """All tables of the results page."""
     seeds = " ".join(str(seed) for seed in settings.seeds)
     digests = ", ".join(world_digest(replace(settings.world, seed=seed)) for seed in settings.seeds)
-    size = f" --trials {settings.trials} --sessions {settings.sessions} --judged {settings.judged}"
+    size = f" --trials {settings.trials} --sessions {settings.sessions}"
+    size += f" --evaluated {settings.evaluated}"
     return f"""# Headroom of the synthetic world
 
     OMP_NUM_THREADS=1 python -m benchmarks.world_headroom --seeds {seeds}{size}
@@ -666,32 +667,36 @@ mtf_rl {mtf_rl.__version__}, Python {platform.python_version()}, numpy {np.__ver
 {torch.__version__}, cmaes {version("cmaes")}. Worlds (settings and source): {digests}.
 {settings.world}
 
-Judge: the world itself, {settings.judged} sessions of final users; searches: {settings.sessions} \
-sessions of learning users on common luck. Differences are paired, in % of the second policy's \
-mean, with 95 % intervals clustered by user. Scores: MMoE on at most {settings.rows} logged rows; \
-pool {POOL}, {SessionConfig().candidates} candidates, slate {SessionConfig().slate}, tab \
+Evaluator: the world itself, {settings.evaluated} sessions of final users; searches: \
+{settings.sessions} sessions of learning users on common random numbers. Differences are paired, \
+in % of the second
+policy's \
+mean, with 95 % intervals clustered by user. Scores: MMoE on at most {settings.rows}
+logged rows; \
+pool {POOL}, {SessionConfig().candidates} candidates, slate {SessionConfig().slate},
+tab \
 {SINGLE_COLUMN}, {SessionConfig().formula}, reward {SessionConfig().reward}. Features of \
 state-dependent policies: {", ".join(FEATURES)}.
 
-{comparison_table(judgements)}
+{comparison_table(evaluations)}
 
-{reward_table(judgements)}
+{reward_table(evaluations)}
 
 `last third`: gain of the best value found over the last third of the trials. Weights are at the \
 average observation, over the largest one.
 
-{search_table(judgements)}
+{search_table(evaluations)}
 """
 
 
 def study_one(settings: Settings, seed: int, variant: str) -> dict[str, Any]:
     """One world's judgement, in a process of its own."""
     torch.set_num_threads(1)
-    return judge(Study(settings, seed, variant))
+    return evaluator(Study(settings, seed, variant))
 
 
 def main(settings: Settings) -> None:
-    """Prepare, search, judge, print and write."""
+    """Prepare, search, evaluator, print and write."""
     settings = settings.effective()
     worlds = [(seed, variant) for seed in settings.seeds for variant in settings.only]
     context = multiprocessing.get_context("spawn")
@@ -701,8 +706,8 @@ def main(settings: Settings) -> None:
         folders = [settings.work / world_digest(config) / "scores" for config in configs]
         list(pool.map(prepare, configs, folders, [settings.rows] * len(configs)))
         results = pool.map(study_one, *zip(*((settings, *world) for world in worlds), strict=True))
-        judgements = dict(zip(worlds, results, strict=True))
-    text = page(settings, judgements)
+        evaluations = dict(zip(worlds, results, strict=True))
+    text = page(settings, evaluations)
     print(text)
     write_page(settings.out, text, "## What was reached")
 

@@ -20,7 +20,7 @@ from mtf_rl.core.tasks import FEEDBACKS
 from mtf_rl.user_models import World, WorldConfig
 from mtf_rl.user_models.world.calibration import CalibrationRow, calibrate
 from mtf_rl.user_models.world.rankers import LOGGING_RANKERS
-from mtf_rl.user_models.world.rolling import LoggedRows, roll
+from mtf_rl.user_models.world.simulate_logs import LoggedRows, roll
 from mtf_rl.user_models.world.tally import tally
 
 WORLD_COLOUR, TARGET_COLOUR, RANDOM_COLOUR = "#2a6f97", "#222222", "#d1495b"
@@ -76,7 +76,7 @@ def _draw_likes(axes: Axes, rows: LoggedRows, users: int) -> None:
     axes.plot(rates, np.arange(1, len(rates) + 1) / len(rates), color=WORLD_COLOUR)
     grid = np.geomspace(SMALLEST_LIKE_RATE, 1.0, 400)
     axes.plot(grid, stats.beta(0.10, 5.0).cdf(grid), color=TARGET_COLOUR)
-    axes.set(xscale="log", title="Users: a few give most likes", ylabel="share of users")
+    axes.set(xscale="log", title="Users: a few give most likes", ylabel="fraction of users")
     axes.set_xlabel("like rate in the feed, at most")
     axes.legend(["world", "KuaiRand-Pure: beta(.10, 5.0)"], frameon=False)
 
@@ -112,7 +112,7 @@ def _draw_depths(axes: Axes, rows: LoggedRows) -> None:
     grid = np.arange(1, longest)
     axes.plot(grid, stats.geom(1 / 13.55).pmf(grid), color=TARGET_COLOUR)
     axes.set(yscale="log", title=f"Sessions: {depths.mean():.1f} requests on average")
-    axes.set(xlabel="requests", ylabel="share of sessions", xlim=(0, longest))
+    axes.set(xlabel="requests", ylabel="fraction of sessions", xlim=(0, longest))
     axes.legend(["geometric, KuaiRand-27K's mean 13.55", "world"], frameon=False)
 
 

@@ -1,6 +1,6 @@
 """Command: roll a behaviour policy, and write a batch dataset with its densities.
 
-python -m mtf_rl.collect RUN [--behaviour NAME] [--requests N] [--judge simulator|world]
+python -m mtf_rl.collect RUN [--behaviour NAME] [--requests N] [--evaluator simulator|ground_truth]
 """
 
 import tyro

@@ -1,4 +1,4 @@
-"""Command: judge policies, by rollouts or from a log.
+"""Command: evaluator policies, by rollouts or from a log.
 
 python -m mtf_rl.evaluate RUN [--sessions N] [--seed N] [--reward NAME]
 python -m mtf_rl.evaluate RUN --random-log
@@ -21,7 +21,7 @@ from mtf_rl.experiments.offline_evaluation import (
     report,
 )
 from mtf_rl.experiments.random_exposures import replay_run
-from mtf_rl.experiments.rejudging import evaluate_run
+from mtf_rl.experiments.re_evaluation import evaluate_run
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class EvaluateConfig:
     sessions: int | None = None
     """Sessions of final users per policy; as in the run by default."""
     seed: int | None = None
-    """Seed of their luck; as in the run by default, which repeats its numbers."""
+    """Seed of their random numbers; as in the run by default, which repeats its numbers."""
     reward: str | None = None
     """Another reward; a run made with your own module:function asks you to name it again."""
     random_log: bool = False

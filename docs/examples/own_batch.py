@@ -49,7 +49,7 @@ def batch_of(log: pd.DataFrame) -> BatchDataset:
         behaviour_names=("exploration of spring",),
         observation_names=OBSERVATION,
         parameter_names=WEIGHTS,
-        judge="users",
+        evaluator="users",
     )
 
 

@@ -31,7 +31,7 @@ def video_rates() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     data = read_kuairand(LOGS)
     shown = data.impressions
     # The last day tests, and the simulator learns from the other half of the sessions: a model that
-    # has seen either is judged by what it was told.
+    # has seen either is evaluated by what it was told.
     rows = np.flatnonzero((shown.days < shown.days.max()) & scorer_half(shown, seed=SEED))
     targets, _ = labels(shown, rows)  # (rows, tasks)
     videos = shown.videos[rows]
@@ -56,7 +56,8 @@ def main() -> None:
     pq.write_table(pa.table(columns), PREDICTIONS)
     command = (
         f"-m mtf_rl.train --preset smoke --data {LOGS} --predictions {PREDICTIONS} --pool {POOL}"
-        f" --seed {SEED} --run-dir {FOLDER / 'run'} --no-twin --requests 2200 --sessions 100"
+        f" --seed {SEED} --run-dir {FOLDER / 'run'} --no-myopic-baseline"
+        " --requests 2200 --sessions 100"
         " --tuning-sessions 50 --user-model.max-rows 10000 --user-model.max-epochs 1"
     )
     subprocess.run([sys.executable, *command.split()], check=True)

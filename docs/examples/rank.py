@@ -16,7 +16,7 @@ import pandas as pd
 from mtf_rl.agents import FusionPolicy, load_policy, rank
 
 TRAIN = (
-    "-m mtf_rl.train td3 --preset smoke --run-dir ranking_run --no-twin --world.users 80"
+    "-m mtf_rl.train td3 --preset smoke --run-dir ranking_run --no-myopic-baseline --world.users 80"
     " --world.videos 320 --requests 2200 --warmup-requests 1000 --sessions 50 --tuning-sessions 20"
     " --user-model.max-rows 10000 --user-model.max-epochs 1"
 )

@@ -35,7 +35,7 @@ EVALUATE = "-m mtf_rl.evaluate own_reward_run --reward own_reward:worth --sessio
 
 
 def main() -> None:
-    """Write the module, search weights for its reward, judge them on more sessions."""
+    """Write the module, search weights for its reward, evaluator them on more sessions."""
     Path("own_reward.py").write_text(MODULE.lstrip())
     for command in (TRAIN, EVALUATE):
         subprocess.run([sys.executable, *command.split()], check=True)

@@ -3,7 +3,7 @@
 python docs/examples/user_model.py
 
 A user model is batched and pure: its methods take and return arrays with one row per user, and all
-chance comes from the `luck` they are given (`mtf_rl.core.protocols.UserModel` says what each must
+chance comes from the `rng` they are given (`mtf_rl.core.protocols.UserModel` says what each must
 offer). These users watch what is short, and leave when a slate bored them.
 """
 
@@ -18,7 +18,7 @@ from mtf_rl.agents import SessionVecEnv
 from mtf_rl.core.arrays import BoolArray, FloatArray, IntArray
 from mtf_rl.core.history import VisibleHistory
 from mtf_rl.core.protocols import UserModel
-from mtf_rl.core.randomness import Luck, Purpose
+from mtf_rl.core.randomness import EpisodeRng, Purpose
 from mtf_rl.core.slates import Response, Slate
 from mtf_rl.core.tasks import NUM_FEEDBACKS, is_long_view, is_valid_play
 from mtf_rl.core.videos import VideoCatalogue
@@ -36,21 +36,21 @@ class HastyUsers(UserModel[Mood]):
     """Users who give every video about half a minute."""
 
     catalogue: VideoCatalogue
-    judge = "hasty_users"
-    hour_shares = np.full(24, 1.0 / 24.0)
+    evaluator = "hasty_users"
+    hour_fractions = np.full(24, 1.0 / 24.0)
 
-    def start(self, users: IntArray, luck: Luck) -> Mood:
+    def start(self, users: IntArray, rng: EpisodeRng) -> Mood:
         return Mood(np.zeros(len(users)))
 
     def resume(self, state: Mood, away_seconds: FloatArray) -> Mood:
         return Mood(state.boredom * np.exp(-away_seconds / 86_400.0))
 
     def respond(
-        self, state: Mood, slate: Slate, history: VisibleHistory, luck: Luck
+        self, state: Mood, slate: Slate, history: VisibleHistory, rng: EpisodeRng
     ) -> tuple[Response, Mood]:
         width = slate.videos.shape[1]
         duration = self.catalogue.duration_seconds[slate.videos]  # (num_envs, slate)
-        patience = -30.0 * np.log(luck.uniforms(Purpose.PLAY_TIME, width))
+        patience = -30.0 * np.log(rng.uniforms(Purpose.PLAY_TIME, width))
         play = np.where(slate.mask, np.minimum(patience, duration), 0.0)
         feedback = np.zeros((*play.shape, NUM_FEEDBACKS), dtype=np.float32)
         feedback[:, :, 0] = is_valid_play(play, duration) & slate.mask
@@ -59,14 +59,14 @@ class HastyUsers(UserModel[Mood]):
         mood = replace(state, boredom=0.5 * state.boredom + 0.5 * unwatched)
         return Response(feedback, play.astype(np.float32)), mood
 
-    def leave(self, state: Mood, history: VisibleHistory, luck: Luck) -> BoolArray:
-        return np.asarray(luck.uniforms(Purpose.LEAVE, 1)[:, 0] < 0.3 * state.boredom)
+    def leave(self, state: Mood, history: VisibleHistory, rng: EpisodeRng) -> BoolArray:
+        return np.asarray(rng.uniforms(Purpose.LEAVE, 1)[:, 0] < 0.3 * state.boredom)
 
-    def pause_seconds(self, state: Mood, history: VisibleHistory, luck: Luck) -> FloatArray:
+    def pause_seconds(self, state: Mood, history: VisibleHistory, rng: EpisodeRng) -> FloatArray:
         return history.last_watch_seconds + 5.0
 
-    def return_days(self, state: Mood, history: VisibleHistory, luck: Luck) -> IntArray:
-        return np.where(luck.uniforms(Purpose.RETURN, 1)[:, 0] < state.boredom, 3, 1)
+    def return_days(self, state: Mood, history: VisibleHistory, rng: EpisodeRng) -> IntArray:
+        return np.where(rng.uniforms(Purpose.RETURN, 1)[:, 0] < state.boredom, 3, 1)
 
 
 def main() -> None:

@@ -59,7 +59,9 @@ def save_policy(folder: str | Path, policy: FusionPolicy) -> None:
             }
             for name, network in networks.items()
         },
-        "bound": policy.policy.bound if isinstance(policy.policy, GenerativePolicy) else None,
+        "action_flexibility": policy.policy.action_flexibility
+        if isinstance(policy.policy, GenerativePolicy)
+        else None,
         "column": policy.policy.column if isinstance(policy.policy, TablePolicy) else None,
         "setting": asdict(policy.setting),
         "tensors_sha256": hashlib.sha256(content).hexdigest(),
@@ -158,7 +160,11 @@ def _policy_of(card: dict[str, Any], tensors: Mapping[str, FloatArray]) -> Saved
     if kind == "mlp":
         return MlpPolicy(mean, scale, networks["network"])
     return GenerativePolicy(
-        mean, scale, **networks, bound=float(card["bound"]), latents=tensors["latents"]
+        mean,
+        scale,
+        **networks,
+        action_flexibility=float(card["action_flexibility"]),
+        latents=tensors["latents"],
     )
 
 

@@ -12,7 +12,7 @@ from typing_extensions import override
 from mtf_rl.core.arrays import FloatArray, IntArray
 from mtf_rl.core.errors import ConfigError
 from mtf_rl.core.protocols import Policy
-from mtf_rl.core.randomness import Luck, Purpose
+from mtf_rl.core.randomness import EpisodeRng, Purpose
 
 __all__ = [
     "BehaviourPolicy",
@@ -29,8 +29,8 @@ __all__ = [
 class Choice:
     """Actions that a behaviour policy took, and how likely it was to take them."""
 
-    actions: FloatArray  # (num_envs, num_parameters) float32 in [-1, 1]
-    log_densities: FloatArray  # (num_envs,) float64, over [-1, 1]^num_parameters
+    actions: FloatArray  # (num_envs, action_dim) float32 in [-1, 1]
+    log_densities: FloatArray  # (num_envs,) float64, over [-1, 1]^action_dim
     behaviours: IntArray  # (num_envs,), places in the policy's `names`
 
 
@@ -46,7 +46,7 @@ class BehaviourPolicy(Protocol):
         """A name for each behaviour that may be followed."""
         ...
 
-    def choose(self, observation: FloatArray, luck: Luck) -> Choice:
+    def choose(self, observation: FloatArray, rng: EpisodeRng) -> Choice:
         """Actions for observations (num_envs, obs_dim)."""
         ...
 
@@ -59,11 +59,11 @@ class UniformRandom(BehaviourPolicy):
         ConfigError: if there is no parameter.
     """
 
-    num_parameters: int
+    action_dim: int
 
     def __post_init__(self) -> None:
-        if self.num_parameters < 1:
-            raise ConfigError(f"num_parameters must be at least 1, got {self.num_parameters}")
+        if self.action_dim < 1:
+            raise ConfigError(f"action_dim must be at least 1, got {self.action_dim}")
 
     @property
     @override
@@ -71,9 +71,9 @@ class UniformRandom(BehaviourPolicy):
         return ("uniform_random",)
 
     @override
-    def choose(self, observation: FloatArray, luck: Luck) -> Choice:
-        draws = luck.uniforms(Purpose.BEHAVIOUR_ACTION, self.num_parameters)
-        density = np.full(len(draws), -self.num_parameters * np.log(2.0))
+    def choose(self, observation: FloatArray, rng: EpisodeRng) -> Choice:
+        draws = rng.uniforms(Purpose.BEHAVIOUR_ACTION, self.action_dim)
+        density = np.full(len(draws), -self.action_dim * np.log(2.0))
         return _choice(2.0 * draws - 1.0, density)
 
 
@@ -89,12 +89,12 @@ class TruncatedGaussian(BehaviourPolicy):
     """
 
     policy: Policy
-    deviation: float
+    std: float
     name: str = "truncated_gaussian"
 
     def __post_init__(self) -> None:
-        if not 0.0 < self.deviation < np.inf:
-            raise ConfigError(f"deviation must be positive, got {self.deviation}")
+        if not 0.0 < self.std < np.inf:
+            raise ConfigError(f"deviation must be positive, got {self.std}")
 
     @property
     @override
@@ -102,24 +102,24 @@ class TruncatedGaussian(BehaviourPolicy):
         return (self.name,)
 
     @override
-    def choose(self, observation: FloatArray, luck: Luck) -> Choice:
+    def choose(self, observation: FloatArray, rng: EpisodeRng) -> Choice:
         centre = _actions_of(self.policy, observation)
-        low, high = ((bound - centre) / self.deviation for bound in (-1.0, 1.0))
-        draws = luck.uniforms(Purpose.BEHAVIOUR_ACTION, centre.shape[1])
+        low, high = ((bound - centre) / self.std for bound in (-1.0, 1.0))
+        draws = rng.uniforms(Purpose.BEHAVIOUR_ACTION, centre.shape[1])
         below, above = ndtr(low), ndtr(high)
         standard = ndtri(below + draws * (above - below))
-        actions = np.clip(centre + self.deviation * standard, -1.0, 1.0)
-        return _choice(actions, truncated_log_density(actions, centre, self.deviation))
+        actions = np.clip(centre + self.std * standard, -1.0, 1.0)
+        return _choice(actions, truncated_log_density(actions, centre, self.std))
 
 
-def truncated_log_density(actions: FloatArray, centre: FloatArray, deviation: float) -> FloatArray:
+def truncated_log_density(actions: FloatArray, centre: FloatArray, std: float) -> FloatArray:
     """The log density of actions (num_envs, d) under `TruncatedGaussian`, (num_envs,)."""
-    z, low, high = ((values - centre) / deviation for values in (actions, -1.0, 1.0))
+    z, low, high = ((values - centre) / std for values in (actions, -1.0, 1.0))
     # log(Phi(high) - Phi(low)) by its larger term, which is exact far out in a tail.
     flip = low > 0.0
     low, high = np.where(flip, -high, low), np.where(flip, -low, high)
     mass = log_ndtr(high) + np.log1p(-np.exp(log_ndtr(low) - log_ndtr(high)))
-    each = -0.5 * z**2 - 0.5 * np.log(2.0 * np.pi) - np.log(deviation) - mass
+    each = -0.5 * z**2 - 0.5 * np.log(2.0 * np.pi) - np.log(std) - mass
     total: FloatArray = each.sum(axis=1)
     return total
 
@@ -148,11 +148,11 @@ class BoundedUniform(BehaviourPolicy):
         return (self.name,)
 
     @override
-    def choose(self, observation: FloatArray, luck: Luck) -> Choice:
+    def choose(self, observation: FloatArray, rng: EpisodeRng) -> Choice:
         centre = _actions_of(self.policy, observation)
         low = np.maximum(centre - self.radius, -1.0)
         high = np.minimum(centre + self.radius, 1.0)
-        draws = luck.uniforms(Purpose.BEHAVIOUR_ACTION, centre.shape[1])
+        draws = rng.uniforms(Purpose.BEHAVIOUR_ACTION, centre.shape[1])
         return _choice(low + draws * (high - low), -np.log(high - low).sum(axis=1))
 
 
@@ -168,13 +168,17 @@ class Mixture(BehaviourPolicy):
     """
 
     members: tuple[BehaviourPolicy, ...]
-    shares: tuple[float, ...]
+    fractions: tuple[float, ...]
 
     def __post_init__(self) -> None:
-        if not self.members or len(self.members) != len(self.shares) or min(self.shares) <= 0.0:
+        if (
+            not self.members
+            or len(self.members) != len(self.fractions)
+            or min(self.fractions) <= 0.0
+        ):
             raise ConfigError(
                 f"a mixture needs a positive share for each of its {len(self.members)} members,"
-                f" got {self.shares}"
+                f" got {self.fractions}"
             )
 
     @property
@@ -183,13 +187,13 @@ class Mixture(BehaviourPolicy):
         return tuple(name for member in self.members for name in member.names)
 
     @override
-    def choose(self, observation: FloatArray, luck: Luck) -> Choice:
+    def choose(self, observation: FloatArray, rng: EpisodeRng) -> Choice:
         # A session keeps its behaviour: the draw is that of its first request.
-        first = Luck(luck.seed, luck.episodes, np.zeros_like(luck.requests))
+        first = EpisodeRng(rng.seed, rng.episodes, np.zeros_like(rng.requests))
         draws = first.uniforms(Purpose.BEHAVIOUR, 1)[:, 0]
-        edges = np.cumsum(self.shares) / sum(self.shares)
+        edges = np.cumsum(self.fractions) / sum(self.fractions)
         followed = np.minimum(np.searchsorted(edges, draws, side="right"), len(edges) - 1)
-        choices = [member.choose(observation, luck) for member in self.members]
+        choices = [member.choose(observation, rng) for member in self.members]
         offsets = np.cumsum([0, *(len(member.names) for member in self.members[:-1])])
         rows = np.arange(len(followed))
         return Choice(
@@ -212,7 +216,7 @@ class LoggedActions(BehaviourPolicy):
         ConfigError: if there is no row.
     """
 
-    actions: FloatArray  # (rows, num_parameters) in [-1, 1]
+    actions: FloatArray  # (rows, action_dim) in [-1, 1]
     log_densities: FloatArray  # (rows,)
     starts: IntArray  # (sessions,), rows at which sessions start
     name: str = "logged_actions"
@@ -227,12 +231,12 @@ class LoggedActions(BehaviourPolicy):
         return (self.name,)
 
     @override
-    def choose(self, observation: FloatArray, luck: Luck) -> Choice:
-        first = Luck(luck.seed, luck.episodes, np.zeros_like(luck.requests))
+    def choose(self, observation: FloatArray, rng: EpisodeRng) -> Choice:
+        first = EpisodeRng(rng.seed, rng.episodes, np.zeros_like(rng.requests))
         draws = first.uniforms(Purpose.BEHAVIOUR, 1)[:, 0]
         followed = np.minimum((draws * len(self.starts)).astype(np.int64), len(self.starts) - 1)
         lengths = np.diff(np.append(self.starts, len(self.actions)))
-        rows = self.starts[followed] + luck.requests % lengths[followed]
+        rows = self.starts[followed] + rng.requests % lengths[followed]
         return _choice(self.actions[rows], self.log_densities[rows])
 
 

@@ -3,7 +3,7 @@
 Sessions need no state of their own: they are a function of the seed and of the actions taken. A
 checkpoint holds the tape of these actions, and going on plays it again without updates, which
 fills the replay buffer and brings sessions and budget to where they were. Beside it stand
-the tensors of networks and optimisers, all random streams, counters, and what was logged since
+the tensors of networks and optimizers, all random streams, counters, and what was logged since
 the last line. One safetensors file holds it all, written whole or not at all; no pickle.
 """
 
@@ -38,7 +38,7 @@ _SAMPLER = "random/sampler"
 class Checkpoint:
     """What `save_checkpoint` wrote."""
 
-    tape: NDArray[np.float32]  # (time, num_envs, num_parameters), the actions taken
+    tape: NDArray[np.float32]  # (time, num_envs, action_dim), the actions taken
     tensors: Mapping[str, NDArray[Any]]
     card: Mapping[str, Any]  # everything that is no array
     path: Path
@@ -76,7 +76,7 @@ def save_checkpoint(
     Args:
         path: of the file.
         model: whose sessions took the actions of the tape.
-        tape: (time, num_envs, num_parameters), since the sessions were first reset to learn; empty
+        tape: (time, num_envs, action_dim), since the sessions were first reset to learn; empty
             for a model that has a dataset.
         mark: the length of the run's metrics, in bytes.
         beside: arrays that a learner keeps beside its model.
@@ -148,7 +148,7 @@ def play_again(model: Any, checkpoint: Checkpoint, on_step: Callable[[], None]) 
     model._last_obs = env.reset()
     model._last_episode_starts = np.ones(env.num_envs, dtype=bool)
     stores = isinstance(model, OffPolicyAlgorithm)
-    for actions in checkpoint.tape:  # (num_envs, num_parameters)
+    for actions in checkpoint.tape:  # (num_envs, action_dim)
         # SB3 stores the actions of off-policy learners in its own scale, and so does the tape.
         taken = model.policy.unscale_action(actions) if stores else actions
         observation, rewards, dones, infos = env.step(taken)
@@ -212,7 +212,7 @@ def _numbers(logged: Mapping[str, Any]) -> dict[str, float]:
 
 
 def _parts_of(model: Any) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
-    """Networks and optimisers by name, and tensors that belong to neither."""
+    """Networks and optimizers by name, and tensors that belong to neither."""
     names, loose = model._get_torch_save_params()
     parts = {name: reduce(getattr, name.split("."), model) for name in names}
     return parts, {name: getattr(model, name) for name in loose}

@@ -9,7 +9,7 @@ from mtf_rl.agents.behaviour import BehaviourPolicy
 from mtf_rl.agents.fusion_policy import FusionSetting
 from mtf_rl.core.arrays import BoolArray, FloatArray, IntArray
 from mtf_rl.core.errors import ConfigError
-from mtf_rl.core.randomness import Luck
+from mtf_rl.core.randomness import EpisodeRng
 from mtf_rl.data import BatchDataset
 from mtf_rl.envs import RequestBudget, SessionDynamics
 
@@ -35,7 +35,7 @@ def collect(
         dynamics: whose sessions.
         behaviour: who chooses.
         requests: how many, 1 or more.
-        seed: of the luck, that of the behaviour included.
+        seed: of the random numbers, that of the behaviour included.
         budget: charged with `requests`; what is played past them, so that sessions can be played
             side by side, is dropped unseen.
         num_envs: sessions played side by side.
@@ -94,7 +94,7 @@ def _play(
     final: dict[int, FloatArray] = {}
     observation = dynamics.observe(state)
     while len(state.users):
-        choice = behaviour.choose(observation, Luck(seed, state.episodes, state.served))
+        choice = behaviour.choose(observation, EpisodeRng(seed, state.episodes, state.served))
         parameters = dynamics.action_map.to_parameters(choice.actions)
         sessions, served = state.episodes, state.served
         state, outcome = dynamics.advance(state, parameters, seed)
@@ -115,7 +115,7 @@ def _play(
         for row in np.flatnonzero(outcome.truncated):
             final[int(sessions[row])] = following[row]
         going: BoolArray = ~(outcome.terminated | outcome.truncated)
-        state, observation = dynamics.keep(state, going), following[going]
+        state, observation = dynamics.select(state, going), following[going]
     columns = {name: np.concatenate([step[name] for step in steps]) for name in steps[0]}
     return _Sessions(columns, final)
 
@@ -138,7 +138,7 @@ def _dataset(
         behaviour_names=behaviour.names,
         observation_names=dynamics.layout.names,
         parameter_names=dynamics.formula.parameter_names,
-        judge=dynamics.user_model.judge,
+        evaluator=dynamics.user_model.evaluator,
         setting=setting_of(dynamics),
     )
 

@@ -10,7 +10,7 @@ from mtf_rl.core.protocols import Policy
 from mtf_rl.envs import BudgetExceededError
 from mtf_rl.evaluation import Sessions, roll_out_each
 
-__all__ = ["CAUTION", "best_in_final", "mean_reward"]
+__all__ = ["CAUTION", "mean_reward", "select_finalist"]
 
 CAUTION = 1.25  # A block of sessions may last longer than those before it.
 _FRESH_LUCK = 500_009  # added to a task's seed
@@ -21,7 +21,7 @@ def mean_reward(sessions: Sessions) -> float:
     return float(sessions.reward.mean())
 
 
-def best_in_final(
+def select_finalist(
     task: LearningTask,
     policies: Sequence[Policy],
     *,
@@ -30,7 +30,7 @@ def best_in_final(
 ) -> int:
     """Place of the policy with the largest sum of worths, over as many blocks as the budget pays.
 
-    All play the same sessions, with luck that no learning has met, since the best of many noisy
+    All play the same sessions, with draws that no learning has met, since the best of many noisy
     values is partly the luckiest. Of equals the first; the first too if no block is paid for, so
     that the most promising should come first.
 

@@ -128,7 +128,7 @@ class FusionPolicy(Policy):
         names = self.setting.make_formula().parameter_names
         if isinstance(self.policy, ConstantPolicy):
             action = np.asarray(self.policy.action)
-            check_shape("action", action, "num_parameters", (len(names),))
+            check_shape("action", action, "action_dim", (len(names),))
             refuse_rows(~(np.abs(action) <= 1.0), "an action must be in [-1, 1]")
             return
         if self.policy.obs_dim != len(self.setting.observation):
@@ -136,10 +136,10 @@ class FusionPolicy(Policy):
                 f"the policy must read obs_dim = {len(self.setting.observation)} numbers, as many"
                 f" as the setting names, it reads {self.policy.obs_dim}"
             )
-        if self.policy.num_parameters != len(names):
+        if self.policy.action_dim != len(names):
             raise ShapeError(
                 f"the policy must make {len(names)} parameters for formula "
-                f"'{self.setting.formula}', it makes {self.policy.num_parameters}"
+                f"'{self.setting.formula}', it makes {self.policy.action_dim}"
             )
 
     @property

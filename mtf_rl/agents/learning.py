@@ -114,7 +114,7 @@ def transitions_of(task: LearningTask) -> Transitions:
     rows = len(task.batch.rewards)
     for name, width in (
         ("observations", task.learning.layout.size),
-        ("actions", task.learning.sessions.num_parameters),
+        ("actions", task.learning.sessions.action_dim),
     ):
         check_shape(f"the batch's {name}", getattr(task.batch, name), "rows, width", (rows, width))
     return Transitions.of(task.batch)

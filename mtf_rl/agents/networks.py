@@ -122,17 +122,17 @@ def _sum_into(values: Any, weight: Any, bias: Any, sums: Any) -> None:
     inputs, outputs = weight.shape
     whole = inputs - inputs % 4
     for row in range(values.shape[0]):
-        for place in range(outputs):
-            sums[row, place] = bias[place]
+        for position in range(outputs):
+            sums[row, position] = bias[position]
         for source in range(0, whole, 4):
             first, second = values[row, source], values[row, source + 1]
             third, fourth = values[row, source + 2], values[row, source + 3]
-            for place in range(outputs):
-                total = sums[row, place] + first * weight[source, place]
-                total += second * weight[source + 1, place]
-                total += third * weight[source + 2, place]
-                sums[row, place] = total + fourth * weight[source + 3, place]
+            for position in range(outputs):
+                total = sums[row, position] + first * weight[source, position]
+                total += second * weight[source + 1, position]
+                total += third * weight[source + 2, position]
+                sums[row, position] = total + fourth * weight[source + 3, position]
         for source in range(whole, inputs):
             value = values[row, source]
-            for place in range(outputs):
-                sums[row, place] += value * weight[source, place]
+            for position in range(outputs):
+                sums[row, position] += value * weight[source, position]

@@ -23,10 +23,10 @@ _DECODED_AT_ONCE = 65_536  # actions that a generative policy weighs at a time, 
 class ConstantPolicy(Policy):
     """The same action at every request: static fusion weights."""
 
-    action: FloatArray  # (num_parameters,) in [-1, 1]
+    action: FloatArray  # (action_dim,) in [-1, 1]
 
     @property
-    def num_parameters(self) -> int:
+    def action_dim(self) -> int:
         """Width of an action."""
         return len(self.action)
 
@@ -60,7 +60,7 @@ class TablePolicy(Policy):
     column: int
     """Which of its numbers is looked at, in [0, obs_dim)."""
     edges: FloatArray  # (rows - 1,), rising
-    actions: FloatArray  # (rows, num_parameters) in [-1, 1]
+    actions: FloatArray  # (rows, action_dim) in [-1, 1]
 
     def __post_init__(self) -> None:
         if not 0 <= self.column < self.obs_dim:
@@ -69,13 +69,13 @@ class TablePolicy(Policy):
             )
         if self.actions.ndim != 2 or self.edges.shape != (len(self.actions) - 1,):
             raise ShapeError(
-                "actions must have shape (rows, num_parameters), and edges (rows - 1,), got "
+                "actions must have shape (rows, action_dim), and edges (rows - 1,), got "
                 f"{self.actions.shape} and {self.edges.shape}"
             )
         refuse_rows(~(np.diff(self.edges) > 0.0), "edges must rise")
 
     @property
-    def num_parameters(self) -> int:
+    def action_dim(self) -> int:
         """Width of an action."""
         return int(self.actions.shape[1])
 
@@ -89,7 +89,7 @@ class TablePolicy(Policy):
     ) -> tuple[NDArray[np.float32], Any]:
         _check_observation(observation, self.obs_dim)
         rows = np.searchsorted(self.edges, observation[:, self.column], side="right")
-        return self.actions[rows].astype(np.float32), state  # (num_envs, num_parameters)
+        return self.actions[rows].astype(np.float32), state  # (num_envs, action_dim)
 
 
 @dataclass(frozen=True)
@@ -104,11 +104,11 @@ class MlpPolicy(Policy):
 
     mean: FloatArray  # (obs_dim,) subtracted from the observation
     scale: FloatArray  # (obs_dim,) above 0, which then divides it
-    network: Mlp  # obs_dim inputs, num_parameters outputs; ends in tanh or clip
+    network: Mlp  # obs_dim inputs, action_dim outputs; ends in tanh or clip
 
     def __post_init__(self) -> None:
         _check_standardisation(self.mean, self.scale)
-        _check_sizes("network", self.network, "obs_dim", (len(self.mean), self.num_parameters))
+        _check_sizes("network", self.network, "obs_dim", (len(self.mean), self.action_dim))
         if self.network.output not in ("tanh", "clip"):
             raise ConfigError(
                 "the network of a policy must end in tanh or clip, which keep to [-1, 1], got "
@@ -121,7 +121,7 @@ class MlpPolicy(Policy):
         return len(self.mean)
 
     @property
-    def num_parameters(self) -> int:
+    def action_dim(self) -> int:
         """Width of an action."""
         return self.network.outputs
 
@@ -143,7 +143,7 @@ class GenerativePolicy(Policy):
 
     With decoder G, perturbation xi, critic Q, latents z_1 .. z_n and standardised observation s:
 
-        a_i = clip(G(s, z_i) + bound xi(s, G(s, z_i)), -1, 1)
+        a_i = clip(G(s, z_i) + action_flexibility xi(s, G(s, z_i)), -1, 1)
         action = a_k with k = argmax_i Q(s, a_i)
 
     The policy of BCQ (Fujimoto et al., ICML 2019) and of BatchRL-MTF (Zhang et al., KDD
@@ -154,32 +154,32 @@ class GenerativePolicy(Policy):
     Raises:
         ShapeError: if the parts do not fit each other.
         DataError: if a scale is not above 0, or a latent outside [-0.5, 0.5].
-        ConfigError: if the bound is below 0, or a network ends in another activation.
+        ConfigError: if the action_flexibility is below 0, or a network ends in another activation.
     """
 
     mean: FloatArray  # (obs_dim,) subtracted from the observation
     scale: FloatArray  # (obs_dim,) above 0, which then divides it
-    decoder: Mlp  # G: obs_dim + latent_dim inputs, num_parameters outputs; ends in tanh
-    perturbation: Mlp  # xi: obs_dim + num_parameters inputs, as many outputs as G; ends in tanh
-    critic: Mlp  # Q: obs_dim + num_parameters inputs, 1 output; ends in identity
-    bound: float
+    decoder: Mlp  # G: obs_dim + latent_dim inputs, action_dim outputs; ends in tanh
+    perturbation: Mlp  # xi: obs_dim + action_dim inputs, as many outputs as G; ends in tanh
+    critic: Mlp  # Q: obs_dim + action_dim inputs, 1 output; ends in identity
+    action_flexibility: float
     """Phi: how far an action may be moved, at least 0, in units of the action."""
     latents: FloatArray  # (samples, latent_dim) in [-0.5, 0.5], draws of a standard normal, clipped
 
     def __post_init__(self) -> None:
         _check_standardisation(self.mean, self.scale)
-        check_at_least("bound", self.bound, 0.0)
+        check_at_least("action_flexibility", self.action_flexibility, 0.0)
         if self.latents.ndim != 2 or len(self.latents) == 0:
             raise ShapeError(
                 "latents must have shape (samples, latent_dim) with at least one sample, got "
                 f"{self.latents.shape}"
             )
         refuse_rows(~(np.abs(self.latents) <= LATENT_BOUND), "latents must be in [-0.5, 0.5]")
-        observed, width = len(self.mean), self.num_parameters
+        observed, width = len(self.mean), self.action_dim
         sizes = {
             "decoder": ("obs_dim + latent_dim", observed + self.latents.shape[1], width, "tanh"),
-            "perturbation": ("obs_dim + num_parameters", observed + width, width, "tanh"),
-            "critic": ("obs_dim + num_parameters", observed + width, 1, "identity"),
+            "perturbation": ("obs_dim + action_dim", observed + width, width, "tanh"),
+            "critic": ("obs_dim + action_dim", observed + width, 1, "identity"),
         }
         for name, (axes, inputs, outputs, output) in sizes.items():
             network = getattr(self, name)
@@ -193,7 +193,7 @@ class GenerativePolicy(Policy):
         return len(self.mean)
 
     @property
-    def num_parameters(self) -> int:
+    def action_dim(self) -> int:
         """Width of an action."""
         return self.decoder.outputs
 
@@ -206,7 +206,7 @@ class GenerativePolicy(Policy):
         deterministic: bool = False,
     ) -> tuple[NDArray[np.float32], Any]:
         seen = _standardised(observation, self.mean, self.scale)
-        actions = np.empty((len(seen), self.num_parameters), dtype=np.float32)
+        actions = np.empty((len(seen), self.action_dim), dtype=np.float32)
         step = max(1, _DECODED_AT_ONCE // len(self.latents))
         for start in range(0, len(seen), step):
             actions[start : start + step] = self._best(seen[start : start + step])
@@ -218,8 +218,10 @@ class GenerativePolicy(Policy):
         repeated = np.repeat(seen, samples, axis=0)  # (rows * samples, obs_dim)
         latents = np.tile(self.latents, (len(seen), 1))  # (rows * samples, latent_dim)
         decoded = self.decoder(np.concatenate([repeated, latents], axis=1))
-        moves = self.bound * self.perturbation(np.concatenate([repeated, decoded], axis=1))
-        moved = np.clip(decoded + moves, -1.0, 1.0)  # (rows * samples, num_parameters)
+        moves = self.action_flexibility * self.perturbation(
+            np.concatenate([repeated, decoded], axis=1)
+        )
+        moved = np.clip(decoded + moves, -1.0, 1.0)  # (rows * samples, action_dim)
         values = self.critic(np.concatenate([repeated, moved], axis=1))
         best = values.reshape(len(seen), samples).argmax(axis=1)  # (rows,)
         chosen: FloatArray = moved.reshape(len(seen), samples, -1)[np.arange(len(seen)), best]

@@ -60,8 +60,8 @@ def rank(frame: pd.DataFrame, policy: FusionPolicy) -> pd.DataFrame:
 
     order = np.lexsort((-scores, requests.of_row))  # stable: equal scores stay as they came
     of_row = requests.of_row[order]
-    places = np.arange(len(frame)) - requests.starts[of_row]
-    values = [scores[order], places + 1, *weights[of_row].T]
+    positions = np.arange(len(frame)) - requests.starts[of_row]
+    values = [scores[order], positions + 1, *weights[of_row].T]
     return frame.iloc[order].assign(**dict(zip(written, values, strict=True)))
 
 

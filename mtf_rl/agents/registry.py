@@ -9,7 +9,7 @@ import numpy as np
 from mtf_rl.agents.learning import LearnedPolicy, LearningTask
 from mtf_rl.agents.lspi.config import LSPIConfig
 from mtf_rl.agents.lspi.learning import learn_lspi
-from mtf_rl.agents.lspi.learning import least_requests as least_of_lspi
+from mtf_rl.agents.lspi.learning import min_requests as min_requests_of_lspi
 from mtf_rl.agents.offline.config import (
     AWACConfig,
     BatchRLMTFConfig,
@@ -65,7 +65,7 @@ from mtf_rl.agents.search.learners import (
     learn_random_search,
     learn_tpe,
 )
-from mtf_rl.agents.search.loop import least_requests
+from mtf_rl.agents.search.loop import min_requests
 from mtf_rl.core.registry import Registry
 from mtf_rl.core.tasks import WATCH_CAP_SECONDS
 from mtf_rl.envs import REWARDS
@@ -73,9 +73,9 @@ from mtf_rl.envs import REWARDS
 __all__ = [
     "AGENTS",
     "Agent",
-    "HandSetConfig",
+    "RewardWeightedConfig",
     "UniformConfig",
-    "learn_hand_set",
+    "learn_reward_weighted",
     "learn_uniform",
 ]
 
@@ -97,11 +97,11 @@ def learn_uniform(task: LearningTask, config: UniformConfig) -> LearnedPolicy:
 
 
 @dataclass(frozen=True)
-class HandSetConfig:
+class RewardWeightedConfig:
     """Hand-set weights have nothing to set."""
 
 
-def learn_hand_set(task: LearningTask, config: HandSetConfig) -> LearnedPolicy:
+def learn_reward_weighted(task: LearningTask, config: RewardWeightedConfig) -> LearnedPolicy:
     """What a person would set: each task's weight is what its feedback is worth.
 
     In the reward `engagement`, over the largest worth: like .2, comment .6, follow and forward 1,
@@ -124,7 +124,7 @@ class Agent:
 
     config: type[Any]
     learn: Callable[[LearningTask, Any], LearnedPolicy]
-    least_requests: Callable[[Any], int]
+    min_requests: Callable[[Any], int]
     """The smallest budget that settings of this type can work with."""
     from_batch: bool = False
     """Whether it learns from a batch dataset alone, and touches no session."""
@@ -137,7 +137,7 @@ def _past_warmup(config: ActorCriticConfig) -> int:
 def _search(
     config: type[SearchConfig], learn: Callable[[LearningTask, Any], LearnedPolicy]
 ) -> Agent:
-    return Agent(config, learn, least_requests)
+    return Agent(config, learn, min_requests)
 
 
 def _of_batch(
@@ -155,7 +155,7 @@ AGENTS: Registry[Agent] = Registry(
         "ppo": Agent(PPOConfig, learn_ppo, _past_warmup),
         "a2c": Agent(A2CConfig, learn_a2c, _past_warmup),
         "han_actor_critic": Agent(HanConfig, learn_han, _past_warmup),
-        "lspi": Agent(LSPIConfig, learn_lspi, least_of_lspi),
+        "lspi": Agent(LSPIConfig, learn_lspi, min_requests_of_lspi),
         "bc": _of_batch(BCConfig, learn_bc),
         "td3_bc": _of_batch(TD3BCConfig, learn_td3_bc),
         "bcq": _of_batch(BCQConfig, learn_bcq),
@@ -174,6 +174,6 @@ AGENTS: Registry[Agent] = Registry(
         "cem": _search(CemConfig, learn_cem),
         "es": _search(EsConfig, learn_es),
         "uniform": Agent(UniformConfig, learn_uniform, lambda config: 0),
-        "hand_set": Agent(HandSetConfig, learn_hand_set, lambda config: 0),
+        "reward_weighted": Agent(RewardWeightedConfig, learn_reward_weighted, lambda config: 0),
     },
 )

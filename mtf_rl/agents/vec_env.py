@@ -104,8 +104,9 @@ def _check_finite(name: str, values: NDArray[Any]) -> None:
     """One number that is not finite would turn every weight of a network into NaN."""
     finite = np.isfinite(values)
     if not finite.all():
-        place = tuple(int(index) for index in np.argwhere(~finite)[0])
+        position = tuple(int(index) for index in np.argwhere(~finite)[0])
         raise DataError(
-            f"the environment's {name} must be finite, got {values[place]} at {place} of shape"
+            f"the environment's {name} must be finite, got {values[position]} at {position} of"
+            " shape"
             f" {values.shape}; look at the reward function and the user model"
         )

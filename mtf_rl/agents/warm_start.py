@@ -23,7 +23,7 @@ def warm_start(
     """Teach a fresh model on a dataset, and put the dataset into its replay buffer.
 
     TD3 and DDPG take over actor and critics of TD3+BC after `updates` updates, SAC those of CQL(H),
-    with the default settings of `td3_bc` and `cql`; optimisers start afresh. Rewards are not
+    with the default settings of `td3_bc` and `cql`; optimizers start afresh. Rewards are not
     scaled, so that the critics' unit is the one in which learning goes on. SB3's warm-up of random
     actions is left out.
 
@@ -49,11 +49,11 @@ def warm_start(
     taught: BatchLearning
     if isinstance(model, SAC):
         rate: Any = model.learning_rate
-        # `CQLConfig.weight` is for rewards in deviations; here they are as they were logged.
-        weight = CQLConfig().weight * float(dataset.rewards.std(dtype=np.float64))
+        # `CQLConfig.conservative_weight` is for standardised rewards; here they are as logged.
+        weight = CQLConfig().conservative_weight * float(dataset.rewards.std(dtype=np.float64))
         taught = CQL(
-            weight=weight,
-            samples=CQLConfig().samples,
+            conservative_weight=weight,
+            n_action_samples=CQLConfig().n_action_samples,
             actor_learning_rate=rate,
             ent_coef=model.ent_coef,
             **shared,

@@ -74,8 +74,8 @@ def start_history(hours: FloatArray, num_tags: int) -> VisibleHistory:
 
 def tag_overlap(history: VisibleHistory, videos: IntArray, catalogue: VideoCatalogue) -> FloatArray:
     """How much of each video's tags the session has shown lately, (num_envs, slate) in [0, 1]."""
-    shares = catalogue.tag_shares[videos]  # (num_envs, slate, num_tags)
-    overlap: FloatArray = np.einsum("nsg,ng->ns", shares, history.tag_exposure)
+    fractions = catalogue.tag_fractions[videos]  # (num_envs, slate, num_tags)
+    overlap: FloatArray = np.einsum("nsg,ng->ns", fractions, history.tag_exposure)
     return overlap  # (num_envs, slate)
 
 
@@ -84,12 +84,14 @@ def advance_history(
 ) -> VisibleHistory:
     """The history after `slate` was answered with `response`; time moves in `add_pause`."""
     shown = slate.mask.astype(np.float32)  # (num_envs, slate)
-    share = shown / np.maximum(shown.sum(axis=1, keepdims=True), 1.0)  # (num_envs, slate)
+    fraction = shown / np.maximum(shown.sum(axis=1, keepdims=True), 1.0)  # (num_envs, slate)
     ratio = np.minimum(response.watch_seconds / catalogue.duration_seconds[slate.videos], 1.0)
     signals = np.concatenate([response.feedback, ratio[..., None]], axis=2)
-    last = (signals * share[..., None]).sum(axis=1, dtype=np.float32)  # (num_envs, signals)
-    tags = (catalogue.tag_shares[slate.videos] * share[..., None]).sum(axis=1)  # (.., num_tags)
-    overlap = (tag_overlap(history, slate.videos, catalogue) * share).sum(axis=1)  # (num_envs,)
+    last = (signals * fraction[..., None]).sum(axis=1, dtype=np.float32)  # (num_envs, signals)
+    tags = (catalogue.tag_fractions[slate.videos] * fraction[..., None]).sum(
+        axis=1
+    )  # (.., num_tags)
+    overlap = (tag_overlap(history, slate.videos, catalogue) * fraction).sum(axis=1)  # (num_envs,)
     last_watch_seconds = (response.watch_seconds * shown).sum(axis=1, dtype=np.float32)
     return replace(
         history,

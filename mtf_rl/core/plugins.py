@@ -9,15 +9,15 @@ from typing import Any
 
 from mtf_rl.core.errors import ConfigError
 
-__all__ = ["check_function_name", "imported_function", "is_own"]
+__all__ = ["check_import_path", "import_from_path", "is_import_path"]
 
 
-def is_own(name: str) -> bool:
+def is_import_path(name: str) -> bool:
     """Whether a name is a user's own `module:function`, not one of a registry."""
     return ":" in name
 
 
-def check_function_name(name: str, option: str) -> None:
+def check_import_path(name: str, option: str) -> None:
     """Refuse what is not of the form `module:function`; imports nothing.
 
     Raises:
@@ -31,13 +31,13 @@ def check_function_name(name: str, option: str) -> None:
         )
 
 
-def imported_function(name: str, option: str) -> Callable[..., Any]:
+def import_from_path(name: str, option: str) -> Callable[..., Any]:
     """Import a user's function; this runs its module, whose own errors pass through.
 
     Raises:
         ConfigError: if the name is malformed, or the module or a function in it not to be had.
     """
-    check_function_name(name, option)
+    check_import_path(name, option)
     module, _, function = name.partition(":")
     try:
         found = getattr(importlib.import_module(module), function)

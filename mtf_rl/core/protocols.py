@@ -7,13 +7,13 @@ from numpy.typing import NDArray
 
 from mtf_rl.core.arrays import BoolArray, FloatArray, IntArray
 from mtf_rl.core.history import VisibleHistory
-from mtf_rl.core.randomness import Luck
+from mtf_rl.core.randomness import EpisodeRng
 from mtf_rl.core.slates import Response, Slate
 
-__all__ = ["SIMULATOR", "SYNTHETIC_TRUTH", "Policy", "UserModel"]
+__all__ = ["GROUND_TRUTH", "SIMULATOR", "Policy", "UserModel"]
 
 SIMULATOR = "simulator"
-SYNTHETIC_TRUTH = "synthetic_truth"
+GROUND_TRUTH = "ground_truth"
 
 StateT = TypeVar("StateT")
 
@@ -22,18 +22,18 @@ class UserModel(Protocol[StateT]):
     """Who answers a slate, leaves the session, and returns after some days.
 
     A user model is batched and pure: every method takes and returns arrays whose leading axis is
-    `num_envs`, and all chance comes from the `luck` that it is given. Its state is a frozen
+    `num_envs`, and all chance comes from the `rng` that it is given. Its state is a frozen
     dataclass of such arrays (or None), opaque to everyone else: what a policy may see is the
     `VisibleHistory`. The same row must give the same result whatever the other rows are.
     """
 
-    judge: str
-    """Who answers, as the leaderboard names it: `simulator` or `synthetic_truth`."""
+    evaluator: str
+    """Who answers, as the leaderboard names it: `simulator` or `ground_truth`."""
 
-    hour_shares: FloatArray
-    """(24,), the share of sessions that start in each hour of the day."""
+    hour_fractions: FloatArray
+    """(24,), the fraction of sessions that start in each hour of the day."""
 
-    def start(self, users: IntArray, luck: Luck) -> StateT:
+    def start(self, users: IntArray, rng: EpisodeRng) -> StateT:
         """The state of `users` (num_envs,) as they open the app."""
         ...
 
@@ -42,16 +42,16 @@ class UserModel(Protocol[StateT]):
         ...
 
     def respond(
-        self, state: StateT, slate: Slate, history: VisibleHistory, luck: Luck
+        self, state: StateT, slate: Slate, history: VisibleHistory, rng: EpisodeRng
     ) -> tuple[Response, StateT]:
         """What the users do with every shown video; `history` is what came before this slate."""
         ...
 
-    def leave(self, state: StateT, history: VisibleHistory, luck: Luck) -> BoolArray:
+    def leave(self, state: StateT, history: VisibleHistory, rng: EpisodeRng) -> BoolArray:
         """Who leaves the session now, (num_envs,); `history` includes the slate just answered."""
         ...
 
-    def pause_seconds(self, state: StateT, history: VisibleHistory, luck: Luck) -> FloatArray:
+    def pause_seconds(self, state: StateT, history: VisibleHistory, rng: EpisodeRng) -> FloatArray:
         """Seconds from this request to the next one of those who stay, (num_envs,), <= 1800.
 
         `history` is the one before the gap is added: its `last_watch_seconds` is the time that
@@ -59,7 +59,7 @@ class UserModel(Protocol[StateT]):
         """
         ...
 
-    def return_days(self, state: StateT, history: VisibleHistory, luck: Luck) -> IntArray:
+    def return_days(self, state: StateT, history: VisibleHistory, rng: EpisodeRng) -> IntArray:
         """Days until each user's next active day after the session, (num_envs,), >= 1."""
         ...
 
@@ -74,5 +74,5 @@ class Policy(Protocol):
         episode_start: Any = None,
         deterministic: bool = False,  # noqa: FBT001, FBT002  (SB3's signature)
     ) -> tuple[NDArray[np.float32], Any]:
-        """Actions (num_envs, num_parameters) for observations (num_envs, obs_dim)."""
+        """Actions (num_envs, action_dim) for observations (num_envs, obs_dim)."""
         ...

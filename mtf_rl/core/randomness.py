@@ -1,10 +1,10 @@
 """Counter-based randomness: every draw is a function of what it is for, not of what came before.
 
 A draw is addressed by (seed, episode, request, purpose, slot). Two policies that meet the same
-episode therefore meet the same luck, and neither the number of environments nor the order of
-their steps changes an episode. The generator is SplitMix64 (Steele, Lea and Flood, "Fast
-splittable pseudorandom number generators", OOPSLA 2014): its finaliser hashes the address into
-a stream, and its counter runs over the slots.
+episode therefore meet the same random numbers, and neither the number of environments nor the order
+of their steps changes an episode. The generator is SplitMix64 (Steele, Lea and Flood, "Fast
+splittable pseudorandom number generators", OOPSLA 2014): its finaliser hashes the address into a
+stream, and its counter runs over the slots.
 """
 
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from scipy.special import ndtri
 
 from mtf_rl.core.arrays import FloatArray, IntArray
 
-__all__ = ["Luck", "Purpose", "hash_words", "mix64", "mix64_compiled"]
+__all__ = ["EpisodeRng", "Purpose", "hash_words", "mix64", "mix64_compiled"]
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _MULTIPLIER_1 = np.uint64(0xBF58476D1CE4E5B9)
@@ -94,7 +94,7 @@ def _counters(slots: int) -> NDArray[np.uint64]:
 
 
 @dataclass(frozen=True)
-class Luck:
+class EpisodeRng:
     """The random draws of some requests: `episodes` and `requests` are (num_envs,) integers."""
 
     seed: int

@@ -4,7 +4,7 @@ import math
 
 from mtf_rl.core.errors import ConfigError
 
-__all__ = ["check_above", "check_at_least", "check_proper_share", "check_seed", "check_share"]
+__all__ = ["check_above", "check_at_least", "check_fraction", "check_proper_fraction", "check_seed"]
 
 LARGEST_SEED = 2**32 - 1
 
@@ -21,13 +21,13 @@ def check_above(name: str, value: float, bound: float) -> None:
         raise ConfigError(f"{name} must be above {bound:g}, got {value}")
 
 
-def check_share(name: str, value: float) -> None:
+def check_fraction(name: str, value: float) -> None:
     """Refuse a number outside [0, 1]."""
     if not 0.0 <= value <= 1.0:
         raise ConfigError(f"{name} must be in [0, 1], got {value}")
 
 
-def check_proper_share(name: str, value: float) -> None:
+def check_proper_fraction(name: str, value: float) -> None:
     """Refuse a number outside [0, 1), such as a share that must leave something."""
     if not 0.0 <= value < 1.0:
         raise ConfigError(f"{name} must be in [0, 1), got {value}")

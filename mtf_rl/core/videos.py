@@ -37,13 +37,13 @@ class VideoCatalogue:
         return len(self.duration_seconds)
 
     @cached_property
-    def tag_shares(self) -> FloatArray:
+    def tag_fractions(self) -> FloatArray:
         """Each video's unit of attention, divided equally over its tags: (videos, num_tags).
 
         A video without a tag has a row of zeros.
         """
-        shares = np.zeros((self.num_videos, self.num_tags), dtype=np.float32)
+        fractions = np.zeros((self.num_videos, self.num_tags), dtype=np.float32)
         videos, columns = np.nonzero(self.tags != NO_TAG)
-        np.add.at(shares, (videos, self.tags[videos, columns]), 1.0)
-        normalised: FloatArray = shares / np.maximum(shares.sum(axis=1, keepdims=True), 1.0)
+        np.add.at(fractions, (videos, self.tags[videos, columns]), 1.0)
+        normalised: FloatArray = fractions / np.maximum(fractions.sum(axis=1, keepdims=True), 1.0)
         return normalised

@@ -3,14 +3,14 @@
 from mtf_rl.data.accounts import FileAccount, RowAccount
 from mtf_rl.data.batch import BatchDataset
 from mtf_rl.data.dataset import Dataset, DurationFills
-from mtf_rl.data.description import Description, describe, single_request_share
+from mtf_rl.data.description import Description, describe, single_request_fraction
 from mtf_rl.data.feature_layout import (
     UNSEEN_CODE,
     CategoricalField,
     DenseColumn,
     FeatureLayout,
     FeatureRows,
-    Side,
+    FeatureSide,
 )
 from mtf_rl.data.feature_tables import CategoricalColumn, FeatureTable, NumericColumn
 from mtf_rl.data.features import FeatureEncoder
@@ -56,6 +56,7 @@ __all__ = [
     "FeatureEncoder",
     "FeatureLayout",
     "FeatureRows",
+    "FeatureSide",
     "FeatureTable",
     "FileAccount",
     "FileKind",
@@ -64,7 +65,6 @@ __all__ = [
     "NumericColumn",
     "RowAccount",
     "ScoreTable",
-    "Side",
     "SourceFile",
     "Split",
     "TimePlan",
@@ -79,7 +79,7 @@ __all__ = [
     "read_prepared",
     "retrieve_pools",
     "scorer_half",
-    "single_request_share",
+    "single_request_fraction",
     "split_by_time",
     "user_groups",
     "usual_contexts",

@@ -36,7 +36,7 @@ class BatchDataset:
     """
 
     observations: FloatArray  # (rows, obs_dim) float32
-    actions: FloatArray  # (rows, num_parameters) float32 in [-1, 1]
+    actions: FloatArray  # (rows, action_dim) float32 in [-1, 1]
     log_densities: FloatArray  # (rows,) float64, of the actions; NaN where nobody knows it
     behaviours: IntArray  # (rows,), places in `behaviour_names`; one for each session
     rewards: FloatArray  # (rows,) float32
@@ -48,7 +48,7 @@ class BatchDataset:
     behaviour_names: tuple[str, ...]
     observation_names: tuple[str, ...]
     parameter_names: tuple[str, ...]
-    judge: str  # who answered
+    evaluator: str  # who answered
     setting: Mapping[str, Any] | None = None
     """How actions became an order and slates a reward: formula, action_map, tasks, base, radius,
     base_rates (one for each task; they shift some formulas), reward; None where the log does not
@@ -60,7 +60,7 @@ class BatchDataset:
             raise DataError("a batch dataset needs at least one row, got none")
         obs_dim, width = len(self.observation_names), len(self.parameter_names)
         check_shape("observations", self.observations, "rows, obs_dim", (rows, obs_dim))
-        check_shape("actions", self.actions, "rows, num_parameters", (rows, width))
+        check_shape("actions", self.actions, "rows, action_dim", (rows, width))
         for name in ("log_densities", "behaviours", "terminated", "truncated", "sessions"):
             check_shape(name, getattr(self, name), "rows", (rows,))
         check_shape("requests", self.requests, "rows", (rows,))
@@ -123,7 +123,7 @@ class BatchDataset:
             "behaviour_names": self.behaviour_names,
             "observation_names": self.observation_names,
             "parameter_names": self.parameter_names,
-            "judge": self.judge,
+            "evaluator": self.evaluator,
             "setting": None if self.setting is None else dict(self.setting),
         }
         table = pa.table(columns).replace_schema_metadata({_METADATA: json.dumps(document)})
@@ -175,12 +175,12 @@ def _arrays(path: Path, table: pa.Table, document: dict[str, Any]) -> dict[str, 
     unknown = sorted({str(name) for name in followed} - set(names))
     if unknown:
         raise DataError(f"{path}, column behaviour: {', '.join(unknown)} is not one of {names}")
-    places = {name: place for place, name in enumerate(names)}
+    positions = {name: position for position, name in enumerate(names)}
     return {
         "observations": vectors["observation"],
         "actions": vectors["action"],
         "log_densities": _log_densities(table),
-        "behaviours": np.array([places[name] for name in followed], dtype=np.int64),
+        "behaviours": np.array([positions[name] for name in followed], dtype=np.int64),
         "rewards": _plain(table, "reward").astype(np.float32),
         "terminated": _plain(table, "terminated").astype(np.bool_),
         "truncated": truncated,
@@ -190,7 +190,7 @@ def _arrays(path: Path, table: pa.Table, document: dict[str, Any]) -> dict[str, 
         "behaviour_names": names,
         "observation_names": tuple(document["observation_names"]),
         "parameter_names": tuple(document["parameter_names"]),
-        "judge": str(document["judge"]),
+        "evaluator": str(document["evaluator"]),
         "setting": document.get("setting"),
     }
 
@@ -201,7 +201,7 @@ def _document(path: Path, table: pa.Table) -> dict[str, Any]:
         document = json.loads(raw or b"null")
     except ValueError as error:
         raise DataError(f"{path}: the metadata {_METADATA.decode()} is no JSON") from error
-    needed = {"version", "behaviour_names", "observation_names", "parameter_names", "judge"}
+    needed = {"version", "behaviour_names", "observation_names", "parameter_names", "evaluator"}
     if not isinstance(document, dict) or not needed <= set(document):
         raise DataError(
             f"{path} lacks the metadata {_METADATA.decode()} with {', '.join(sorted(needed))}"

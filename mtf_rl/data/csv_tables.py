@@ -68,7 +68,7 @@ def _refuse_line(name: str, content: bytes, columns: tuple[Column, ...], reason:
     rows = csv.reader(io.StringIO(text, newline=""))
     try:
         header = next(rows)
-        places = [(header.index(column.name), column) for column in columns]
+        positions = [(header.index(column.name), column) for column in columns]
         line = rows.line_num
         for row in rows:
             line, previous = rows.line_num, line
@@ -78,7 +78,7 @@ def _refuse_line(name: str, content: bytes, columns: tuple[Column, ...], reason:
                     " Close the quotation mark."
                 )
             if row:
-                _check_row(f"{name}, line {line}", row, len(header), places)
+                _check_row(f"{name}, line {line}", row, len(header), positions)
     except csv.Error as error:
         raise DataError(f"{name}, line {rows.line_num}: {error}. Correct the line.") from error
     raise DataError(f"{name} cannot be read as CSV: {reason}. Fetch it again.")
@@ -144,20 +144,22 @@ def _in_range(values: pa.ChunkedArray, column: Column) -> bool:
     return all(column.accepts(text) for text in pc.unique(values).to_pylist() if text is not None)
 
 
-def _check_row(place: str, row: list[str], width: int, places: list[tuple[int, Column]]) -> None:
+def _check_row(
+    position: str, row: list[str], width: int, positions: list[tuple[int, Column]]
+) -> None:
     if len(row) != width:
         raise DataError(
-            f"{place}: expected {width} cells, got {len(row)}. Correct or remove the line."
+            f"{position}: expected {width} cells, got {len(row)}. Correct or remove the line."
         )
-    for number, column in places:
+    for number, column in positions:
         text = row[number]
         if not text.isascii() and any("\udc80" <= letter <= "\udcff" for letter in text):
             raise DataError(
-                f"{place}, column {column.name}: expected UTF-8 text, got the bytes"
+                f"{position}, column {column.name}: expected UTF-8 text, got the bytes"
                 f" {text.encode('utf-8', 'surrogateescape')!r}. Save the file as UTF-8."
             )
         if not column.accepts(text):
             raise DataError(
-                f"{place}, column {column.name}: expected {column.expected}, got {text!r}."
+                f"{position}, column {column.name}: expected {column.expected}, got {text!r}."
                 " Correct or remove the line."
             )

@@ -13,7 +13,7 @@ from mtf_rl.data.impressions import Impressions
 from mtf_rl.data.labels import base_rates
 from mtf_rl.data.schema import FileKind
 
-__all__ = ["Description", "describe", "single_request_share"]
+__all__ = ["Description", "describe", "single_request_fraction"]
 
 _PERCENTILES = (10, 25, 50, 75, 90, 99)
 _FRAGMENTED = 0.5
@@ -30,7 +30,7 @@ class TabRates:
 
 
 @dataclass(frozen=True)
-class Spread:
+class Quantiles:
     """How a quantity is distributed: its mean, and its value at each percentile."""
 
     count: int
@@ -60,14 +60,14 @@ class Description:
     last_day: str
     tabs: tuple[TabRates, ...]
     requests: int
-    rows_per_request: Spread
+    rows_per_request: Quantiles
     sessions: int
-    requests_per_session: Spread
-    single_request_share: float
-    gap_seconds: Spread
+    requests_per_session: Quantiles
+    single_request_fraction: float
+    gap_seconds: Quantiles
     """Between consecutive requests of a session."""
-    watch_seconds: Spread
-    zero_watch_share: float
+    watch_seconds: Quantiles
+    zero_watch_fraction: float
     limits: tuple[str, ...]
     """What is absent, and what that forbids, a sentence each."""
 
@@ -166,16 +166,16 @@ def describe(dataset: Dataset) -> Description:
         rows_per_request=_spread(np.diff([*request_rows, len(play_seconds)])),
         sessions=len(np.unique(session_of)),
         requests_per_session=_spread(np.unique(session_of, return_counts=True)[1]),
-        single_request_share=single_request_share(impressions),
+        single_request_fraction=single_request_fraction(impressions),
         gap_seconds=_spread(gaps_ms / 1000.0),
         watch_seconds=_spread(play_seconds),
-        zero_watch_share=float((play_seconds == 0).mean()),
+        zero_watch_fraction=float((play_seconds == 0).mean()),
         limits=tuple(_limits(dataset)),
     )
 
 
-def single_request_share(impressions: Impressions) -> float:
-    """The share of sessions that have one request; over half, sessions are fragments.
+def single_request_fraction(impressions: Impressions) -> float:
+    """The fraction of sessions that have one request; over half, sessions are fragments.
 
     In KuaiRand-Pure, which keeps 0.45 % of what a user saw, it is 87 %.
     """
@@ -190,10 +190,11 @@ def _limits(dataset: Dataset) -> list[str]:
         limits.append("No random exposures: nothing can be evaluated free of the logging policy.")
     if dataset.impressions.randomised.all():
         limits.append("Random exposures only: the feed that users know is not in the log.")
-    share = single_request_share(dataset.impressions)
-    if share > _FRAGMENTED:
+    fraction = single_request_fraction(dataset.impressions)
+    if fraction > _FRAGMENTED:
         limits.append(
-            f"Sessions are fragments ({share:.0%} have one request): leaving and return cannot be"
+            f"Sessions are fragments ({fraction:.0%} have one request): leaving and return cannot"
+            " be"
             " fitted, and a declared prior stands in."
         )
     if not dataset.has_file(FileKind.USER_FEATURES):
@@ -221,12 +222,12 @@ def _tab_rates(impressions: Impressions) -> tuple[TabRates, ...]:
     )
 
 
-def _spread(values: NDArray[Any]) -> Spread:
+def _spread(values: NDArray[Any]) -> Quantiles:
     """Mean and percentiles; zeros when there is no value."""
     measured = values if len(values) else np.zeros(1)
     points = np.percentile(measured, _PERCENTILES)
     named = {f"p{number}": float(v) for number, v in zip(_PERCENTILES, points, strict=True)}
-    return Spread(len(values), float(np.mean(measured, dtype=np.float64)), named)
+    return Quantiles(len(values), float(np.mean(measured, dtype=np.float64)), named)
 
 
 def _table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:

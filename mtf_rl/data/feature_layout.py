@@ -6,14 +6,21 @@ from typing import Any
 
 from mtf_rl.core.arrays import FloatArray, IntArray
 
-__all__ = ["UNSEEN_CODE", "CategoricalField", "DenseColumn", "FeatureLayout", "FeatureRows", "Side"]
+__all__ = [
+    "UNSEEN_CODE",
+    "CategoricalField",
+    "DenseColumn",
+    "FeatureLayout",
+    "FeatureRows",
+    "FeatureSide",
+]
 
 
 UNSEEN_CODE = 1
 """The code of a value that was not seen in fitting."""
 
 
-class Side(StrEnum):
+class FeatureSide(StrEnum):
     """What a feature depends on."""
 
     USER = "user"
@@ -27,7 +34,7 @@ class CategoricalField:
 
     name: str
     size: int
-    side: Side
+    side: FeatureSide
 
 
 @dataclass(frozen=True)
@@ -35,7 +42,7 @@ class DenseColumn:
     """A standardised number, clipped to [-5, 5]; 0, the mean, where it is missing."""
 
     name: str
-    side: Side
+    side: FeatureSide
 
 
 @dataclass(frozen=True)
@@ -45,7 +52,7 @@ class FeatureLayout:
     categorical: tuple[CategoricalField, ...]
     dense: tuple[DenseColumn, ...]
 
-    def restrict(self, side: Side) -> "FeatureLayout":
+    def restrict(self, side: FeatureSide) -> "FeatureLayout":
         """The layout of one side's columns."""
         return FeatureLayout(
             tuple(field for field in self.categorical if field.side == side),
@@ -61,11 +68,12 @@ class FeatureLayout:
         """Read what `to_json` wrote."""
         return cls(
             tuple(
-                CategoricalField(field["name"], field["size"], Side(field["side"]))
+                CategoricalField(field["name"], field["size"], FeatureSide(field["side"]))
                 for field in document["categorical"]
             ),
             tuple(
-                DenseColumn(column["name"], Side(column["side"])) for column in document["dense"]
+                DenseColumn(column["name"], FeatureSide(column["side"]))
+                for column in document["dense"]
             ),
         )
 

@@ -83,19 +83,19 @@ def build_feature_table(
     table = _empty_table(columns) if table is None else table
     file_ids = np.asarray(table.column(id_column.name).to_numpy(), dtype=np.int64)
     ids = np.union1d(file_ids, log_ids).astype(np.int64)
-    places = np.searchsorted(ids, file_ids)  # (file rows,)
+    positions = np.searchsorted(ids, file_ids)  # (file rows,)
     known = np.zeros(len(ids), dtype=np.bool_)
-    known[places] = True
+    known[positions] = True
     categorical = []
     numeric = []
     for column in feature_columns:
         values = table.column(column.name)
         if column.kind in (ColumnKind.NUMBER, ColumnKind.DATE):
-            numeric.append(NumericColumn(column.name, _spread_numbers(values, places, len(ids))))
+            numeric.append(NumericColumn(column.name, _spread_numbers(values, positions, len(ids))))
         else:
             codes, names = _categories(values, column.kind)
             spread = np.full(len(ids), MISSING, dtype=np.int32)
-            spread[places] = codes
+            spread[positions] = codes
             categorical.append(CategoricalColumn(column.name, spread, names))
     return FeatureTable(ids, known, tuple(categorical), tuple(numeric))
 
@@ -107,13 +107,13 @@ def _empty_table(columns: tuple[Column, ...]) -> pa.Table:
     )
 
 
-def _spread_numbers(values: pa.ChunkedArray, places: IntArray, entities: int) -> FloatArray:
+def _spread_numbers(values: pa.ChunkedArray, positions: IntArray, entities: int) -> FloatArray:
     """Numbers by entity; dates become days since 1970-01-01; negative numbers are missing."""
     if pa.types.is_date32(values.type):
         values = values.cast(pa.int32()).cast(pa.float64())
     numbers = _numbers(values)
     spread = np.full(entities, np.nan)
-    spread[places] = numbers
+    spread[positions] = numbers
     return spread
 
 

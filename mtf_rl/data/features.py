@@ -23,7 +23,7 @@ from mtf_rl.data.feature_layout import (
     DenseColumn,
     FeatureLayout,
     FeatureRows,
-    Side,
+    FeatureSide,
 )
 from mtf_rl.data.past_feedback import (
     SIGNAL_NAMES,
@@ -65,7 +65,7 @@ class FeatureEncoder:
     tab_codes: IntArray  # (largest tab of the dataset + 1,) int64
     signal_rates: FloatArray  # (signals,) float64, over the fitted rows
     means: FloatArray  # (dense,) float64
-    deviations: FloatArray  # (dense,) float64
+    stds: FloatArray  # (dense,) float64
 
     @classmethod
     def fit(
@@ -95,8 +95,8 @@ class FeatureEncoder:
         hour_codes = _codes(np.arange(_HOURS), impressions.hours[learnt])
         tab_codes = _codes(np.arange(int(impressions.tabs.max()) + 1), impressions.tabs[learnt])
         pair_fields = (
-            CategoricalField("hour", int(hour_codes.max()) + 1, Side.PAIR),
-            CategoricalField("tab", int(tab_codes.max()) + 1, Side.PAIR),
+            CategoricalField("hour", int(hour_codes.max()) + 1, FeatureSide.PAIR),
+            CategoricalField("tab", int(tab_codes.max()) + 1, FeatureSide.PAIR),
         )
         layout = FeatureLayout((*user_fields, *video_fields, *pair_fields), _dense_columns())
         width = len(layout.dense)
@@ -111,7 +111,7 @@ class FeatureEncoder:
             tab_codes=tab_codes,
             signal_rates=signals(impressions, rows).mean(axis=0),
             means=np.zeros(width),
-            deviations=np.ones(width),
+            stds=np.ones(width),
         )
         return raw._standardised_on(dataset)
 
@@ -142,21 +142,21 @@ class FeatureEncoder:
         return self._rows(users, videos, hours, tabs, dense)
 
     def user_side(self, dataset: Dataset) -> FeatureRows:
-        """The columns of `layout.restrict(Side.USER)`, one row for each user, at the end."""
+        """The columns of `layout.restrict(FeatureSide.USER)`, one row for each user, at the end."""
         users = np.arange(dataset.num_users)
         zeros = np.zeros_like(users)
         rows = self.encode_pairs(dataset, users, zeros, zeros, zeros)
-        return self._restrict(rows, Side.USER)
+        return self._restrict(rows, FeatureSide.USER)
 
     def video_side(self, dataset: Dataset) -> FeatureRows:
-        """The columns of `layout.restrict(Side.VIDEO)`, one row for each video, at the end."""
+        """The columns of `layout.restrict(FeatureSide.VIDEO)`, a row for each video, at the end."""
         videos = np.arange(dataset.num_videos)
         zeros = np.zeros_like(videos)
         rows = self.encode_pairs(dataset, zeros, videos, zeros, zeros)
-        return self._restrict(rows, Side.VIDEO)
+        return self._restrict(rows, FeatureSide.VIDEO)
 
     def pair_side(self, dataset: Dataset) -> "PairSide":
-        """What encodes the columns of `layout.restrict(Side.PAIR)` as of the end.
+        """What encodes the columns of `layout.restrict(FeatureSide.PAIR)` as of the end.
 
         Raises:
             DataError: if the encoder was fitted on another dataset.
@@ -166,8 +166,8 @@ class FeatureEncoder:
         values = signals(impressions, rows)
         keys = _grouping_keys(dataset, impressions.users[rows], impressions.videos[rows])
         totals = PastTotals.of_all(keys["user_tag"].keys, values, keys["user_tag"].size)
-        of_pair = [column.side == Side.PAIR for column in self.layout.dense]
-        means, deviations = self.means[of_pair], self.deviations[of_pair]
+        of_pair = [column.side == FeatureSide.PAIR for column in self.layout.dense]
+        means, stds = self.means[of_pair], self.stds[of_pair]
         past = rate_columns(totals, self.signal_rates, _SMOOTHING)
         upload_ms = dataset.videos.quantity("upload_dt") * _DAY_MS
         ages = np.log1p(np.maximum((self.end_ms - upload_ms) / _DAY_MS, 0.0))
@@ -176,8 +176,8 @@ class FeatureEncoder:
             tab_codes=self.tab_codes,
             tags=dataset.catalogue.tags[:, 0].astype(np.int64) + 1,
             num_tags=dataset.catalogue.num_tags + 1,
-            ages=_standard(ages, means[0], deviations[0]),
-            past=_standard(past, means[1:], deviations[1:]),
+            ages=_standard(ages, means[0], stds[0]),
+            past=_standard(past, means[1:], stds[1:]),
         )
 
     def save(self, folder: Path) -> None:
@@ -216,9 +216,9 @@ class FeatureEncoder:
         )
         counts = np.maximum((~np.isnan(raw)).sum(axis=0), 1)
         means = np.nansum(raw, axis=0) / counts
-        deviations = np.sqrt(np.nansum((raw - means) ** 2, axis=0) / counts)
-        deviations[deviations < 1e-6] = 1.0
-        fields = vars(self) | {"means": means, "deviations": deviations}
+        stds = np.sqrt(np.nansum((raw - means) ** 2, axis=0) / counts)
+        stds[stds < 1e-6] = 1.0
+        fields = vars(self) | {"means": means, "stds": stds}
         return FeatureEncoder(**fields)
 
     def _check(self, dataset: Dataset) -> None:
@@ -237,7 +237,7 @@ class FeatureEncoder:
         )
         return FeatureRows(categorical.astype(np.int64), dense)
 
-    def _restrict(self, rows: FeatureRows, side: Side) -> FeatureRows:
+    def _restrict(self, rows: FeatureRows, side: FeatureSide) -> FeatureRows:
         fields = [field.side == side for field in self.layout.categorical]
         columns = [column.side == side for column in self.layout.dense]
         return FeatureRows(rows.categorical[:, fields], rows.dense[:, columns])
@@ -246,7 +246,7 @@ class FeatureEncoder:
         self, dataset: Dataset, users: IntArray, videos: IntArray, times_ms: IntArray
     ) -> FloatArray:
         raw = self._raw_dense(dataset, users, videos, times_ms)
-        return _standard(raw, self.means, self.deviations)
+        return _standard(raw, self.means, self.stds)
 
     def _raw_dense(
         self, dataset: Dataset, users: IntArray, videos: IntArray, times_ms: IntArray
@@ -316,8 +316,8 @@ class PairSide:
         return FeatureRows(categorical, dense)
 
 
-def _standard(raw: FloatArray, means: FloatArray, deviations: FloatArray) -> FloatArray:
-    standard = np.nan_to_num((raw - means) / deviations, nan=0.0)
+def _standard(raw: FloatArray, means: FloatArray, stds: FloatArray) -> FloatArray:
+    standard = np.nan_to_num((raw - means) / stds, nan=0.0)
     return np.clip(standard, -_DENSE_LIMIT, _DENSE_LIMIT).astype(np.float32)
 
 
@@ -355,11 +355,11 @@ def _dense_columns() -> tuple[DenseColumn, ...]:
         return [f"{grouping}_log_exposures", *(f"{grouping}_{name}_rate" for name in SIGNAL_NAMES)]
 
     names = {
-        Side.USER: [*(f"log_{name}" for name in _USER_COUNTS), *past("user")],
-        Side.VIDEO: ["log_duration", *past("video"), *past("author"), *past("tag")],
-        Side.PAIR: ["log_age_days", *past("user_tag")],
+        FeatureSide.USER: [*(f"log_{name}" for name in _USER_COUNTS), *past("user")],
+        FeatureSide.VIDEO: ["log_duration", *past("video"), *past("author"), *past("tag")],
+        FeatureSide.PAIR: ["log_age_days", *past("user_tag")],
     }
-    return tuple(DenseColumn(name, side) for side in Side for name in names[side])
+    return tuple(DenseColumn(name, side) for side in FeatureSide for name in names[side])
 
 
 def _user_categories(
@@ -367,7 +367,7 @@ def _user_categories(
 ) -> tuple[list[CategoricalField], IntArray]:
     raw: dict[str, IntArray] = {"user_id": np.arange(dataset.num_users)}
     raw |= {column.name: column.codes for column in dataset.users.categorical}
-    return _encode_entities(raw, fitted_users, Side.USER)
+    return _encode_entities(raw, fitted_users, FeatureSide.USER)
 
 
 def _video_categories(
@@ -383,11 +383,11 @@ def _video_categories(
         "second_tag": tags[:, 1] if tags.shape[1] > 1 else absent,
         "duration_bucket": np.searchsorted(_DURATION_EDGES, catalogue.duration_seconds, "right"),
     }
-    return _encode_entities(raw, fitted_videos, Side.VIDEO)
+    return _encode_entities(raw, fitted_videos, FeatureSide.VIDEO)
 
 
 def _encode_entities(
-    raw: dict[str, IntArray], fitted: IntArray, side: Side
+    raw: dict[str, IntArray], fitted: IntArray, side: FeatureSide
 ) -> tuple[list[CategoricalField], IntArray]:
     """Fields and codes (entities, fields) of raw categories (entities,), negative if missing.
 
@@ -405,10 +405,10 @@ def _encode_entities(
 def _codes(values: IntArray, fitted_values: IntArray) -> IntArray:
     """Codes of `values`: 0 if negative, 1 if not among the fitted ones, else 2 and up."""
     vocabulary = np.unique(fitted_values[fitted_values >= 0])
-    places = np.searchsorted(vocabulary, values)
-    found = places < len(vocabulary)
-    found[found] = vocabulary[places[found]] == values[found]
-    codes = np.where(found, places + _FIRST_CODE, UNSEEN_CODE)
+    positions = np.searchsorted(vocabulary, values)
+    found = positions < len(vocabulary)
+    found[found] = vocabulary[positions[found]] == values[found]
+    codes = np.where(found, positions + _FIRST_CODE, UNSEEN_CODE)
     return np.where(values < 0, _MISSING_CODE, codes).astype(np.int64)
 
 

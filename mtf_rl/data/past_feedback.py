@@ -55,7 +55,7 @@ class PastTotals:
 class RunningTotals:
     """Running sums of the training rows of each key, in the order of time."""
 
-    places: IntArray  # (rows,) int64, key and time rank as one number, ascending
+    positions: IntArray  # (rows,) int64, key and time rank as one number, ascending
     running: FloatArray  # (rows + 1, signals), sums of the rows before each place
     times_ms: IntArray  # (distinct times,) int64, ascending
 
@@ -63,18 +63,18 @@ class RunningTotals:
     def of_rows(cls, keys: IntArray, times_ms: IntArray, values: FloatArray) -> "RunningTotals":
         """From training rows with `keys` (rows,), `times_ms` (rows,) and signals `values`."""
         distinct, ranks = np.unique(times_ms, return_inverse=True)
-        places = keys.astype(np.int64) * (len(distinct) + 1) + ranks
-        order = np.argsort(places, kind="stable")
+        positions = keys.astype(np.int64) * (len(distinct) + 1) + ranks
+        order = np.argsort(positions, kind="stable")
         running = np.zeros((len(keys) + 1, NUM_SIGNALS))
         np.cumsum(values[order], axis=0, out=running[1:])
-        return cls(places[order], running, distinct)
+        return cls(positions[order], running, distinct)
 
     def before(self, keys: IntArray, times_ms: IntArray) -> PastTotals:
         """Totals of rows with the same key and an earlier time, for each (key, time)."""
-        first_places = keys.astype(np.int64) * (len(self.times_ms) + 1)
+        first_positions = keys.astype(np.int64) * (len(self.times_ms) + 1)
         ranks = np.searchsorted(self.times_ms, times_ms)
-        start = np.searchsorted(self.places, first_places)
-        stop = np.searchsorted(self.places, first_places + ranks)
+        start = np.searchsorted(self.positions, first_positions)
+        stop = np.searchsorted(self.positions, first_positions + ranks)
         sums = self.running[stop] - self.running[start]  # (rows, signals)
         return PastTotals((stop - start).astype(np.float64), sums)
 

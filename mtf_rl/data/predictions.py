@@ -110,15 +110,15 @@ class _Filling:
         self.dropped["unknown user_id"] += int((~user_known).sum())
         self.dropped["unknown video_id"] += int((user_known & ~known).sum())
         rows = np.flatnonzero(user_known & known)
-        places = self._filled[users[rows]] + _earlier_of_their_kind(users[rows])
-        inside = places < self._pool
+        positions = self._filled[users[rows]] + _earlier_of_their_kind(users[rows])
+        inside = positions < self._pool
         self.dropped[f"beyond the first {self._pool} of its user"] += int((~inside).sum())
-        rows, places = rows[inside], places[inside]
+        rows, positions = rows[inside], positions[inside]
         self._filled += np.bincount(users[rows], minlength=len(self._filled))
-        self.videos[users[rows], places] = videos[rows]
+        self.videos[users[rows], positions] = videos[rows]
         for task, name in enumerate(TASK_NAMES):
             column = piece.column(name).to_numpy().astype(np.float32)
-            self.scores[users[rows], places, task] = column[rows]
+            self.scores[users[rows], positions, task] = column[rows]
 
     def check_full(self, name: str) -> None:
         """Refuse pools that are not full, or hold a video twice.
@@ -144,11 +144,11 @@ class _Filling:
         ordered = np.sort(self.videos, axis=1)  # (users, pool)
         twice = ordered[:, 1:] == ordered[:, :-1]
         if twice.any():
-            user, place = (int(index[0]) for index in np.nonzero(twice))
+            user, position = (int(index[0]) for index in np.nonzero(twice))
             raise DataError(
                 f"{name}: {int(twice.any(axis=1).sum())} users have a video twice in their pool,"
                 f" first user_id {ids[user]} with video_id"
-                f" {self._dataset.videos.ids[ordered[user, place]]}. Keep one row for each user"
+                f" {self._dataset.videos.ids[ordered[user, position]]}. Keep one row for each user"
                 " with video."
             )
 
@@ -202,8 +202,8 @@ def _check_values(name: str, piece: pa.RecordBatch, rows_before: int) -> None:
 
 def _indices(values: IntArray, ids: IntArray) -> tuple[IntArray, BoolArray]:
     """The place of each value in the ascending `ids`, and whether it stands there; both (rows,)."""
-    places = np.searchsorted(ids, values).clip(max=len(ids) - 1)
-    return places, ids[places] == values
+    positions = np.searchsorted(ids, values).clip(max=len(ids) - 1)
+    return positions, ids[positions] == values
 
 
 def _earlier_of_their_kind(values: IntArray) -> IntArray:

@@ -119,7 +119,10 @@ def _impression_columns(impressions: Impressions) -> Mapping[str, NDArray[Any]]:
 
 
 def _catalogue_columns(catalogue: VideoCatalogue) -> Mapping[str, NDArray[Any]]:
-    tags = {f"tag_{place}": catalogue.tags[:, place] for place in range(catalogue.tags.shape[1])}
+    tags = {
+        f"tag_{position}": catalogue.tags[:, position]
+        for position in range(catalogue.tags.shape[1])
+    }
     return {
         "duration_seconds": catalogue.duration_seconds,
         "authors": catalogue.authors,

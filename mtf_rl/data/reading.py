@@ -170,9 +170,9 @@ def _find_duplicates(
     Equal rows have equal hashes, so only neighbours in hash order are compared, in full.
     """
     order = np.argsort(keys, kind="stable")
-    places = np.flatnonzero(keys[order][1:] == keys[order][:-1])
-    earlier, later = order[places], order[places + 1]
-    same = np.ones(len(places), dtype=np.bool_)
+    positions = np.flatnonzero(keys[order][1:] == keys[order][:-1])
+    earlier, later = order[positions], order[positions + 1]
+    same = np.ones(len(positions), dtype=np.bool_)
     for values in raw.values():
         same &= values[earlier] == values[later]
     duplicate = np.zeros(len(keys), dtype=np.bool_)

@@ -24,8 +24,8 @@ def retrieve_pools(
     by popularity times the user's tag affinity. The draws are fresh for each user, so that pools
     together cover more than the most popular videos.
 
-    The affinity of a user to a tag is the share of the user's clicks that fall on it over the
-    share of all clicks, smoothed by 10 clicks of the average user; a video's is the mean of its
+    The affinity of a user to a tag is the fraction of the user's clicks that fall on it over the
+    fraction of all clicks, smoothed by 10 clicks of the average user; a video's is the mean of its
     tags', and 1 without a tag. So a user without a click has affinity 1 everywhere, and the whole
     pool is drawn by popularity.
 
@@ -46,12 +46,12 @@ def retrieve_pools(
     rng = np.random.default_rng(seed)
     popularity = _popularity(dataset, rows)
     lift = _tag_lift(dataset, rows)  # (users, num_tags)
-    shares = dataset.catalogue.tag_shares  # (videos, num_tags)
-    untagged = (shares.sum(axis=1) == 0).astype(np.float32)  # (videos,)
+    fractions = dataset.catalogue.tag_fractions  # (videos, num_tags)
+    untagged = (fractions.sum(axis=1) == 0).astype(np.float32)  # (videos,)
     pools = np.empty((dataset.num_users, pool), dtype=np.int32)
     for start in range(0, dataset.num_users, _USERS_AT_ONCE):
         stop = min(start + _USERS_AT_ONCE, dataset.num_users)
-        affinity = lift[start:stop] @ shares.T + untagged  # (users at once, videos)
+        affinity = lift[start:stop] @ fractions.T + untagged  # (users at once, videos)
         pools[start:stop] = _draw_pools(popularity, affinity, pool, rng)
     return pools
 
@@ -70,10 +70,10 @@ def _tag_lift(dataset: Dataset, rows: NDArray[np.generic]) -> FloatArray:
     impressions, catalogue = dataset.impressions, dataset.catalogue
     clicked = impressions.feedback[rows, 0] == 1
     users = impressions.users[rows][clicked]
-    shares = catalogue.tag_shares[impressions.videos[rows][clicked]]  # (clicks, num_tags)
+    fractions = catalogue.tag_fractions[impressions.videos[rows][clicked]]  # (clicks, num_tags)
     clicks = np.zeros((dataset.num_users, catalogue.num_tags))
     for tag in range(catalogue.num_tags):
-        clicks[:, tag] = np.bincount(users, weights=shares[:, tag], minlength=dataset.num_users)
+        clicks[:, tag] = np.bincount(users, weights=fractions[:, tag], minlength=dataset.num_users)
     average = (clicks.sum(axis=0) + 1.0) / (clicks.sum() + catalogue.num_tags)  # (num_tags,)
     smoothed = clicks + _AFFINITY_STRENGTH * average
     lift: FloatArray = smoothed / (smoothed.sum(axis=1, keepdims=True) * average)

@@ -63,8 +63,8 @@ class ScoreTable:
         wanted = users.astype(np.int64) * width + videos
         found = np.searchsorted(pairs, wanted, sorter=order).clip(max=len(pairs) - 1)
         cells = order[found]  # (rows,) of the flattened table
-        places: IntArray = np.where(pairs[cells] == wanted, cells % pool, -1)
-        return places
+        positions: IntArray = np.where(pairs[cells] == wanted, cells % pool, -1)
+        return positions
 
     def save(self, path: Path) -> None:
         """Write the table as an .npz."""

@@ -40,26 +40,28 @@ class TimePlan:
     test_days: int = 1
     """Days at the end of the log that test, at least 1."""
     validation_days: int = 0
-    """Days before the test days that validate, at least 0; 0 leaves it to `validation_share`."""
-    validation_share: float = 0.1
-    """Share of the requests before the test days that validate, the latest ones, in [0, 1)."""
+    """Days before the test days that validate, at least 0; 0 leaves it to `validation_fraction`."""
+    validation_fraction: float = 0.1
+    """Fraction of the requests before the test days that validate, the latest ones, in [0, 1)."""
 
     def __post_init__(self) -> None:
         if self.test_days < 1:
             raise ConfigError(f"test_days must be at least 1, got {self.test_days}")
         if self.validation_days < 0:
             raise ConfigError(f"validation_days must be at least 0, got {self.validation_days}")
-        if not 0.0 <= self.validation_share < 1.0:
-            raise ConfigError(f"validation_share must be in [0, 1), got {self.validation_share}")
-        if (self.validation_days > 0) == (self.validation_share > 0):
+        if not 0.0 <= self.validation_fraction < 1.0:
             raise ConfigError(
-                "one of validation_days and validation_share must be positive and the other 0,"
-                f" got {self.validation_days} and {self.validation_share}"
+                f"validation_fraction must be in [0, 1), got {self.validation_fraction}"
+            )
+        if (self.validation_days > 0) == (self.validation_fraction > 0):
+            raise ConfigError(
+                "one of validation_days and validation_fraction must be positive and the other 0,"
+                f" got {self.validation_days} and {self.validation_fraction}"
             )
 
 
-REAL_PLAN = TimePlan(test_days=3, validation_days=1, validation_share=0.0)
-SYNTHETIC_PLAN = TimePlan(test_days=1, validation_days=0, validation_share=0.1)
+REAL_PLAN = TimePlan(test_days=3, validation_days=1, validation_fraction=0.0)
+SYNTHETIC_PLAN = TimePlan(test_days=1, validation_days=0, validation_fraction=0.1)
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,7 @@ def split_by_time(impressions: Impressions, plan: TimePlan) -> Split:
     if plan.validation_days:
         split_time_ms = test_time_ms - (start_of_day_ms(plan.validation_days) - start_of_day_ms(0))
     else:
-        split_time_ms = _share_boundary(impressions, test_time_ms, plan.validation_share)
+        split_time_ms = _fraction_boundary(impressions, test_time_ms, plan.validation_fraction)
     train = times_ms < split_time_ms
     test = times_ms >= test_time_ms
     split = Split(train, ~train & ~test, test, split_time_ms, test_time_ms)
@@ -101,19 +103,20 @@ def split_by_time(impressions: Impressions, plan: TimePlan) -> Split:
             raise DataError(
                 f"no {name} rows: the log covers {days} day(s), and the plan asks for"
                 f" test_days={plan.test_days}, validation_days={plan.validation_days},"
-                f" validation_share={plan.validation_share}. Give more days or a smaller plan."
+                f" validation_fraction={plan.validation_fraction}."
+                " Give more days or a smaller plan."
             )
     return split
 
 
-def _share_boundary(impressions: Impressions, before_ms: int, share: float) -> int:
-    """The time of the first of the latest `share` of the requests before `before_ms`."""
+def _fraction_boundary(impressions: Impressions, before_ms: int, fraction: float) -> int:
+    """The time of the first of the latest `fraction` of the requests before `before_ms`."""
     _, first_rows = np.unique(impressions.requests, return_index=True)
     times_ms = impressions.times_ms[first_rows]
     earlier_ms = np.sort(times_ms[times_ms < before_ms])
     if len(earlier_ms) == 0:
         return before_ms
-    return int(earlier_ms[min(int(len(earlier_ms) * (1.0 - share)), len(earlier_ms) - 1)])
+    return int(earlier_ms[min(int(len(earlier_ms) * (1.0 - fraction)), len(earlier_ms) - 1)])
 
 
 def scorer_half(impressions: Impressions, *, seed: int) -> BoolArray:
@@ -139,7 +142,7 @@ def check_disjoint(scorer_keys: IntArray, user_model_keys: IntArray) -> None:
     if len(shared):
         raise LeakageError(
             f"the scorer and the user model were both fitted on {len(shared)} of the same rows;"
-            " a policy would be judged by what it was told. Fit each on its own half of the"
+            " a policy would be evaluated by what it was told. Fit each on its own half of the"
             " sessions (scorer_half)."
         )
 

@@ -32,7 +32,7 @@ class Transitions:
     """
 
     observations: FloatArray  # (rows, obs_dim) float32
-    actions: FloatArray  # (rows, num_parameters) float32 in [-1, 1]
+    actions: FloatArray  # (rows, action_dim) float32 in [-1, 1]
     rewards: FloatArray  # (rows,) float32
     next_observations: FloatArray  # (rows, obs_dim) float32; not read where terminated
     terminated: BoolArray  # (rows,)
@@ -46,7 +46,7 @@ class Transitions:
         width = self.observations.shape[-1]
         check_shape("observations", self.observations, "rows, obs_dim", (rows, width))
         check_shape("next_observations", self.next_observations, "rows, obs_dim", (rows, width))
-        check_shape("actions", self.actions, "rows, num_parameters", (rows, self.actions.shape[-1]))
+        check_shape("actions", self.actions, "rows, action_dim", (rows, self.actions.shape[-1]))
         for name in ("rewards", "terminated", "sessions", "requests"):
             check_shape(name, getattr(self, name), "rows", (rows,))
         for name in ("observations", "actions", "rewards", "next_observations"):
@@ -75,7 +75,7 @@ class Transitions:
         return int(self.observations.shape[1])
 
     @property
-    def num_parameters(self) -> int:
+    def action_dim(self) -> int:
         """Numbers in an action."""
         return int(self.actions.shape[1])
 
@@ -90,18 +90,18 @@ class Transitions:
         return select_rows(self, np.asarray(kept))
 
     def split(
-        self, share: float, generator: np.random.Generator
+        self, fraction: float, generator: np.random.Generator
     ) -> tuple["Transitions", "Transitions"]:
-        """The other sessions, and `share` of the sessions held out; sessions stay whole.
+        """The other sessions, and `fraction` of the sessions held out; sessions stay whole.
 
         Raises:
             DataError: if there are too few sessions for one on each side.
         """
         sessions = np.unique(self.sessions)
-        count = max(1, round(share * len(sessions)))
+        count = max(1, round(fraction * len(sessions)))
         if count >= len(sessions):
             raise DataError(
-                f"holding out {share:.0%} needs at least 2 sessions, got {len(sessions)}"
+                f"holding out {fraction:.0%} needs at least 2 sessions, got {len(sessions)}"
             )
         held_out = np.isin(self.sessions, generator.choice(sessions, count, replace=False))
         return self.rows(~held_out), self.rows(held_out)

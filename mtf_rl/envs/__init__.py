@@ -9,7 +9,7 @@ from mtf_rl.envs.environments import (
     FusionSessionEnv,
     FusionSessionVectorEnv,
 )
-from mtf_rl.envs.faces import FusionEnv, FusionVectorEnv
+from mtf_rl.envs.gym_env import FusionEnv, FusionVectorEnv
 from mtf_rl.envs.observation import ObservationLayout, UserProfiles
 from mtf_rl.envs.retention import RetentionDynamics, RetentionOutcome, RetentionState
 from mtf_rl.envs.rewards import REWARDS, Reward, RewardFunction

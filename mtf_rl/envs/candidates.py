@@ -10,7 +10,7 @@ import numpy as np
 from numba import njit
 
 from mtf_rl.core.arrays import FloatArray, IntArray
-from mtf_rl.core.randomness import Luck, Purpose, mix64_compiled
+from mtf_rl.core.randomness import EpisodeRng, Purpose, mix64_compiled
 
 __all__ = ["STATISTICS", "PoolPredictions", "draw_candidates", "rows_of"]
 
@@ -19,12 +19,12 @@ UPPER_QUANTILE = 0.9
 _HASH_BUCKETS = 256
 
 
-def draw_candidates(luck: Luck, *, pool: int, candidates: int) -> IntArray:
+def draw_candidates(rng: EpisodeRng, *, pool: int, candidates: int) -> IntArray:
     """A uniformly random subset of each pool, without replacement: (num_envs, candidates) int32.
 
-    Positions in the pool, in order; the `candidates` smallest of `Luck.bits` win.
+    Positions in the pool, in order; the `candidates` smallest of `EpisodeRng.bits` win.
     """
-    streams = luck.streams(Purpose.CANDIDATES)
+    streams = rng.streams(Purpose.CANDIDATES)
     drawn = np.empty((len(streams), candidates), dtype=np.int32)
     if candidates == pool:
         drawn[:] = np.arange(pool)
@@ -96,19 +96,19 @@ def _draw_into(streams: Any, pool: int, drawn: Any) -> None:
                 shared[size] = bits[slot]
                 size += 1
         bound = np.sort(shared[:size])[wanted - below - 1]
-        place = 0
+        position = 0
         for slot in range(pool):
-            if place < wanted:
-                drawn[row, place] = slot
-                place += bits[slot] <= bound
+            if position < wanted:
+                drawn[row, position] = slot
+                position += bits[slot] <= bound
 
 
 @njit(cache=True, nogil=True)
 def _gather_into(table: Any, users: Any, candidates: Any, rows: Any) -> None:
     for row in range(len(users)):
         pool = table[users[row]]
-        for place in range(candidates.shape[1]):
-            rows[row, place] = pool[candidates[row, place]]
+        for position in range(candidates.shape[1]):
+            rows[row, position] = pool[candidates[row, position]]
 
 
 @njit(cache=True, nogil=True)
@@ -134,10 +134,10 @@ def _summarise_into(
             mean = totals[task] / count
             statistics[row, 0, task] = mean
             statistics[row, 1, task] = np.sqrt(max(squares[task] / count - mean * mean, 0.0))
-            place, found = -1, 0
+            position, found = -1, 0
             while found < largest:
-                place += 1
-                found += drawn[order[task, place]]
-            statistics[row, 2, task] = pool[order[task, place], task]
+                position += 1
+                found += drawn[order[task, position]]
+            statistics[row, 2, task] = pool[order[task, position], task]
         for candidate in range(count):
             drawn[candidates[row, candidate]] = 0

@@ -2,7 +2,7 @@
 
 Nothing here knows Gymnasium. Every draw is addressed by (seed, episode, request, purpose, slot),
 so an episode is the same whatever the number of environments, and two policies meet the same
-users, candidates and luck.
+users, candidates and random numbers.
 """
 
 from dataclasses import dataclass, replace
@@ -16,7 +16,7 @@ from mtf_rl.core.arrays import BoolArray, FloatArray, IntArray, check_shape, sel
 from mtf_rl.core.errors import ConfigError
 from mtf_rl.core.history import VisibleHistory, add_pause, advance_history, start_history
 from mtf_rl.core.protocols import UserModel
-from mtf_rl.core.randomness import Luck, Purpose
+from mtf_rl.core.randomness import EpisodeRng, Purpose
 from mtf_rl.core.slates import Response, Slate
 from mtf_rl.core.tasks import FEEDBACKS, TaskSet
 from mtf_rl.core.videos import VideoCatalogue
@@ -37,7 +37,9 @@ class SessionState:
     """Sessions under way, one row each."""
 
     episodes: IntArray  # (num_envs,) int64, the episodes' numbers
-    served: IntArray  # (num_envs,) int64, requests of the episode so far: the luck's address
+    served: (
+        IntArray  # (num_envs,) int64, requests of the episode so far: the random numbers's address
+    )
     users: IntArray  # (num_envs,) int32
     history: VisibleHistory
     hidden: Any  # the user model's state
@@ -48,7 +50,7 @@ class SessionState:
 class Outcome:
     """What one request brought, one row per session."""
 
-    parameters: FloatArray  # (num_envs, num_parameters)
+    parameters: FloatArray  # (num_envs, action_dim)
     slate: Slate
     response: Response
     reward: FloatArray  # (num_envs,) float32
@@ -94,7 +96,7 @@ class FusionDynamics(Protocol[StateT]):
         """Serve one request to every episode; those that ended must not be advanced again."""
         ...
 
-    def keep(self, state: StateT, rows: BoolArray | IntArray) -> StateT:
+    def select(self, state: StateT, rows: BoolArray | IntArray) -> StateT:
         """The episodes in `rows` alone."""
         ...
 
@@ -153,7 +155,7 @@ class SessionDynamics(FusionDynamics[SessionState]):
         self.profiles = profiles
         self._prepared = self.formula.prepare(scores.scores)  # (users, pool, tasks)
         self._predictions = PoolPredictions.of(logits_of(tasks.of_scores(scores.scores)))
-        self._hour_edges = np.cumsum(user_model.hour_shares)
+        self._hour_edges = np.cumsum(user_model.hour_fractions)
 
     def answered_by(self, user_model: UserModel[Any]) -> "SessionDynamics":
         """The same sessions with another user model."""
@@ -172,22 +174,22 @@ class SessionDynamics(FusionDynamics[SessionState]):
         return self
 
     @property
-    def num_parameters(self) -> int:
+    def action_dim(self) -> int:
         """Width of an action."""
         return len(self.formula.parameter_names)
 
     @override
     def start(self, seed: int, episodes: IntArray) -> SessionState:
         episodes = np.asarray(episodes, dtype=np.int64)
-        luck = Luck(seed, episodes, np.zeros_like(episodes))
-        users = self.users[_pick(luck.uniforms(Purpose.USER, 1)[:, 0], len(self.users))]
+        rng = EpisodeRng(seed, episodes, np.zeros_like(episodes))
+        users = self.users[_pick(rng.uniforms(Purpose.USER, 1)[:, 0], len(self.users))]
         return SessionState(
             episodes=episodes,
             served=np.zeros_like(episodes),
             users=users,
-            history=start_history(self.draw_hours(luck), self.catalogue.num_tags),
-            hidden=self.user_model.start(users, luck),
-            candidates=self.draw_candidates(luck),
+            history=start_history(self.draw_hours(rng), self.catalogue.num_tags),
+            hidden=self.user_model.start(users, rng),
+            candidates=self.draw_candidates(rng),
         )
 
     @override
@@ -203,7 +205,7 @@ class SessionDynamics(FusionDynamics[SessionState]):
 
         Args:
             state: the sessions before the request.
-            parameters: fusion parameters, (num_envs, num_parameters).
+            parameters: fusion parameters, (num_envs, action_dim).
             seed: that of `start`.
 
         Returns:
@@ -213,10 +215,10 @@ class SessionDynamics(FusionDynamics[SessionState]):
         Raises:
             ShapeError: if the parameters have another shape.
         """
-        state, outcome = self.serve(state, parameters, seed)
-        return self.go_on(state, seed), outcome
+        state, outcome = self.step_users(state, parameters, seed)
+        return self.next_request(state, seed), outcome
 
-    def serve(
+    def step_users(
         self, state: SessionState, parameters: FloatArray, seed: int
     ) -> tuple[SessionState, Outcome]:
         """The first half of `advance`: up to the answers, and who leaves.
@@ -224,13 +226,13 @@ class SessionDynamics(FusionDynamics[SessionState]):
         Raises:
             ShapeError: if the parameters have another shape.
         """
-        expected = (len(state.users), self.num_parameters)
-        check_shape("parameters", parameters, "num_envs, num_parameters", expected)
-        luck = Luck(seed, state.episodes, state.served)
+        expected = (len(state.users), self.action_dim)
+        check_shape("parameters", parameters, "num_envs, action_dim", expected)
+        rng = EpisodeRng(seed, state.episodes, state.served)
         slate = self.rank(state, parameters)
-        response, hidden = self.user_model.respond(state.hidden, slate, state.history, luck)
+        response, hidden = self.user_model.respond(state.hidden, slate, state.history, rng)
         history = advance_history(state.history, slate, response, self.catalogue)
-        terminated = self.user_model.leave(hidden, history, luck)
+        terminated = self.user_model.leave(hidden, history, rng)
         outcome = Outcome(
             parameters=parameters,
             slate=slate,
@@ -241,20 +243,20 @@ class SessionDynamics(FusionDynamics[SessionState]):
         )
         return replace(state, history=history, hidden=hidden), outcome
 
-    def go_on(self, state: SessionState, seed: int) -> SessionState:
+    def next_request(self, state: SessionState, seed: int) -> SessionState:
         """The second half of `advance`: the pause, and the candidates of the next request."""
-        luck = Luck(seed, state.episodes, state.served)
-        pause = self.user_model.pause_seconds(state.hidden, state.history, luck)
+        rng = EpisodeRng(seed, state.episodes, state.served)
+        pause = self.user_model.pause_seconds(state.hidden, state.history, rng)
         served = state.served + 1
         return replace(
             state,
             served=served,
             history=add_pause(state.history, pause),
-            candidates=self.draw_candidates(Luck(seed, state.episodes, served)),
+            candidates=self.draw_candidates(EpisodeRng(seed, state.episodes, served)),
         )
 
     @override
-    def keep(self, state: SessionState, rows: BoolArray | IntArray) -> SessionState:
+    def select(self, state: SessionState, rows: BoolArray | IntArray) -> SessionState:
         return select_rows(state, rows)
 
     @override
@@ -277,14 +279,14 @@ class SessionDynamics(FusionDynamics[SessionState]):
             tabs=self.scores.tabs[state.users],
         )
 
-    def draw_candidates(self, luck: Luck) -> IntArray:
+    def draw_candidates(self, rng: EpisodeRng) -> IntArray:
         """A uniformly random subset of each pool: (num_envs, candidates) positions, in order."""
         pool = self.scores.videos.shape[1]
-        return draw_candidates(luck, pool=pool, candidates=self.config.candidates)
+        return draw_candidates(rng, pool=pool, candidates=self.config.candidates)
 
-    def draw_hours(self, luck: Luck) -> FloatArray:
+    def draw_hours(self, rng: EpisodeRng) -> FloatArray:
         """Hours of the day, (num_envs,) in [0, 24), as the user model has them."""
-        return _draw_hours(luck.uniforms(Purpose.HOUR, 2), self._hour_edges)
+        return _draw_hours(rng.uniforms(Purpose.HOUR, 2), self._hour_edges)
 
 
 def _pick(uniforms: FloatArray, count: int) -> IntArray:

@@ -1,7 +1,7 @@
 """The named environments, with what a user of Gymnasium asks of each."""
 
 from mtf_rl.envs.dynamics import SessionState
-from mtf_rl.envs.faces import FusionEnv, FusionVectorEnv
+from mtf_rl.envs.gym_env import FusionEnv, FusionVectorEnv
 from mtf_rl.envs.retention import RetentionState
 
 __all__ = [
@@ -21,7 +21,7 @@ class FusionSessionEnv(FusionEnv[SessionState]):
     one score; the best `slate` videos are shown; the user answers each, and leaves or goes on.
 
     ## Action Space
-    `Box(-1, 1, (num_parameters,), float32)`, turned into the formula's parameters by the action
+    `Box(-1, 1, (action_dim,), float32)`, turned into the formula's parameters by the action
     map: with `box`, into weights in [0, 1] for a task of which more is better and [-1, 0] for
     hate. `dynamics.sessions.formula.parameter_names` names them.
 
@@ -46,8 +46,8 @@ class FusionSessionEnv(FusionEnv[SessionState]):
 
     ## Arguments
     `dynamics`, `budget`, `render_mode`. Through `gymnasium.make`: `run` (a run folder, or None for
-    the built-in demonstration world), `judge` (`simulator` or `world`), `group`, `user_model`, and
-    any setting of `SessionConfig`.
+    the built-in demonstration world), `evaluator` (`simulator` or `world`), `group`, `user_model`,
+    and any setting of `SessionConfig`.
 
     ## Version History
     v0: first version.

@@ -9,7 +9,7 @@ from typing_extensions import override
 
 from mtf_rl.core.arrays import BoolArray, FloatArray, IntArray, replace_rows, select_rows
 from mtf_rl.core.history import start_history
-from mtf_rl.core.randomness import Luck
+from mtf_rl.core.randomness import EpisodeRng
 from mtf_rl.envs.config import RetentionConfig
 from mtf_rl.envs.dynamics import FusionDynamics, Outcome, SessionDynamics, SessionState
 
@@ -92,13 +92,13 @@ class RetentionDynamics(FusionDynamics[RetentionState]):
     def advance(
         self, state: RetentionState, parameters: FloatArray, seed: int
     ) -> tuple[RetentionState, RetentionOutcome]:
-        served, outcome = self._sessions.serve(state.current, parameters, seed)
+        served, outcome = self._sessions.step_users(state.current, parameters, seed)
         ended = outcome.terminated | outcome.truncated
         days = np.zeros(len(ended), dtype=np.int64)
         if ended.any():
-            luck = Luck(seed, served.episodes, served.served)
+            rng = EpisodeRng(seed, served.episodes, served.served)
             model = self._sessions.user_model
-            days[ended] = model.return_days(served.hidden, served.history, luck)[ended]
+            days[ended] = model.return_days(served.hidden, served.history, rng)[ended]
         visits = state.visits + ended
         lost = days > self.config.lost_after_days
         cost = np.float32(self.config.return_cost) * days
@@ -123,13 +123,13 @@ class RetentionDynamics(FusionDynamics[RetentionState]):
         self, served: SessionState, ended: BoolArray, days: IntArray, seed: int
     ) -> SessionState:
         """The sessions at their next request, which is a new session's first where one ended."""
-        going = self._sessions.go_on(served, seed)
+        going = self._sessions.next_request(served, seed)
         rows = np.flatnonzero(ended)
         if len(rows) == 0:
             return going
         fresh = select_rows(going, rows)
-        luck = Luck(seed, fresh.episodes, fresh.served)
-        hours = self._sessions.draw_hours(luck)  # (ended,)
+        rng = EpisodeRng(seed, fresh.episodes, fresh.served)
+        hours = self._sessions.draw_hours(rng)  # (ended,)
         later = (hours - served.history.hours[rows]) * _HOUR_SECONDS
         away = np.maximum(days[rows] * _DAY_SECONDS + later, _SHORTEST_AWAY_SECONDS)
         fresh = replace(
@@ -140,7 +140,7 @@ class RetentionDynamics(FusionDynamics[RetentionState]):
         return replace_rows(going, rows, fresh)
 
     @override
-    def keep(self, state: RetentionState, rows: BoolArray | IntArray) -> RetentionState:
+    def select(self, state: RetentionState, rows: BoolArray | IntArray) -> RetentionState:
         return select_rows(state, rows)
 
     @override

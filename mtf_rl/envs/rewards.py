@@ -7,7 +7,7 @@ import numpy as np
 
 from mtf_rl.core.arrays import FloatArray, check_shape
 from mtf_rl.core.errors import ShapeError
-from mtf_rl.core.plugins import check_function_name, imported_function, is_own
+from mtf_rl.core.plugins import check_import_path, import_from_path, is_import_path
 from mtf_rl.core.registry import Registry
 from mtf_rl.core.slates import Response
 
@@ -62,8 +62,8 @@ def check_reward_name(name: str) -> None:
         UnknownNameError: if it is neither in `REWARDS` nor of the form `module:function`.
         ConfigError: if it has a colon, but is not of that form.
     """
-    if is_own(name):
-        check_function_name(name, "reward")
+    if is_import_path(name):
+        check_import_path(name, "reward")
     else:
         REWARDS[name]
 
@@ -75,7 +75,9 @@ def reward_named(name: str) -> RewardFunction:
         UnknownNameError: if it is not in `REWARDS` and not of the form `module:function`.
         ConfigError: if the module or the function is not there.
     """
-    return _Checked(name, imported_function(name, "reward")) if is_own(name) else REWARDS[name]
+    return (
+        _Checked(name, import_from_path(name, "reward")) if is_import_path(name) else REWARDS[name]
+    )
 
 
 @dataclass(frozen=True)

@@ -108,27 +108,27 @@ class Scene:
         mean = pool[self.state.candidates[0]].mean(axis=0)
         head = "".join(f"{name[:9]:>10}" for name in tasks.names)
         lines = [
-            f"  {'place':>5} {'video':>7} {'length':>7} |{head} |{'score':>9} | answer",
+            f"  {'position':>5} {'video':>7} {'length':>7} |{head} |{'score':>9} | answer",
             f"  {'mean of candidates':>21} |{_numbers(mean[tasks.columns])} |{'':>9} |",
         ]
-        for place, video in enumerate(self.outcome.slate.videos[0]):
+        for position, video in enumerate(self.outcome.slate.videos[0]):
             length = float(self.sessions.catalogue.duration_seconds[video])
             lines.append(
-                f"  {place + 1:>5} {video:>7} {length:>6.0f}s"
-                f" |{_numbers(predictions[place, tasks.columns])} |{fused[place]:>9.3f}"
-                f" | {self._answer(place)}"
+                f"  {position + 1:>5} {video:>7} {length:>6.0f}s"
+                f" |{_numbers(predictions[position, tasks.columns])} |{fused[position]:>9.3f}"
+                f" | {self._answer(position)}"
             )
         return lines
 
-    def _answer(self, place: int) -> str:
+    def _answer(self, position: int) -> str:
         assert self.outcome is not None
         response = self.outcome.response
         given = [
             task.name
-            for task, value in zip(FEEDBACKS, response.feedback[0, place], strict=True)
+            for task, value in zip(FEEDBACKS, response.feedback[0, position], strict=True)
             if value > 0
         ]
-        return " ".join([f"{response.watch_seconds[0, place]:.1f}s", *given])
+        return " ".join([f"{response.watch_seconds[0, position]:.1f}s", *given])
 
     def _draw_weights(self, panel: Any) -> None:
         names = self.sessions.formula.parameter_names
@@ -141,16 +141,18 @@ class Scene:
 
     def _draw_slate(self, panel: Any) -> None:
         """Where each shown video stands among the candidates, task by task, and its answer."""
-        panel.set_title("shown: share of candidates predicted lower", fontsize=9, loc="left")
+        panel.set_title("shown: fraction of candidates predicted lower", fontsize=9, loc="left")
         panel.set_xticks(range(len(TASK_NAMES)), TASK_NAMES, rotation=30, ha="right")
         if self.outcome is None:
             return
         _, _, predictions = self._shown()
         pool = self.sessions.scores.scores[self.state.users[0]]
         candidates = pool[self.state.candidates[0]]  # (candidates, 8)
-        shares = (candidates[None] < predictions[:, None]).mean(axis=1)  # (slate, 8)
-        panel.imshow(shares, cmap="BuGn", vmin=0.0, vmax=1.0, aspect="auto")
-        panel.set_yticks(range(len(shares)), [self._answer(place) for place in range(len(shares))])
+        fractions = (candidates[None] < predictions[:, None]).mean(axis=1)  # (slate, 8)
+        panel.imshow(fractions, cmap="BuGn", vmin=0.0, vmax=1.0, aspect="auto")
+        panel.set_yticks(
+            range(len(fractions)), [self._answer(position) for position in range(len(fractions))]
+        )
 
 
 def _numbers(values: FloatArray) -> str:

@@ -12,8 +12,8 @@ from typing_extensions import override
 
 from mtf_rl.core.arrays import BoolArray, FloatArray, IntArray
 from mtf_rl.core.history import VisibleHistory
-from mtf_rl.core.protocols import SYNTHETIC_TRUTH, UserModel
-from mtf_rl.core.randomness import Luck, Purpose
+from mtf_rl.core.protocols import GROUND_TRUTH, UserModel
+from mtf_rl.core.randomness import EpisodeRng, Purpose
 from mtf_rl.core.slates import Response, Slate
 from mtf_rl.core.tasks import NUM_FEEDBACKS, NUM_TASKS, TASK_NAMES
 from mtf_rl.core.videos import VideoCatalogue
@@ -32,15 +32,15 @@ class ToyUserModel(UserModel[None]):
     probabilities: FloatArray  # (videos,), of feedback `task` for each video
     task: int
     hazard: float
-    judge: str = SYNTHETIC_TRUTH
+    evaluator: str = GROUND_TRUTH
 
     @property
-    def hour_shares(self) -> FloatArray:  # type: ignore[override]
+    def hour_fractions(self) -> FloatArray:  # type: ignore[override]
         """Every hour alike."""
         return np.full(24, 1.0 / 24.0)
 
     @override
-    def start(self, users: IntArray, luck: Luck) -> None:
+    def start(self, users: IntArray, rng: EpisodeRng) -> None:
         return None
 
     @override
@@ -49,23 +49,23 @@ class ToyUserModel(UserModel[None]):
 
     @override
     def respond(
-        self, state: None, slate: Slate, history: VisibleHistory, luck: Luck
+        self, state: None, slate: Slate, history: VisibleHistory, rng: EpisodeRng
     ) -> tuple[Response, None]:
         feedback = np.zeros((*slate.videos.shape, NUM_FEEDBACKS), dtype=np.float32)
-        chance = luck.uniforms(Purpose.FEEDBACK, slate.videos.shape[1])
+        chance = rng.uniforms(Purpose.FEEDBACK, slate.videos.shape[1])
         feedback[:, :, self.task] = (chance < self.probabilities[slate.videos]) & slate.mask
         return Response(feedback, np.zeros(slate.videos.shape, dtype=np.float32)), None
 
     @override
-    def leave(self, state: None, history: VisibleHistory, luck: Luck) -> BoolArray:
-        return np.asarray(luck.uniforms(Purpose.LEAVE, 1)[:, 0] < self.hazard)
+    def leave(self, state: None, history: VisibleHistory, rng: EpisodeRng) -> BoolArray:
+        return np.asarray(rng.uniforms(Purpose.LEAVE, 1)[:, 0] < self.hazard)
 
     @override
-    def pause_seconds(self, state: None, history: VisibleHistory, luck: Luck) -> FloatArray:
+    def pause_seconds(self, state: None, history: VisibleHistory, rng: EpisodeRng) -> FloatArray:
         return np.full(len(history.requests), 60.0)
 
     @override
-    def return_days(self, state: None, history: VisibleHistory, luck: Luck) -> IntArray:
+    def return_days(self, state: None, history: VisibleHistory, rng: EpisodeRng) -> IntArray:
         return np.ones(len(history.requests), dtype=np.int64)
 
 

@@ -11,8 +11,8 @@ from mtf_rl.evaluation.intervals import (
     ratio_interval,
 )
 from mtf_rl.evaluation.leaderboard import (
-    Contestant,
     LeaderboardRow,
+    PolicySessions,
     leaderboard,
     leaderboard_columns,
     paired_difference,
@@ -33,18 +33,18 @@ from mtf_rl.evaluation.reward_weights import (
 )
 from mtf_rl.evaluation.rollouts import Sessions, roll_out, roll_out_each
 from mtf_rl.evaluation.session_ends import end_at_cut
-from mtf_rl.evaluation.session_panel import SessionAccount, SessionPanel, session_panel
+from mtf_rl.evaluation.session_panel import SessionPanel, SessionSummary, session_panel
 
 __all__ = [
-    "Contestant",
     "InputWeight",
     "Interval",
     "LeaderboardRow",
     "LeastSquaresConfig",
     "LeastSquaresQ",
+    "PolicySessions",
     "RewardWeights",
-    "SessionAccount",
     "SessionPanel",
+    "SessionSummary",
     "Sessions",
     "StaticPolicies",
     "StaticPolicyValues",

@@ -100,20 +100,20 @@ def ratio_interval(
 
 
 def quantile_interval(
-    values: FloatArray, clusters: IntArray, share: float, *, confidence: float = 0.95
+    values: FloatArray, clusters: IntArray, fraction: float, *, confidence: float = 0.95
 ) -> Interval:
-    """The quantile of `values` (rows,) at `share`, with an interval robust to clusters (rows,).
+    """The quantile of `values` (rows,) at `fraction`, with an interval robust to clusters (rows,).
 
-    The share of values up to the quantile is a mean whose interval is known; the quantiles at its
-    limits are those of the quantile (Woodruff 1952). No value gives NaN.
+    The fraction of values up to the quantile is a mean whose interval is known; the quantiles at
+    its limits are those of the quantile (Woodruff 1952). No value gives NaN.
     """
     if len(values) == 0:
         return Interval(np.nan, -np.inf, np.inf)
-    point = float(np.quantile(values, share))
+    point = float(np.quantile(values, fraction))
     ones = np.ones(len(values))
     below = ratio_interval(values <= point, ones, clusters, confidence=confidence)
     half = (below.high - below.low) / 2.0
     if not np.isfinite(half):
         return Interval(point, -np.inf, np.inf)
-    low, high = np.quantile(values, np.clip([share - half, share + half], 0.0, 1.0))
+    low, high = np.quantile(values, np.clip([fraction - half, fraction + half], 0.0, 1.0))
     return Interval(point, float(low), float(high))

@@ -1,4 +1,4 @@
-"""Policies side by side: one row per policy and judge, with intervals and paired differences."""
+"""Policies side by side: a row per policy and evaluator, with intervals and paired differences."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,8 +12,8 @@ from mtf_rl.evaluation.intervals import Interval, mean_interval
 from mtf_rl.evaluation.rollouts import Sessions
 
 __all__ = [
-    "Contestant",
     "LeaderboardRow",
+    "PolicySessions",
     "leaderboard",
     "leaderboard_columns",
     "paired_difference",
@@ -21,7 +21,7 @@ __all__ = [
 
 _FIRST_COLUMNS = (
     "policy",
-    "world",
+    "evaluator",
     "declared",
     "requests_used",
     "sessions",
@@ -45,8 +45,8 @@ def leaderboard_columns(parameter_names: tuple[str, ...]) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True)
-class Contestant:
-    """A policy's sessions under one judge, and what it cost to find the policy."""
+class PolicySessions:
+    """A policy's sessions under one evaluator, and what it cost to find the policy."""
 
     policy: str
     requests_used: int
@@ -55,14 +55,14 @@ class Contestant:
 
 @dataclass(frozen=True)
 class LeaderboardRow:
-    """One policy under one judge.
+    """One policy under one evaluator.
 
     Rewards and watch seconds are per session, rates per shown video; weights are means over
     sessions of the session's mean, spreads of its standard deviation over requests.
     """
 
     policy: str
-    world: str
+    evaluator: str
     declared: tuple[str, ...]
     requests_used: int
     sessions: int
@@ -72,14 +72,14 @@ class LeaderboardRow:
     rates: FloatArray  # (7,)
     delta_vs_best_static: Interval
     parameter_names: tuple[str, ...]
-    weights: FloatArray  # (num_parameters,)
-    weights_spread: FloatArray  # (num_parameters,)
+    weights: FloatArray  # (action_dim,)
+    weights_spread: FloatArray  # (action_dim,)
 
     def cells(self) -> dict[str, str | int | float]:
         """The row by column name, in the order of `leaderboard_columns`."""
         values: tuple[str | int | float, ...] = (
             self.policy,
-            self.world,
+            self.evaluator,
             "+".join(self.declared) or "none",
             self.requests_used,
             self.sessions,
@@ -95,36 +95,36 @@ class LeaderboardRow:
 
 
 def leaderboard(
-    contestants: Sequence[Contestant],
+    contestants: Sequence[PolicySessions],
     *,
-    world: str,
+    evaluator: str,
     best_static: str,
     parameter_names: tuple[str, ...],
     declared: tuple[str, ...] = (),
 ) -> list[LeaderboardRow]:
-    """Rows of all contestants under one judge, best reward first.
+    """Rows of all contestants under one evaluator, best reward first.
 
     Args:
         contestants: with sessions of the same episodes, so that differences are paired.
-        world: who answered, `simulator` or `synthetic_truth`.
+        evaluator: who answered, `simulator` or `ground_truth`.
         best_static: the static policy, chosen beforehand on tuning users, that the others are
             compared with.
         parameter_names: of the fusion formula.
-        declared: parts of the judge that are a declared prior, not fitted on the log.
+        declared: parts of the evaluator that are a declared prior, not fitted on the log.
 
     Raises:
         ConfigError: if `best_static` does not take part, or the episodes differ.
     """
-    by_name: Mapping[str, Contestant] = {entry.policy: entry for entry in contestants}
+    by_name: Mapping[str, PolicySessions] = {entry.policy: entry for entry in contestants}
     if best_static not in by_name:
         raise ConfigError(f"the best static policy '{best_static}' is not among {list(by_name)}")
     reference = by_name[best_static].sessions
-    rows = [_row(entry, reference, world, declared, parameter_names) for entry in contestants]
+    rows = [_row(entry, reference, evaluator, declared, parameter_names) for entry in contestants]
     return sorted(rows, key=lambda row: -row.reward.mean)
 
 
 def paired_difference(sessions: Sessions, reference: Sessions) -> Interval:
-    """The mean difference of session reward on common luck, clustered by user.
+    """The mean difference of session reward on common random numbers, clustered by user.
 
     Raises:
         ConfigError: if the two played different episodes.
@@ -135,16 +135,16 @@ def paired_difference(sessions: Sessions, reference: Sessions) -> Interval:
 
 
 def _row(
-    entry: Contestant,
+    entry: PolicySessions,
     reference: Sessions,
-    world: str,
+    evaluator: str,
     declared: tuple[str, ...],
     parameter_names: tuple[str, ...],
 ) -> LeaderboardRow:
     sessions = entry.sessions
     return LeaderboardRow(
         policy=entry.policy,
-        world=world,
+        evaluator=evaluator,
         declared=declared,
         requests_used=entry.requests_used,
         sessions=len(sessions.episodes),

@@ -1,9 +1,9 @@
 """Learners compared over seeds: what differs, how surely, and how often.
 
-Each value is the mean of one learner's final sessions; learners of one seed are judged in the same
-sessions, so that they are paired by seed. Following Agarwal et al., "Deep reinforcement learning
-at the edge of the statistical precipice" (NeurIPS 2021), for means that ignore outliers and for
-the probability of improvement.
+Each value is the mean of one learner's final sessions; learners of one seed are evaluated in the
+same sessions, so that they are paired by seed. Following Agarwal et al., "Deep reinforcement
+learning at the edge of the statistical precipice" (NeurIPS 2021), for means that ignore outliers
+and for the probability of improvement.
 """
 
 import math
@@ -47,7 +47,8 @@ def probability_of_improvement(values: FloatArray, reference: FloatArray) -> Int
 
     The mean over all pairs of runs of 1{x > y} + 1{x = y} / 2 (Agarwal et al., section 4.3), the
     statistic of Mann and Whitney over the number of pairs, with a 95 % bootstrap interval. Differs
-    from the paper: seeds are drawn for both at once, as runs of one seed share their luck.
+    from the paper: seeds are drawn for both at once, as runs of one seed share their random
+    numbers.
 
     Raises:
         ShapeError: if the two are not of the same seeds.
@@ -55,10 +56,10 @@ def probability_of_improvement(values: FloatArray, reference: FloatArray) -> Int
     _check_paired(values, reference)
     wins = (values[:, None] > reference) + 0.5 * (values[:, None] == reference)  # (seeds, seeds)
 
-    def share(seeds: IntArray) -> float:
+    def fraction(seeds: IntArray) -> float:
         return float(wins[np.ix_(seeds, seeds)].mean())
 
-    return _bootstrapped(share, len(values))
+    return _bootstrapped(fraction, len(values))
 
 
 def interquartile_mean(values: FloatArray) -> Interval:

@@ -55,7 +55,7 @@ class Estimate:
         Where b does not differ from 0 either, the ratio is not bounded, and neither is the
         interval; the delta method would promise limits there.
         """
-        a, b = (float(self.coefficients[place]) for place in (column, to))
+        a, b = (float(self.coefficients[position]) for position in (column, to))
         covariance = self._quantile(confidence) ** 2 * self.covariance
         square = b * b - covariance[to, to]
         if square <= 0.0:
@@ -122,8 +122,8 @@ def in_later_half(groups: IntArray) -> BoolArray:
     order = np.argsort(groups, kind="stable")
     _, first, sizes = np.unique(groups[order], return_index=True, return_counts=True)
     later = np.empty(len(groups), dtype=np.bool_)
-    place = np.arange(len(groups)) - np.repeat(first, sizes)
-    later[order] = place >= np.repeat(sizes // 2, sizes)
+    position = np.arange(len(groups)) - np.repeat(first, sizes)
+    later[order] = position >= np.repeat(sizes // 2, sizes)
     return later
 
 
@@ -133,9 +133,9 @@ def varies(design: FloatArray, users: IntArray) -> BoolArray:
     later = in_later_half(groups)
     answers: list[BoolArray] = []
     for half in (~later, later):
-        deviations = _demeaned(design[half], groups[half])
+        stds = _demeaned(design[half], groups[half])
         size = np.abs(design[half]).max(axis=0, initial=0.0)
-        answers.append(np.abs(deviations).max(axis=0, initial=0.0) > _LEAST_VARIATION * size)
+        answers.append(np.abs(stds).max(axis=0, initial=0.0) > _LEAST_VARIATION * size)
     return answers[0] & answers[1]
 
 
@@ -145,8 +145,8 @@ def condition_number(design: FloatArray, users: IntArray) -> float:
     Beyond about 30, coefficients of entangled columns are badly told apart (Belsley, Kuh and
     Welsch, "Regression diagnostics", 1980).
     """
-    deviations = _demeaned(design, _groups(users))
-    _, gram = _scaled_gram(deviations)
+    stds = _demeaned(design, _groups(users))
+    _, gram = _scaled_gram(stds)
     return float(np.sqrt(np.linalg.cond(gram)))
 
 
@@ -169,10 +169,10 @@ def _fit(design: FloatArray, outcome: FloatArray, groups: IntArray) -> Estimate:
     return Estimate(coefficients / lengths, np.linalg.solve(gram, by_user.T).T / lengths)
 
 
-def _scaled_gram(deviations: FloatArray) -> tuple[FloatArray, FloatArray]:
+def _scaled_gram(stds: FloatArray) -> tuple[FloatArray, FloatArray]:
     """The length of each column, and the products of columns scaled to length 1."""
-    lengths = np.sqrt(np.sum(deviations**2, axis=0))
-    scaled = deviations / np.where(lengths > 0.0, lengths, 1.0)
+    lengths = np.sqrt(np.sum(stds**2, axis=0))
+    scaled = stds / np.where(lengths > 0.0, lengths, 1.0)
     return lengths, scaled.T @ scaled
 
 
@@ -184,8 +184,8 @@ def _demeaned(values: FloatArray, groups: IntArray) -> FloatArray:
     """Values (rows, ...) less the mean of their group."""
     counts = np.bincount(groups)
     means = _sums(values, groups) / counts.reshape(-1, *[1] * (values.ndim - 1))
-    deviations: FloatArray = values - means[groups]
-    return deviations
+    stds: FloatArray = values - means[groups]
+    return stds
 
 
 def _sums(values: NDArray[Any], groups: IntArray) -> FloatArray:

@@ -22,8 +22,8 @@ from mtf_rl.evaluation.panel_regression import (
 from mtf_rl.evaluation.session_panel import (
     CONTROLS,
     INPUTS,
-    SessionAccount,
     SessionPanel,
+    SessionSummary,
 )
 
 __all__ = [
@@ -85,7 +85,7 @@ class RewardWeights:
 
     inputs: tuple[InputWeight, ...]
     shown_video: Interval  # the corrected weight of one more video shown
-    account: SessionAccount
+    account: SessionSummary
     users: int
     confidence: float
     condition_number: float
@@ -194,7 +194,7 @@ class _Fits:
         present = varies(design, panel.users)
         self.design = design[:, present]
         self._columns = {
-            name: place for place, name in enumerate(np.array(names)[present].tolist())
+            name: position for position, name in enumerate(np.array(names)[present].tolist())
         }
         self._data = self.design, panel.outcome, panel.users
 
@@ -223,8 +223,8 @@ class _Fits:
         """The corrected weight of `name` over that of a watch minute."""
         if name not in self or _WATCH_NAME not in self:
             return _UNKNOWN
-        places = self._columns[name], self._columns[_WATCH_NAME]
-        return self.corrected.ratio(*places, confidence=confidence)
+        positions = self._columns[name], self._columns[_WATCH_NAME]
+        return self.corrected.ratio(*positions, confidence=confidence)
 
 
 def _weigh(

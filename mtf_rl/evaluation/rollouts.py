@@ -27,8 +27,8 @@ class Sessions:
     watch_seconds: FloatArray  # (sessions,)
     feedback: FloatArray  # (sessions, 7) counts
     impressions: IntArray  # (sessions,) videos shown
-    weights: FloatArray  # (sessions, num_parameters) mean over the session's requests
-    weights_spread: FloatArray  # (sessions, num_parameters) their deviation within the session
+    weights: FloatArray  # (sessions, action_dim) mean over the session's requests
+    weights_spread: FloatArray  # (sessions, action_dim) their deviation within the session
 
     @property
     def requests(self) -> int:
@@ -49,12 +49,13 @@ def roll_out(
     """Play `policy`, deterministically, in each of `episodes` to its end.
 
     Every episode is finished and counted, never the first to finish, so short sessions are not
-    favoured. The same seed and episodes give every policy the same users, candidates and luck.
+    favoured. The same seed and episodes give every policy the same users, candidates and random
+    numbers.
 
     Args:
         dynamics: whose sessions.
         policy: who chooses the weights.
-        seed: of the luck.
+        seed: of the random numbers.
         episodes: distinct episode numbers, (sessions,).
         budget: charged with every request served.
         num_envs: sessions played side by side.
@@ -100,7 +101,7 @@ def _play(
     episodes = np.tile(numbers, len(policies))
     state = dynamics.start(seed, episodes)
     sessions = dynamics.sessions
-    tally = _Tally(episodes, state.users, sessions.num_parameters)
+    tally = _Tally(episodes, state.users, sessions.action_dim)
     rows = np.arange(len(episodes))  # of the sessions still under way
     while len(rows):
         action = _actions(policies, dynamics.observe(state), rows // len(numbers))
@@ -109,7 +110,7 @@ def _play(
         state, outcome = dynamics.advance(state, sessions.action_map.to_parameters(action), seed)
         tally.add(rows, outcome)
         going = np.flatnonzero(~(outcome.terminated | outcome.truncated))
-        state, rows = dynamics.keep(state, going), rows[going]
+        state, rows = dynamics.select(state, going), rows[going]
     played = tally.sessions()
     if len(policies) == 1:
         return [played]
@@ -117,7 +118,7 @@ def _play(
 
 
 def _actions(policies: Sequence[Policy], observation: FloatArray, owners: IntArray) -> FloatArray:
-    """What each row's policy plays, (num_envs, num_parameters); `owners` (num_envs,) rises."""
+    """What each row's policy plays, (num_envs, action_dim); `owners` (num_envs,) rises."""
     if len(policies) == 1:
         return policies[0].predict(observation, deterministic=True)[0]
     ends = np.searchsorted(owners, np.arange(len(policies) + 1))
@@ -133,7 +134,7 @@ def _actions(policies: Sequence[Policy], observation: FloatArray, owners: IntArr
 class _Tally:
     """Running sums of sessions under way."""
 
-    def __init__(self, episodes: IntArray, users: IntArray, num_parameters: int) -> None:
+    def __init__(self, episodes: IntArray, users: IntArray, action_dim: int) -> None:
         count = len(episodes)
         self._episodes, self._users = episodes, users
         self._reward = np.zeros(count)
@@ -143,8 +144,8 @@ class _Tally:
         self._watch = np.zeros(count)
         self._feedback = np.zeros((count, NUM_FEEDBACKS))
         self._impressions = np.zeros(count, dtype=np.int64)
-        self._weights = np.zeros((count, num_parameters))
-        self._weights_squared = np.zeros((count, num_parameters))
+        self._weights = np.zeros((count, action_dim))
+        self._weights_squared = np.zeros((count, action_dim))
 
     def add(self, rows: IntArray, outcome: Outcome) -> None:
         parameters = outcome.parameters.astype(np.float64)

@@ -13,8 +13,8 @@ from mtf_rl.data import Impressions
 __all__ = [
     "CONTROLS",
     "INPUTS",
-    "SessionAccount",
     "SessionPanel",
+    "SessionSummary",
     "session_panel",
 ]
 
@@ -34,7 +34,7 @@ CUT_BEFORE = "runs into the start of the log, and may have begun before"
 
 
 @dataclass(frozen=True)
-class SessionAccount:
+class SessionSummary:
     """Where every session of a log went; sessions = kept + left out."""
 
     sessions: int
@@ -59,7 +59,7 @@ class SessionPanel:
     inputs: FloatArray  # (sessions, inputs) float64: counts of feedbacks, minutes of play
     controls: FloatArray  # (sessions, controls) float64
     outcome: FloatArray  # (sessions,) float64: minutes of play in the session that followed
-    account: SessionAccount
+    account: SessionSummary
 
     def __post_init__(self) -> None:
         sessions = len(self.users)
@@ -70,7 +70,7 @@ class SessionPanel:
     def select(self, kept: BoolArray, reason: str) -> "SessionPanel":
         """The sessions where `kept` (sessions,); the others are left out for `reason`."""
         left_out = {**self.account.left_out, reason: int((~kept).sum())}
-        account = SessionAccount(self.account.sessions, int(kept.sum()), left_out)
+        account = SessionSummary(self.account.sessions, int(kept.sum()), left_out)
         return replace(select_rows(self, kept), account=account)
 
 
@@ -117,7 +117,7 @@ def session_panel(impressions: Impressions, *, session_gap_minutes: float) -> Se
         inputs=np.column_stack([counts, minutes])[kept],
         controls=_controls(impressions, first, last)[kept],
         outcome=np.append(minutes[1:], 0.0)[kept],
-        account=SessionAccount(len(first), int(kept.sum()), left_out),
+        account=SessionSummary(len(first), int(kept.sum()), left_out),
     )
 
 

@@ -1,4 +1,4 @@
-"""Scores, users and judges put together, with the checks that keep a comparison honest."""
+"""Scores, users and evaluators put together, with the checks that keep a comparison honest."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,13 +9,13 @@ import numpy as np
 from mtf_rl.core.arrays import IntArray
 from mtf_rl.core.errors import ConfigError
 from mtf_rl.core.files import load_arrays, load_json, save_arrays, save_json
-from mtf_rl.core.protocols import SIMULATOR, SYNTHETIC_TRUTH, UserModel
+from mtf_rl.core.protocols import GROUND_TRUTH, SIMULATOR, UserModel
 from mtf_rl.core.videos import VideoCatalogue
 from mtf_rl.data import (
     Dataset,
     FeatureEncoder,
+    FeatureSide,
     ScoreTable,
-    Side,
     UserGroup,
     check_disjoint,
     user_groups,
@@ -31,7 +31,8 @@ RANKED_ANSWERS = (
 )
 GIVEN_PREDICTIONS = (
     "Given predictions, circularity cannot be checked: nobody knows here which rows their model was"
-    " fitted on. If it saw rows that the simulator was fitted on, policies are judged by what they"
+    " fitted on. If it saw rows that the simulator was fitted on, policies are evaluated by what"
+    " they"
     " were told, and every gain is flattered."
 )
 
@@ -59,12 +60,12 @@ class Assembly:
         check_disjoint(self.scores.scorer_keys, self.simulator.row_keys)
 
     @property
-    def judges(self) -> dict[str, UserModel[Any]]:
+    def evaluators(self) -> dict[str, UserModel[Any]]:
         """Who can answer: the simulator, and the truth where it is known."""
-        judges: dict[str, UserModel[Any]] = {SIMULATOR: self.simulator}
+        evaluators: dict[str, UserModel[Any]] = {SIMULATOR: self.simulator}
         if self.world is not None:
-            judges[SYNTHETIC_TRUTH] = self.world
-        return judges
+            evaluators[GROUND_TRUTH] = self.world
+        return evaluators
 
     @property
     def declared_parts(self) -> tuple[str, ...]:
@@ -84,15 +85,16 @@ class Assembly:
         }
         return (*declared, *(sentence for sentence, holds in further.items() if holds))
 
-    def dynamics(self, config: SessionConfig, group: UserGroup, judge: str) -> SessionDynamics:
-        """Sessions of one group of users, answered by `judge`.
+    def dynamics(self, config: SessionConfig, group: UserGroup, evaluator: str) -> SessionDynamics:
+        """Sessions of one group of users, answered by `evaluator`.
 
         Raises:
-            ConfigError: if that judge is not to be had here, or the group has no user.
+            ConfigError: if that evaluator is not to be had here, or the group has no user.
         """
-        if judge not in self.judges:
+        if evaluator not in self.evaluators:
             raise ConfigError(
-                f"judge '{judge}' is not available here; available: {', '.join(self.judges)}"
+                f"evaluator '{evaluator}' is not available here;"
+                f" available: {', '.join(self.evaluators)}"
             )
         members = np.flatnonzero(self.groups == group)
         if len(members) == 0:
@@ -101,7 +103,7 @@ class Assembly:
             )
         return SessionDynamics(
             scores=self.scores,
-            user_model=self.judges[judge],
+            user_model=self.evaluators[evaluator],
             catalogue=self.catalogue,
             profiles=self.profiles,
             users=members,
@@ -109,7 +111,7 @@ class Assembly:
         )
 
     def save(self, folder: Path) -> None:
-        """Write the score table, catalogue, profiles and groups; judges are saved on their own."""
+        """Write score table, catalogue, profiles and groups; evaluators are saved on their own."""
         self.scores.save(folder / "score_table.npz")
         arrays = {
             "duration_seconds": self.catalogue.duration_seconds,
@@ -145,7 +147,7 @@ class Assembly:
 
 def profiles_of(encoder: FeatureEncoder, dataset: Dataset) -> UserProfiles:
     """What a production system knows of each user at the split: counts and past feedback rates."""
-    columns = encoder.layout.restrict(Side.USER).dense
+    columns = encoder.layout.restrict(FeatureSide.USER).dense
     values = encoder.user_side(dataset).dense  # (users, columns)
     return UserProfiles(values, tuple(column.name for column in columns))
 

@@ -19,7 +19,7 @@ from mtf_rl.agents import (
     setting_of,
 )
 from mtf_rl.core.errors import ConfigError, RunFolderError
-from mtf_rl.core.protocols import SIMULATOR, SYNTHETIC_TRUTH, Policy
+from mtf_rl.core.protocols import GROUND_TRUTH, SIMULATOR, Policy
 from mtf_rl.core.ranges import check_above, check_at_least, check_seed
 from mtf_rl.core.registry import Registry
 from mtf_rl.data import BatchDataset, UserGroup
@@ -28,13 +28,13 @@ from mtf_rl.evaluation import mean_interval
 from mtf_rl.experiments.assembly import Assembly
 from mtf_rl.experiments.command_line import settings_of_run
 from mtf_rl.experiments.console import Terminal
-from mtf_rl.experiments.judging import load_entries
+from mtf_rl.experiments.run_evaluation import load_entries
 from mtf_rl.experiments.run_folder import open_run_folder
 
 __all__ = [
     "BEHAVIOURS",
     "CollectConfig",
-    "Spread",
+    "ExplorationStd",
     "batch_for",
     "collect_batch",
     "describe_batch",
@@ -43,7 +43,7 @@ __all__ = [
 ]
 
 _RATES_APART = float(np.log(1.25))
-_JUDGES = {"simulator": SIMULATOR, "world": SYNTHETIC_TRUTH}
+_EVALUATORS = {"simulator": SIMULATOR, "ground_truth": GROUND_TRUTH}
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class CollectConfig:
     """Roll a behaviour policy on a run's learning users, and write the batch dataset.
 
     Raises:
-        ConfigError: if a number is out of range, or the judge unknown.
+        ConfigError: if a number is out of range, or the evaluator unknown.
         UnknownNameError: if there is no such behaviour.
     """
 
@@ -62,55 +62,57 @@ class CollectConfig:
     session."""
     requests: int = 100_000
     """Requests, exactly; the last session is cut there."""
-    judge: str = "simulator"
+    evaluator: str = "simulator"
     """Who answers: simulator, or world for the truth of a synthetic log (logging, not learning)."""
     base: str = "uniform"
     """The run's policy around which actions are drawn."""
-    deviation: float = 0.2
+    std: float = 0.2
     """Deviation of truncated_gaussian, in units of the action, above 0."""
     radius: float = 0.15
     """Radius of bounded_uniform, in units of the action, above 0."""
     seed: int = 0
-    """Seed of the sessions' luck and of the behaviour's."""
+    """Seed of the sessions' random numbers and of the behaviour's."""
     out: Path | None = None
     """The Parquet file; by default RUN/data/batch-BEHAVIOUR-JUDGE-SEED.parquet."""
 
     def __post_init__(self) -> None:
         check_at_least("requests", self.requests, 1)
-        check_above("deviation", self.deviation, 0.0)
+        check_above("deviation", self.std, 0.0)
         check_above("radius", self.radius, 0.0)
         check_seed("seed", self.seed)
         BEHAVIOURS[self.behaviour]
-        if self.judge not in _JUDGES:
-            raise ConfigError(f"judge must be one of {', '.join(_JUDGES)}, got {self.judge!r}")
+        if self.evaluator not in _EVALUATORS:
+            raise ConfigError(
+                f"evaluator must be one of {', '.join(_EVALUATORS)}, got {self.evaluator!r}"
+            )
 
     @property
     def path(self) -> Path:
         """The file to write."""
-        name = f"batch-{self.behaviour}-{self.judge}-{self.seed}.parquet"
+        name = f"batch-{self.behaviour}-{self.evaluator}-{self.seed}.parquet"
         return self.out or self.run / "data" / name
 
     @property
-    def spread(self) -> "Spread":
+    def spread(self) -> "ExplorationStd":
         """How far actions lie from the base policy's."""
-        return Spread(self.deviation, self.radius)
+        return ExplorationStd(self.std, self.radius)
 
 
 @dataclass(frozen=True)
-class Spread:
+class ExplorationStd:
     """How far from a base policy's action a behaviour explores, in units of the action."""
 
-    deviation: float = 0.2
+    std: float = 0.2
     """Of a truncated Gaussian."""
     radius: float = 0.15
     """Of a bounded uniform draw."""
 
 
-_Maker = Callable[[Policy, int, Spread], BehaviourPolicy]
+_Maker = Callable[[Policy, int, ExplorationStd], BehaviourPolicy]
 
 
-def _mix(base: Policy, width: int, spread: Spread) -> BehaviourPolicy:
-    near = TruncatedGaussian(base, spread.deviation)
+def _mix(base: Policy, width: int, spread: ExplorationStd) -> BehaviourPolicy:
+    near = TruncatedGaussian(base, spread.std)
     return Mixture((UniformRandom(width), near), (1.0, 1.0))
 
 
@@ -118,7 +120,7 @@ BEHAVIOURS: Registry[_Maker] = Registry(
     "behaviour",
     {
         "uniform_random": lambda base, width, spread: UniformRandom(width),
-        "truncated_gaussian": lambda base, width, spread: TruncatedGaussian(base, spread.deviation),
+        "truncated_gaussian": lambda base, width, spread: TruncatedGaussian(base, spread.std),
         "bounded_uniform": lambda base, width, spread: BoundedUniform(base, spread.radius),
         "mix": _mix,
     },
@@ -137,7 +139,7 @@ def collect_batch(config: CollectConfig, terminal: Terminal) -> Path:
 
     Raises:
         RunFolderError: if the file is there already, or the folder is no run's.
-        ConfigError: if the run has no such base policy, or no such judge.
+        ConfigError: if the run has no such base policy, or no such evaluator.
     """
     if config.path.exists():
         raise RunFolderError(f"{config.path} is there already; choose another --out, or remove it")
@@ -147,9 +149,9 @@ def collect_batch(config: CollectConfig, terminal: Terminal) -> Path:
     if config.base not in entries:
         raise ConfigError(f"base must be one of {', '.join(entries)}, got {config.base!r}")
     assembly = Assembly.load(run.data, run.simulator)
-    dynamics = assembly.dynamics(session, UserGroup.LEARN, _JUDGES[config.judge])
+    dynamics = assembly.dynamics(session, UserGroup.LEARN, _EVALUATORS[config.evaluator])
     base = entries[config.base].policy
-    behaviour = BEHAVIOURS[config.behaviour](base, dynamics.num_parameters, config.spread)
+    behaviour = BEHAVIOURS[config.behaviour](base, dynamics.action_dim, config.spread)
     with terminal.progress("requests", config.requests) as bar:
         batch = collect(
             dynamics, behaviour, requests=config.requests, seed=config.seed, progress=bar
@@ -177,7 +179,7 @@ def batch_for(
         learning: sessions of the users who are learnt from, whose spaces the dataset must share.
         given: the file, if there is one.
         budget: charged with what is collected.
-        seed: of the collected sessions' luck.
+        seed: of the collected sessions' random numbers.
         keep_at: file that a collected dataset is written to, and read from if it is there.
 
     Raises:
@@ -194,7 +196,7 @@ def batch_for(
         return BatchDataset.load(keep_at)
     uniform = learning.formula.parameters_of(learning.formula.tasks.signs)
     base = ConstantPolicy(learning.action_map.to_action(uniform))
-    behaviour = BEHAVIOURS["mix"](base, learning.num_parameters, Spread())
+    behaviour = BEHAVIOURS["mix"](base, learning.action_dim, ExplorationStd())
     batch = collect(learning, behaviour, requests=requests, seed=seed, budget=budget)
     batch.save(keep_at)
     return batch
@@ -245,18 +247,20 @@ def refuse_other_base_rates(what: str, setting: FusionSetting, batch: BatchDatas
     mine, theirs = np.array(setting.base_rates), np.array(logged.base_rates)
     apart = np.abs(np.log(np.maximum(mine, 1e-6) / np.maximum(theirs, 1e-6)))
     if apart.max() > _RATES_APART:
-        place = int(apart.argmax())
+        position = int(apart.argmax())
         raise ConfigError(
-            f"{what} fuses with a base rate of {mine[place]:.4g} for {setting.tasks[place]}, the"
-            f" log's requests were fused with {theirs[place]:.4g}: under {setting.formula} the same"
+            f"{what} fuses with a base rate of {mine[position]:.4g} for"
+            f" {setting.tasks[position]}, the"
+            f" log's requests were fused with {theirs[position]:.4g}: under {setting.formula}"
+            " the same"
             f" weights are another ranking. Take a log and a policy of the same data"
         )
 
 
 def _first_difference(mine: tuple[str, ...], expected: tuple[str, ...]) -> str:
-    for place, (name, other) in enumerate(zip(mine, expected, strict=False)):
+    for position, (name, other) in enumerate(zip(mine, expected, strict=False)):
         if name != other:
-            return f"number {place} is '{name}' where '{other}' is expected"
+            return f"number {position} is '{name}' where '{other}' is expected"
     return f"there are {len(mine)} where {len(expected)} are expected"
 
 
@@ -266,14 +270,14 @@ def describe_batch(batch: BatchDataset) -> str:
     rewards = np.bincount(sessions, batch.rewards).astype(np.float64)
     interval = mean_interval(rewards, np.arange(len(rewards)))
     followed = np.bincount(batch.behaviours, minlength=len(batch.behaviour_names))
-    shares = ", ".join(
-        f"{name} {share:.0%}"
-        for name, share in zip(batch.behaviour_names, followed / followed.sum(), strict=True)
+    fractions = ", ".join(
+        f"{name} {fraction:.0%}"
+        for name, fraction in zip(batch.behaviour_names, followed / followed.sum(), strict=True)
     )
     return (
-        f"{len(batch.rewards)} requests of {len(rewards)} sessions, answered by {batch.judge};"
+        f"{len(batch.rewards)} requests of {len(rewards)} sessions, answered by {batch.evaluator};"
         f" reward of a session {interval.mean:.3f} [{interval.low:.3f}, {interval.high:.3f}];"
-        f" requests by behaviour: {shares}; {_densities(batch)}{_untold(batch)}"
+        f" requests by behaviour: {fractions}; {_densities(batch)}{_untold(batch)}"
     )
 
 

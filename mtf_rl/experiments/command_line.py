@@ -16,7 +16,7 @@ import tyro
 from mtf_rl.agents import AGENTS
 from mtf_rl.core.errors import ConfigError
 from mtf_rl.core.files import load_json
-from mtf_rl.core.plugins import is_own
+from mtf_rl.core.plugins import is_import_path
 from mtf_rl.experiments.config import PRESETS, Baselines, LogConfig, RunConfig, RunSettings
 from mtf_rl.experiments.run_folder import RunFolder
 from mtf_rl.experiments.settings import settings_from_json, settings_laid_over
@@ -66,7 +66,7 @@ def parse_train(arguments: Sequence[str] | None = None) -> RunSettings:
         ),
     )
     settings = _with_document(settings, document)
-    if is_own(settings.run.session.reward):
+    if is_import_path(settings.run.session.reward):
         _refuse_unnamed(settings.run.session.reward, words)
     return _parse_flags(settings, words)
 
@@ -143,7 +143,7 @@ def settings_of_run(run: RunFolder, reward: str | None = None) -> RunSettings:
     config = settings_from_json(RunConfig, document["run"])
     if reward is not None:
         config = replace(config, session=replace(config.session, reward=reward))
-    elif is_own(config.session.reward):
+    elif is_import_path(config.session.reward):
         raise ConfigError(
             f"{run.path} was made with the own reward {config.session.reward!r}. Opening a run"
             f" imports nothing that its files name; name the reward again: --reward"
@@ -177,12 +177,12 @@ def _take_agent(words: list[str], *, default: str) -> tuple[str, list[str]]:
     It is the first word, or an agent's name anywhere else that is not the value of a flag.
     """
     switches = _switches(RunConfig, "")
-    for place, word in enumerate(words):
-        before = words[place - 1] if place else ""
+    for position, word in enumerate(words):
+        before = words[position - 1] if position else ""
         is_value = before.startswith("--") and "=" not in before and before not in switches
-        if not is_value and (word in AGENTS or (place == 0 and not word.startswith("-"))):
+        if not is_value and (word in AGENTS or (position == 0 and not word.startswith("-"))):
             AGENTS[word]
-            return word, words[:place] + words[place + 1 :]
+            return word, words[:position] + words[position + 1 :]
     AGENTS[default]
     return default, words
 

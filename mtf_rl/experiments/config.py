@@ -13,10 +13,8 @@ from mtf_rl.core.ranges import check_above, check_at_least, check_seed
 from mtf_rl.core.registry import Registry
 from mtf_rl.data import REAL_PLAN, SYNTHETIC_PLAN, TimePlan
 from mtf_rl.envs import SessionConfig
-from mtf_rl.scorers import SCORERS
-from mtf_rl.scorers import FitConfig as ScorerFitConfig
-from mtf_rl.user_models import FitConfig as UserModelFitConfig
-from mtf_rl.user_models import WorldConfig
+from mtf_rl.scorers import SCORERS, ScorerFitConfig
+from mtf_rl.user_models import UserModelFitConfig, WorldConfig
 
 __all__ = ["PRESETS", "Baselines", "LogConfig", "RunConfig", "RunSettings"]
 
@@ -37,8 +35,8 @@ class LogConfig:
     """Days at the end of the log that test; by default 1 of a synthetic log, 3 of a real one."""
     validation_days: int | None = None
     """Days before them that validate; by default 0 of a synthetic log, 1 of a real one."""
-    validation_share: float | None = None
-    """Share of the requests before the test days that validate, where validation_days is 0; the
+    validation_fraction: float | None = None
+    """Fraction of the requests before the test days that validate, where validation_days is 0; the
     last tenth for a synthetic log by default."""
     world: WorldConfig = field(default_factory=WorldConfig)
     """The synthetic world, where no data is given."""
@@ -51,7 +49,7 @@ class LogConfig:
         """The default plan for its kind of log, but for what is set."""
         chosen = {
             name: getattr(self, name)
-            for name in ("test_days", "validation_days", "validation_share")
+            for name in ("test_days", "validation_days", "validation_fraction")
             if getattr(self, name) is not None
         }
         return replace(SYNTHETIC_PLAN if synthetic else REAL_PLAN, **chosen)
@@ -73,11 +71,11 @@ class RunConfig:
     requests: Annotated[int, tyro.conf.arg(aliases=["--steps"])] = 40_000
     """Interaction budget of every method that learns or searches, in simulated requests."""
     sessions: int = 4_000
-    """Sessions of final users on which each policy is judged, at least 2."""
+    """Sessions of final users on which each policy is evaluated, at least 2."""
     tuning_sessions: int = 1_000
     """Sessions of tuning users on which the best static weights are named, at least 2."""
-    twin: bool = True
-    """Whether a myopic twin (gamma 0) of a learner is trained and judged beside it."""
+    myopic_baseline: bool = True
+    """Whether a myopic baseline (gamma 0) of a learner is trained and evaluated beside it."""
     batch: Path | None = None
     """Batch dataset that batch-RL agents learn from; without one, `requests` are collected in the
     simulator."""
@@ -151,7 +149,7 @@ class RunSettings:
 
     def __post_init__(self) -> None:
         for name, settings in ((self.agent, self.agent_settings), *vars(self.baselines).items()):
-            least = AGENTS[name].least_requests(settings)
+            least = AGENTS[name].min_requests(settings)
             if self.run.requests < least:
                 raise ConfigError(
                     f"requests must be at least {least} for {name} with these settings,"

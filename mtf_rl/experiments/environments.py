@@ -10,9 +10,9 @@ import numpy as np
 from scipy.special import expit, logit
 
 from mtf_rl.core.errors import ConfigError
-from mtf_rl.core.plugins import imported_function
-from mtf_rl.core.protocols import SIMULATOR, SYNTHETIC_TRUTH, UserModel
-from mtf_rl.core.randomness import Luck, Purpose
+from mtf_rl.core.plugins import import_from_path
+from mtf_rl.core.protocols import GROUND_TRUTH, SIMULATOR, UserModel
+from mtf_rl.core.randomness import EpisodeRng, Purpose
 from mtf_rl.core.tasks import NUM_TASKS
 from mtf_rl.core.videos import VideoCatalogue
 from mtf_rl.data import ScoreTable, UserGroup
@@ -41,11 +41,11 @@ __all__ = [
 DEMO_USERS, DEMO_VIDEOS, DEMO_POOL = 200, 500, 300
 DEMO_NOISE = 0.5
 _SINGLE_COLUMN = 1
-_JUDGES = {"simulator": SIMULATOR, "world": SYNTHETIC_TRUTH}
+_EVALUATORS = {"simulator": SIMULATOR, "ground_truth": GROUND_TRUTH}
 OwnModel: TypeAlias = UserModel[Any] | Callable[[VideoCatalogue], UserModel[Any]] | str
 _MODEL_PARTS = (
-    "judge",
-    "hour_shares",
+    "evaluator",
+    "hour_fractions",
     "start",
     "resume",
     "respond",
@@ -117,7 +117,7 @@ def _demo_world() -> tuple[World, ScoreTable]:
         users, pools.ravel(), np.repeat(hours, DEMO_POOL), np.repeat(tabs, DEMO_POOL)
     )  # (users * pool, tasks)
     episodes = np.arange(len(users))
-    noise = Luck(0, episodes, np.zeros_like(episodes)).normals(Purpose.SCORE_NOISE, NUM_TASKS)
+    noise = EpisodeRng(0, episodes, np.zeros_like(episodes)).normals(Purpose.SCORE_NOISE, NUM_TASKS)
     scores = expit(logit(np.clip(truth, 1e-6, 1 - 1e-6)) + DEMO_NOISE * noise)
     table = ScoreTable(
         scores=scores.reshape(DEMO_USERS, DEMO_POOL, NUM_TASKS).astype(np.float32),
@@ -139,7 +139,7 @@ def _retention_dynamics(arguments: dict[str, Any]) -> RetentionDynamics:
 
 def session_dynamics(
     run: str | None = None,
-    judge: str = "simulator",
+    evaluator: str = "simulator",
     group: str = "learn",
     *,
     user_model: OwnModel | None = None,
@@ -150,9 +150,9 @@ def session_dynamics(
 
     Args:
         run: a run's folder, whose scores and users are used; None for the demonstration world.
-        judge: who answers in a run: `simulator`, or `world` for the truth of a synthetic log.
+        evaluator: who answers in a run: `simulator`, or `world` for the truth of a synthetic log.
         group: whose sessions of a run: users to `learn` from, to `tune` on, or `final` ones.
-        user_model: your own, who answers instead of the judge: a `UserModel`, a function that
+        user_model: your own, who answers instead of the evaluator: a `UserModel`, a function that
             makes one from the `VideoCatalogue`, or that function as `module:function`.
         further: names of other settings that the caller knows, for the error message.
         settings: those of `SessionConfig` that differ from the run's, or from the defaults.
@@ -161,8 +161,8 @@ def session_dynamics(
         ConfigError: if an argument is unknown, out of range or not to be had.
         MtfRlError: if the run's folder cannot be read.
     """
-    if judge not in _JUDGES:
-        raise ConfigError(f"judge must be one of {', '.join(_JUDGES)}, got {judge!r}")
+    if evaluator not in _EVALUATORS:
+        raise ConfigError(f"evaluator must be one of {', '.join(_EVALUATORS)}, got {evaluator!r}")
     groups = {member.name.lower(): member for member in UserGroup}
     if group not in groups:
         raise ConfigError(f"group must be one of {', '.join(groups)}, got {group!r}")
@@ -175,14 +175,14 @@ def session_dynamics(
     if run is None:
         dynamics = demo_dynamics(SessionConfig(**settings))
     else:
-        dynamics = _sessions_of_run(Path(run), _JUDGES[judge], groups[group], settings)
+        dynamics = _sessions_of_run(Path(run), _EVALUATORS[evaluator], groups[group], settings)
     if user_model is None:
         return dynamics
     return dynamics.answered_by(_own_model(user_model, dynamics.catalogue))
 
 
 def _sessions_of_run(
-    path: Path, judge: str, group: UserGroup, settings: dict[str, Any]
+    path: Path, evaluator: str, group: UserGroup, settings: dict[str, Any]
 ) -> SessionDynamics:
     # The command line pulls in every agent, which the demonstration does not need.
     from mtf_rl.experiments.assembly import Assembly
@@ -194,7 +194,7 @@ def _sessions_of_run(
     if config.base and "tasks" in settings and "base" not in settings:
         raise ConfigError("with other tasks than the run's, base must be given for them too")
     assembly = Assembly.load(folder.data, folder.simulator)
-    return assembly.dynamics(replace(config, **settings), group, judge)
+    return assembly.dynamics(replace(config, **settings), group, evaluator)
 
 
 def _own_model(user_model: OwnModel, catalogue: VideoCatalogue) -> UserModel[Any]:
@@ -205,7 +205,7 @@ def _own_model(user_model: OwnModel, catalogue: VideoCatalogue) -> UserModel[Any
     """
     model: Any = user_model
     if isinstance(model, str):
-        model = imported_function(model, "user_model")
+        model = import_from_path(model, "user_model")
     if callable(model):
         model = model(catalogue)
     lacking = [name for name in _MODEL_PARTS if not hasattr(model, name)]

@@ -18,20 +18,20 @@ from mtf_rl.evaluation.fidelity import (
     ROLLOUT,
     TRUTH_AGAIN,
     AnsweredLog,
-    Curve,
     DayEnds,
     Discrimination,
     Distance,
+    FidelityCurve,
     FidelityReport,
     Measure,
     SessionLog,
     SessionVectors,
     answer_log,
+    check_bars,
     compare_distances,
     compare_measures,
     day_ends,
     discriminate,
-    judge_bars,
     log_curves,
     log_distances,
     measure_log,
@@ -77,9 +77,9 @@ class FidelityConfig:
     sessions: int = _SESSIONS
     """Sessions of each log that the discriminator sees at most, at least 100."""
     seed: int = 0
-    """Seed of the simulator's luck and of the discriminator."""
+    """Seed of the simulator's random numbers and of the discriminator."""
     truth_again: bool = True
-    """Whether a world is rolled again with other luck, for what luck alone does."""
+    """Whether a world is simulated again with other random numbers, to show sampling noise."""
 
     def __post_init__(self) -> None:
         check_at_least("sessions", self.sessions, 100)
@@ -137,7 +137,7 @@ class _Findings:
     measures: dict[str, list[Measure]] = field(default_factory=dict)
     distances: dict[str, list[Distance]] = field(default_factory=dict)
     vectors: dict[str, SessionVectors] = field(default_factory=dict)
-    curves: list[Curve] = field(default_factory=list)
+    curves: list[FidelityCurve] = field(default_factory=list)
 
 
 def _compare(
@@ -168,7 +168,7 @@ def _compare(
     compared = {row.name for row in distances}
     return FidelityReport(
         head=(str(held_out), _setting(assembly, config)),
-        bars=tuple(judge_bars(comparisons, distances, verdicts, controls)),
+        bars=tuple(check_bars(comparisons, distances, verdicts, controls)),
         comparisons=tuple(comparisons),
         distances=tuple(distances),
         verdicts=(*verdicts.values(), *controls),
@@ -195,8 +195,8 @@ def _replay(
     answered = answer_log(simulator, chosen, seed=seed)
     replayed = replace(held_out.log, impressions=chosen)
     last = np.flatnonzero(replayed.last_requests)  # (sessions,)
-    place = np.searchsorted(chosen.sessions[replayed.request_starts[last]], ends.sessions)
-    returns = answered.return_chances[last[place]]
+    position = np.searchsorted(chosen.sessions[replayed.request_starts[last]], ends.sessions)
+    returns = answered.return_chances[last[position]]
     return answered.take(held[rows], held[rows][replayed.request_starts]), returns
 
 
@@ -216,14 +216,16 @@ def _roll_all(
     if config.truth_again:
         sources[TRUTH_AGAIN] = world
     for source, answers in sources.items():
-        served = "the simulator" if source == ROLLOUT else "the world again, with other luck"
+        served = (
+            "the simulator" if source == ROLLOUT else "the world again, with other random numbers"
+        )
         terminal.stage(f"Rollout: the world's rankers serve {served}")
         with terminal.progress("users", world.config.users) as bar:
             rolled = roll_log(
                 world,
                 load_rankers(run.data),
                 answers=answers,
-                luck=1 + config.seed,
+                rng=1 + config.seed,
                 since_ms=held_out.eve_ms,
                 session_gap_minutes=held_out.dataset.session_gap_minutes,
                 on_users=bar.reach,
@@ -241,7 +243,7 @@ def _verdicts(
 ) -> tuple[dict[str, Discrimination], tuple[Discrimination, ...]]:
     """What the discriminator says of each source, and where it must see a difference."""
 
-    def judge(
+    def evaluator(
         name: str, log: SessionVectors, other: SessionVectors, *, explain: bool
     ) -> Discrimination:
         return discriminate(
@@ -253,28 +255,30 @@ def _verdicts(
         pair = [own, vectors]
         if source == REPLAY:
             pair = [part.without(PAUSE_FEATURES) for part in pair]
-        verdicts[source] = judge(source, *pair, explain=source != TRUTH_AGAIN)
+        verdicts[source] = evaluator(source, *pair, explain=source != TRUTH_AGAIN)
     halves = "the other half of users"
-    verdicts[halves] = judge(halves, *two_halves(own, config.seed), explain=False)
+    verdicts[halves] = evaluator(halves, *two_halves(own, config.seed), explain=False)
     shuffled = session_vectors(log.with_answers_shuffled(config.seed))
     controls = (
-        judge("answers shuffled over videos", own, shuffled, explain=False),
-        judge("features permuted over sessions", own, permuted(own, config.seed), explain=False),
+        evaluator("answers shuffled over videos", own, shuffled, explain=False),
+        evaluator(
+            "features permuted over sessions", own, permuted(own, config.seed), explain=False
+        ),
     )
     return verdicts, controls
 
 
 def _setting(assembly: Assembly, config: FidelityConfig) -> str:
-    luck = f"Luck and discriminator have seed {config.seed}."
+    rng = f"Random numbers and discriminator have seed {config.seed}."
     if assembly.world is None:
         return (
             "The policy that chose the slates is not known, so there is no free rollout: the"
-            f" simulator answers what the log has shown, and nothing else is compared. {luck}"
+            f" simulator answers what the log has shown, and nothing else is compared. {rng}"
         )
     return (
         "In rollouts the world supplies retrieval, its saved rankers, scenes, sizes of requests,"
         " and when its users open the app on an active day; the simulator responds, pauses,"
-        f" leaves and returns, and starts every session afresh. {luck}"
+        f" leaves and returns, and starts every session afresh. {rng}"
     )
 
 

@@ -41,13 +41,13 @@ def fidelity_figure(report: FidelityReport) -> Figure:
     lines = -(-len(panels) // columns)
     figure = Figure(figsize=(5.0 * columns, 3.9 * lines), layout="constrained")
     FigureCanvasAgg(figure)
-    places = figure.subplots(lines, columns, squeeze=False).ravel()
-    for place, panel in zip(places, panels, strict=False):
-        panel(place, report)
+    positions = figure.subplots(lines, columns, squeeze=False).ravel()
+    for position, panel in zip(positions, panels, strict=False):
+        panel(position, report)
         for side in ("top", "right"):
-            place.spines[side].set_visible(False)
-    for place in places[len(panels) :]:
-        place.set_visible(False)
+            position.spines[side].set_visible(False)
+    for position in positions[len(panels) :]:
+        position.set_visible(False)
     return figure
 
 
@@ -55,12 +55,14 @@ def _rates(axes: Axes, report: FidelityReport) -> None:
     """Rates over the log's, with the log's interval as a bar."""
     entries = [entry for entry in report.comparisons if entry.group == RATES and entry.log.mean > 0]
     sources = [source for source in report.sources if source != TRUTH_AGAIN]
-    for place, entry in enumerate(reversed(entries)):
+    for position, entry in enumerate(reversed(entries)):
         mean = entry.log.mean
         low, high = max(entry.log.low / mean, 0.0), entry.log.high / mean
-        axes.plot([low, high], [place, place], color=_QUIET, linewidth=7, solid_capstyle="butt")
+        axes.plot(
+            [low, high], [position, position], color=_QUIET, linewidth=7, solid_capstyle="butt"
+        )
         for shift, source in enumerate(sources):
-            y = place + 0.18 * (shift - (len(sources) - 1) / 2)
+            y = position + 0.18 * (shift - (len(sources) - 1) / 2)
             axes.plot(entry.others[source] / mean, y, "o", color=_COLOURS[source], markersize=6)
     axes.axvline(1.0, color=_INK, linewidth=1.0, zorder=0)
     names = [f"{entry.name}  {entry.log.mean:.3g}" for entry in reversed(entries)]
@@ -87,14 +89,14 @@ def _quantiles(axes: Axes, report: FidelityReport, quantity: str) -> None:
     curves = {curve.source: curve for curve in report.curves if curve.quantity == quantity}
     log = np.array(curves["log"].y)
     shown = log > 0
-    shares = np.array(curves["log"].x)[shown]
+    fractions = np.array(curves["log"].x)[shown]
     for source in report.sources:
         ratios = np.array(curves[source].y)[shown] / log[shown]
-        axes.plot(shares, ratios, color=_COLOURS[source], linewidth=1.8, label=source)
+        axes.plot(fractions, ratios, color=_COLOURS[source], linewidth=1.8, label=source)
     axes.axhline(1.0, color=_INK, linewidth=1.0, zorder=0)
     axes.set_ylim(0.75, 1.25)
     axes.xaxis.set_major_formatter(FuncFormatter(_percent))
-    axes.set_xlabel("share of the shorter ones")
+    axes.set_xlabel("fraction of the shorter ones")
     axes.legend(frameon=False, fontsize=8)
 
 
@@ -120,21 +122,28 @@ _CURVES: dict[str, Callable[[Axes, FidelityReport], None]] = {
 
 def _positions(axes: Axes, report: FidelityReport) -> None:
     """Click rate by place in the session."""
-    names = [f"click in {position_name(*places)}" for places in POSITIONS]
+    names = [f"click in {position_name(*positions)}" for positions in POSITIONS]
     entries = [entry for entry in report.comparisons if entry.name in names]
-    places = np.arange(len(entries))
+    positions = np.arange(len(entries))
     means = np.array([entry.log.mean for entry in entries])
     limits = np.array([[entry.log.low, entry.log.high] for entry in entries]).reshape(-1, 2)
     errors = np.abs(limits.T - means)
     axes.errorbar(
-        places, means, errors, color=_INK, linewidth=2.0, capsize=3, marker="s", label="log, 95 %"
+        positions,
+        means,
+        errors,
+        color=_INK,
+        linewidth=2.0,
+        capsize=3,
+        marker="s",
+        label="log, 95 %",
     )
     for source in report.sources:
         if all(source in entry.others for entry in entries):
             values = [entry.others[source] for entry in entries]
-            axes.plot(places, values, "o-", color=_COLOURS[source], linewidth=1.4, label=source)
+            axes.plot(positions, values, "o-", color=_COLOURS[source], linewidth=1.4, label=source)
     ticks = [entry.name.removeprefix("click in ").split(" ", 1)[1] for entry in entries]
-    axes.set_xticks(places, ticks)
+    axes.set_xticks(positions, ticks)
     axes.set_xlabel("requests of the session")
     axes.legend(frameon=False, fontsize=8)
     axes.set_title("Click rate by place in the session", loc="left", fontweight="bold")
@@ -161,5 +170,5 @@ def _calibration(axes: Axes, report: FidelityReport) -> None:
     axes.set_title("Calibration by tenths", loc="left", fontweight="bold")
 
 
-def _percent(share: float, _place: int) -> str:
-    return f"{100.0 * share:g} %"
+def _percent(fraction: float, _position: int) -> str:
+    return f"{100.0 * fraction:g} %"

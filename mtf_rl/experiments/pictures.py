@@ -17,24 +17,24 @@ _INK, _ACCENT, _QUIET = "#1f2933", "#0b7285", "#adb5bd"
 def leaderboard_figure(rows: Sequence[LeaderboardRow], learned: str) -> Figure:
     """Session reward against the best static weights, and each policy's mean weights.
 
-    One row of panels per judge: on the left the paired difference with its 95 % interval, on the
+    One row of panels per evaluator: left, the paired difference with its 95 % interval; on the
     right the fusion weights; `learned` names the policy that is drawn in colour.
     """
-    judges = list(dict.fromkeys(row.world for row in rows))
-    figure = Figure(figsize=(11.0, 0.9 + 2.5 * len(judges)), layout="constrained")
+    evaluators = list(dict.fromkeys(row.evaluator for row in rows))
+    figure = Figure(figsize=(11.0, 0.9 + 2.5 * len(evaluators)), layout="constrained")
     FigureCanvasAgg(figure)
-    panels = figure.subplots(len(judges), 2, squeeze=False, width_ratios=[3, 2])
-    for (left, right), judge in zip(panels, judges, strict=True):
-        chosen = [row for row in rows if row.world == judge][::-1]
-        places = np.arange(len(chosen))
-        for place, row in zip(places, chosen, strict=True):
+    panels = figure.subplots(len(evaluators), 2, squeeze=False, width_ratios=[3, 2])
+    for (left, right), evaluator in zip(panels, evaluators, strict=True):
+        chosen = [row for row in rows if row.evaluator == evaluator][::-1]
+        positions = np.arange(len(chosen))
+        for position, row in zip(positions, chosen, strict=True):
             delta = row.delta_vs_best_static
             colour = _ACCENT if row.policy == learned else _INK
-            left.plot([delta.low, delta.high], [place, place], color=colour, linewidth=2.5)
-            left.plot(delta.mean, place, "o", color=colour, markersize=7)
+            left.plot([delta.low, delta.high], [position, position], color=colour, linewidth=2.5)
+            left.plot(delta.mean, position, "o", color=colour, markersize=7)
         left.axvline(0.0, color=_QUIET, linewidth=1.0, zorder=0)
-        left.set_yticks(places, [f"{row.policy}  {row.reward.mean:.2f}" for row in chosen])
-        left.set_title(f"Judge: {judge}", loc="left", fontweight="bold")
+        left.set_yticks(positions, [f"{row.policy}  {row.reward.mean:.2f}" for row in chosen])
+        left.set_title(f"Evaluator: {evaluator}", loc="left", fontweight="bold")
         left.set_xlabel("session reward over the best static weights (95 % interval)")
         weights = np.stack([row.weights for row in chosen])  # (policies, parameters)
         image = right.imshow(weights, cmap="RdBu", vmin=-1, vmax=1, aspect="auto", origin="lower")

@@ -33,9 +33,10 @@ from mtf_rl.experiments.console import Terminal
 from mtf_rl.experiments.run_folder import RunFolder
 from mtf_rl.scorers import (
     SCORERS,
-    Evaluation,
     Scorer,
+    ScorerFitConfig,
     ScorerReport,
+    ValidationResult,
     draw_reliability,
     evaluate_scorer,
     fit_scorer,
@@ -43,7 +44,6 @@ from mtf_rl.scorers import (
     report_predictions,
     score_pools,
 )
-from mtf_rl.scorers import FitConfig as ScorerFitConfig
 from mtf_rl.user_models import FittedUserModel, World, fit_user_model, load_world, synthesize
 
 __all__ = [
@@ -246,13 +246,13 @@ def fit_and_report(
     metrics: MetricSink,
     terminal: Terminal,
 ) -> FittedAndReported:
-    """Fit and calibrate one scorer, judge it on the test rows, save all of it in `folder`."""
+    """Fit and calibrate one scorer, evaluator it on the test rows, save all of it in `folder`."""
     learnt = np.zeros_like(rows.past)
     learnt[rows.train] = True
     encoder = FeatureEncoder.fit(log.dataset, rows.past, learnt=learnt)
     with terminal.progress(f"steps of {model}", None) as bar:
 
-        def on_evaluation(evaluation: Evaluation) -> None:
+        def on_evaluation(evaluation: ValidationResult) -> None:
             bar.reach(evaluation.step, evaluation.total_steps)
             metrics(evaluation.step, "scorer/monitor", evaluation.monitor)
             for task, loss in zip(TASK_NAMES, evaluation.task_losses, strict=True):
@@ -333,7 +333,7 @@ def _pools(config: RunConfig, log: PreparedLog) -> IntArray:
 def _score_as_given(
     config: RunConfig, path: Path, log: PreparedLog, run: RunFolder, terminal: Terminal
 ) -> ScoredPools:
-    """Take pools and scores from a file, and judge them on the test rows that they speak of."""
+    """Take pools and scores from a file, and evaluator them on the test rows that they speak of."""
     terminal.stage(f"Predictions in {path}")
     given = read_predictions(path, log.dataset, pool=config.pool)
     rows = _scorer_rows(config, log)
@@ -371,15 +371,15 @@ def _report_given(
         GIVEN_PREDICTIONS,
     ]
     users, videos = dataset.impressions.users[test], dataset.impressions.videos[test]
-    places = table.find(users, videos)
-    covered = places >= 0
+    positions = table.find(users, videos)
+    covered = positions >= 0
     lines += [
         f"{int(covered.sum())} of {len(test)} test rows show a video of their user's pool"
         + ("; on these, with nothing calibrated:" if covered.any() else ": no quality to report.")
     ]
     if not covered.any():
         return "\n".join(lines) + "\n"
-    predictions = table.scores[users[covered], places[covered]]  # (rows, tasks)
+    predictions = table.scores[users[covered], positions[covered]]  # (rows, tasks)
     labelled = labelled_rows(encoder, dataset, test[covered])
     report = report_predictions(predictions, predictions, labelled)
     return "\n".join([*lines, "", report.to_markdown()])
@@ -401,7 +401,7 @@ def _fit_user_model(
             ~log.half,
             pools=pools,
             config=replace(config.user_model, seed=config.seed),
-            on_progress=lambda stage, share: bar.reach(int(100 * share)),
+            on_progress=lambda stage, fraction: bar.reach(int(100 * fraction)),
         )
 
 

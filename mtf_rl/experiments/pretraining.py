@@ -13,8 +13,7 @@ from mtf_rl.experiments.config import LogConfig
 from mtf_rl.experiments.console import Terminal
 from mtf_rl.experiments.preparation import fit_and_report, prepare_log, scorer_rows
 from mtf_rl.experiments.run_folder import RunFolder, new_run_folder
-from mtf_rl.scorers import SCORERS, ComparedScorer, comparison_table
-from mtf_rl.scorers import FitConfig as ScorerFitConfig
+from mtf_rl.scorers import SCORERS, ComparedScorer, ScorerFitConfig, comparison_table
 
 __all__ = ["PretrainConfig", "pretrain"]
 
@@ -49,7 +48,7 @@ class PretrainConfig:
 
 
 def pretrain(config: PretrainConfig, terminal: Terminal) -> RunFolder:
-    """Fit, calibrate and judge the models; one folder each under the run's `scorer/`.
+    """Fit, calibrate and evaluator the models; one folder each under the run's `scorer/`.
 
     Raises:
         MtfRlError: for anything that the user can mend.

@@ -27,13 +27,13 @@ from mtf_rl.experiments.assembly import Assembly
 from mtf_rl.experiments.command_line import settings_of_run
 from mtf_rl.experiments.console import Terminal
 from mtf_rl.experiments.held_out import HeldOut, read_held_out
-from mtf_rl.experiments.judging import load_entries
+from mtf_rl.experiments.run_evaluation import load_entries
 from mtf_rl.experiments.run_folder import RunFolder, open_run_folder, write_table
 from mtf_rl.fusion import make_action_map, make_formula
 from mtf_rl.scorers import Scorer, labelled_rows
 from mtf_rl.scorers.metrics import grouped_auc
 
-__all__ = ["Replay", "replay_run"]
+__all__ = ["ExposureReplay", "replay_run"]
 
 NDCG_AT = 3
 CLAIM = (
@@ -44,7 +44,7 @@ CLAIM = (
 
 
 @dataclass(frozen=True)
-class Replay:
+class ExposureReplay:
     """What random exposures say of some weights."""
 
     policy: str
@@ -58,8 +58,10 @@ class Replay:
     """Of the fused score, by feedback."""
 
 
-def replay_run(path: Path, terminal: Terminal, *, reward: str | None = None) -> list[Replay]:
-    """Replay every static policy of a run, print the table and write it.
+def replay_run(
+    path: Path, terminal: Terminal, *, reward: str | None = None
+) -> list[ExposureReplay]:
+    """ExposureReplay every static policy of a run, print the table and write it.
 
     Args:
         path: the run's folder.
@@ -127,14 +129,14 @@ def _predictions(
         return scorer.predict(labelled.features), np.ones(len(rows), dtype=np.bool_)
     impressions = held.dataset.impressions
     users = impressions.users[rows]
-    places = table.find(users, impressions.videos[rows])
-    covered = places >= 0
+    positions = table.find(users, impressions.videos[rows])
+    covered = positions >= 0
     if not covered.any():
         raise DataError(
             f"none of the {len(rows):,} random exposures shows a video that the run's given"
             " predictions speak of; give predictions for these too"
         )
-    return table.scores[users, np.maximum(places, 0)], covered
+    return table.scores[users, np.maximum(positions, 0)], covered
 
 
 def _worth(shown: Impressions, session: SessionConfig) -> FloatArray:
@@ -160,7 +162,7 @@ def _fused(
     tasks = TaskSet.of(session.tasks)
     formula = make_formula(session.formula, table.base_rates, tasks)
     actions = make_action_map(session.action_map, formula, base=session.base, radius=session.radius)
-    parameters = actions.to_parameters(policy.action[None])  # (1, num_parameters)
+    parameters = actions.to_parameters(policy.action[None])  # (1, action_dim)
     fused = np.empty(len(predictions))
     order = np.argsort(groups, kind="stable")
     for rows in np.split(order, np.flatnonzero(np.diff(groups[order])) + 1):
@@ -170,22 +172,24 @@ def _fused(
 
 def _replay(
     name: str, exposures: RandomExposures, scores: FloatArray, shown: Impressions
-) -> Replay:
-    places = {task.name: place for place, task in enumerate(FEEDBACKS)}
-    long_views = shown.feedback[:, places["long_view"]].astype(np.float64)
-    return Replay(
+) -> ExposureReplay:
+    positions = {task.name: position for position, task in enumerate(FEEDBACKS)}
+    long_views = shown.feedback[:, positions["long_view"]].astype(np.float64)
+    return ExposureReplay(
         policy=name,
         top=top_ranked(exposures, scores),
         mtf_gauc=mtf_gauc(exposures, scores, long_views),
         ndcg=ndcg(exposures, scores, NDCG_AT),
         gauc={
-            task: grouped_auc(scores, shown.feedback[:, place] > 0, shown.users).value
-            for task, place in places.items()
+            task: grouped_auc(scores, shown.feedback[:, position] > 0, shown.users).value
+            for task, position in positions.items()
         },
     )
 
 
-def _report(found: list[Replay], acting: list[str], folder: Path, terminal: Terminal) -> None:
+def _report(
+    found: list[ExposureReplay], acting: list[str], folder: Path, terminal: Terminal
+) -> None:
     rows = [
         [
             one.policy,
@@ -197,7 +201,7 @@ def _report(found: list[Replay], acting: list[str], folder: Path, terminal: Term
         for one in found
     ]
     columns = ["policy", "first-ranked brings", "over a random order", "MTF-GAUC"]
-    terminal.table("Replay on random exposures", [*columns, f"NDCG@{NDCG_AT}"], rows)
+    terminal.table("ExposureReplay on random exposures", [*columns, f"NDCG@{NDCG_AT}"], rows)
     tasks = [task.name for task in FEEDBACKS]
     by_task = [[one.policy, *(f"{one.gauc[task]:.3f}" for task in tasks)] for one in found]
     terminal.table("GAUC of the fused score, by feedback", ["policy", *tasks], by_task)
@@ -220,7 +224,7 @@ def _cell(interval: Interval, *, signed: bool = False) -> str:
     return f"{interval.mean:{form}} [{interval.low:{form}}, {interval.high:{form}}]"
 
 
-def _flat(one: Replay) -> dict[str, str | float]:
+def _flat(one: ExposureReplay) -> dict[str, str | float]:
     row: dict[str, str | float] = {"policy": one.policy}
     parts = (("top", one.top.value), ("lift", one.top.lift), ("mtf_gauc", one.mtf_gauc))
     for name, interval in (*parts, (f"ndcg_{NDCG_AT}", one.ndcg)):

@@ -7,7 +7,7 @@ from mtf_rl.core.errors import ConfigError
 from mtf_rl.core.files import replace_atomically
 from mtf_rl.core.ranges import check_above
 from mtf_rl.core.tasks import FEEDBACKS
-from mtf_rl.data import read_kuairand, single_request_share
+from mtf_rl.data import read_kuairand, single_request_fraction
 from mtf_rl.evaluation import RewardWeights, estimate_reward_weights, session_panel
 from mtf_rl.experiments.command_line import log_of_run
 from mtf_rl.experiments.console import Terminal
@@ -59,7 +59,7 @@ def weigh_rewards(config: RewardWeightsConfig, terminal: Terminal) -> RewardWeig
     dataset = read_kuairand(folder, session_gap_minutes=gap_minutes)
     panel = session_panel(dataset.impressions, session_gap_minutes=gap_minutes)
     weights = estimate_reward_weights(panel)
-    page = _page(weights, single_request_share(dataset.impressions))
+    page = _page(weights, single_request_fraction(dataset.impressions))
     terminal.say(page)
     if config.out is not None:
         replace_atomically(config.out / "reward_weights.md", page.encode())

@@ -26,16 +26,6 @@ from mtf_rl.experiments.collection import batch_for, describe_batch
 from mtf_rl.experiments.command_line import settings_to_resume
 from mtf_rl.experiments.config import RunConfig, RunSettings
 from mtf_rl.experiments.console import Terminal
-from mtf_rl.experiments.judging import (
-    Entry,
-    Judgement,
-    judge_run,
-    load_entries,
-    markdown_of,
-    render_judgement,
-    save_entries,
-    weights_sentence,
-)
 from mtf_rl.experiments.pictures import leaderboard_figure, save_figure
 from mtf_rl.experiments.preparation import indented, prepare_run
 from mtf_rl.experiments.resumption import (
@@ -45,6 +35,16 @@ from mtf_rl.experiments.resumption import (
     held,
     kept_metrics,
     note_given_batch,
+)
+from mtf_rl.experiments.run_evaluation import (
+    Entry,
+    RunEvaluation,
+    evaluate_policies,
+    load_entries,
+    markdown_of,
+    render_evaluation,
+    save_entries,
+    weights_sentence,
 )
 from mtf_rl.experiments.run_folder import (
     MetricWriter,
@@ -134,30 +134,30 @@ def _work(
         assembly = prepare_run(config, run, metrics, terminal)
         progress = Progress(prepared=True, metrics_bytes=metrics.length())
         progress.save(run)
-    lessons = _Lessons(assembly, config, run, progress, metrics, terminal)
-    lessons.learn(settings.agent, settings.agent, settings.agent_settings)
-    if config.twin and _has_twin(settings.agent_settings):
-        twin = replace(settings.agent_settings, gamma=0.0)
-        lessons.learn(f"{settings.agent}_myopic", settings.agent, twin)
+    trainer = _PolicyTrainer(assembly, config, run, progress, metrics, terminal)
+    trainer.learn(settings.agent, settings.agent, settings.agent_settings)
+    if config.myopic_baseline and _looks_ahead(settings.agent_settings):
+        myopic_baseline = replace(settings.agent_settings, gamma=0.0)
+        trainer.learn(f"{settings.agent}_myopic", settings.agent, myopic_baseline)
     baselines = {**vars(settings.baselines), "uniform": UniformConfig()}
     for name, baseline_settings in baselines.items():
         if name != settings.agent:
-            lessons.learn(name, name, baseline_settings)
+            trainer.learn(name, name, baseline_settings)
     terminal.stage("Judging")
-    judgement = judge_run(assembly, config, lessons.entries, terminal)
-    report(judgement, settings.agent, run.path, terminal)
+    evaluation = evaluate_policies(assembly, config, trainer.entries, terminal)
+    report(evaluation, settings.agent, run.path, terminal)
     terminal.say("What it rests on:")
     terminal.say(indented((run.scorer / "report.md").read_text()))
     terminal.say(indented((run.data / "account.txt").read_text()))
     metrics.tensorboard.add_figure(
-        "leaderboard", leaderboard_figure(judgement.rows, settings.agent), config.requests
+        "leaderboard", leaderboard_figure(evaluation.rows, settings.agent), config.requests
     )
-    for row in judgement.rows:
-        metrics(row.requests_used, f"final/{row.world}/{row.policy}/reward", row.reward.mean)
-        metrics(row.requests_used, f"final/{row.world}/{row.policy}/depth", row.depth_mean)
+    for row in evaluation.rows:
+        metrics(row.requests_used, f"final/{row.evaluator}/{row.policy}/reward", row.reward.mean)
+        metrics(row.requests_used, f"final/{row.evaluator}/{row.policy}/depth", row.depth_mean)
 
 
-class _Lessons:
+class _PolicyTrainer:
     """Policies learnt one after the other, each saved as soon as it is there."""
 
     def __init__(
@@ -274,26 +274,26 @@ def _finished_entries(run: RunFolder, progress: Progress) -> dict[str, Entry]:
     return {name: entry for name, entry in entries.items() if name in finished}
 
 
-def report(judgement: Judgement, agent: str, folder: Path, terminal: Terminal) -> None:
+def report(evaluation: RunEvaluation, agent: str, folder: Path, terminal: Terminal) -> None:
     """Print the judgement, and write leaderboard.csv, .json, .md and .png into `folder`."""
-    render_judgement(judgement, terminal)
-    for judge, played in judgement.sessions.items():
+    render_evaluation(evaluation, terminal)
+    for evaluator, played in evaluation.sessions.items():
         if f"{agent}_untrained" in played:
-            gain = judgement.difference(agent, f"{agent}_untrained", judge)
+            gain = evaluation.difference(agent, f"{agent}_untrained", evaluator)
             terminal.say(
-                f"{agent} over its own untrained network, judge {judge}:"
+                f"{agent} over its own untrained network, evaluator {evaluator}:"
                 f" {gain.mean:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}]"
             )
-    for row in judgement.rows:
-        if (row.policy, row.world) == (agent, SIMULATOR):
+    for row in evaluation.rows:
+        if (row.policy, row.evaluator) == (agent, SIMULATOR):
             terminal.say(weights_sentence(row))
-    for note in judgement.notes:
+    for note in evaluation.notes:
         terminal.say(f"Note: {note}")
-    write_table(folder / "leaderboard", [row.cells() for row in judgement.rows])
-    replace_atomically(folder / "leaderboard.md", markdown_of(judgement).encode())
-    save_figure(leaderboard_figure(judgement.rows, agent), folder / "leaderboard.png")
+    write_table(folder / "leaderboard", [row.cells() for row in evaluation.rows])
+    replace_atomically(folder / "leaderboard.md", markdown_of(evaluation).encode())
+    save_figure(leaderboard_figure(evaluation.rows, agent), folder / "leaderboard.png")
 
 
-def _has_twin(agent_settings: Any) -> bool:
+def _looks_ahead(agent_settings: Any) -> bool:
     """Whether the agent looks ahead, so that one that does not can stand beside it."""
     return bool(getattr(agent_settings, "gamma", 0.0) > 0.0)

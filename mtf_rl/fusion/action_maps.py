@@ -27,14 +27,14 @@ BIAS_RANGE = 4.0
 
 
 class ActionMap(Protocol):
-    """A map of actions (num_envs, num_parameters) in [-1, 1] onto fusion parameters."""
+    """A map of actions (num_envs, action_dim) in [-1, 1] onto fusion parameters."""
 
     def to_parameters(self, action: FloatArray) -> FloatArray:
-        """Fusion parameters, (num_envs, num_parameters) float32."""
+        """Fusion parameters, (num_envs, action_dim) float32."""
         ...
 
     def to_action(self, parameters: FloatArray) -> FloatArray:
-        """The action that makes these parameters, or the nearest that can: (..., num_parameters).
+        """The action that makes these parameters, or the nearest that can: (..., action_dim).
 
         What the map cannot tell apart comes back as one action.
         """
@@ -127,7 +127,7 @@ class Residual(ActionMap):
     """
 
     inner: ActionMap
-    base: FloatArray  # (num_parameters,), an action of the inner map
+    base: FloatArray  # (action_dim,), an action of the inner map
     radius: float
 
     @property

@@ -45,7 +45,7 @@ class FusionFormula(Protocol):
         ...
 
     def parameters_of(self, weights: FloatArray) -> FloatArray:
-        """The parameters (..., num_parameters) that stand for weights (..., tasks)."""
+        """The parameters (..., action_dim) that stand for weights (..., tasks)."""
         ...
 
     def prepare(self, scores: FloatArray) -> FloatArray:
@@ -57,7 +57,7 @@ class FusionFormula(Protocol):
 
         Args:
             prepared: the candidates' prepared scores, (num_envs, candidates, tasks).
-            parameters: (num_envs, num_parameters).
+            parameters: (num_envs, action_dim).
         """
         ...
 
@@ -275,11 +275,11 @@ def _weighted_sum(terms: FloatArray, weights: FloatArray) -> FloatArray:
 @njit(cache=True, nogil=True)
 def _weighted_sum_into(terms: Any, weights: Any, total: Any) -> None:
     for row in range(terms.shape[0]):
-        for place in range(terms.shape[1]):
+        for position in range(terms.shape[1]):
             value = np.float32(0.0)
             for task in range(terms.shape[2]):
-                value += weights[row, task] * terms[row, place, task]
-            total[row, place] = value
+                value += weights[row, task] * terms[row, position, task]
+            total[row, position] = value
 
 
 @njit(cache=True, nogil=True)
@@ -289,8 +289,8 @@ def _best_into(fused: Any, best: Any) -> None:
     kept = np.empty(slate, dtype=fused.dtype)
     for row in range(fused.shape[0]):
         size = 0
-        for place in range(fused.shape[1]):
-            value = fused[row, place]
+        for position in range(fused.shape[1]):
+            value = fused[row, position]
             if size == slate and not value > kept[slate - 1]:
                 continue
             hole = min(size, slate - 1)
@@ -299,7 +299,7 @@ def _best_into(fused: Any, best: Any) -> None:
                 best[row, hole] = best[row, hole - 1]
                 hole -= 1
             kept[hole] = value
-            best[row, hole] = place
+            best[row, hole] = position
             size = min(size + 1, slate)
 
 
@@ -310,9 +310,9 @@ def _ranks_among(pool_ranks: Any, highest: Any, ranks: Any) -> None:
     for row in range(pool_ranks.shape[0]):
         for task in range(pool_ranks.shape[2]):
             counts[:] = 0
-            for place in range(pool_ranks.shape[1]):
-                counts[int(pool_ranks[row, place, task]) + 1] += 1
+            for position in range(pool_ranks.shape[1]):
+                counts[int(pool_ranks[row, position, task]) + 1] += 1
             for rank in range(1, highest + 2):
                 counts[rank] += counts[rank - 1]
-            for place in range(pool_ranks.shape[1]):
-                ranks[row, place, task] = 1 + counts[int(pool_ranks[row, place, task])]
+            for position in range(pool_ranks.shape[1]):
+                ranks[row, position, task] = 1 + counts[int(pool_ranks[row, position, task])]

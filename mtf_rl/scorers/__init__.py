@@ -22,7 +22,7 @@ from mtf_rl.scorers.entire_space import (
     MultiIPWConfig,
 )
 from mtf_rl.scorers.evaluation import draw_reliability, evaluate_scorer
-from mtf_rl.scorers.fitting import Evaluation, FitConfig, FittedScorer, fit_scorer
+from mtf_rl.scorers.fitting import FittedScorer, ScorerFitConfig, ValidationResult, fit_scorer
 from mtf_rl.scorers.losses import (
     CounterfactualRisk,
     OrderPenalty,
@@ -77,8 +77,6 @@ __all__ = [
     "ESMMConfig",
     "Ensemble",
     "EntireSpace",
-    "Evaluation",
-    "FitConfig",
     "FittedScorer",
     "FixedWeights",
     "LabelledRows",
@@ -95,6 +93,7 @@ __all__ = [
     "PLEConfig",
     "Scorer",
     "ScorerConfig",
+    "ScorerFitConfig",
     "ScorerModel",
     "ScorerReport",
     "SharedBottom",
@@ -104,6 +103,7 @@ __all__ = [
     "TabCalibration",
     "TaskReport",
     "UncertaintyWeights",
+    "ValidationResult",
     "WatchHead",
     "Weighting",
     "calibrate_by_tab",

@@ -272,8 +272,8 @@ def _temperature_task(
 def _isotonic_task(z: Float64Array, y: Float64Array) -> Steps | None:
     if not _enough(y):
         return None
-    values, places, counts = np.unique(z, return_inverse=True, return_counts=True)
-    means = np.bincount(places, weights=y) / counts
+    values, positions, counts = np.unique(z, return_inverse=True, return_counts=True)
+    means = np.bincount(positions, weights=y) / counts
     fitted = isotonic_regression(means, weights=counts)
     starts = fitted.blocks[:-1]  # of each run of equal probabilities
     weights = np.add.reduceat(counts, starts)

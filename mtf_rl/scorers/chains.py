@@ -56,7 +56,7 @@ CHAINS = tuple(Chain(parent, child) for parent, child in DECLARED)
 
 
 def nesting_violations(targets: FloatArray, mask: BoolArray, chain: Chain) -> float:
-    """Share of the rows without the parent that have the child, in [0, 1]; NaN without such rows.
+    """Fraction of rows without the parent that have the child, in [0, 1]; NaN without such rows.
 
     Args:
         targets: (rows, tasks) 0/1 or shares.
@@ -72,12 +72,12 @@ def nesting_violations(targets: FloatArray, mask: BoolArray, chain: Chain) -> fl
 
 def warn_of_violations(targets: FloatArray, mask: BoolArray, chain: Chain) -> None:
     """Log a warning where the rows break the chain too often; arguments as above."""
-    share = nesting_violations(targets, mask, chain)
-    if share > TOLERATED_VIOLATIONS:
+    fraction = nesting_violations(targets, mask, chain)
+    if fraction > TOLERATED_VIOLATIONS:
         logger.warning(
             "%.1f %% of the training rows without %s have %s, so their chain is biased;"
             " above %.0f %% choose a model without it",
-            100 * share,
+            100 * fraction,
             chain.parent,
             chain.child,
             100 * TOLERATED_VIOLATIONS,

@@ -8,7 +8,7 @@ from mtf_rl.scorers.report import ScorerReport
 
 __all__ = ["ComparedScorer", "comparison_table"]
 
-REFERENCE = "single-task"
+REFERENCE = "single_task"
 METRICS = ("auc", "gauc", "gauc_row_coverage", "log_loss", "normalised_entropy", "ece")
 
 

@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 from mtf_rl.core.errors import ConfigError
-from mtf_rl.core.ranges import check_at_least, check_proper_share
+from mtf_rl.core.ranges import check_at_least, check_proper_fraction
 from mtf_rl.data import FeatureLayout
 from mtf_rl.scorers.model import Ensemble, Network, ScorerModel
 from mtf_rl.scorers.watch_heads import WATCH_HEADS
@@ -34,10 +34,10 @@ class ModelConfig(ABC):
     """Widths of the hidden layers of a task's tower, each at least 1; may be empty."""
 
     dropout: float = 0.1
-    """Share of hidden units dropped while fitting, in [0, 1)."""
+    """Fraction of hidden units dropped while fitting, in [0, 1)."""
 
     watch_head: str = "share"
-    """How play time is modelled: `share`, `log_normal` or `survival`."""
+    """How play time is modelled: `fraction`, `log_normal` or `survival`."""
 
     members: int = 1
     """Models of this configuration that are fitted at once and averaged, at least 1."""
@@ -45,7 +45,7 @@ class ModelConfig(ABC):
     def __post_init__(self) -> None:
         check_at_least("embedding_dim", self.embedding_dim, 1)
         check_widths("tower_widths", self.tower_widths, at_least=0)
-        check_proper_share("dropout", self.dropout)
+        check_proper_fraction("dropout", self.dropout)
         check_at_least("dense_bins", self.dense_bins, 0)
         check_at_least("members", self.members, 1)
         _ = WATCH_HEADS[self.watch_head]

@@ -16,7 +16,7 @@ conversion rate estimation with multi-task learning", WWW 2020) are lambda_g = 0
 Differs from the papers: towers share a trunk, not the embeddings alone; the imputation is one
 affine map of that trunk, which it does not train; and the child's label over all rows is its own,
 not the product with the parent's, since that is what the score is to mean: the two differ in the
-share of rows that `nesting_violations` reports.
+fraction of rows that `nesting_violations` reports.
 """
 
 from collections.abc import Sequence

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from mtf_rl.core.arrays import FloatArray, IntArray
 from mtf_rl.core.errors import ConfigError, DataError
-from mtf_rl.core.ranges import check_above, check_at_least, check_proper_share
+from mtf_rl.core.ranges import check_above, check_at_least, check_proper_fraction
 from mtf_rl.core.tasks import NUM_TASKS, TASK_NAMES
 from mtf_rl.data import UNSEEN_CODE, FeatureLayout
 from mtf_rl.scorers.calibration import (
@@ -30,19 +30,19 @@ from mtf_rl.scorers.monitors import MONITORS
 from mtf_rl.scorers.rows import LabelledRows
 from mtf_rl.scorers.scorer import Scorer, model_logits, sigmoid, tab_codes
 from mtf_rl.scorers.training import (
-    Evaluation,
     Training,
+    ValidationResult,
     WeightAverage,
     load_training,
     save_training,
 )
 from mtf_rl.scorers.weightings import WEIGHTINGS
 
-__all__ = ["Evaluation", "FitConfig", "FittedScorer", "fit_scorer"]
+__all__ = ["FittedScorer", "ScorerFitConfig", "ValidationResult", "fit_scorer"]
 
 
 @dataclass(frozen=True)
-class FitConfig:
+class ScorerFitConfig:
     """How a scorer is fitted."""
 
     batch_rows: int = 1024
@@ -57,11 +57,11 @@ class FitConfig:
     weight_decay: float = 0.0
     """Decoupled decay of everything but the embeddings, at least 0."""
 
-    unknown_share: float = 0.2
-    """Share of categorical values replaced by "out of vocabulary" while fitting, in [0, 1)."""
+    unknown_fraction: float = 0.2
+    """Fraction of categorical values replaced by "out of vocabulary" while fitting, in [0, 1)."""
 
     averaging: float = 0.995
-    """Share of the running mean of weights that a step keeps, in [0, 1); 0 keeps the last ones."""
+    """Fraction of the running mean of weights that a step keeps, in [0, 1); 0 keeps the last."""
 
     weighting: str = "fixed"
     """How tasks' losses add up: `fixed`, `decaying` or `uncertainty`."""
@@ -107,8 +107,8 @@ class FitConfig:
             check_above(name, getattr(self, name), 0)
         check_at_least("weight_decay", self.weight_decay, 0)
         check_at_least("order_weight", self.order_weight, 0)
-        check_proper_share("unknown_share", self.unknown_share)
-        check_proper_share("averaging", self.averaging)
+        check_proper_fraction("unknown_fraction", self.unknown_fraction)
+        check_proper_fraction("averaging", self.averaging)
         self._check_tasks()
         _ = MONITORS[self.monitor], CALIBRATORS[self.calibration], WEIGHTINGS[self.weighting]
 
@@ -133,7 +133,7 @@ class FittedScorer:
     """A scorer in its best state, and how fitting went."""
 
     scorer: Scorer
-    curve: tuple[Evaluation, ...]
+    curve: tuple[ValidationResult, ...]
 
 
 @dataclass(frozen=True)
@@ -156,14 +156,14 @@ class _Tensors:
 
 def fit_scorer(
     config: ScorerConfig,
-    fit: FitConfig,
+    fit: ScorerFitConfig,
     layout: FeatureLayout,
     train: LabelledRows,
     validation: LabelledRows,
     *,
     rng: np.random.Generator,
     past_keys: IntArray | None = None,
-    on_evaluation: Callable[[Evaluation], None] | None = None,
+    on_evaluation: Callable[[ValidationResult], None] | None = None,
     checkpoint: Path | None = None,
 ) -> FittedScorer:
     """Fit, restore the best state on `validation`, calibrate on `validation`.
@@ -221,12 +221,12 @@ def _known_rows(train: IntArray, validation: IntArray, past: IntArray | None) ->
     return known if past is None else np.union1d(known, past)
 
 
-def _start(model: ScorerModel, fit: FitConfig, rng: np.random.Generator) -> Training:
+def _start(model: ScorerModel, fit: ScorerFitConfig, rng: np.random.Generator) -> Training:
     weighting = WEIGHTINGS[fit.weighting](fit.task_weights, fit.task_decay)
     return Training(
         model=model,
         weighting=weighting,
-        optimisers=_optimisers(model, list(weighting.parameters()), fit),
+        optimizers=_optimizers(model, list(weighting.parameters()), fit),
         average=WeightAverage(model, fit.averaging) if fit.averaging > 0.0 else None,
         best_state=_copy_state(model),
         rng=rng,
@@ -236,10 +236,10 @@ def _start(model: ScorerModel, fit: FitConfig, rng: np.random.Generator) -> Trai
 
 def _minimise(
     training: Training,
-    fit: FitConfig,
+    fit: ScorerFitConfig,
     train: LabelledRows,
     validation: LabelledRows,
-    on_evaluation: Callable[[Evaluation], None] | None,
+    on_evaluation: Callable[[ValidationResult], None] | None,
     store: "_Checkpoint | None",
 ) -> None:
     """Train the model in place and leave it in its best state."""
@@ -255,7 +255,7 @@ def _minimise(
         evaluation = _evaluate(training, fit, schedule, validation, parts)
         parts.clear()
         if evaluation.is_best:
-            training.best_state = _copy_state(training.judged)
+            training.best_state = _copy_state(training.evaluated)
         training.curve.append(evaluation)
         if store is not None:
             save_training(store.folder, training, store.identity)
@@ -265,20 +265,20 @@ def _minimise(
     training.model.eval()
 
 
-def _is_done(curve: list[Evaluation], patience: int) -> bool:
+def _is_done(curve: list[ValidationResult], patience: int) -> bool:
     return bool(curve) and not any(point.is_best for point in curve[-patience:])
 
 
 def _evaluate(
     training: Training,
-    fit: FitConfig,
+    fit: ScorerFitConfig,
     schedule: "_Schedule",
     validation: LabelledRows,
     parts: "list[_StepParts]",
-) -> Evaluation:
+) -> ValidationResult:
     """Judge the current state on the validation rows."""
     monitor = MONITORS[fit.monitor]
-    predictions = sigmoid(model_logits(training.judged, validation.features))
+    predictions = sigmoid(model_logits(training.evaluated, validation.features))
     value = monitor.value(predictions, validation, fit.monitor_tasks)
     if np.isnan(value):
         raise DataError(_undefined(fit))
@@ -292,7 +292,7 @@ def _evaluate(
     measures |= {
         f"weight/{task}": weight for task, weight in zip(TASK_NAMES, weights.tolist(), strict=True)
     }
-    return Evaluation(
+    return ValidationResult(
         step=training.step,
         total_steps=schedule.total_steps,
         task_losses=tuple(losses.tolist()),
@@ -305,7 +305,7 @@ def _evaluate(
 class _Schedule:
     """When batches and evaluations happen."""
 
-    def __init__(self, rows: int, fit: FitConfig) -> None:
+    def __init__(self, rows: int, fit: ScorerFitConfig) -> None:
         self.rows = rows
         self.batch_rows = fit.batch_rows
         self.epochs = fit.max_epochs
@@ -314,10 +314,13 @@ class _Schedule:
         self._evaluations = min(fit.evaluations_per_epoch, self.steps_per_epoch)
 
     def evaluates_after(self, step: int) -> bool:
-        """Whether the last step of an equal share of the epoch was taken."""
+        """Whether the last step of an equal fraction of the epoch was taken."""
         done = (step - 1) % self.steps_per_epoch + 1
-        shares = done * self._evaluations
-        return shares // self.steps_per_epoch > (shares - self._evaluations) // self.steps_per_epoch
+        fractions = done * self._evaluations
+        return (
+            fractions // self.steps_per_epoch
+            > (fractions - self._evaluations) // self.steps_per_epoch
+        )
 
 
 def _batches(tensors: _Tensors, schedule: _Schedule, training: Training) -> Iterator[_Tensors]:
@@ -343,12 +346,14 @@ class _StepParts:
     measures: dict[str, Tensor]
 
 
-def _step(training: Training, batch: _Tensors, fit: FitConfig, schedule: _Schedule) -> _StepParts:
-    """One gradient step of every optimiser; the parts are those before it."""
+def _step(
+    training: Training, batch: _Tensors, fit: ScorerFitConfig, schedule: _Schedule
+) -> _StepParts:
+    """One gradient step of every optimizer; the parts are those before it."""
     model = training.model
     model.train()
     # Otherwise the out-of-vocabulary rows, met only after the split, would keep their random start.
-    unknown = torch.rand(batch.categorical.shape) < fit.unknown_share  # (batch, fields)
+    unknown = torch.rand(batch.categorical.shape) < fit.unknown_fraction  # (batch, fields)
     categorical = batch.categorical.masked_fill(unknown, UNSEEN_CODE)
     outputs = model.outputs(categorical, batch.dense)
     losses = model.losses(outputs, batch.targets, batch.mask)
@@ -356,11 +361,11 @@ def _step(training: Training, batch: _Tensors, fit: FitConfig, schedule: _Schedu
     total = weighted.total + losses.extra
     if fit.order_weight > 0.0:
         total = total + fit.order_weight * _order_excess(outputs.logits)
-    for optimiser in training.optimisers:
-        optimiser.zero_grad()
+    for optimizer in training.optimizers:
+        optimizer.zero_grad()
     total.backward()
-    for optimiser in training.optimisers:
-        optimiser.step()
+    for optimizer in training.optimizers:
+        optimizer.step()
     if training.average is not None:
         training.average.update(model, training.step)
     return _StepParts(losses.per_task.detach(), weighted.weights.detach(), dict(losses.measures))
@@ -375,8 +380,8 @@ def _order_excess(logits: Tensor) -> Tensor:
     return torch.stack(excesses).sum()
 
 
-def _optimisers(
-    model: ScorerModel, weighting: list[torch.nn.Parameter], fit: FitConfig
+def _optimizers(
+    model: ScorerModel, weighting: list[torch.nn.Parameter], fit: ScorerFitConfig
 ) -> tuple[torch.optim.Optimizer, ...]:
     groups: list[dict[str, Any]] = [{"params": model.dense_parameters()}]
     if weighting:
@@ -388,7 +393,7 @@ def _optimisers(
 
 
 def _calibrate(
-    fit: FitConfig,
+    fit: ScorerFitConfig,
     logits: FloatArray,
     rows: LabelledRows,
     base_rates: FloatArray,
@@ -411,7 +416,7 @@ class _Checkpoint:
 
 def _identity(
     config: ScorerConfig,
-    fit: FitConfig,
+    fit: ScorerFitConfig,
     layout: FeatureLayout,
     train: LabelledRows,
     validation: LabelledRows,
@@ -438,7 +443,7 @@ def _copy_state(model: ScorerModel) -> dict[str, Tensor]:
     return {name: value.clone() for name, value in model.state_dict().items()}
 
 
-def _undefined(fit: FitConfig) -> str:
+def _undefined(fit: ScorerFitConfig) -> str:
     return (
         f"The monitor {fit.monitor} is not defined on the validation rows: none of"
         f" {', '.join(fit.monitor_tasks)} has both classes there"

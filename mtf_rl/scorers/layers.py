@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from mtf_rl.core.tasks import TASK_NAMES
-from mtf_rl.data import FeatureLayout, Side
+from mtf_rl.data import FeatureLayout, FeatureSide
 from mtf_rl.scorers.watch_heads import WATCH_HEADS
 
 __all__ = [
@@ -34,7 +34,7 @@ EMBEDDING_STD = 0.01
 # A base rate of 0 or 1 has no logit.
 RATE_FLOOR = 1e-6
 EVERYTHING = slice(None)
-SIDES = tuple(Side)
+SIDES = tuple(FeatureSide)
 BIN_DIM = 8
 BIN_STD = 0.05
 # Standardised columns are clipped there; equal quantiles make bins of no width.
@@ -68,15 +68,15 @@ class BinEncoding(nn.Module):
         """Encodings (batch, columns x dim) of the `chosen` dense columns (batch, columns)."""
         edges = self.edges[chosen]
         low, high = edges[:, :-1], edges[:, 1:]  # (columns, bins)
-        places = (dense[:, :, None] - low) / (high - low).clamp(min=LEAST_BIN)
-        inside = places.clamp(0.0, 1.0).transpose(0, 1)  # (columns, batch, bins)
+        positions = (dense[:, :, None] - low) / (high - low).clamp(min=LEAST_BIN)
+        inside = positions.clamp(0.0, 1.0).transpose(0, 1)  # (columns, batch, bins)
         encoded = torch.relu(self.linear(inside, chosen)).transpose(0, 1)
         return encoded.flatten(1)
 
-    def place_edges(self, dense: Tensor) -> None:
+    def position_edges(self, dense: Tensor) -> None:
         """Put the edges at the quantiles of the rows `dense` (rows, columns)."""
-        shares = np.linspace(0.0, 1.0, self.edges.shape[1])
-        self.edges.copy_(torch.from_numpy(np.quantile(dense.numpy(), shares, axis=0).T))
+        fractions = np.linspace(0.0, 1.0, self.edges.shape[1])
+        self.edges.copy_(torch.from_numpy(np.quantile(dense.numpy(), fractions, axis=0).T))
 
 
 class InputLayer(nn.Module):
@@ -96,7 +96,7 @@ class InputLayer(nn.Module):
         nn.init.normal_(self.embedding.weight, std=EMBEDDING_STD)
         columns = len(layout.dense)
         self.bins = BinEncoding(columns, dense_bins, BIN_DIM) if dense_bins and columns else None
-        self.sides: tuple[Side, ...] = (
+        self.sides: tuple[FeatureSide, ...] = (
             *(field.side for field in layout.categorical for _ in range(embedding_dim)),
             *(column.side for column in layout.dense),
             *(column.side for column in layout.dense for _ in range(BIN_DIM if self.bins else 0)),
@@ -115,7 +115,7 @@ class InputLayer(nn.Module):
             parts.append(self.bins(dense))
         return torch.cat(parts, dim=1)  # (batch, width)
 
-    def read_side(self, side: Side, categorical: Tensor, dense: Tensor) -> Tensor:
+    def read_side(self, side: FeatureSide, categorical: Tensor, dense: Tensor) -> Tensor:
         """The entries of the vector that depend on `side`, of that side's columns alone."""
         vectors = self.embedding(categorical + self.offsets[self.fields[side]])
         parts = [vectors.flatten(1), dense]
@@ -237,8 +237,8 @@ def mean_gate_entropies(weights: Tensor) -> Tensor:
     if experts == 1:
         return torch.ones(len(weights))
     entropies = torch.special.entr(weights).sum(dim=2)  # (gates, batch)
-    shares: Tensor = entropies.mean(dim=1) / math.log(experts)
-    return shares
+    fractions: Tensor = entropies.mean(dim=1) / math.log(experts)
+    return fractions
 
 
 @dataclass(frozen=True)
@@ -286,10 +286,10 @@ class Towers(nn.Module):
             self.output.bias.copy_(biases[:, None, None])
 
 
-def _side_slices(sides: Sequence[Side]) -> dict[Side, slice]:
+def _side_slices(sides: Sequence[FeatureSide]) -> dict[FeatureSide, slice]:
     """Where each side's columns lie; a layout holds user, video and pair in this order."""
     starts = {
-        side: sum(other < place for other in map(SIDES.index, sides))
-        for place, side in enumerate(SIDES)
+        side: sum(other < position for other in map(SIDES.index, sides))
+        for position, side in enumerate(SIDES)
     }
     return {side: slice(starts[side], starts[side] + list(sides).count(side)) for side in SIDES}

@@ -135,7 +135,7 @@ class OrderPenalty:
     """How far a task is predicted above one that it can only follow."""
 
     excess: Tensor  # (), mean of max(p_child - p_parent, 0)
-    rate: Tensor  # (), share of rows with p_child > p_parent
+    rate: Tensor  # (), fraction of rows with p_child > p_parent
 
 
 def order_penalty(parent_logits: Tensor, child_logits: Tensor) -> OrderPenalty:

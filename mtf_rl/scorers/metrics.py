@@ -37,10 +37,10 @@ class GroupedAUC:
     """Mean of the users' AUC, weighted by their rows; NaN if no user is covered."""
 
     row_coverage: float
-    """Share of rows whose user has both classes, in [0, 1]."""
+    """Fraction of rows whose user has both classes, in [0, 1]."""
 
     user_coverage: float
-    """Share of users who have both classes, in [0, 1]."""
+    """Fraction of users who have both classes, in [0, 1]."""
 
 
 def positive(task: str, targets: FloatArray) -> BoolArray:
@@ -158,7 +158,7 @@ def chance_calibration_error(predictions: FloatArray, bins: int = ECE_BINS) -> f
         return np.nan
     p = np.sort(predictions).astype(np.float64)
     edges = np.unique(np.linspace(0, len(p), bins + 1).astype(np.int64))
-    # Rows of equal prediction share their mean label, so a tie of n has a share of its variance.
+    # Rows of equal prediction share their mean label, so a tie of n has a fraction of its variance.
     ties = np.cumsum(np.r_[False, p[1:] != p[:-1]])  # (rows,)
     sizes = np.bincount(ties)[ties]
     numbers = np.repeat(np.arange(len(edges) - 1), np.diff(edges))  # (rows,) of the bin

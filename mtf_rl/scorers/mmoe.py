@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
-from mtf_rl.core.ranges import check_at_least, check_proper_share
+from mtf_rl.core.ranges import check_at_least, check_proper_fraction
 from mtf_rl.core.tasks import NUM_TASKS
 from mtf_rl.data import FeatureLayout
 from mtf_rl.scorers.configs import ModelConfig, check_widths
@@ -68,7 +68,7 @@ class MMoEConfig(ModelConfig):
         super().__post_init__()
         check_at_least("experts", self.experts, 1)
         check_widths("expert_widths", self.expert_widths, at_least=1)
-        check_proper_share("gate_dropout", self.gate_dropout)
+        check_proper_fraction("gate_dropout", self.gate_dropout)
 
     @override
     def build_member(self, layout: FeatureLayout) -> MMoE:

@@ -104,7 +104,7 @@ class ScorerModel(nn.Module, ABC):
         for network in self.networks():
             network.towers.start_at(base_rates)
             if network.input.bins is not None:
-                network.input.bins.place_edges(dense)
+                network.input.bins.position_edges(dense)
 
     def sparse_parameters(self) -> list[nn.Parameter]:
         """The embedding tables, whose gradients are sparse."""

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import override
 
-from mtf_rl.core.ranges import check_at_least, check_proper_share
+from mtf_rl.core.ranges import check_at_least, check_proper_fraction
 from mtf_rl.core.tasks import NUM_TASKS
 from mtf_rl.data import FeatureLayout
 from mtf_rl.scorers.configs import ModelConfig, check_widths
@@ -126,7 +126,7 @@ class CGCConfig(ModelConfig):
         check_at_least("task_experts", self.task_experts, 1)
         check_at_least("shared_experts", self.shared_experts, 1)
         check_widths("expert_widths", self.expert_widths, at_least=1)
-        check_proper_share("gate_dropout", self.gate_dropout)
+        check_proper_fraction("gate_dropout", self.gate_dropout)
 
     @override
     def build_member(self, layout: FeatureLayout) -> PLE:

@@ -1,4 +1,4 @@
-"""The labelled rows that a scorer learns from and is judged on."""
+"""The labelled rows that a scorer learns from and is evaluated on."""
 
 from dataclasses import dataclass
 

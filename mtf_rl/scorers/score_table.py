@@ -7,7 +7,7 @@ from numpy.typing import DTypeLike
 
 from mtf_rl.core.arrays import IntArray
 from mtf_rl.core.tasks import NUM_TASKS
-from mtf_rl.data import Dataset, FeatureEncoder, ScoreTable, Side
+from mtf_rl.data import Dataset, FeatureEncoder, FeatureSide, ScoreTable
 from mtf_rl.scorers.scorer import Scorer, tab_codes
 from mtf_rl.scorers.split_scoring import PairScorer
 
@@ -43,7 +43,7 @@ def score_pools(
         dtype: float32, or float16 for half the memory and 3 digits of each probability.
     """
     users, pool = pools.shape
-    pair_layout = encoder.layout.restrict(Side.PAIR)
+    pair_layout = encoder.layout.restrict(FeatureSide.PAIR)
     chunk = max(1, PAIRS_AT_ONCE // max(pool, 1))
     scores = np.empty((users, pool, NUM_TASKS), dtype=dtype)
     pairs = PairScorer(scorer.model, encoder.user_side(dataset), encoder.video_side(dataset))

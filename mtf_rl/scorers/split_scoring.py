@@ -13,7 +13,7 @@ from torch import Tensor
 
 from mtf_rl.core.arrays import FloatArray, IntArray
 from mtf_rl.core.tasks import NUM_TASKS
-from mtf_rl.data import FeatureRows, Side
+from mtf_rl.data import FeatureRows, FeatureSide
 from mtf_rl.scorers.model import PREDICT_ROWS, Network, ScorerModel
 
 __all__ = ["PairScorer"]
@@ -66,22 +66,24 @@ class _HalfRead:
         units = [reader(torch.eye(layer.width)) for reader in network.readers()]
         bias = _side_by_side([reader(torch.zeros(1, layer.width)) for reader in network.readers()])
         weight = _side_by_side(units) - bias  # (width, total outputs)
-        parts = {side: weight[torch.tensor([own == side for own in layer.sides])] for side in Side}
+        parts = {
+            side: weight[torch.tensor([own == side for own in layer.sides])] for side in FeatureSide
+        }
 
-        def read(side: Side, rows: FeatureRows) -> Tensor:
+        def read(side: FeatureSide, rows: FeatureRows) -> Tensor:
             categorical, dense = torch.from_numpy(rows.categorical), torch.from_numpy(rows.dense)
             return layer.read_side(side, categorical, dense) @ parts[side]
 
         return cls(
             network=network,
-            user_part=read(Side.USER, users) + bias,
-            video_part=read(Side.VIDEO, videos),
-            pair_weight=parts[Side.PAIR],
+            user_part=read(FeatureSide.USER, users) + bias,
+            video_part=read(FeatureSide.VIDEO, videos),
+            pair_weight=parts[FeatureSide.PAIR],
             shapes=tuple((len(unit), unit.shape[2]) for unit in units),
         )
 
     def logits(self, users: Tensor, videos: Tensor, categorical: Tensor, dense: Tensor) -> Tensor:
-        pairs = self.network.input.read_side(Side.PAIR, categorical, dense)
+        pairs = self.network.input.read_side(FeatureSide.PAIR, categorical, dense)
         total = self.user_part[users] + self.video_part[videos]  # (rows, total outputs)
         total.addmm_(pairs, self.pair_weight)
         sizes = [groups * outputs for groups, outputs in self.shapes]

@@ -18,7 +18,7 @@ from mtf_rl.core.files import replace_atomically
 from mtf_rl.scorers.model import ScorerModel
 from mtf_rl.scorers.weightings import Weighting
 
-__all__ = ["Evaluation", "Training", "WeightAverage", "load_training", "save_training"]
+__all__ = ["Training", "ValidationResult", "WeightAverage", "load_training", "save_training"]
 
 FILE = "training.safetensors"
 # Averaging every few steps makes its cost small beside theirs, however large the tables are.
@@ -28,7 +28,7 @@ State = dict[str, Tensor]
 
 
 @dataclass(frozen=True)
-class Evaluation:
+class ValidationResult:
     """A look at the validation rows while fitting."""
 
     step: int
@@ -80,7 +80,7 @@ class Training:
 
     model: ScorerModel
     weighting: Weighting
-    optimisers: tuple[torch.optim.Optimizer, ...]
+    optimizers: tuple[torch.optim.Optimizer, ...]
     average: WeightAverage | None
     best_state: State
     rng: np.random.Generator
@@ -90,10 +90,10 @@ class Training:
     """Of `rng`, before it drew the order of the current epoch."""
 
     step: int = 0
-    curve: list[Evaluation] = field(default_factory=list)
+    curve: list[ValidationResult] = field(default_factory=list)
 
     @property
-    def judged(self) -> ScorerModel:
+    def evaluated(self) -> ScorerModel:
         """The model that is evaluated and kept."""
         return self.model if self.average is None else self.average.model
 
@@ -111,10 +111,10 @@ def save_training(folder: Path, training: Training, identity: str) -> None:
     }
     if training.average is not None:
         tensors |= _prefixed("average", training.average.model.state_dict())
-    for number, optimiser in enumerate(training.optimisers):
-        for parameter, moments in optimiser.state_dict()["state"].items():
+    for number, optimizer in enumerate(training.optimizers):
+        for parameter, moments in optimizer.state_dict()["state"].items():
             tensors |= {
-                f"optimiser/{number}/{parameter}/{name}": torch.as_tensor(value)
+                f"optimizer/{number}/{parameter}/{name}": torch.as_tensor(value)
                 for name, value in moments.items()
             }
     header = {
@@ -154,8 +154,8 @@ def load_training(folder: Path, training: Training, identity: str) -> bool:
     training.best_state = _under("best", tensors)
     if training.average is not None:
         training.average.model.load_state_dict(_under("average", tensors))
-    for number, optimiser in enumerate(training.optimisers):
-        _restore(optimiser, _under(f"optimiser/{number}", tensors))
+    for number, optimizer in enumerate(training.optimizers):
+        _restore(optimizer, _under(f"optimizer/{number}", tensors))
     training.step = header["step"]
     training.epoch_rng_state = header["epoch_rng_state"]
     training.rng.bit_generator.state = training.epoch_rng_state
@@ -164,19 +164,19 @@ def load_training(folder: Path, training: Training, identity: str) -> bool:
     return True
 
 
-def _restore(optimiser: torch.optim.Optimizer, moments: State) -> None:
+def _restore(optimizer: torch.optim.Optimizer, moments: State) -> None:
     state: dict[int, dict[str, Any]] = {}
     for name, value in moments.items():
         parameter, moment = name.split("/")
         # Sparse Adam counts in Python integers, whose powers are more precise than a tensor's.
         is_count = value.dtype == torch.int64
         state.setdefault(int(parameter), {})[moment] = int(value) if is_count else value
-    groups = optimiser.state_dict()["param_groups"]
-    optimiser.load_state_dict({"state": state, "param_groups": groups})
+    groups = optimizer.state_dict()["param_groups"]
+    optimizer.load_state_dict({"state": state, "param_groups": groups})
 
 
-def _evaluation(point: dict[str, Any]) -> Evaluation:
-    return Evaluation(**point | {"task_losses": tuple(point["task_losses"])})
+def _evaluation(point: dict[str, Any]) -> ValidationResult:
+    return ValidationResult(**point | {"task_losses": tuple(point["task_losses"])})
 
 
 def _prefixed(prefix: str, state: Mapping[str, Tensor]) -> State:

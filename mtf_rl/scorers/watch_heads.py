@@ -37,8 +37,8 @@ class WatchHead(ABC):
         """The logit of the expected share, (batch,), of `parameters` (batch, parameters)."""
 
     @abstractmethod
-    def loss(self, parameters: Tensor, shares: Tensor) -> Tensor:
-        """Nats of each row, (batch,), whose share played is `shares` (batch,) in [0, 1]."""
+    def loss(self, parameters: Tensor, fractions: Tensor) -> Tensor:
+        """Nats of each row, (batch,), whose share played is `fractions` (batch,) in [0, 1]."""
 
 
 class ShareHead(WatchHead):
@@ -51,8 +51,8 @@ class ShareHead(WatchHead):
         return parameters[:, 0]
 
     @override
-    def loss(self, parameters: Tensor, shares: Tensor) -> Tensor:
-        return binary_cross_entropy_with_logits(parameters[:, 0], shares, reduction="none")
+    def loss(self, parameters: Tensor, fractions: Tensor) -> Tensor:
+        return binary_cross_entropy_with_logits(parameters[:, 0], fractions, reduction="none")
 
 
 class LogNormalHead(WatchHead):
@@ -73,18 +73,18 @@ class LogNormalHead(WatchHead):
         some, mu, sigma = _log_normal(parameters)
         z = (LOG_CAP - mu) / sigma
         below = torch.exp(mu + sigma**2 / 2 - LOG_CAP + torch.special.log_ndtr(z - sigma))
-        share = torch.sigmoid(some) * (below + torch.special.ndtr(-z))
-        return torch.logit(share.clamp(SHARE_FLOOR, 1.0 - SHARE_FLOOR))
+        fraction = torch.sigmoid(some) * (below + torch.special.ndtr(-z))
+        return torch.logit(fraction.clamp(SHARE_FLOOR, 1.0 - SHARE_FLOOR))
 
     @override
-    def loss(self, parameters: Tensor, shares: Tensor) -> Tensor:
+    def loss(self, parameters: Tensor, fractions: Tensor) -> Tensor:
         some, mu, sigma = _log_normal(parameters)
-        log_play = torch.log(shares.clamp(min=SHARE_FLOOR)) + LOG_CAP
+        log_play = torch.log(fractions.clamp(min=SHARE_FLOOR)) + LOG_CAP
         z = (log_play - mu) / sigma
         density = -0.5 * z**2 - torch.log(sigma) - log_play - 0.5 * math.log(2 * math.pi)
         survival = torch.special.log_ndtr((mu - LOG_CAP) / sigma)
-        played = torch.where(shares < 1.0, density, survival)
-        return -torch.where(shares > 0.0, logsigmoid(some) + played, logsigmoid(-some))
+        played = torch.where(fractions < 1.0, density, survival)
+        return -torch.where(fractions > 0.0, logsigmoid(some) + played, logsigmoid(-some))
 
 
 class SurvivalHead(WatchHead):
@@ -108,10 +108,10 @@ class SurvivalHead(WatchHead):
         return torch.logit(area.clamp(SHARE_FLOOR, 1.0 - SHARE_FLOOR))
 
     @override
-    def loss(self, parameters: Tensor, shares: Tensor) -> Tensor:
-        play = (shares * WATCH_CAP_SECONDS)[:, None]  # (batch, 1)
+    def loss(self, parameters: Tensor, fractions: Tensor) -> Tensor:
+        play = (fractions * WATCH_CAP_SECONDS)[:, None]  # (batch, 1)
         past = play > self.seconds  # (batch, thresholds)
-        past[:, -1] = shares >= 1.0
+        past[:, -1] = fractions >= 1.0
         at_risk = torch.cat([torch.ones_like(past[:, :1]), past[:, :-1]], dim=1)
         losses = binary_cross_entropy_with_logits(parameters, past.to(play), reduction="none")
         return (losses * at_risk).sum(dim=1)

@@ -94,7 +94,7 @@ class UncertaintyWeights(Weighting):
     equation 10 for classification. At the optimum e^(-s_k) = 1 / (2 omega_k L_k), however small the
     loss of a rare task is. Differs from the paper: omega_k are prior weights, and s is kept in
     [-8, 8] by clamping it after each step, not inside the objective, where its gradient would die.
-    A density's negative log likelihood (`watch_head` other than `share`) may fall below 0, where
+    A density's negative log likelihood (`watch_head` other than `fraction`) may fall below 0, where
     that bound is all that holds s.
     """
 

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from mtf_rl.user_models.fit_config import FitConfig
+from mtf_rl.user_models.fit_config import UserModelFitConfig
 from mtf_rl.user_models.fitted import FittedUserModel
 from mtf_rl.user_models.prior import DeclaredPrior
 from mtf_rl.user_models.reports import FitReport, PartReport
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DeclaredPrior",
-    "FitConfig",
     "FitReport",
     "FittedUserModel",
     "PartReport",
     "SynthesisReport",
+    "UserModelFitConfig",
     "World",
     "WorldConfig",
     "WorldState",

@@ -7,12 +7,12 @@ from typing import Literal
 from mtf_rl.core.errors import ConfigError
 from mtf_rl.user_models.prior import DeclaredPrior
 
-__all__ = ["REPLAY_SHARE", "RESPONSES_SHARE", "FitConfig", "PriorUse", "Progress"]
+__all__ = ["REPLAY_SHARE", "RESPONSES_SHARE", "PriorUse", "Progress", "UserModelFitConfig"]
 
 Progress = Callable[[str, float], None]
-"""Called with the name of a stage and the share of the whole fit that is done, in [0, 1]."""
+"""Called with the name of a stage and the fraction of the whole fit that is done, in [0, 1]."""
 
-# Rough shares of the time that a fit takes.
+# Rough fractions of the time that a fit takes.
 REPLAY_SHARE = 0.1
 RESPONSES_SHARE = 0.8
 
@@ -20,7 +20,7 @@ PriorUse = Literal["auto", "always", "never"]
 
 
 @dataclass(frozen=True)
-class FitConfig:
+class UserModelFitConfig:
     """How a user model is fitted on its half of a log.
 
     Raises:
@@ -59,8 +59,8 @@ class FitConfig:
     """Passes without a better held-out likelihood before the fit stops, at least 1."""
     prior: PriorUse = "auto"
     """Where the declared prior stands in: auto (what the log cannot teach), always or never."""
-    fragment_share: float = 0.5
-    """Share of sessions with one request above which sessions count as fragments, in [0, 1]."""
+    fragment_fraction: float = 0.5
+    """Fraction of sessions with one request above which sessions count as fragments, in [0, 1]."""
     declared: DeclaredPrior = field(default_factory=DeclaredPrior)
     """The declared prior; its engagement mean and scale are measured on the log."""
     seed: int = 0
@@ -90,5 +90,5 @@ class FitConfig:
                 raise ConfigError(f"{name} must be >= 0, got {getattr(self, name)}")
         if self.prior not in ("auto", "always", "never"):
             raise ConfigError(f"prior must be auto, always or never, got {self.prior!r}")
-        if not 0.0 <= self.fragment_share <= 1.0:
-            raise ConfigError(f"fragment_share must be in [0, 1], got {self.fragment_share}")
+        if not 0.0 <= self.fragment_fraction <= 1.0:
+            raise ConfigError(f"fragment_fraction must be in [0, 1], got {self.fragment_fraction}")

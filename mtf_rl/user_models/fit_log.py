@@ -7,15 +7,15 @@ import numpy as np
 from mtf_rl.core.arrays import BoolArray, FloatArray, IntArray, select_rows
 from mtf_rl.core.errors import DataError
 from mtf_rl.core.randomness import hash_words
-from mtf_rl.data import Dataset, FeatureEncoder, FeatureLayout, FeatureRows, Side, Split
+from mtf_rl.data import Dataset, FeatureEncoder, FeatureLayout, FeatureRows, FeatureSide, Split
 from mtf_rl.data.impressions import Impressions
 from mtf_rl.user_models.censoring import followed_up
-from mtf_rl.user_models.fit_config import FitConfig
+from mtf_rl.user_models.fit_config import UserModelFitConfig
 from mtf_rl.user_models.prior import ENGAGEMENT_VALUES, DeclaredPrior
-from mtf_rl.user_models.replay import LoggedRequests, Replay, group_requests, replay
+from mtf_rl.user_models.replay import LoggedRequests, LogReplay, group_requests, replay
 from mtf_rl.user_models.responses import TWO_COLUMN_TAB
 
-__all__ = ["ReplayedLog", "SideInputs", "hour_shares", "measured_prior", "unplayed_click"]
+__all__ = ["ReplayedLog", "SideInputs", "hour_fractions", "measured_prior", "unplayed_click"]
 
 # It keeps this hash apart from other uses of the seed.
 _SESSION_SALT = 0x53455353
@@ -30,7 +30,9 @@ class SideInputs:
     sizes: tuple[int, ...]  # categories per field
 
     @classmethod
-    def of_rows(cls, encoded: FeatureRows, layout: FeatureLayout, side: Side) -> "SideInputs":
+    def of_rows(
+        cls, encoded: FeatureRows, layout: FeatureLayout, side: FeatureSide
+    ) -> "SideInputs":
         """One side's columns of rows that hold all columns."""
         fields = [field.side == side for field in layout.categorical]
         columns = [column.side == side for column in layout.dense]
@@ -38,7 +40,9 @@ class SideInputs:
         return cls.of_table(one_side, layout, side)
 
     @classmethod
-    def of_table(cls, encoded: FeatureRows, layout: FeatureLayout, side: Side) -> "SideInputs":
+    def of_table(
+        cls, encoded: FeatureRows, layout: FeatureLayout, side: FeatureSide
+    ) -> "SideInputs":
         """Rows that hold one side's columns only."""
         sizes = tuple(field.size for field in layout.restrict(side).categorical)
         return cls(encoded.categorical, encoded.dense, sizes)
@@ -55,10 +59,10 @@ class ReplayedLog:
     dataset: Dataset
     split: Split
     requests: LoggedRequests
-    replayed: Replay
+    replayed: LogReplay
     rows: IntArray  # (rows,) row numbers in the log, slate after slate
     request_of_row: IntArray  # (rows,)
-    place_of_row: IntArray  # (rows,) place in the slate
+    position_of_row: IntArray  # (rows,) place in the slate
     train: BoolArray  # (rows,), False on validation rows
     user_inputs: SideInputs  # (rows,) as of the row's time
     video_inputs: SideInputs  # (rows,) as of the row's time
@@ -77,10 +81,10 @@ class ReplayedLog:
         dataset: Dataset,
         split: Split,
         half: BoolArray,
-        config: FitConfig,
+        config: UserModelFitConfig,
         pools: IntArray | None = None,
     ) -> "ReplayedLog":
-        """Replay the rows in `half` before the test, and encode them.
+        """LogReplay the rows in `half` before the test, and encode them.
 
         `pools` (users, pool) are what retrieval would propose; every video without them.
 
@@ -92,8 +96,8 @@ class ReplayedLog:
         requests = group_requests(
             impressions, chosen, max_requests=config.max_requests, max_slate=config.max_slate
         )
-        request_of_row, place_of_row = np.nonzero(requests.mask)
-        rows = requests.rows[request_of_row, place_of_row]
+        request_of_row, position_of_row = np.nonzero(requests.mask)
+        rows = requests.rows[request_of_row, position_of_row]
         train = split.train[rows]
         if not train.any() or train.all():
             part = "training" if not train.any() else "validation"
@@ -109,13 +113,15 @@ class ReplayedLog:
             replayed=replay(impressions, requests, dataset.catalogue),
             rows=rows,
             request_of_row=request_of_row,
-            place_of_row=place_of_row,
+            position_of_row=position_of_row,
             train=train,
-            user_inputs=SideInputs.of_rows(encoded, encoder.layout, Side.USER),
-            video_inputs=SideInputs.of_rows(encoded, encoder.layout, Side.VIDEO),
-            user_table=SideInputs.of_table(encoder.user_side(dataset), encoder.layout, Side.USER),
+            user_inputs=SideInputs.of_rows(encoded, encoder.layout, FeatureSide.USER),
+            video_inputs=SideInputs.of_rows(encoded, encoder.layout, FeatureSide.VIDEO),
+            user_table=SideInputs.of_table(
+                encoder.user_side(dataset), encoder.layout, FeatureSide.USER
+            ),
             video_table=SideInputs.of_table(
-                encoder.video_side(dataset), encoder.layout, Side.VIDEO
+                encoder.video_side(dataset), encoder.layout, FeatureSide.VIDEO
             ),
             tastes=encoded.dense[:, of_pair],
             taste_table=pair_side.past.reshape(dataset.num_users, pair_side.num_tags, -1),
@@ -144,15 +150,15 @@ class ReplayedLog:
 
 
 def _chosen_rows(
-    impressions: Impressions, split: Split, half: BoolArray, config: FitConfig
+    impressions: Impressions, split: Split, half: BoolArray, config: UserModelFitConfig
 ) -> BoolArray:
     """The half's rows before the test, thinned by whole sessions to about `max_rows`."""
     available = half & ~split.test
-    share = config.max_rows / max(int((available & split.train).sum()), 1)
+    fraction = config.max_rows / max(int((available & split.train).sum()), 1)
     draws = (
         hash_words(_SESSION_SALT, config.seed, impressions.sessions) >> np.uint64(11)
     ) * 2.0**-53
-    return np.asarray(available & (draws < share))
+    return np.asarray(available & (draws < fraction))
 
 
 def _in_pools(dataset: Dataset, rows: IntArray, pools: IntArray | None) -> BoolArray:
@@ -170,13 +176,13 @@ def _every_video(dataset: Dataset) -> IntArray:
     return np.broadcast_to(np.arange(dataset.num_videos), shape)
 
 
-def hour_shares(log: ReplayedLog) -> FloatArray:
-    """The share of sessions that start in each hour, (24,), with one session added to each."""
+def hour_fractions(log: ReplayedLog) -> FloatArray:
+    """The fraction of sessions that start in each hour, (24,), with one session added to each."""
     starts = log.requests.steps == 0
     hours = log.replayed.before.hours[starts].astype(np.int64)
     counts = 1.0 + np.bincount(hours, minlength=24)
-    shares: FloatArray = counts / counts.sum()
-    return shares
+    fractions: FloatArray = counts / counts.sum()
+    return fractions
 
 
 def unplayed_click(impressions: Impressions, train: BoolArray) -> float:
@@ -185,7 +191,7 @@ def unplayed_click(impressions: Impressions, train: BoolArray) -> float:
     return float(impressions.feedback[unplayed, 0].mean()) if unplayed.any() else 0.0
 
 
-def measured_prior(log: ReplayedLog, config: FitConfig) -> DeclaredPrior:
+def measured_prior(log: ReplayedLog, config: UserModelFitConfig) -> DeclaredPrior:
     """The declared prior, with the mean and the deviation of visible engagement in this log.
 
     The deviation is that of a slate of six videos: between users, plus a sixth of what remains

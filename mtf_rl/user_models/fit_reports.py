@@ -36,11 +36,11 @@ def response_reports(log: ReplayedLog, model: ResponseModel) -> list[PartReport]
         ("shares by duration", duration_bucket(duration)),
         ("shares by user", users),
     ):
-        shares = likelihoods.group_shares(
+        fractions = likelihoods.group_fractions(
             outcomes[log.train], NUM_OUTCOMES, groups[log.train], int(groups.max()) + 1
         )
         reference = likelihoods.categorical(
-            outcomes[held_out], np.log(shares)[groups[held_out]], allowed[held_out]
+            outcomes[held_out], np.log(fractions)[groups[held_out]], allowed[held_out]
         ).mean()
         reports.append(
             PartReport("play outcome", len(held_out), float(mean), name, float(reference))

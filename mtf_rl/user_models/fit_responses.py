@@ -9,10 +9,22 @@ from torch.nn import functional
 
 from mtf_rl.user_models import likelihoods
 from mtf_rl.user_models.calibration import calibrated
-from mtf_rl.user_models.fit_config import REPLAY_SHARE, RESPONSES_SHARE, FitConfig, Progress
+from mtf_rl.user_models.fit_config import (
+    REPLAY_SHARE,
+    RESPONSES_SHARE,
+    Progress,
+    UserModelFitConfig,
+)
 from mtf_rl.user_models.fit_log import ReplayedLog, unplayed_click
 from mtf_rl.user_models.fit_reports import response_reports
-from mtf_rl.user_models.fit_torch import MIN_RATE, Side, float_tensor, minimise, tensors, to_numpy
+from mtf_rl.user_models.fit_torch import (
+    MIN_RATE,
+    PredictorBlock,
+    float_tensor,
+    minimise,
+    tensors,
+    to_numpy,
+)
 from mtf_rl.user_models.fit_unranked import with_unranked
 from mtf_rl.user_models.networks import ResponseNetwork, Standardiser
 from mtf_rl.user_models.play import (
@@ -51,7 +63,7 @@ class _ResponseData:
 
 
 def fit_responses(
-    log: ReplayedLog, config: FitConfig, on_progress: Progress
+    log: ReplayedLog, config: UserModelFitConfig, on_progress: Progress
 ) -> tuple[ResponseModel, list[PartReport]]:
     """The fitted responses, and what is said of them on held-out rows."""
     impressions = log.impressions
@@ -65,7 +77,9 @@ def fit_responses(
         video=tensors(log.video_inputs),
         session=float_tensor(session(session_raw)[log.request_of_row]),
         row=float_tensor(
-            np.concatenate([per_request[log.request_of_row, log.place_of_row], log.tastes], axis=1)
+            np.concatenate(
+                [per_request[log.request_of_row, log.position_of_row], log.tastes], axis=1
+            )
         ),
         play=float_tensor(play_features(play, duration)),
         outcome=torch.as_tensor(outcomes),
@@ -81,7 +95,9 @@ def fit_responses(
         config,
         batch_size=config.batch_size,
         weight_decay=config.weight_decay,
-        on_progress=lambda share: on_progress("responses", REPLAY_SHARE + share * RESPONSES_SHARE),
+        on_progress=lambda fraction: on_progress(
+            "responses", REPLAY_SHARE + fraction * RESPONSES_SHARE
+        ),
     )
     model = ResponseModel(
         network=module.export(log, session),
@@ -100,12 +116,12 @@ def fit_responses(
 class _ResponseModule(nn.Module):
     """The network of `ResponseNetwork`, with the weights of the play in the interactions."""
 
-    def __init__(self, log: ReplayedLog, data: _ResponseData, config: FitConfig) -> None:
+    def __init__(self, log: ReplayedLog, data: _ResponseData, config: UserModelFitConfig) -> None:
         super().__init__()
         hidden, factors = config.hidden, config.factors
         self.hidden = hidden
-        self.user = Side(log.user_inputs, config.embedding, hidden + factors)
-        self.video = Side(log.video_inputs, config.embedding, hidden + factors)
+        self.user = PredictorBlock(log.user_inputs, config.embedding, hidden + factors)
+        self.video = PredictorBlock(log.video_inputs, config.embedding, hidden + factors)
         self.session = nn.Linear(data.session.shape[1], hidden, bias=False)
         self.row = nn.Linear(data.row.shape[1] + factors, hidden, bias=False)
         self.output = nn.Linear(hidden, NUM_OUTCOMES + NUM_INTERACTIONS)

@@ -15,10 +15,22 @@ from mtf_rl.core.errors import DataError
 from mtf_rl.core.randomness import hash_words
 from mtf_rl.user_models import likelihoods
 from mtf_rl.user_models.censoring import return_targets
-from mtf_rl.user_models.fit_config import REPLAY_SHARE, RESPONSES_SHARE, FitConfig, Progress
+from mtf_rl.user_models.fit_config import (
+    REPLAY_SHARE,
+    RESPONSES_SHARE,
+    Progress,
+    UserModelFitConfig,
+)
 from mtf_rl.user_models.fit_log import ReplayedLog, SideInputs, measured_prior
 from mtf_rl.user_models.fit_reports import event_reports
-from mtf_rl.user_models.fit_torch import MIN_RATE, Side, float_tensor, minimise, tensors, to_numpy
+from mtf_rl.user_models.fit_torch import (
+    MIN_RATE,
+    PredictorBlock,
+    float_tensor,
+    minimise,
+    tensors,
+    to_numpy,
+)
 from mtf_rl.user_models.networks import SessionNetwork, Standardiser
 from mtf_rl.user_models.replay import NO_REQUEST
 from mtf_rl.user_models.reports import PartReport
@@ -61,7 +73,7 @@ class SessionParts:
 
 
 def fit_session_parts(
-    log: ReplayedLog, traces: SessionTrace, config: FitConfig, on_progress: Progress
+    log: ReplayedLog, traces: SessionTrace, config: UserModelFitConfig, on_progress: Progress
 ) -> SessionParts:
     """Each part fitted where the log can teach it, and declared where it cannot.
 
@@ -88,17 +100,17 @@ def fit_session_parts(
     return SessionParts(**parts, prior_parts=tuple(sentences), reports=tuple(reports))
 
 
-def _refuse_fragments(log: ReplayedLog, config: FitConfig) -> None:
+def _refuse_fragments(log: ReplayedLog, config: UserModelFitConfig) -> None:
     """Refuse to fit session parts on a log that is no record of whole sessions."""
     if config.prior == "always":
         raise _TooLittleDataError("the configuration asks for it")
     starts = log.requests.steps == 0
-    share = (starts & (log.requests.next_ms == NO_REQUEST)).sum() / starts.sum()
-    if config.prior == "auto" and share > config.fragment_share:
-        raise _TooLittleDataError(f"{share:.0%} of the log's sessions have only one request")
+    fraction = (starts & (log.requests.next_ms == NO_REQUEST)).sum() / starts.sum()
+    if config.prior == "auto" and fraction > config.fragment_fraction:
+        raise _TooLittleDataError(f"{fraction:.0%} of the log's sessions have only one request")
 
 
-def _require(what: str, count: int, minimum: int, config: FitConfig) -> None:
+def _require(what: str, count: int, minimum: int, config: UserModelFitConfig) -> None:
     """Refuse to fit on fewer than `minimum` events, or on none if the prior is forbidden."""
     if config.prior == "never" and count == 0:
         raise DataError(f"The log has no {what} to fit on. Allow the declared prior: prior=auto.")
@@ -107,7 +119,7 @@ def _require(what: str, count: int, minimum: int, config: FitConfig) -> None:
 
 
 def _fit_leaving(
-    log: ReplayedLog, traces: SessionTrace, config: FitConfig
+    log: ReplayedLog, traces: SessionTrace, config: UserModelFitConfig
 ) -> tuple[FittedLeaving, list[PartReport]]:
     chosen = np.flatnonzero(log.followed_up)
     events = log.requests.next_ms[chosen] == NO_REQUEST
@@ -121,7 +133,9 @@ def _fit_leaving(
     return FittedLeaving(network), event_reports("leaving", events, users, train, probabilities)
 
 
-def _fit_pausing(log: ReplayedLog, config: FitConfig) -> tuple[FittedPausing, list[PartReport]]:
+def _fit_pausing(
+    log: ReplayedLog, config: UserModelFitConfig
+) -> tuple[FittedPausing, list[PartReport]]:
     stayed = log.followed_up & (log.requests.next_ms != NO_REQUEST)
     train = np.flatnonzero(stayed & log.train_requests)
     held_out = np.flatnonzero(stayed & ~log.train_requests)
@@ -131,14 +145,14 @@ def _fit_pausing(log: ReplayedLog, config: FitConfig) -> tuple[FittedPausing, li
     part = FittedPausing.fit(select_rows(log.replayed.after, train), gaps[train])
     known, unknown = log_gap(gaps[train]), log_gap(gaps[held_out])
     predicted = part.predict(select_rows(log.replayed.after, held_out))
-    mean = likelihoods.log_normal(unknown, predicted, float(part.deviation)).mean()
+    mean = likelihoods.log_normal(unknown, predicted, float(part.std)).mean()
     reference = likelihoods.log_normal(unknown, known.mean(), float(known.std())).mean()
     report = PartReport("ln gap", len(unknown), float(mean), "one log-normal", float(reference))
     return part, [report]
 
 
 def _fit_returning(
-    log: ReplayedLog, traces: SessionTrace, config: FitConfig
+    log: ReplayedLog, traces: SessionTrace, config: UserModelFitConfig
 ) -> tuple[FittedReturning, list[PartReport]]:
     """The last requests of whole sessions, held out by user: days are too few to split again."""
     requests = log.requests
@@ -172,11 +186,13 @@ def _features_after(log: ReplayedLog, traces: SessionTrace, requests: IntArray) 
 class _HazardModule(nn.Module):
     """The network of `SessionNetwork`, with one output."""
 
-    def __init__(self, inputs: SideInputs, features: int, rate: float, config: FitConfig) -> None:
+    def __init__(
+        self, inputs: SideInputs, features: int, rate: float, config: UserModelFitConfig
+    ) -> None:
         super().__init__()
         hidden, factors = config.session_hidden, config.session_factors
         self.hidden = hidden
-        self.user = Side(inputs, config.embedding, hidden + factors)
+        self.user = PredictorBlock(inputs, config.embedding, hidden + factors)
         self.session = nn.Linear(features, hidden + factors, bias=False)
         self.product = nn.Linear(factors, hidden, bias=False)
         self.output = nn.Linear(hidden, 1)
@@ -213,7 +229,7 @@ def fit_hazard(
     features: FloatArray,
     events: BoolArray,
     train: BoolArray,
-    config: FitConfig,
+    config: UserModelFitConfig,
 ) -> SessionNetwork:
     """P(event) after some requests.
 

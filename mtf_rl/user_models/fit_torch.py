@@ -11,12 +11,12 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from mtf_rl.core.arrays import FloatArray, IntArray
-from mtf_rl.user_models.fit_config import FitConfig
+from mtf_rl.user_models.fit_config import UserModelFitConfig
 from mtf_rl.user_models.fit_log import SideInputs
 
 __all__ = [
     "MIN_RATE",
-    "Side",
+    "PredictorBlock",
     "float_tensor",
     "minimise",
     "reproducible_torch",
@@ -31,7 +31,7 @@ MIN_STEPS = 64
 MIN_BATCH = 64
 
 
-class Side(nn.Module):
+class PredictorBlock(nn.Module):
     """Categories and numbers of one side to its part of the hidden layer."""
 
     def __init__(self, inputs: SideInputs, embedding: int, outputs: int) -> None:
@@ -61,11 +61,11 @@ def minimise(
     loss: Callable[[Tensor], Tensor],
     train: IntArray,
     held_out: IntArray,
-    config: FitConfig,
+    config: UserModelFitConfig,
     *,
     batch_size: int,
     weight_decay: float,
-    on_progress: Callable[[float], None] = lambda share: None,
+    on_progress: Callable[[float], None] = lambda fraction: None,
 ) -> None:
     """AdamW on `loss(row numbers)`; the state with the best held-out loss is restored.
 
@@ -73,11 +73,11 @@ def minimise(
     """
     batch_size = int(np.clip(len(train) // MIN_STEPS, MIN_BATCH, batch_size))
     steps = -(-len(train) // batch_size) * config.max_epochs
-    optimiser = torch.optim.AdamW(
+    optimizer = torch.optim.AdamW(
         module.parameters(), lr=config.learning_rate, weight_decay=weight_decay
     )
     schedule = torch.optim.lr_scheduler.LinearLR(
-        optimiser, start_factor=1.0, end_factor=0.1, total_iters=steps
+        optimizer, start_factor=1.0, end_factor=0.1, total_iters=steps
     )
     shuffle = torch.Generator().manual_seed(config.seed)
     numbers = torch.as_tensor(train)
@@ -85,9 +85,9 @@ def minimise(
     for epoch in range(config.max_epochs):
         shuffled = numbers[torch.randperm(len(numbers), generator=shuffle)]
         for index in torch.split(shuffled, batch_size):
-            optimiser.zero_grad()
+            optimizer.zero_grad()
             loss(index).backward()  # type: ignore[no-untyped-call]
-            optimiser.step()
+            optimizer.step()
             schedule.step()
         now = _mean_loss(loss, held_out)
         on_progress((epoch + 1) / config.max_epochs)

@@ -8,7 +8,7 @@ from mtf_rl.core.arrays import FloatArray, IntArray, select_rows
 from mtf_rl.core.slates import Response, Slate
 from mtf_rl.user_models.calibration import logged_logits
 from mtf_rl.user_models.fit_log import ReplayedLog
-from mtf_rl.user_models.play import outcome_shares
+from mtf_rl.user_models.play import outcome_fractions
 from mtf_rl.user_models.replay import logged_slate, session_chunks
 from mtf_rl.user_models.responses import ResponseModel
 from mtf_rl.user_models.traces import (
@@ -33,19 +33,19 @@ def fit_traces(log: ReplayedLog, model: ResponseModel) -> tuple[TraceReader, Ses
     simulator. What is usual for a session's user is what his other sessions say.
     """
     impressions = log.impressions
-    thoughts = _thoughts(log, model)  # (rows, thoughts)
+    prediction = _thoughts(log, model)  # (rows, thoughts)
     actions = row_actions(
         impressions.feedback.astype(np.float64),
         impressions.play_seconds,
         impressions.duration_seconds,
-        log.replayed.overlap[log.request_of_row, log.place_of_row],
+        log.replayed.overlap[log.request_of_row, log.position_of_row],
     )
     _, first_requests, session_of_request = np.unique(
         log.requests.sessions, return_index=True, return_inverse=True
     )
     owners = log.requests.users[first_requests]  # (sessions,)
     sessions = session_of_request[log.request_of_row[log.train]]  # (training rows,)
-    known = (owners, sessions, thoughts[log.train], actions[log.train])
+    known = (owners, sessions, prediction[log.train], actions[log.train])
     reader = TraceReader.fit(*known, num_users=log.dataset.num_users)
     others = reader.without(*known)
     signals = np.empty((len(log.requests.users), reader.usual_signals.shape[1]))
@@ -56,7 +56,7 @@ def fit_traces(log: ReplayedLog, model: ResponseModel) -> tuple[TraceReader, Ses
         usual = others.of(session_of_request[requests])
         signals[requests] = usual.signals_by_row(
             slate,
-            _on_slates(thoughts[first:last], slate),
+            _on_slates(prediction[first:last], slate),
             _on_slates(actions[first:last], slate),
         )
         minutes[requests] = long_minutes(slate, response)
@@ -71,7 +71,7 @@ def _thoughts(log: ReplayedLog, model: ResponseModel) -> FloatArray:
         first, last = np.searchsorted(log.request_of_row, [requests[0], requests[-1] + 1])
         duration = impressions.duration_seconds[first:last]
         logits = logged_logits(log, model, requests)
-        parts.append(thoughts_of(logits, outcome_shares(logits, duration)))
+        parts.append(thoughts_of(logits, outcome_fractions(logits, duration)))
     return np.concatenate(parts)
 
 
@@ -99,6 +99,6 @@ def _parts(count: int) -> list[IntArray]:
 
 def _on_slates(rows: FloatArray, slate: Slate) -> FloatArray:
     """Rows of the shown places to all places, (num_envs * slate, columns), others 0."""
-    places = np.zeros((slate.mask.size, rows.shape[1]))
-    places[slate.mask.ravel()] = rows
-    return places
+    positions = np.zeros((slate.mask.size, rows.shape[1]))
+    positions[slate.mask.ravel()] = rows
+    return positions

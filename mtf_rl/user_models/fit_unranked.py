@@ -44,10 +44,10 @@ def with_unranked(log: ReplayedLog, model: ResponseModel) -> tuple[ResponseModel
         return model, []
     proposed = exposed[log.retrieved[exposed]]
     rows = proposed if len(proposed) >= MIN_RANDOM_ROWS else exposed
-    place, share, contrast = _most_likely(log, model, exposed)
+    position, fraction, contrast = _most_likely(log, model, exposed)
 
     def loss(logarithm: float) -> float:
-        fitted = _at(log, model, rows, np.expm1(logarithm), share, contrast)
+        fitted = _at(log, model, rows, np.expm1(logarithm), fraction, contrast)
         return -_mean_likelihood(log, fitted, rows)
 
     best = minimize_scalar(
@@ -56,9 +56,11 @@ def with_unranked(log: ReplayedLog, model: ResponseModel) -> tuple[ResponseModel
         method="bounded",
         options={"xatol": 0.02},
     )
-    place = float(np.expm1(best.x))
-    fitted = _at(log, model, np.arange(len(log.rows)), place, share, contrast)
-    name = f"random exposures (place {place:.0f}, session {share:.2f}, contrast {contrast:.2f})"
+    position = float(np.expm1(best.x))
+    fitted = _at(log, model, np.arange(len(log.rows)), position, fraction, contrast)
+    name = (
+        f"random exposures (place {position:.0f}, session {fraction:.2f}, contrast {contrast:.2f})"
+    )
     held_out = np.flatnonzero(log.impressions.randomised & ~log.train)
     if len(held_out) == 0:
         return fitted, []
@@ -78,8 +80,8 @@ def _most_likely(
     """Place, session's share and contrast, by Nelder and Mead's simplex."""
 
     def loss(values: NDArray[np.float64]) -> float:
-        place, share, contrast = np.expm1(values[0]), values[1], values[2]
-        return -_mean_likelihood(log, _at(log, model, rows, place, share, contrast), rows)
+        position, fraction, contrast = np.expm1(values[0]), values[1], values[2]
+        return -_mean_likelihood(log, _at(log, model, rows, position, fraction, contrast), rows)
 
     best = minimize(
         loss,
@@ -95,20 +97,20 @@ def _at(
     log: ReplayedLog,
     model: ResponseModel,
     rows: IntArray,
-    place: float,
-    share: float,
+    position: float,
+    fraction: float,
     contrast: float,
 ) -> ResponseModel:
     """The model with these values; what is usual is computed for the users of `rows` alone."""
     users = np.unique(log.impressions.users[rows])
     usual = np.zeros_like(model.unranked.usual_logits)
-    usual[users] = _usual_logits(log, model, users, place)
-    values = Unranked(np.asarray(place), np.asarray(share), np.asarray(contrast), usual)
+    usual[users] = _usual_logits(log, model, users, position)
+    values = Unranked(np.asarray(position), np.asarray(fraction), np.asarray(contrast), usual)
     return replace(model, unranked=values)
 
 
 def _usual_logits(
-    log: ReplayedLog, model: ResponseModel, users: IntArray, place: float
+    log: ReplayedLog, model: ResponseModel, users: IntArray, position: float
 ) -> FloatArray:
     """Mean logits (users, 14 + 5) over evenly spread places of the users' pools."""
     network = model.network
@@ -120,7 +122,7 @@ def _usual_logits(
         videos = log.pools[some][:, columns]
         session = np.broadcast_to(network.session.mean, (len(some), len(network.session.mean)))
         features = np.zeros((*videos.shape, NUM_ROW_FEATURES))
-        features[:, :, -1] = np.log1p(place)
+        features[:, :, -1] = np.log1p(position)
         logits = network.logits(some, videos, session, features)
         parts.append(logits.reshape(len(some), len(columns), -1).mean(axis=1))
     return np.concatenate(parts)

@@ -13,11 +13,11 @@ from mtf_rl.core.errors import ArtifactError
 from mtf_rl.core.files import load_arrays, load_json, save_arrays, save_json
 from mtf_rl.core.history import VisibleHistory, tag_overlap
 from mtf_rl.core.protocols import SIMULATOR, UserModel
-from mtf_rl.core.randomness import Luck, Purpose
+from mtf_rl.core.randomness import EpisodeRng, Purpose
 from mtf_rl.core.slates import Response, Slate
 from mtf_rl.core.videos import VideoCatalogue
 from mtf_rl.user_models.array_records import ArrayRecord
-from mtf_rl.user_models.play import outcome_shares
+from mtf_rl.user_models.play import outcome_fractions
 from mtf_rl.user_models.prior import DeclaredPrior
 from mtf_rl.user_models.reports import FitReport
 from mtf_rl.user_models.responses import ResponseModel
@@ -39,7 +39,7 @@ from mtf_rl.user_models.traces import (
     thoughts_of,
 )
 
-__all__ = ["FittedState", "FittedUserModel", "Thoughts"]
+__all__ = ["FittedState", "FittedUserModel", "ResponsePrediction"]
 
 FORMAT = 4
 MAX_RETURN_DAYS = 60
@@ -56,31 +56,31 @@ class FittedState:
 
 
 @dataclass(frozen=True)
-class Thoughts:
+class ResponsePrediction:
     """What a fitted user thinks of a slate before it is answered."""
 
     logits: FloatArray  # (num_envs * slate, 14 + 5), of the outcomes of play and the interactions
-    shares: FloatArray  # (num_envs * slate, 14), `outcome_shares` of them
+    fractions: FloatArray  # (num_envs * slate, 14), `outcome_fractions` of them
     of_videos: FloatArray  # (num_envs * slate, thoughts), `thoughts_of` the videos, for the trace
     overlap: FloatArray  # (num_envs, slate), `tag_overlap` of the videos
 
 
 @dataclass(frozen=True)
 class FittedUserModel(UserModel[FittedState]):
-    """Users as a log shows them; `judge` is `simulator`.
+    """Users as a log shows them; `evaluator` is `simulator`.
 
     Nothing here knows more than a log does. Parts that the log could not teach are a
     `DeclaredPrior`, and `prior_parts` says so in sentences that belong beside every result.
     """
 
-    judge = SIMULATOR
+    evaluator = SIMULATOR
 
     responses: ResponseModel
     traces: TraceReader
     leaving: Leaving
     pausing: Pausing
     returning: Returning
-    hour_shares: FloatArray  # (24,)
+    hour_fractions: FloatArray  # (24,)
     catalogue: VideoCatalogue
     row_keys: NDArray[np.uint64]  # hashes of the log rows that it was fitted or stopped on
     prior_parts: tuple[str, ...] = ()
@@ -94,7 +94,7 @@ class FittedUserModel(UserModel[FittedState]):
         )
 
     @override
-    def start(self, users: IntArray, luck: Luck) -> FittedState:
+    def start(self, users: IntArray, rng: EpisodeRng) -> FittedState:
         return FittedState(users, start_trace(len(users)))
 
     @override
@@ -104,49 +104,49 @@ class FittedUserModel(UserModel[FittedState]):
 
     @override
     def respond(
-        self, state: FittedState, slate: Slate, history: VisibleHistory, luck: Luck
+        self, state: FittedState, slate: Slate, history: VisibleHistory, rng: EpisodeRng
     ) -> tuple[Response, FittedState]:
-        thoughts = self.think(slate, history)
+        prediction = self.predict(slate, history)
         response = self.responses.draw(
-            slate, thoughts.logits, thoughts.shares, luck, self.catalogue
+            slate, prediction.logits, prediction.fractions, rng, self.catalogue
         )
-        return response, self.remember(state, slate, history, thoughts, response)
+        return response, self.update_state(state, slate, history, prediction, response)
 
-    def think(self, slate: Slate, history: VisibleHistory) -> Thoughts:
+    def predict(self, slate: Slate, history: VisibleHistory) -> ResponsePrediction:
         """What decides the answers to `slate`, shown after `history`."""
         overlap = tag_overlap(history, slate.videos, self.catalogue)
         duration = self.catalogue.duration_seconds[slate.videos].ravel()  # (rows,)
         logits = self.responses.logits(slate, history, overlap)
-        shares = outcome_shares(logits, duration)
-        of_videos = thoughts_of(logits, shares)
+        fractions = outcome_fractions(logits, duration)
+        of_videos = thoughts_of(logits, fractions)
         if slate.ranked is not None:
             ranked = np.repeat(slate.ranked, slate.videos.shape[1])[:, None]
             as_logged = self.responses.as_logged().logits(slate, history, overlap)
             logits = np.where(ranked, as_logged, logits)
-            shares = outcome_shares(logits, duration)
-        return Thoughts(logits, shares, of_videos, overlap)
+            fractions = outcome_fractions(logits, duration)
+        return ResponsePrediction(logits, fractions, of_videos, overlap)
 
-    def remember(
+    def update_state(
         self,
         state: FittedState,
         slate: Slate,
         history: VisibleHistory,
-        thoughts: Thoughts,
+        prediction: ResponsePrediction,
         response: Response,
     ) -> FittedState:
         """The state after a slate that was answered with `response`, drawn or logged.
 
-        `history` is what came before the slate, and `thoughts` are those of it.
+        `history` is what came before the slate, and `prediction` are those of it.
         """
         duration = self.catalogue.duration_seconds[slate.videos].ravel()  # (rows,)
         signals = self.traces.signals(
             slate,
-            thoughts.of_videos,
+            prediction.of_videos,
             row_actions(
                 response.feedback.reshape(len(duration), -1),
                 response.watch_seconds.ravel(),
                 duration,
-                thoughts.overlap.ravel(),
+                prediction.overlap.ravel(),
             ),
         )
         trace = advance_trace(
@@ -155,19 +155,21 @@ class FittedUserModel(UserModel[FittedState]):
         return replace(state, trace=trace)
 
     @override
-    def leave(self, state: FittedState, history: VisibleHistory, luck: Luck) -> BoolArray:
+    def leave(self, state: FittedState, history: VisibleHistory, rng: EpisodeRng) -> BoolArray:
         probability = self.leaving.leave_probability(state.users, history, state.trace)
-        return np.asarray(luck.uniforms(Purpose.LEAVE, 1)[:, 0] < probability)
+        return np.asarray(rng.uniforms(Purpose.LEAVE, 1)[:, 0] < probability)
 
     @override
-    def pause_seconds(self, state: FittedState, history: VisibleHistory, luck: Luck) -> FloatArray:
-        return self.pausing.pause_seconds(history, luck.uniforms(Purpose.PAUSE, 1)[:, 0])
+    def pause_seconds(
+        self, state: FittedState, history: VisibleHistory, rng: EpisodeRng
+    ) -> FloatArray:
+        return self.pausing.pause_seconds(history, rng.uniforms(Purpose.PAUSE, 1)[:, 0])
 
     @override
-    def return_days(self, state: FittedState, history: VisibleHistory, luck: Luck) -> IntArray:
+    def return_days(self, state: FittedState, history: VisibleHistory, rng: EpisodeRng) -> IntArray:
         chances = self.returning.return_probabilities(state.users, history, state.trace)
         next_day, later = chances.T
-        first, second = luck.uniforms(Purpose.RETURN, 2).T
+        first, second = rng.uniforms(Purpose.RETURN, 2).T
         further = 1 + np.floor(np.log(second) / np.log1p(-later))
         days = np.where(first < next_day, 1, 1 + further)
         return np.minimum(days, MAX_RETURN_DAYS).astype(np.int32)
@@ -175,7 +177,7 @@ class FittedUserModel(UserModel[FittedState]):
     def save(self, folder: Path) -> None:
         """Write the model to `folder` as JSON and .npz."""
         arrays: dict[str, NDArray[Any]] = {
-            "hour_shares": self.hour_shares,
+            "hour_fractions": self.hour_fractions,
             "row_keys": self.row_keys,
             "duration_seconds": self.catalogue.duration_seconds,
             "tags": self.catalogue.tags,
@@ -237,7 +239,7 @@ def _assemble(document: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Fitt
         responses=ResponseModel.from_arrays(arrays, "responses"),
         traces=TraceReader.from_arrays(arrays, "traces"),
         **parts,
-        hour_shares=arrays["hour_shares"],
+        hour_fractions=arrays["hour_fractions"],
         catalogue=VideoCatalogue(
             duration_seconds=arrays["duration_seconds"],
             tags=arrays["tags"],

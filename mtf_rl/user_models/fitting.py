@@ -4,8 +4,8 @@ import numpy as np
 
 from mtf_rl.core.arrays import BoolArray, IntArray
 from mtf_rl.data import Dataset, Split
-from mtf_rl.user_models.fit_config import FitConfig, Progress
-from mtf_rl.user_models.fit_log import ReplayedLog, hour_shares
+from mtf_rl.user_models.fit_config import Progress, UserModelFitConfig
+from mtf_rl.user_models.fit_log import ReplayedLog, hour_fractions
 from mtf_rl.user_models.fit_responses import fit_responses
 from mtf_rl.user_models.fit_sessions import fit_session_parts
 from mtf_rl.user_models.fit_torch import reproducible_torch
@@ -22,7 +22,7 @@ def fit_user_model(
     half: BoolArray,
     *,
     pools: IntArray | None = None,
-    config: FitConfig | None = None,
+    config: UserModelFitConfig | None = None,
     on_progress: Progress | None = None,
 ) -> FittedUserModel:
     """The user model of the rows in `half` (rows,) that are not test rows.
@@ -37,8 +37,8 @@ def fit_user_model(
         DataError: if the half has no training or no validation rows, or if `config.prior` is
             `never` and the log has nothing to fit a part on.
     """
-    config = config or FitConfig()
-    report_progress = on_progress or (lambda stage, share: None)
+    config = config or UserModelFitConfig()
+    report_progress = on_progress or (lambda stage, fraction: None)
     report_progress("replay", 0.0)
     log = ReplayedLog.make(dataset, split, half, config, pools)
     with reproducible_torch(config.seed):
@@ -52,7 +52,7 @@ def fit_user_model(
         leaving=parts.leaving,
         pausing=parts.pausing,
         returning=parts.returning,
-        hour_shares=hour_shares(log),
+        hour_fractions=hour_fractions(log),
         catalogue=dataset.catalogue,
         row_keys=np.unique(dataset.impressions.keys[log.rows_used]).astype(np.uint64),
         prior_parts=parts.prior_parts,

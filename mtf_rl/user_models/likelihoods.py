@@ -8,8 +8,8 @@ from mtf_rl.core.arrays import BoolArray, FloatArray, IntArray
 __all__ = [
     "bernoulli",
     "categorical",
+    "group_fractions",
     "group_rates",
-    "group_shares",
     "log_normal",
 ]
 
@@ -31,10 +31,10 @@ def categorical(outcomes: IntArray, logits: FloatArray, allowed: BoolArray) -> F
     return likelihood
 
 
-def log_normal(values: FloatArray, mean: FloatArray | float, deviation: float) -> FloatArray:
+def log_normal(values: FloatArray, mean: FloatArray | float, std: float) -> FloatArray:
     """Log density of normal `values`, which are logarithms already."""
-    standard = (values - mean) / deviation
-    density: FloatArray = -0.5 * standard**2 - np.log(deviation) - 0.5 * np.log(2.0 * np.pi)
+    standard = (values - mean) / std
+    density: FloatArray = -0.5 * standard**2 - np.log(std) - 0.5 * np.log(2.0 * np.pi)
     return density
 
 
@@ -52,7 +52,7 @@ def group_rates(
     return rates
 
 
-def group_shares(
+def group_fractions(
     outcomes: IntArray,
     num_outcomes: int,
     groups: IntArray,
@@ -60,10 +60,10 @@ def group_shares(
     *,
     strength: float = PRIOR_STRENGTH,
 ) -> FloatArray:
-    """The share of each outcome in each group (groups, outcomes), drawn to the overall shares."""
+    """The fraction of each outcome in each group (groups, outcomes), shrunk to the overall ones."""
     overall = np.bincount(outcomes, minlength=num_outcomes) + 1.0
     counts = np.zeros((num_groups, num_outcomes))
     np.add.at(counts, (groups, outcomes), 1.0)
     counts += strength * overall / overall.sum()
-    shares: FloatArray = counts / counts.sum(axis=1, keepdims=True)
-    return shares
+    fractions: FloatArray = counts / counts.sum(axis=1, keepdims=True)
+    return fractions

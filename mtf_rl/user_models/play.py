@@ -25,8 +25,8 @@ __all__ = [
     "allowed_outcomes",
     "draw_outcomes",
     "duration_bucket",
+    "outcome_fractions",
     "outcome_names",
-    "outcome_shares",
     "outcomes_from",
     "play_features",
     "play_outcomes",
@@ -90,7 +90,7 @@ def allowed_outcomes(duration_seconds: FloatArray) -> BoolArray:
     return allowed
 
 
-def outcome_shares(logits: FloatArray, duration_seconds: FloatArray) -> FloatArray:
+def outcome_fractions(logits: FloatArray, duration_seconds: FloatArray) -> FloatArray:
     """The probability of each outcome: the softmax over those that can happen.
 
     Args:
@@ -100,15 +100,15 @@ def outcome_shares(logits: FloatArray, duration_seconds: FloatArray) -> FloatArr
     Returns:
         (rows, 14) float64.
     """
-    shares = np.empty((len(logits), NUM_OUTCOMES))
-    _shares_into(logits, _milliseconds(duration_seconds), _SPAN_STARTS_MS, shares)
-    return shares
+    fractions = np.empty((len(logits), NUM_OUTCOMES))
+    _fractions_into(logits, _milliseconds(duration_seconds), _SPAN_STARTS_MS, fractions)
+    return fractions
 
 
-def draw_outcomes(shares: FloatArray, uniforms: FloatArray) -> IntArray:
+def draw_outcomes(fractions: FloatArray, uniforms: FloatArray) -> IntArray:
     """One outcome per row by inversion: shares (rows, 14), uniforms (rows,)."""
-    outcomes = np.empty(len(shares), dtype=np.int64)
-    _draw_into(shares, uniforms, outcomes)
+    outcomes = np.empty(len(fractions), dtype=np.int64)
+    _draw_into(fractions, uniforms, outcomes)
     return outcomes
 
 
@@ -187,8 +187,8 @@ def slice_means(values: FloatArray, slices: int, *, empty: FloatArray) -> FloatA
     if len(values) == 0:
         return empty
     integral = np.append(0.0, np.cumsum(np.sort(values.astype(np.float64)))) / len(values)
-    shares = np.linspace(0.0, 1.0, slices + 1)
-    return np.diff(np.interp(shares, np.linspace(0.0, 1.0, len(values) + 1), integral)) * slices
+    fractions = np.linspace(0.0, 1.0, slices + 1)
+    return np.diff(np.interp(fractions, np.linspace(0.0, 1.0, len(values) + 1), integral)) * slices
 
 
 _EVEN_POSITIONS = (np.arange(NUM_POSITIONS) + 0.5) / NUM_POSITIONS
@@ -198,8 +198,8 @@ _EVEN_POSITIONS = (np.arange(NUM_POSITIONS) + 0.5) / NUM_POSITIONS
 
 
 @njit(cache=True, nogil=True)
-def _shares_into(logits: Any, duration_ms: Any, span_starts_ms: Any, shares: Any) -> None:
-    for row in range(len(shares)):
+def _fractions_into(logits: Any, duration_ms: Any, span_starts_ms: Any, fractions: Any) -> None:
+    for row in range(len(fractions)):
         # Spans that start before the video's end come first; "complete" is always possible.
         possible = 1
         for start_ms in span_starts_ms:
@@ -211,19 +211,19 @@ def _shares_into(logits: Any, duration_ms: Any, span_starts_ms: Any, shares: Any
         for outcome in range(NUM_OUTCOMES):
             can_happen = outcome < possible or outcome == COMPLETE
             weight = np.exp(logits[row, outcome] - highest) if can_happen else 0.0
-            shares[row, outcome] = weight
+            fractions[row, outcome] = weight
             total += weight
         for outcome in range(NUM_OUTCOMES):
-            shares[row, outcome] /= total
+            fractions[row, outcome] /= total
 
 
 @njit(cache=True, nogil=True)
-def _draw_into(shares: Any, uniforms: Any, outcomes: Any) -> None:
-    for row in range(len(shares)):
-        outcome, cumulative = 0, shares[row, 0]
+def _draw_into(fractions: Any, uniforms: Any, outcomes: Any) -> None:
+    for row in range(len(fractions)):
+        outcome, cumulative = 0, fractions[row, 0]
         while cumulative < uniforms[row] and outcome < COMPLETE:
             outcome += 1
-            cumulative += shares[row, outcome]
+            cumulative += fractions[row, outcome]
         outcomes[row] = outcome
 
 

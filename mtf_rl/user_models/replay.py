@@ -19,8 +19,8 @@ from mtf_rl.data.impressions import Impressions
 
 __all__ = [
     "NO_REQUEST",
+    "LogReplay",
     "LoggedRequests",
-    "Replay",
     "first_history",
     "group_requests",
     "logged_slate",
@@ -54,7 +54,7 @@ class LoggedRequests:
 
 
 @dataclass(frozen=True)
-class Replay:
+class LogReplay:
     """What was visible around every logged request.
 
     The `tag_exposure` of both histories is dropped (zero columns); what a response model needs of
@@ -84,13 +84,13 @@ def group_requests(
         sessions, return_index=True, return_inverse=True
     )
     steps = np.arange(len(sessions)) - session_starts[session_of_request]
-    places = np.arange(len(numbers)) - request_starts[request_of_row]  # (rows,)
-    slate = min(int(places.max(initial=0)) + 1, max_slate)
-    shown = places < slate
+    positions = np.arange(len(numbers)) - request_starts[request_of_row]  # (rows,)
+    slate = min(int(positions.max(initial=0)) + 1, max_slate)
+    shown = positions < slate
     slate_rows = np.zeros((len(sessions), slate), dtype=np.int64)
     mask = np.zeros((len(sessions), slate), dtype=np.bool_)
-    slate_rows[request_of_row[shown], places[shown]] = numbers[shown]
-    mask[request_of_row[shown], places[shown]] = True
+    slate_rows[request_of_row[shown], positions[shown]] = numbers[shown]
+    mask[request_of_row[shown], positions[shown]] = True
     times_ms = impressions.times_ms[first_rows]
     ends = np.append(sessions[1:] != sessions[:-1], np.ones(min(len(sessions), 1), dtype=np.bool_))
     requests = LoggedRequests(
@@ -123,7 +123,9 @@ def logged_slate(impressions: Impressions, requests: LoggedRequests) -> tuple[Sl
     return slate, response
 
 
-def replay(impressions: Impressions, requests: LoggedRequests, catalogue: VideoCatalogue) -> Replay:
+def replay(
+    impressions: Impressions, requests: LoggedRequests, catalogue: VideoCatalogue
+) -> LogReplay:
     """Walk through all sessions, one request at a time, as the simulator would."""
     before = _blank_history(len(requests.users))
     after = _blank_history(len(requests.users))
@@ -138,7 +140,7 @@ def replay(impressions: Impressions, requests: LoggedRequests, catalogue: VideoC
             history = advance_history(history, slate, response, catalogue)
             _write(after, index, history)
             history = add_pause(history, requests.gap_seconds[index])
-    return Replay(before, after, overlap)
+    return LogReplay(before, after, overlap)
 
 
 def session_chunks(requests: LoggedRequests) -> Iterator[list[IntArray]]:

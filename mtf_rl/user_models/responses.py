@@ -7,7 +7,7 @@ from scipy.special import expit
 
 from mtf_rl.core.arrays import BoolArray, FloatArray, IntArray
 from mtf_rl.core.history import VisibleHistory
-from mtf_rl.core.randomness import Luck, Purpose
+from mtf_rl.core.randomness import EpisodeRng, Purpose
 from mtf_rl.core.slates import Response, Slate
 from mtf_rl.core.tasks import (
     FEEDBACKS,
@@ -67,9 +67,9 @@ def request_features(history: VisibleHistory, tabs: IntArray) -> FloatArray:
 
 def row_features(overlap: FloatArray) -> FloatArray:
     """Repetition and place in the slate, scaled to about 1: (num_envs, slate, 2) float64."""
-    place = np.log1p(np.arange(overlap.shape[1]))
+    position = np.log1p(np.arange(overlap.shape[1]))
     return np.stack(
-        [5.0 * overlap.astype(np.float64), np.broadcast_to(place, overlap.shape)], axis=2
+        [5.0 * overlap.astype(np.float64), np.broadcast_to(position, overlap.shape)], axis=2
     )
 
 
@@ -82,13 +82,13 @@ class Unranked(ArrayRecord):
     those of later ones, when the best have been shown; sessions with good answers are those that a
     good ranker serves. And as a video with poor features is shown only if it is good otherwise,
     features seem to matter less than they do. What a fusion policy shows is chosen by features
-    alone: it answers like a video at `place` of a log's slates, what the session has come to
-    (progress, signals, repeated tags) counts by `session_share`, and whatever sets an answer apart
-    from the user's usual one, the hour and the scene too, counts `contrast` times.
+    alone: it answers like a video at `position` of a log's slates, what the session has come to
+    (progress, signals, repeated tags) counts by `session_fraction`, and whatever sets an answer
+    apart from the user's usual one, the hour and the scene too, counts `contrast` times.
     """
 
-    place: FloatArray  # (), from 0; NaN where it is not known, and answers are those of a log
-    session_share: FloatArray  # (), in [0, 1]
+    position: FloatArray  # (), from 0; NaN where it is not known, and answers are those of a log
+    session_fraction: FloatArray  # (), in [0, 1]
     contrast: FloatArray  # (), positive
     usual_logits: FloatArray  # (users, 14 + 5), means over the user's pool, without scene shifts
 
@@ -101,7 +101,7 @@ class Unranked(ArrayRecord):
     @property
     def is_known(self) -> bool:
         """Whether a log has taught it."""
-        return not np.isnan(self.place)
+        return not np.isnan(self.position)
 
 
 @dataclass(frozen=True)
@@ -138,9 +138,9 @@ class ResponseModel(ArrayRecord):
         if self.unranked.is_known:
             usual = self.network.session.mean[_RANKERS_TOO]
             moved = session[:, _RANKERS_TOO] - usual
-            session[:, _RANKERS_TOO] = usual + self.unranked.session_share * moved
-            rows[:, :, _OVERLAP] *= self.unranked.session_share
-            rows[:, :, _PLACE] = np.log1p(self.unranked.place)
+            session[:, _RANKERS_TOO] = usual + self.unranked.session_fraction * moved
+            rows[:, :, _OVERLAP] *= self.unranked.session_fraction
+            rows[:, :, _PLACE] = np.log1p(self.unranked.position)
         logits = self.network.logits(slate.users, slate.videos, session, rows, tastes)
         if self.unranked.is_known:
             usual = np.repeat(self.unranked.usual_logits[slate.users], rows.shape[1], axis=0)
@@ -164,19 +164,19 @@ class ResponseModel(ArrayRecord):
         self,
         slate: Slate,
         logits: FloatArray,
-        shares: FloatArray,
-        luck: Luck,
+        fractions: FloatArray,
+        rng: EpisodeRng,
         catalogue: VideoCatalogue,
     ) -> Response:
-        """One draw of every shown video's answer, given its `logits` and `outcome_shares`."""
+        """One draw of every shown video's answer, given its `logits` and `outcome_fractions`."""
         num_envs, width = slate.videos.shape
         duration = catalogue.duration_seconds[slate.videos].ravel()  # (rows,)
-        mode = luck.uniforms(Purpose.PLAY_MODE, width).ravel()
-        place = luck.uniforms(Purpose.PLAY_TIME, width).ravel()
-        outcomes = draw_outcomes(shares, mode)
-        play = self.play_times.draw(outcomes, duration, place)
+        mode = rng.uniforms(Purpose.PLAY_MODE, width).ravel()
+        position = rng.uniforms(Purpose.PLAY_TIME, width).ravel()
+        outcomes = draw_outcomes(fractions, mode)
+        play = self.play_times.draw(outcomes, duration, position)
 
-        chances = luck.uniforms(Purpose.FEEDBACK, width * NUM_FEEDBACKS).reshape(-1, NUM_FEEDBACKS)
+        chances = rng.uniforms(Purpose.FEEDBACK, width * NUM_FEEDBACKS).reshape(-1, NUM_FEEDBACKS)
         feedback = np.empty((len(play), NUM_FEEDBACKS), dtype=np.float32)  # (rows, 7)
         two_column = np.repeat(slate.tabs == TWO_COLUMN_TAB, width)
         feedback[:, 0] = self._clicks(play, duration, two_column, chances[:, 0])
@@ -194,23 +194,23 @@ class ResponseModel(ArrayRecord):
         self,
         slate: Slate,
         logits: FloatArray,
-        shares: FloatArray,
+        fractions: FloatArray,
         play_seconds: FloatArray,
         catalogue: VideoCatalogue,
     ) -> FloatArray:
-        """How likely each feedback is, (num_envs, slate, 7), given `logits` and `outcome_shares`.
+        """Probability of each feedback, (num_envs, slate, 7), from logits and outcome fractions.
 
         Clicks and long views are foreseen before any play; the interactions are given the play,
         `play_seconds` (num_envs, slate).
         """
         duration = catalogue.duration_seconds[slate.videos].ravel()  # (rows,)
-        played = 1.0 - shares[:, ZERO_PLAY]
-        tapped = played + shares[:, ZERO_PLAY] * self.unplayed_click
+        played = 1.0 - fractions[:, ZERO_PLAY]
+        tapped = played + fractions[:, ZERO_PLAY] * self.unplayed_click
         two_column = np.repeat(slate.tabs == TWO_COLUMN_TAB, slate.videos.shape[1])
-        valid = shares[:, outcomes_from(VALID_PLAY_SECONDS) :].sum(axis=1)
+        valid = fractions[:, outcomes_from(VALID_PLAY_SECONDS) :].sum(axis=1)
         chances = np.empty((len(duration), NUM_FEEDBACKS))  # (rows, 7)
         chances[:, 0] = np.where(two_column, tapped, valid)
-        chances[:, 1] = shares[:, outcomes_from(LONG_VIEW_SECONDS) :].sum(axis=1)
+        chances[:, 1] = fractions[:, outcomes_from(LONG_VIEW_SECONDS) :].sum(axis=1)
         interactions = self.interaction_logits(logits, play_seconds.ravel(), duration)
         chances[:, FIRST_INTERACTION:] = expit(interactions)
         return chances.reshape(*slate.videos.shape, NUM_FEEDBACKS)

@@ -104,7 +104,7 @@ class FittedPausing(ArrayRecord, Pausing):
     bias: FloatArray  # ()
     edges: FloatArray  # (buckets - 1,) of the predicted log gap
     residuals: FloatArray  # (buckets, slices), quantile function of the residual per bucket
-    deviation: FloatArray  # (), of all residuals, for the reported likelihood
+    std: FloatArray  # (), of all residuals, for the reported likelihood
 
     @classmethod
     def fit(cls, history: VisibleHistory, gap_seconds: FloatArray) -> "FittedPausing":
@@ -118,8 +118,8 @@ class FittedPausing(ArrayRecord, Pausing):
         weights = np.linalg.solve(gram, inputs.T @ (target - bias))
         predicted = round_to_grid(inputs @ weights + bias)
         residual = target - predicted
-        shares = np.linspace(0.0, 1.0, NUM_PAUSE_BUCKETS + 1)[1:-1]
-        edges = np.quantile(predicted, shares)
+        fractions = np.linspace(0.0, 1.0, NUM_PAUSE_BUCKETS + 1)[1:-1]
+        edges = np.quantile(predicted, fractions)
         buckets = np.searchsorted(edges, predicted)
         table = np.stack(
             [

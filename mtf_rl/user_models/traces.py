@@ -116,7 +116,7 @@ class TraceReader(ArrayRecord):
         cls,
         owners: IntArray,
         sessions: IntArray,
-        thoughts: FloatArray,
+        prediction: FloatArray,
         actions: FloatArray,
         num_users: int,
     ) -> "TraceReader":
@@ -125,22 +125,22 @@ class TraceReader(ArrayRecord):
         Args:
             owners: the user of each session, (sessions,).
             sessions: the session of each row, (rows,).
-            thoughts: `thoughts_of` them, (rows, thoughts).
+            prediction: `thoughts_of` them, (rows, thoughts).
             actions: their `row_actions`, (rows, feedbacks + 3).
             num_users: rows of the result.
         """
         users = owners[sessions]
-        usual_thoughts = _Sums.of(users, thoughts, num_users).means(
-            usual_strengths(owners, sessions, thoughts)
+        usual_thoughts = _Sums.of(users, prediction, num_users).means(
+            usual_strengths(owners, sessions, prediction)
         )
-        signals = _row_signals(actions, thoughts - usual_thoughts[users])
+        signals = _row_signals(actions, prediction - usual_thoughts[users])
         usual_signals = _Sums.of(users, signals, num_users).means(
             usual_strengths(owners, sessions, signals)
         )
         return cls(usual_thoughts, usual_signals)
 
     def without(
-        self, owners: IntArray, sessions: IntArray, thoughts: FloatArray, actions: FloatArray
+        self, owners: IntArray, sessions: IntArray, prediction: FloatArray, actions: FloatArray
     ) -> "TraceReader":
         """What is usual for each session's user by the rows of his other sessions.
 
@@ -149,13 +149,13 @@ class TraceReader(ArrayRecord):
         that `fit` was given.
         """
         users = owners[sessions]
-        signals = _row_signals(actions, thoughts - self.usual_thoughts[users])
+        signals = _row_signals(actions, prediction - self.usual_thoughts[users])
         usual = [
             _Sums.of(users, values, len(self.usual_thoughts))
             .take(owners)
             .minus(_Sums.of(sessions, values, len(owners)))
             .means(usual_strengths(owners, sessions, values))
-            for values in (thoughts, signals)
+            for values in (prediction, signals)
         ]
         return TraceReader(*usual)
 
@@ -163,35 +163,37 @@ class TraceReader(ArrayRecord):
         """What is usual for `users` (num_envs,), one row each."""
         return TraceReader(self.usual_thoughts[users], self.usual_signals[users])
 
-    def signals(self, slate: Slate, thoughts: FloatArray, actions: FloatArray) -> FloatArray:
+    def signals(self, slate: Slate, prediction: FloatArray, actions: FloatArray) -> FloatArray:
         """Mean signals of the shown videos less what is usual, (num_envs, trace signals).
 
-        `thoughts` and `actions` have one row per place, slates one after the other.
+        `prediction` and `actions` have one row per place, slates one after the other.
         """
-        return self.of(slate.users).signals_by_row(slate, thoughts, actions)
+        return self.of(slate.users).signals_by_row(slate, prediction, actions)
 
-    def signals_by_row(self, slate: Slate, thoughts: FloatArray, actions: FloatArray) -> FloatArray:
+    def signals_by_row(
+        self, slate: Slate, prediction: FloatArray, actions: FloatArray
+    ) -> FloatArray:
         """As `signals`, of a reader whose rows are those of the slate."""
         num_envs, width = slate.mask.shape
         usual = np.repeat(self.usual_thoughts, width, axis=0)
-        signals = _row_signals(actions, thoughts - usual).reshape(num_envs, width, -1)
+        signals = _row_signals(actions, prediction - usual).reshape(num_envs, width, -1)
         shown = slate.mask.astype(np.float64)
-        share = shown / np.maximum(shown.sum(axis=1, keepdims=True), 1.0)
-        means = (signals * share[..., None]).sum(axis=1)  # (num_envs, trace signals)
+        fraction = shown / np.maximum(shown.sum(axis=1, keepdims=True), 1.0)
+        means = (signals * fraction[..., None]).sum(axis=1)  # (num_envs, trace signals)
         return np.asarray(means - self.usual_signals)
 
 
-def thoughts_of(logits: FloatArray, shares: FloatArray) -> FloatArray:
+def thoughts_of(logits: FloatArray, fractions: FloatArray) -> FloatArray:
     """What was thought of each video before it was shown, (rows, interactions + 1).
 
     The logits of the interactions before any play, and that of a long view after a valid play.
 
     Args:
         logits: of outcomes and interactions, (rows, outcomes + interactions).
-        shares: the outcomes' probabilities, (rows, outcomes).
+        fractions: the outcomes' probabilities, (rows, outcomes).
     """
-    clicks = shares[:, outcomes_from(VALID_PLAY_SECONDS) :].sum(axis=1)
-    long_views = shares[:, outcomes_from(LONG_VIEW_SECONDS) :].sum(axis=1)
+    clicks = fractions[:, outcomes_from(VALID_PLAY_SECONDS) :].sum(axis=1)
+    long_views = fractions[:, outcomes_from(LONG_VIEW_SECONDS) :].sum(axis=1)
     long_given_click = long_views / np.maximum(clicks, 1e-9)
     bounded = np.clip(long_given_click, LEAST_CHANCE, 1.0 - LEAST_CHANCE)
     return np.concatenate([logits[:, NUM_OUTCOMES:], logit(bounded)[:, None]], axis=1)
@@ -214,10 +216,10 @@ def row_actions(
     )
 
 
-def _row_signals(actions: FloatArray, thoughts: FloatArray) -> FloatArray:
+def _row_signals(actions: FloatArray, prediction: FloatArray) -> FloatArray:
     """The trace signals of each video, (rows, trace signals), thoughts less the usual ones."""
     clicked, in_vain = actions[:, :1], actions[:, len(FEEDBACKS) + 1, None]
-    return np.concatenate([actions, clicked * thoughts, in_vain * thoughts[:, -1:]], axis=1)
+    return np.concatenate([actions, clicked * prediction, in_vain * prediction[:, -1:]], axis=1)
 
 
 def usual_strengths(owners: IntArray, sessions: IntArray, values: FloatArray) -> FloatArray:
@@ -231,8 +233,8 @@ def usual_strengths(owners: IntArray, sessions: IntArray, values: FloatArray) ->
 
     for n sessions, k_u of them user u's, a mean of k sessions is best drawn to that of all by
     s^2 / t^2 sessions, here as many rows as these have on average. A signal in which users do not
-    differ is drawn to nearly the same for all: otherwise the luck of a user's other sessions would
-    blur what is counted against their mean.
+    differ is drawn to nearly the same for all: otherwise the random numbers of a user's other
+    sessions would blur what is counted against their mean.
 
     Args:
         owners: the user of each session, (sessions,).

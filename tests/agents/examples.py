@@ -22,28 +22,33 @@ def random_mlp(
     )
 
 
-def mlp_policy(obs_dim: int, num_parameters: int, *, seed: int = 0) -> MlpPolicy:
+def mlp_policy(obs_dim: int, action_dim: int, *, seed: int = 0) -> MlpPolicy:
     generator = np.random.default_rng(seed + 1)
     return MlpPolicy(
         mean=generator.normal(size=obs_dim).astype(np.float32),
         scale=generator.uniform(0.5, 2.0, size=obs_dim).astype(np.float32),
-        network=random_mlp((obs_dim, 8, 8, num_parameters), seed=seed),
+        network=random_mlp((obs_dim, 8, 8, action_dim), seed=seed),
     )
 
 
 def generative_policy(
-    obs_dim: int, num_parameters: int, *, samples: int = 5, bound: float = 0.05, seed: int = 0
+    obs_dim: int,
+    action_dim: int,
+    *,
+    samples: int = 5,
+    action_flexibility: float = 0.05,
+    seed: int = 0,
 ) -> GenerativePolicy:
     """With latents of two dimensions."""
     generator = np.random.default_rng(seed + 1)
-    both = obs_dim + num_parameters
+    both = obs_dim + action_dim
     return GenerativePolicy(
         mean=generator.normal(size=obs_dim).astype(np.float32),
         scale=generator.uniform(0.5, 2.0, size=obs_dim).astype(np.float32),
-        decoder=random_mlp((obs_dim + 2, 8, num_parameters), seed=seed),
-        perturbation=random_mlp((both, 8, num_parameters), seed=seed + 2),
+        decoder=random_mlp((obs_dim + 2, 8, action_dim), seed=seed),
+        perturbation=random_mlp((both, 8, action_dim), seed=seed + 2),
         critic=random_mlp((both, 8, 1), seed=seed + 3, output="identity"),
-        bound=bound,
+        action_flexibility=action_flexibility,
         latents=np.clip(generator.normal(size=(samples, 2)), -0.5, 0.5).astype(np.float32),
     )
 

@@ -135,7 +135,7 @@ def folder(tmp_path: Path) -> Path:
         ),
         (lambda card: card["setting"].update(observation=["a", "b", "a"]), "one twice"),
         (lambda card: card.update(kind="forest"), "unknown kind 'forest'"),
-        (lambda card: card.update(bound=-1), "bound must be at least 0"),
+        (lambda card: card.update(action_flexibility=-1), "action_flexibility must be at least 0"),
         (lambda card: card["networks"]["critic"].update(output="tanh"), "critic must end in"),
         (lambda card: card["networks"]["critic"].update(hidden="x:y"), "Unknown hidden activation"),
         (lambda card: card["networks"]["critic"].update(layers=0), "at least one layer"),
@@ -210,9 +210,7 @@ def test_another_version_is_refused(folder: Path, content: str, version: int | N
 
 
 def test_settings_and_policies_that_do_not_fit_are_refused() -> None:
-    with pytest.raises(
-        ShapeError, match=re.escape("action must have shape (num_parameters) = (6,)")
-    ):
+    with pytest.raises(ShapeError, match=re.escape("action must have shape (action_dim) = (6,)")):
         FusionPolicy(ConstantPolicy(np.zeros(3)), SETTING)
     with pytest.raises(DataError, match=re.escape("an action must be in [-1, 1]; row 2")):
         FusionPolicy(ConstantPolicy(np.array([0, 0, 2, 0, 0, 0])), SETTING)

@@ -32,7 +32,7 @@ def test_exactly_the_requests_asked_for_and_the_last_session_cut_there() -> None
     np.testing.assert_array_equal(batch.observations, longer.observations[:200])
     np.testing.assert_array_equal(np.unique(batch.sessions), np.arange(batch.sessions[-1] + 1))
     assert batch.behaviour_names == MIX.names
-    assert batch.judge == "synthetic_truth"
+    assert batch.evaluator == "ground_truth"
     middle = int(np.flatnonzero(~(longer.terminated | longer.truncated)[:200])[-1]) + 1
     cut = collect(toy_dynamics(), MIX, requests=middle, seed=3)
     assert cut.truncated[-1]

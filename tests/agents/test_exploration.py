@@ -27,16 +27,16 @@ def test_epsilon_falls_evenly_and_stays_at_its_ends() -> None:
     assert falling.epsilon(0.25) == pytest.approx(0.5 - 0.25 * 0.4)
 
 
-@given(share=st.floats(0.0, 1.0), seed=st.integers(0, 1000))
-def test_actions_are_kept_whole_or_replaced_whole(share: float, seed: int) -> None:
+@given(fraction=st.floats(0.0, 1.0), seed=st.integers(0, 1000))
+def test_actions_are_kept_whole_or_replaced_whole(fraction: float, seed: int) -> None:
     actions = np.full((50, 3), 7.0, dtype=np.float32)  # No drawn action can be 7.
-    explored = exploration(share, share, seed).explore(actions, 0.5)
+    explored = exploration(fraction, fraction, seed).explore(actions, 0.5)
     replaced = explored != actions
     assert (replaced.all(axis=1) == replaced.any(axis=1)).all()
     assert np.abs(explored[replaced]).max(initial=0.0) <= 1.0
     assert explored.dtype == actions.dtype
-    assert share > 0.0 or not replaced.any()
-    assert share < 1.0 or replaced.all()
+    assert fraction > 0.0 or not replaced.any()
+    assert fraction < 1.0 or replaced.all()
 
 
 def test_the_share_and_the_spread_of_replaced_actions() -> None:

@@ -39,8 +39,8 @@ BATCH_SETTINGS: dict[str, Any] = {
     "estimator_updates": 300,
     "checkpoints": 2,
 }
-# Shares of the way from uniform weights to the optimum. The searches try each task alone first, so
-# that they meet this optimum; the learners have to find it.
+# Fractions of the way from uniform weights to the optimum. The searches try each task alone first,
+# so that they meet this optimum; the learners have to find it.
 LEAST = {
     "td3": 0.5,
     "sac": 0.3,
@@ -110,4 +110,4 @@ def test_they_find_it_over_several_visits_too(name: str) -> None:
 
 
 def test_all_that_learn_are_asked() -> None:
-    assert set(LEAST) == set(AGENTS) - {"uniform", "hand_set"}
+    assert set(LEAST) == set(AGENTS) - {"uniform", "reward_weighted"}

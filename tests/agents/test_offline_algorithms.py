@@ -212,7 +212,9 @@ def test_bcqs_target_is_the_best_proposal_of_the_mixed_critics(
 ) -> None:
     rows = replace(dataset(2), rewards=np.array([1.0, 2.0], dtype=np.float32))
     rows = replace(rows, terminated=np.array([False, True]))
-    model = model_of(BCQ, rows, samples=3, gamma=0.5, policy_kwargs={"bound": 0.0})
+    model = model_of(
+        BCQ, rows, n_action_samples=3, gamma=0.5, policy_kwargs={"action_flexibility": 0.0}
+    )
     proposals = torch.tensor([-0.5, 0.2, 0.9])
     targets: list[torch.Tensor] = []
 
@@ -267,9 +269,9 @@ def test_cql_values_of_many_actions_are_the_critics() -> None:
     model = model_of(CQL)
     observations = torch.as_tensor(dataset().observations[:6])
     actions = torch.rand(6, 4, 2) * 2 - 1
-    for place, values in enumerate(values_of_samples(model.critic, observations, actions)):
+    for position, values in enumerate(values_of_samples(model.critic, observations, actions)):
         for sample in range(4):
-            expected = model.critic(observations, actions[:, sample])[place][:, 0]
+            expected = model.critic(observations, actions[:, sample])[position][:, 0]
             torch.testing.assert_close(values[:, sample], expected)
 
 
@@ -287,12 +289,12 @@ def test_the_exported_policy_plays_what_the_model_predicts(algorithm: type[Any])
 def test_awacs_deviation_can_fall_where_actions_lie_on_the_border() -> None:
     corner = replace(dataset(), actions=np.ones((200, 2), dtype=np.float32))
     model = model_of(AWAC, corner, learning_rate=1e-2).learn(150)
-    assert model.actor.log_deviation.max().item() < -0.8
+    assert model.actor.log_std.max().item() < -0.8
 
 
 def test_cqls_threshold_is_one_critics() -> None:
     # With the sum of both critics' gaps between one and two thresholds, the weight must fall.
-    model = model_of(CQL, threshold=1.0, weight=1.0)
+    model = model_of(CQL, alpha_threshold=1.0, conservative_weight=1.0)
     model._setup_learn(1)
     before = model.log_weight.item()
     model._penalty(torch.tensor(1.5), 2)
@@ -303,8 +305,8 @@ def test_cqls_threshold_is_one_critics() -> None:
 
 
 def test_cqls_multiplier_rises_above_the_threshold_and_falls_below() -> None:
-    high = model_of(CQL, threshold=-100.0, weight=1.0).learn(20)
-    low = model_of(CQL, threshold=100.0, weight=1.0).learn(20)
+    high = model_of(CQL, alpha_threshold=-100.0, conservative_weight=1.0).learn(20)
+    low = model_of(CQL, alpha_threshold=100.0, conservative_weight=1.0).learn(20)
     assert low.log_weight.item() < 0.0 < high.log_weight.item()
 
 
@@ -313,7 +315,9 @@ def test_cql_is_more_pessimistic_the_larger_its_weight() -> None:
     near = replace(rows, actions=rows.actions * 0.2 - 0.7)  # Nothing was logged above -.5.
     gaps = []
     for weight in (0.0, 5.0):
-        model = model_of(CQL, near, weight=weight, learning_rate=1e-2, batch_size=32).learn(80)
+        model = model_of(
+            CQL, near, conservative_weight=weight, learning_rate=1e-2, batch_size=32
+        ).learn(80)
         observations = torch.as_tensor(near.observations)
         logged = model.critic(observations, torch.as_tensor(near.actions))[0].mean()
         unseen = model.critic(observations, torch.full((len(near), 2), 0.8))[0].mean()

@@ -71,17 +71,19 @@ def test_expectile_loss_by_a_loop(errors: list[float], tau: float) -> None:
 def test_cql_on_a_state_with_three_actions() -> None:
     # 1/2 E_b (Q - r)^2 + alpha (LSE Q - E_b Q) is least where its gradient,
     # b (Q - r) + alpha (softmax Q - b), is 0.
-    rewards, shares, alpha = column(1, 0, -1)[:, 0], column(0.7, 0.2, 0.1)[:, 0], 0.5
+    rewards, fractions, alpha = column(1, 0, -1)[:, 0], column(0.7, 0.2, 0.1)[:, 0], 0.5
 
     def loss(q: Tensor) -> Tensor:
-        logged = (shares * q).sum()
+        logged = (fractions * q).sum()
         gap = conservative_gap(q[None], torch.zeros(1, 3), logged)
-        return 0.5 * (shares * (q - rewards) ** 2).sum() + alpha * gap
+        return 0.5 * (fractions * (q - rewards) ** 2).sum() + alpha * gap
 
     q = minimised(loss, torch.zeros(3))
     np.testing.assert_allclose(q, [1.0157, -0.0715, -0.9669], atol=1e-4)
     # Summed over actions, the penalty cancels: the value on the data is unbiased.
-    assert float((shares * q).sum()) == pytest.approx(float((shares * rewards).sum()), abs=1e-4)
+    assert float((fractions * q).sum()) == pytest.approx(
+        float((fractions * rewards).sum()), abs=1e-4
+    )
 
 
 def test_the_integral_of_exp_q_for_a_linear_q() -> None:
@@ -100,9 +102,9 @@ def test_the_integral_of_exp_q_for_a_linear_q() -> None:
 
 def test_densities_of_squashed_samples_are_torchs() -> None:
     torch.manual_seed(0)
-    mean, log_deviation = torch.tensor([[0.3, -1.0]]), torch.tensor([[-0.5, 0.2]])
-    actions, found = squashed_samples(mean, log_deviation, 50)
-    normals = TransformedDistribution(Normal(mean, log_deviation.exp()), [TanhTransform()])
+    mean, log_std = torch.tensor([[0.3, -1.0]]), torch.tensor([[-0.5, 0.2]])
+    actions, found = squashed_samples(mean, log_std, 50)
+    normals = TransformedDistribution(Normal(mean, log_std.exp()), [TanhTransform()])
     expected = normals.log_prob(actions[0].double()).sum(1)  # type: ignore[no-untyped-call]
     np.testing.assert_allclose(found[0], expected, atol=2e-3)
 
@@ -165,11 +167,11 @@ def test_soft_clipped_double_q_and_its_limits() -> None:
 
 def test_autoencoder_loss_by_torchs_divergence() -> None:
     torch.manual_seed(0)
-    mean, log_deviation = torch.randn(5, 4), torch.randn(5, 4) * 0.3
+    mean, log_std = torch.randn(5, 4), torch.randn(5, 4) * 0.3
     decoded, actions = torch.randn(5, 2), torch.randn(5, 2)
-    loss = autoencoder_loss(decoded, actions, mean, log_deviation)
+    loss = autoencoder_loss(decoded, actions, mean, log_std)
     divergence = torch.distributions.kl_divergence(
-        Normal(mean, log_deviation.exp()), Normal(0.0, 1.0)
+        Normal(mean, log_std.exp()), Normal(0.0, 1.0)
     ).mean()
     np.testing.assert_allclose(loss.divergence, divergence, rtol=1e-5)
     expected = ((decoded - actions) ** 2).mean() + 0.5 * divergence

@@ -11,7 +11,7 @@ from torch import nn
 
 from mtf_rl.agents import AGENTS, LearningTask, PPOConfig, SessionVecEnv
 from mtf_rl.agents.actor import actor_policy
-from mtf_rl.agents.online.on_policy import _Plan, return_deviation
+from mtf_rl.agents.online.on_policy import _Plan, return_std
 from mtf_rl.agents.standardised import StandardisedObservation, freeze_statistics
 from mtf_rl.core.arrays import BoolArray, FloatArray
 from mtf_rl.core.errors import ConfigError
@@ -23,10 +23,10 @@ def test_return_deviation_by_hand() -> None:
     ends = np.array([[False, False], [True, False], [False, False]])
     # gamma 0.5: the first session gathers 1, 1.5, and the next one 1; the second 2, 3, 3.5.
     expected = np.std([1.0, 1.5, 1.0, 2.0, 3.0, 3.5])
-    assert return_deviation(rewards, ends, gamma=0.5) == pytest.approx(expected)
+    assert return_std(rewards, ends, gamma=0.5) == pytest.approx(expected)
 
 
-def naive_deviation(rewards: FloatArray, ends: BoolArray, gamma: float) -> float:
+def naive_std(rewards: FloatArray, ends: BoolArray, gamma: float) -> float:
     sums = []
     for column in range(rewards.shape[1]):
         for time in range(rewards.shape[0]):
@@ -46,14 +46,14 @@ def test_return_deviation_against_a_naive_loop(gamma: float) -> None:
     generator = np.random.default_rng(1)
     rewards = generator.normal(size=(20, 3))
     ends = generator.random((20, 3)) < 0.3
-    found = return_deviation(rewards, ends, gamma=gamma)
-    assert found == pytest.approx(naive_deviation(rewards, ends, gamma))
+    found = return_std(rewards, ends, gamma=gamma)
+    assert found == pytest.approx(naive_std(rewards, ends, gamma))
     # Twice the rewards, twice the deviation.
-    assert return_deviation(2.0 * rewards, ends, gamma=gamma) == pytest.approx(2.0 * found)
+    assert return_std(2.0 * rewards, ends, gamma=gamma) == pytest.approx(2.0 * found)
 
 
 def test_constant_rewards_are_not_divided_by_zero() -> None:
-    assert return_deviation(np.zeros((4, 2)), np.zeros((4, 2), dtype=bool), gamma=0.5) > 0.0
+    assert return_std(np.zeros((4, 2)), np.zeros((4, 2), dtype=bool), gamma=0.5) > 0.0
 
 
 @pytest.mark.parametrize(

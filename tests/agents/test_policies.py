@@ -47,7 +47,7 @@ def naive_generative(policy: GenerativePolicy, observation: FloatArray) -> list[
         decoded = naive_mlp(policy.decoder, [*seen, *map(float, latent)])
         moves = naive_mlp(policy.perturbation, [*seen, *decoded])
         moved = [
-            min(1.0, max(-1.0, a + policy.bound * move))
+            min(1.0, max(-1.0, a + policy.action_flexibility * move))
             for a, move in zip(decoded, moves, strict=True)
         ]
         (value,) = naive_mlp(policy.critic, [*seen, *moved])
@@ -125,7 +125,7 @@ def test_an_observation_of_another_width_is_refused(policy: MlpPolicy | Generati
 
 
 def test_generative_policy_against_a_naive_loop() -> None:
-    policy = generative_policy(4, 3, samples=6, bound=0.3)
+    policy = generative_policy(4, 3, samples=6, action_flexibility=0.3)
     observation = np.random.default_rng(5).normal(size=(20, 4)).astype(np.float32)
     expected = [naive_generative(policy, row) for row in observation]
     actions, state = policy.predict(observation)
@@ -145,7 +145,7 @@ def test_a_generative_choice_by_hand() -> None:
         decoder=Mlp((np.array([[0.0, 2.0]]),), (np.zeros(1),)),
         perturbation=Mlp((np.zeros((1, 2)),), (np.array([20.0]),)),  # tanh(20) = 1
         critic=Mlp((np.array([[0.0, -1.0]]),), (np.zeros(1),), output="identity"),
-        bound=0.25,
+        action_flexibility=0.25,
         latents=np.array([[0.5], [-0.25], [0.0]]),
     )
     action, _ = policy.predict(np.zeros((1, 1), dtype=np.float32))
@@ -154,24 +154,24 @@ def test_a_generative_choice_by_hand() -> None:
 
 @given(
     seed=st.integers(0, 1000),
-    bound=st.sampled_from([0.0, 0.05, 0.6]),
+    action_flexibility=st.sampled_from([0.0, 0.05, 0.6]),
     values=st.lists(st.floats(-20, 20, width=32), min_size=3, max_size=3),
 )
 def test_an_action_is_within_the_bound_of_a_decoded_one(
-    seed: int, bound: float, values: list[float]
+    seed: int, action_flexibility: float, values: list[float]
 ) -> None:
-    policy = generative_policy(3, 2, samples=4, bound=bound, seed=seed)
+    policy = generative_policy(3, 2, samples=4, action_flexibility=action_flexibility, seed=seed)
     observation = np.array([values], dtype=np.float32)
     action, _ = policy.predict(observation)
     seen = (observation.astype(np.float64) - policy.mean) / policy.scale
     inputs = np.concatenate([np.repeat(seen, 4, axis=0), policy.latents], axis=1)
     decoded = policy.decoder(inputs)  # (samples, 2)
     assert np.abs(action).max() <= 1.0
-    assert np.abs(action - decoded).max(axis=1).min() <= bound + 1e-6
+    assert np.abs(action - decoded).max(axis=1).min() <= action_flexibility + 1e-6
 
 
 def test_without_perturbation_one_latent_is_the_decoder() -> None:
-    policy = generative_policy(3, 2, samples=1, bound=0.0)
+    policy = generative_policy(3, 2, samples=1, action_flexibility=0.0)
     observation = np.random.default_rng(0).normal(size=(9, 3)).astype(np.float32)
     seen = (observation.astype(np.float64) - policy.mean) / policy.scale
     latents = np.repeat(policy.latents, 9, axis=0)
@@ -201,8 +201,10 @@ def test_generative_policies_that_do_not_fit_are_refused() -> None:
         replace(policy, critic=random_mlp((5, 4, 2), output="identity"))
     with pytest.raises(ConfigError, match=re.escape("critic must end in identity, got 'tanh'")):
         replace(policy, critic=random_mlp((5, 4, 1)))
-    with pytest.raises(ConfigError, match=re.escape("bound must be at least 0, got -0.1")):
-        replace(policy, bound=-0.1)
+    with pytest.raises(
+        ConfigError, match=re.escape("action_flexibility must be at least 0, got -0.1")
+    ):
+        replace(policy, action_flexibility=-0.1)
     with pytest.raises(DataError, match=re.escape("latents must be in [-0.5, 0.5]; row 0")):
         replace(policy, latents=np.full((4, 2), 0.7))
     with pytest.raises(ShapeError, match=re.escape("at least one sample, got (0, 2)")):

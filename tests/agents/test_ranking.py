@@ -23,7 +23,7 @@ KINDS = ("constant", "mlp", "generative")
 
 
 def policy_of(kind: str, dynamics: SessionDynamics) -> FusionPolicy:
-    width = dynamics.num_parameters
+    width = dynamics.action_dim
     policies: dict[str, SavedPolicy] = {
         "constant": ConstantPolicy(np.linspace(-0.9, 0.8, width)),
         "mlp": mlp_policy(dynamics.layout.size, width),

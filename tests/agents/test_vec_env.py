@@ -108,7 +108,7 @@ def test_rewards_are_scaled_and_returns_are_not() -> None:
 
 @pytest.mark.parametrize(("place", "name"), [(0, "observation"), (1, "reward")])
 def test_what_is_not_finite_is_refused(
-    place: int, name: str, monkeypatch: pytest.MonkeyPatch
+    position: int, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     env = face(hazard=0.0, max_requests=5)
     env.reset()
@@ -116,8 +116,8 @@ def test_what_is_not_finite_is_refused(
 
     def broken(actions: Any) -> Any:
         answer: list[Any] = list(honest(actions))
-        answer[place] = answer[place].copy()
-        answer[place][2] = np.nan
+        answer[position] = answer[position].copy()
+        answer[position][2] = np.nan
         return tuple(answer)
 
     monkeypatch.setattr(env.env, "step", broken)

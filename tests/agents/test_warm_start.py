@@ -44,8 +44,12 @@ def test_it_starts_with_the_networks_that_the_batch_taught(
     rate = model.learning_rate
     settings: dict[str, Any] = {"alpha": TD3BCConfig().alpha}
     if teacher is CQL:
-        weight = CQLConfig().weight * float(dataset().rewards.std(dtype=np.float64))
-        settings = {"weight": weight, "samples": CQLConfig().samples, "actor_learning_rate": rate}
+        weight = CQLConfig().conservative_weight * float(dataset().rewards.std(dtype=np.float64))
+        settings = {
+            "conservative_weight": weight,
+            "n_action_samples": CQLConfig().n_action_samples,
+            "actor_learning_rate": rate,
+        }
     taught = teacher(
         dataset=dataset(),
         learning_rate=rate,

@@ -28,7 +28,7 @@ def test_both_references_must_be_beaten_beyond_luck() -> None:
         BEHAVIOUR: np.array([1.0, 2.0, 3.0]),
         STATIC: np.array([2.0, 3.0, 4.0]),
         "sure": np.array([3.0, 4.1, 5.0]),
-        "by luck": np.array([9.0, 3.0, 4.1]),
+        "by random numbers": np.array([9.0, 3.0, 4.1]),
         "one of them": np.array([1.9, 3.1, 3.9]),
     }
     assert [name for name in values if beats_both(values, name)] == ["sure"]
@@ -36,7 +36,7 @@ def test_both_references_must_be_beaten_beyond_luck() -> None:
 
 def test_the_table_pairs_by_seed() -> None:
     def results(*values: float) -> list[dict[str, object]]:
-        both = [{"simulator": value, "synthetic_truth": 2.0 * value} for value in values]
+        both = [{"simulator": value, "ground_truth": 2.0 * value} for value in values]
         return [{"values": entry, "curve": [], "seconds": 1.0} for entry in both]
 
     found = {

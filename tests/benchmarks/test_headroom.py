@@ -128,7 +128,7 @@ def test_the_myopic_reward_leaves_the_recorded_sessions_as_they_were(
         rewards += plain.advance(state, likes, repeated.seed)[1].reward.tolist()
         weights = rng.uniform(size=(len(state.users), NUM_TASKS)) * TASK_SIGNS
         state, outcome = plain.advance(state, weights.astype(np.float32), repeated.seed)
-        state = plain.keep(state, ~(outcome.terminated | outcome.truncated))
+        state = plain.select(state, ~(outcome.terminated | outcome.truncated))
     assert myopic(LIKES) == pytest.approx(np.mean(rewards), rel=1e-9)
 
 
@@ -194,8 +194,8 @@ class Bowl:
 
 
 def test_the_search_climbs_to_a_known_optimum(lens: Lens) -> None:
-    optimiser = CMA(np.zeros(NUM_TASKS), 0.5, seed=1, population_size=10)
-    found = search(Bowl(), lens.policy, optimiser, 405)  # type: ignore[arg-type]
+    optimizer = CMA(np.zeros(NUM_TASKS), 0.5, seed=1, population_size=10)
+    found = search(Bowl(), lens.policy, optimizer, 405)  # type: ignore[arg-type]
     assert len(found.best) == 400
     assert found.requests == 7 * 400
     np.testing.assert_allclose(np.tanh(found.latent), 0.5, atol=0.1)

@@ -22,7 +22,7 @@ from benchmarks.pendulum import (
     HORIZON,
     WARM_UP,
     Array,
-    Replay,
+    ReplayBatch,
     Stopwatch,
     play,
 )
@@ -77,7 +77,7 @@ def test_tables_have_a_line_for_each_algorithm() -> None:
     )
 
 
-def replay(episodes: int) -> Replay:
+def replay(episodes: int) -> ReplayBatch:
     rows = episodes * HORIZON
     rng = np.random.default_rng(0)
 
@@ -87,7 +87,7 @@ def replay(episodes: int) -> Replay:
     observations = draw(rows, 3)
     following = np.roll(observations, -1, axis=0)
     following[HORIZON - 1 :: HORIZON] = draw(episodes, 3)  # where the clock cut
-    return Replay(observations, draw(rows, 1), draw(rows), following)
+    return ReplayBatch(observations, draw(rows, 1), draw(rows), following)
 
 
 def test_d3rlpy_gets_every_row_of_the_replay_and_no_other() -> None:

@@ -42,14 +42,14 @@ def test_a_row_by_hand() -> None:
     estimates = np.array([[5.0, 4.0, 3.0, 2.0], [4.0, 3.0, 2.0, 5.0]])
     held = np.array([[True] * 4, [True, True, False, False]])
     found = Replicates(estimates, held, own=np.array([2.0, 3.0]), values=values)
-    bias, rmse, coverage, rank, top, shares = found.row()
+    bias, rmse, coverage, rank, top, fractions = found.row()
     assert bias == "+1.0"  # (4 * 1 + 4) / 8
     assert rmse == "1.6"  # sqrt((4 * 1 + 16) / 8)
     assert coverage == "75%"
     # Ranks 1 and 1 - 6 (1 + 1 + 1 + 9) / (4 * 15) = -.2; t of one degree is 12.71.
     assert rank == f"0.40 ± {12.706 * 0.6:.2f}"
     assert top == "1.00 ± 0.00"
-    assert shares.startswith("50.0 ±")  # nothing, then 3 of 3
+    assert fractions.startswith("50.0 ±")  # nothing, then 3 of 3
     assert replace(found, estimates=np.ones((2, 4))).row()[3] == "none"
     one = Replicates(estimates[:1], held[:1], own=np.array([2.0]), values=values)
     assert one.row()[3] == "1.00"

@@ -1,4 +1,4 @@
-"""What the measures of policy fidelity say of judges whose agreement is known."""
+"""What the measures of policy fidelity say of evaluators whose agreement is known."""
 
 import numpy as np
 
@@ -12,9 +12,9 @@ def values(means: list[float], depths: list[float], sessions: int = 6) -> Values
 
 def test_a_judge_that_agrees_in_order_and_halves_the_differences() -> None:
     truth = values([1.0, 2.0, 3.0, 4.0], [8.0, 6.0, 4.0, 2.0])
-    judged = values([0.5, 1.0, 1.5, 2.0], [2.0, 4.0, 6.0, 8.0])
+    evaluated = values([0.5, 1.0, 1.5, 2.0], [2.0, 4.0, 6.0, 8.0])
     once = np.ones(6)
-    found = measures(judged, truth, (once, once))
+    found = measures(evaluated, truth, (once, once))
     np.testing.assert_allclose(found, [1.0, 0.5, 1.0, -1.0, -1.0, -1.0])
 
 

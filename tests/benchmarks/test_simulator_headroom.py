@@ -8,11 +8,13 @@ from typing_extensions import override
 from benchmarks.repeated_sessions import RepeatedSessions, SessionReward
 from benchmarks.simulator_headroom import (
     DEPENDENT,
-    JUDGES,
+    EVALUATORS,
     STATIC,
     UNIFORM,
-    Comparison,
-    Judged,
+    EvaluatedPolicy,
+    HeadroomComparison,
+    fraction_interval,
+    fraction_table,
     gain_table,
     level_table,
     loss_table,
@@ -20,15 +22,13 @@ from benchmarks.simulator_headroom import (
     pair,
     policies_of,
     search_table,
-    share_interval,
-    share_table,
 )
 from benchmarks.world_headroom import FEATURES, LONG, MYOPIC, Searches
 from mtf_rl.agents import ConstantPolicy
 from mtf_rl.core.arrays import BoolArray, FloatArray
 from mtf_rl.core.history import VisibleHistory
-from mtf_rl.core.protocols import SIMULATOR, SYNTHETIC_TRUTH, Policy
-from mtf_rl.core.randomness import Luck, Purpose
+from mtf_rl.core.protocols import GROUND_TRUTH, SIMULATOR, Policy
+from mtf_rl.core.randomness import EpisodeRng, Purpose
 from mtf_rl.core.tasks import NUM_TASKS, TASK_NAMES, TASK_SIGNS
 from mtf_rl.envs import SessionDynamics, ToyUserModel, UserProfiles, toy_dynamics
 from mtf_rl.evaluation import Sessions, roll_out
@@ -43,9 +43,9 @@ class Sated(ToyUserModel):
     """Users who leave the sooner the more they have just liked."""
 
     @override
-    def leave(self, state: None, history: VisibleHistory, luck: Luck) -> BoolArray:
+    def leave(self, state: None, history: VisibleHistory, episode_rng: EpisodeRng) -> BoolArray:
         liked = history.last[:, LIKE].astype(np.float64)
-        return np.asarray(luck.uniforms(Purpose.LEAVE, 1)[:, 0] < 0.02 + 0.9 * liked**3)
+        return np.asarray(episode_rng.uniforms(Purpose.LEAVE, 1)[:, 0] < 0.02 + 0.9 * liked**3)
 
 
 def toy(kind: type[ToyUserModel] = ToyUserModel) -> SessionDynamics:
@@ -92,26 +92,26 @@ def test_where_likes_end_sessions_the_long_search_beats_its_myopic_twin(tmp_path
     dynamics = toy(Sated)
     policies: dict[str, Policy] = {UNIFORM: ConstantPolicy(TASK_SIGNS)}
     searches = {}
-    for judge in JUDGES:
-        searches[judge] = searches_in(dynamics, tmp_path / judge, trials=60)
-        policies |= policies_of(searches[judge], judge)
+    for evaluator in EVALUATORS:
+        searches[evaluator] = searches_in(dynamics, tmp_path / evaluator, trials=60)
+        policies |= policies_of(searches[evaluator], evaluator)
     played = {
         name: roll_out(dynamics, policy, seed=2, episodes=np.arange(400))
         for name, policy in policies.items()
     }
     users = next(iter(played.values())).users
-    judged = Judged(dict.fromkeys(JUDGES, played), users < 10)
-    compared = pair(STATIC, SIMULATOR, SYNTHETIC_TRUTH)
-    assert compared.gain(judged, np.ones(400)) > 20.0
+    evaluated = EvaluatedPolicy(dict.fromkeys(EVALUATORS, played), users < 10)
+    compared = pair(STATIC, SIMULATOR, GROUND_TRUTH)
+    assert compared.gain(evaluated, np.ones(400)) > 20.0
     liked = [policies[named(STATIC, kind, SIMULATOR)] for kind in (LONG, MYOPIC)]
     assert liked[0].action[LIKE] < liked[1].action[LIKE]  # type: ignore[attr-defined]
-    # One and the same judge twice: everything survives, whoever is drawn.
-    assert share_table(judged, 20).count("1.00 (1.00 to 1.00)") == 2 * 3
-    gains = gain_table(judged).splitlines()
+    # One and the same evaluator twice: everything survives, whoever is drawn.
+    assert fraction_table(evaluated, 20).count("1.00 (1.00 to 1.00)") == 2 * 3
+    gains = gain_table(evaluated).splitlines()
     assert len(gains) == 2 + 2 * 2 * 2
     assert gains[2].split("|")[4:] == gains[4].split("|")[4:]
-    assert f"| {named(DEPENDENT, LONG, SIMULATOR)} | {UNIFORM} |" in loss_table(judged)
-    assert len(level_table(judged).splitlines()) == 2 + len(policies)
+    assert f"| {named(DEPENDENT, LONG, SIMULATOR)} | {UNIFORM} |" in loss_table(evaluated)
+    assert len(level_table(evaluated).splitlines()) == 2 + len(policies)
     assert "| truth | linear-myopic | 112 |" in search_table(searches)
 
 
@@ -133,16 +133,16 @@ def sessions_of(reward: list[float], users: list[int]) -> Sessions:
     )
 
 
-def judged_by_hand() -> Judged:
+def evaluated_by_hand() -> EvaluatedPolicy:
     users = [0, 0, 1]
     rewards: dict[str, dict[str, list[float]]] = {
         SIMULATOR: {"a": [3.0, 5.0, 3.0], "b": [2.0, 4.0, 4.0]},
-        SYNTHETIC_TRUTH: {"a": [6.0, 8.0, 6.0], "b": [4.0, 6.0, 5.0]},
+        GROUND_TRUTH: {"a": [6.0, 8.0, 6.0], "b": [4.0, 6.0, 5.0]},
     }
-    return Judged(
+    return EvaluatedPolicy(
         {
-            judge: {name: sessions_of(reward, users) for name, reward in found.items()}
-            for judge, found in rewards.items()
+            evaluator: {name: sessions_of(reward, users) for name, reward in found.items()}
+            for evaluator, found in rewards.items()
         },
         np.array([True, True, False]),
     )
@@ -153,30 +153,30 @@ def judged_by_hand() -> Judged:
     [([1, 1, 1], 11 / 10 - 1), ([1, 1, 0], 8 / 6 - 1), ([0, 0, 1], 3 / 4 - 1)],
 )
 def test_a_gain_is_a_ratio_of_sums(weights: list[float], gain: float) -> None:
-    compared = Comparison("a", "b", SIMULATOR)
-    assert compared.gain(judged_by_hand(), np.array(weights)) == pytest.approx(100 * gain)
+    compared = HeadroomComparison("a", "b", SIMULATOR)
+    assert compared.gain(evaluated_by_hand(), np.array(weights)) == pytest.approx(100 * gain)
 
 
 def test_a_comparison_over_some_rows_is_in_percent_of_the_second_there() -> None:
-    judged = judged_by_hand()
-    cell = Comparison("a", "b", SYNTHETIC_TRUTH).cell(judged, judged.final)
+    evaluated = evaluated_by_hand()
+    cell = HeadroomComparison("a", "b", GROUND_TRUTH).cell(evaluated, evaluated.final)
     assert cell.startswith("+40.00 % (")  # (6 + 8) / (4 + 6)
 
 
 def test_the_parts_of_a_gain_multiply_to_it() -> None:
-    judged = judged_by_hand()
-    played = judged.sessions[SIMULATOR]
+    evaluated = evaluated_by_hand()
+    played = evaluated.sessions[SIMULATOR]
     longer = replace(played["a"], depth=np.array([2, 2, 2]))
-    judged = replace(judged, sessions={SIMULATOR: {"a": longer, "b": played["b"]}})
-    requests, each = Comparison("a", "b", SIMULATOR).parts(judged)
+    evaluated = replace(evaluated, sessions={SIMULATOR: {"a": longer, "b": played["b"]}})
+    requests, each = HeadroomComparison("a", "b", SIMULATOR).parts(evaluated)
     assert requests == pytest.approx(100.0)  # 2 requests for 1
     assert each == pytest.approx(100.0 * (11 / 20 - 1))
 
 
 def test_a_share_is_one_gain_over_the_other() -> None:
-    part, whole = (Comparison("a", "b", judge) for judge in JUDGES)
-    found = share_interval(
-        judged_by_hand(), part, whole, resamples=50, rng=np.random.default_rng(0)
+    part, whole = (HeadroomComparison("a", "b", evaluator) for evaluator in EVALUATORS)
+    found = fraction_interval(
+        evaluated_by_hand(), part, whole, resamples=50, rng=np.random.default_rng(0)
     )
     assert found[0] == pytest.approx((11 / 10 - 1) / (20 / 15 - 1))
     # Samples hold the first user twice, the second twice, or both once.
@@ -186,22 +186,22 @@ def test_a_share_is_one_gain_over_the_other() -> None:
 def test_shares_of_one_another_are_inverse() -> None:
     rng: FloatArray = np.random.default_rng(1).normal(10.0, 1.0, (4, 50))
     users = list(range(50))
-    judged = Judged(
+    evaluated = EvaluatedPolicy(
         {
             SIMULATOR: {
                 "a": sessions_of((rng[0] + 3).tolist(), users),
                 "b": sessions_of(rng[1].tolist(), users),
             },
-            SYNTHETIC_TRUTH: {
+            GROUND_TRUTH: {
                 "a": sessions_of((rng[2] + 6).tolist(), users),
                 "b": sessions_of(rng[3].tolist(), users),
             },
         },
         np.ones(50, dtype=np.bool_),
     )
-    part, whole = (Comparison("a", "b", judge) for judge in JUDGES)
-    there = share_interval(judged, part, whole, resamples=99, rng=np.random.default_rng(0))
-    back = share_interval(judged, whole, part, resamples=99, rng=np.random.default_rng(0))
+    part, whole = (HeadroomComparison("a", "b", evaluator) for evaluator in EVALUATORS)
+    there = fraction_interval(evaluated, part, whole, resamples=99, rng=np.random.default_rng(0))
+    back = fraction_interval(evaluated, whole, part, resamples=99, rng=np.random.default_rng(0))
     assert there[0] == pytest.approx(1.0 / back[0])
     assert there[1] < 0.5 < there[2]
     assert there[1] == pytest.approx(1.0 / back[2], rel=0.02)

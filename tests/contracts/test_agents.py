@@ -31,7 +31,7 @@ from mtf_rl.agents import (
 )
 from mtf_rl.core.errors import ConfigError, DataError, ShapeError
 from mtf_rl.core.history import VisibleHistory
-from mtf_rl.core.randomness import Luck
+from mtf_rl.core.randomness import EpisodeRng
 from mtf_rl.core.slates import Response, Slate
 from mtf_rl.data import BatchDataset
 from mtf_rl.envs import RequestBudget, SessionDynamics, ToyUserModel, toy_dynamics
@@ -45,7 +45,7 @@ SMALL = {
     "updates_per_request": 0.1,
     "rollout_requests": 96,
     "sessions_per_trial": 8,
-    "most_blocks": 2,
+    "max_blocks": 2,
     "population": 4,
     "initial": 4,
     "scanned": 2,
@@ -76,7 +76,7 @@ def having(field: str) -> list[str]:
 WITH_NETWORK = having("warmup_requests")
 FROM_BATCH = [name for name, agent in AGENTS.items() if agent.from_batch]
 LEARNING = [*WITH_NETWORK, *FROM_BATCH]
-FREE = ("uniform", "hand_set")
+FREE = ("uniform", "reward_weighted")
 SPENDING = [name for name in AGENTS if name not in (*FREE, *FROM_BATCH)]
 
 
@@ -131,7 +131,7 @@ def test_same_seed_same_policy_here_and_in_another_process(name: str, elsewhere:
 
 @pytest.mark.parametrize("name", AGENTS)
 def test_the_least_budget_is_enough(name: str) -> None:
-    least = AGENTS[name].least_requests(settings_of(name))
+    least = AGENTS[name].min_requests(settings_of(name))
     assert learn(name, budget=least).requests_used <= least
 
 
@@ -285,9 +285,9 @@ class BrokenUserModel(ToyUserModel):
 
     @override
     def respond(
-        self, state: None, slate: Slate, history: VisibleHistory, luck: Luck
+        self, state: None, slate: Slate, history: VisibleHistory, rng: EpisodeRng
     ) -> tuple[Response, None]:
-        response, _ = super().respond(state, slate, history, luck)
+        response, _ = super().respond(state, slate, history, rng)
         return replace(response, feedback=response.feedback * np.float32(np.nan)), None
 
 

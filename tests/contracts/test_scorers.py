@@ -125,18 +125,18 @@ def test_every_weight_receives_a_gradient(model: ScorerModel) -> None:
 
 
 def test_memorises_32_rows(model: ScorerModel) -> None:
-    optimisers = (
+    optimizers = (
         torch.optim.Adam(model.dense_parameters(), lr=0.01),
         torch.optim.SparseAdam(model.sparse_parameters(), lr=0.01),
     )
     model.eval()  # dropout off
     before = errors(model, rows=32)
     for _ in range(300):
-        for optimiser in optimisers:
-            optimiser.zero_grad()
+        for optimizer in optimizers:
+            optimizer.zero_grad()
         losses(model, rows=32).backward()  # type: ignore[no-untyped-call]
-        for optimiser in optimisers:
-            optimiser.step()
+        for optimizer in optimizers:
+            optimizer.step()
     watch = TRAIN.targets[:32, 7].astype(float)
     unreachable = -(watch * np.log(watch) + (1 - watch) * np.log1p(-watch)).mean()
     assert errors(model, rows=32) - unreachable < 0.05 * (before - unreachable)

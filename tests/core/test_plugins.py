@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mtf_rl.core.errors import ConfigError, ShapeError, UnknownNameError
-from mtf_rl.core.plugins import imported_function, is_own
+from mtf_rl.core.plugins import import_from_path, is_import_path
 from mtf_rl.core.slates import Response
 from mtf_rl.envs import SessionConfig
 from mtf_rl.envs.rewards import reward_named
@@ -54,8 +54,8 @@ def test_an_own_reward_is_held_to_the_contract(own_module: str) -> None:
 
 
 def test_names_that_lead_nowhere_are_refused(own_module: str) -> None:
-    assert is_own("a:b")
-    assert not is_own("engagement")
+    assert is_import_path("a:b")
+    assert not is_import_path("engagement")
     with pytest.raises(ConfigError, match=re.escape("reward must be named module:function, such")):
         SessionConfig(reward="own rewards:worth")
     with pytest.raises(UnknownNameError, match=re.escape("Unknown reward 'minutes'")):
@@ -65,7 +65,7 @@ def test_names_that_lead_nowhere_are_refused(own_module: str) -> None:
     with pytest.raises(ConfigError, match=re.escape("cannot be imported")):
         reward_named(f"{own_module}:hours")
     with pytest.raises(ConfigError, match=re.escape("must be a function, got 3")):
-        imported_function(f"{own_module}:number", "reward")
+        import_from_path(f"{own_module}:number", "reward")
 
 
 def test_a_config_imports_nothing() -> None:

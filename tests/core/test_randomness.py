@@ -6,12 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from mtf_rl.core.randomness import Luck, Purpose, hash_words, mix64
+from mtf_rl.core.randomness import EpisodeRng, Purpose, hash_words, mix64
 
 
-def luck_of(episodes: list[int], request: int = 0, seed: int = 0) -> Luck:
+def rng_of(episodes: list[int], request: int = 0, seed: int = 0) -> EpisodeRng:
     numbers = np.array(episodes, dtype=np.int64)
-    return Luck(seed, numbers, np.full_like(numbers, request))
+    return EpisodeRng(seed, numbers, np.full_like(numbers, request))
 
 
 def test_mix64_is_splitmix64() -> None:
@@ -23,26 +23,26 @@ def test_mix64_is_splitmix64() -> None:
 
 
 def test_a_draw_does_not_depend_on_its_neighbours() -> None:
-    together = luck_of([3, 8, 5]).uniforms(Purpose.FEEDBACK, 4)
-    alone = luck_of([5]).uniforms(Purpose.FEEDBACK, 4)
+    together = rng_of([3, 8, 5]).uniforms(Purpose.FEEDBACK, 4)
+    alone = rng_of([5]).uniforms(Purpose.FEEDBACK, 4)
     np.testing.assert_array_equal(together[2:], alone)
-    np.testing.assert_array_equal(luck_of([5]).uniforms(Purpose.FEEDBACK, 2), alone[:, :2])
+    np.testing.assert_array_equal(rng_of([5]).uniforms(Purpose.FEEDBACK, 2), alone[:, :2])
 
 
 @pytest.mark.parametrize("change", ["seed", "request", "purpose", "episode"])
 def test_every_part_of_the_address_matters(change: str) -> None:
-    base = luck_of([1]).bits(Purpose.LEAVE, 8)
+    base = rng_of([1]).bits(Purpose.LEAVE, 8)
     other = {
-        "seed": luck_of([1], seed=1).bits(Purpose.LEAVE, 8),
-        "request": luck_of([1], request=1).bits(Purpose.LEAVE, 8),
-        "purpose": luck_of([1]).bits(Purpose.PAUSE, 8),
-        "episode": luck_of([2]).bits(Purpose.LEAVE, 8),
+        "seed": rng_of([1], seed=1).bits(Purpose.LEAVE, 8),
+        "request": rng_of([1], request=1).bits(Purpose.LEAVE, 8),
+        "purpose": rng_of([1]).bits(Purpose.PAUSE, 8),
+        "episode": rng_of([2]).bits(Purpose.LEAVE, 8),
     }[change]
     assert not np.isin(other, base).any()
 
 
 def test_uniforms_are_uniform_and_uncorrelated() -> None:
-    draws = luck_of(list(range(4000))).uniforms(Purpose.FEEDBACK, 5)  # (episodes, slots)
+    draws = rng_of(list(range(4000))).uniforms(Purpose.FEEDBACK, 5)  # (episodes, slots)
     assert stats.kstest(draws.ravel(), "uniform").pvalue > 0.001
     correlation = np.corrcoef(draws.T) - np.eye(5)
     assert np.abs(correlation).max() < 5 / np.sqrt(4000)
@@ -51,7 +51,7 @@ def test_uniforms_are_uniform_and_uncorrelated() -> None:
 
 
 def test_normals_are_normal() -> None:
-    draws = luck_of(list(range(5000))).normals(Purpose.PLAY_TIME, 2)
+    draws = rng_of(list(range(5000))).normals(Purpose.PLAY_TIME, 2)
     assert stats.kstest(draws.ravel(), "norm").pvalue > 0.001
 
 
@@ -63,10 +63,10 @@ def test_hash_words_broadcasts_elementwise(first: int, second: int) -> None:
 
 
 def test_a_draw_is_a_hash_of_its_address() -> None:
-    """`Luck` keeps parts of the hash for other draws; the result is that of the whole."""
-    luck = Luck(7, np.array([3, 900]), np.array([0, 12]))
+    """`EpisodeRng` keeps parts of the hash for other draws; the result is that of the whole."""
+    rng = EpisodeRng(7, np.array([3, 900]), np.array([0, 12]))
     for purpose in (Purpose.LEAVE, Purpose.FEEDBACK):
-        stream = hash_words(7, int(purpose), luck.episodes, luck.requests)
+        stream = hash_words(7, int(purpose), rng.episodes, rng.requests)
         counters = np.arange(1, 6, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
         expected = mix64(stream[:, None] + counters)
-        np.testing.assert_array_equal(luck.bits(purpose, 5), expected)
+        np.testing.assert_array_equal(rng.bits(purpose, 5), expected)

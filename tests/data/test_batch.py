@@ -30,7 +30,7 @@ def dataset() -> BatchDataset:
         behaviour_names=("uniform_random", "near"),
         observation_names=("a", "b"),
         parameter_names=("click",),
-        judge="simulator",
+        evaluator="simulator",
     )
 
 
@@ -104,8 +104,8 @@ def test_files_that_are_no_batch_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=re.escape("has no column reward of a batch dataset")):
         BatchDataset.load(path)
     wrong = pa.FixedSizeListArray.from_arrays(pa.array(np.zeros(9, dtype=np.float32)), 3)
-    place = table.column_names.index("observation")
-    pq.write_table(table.set_column(place, "observation", wrong), path)
+    position = table.column_names.index("observation")
+    pq.write_table(table.set_column(position, "observation", wrong), path)
     with pytest.raises(DataError, match=re.escape("column observation must hold lists of 2")):
         BatchDataset.load(path)
 
@@ -116,7 +116,7 @@ def test_a_log_without_densities_loads_and_says_that_they_are_unknown(tmp_path: 
     table = pq.read_table(path)
     pq.write_table(table.drop_columns(["log_density"]), path)
     assert np.isnan(BatchDataset.load(path).log_densities).all()
-    place = table.column_names.index("log_density")
+    position = table.column_names.index("log_density")
     some = pa.array([-0.5, None, -0.1], pa.float64())
-    pq.write_table(table.set_column(place, "log_density", some), path)
+    pq.write_table(table.set_column(position, "log_density", some), path)
     np.testing.assert_array_equal(BatchDataset.load(path).log_densities, [-0.5, np.nan, -0.1])

@@ -10,7 +10,7 @@ from mtf_rl.data import (
     Dataset,
     FeatureEncoder,
     FeatureLayout,
-    Side,
+    FeatureSide,
     TimePlan,
     base_rates,
     labels,
@@ -34,10 +34,10 @@ def encoder(dataset: Dataset) -> FeatureEncoder:
 
 def raw_column(encoder: FeatureEncoder, dense: np.ndarray, name: str) -> np.ndarray:
     """A dense column before standardising; right where it was not clipped."""
-    place = [column.name for column in encoder.layout.dense].index(name)
-    standard = dense[:, place].astype(np.float64)
+    position = [column.name for column in encoder.layout.dense].index(name)
+    standard = dense[:, position].astype(np.float64)
     assert np.abs(standard).max() < 5.0
-    return np.asarray(standard * encoder.deviations[place] + encoder.means[place])
+    return np.asarray(standard * encoder.stds[position] + encoder.means[position])
 
 
 def naive_rate(dataset: Dataset, fitted: np.ndarray, same: np.ndarray, signal: int) -> float:
@@ -128,12 +128,12 @@ def test_dense_columns_are_standard_on_the_fitted_rows(
     assert np.isfinite(encoded.dense).all()
     assert np.abs(encoded.dense).max() <= 5.0
     names = [column.name for column in encoder.layout.dense]
-    place = names.index("log_duration")
+    position = names.index("log_duration")
     log_duration = np.log(
         dataset.catalogue.duration_seconds[dataset.impressions.videos[encoder.fitted_rows]]
     )
     expected = (log_duration - log_duration.mean()) / log_duration.std()
-    np.testing.assert_allclose(encoded.dense[:, place], expected, atol=1e-4)
+    np.testing.assert_allclose(encoded.dense[:, position], expected, atol=1e-4)
 
 
 def test_pairs_and_sides_agree_with_rows_after_the_fitted_ones(
@@ -152,7 +152,10 @@ def test_pairs_and_sides_agree_with_rows_after_the_fitted_ones(
     user_side, video_side = encoder.user_side(dataset), encoder.video_side(dataset)
     fields = [field.side for field in encoder.layout.categorical]
     columns = [column.side for column in encoder.layout.dense]
-    for side, table, index in ((Side.USER, user_side, users), (Side.VIDEO, video_side, videos)):
+    for side, table, index in (
+        (FeatureSide.USER, user_side, users),
+        (FeatureSide.VIDEO, video_side, videos),
+    ):
         layout = encoder.layout.restrict(side)
         assert table.categorical.shape[1] == len(layout.categorical)
         of_side = np.array(fields) == side
@@ -160,9 +163,9 @@ def test_pairs_and_sides_agree_with_rows_after_the_fitted_ones(
         of_side = np.array(columns) == side
         np.testing.assert_array_equal(table.dense[index], encoded.dense[:, of_side])
     own = encoder.pair_side(dataset).encode(users, videos, rows.hours[numbers], rows.tabs[numbers])
-    of_pair = np.array(fields) == Side.PAIR
+    of_pair = np.array(fields) == FeatureSide.PAIR
     np.testing.assert_array_equal(own.categorical, pairs.categorical[:, of_pair])
-    of_pair = np.array(columns) == Side.PAIR
+    of_pair = np.array(columns) == FeatureSide.PAIR
     np.testing.assert_allclose(own.dense, pairs.dense[:, of_pair], atol=1e-6)
 
 

@@ -57,8 +57,8 @@ def test_users_meet_popular_videos_and_the_tags_that_they_click(tmp_path: Path) 
     assert (tags == 2).mean() < 0.02  # hardly ever shown
     own = np.where(np.arange(800) < 400, 0, 1)
     # A half by popularity meets either tag alike, the other half mostly the user's own.
-    share = (tags == own[:, None]).mean()
-    assert 0.65 < share < 0.8
+    fraction = (tags == own[:, None]).mean()
+    assert 0.65 < fraction < 0.8
 
 
 def test_a_user_without_clicks_gets_popular_videos_only(tmp_path: Path) -> None:

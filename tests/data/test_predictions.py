@@ -86,9 +86,9 @@ def test_pieces_against_a_naive_reading(
         rows = [row for row in range(len(order)) if columns["user_id"][row] == user_id][:4]
         video_ids = [int(columns["video_id"][row]) for row in rows]
         assert dataset.videos.ids[given.videos[user]].tolist() == video_ids
-        for place, row in enumerate(rows):
+        for position, row in enumerate(rows):
             values = [columns[name][row] for name in TASK_NAMES]
-            assert given.scores[user, place] == pytest.approx(values, abs=1e-7)
+            assert given.scores[user, position] == pytest.approx(values, abs=1e-7)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float16])
@@ -113,11 +113,11 @@ def test_what_was_written_reads_back_equal(
     assert given.account.dropped == {}
     asked_users = rng.integers(0, users, 200)
     asked_videos = rng.integers(0, dataset.num_videos + 3, 200)
-    for user, video, place in zip(
+    for user, video, position in zip(
         asked_users, asked_videos, table.find(asked_users, asked_videos), strict=True
     ):
         expected = table.videos[user].tolist()
-        assert place == (expected.index(video) if video in expected else -1)
+        assert position == (expected.index(video) if video in expected else -1)
 
 
 def test_rows_after_full_pools_change_nothing(dataset: Dataset, tmp_path: Path) -> None:

@@ -72,9 +72,9 @@ def test_a_description_counts_what_the_eye_counts(tmp_path: Path) -> None:
     assert (description.requests, description.sessions) == (4, 3)
     assert description.rows_per_request.mean == pytest.approx(5 / 4)
     assert description.requests_per_session.mean == pytest.approx(4 / 3)
-    assert description.single_request_share == pytest.approx(2 / 3)
+    assert description.single_request_fraction == pytest.approx(2 / 3)
     assert (description.gap_seconds.count, description.gap_seconds.mean) == (1, 120.0)
-    assert description.zero_watch_share == pytest.approx(0.8)
+    assert description.zero_watch_fraction == pytest.approx(0.8)
     tabs = {line.tab: line for line in description.tabs}
     assert [(tab, line.rows) for tab, line in tabs.items()] == [("all", 5), ("0", 1), ("1", 4)]
     assert tabs["1"].rates["click"] == pytest.approx(0.25)
@@ -95,7 +95,7 @@ def test_a_description_counts_what_the_eye_counts(tmp_path: Path) -> None:
 def test_the_real_rows_are_described_as_published(tmp_path: Path) -> None:
     dataset = read_kuairand(REAL_FOLDER)
     description = describe(dataset)
-    assert description.single_request_share == pytest.approx(0.87, abs=0.005)
+    assert description.single_request_fraction == pytest.approx(0.87, abs=0.005)
     assert description.dropped["exact duplicate row"] == pytest.approx(
         0.024 * description.rows_read, rel=0.06
     )

@@ -275,10 +275,10 @@ def test_mutated_logs_are_refused_or_accounted_for(data: st.DataObject, tmp_path
     # A change of the header is nearly always an error: most changes fall on the rows.
     first = data.draw(st.sampled_from([0, content.index(b"\n"), content.index(b"\n")]))
     for _ in range(data.draw(st.integers(1, 4))):
-        place = data.draw(st.integers(first, len(content) - 1))
+        position = data.draw(st.integers(first, len(content) - 1))
         piece = data.draw(st.sampled_from(PIECES))
         length = data.draw(st.integers(0, 12))
-        content[place : place + length] = piece
+        content[position : position + length] = piece
     path = tmp_path / "log_standard_a.csv"
     path.write_bytes(bytes(content))
     try:
@@ -313,9 +313,9 @@ def test_mutated_feature_files_are_refused_or_read(data: st.DataObject, tmp_path
     )
     content = bytearray(text.encode())
     for _ in range(data.draw(st.integers(1, 4))):
-        place = data.draw(st.integers(0, len(content) - 1))
+        position = data.draw(st.integers(0, len(content) - 1))
         piece = data.draw(st.sampled_from(PIECES))
-        content[place : place + data.draw(st.integers(0, 12))] = piece
+        content[position : position + data.draw(st.integers(0, 12))] = piece
     for other in tmp_path.glob("*_features_*"):
         other.unlink()
     (tmp_path / name).write_bytes(bytes(content))

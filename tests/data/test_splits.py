@@ -30,7 +30,7 @@ def test_days_are_counted_back_from_the_last_one_at_utc_8(tmp_path: Path) -> Non
     offsets = {"fit": -1, "first of validation": 0, "last of validation": DAY_MS - 1}
     offsets |= {"first of test": DAY_MS, "last of test": 2 * DAY_MS + 5}
     write_log(tmp_path, *(log_row(time_ms=MIDNIGHT_MS + offset) for offset in offsets.values()))
-    plan = TimePlan(test_days=2, validation_days=1, validation_share=0.0)
+    plan = TimePlan(test_days=2, validation_days=1, validation_fraction=0.0)
 
     split = split_by_time(read_kuairand(tmp_path).impressions, plan)
 
@@ -46,7 +46,7 @@ def test_a_share_counts_requests_not_rows(tmp_path: Path) -> None:
     rows += [log_row(time_ms=MIDNIGHT_MS + k) for k in (1, 2, 3)]
     rows += [log_row(time_ms=MIDNIGHT_MS + DAY_MS)]
     write_log(tmp_path, *rows)
-    plan = TimePlan(test_days=1, validation_share=0.5)
+    plan = TimePlan(test_days=1, validation_fraction=0.5)
 
     split = split_by_time(read_kuairand(tmp_path).impressions, plan)
 
@@ -71,9 +71,9 @@ def test_parts_cover_the_log_and_cut_no_request(dataset: Dataset) -> None:
     [
         ({"test_days": 0}, "test_days must be at least 1, got 0"),
         ({"validation_days": -1}, "validation_days must be at least 0, got -1"),
-        ({"validation_share": 1.0}, "validation_share must be in [0, 1), got 1.0"),
+        ({"validation_fraction": 1.0}, "validation_fraction must be in [0, 1), got 1.0"),
         ({"validation_days": 1}, "must be positive and the other 0, got 1 and 0.1"),
-        ({"validation_share": 0.0}, "must be positive and the other 0, got 0 and 0.0"),
+        ({"validation_fraction": 0.0}, "must be positive and the other 0, got 0 and 0.0"),
     ],
 )
 def test_a_plan_that_makes_no_sense_is_refused(fields: dict[str, float], message: str) -> None:
@@ -82,7 +82,7 @@ def test_a_plan_that_makes_no_sense_is_refused(fields: dict[str, float], message
 
 
 def test_a_log_that_is_too_short_is_refused(dataset: Dataset) -> None:
-    plan = TimePlan(test_days=3, validation_days=1, validation_share=0.0)
+    plan = TimePlan(test_days=3, validation_days=1, validation_fraction=0.0)
     with pytest.raises(DataError, match=re.escape("no train rows: the log covers 3 day(s)")):
         split_by_time(dataset.impressions, plan)
 
@@ -112,8 +112,8 @@ def test_a_planted_row_in_both_halves_raises(dataset: Dataset) -> None:
 
 def test_user_groups_have_their_shares() -> None:
     groups = user_groups(np.arange(100_000), seed=0)
-    shares = np.bincount(groups, minlength=len(UserGroup)) / len(groups)
-    np.testing.assert_allclose(shares, [0.7, 0.1, 0.2], atol=0.005)
+    fractions = np.bincount(groups, minlength=len(UserGroup)) / len(groups)
+    np.testing.assert_allclose(fractions, [0.7, 0.1, 0.2], atol=0.005)
     assert (groups != user_groups(np.arange(100_000), seed=1)).any()
 
 

@@ -26,7 +26,7 @@ def batch() -> BatchDataset:
         behaviour_names=("uniform_random",),
         observation_names=("a", "b"),
         parameter_names=("click",),
-        judge="simulator",
+        evaluator="simulator",
     )
 
 
@@ -35,7 +35,7 @@ def test_a_cut_session_bootstraps_and_a_left_one_does_not() -> None:
     np.testing.assert_array_equal(transitions.next_observations, [[3, 4], [0, 0], [7, 8]])
     np.testing.assert_array_equal(transitions.terminated, [False, True, False])
     np.testing.assert_array_equal(transitions.first_observations, [[1, 2], [5, 6]])
-    assert (len(transitions), transitions.obs_dim, transitions.num_parameters) == (3, 2, 1)
+    assert (len(transitions), transitions.obs_dim, transitions.action_dim) == (3, 2, 1)
 
 
 def test_split_keeps_sessions_whole_and_loses_none() -> None:

@@ -5,15 +5,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mtf_rl.core.randomness import Luck, Purpose, mix64, mix64_compiled
+from mtf_rl.core.randomness import EpisodeRng, Purpose, mix64, mix64_compiled
 from mtf_rl.envs.candidates import PoolPredictions, draw_candidates, rows_of
 
 
 @given(st.integers(0, 1000), st.integers(1, 40))
 def test_the_smallest_hashes_are_drawn(seed: int, candidates: int) -> None:
-    luck = Luck(seed, np.arange(7), np.arange(7) % 3)
-    drawn = draw_candidates(luck, pool=40, candidates=candidates)
-    ranks = np.argsort(luck.bits(Purpose.CANDIDATES, 40), axis=1)
+    episode_rng = EpisodeRng(seed, np.arange(7), np.arange(7) % 3)
+    drawn = draw_candidates(episode_rng, pool=40, candidates=candidates)
+    ranks = np.argsort(episode_rng.bits(Purpose.CANDIDATES, 40), axis=1)
     np.testing.assert_array_equal(drawn, np.sort(ranks[:, :candidates], axis=1))
 
 

@@ -35,12 +35,16 @@ def play(dynamics: SessionDynamics, episodes: list[int], seed: int = 3) -> list[
         seen = dynamics.observe(state)
         weights = np.tile(np.linspace(0.1, 1.0, NUM_TASKS, dtype=np.float32), (len(rows), 1))
         state, outcome = dynamics.advance(state, weights, seed)
-        for place, row in enumerate(rows):
+        for position, row in enumerate(rows):
             logs[row].append(
-                (seen[place].tobytes(), outcome.slate.videos[place].tolist(), outcome.reward[place])
+                (
+                    seen[position].tobytes(),
+                    outcome.slate.videos[position].tolist(),
+                    outcome.reward[position],
+                )
             )
         going = np.flatnonzero(~(outcome.terminated | outcome.truncated))
-        state, rows = dynamics.keep(state, going), rows[going]
+        state, rows = dynamics.select(state, going), rows[going]
     return logs
 
 
@@ -74,8 +78,8 @@ def test_the_slate_is_the_best_of_the_candidates(dynamics: SessionDynamics) -> N
 
 def test_candidates_are_drawn_evenly(dynamics: SessionDynamics) -> None:
     state = dynamics.start(1, np.arange(3000))
-    shares = np.bincount(state.candidates.ravel(), minlength=60) / 3000
-    assert np.abs(shares - 1 / 3).max() < 5 * np.sqrt(1 / 3 * 2 / 3 / 3000)
+    fractions = np.bincount(state.candidates.ravel(), minlength=60) / 3000
+    assert np.abs(fractions - 1 / 3).max() < 5 * np.sqrt(1 / 3 * 2 / 3 / 3000)
 
 
 def test_sessions_end_by_leaving_or_at_the_horizon(dynamics: SessionDynamics) -> None:

@@ -10,7 +10,7 @@ from typing_extensions import override
 from mtf_rl.core.arrays import FloatArray, IntArray
 from mtf_rl.core.errors import ConfigError
 from mtf_rl.core.history import VisibleHistory
-from mtf_rl.core.randomness import Luck
+from mtf_rl.core.randomness import EpisodeRng
 from mtf_rl.envs import (
     FusionRetentionEnv,
     FusionRetentionVectorEnv,
@@ -31,7 +31,7 @@ class SlowReturns(ToyUserModel):
     """A user is away for as many days as he has made requests in the session."""
 
     @override
-    def return_days(self, state: None, history: VisibleHistory, luck: Luck) -> IntArray:
+    def return_days(self, state: None, history: VisibleHistory, rng: EpisodeRng) -> IntArray:
         return np.asarray(history.requests, dtype=np.int64)
 
 
@@ -50,11 +50,11 @@ def play(dynamics: RetentionDynamics, episodes: list[int], seed: int = 3) -> lis
     while len(rows):
         seen = dynamics.observe(state)
         state, outcome = dynamics.advance(state, np.tile(WEIGHTS, (len(rows), 1)), seed)
-        for place, row in enumerate(rows):
-            parts = (seen[place], outcome.slate.videos[place], outcome.reward[place])
+        for position, row in enumerate(rows):
+            parts = (seen[position], outcome.slate.videos[position], outcome.reward[position])
             logs[row].append(b"".join(np.asarray(part).tobytes() for part in parts))
         going = np.flatnonzero(~(outcome.terminated | outcome.truncated))
-        state, rows = dynamics.keep(state, going), rows[going]
+        state, rows = dynamics.select(state, going), rows[going]
     return logs
 
 
@@ -80,7 +80,7 @@ def test_the_first_session_is_that_of_the_session_environment() -> None:
         np.testing.assert_array_equal(visited.slate.videos, outcome.slate.videos)
         np.testing.assert_array_equal(visited.reward, outcome.reward - visited.return_days)
         going = np.flatnonzero(~ended)
-        state, visit = sessions.keep(state, going), dynamics.keep(visit, going)
+        state, visit = sessions.select(state, going), dynamics.select(visit, going)
         parameters = parameters[going]
 
 

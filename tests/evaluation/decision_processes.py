@@ -16,8 +16,8 @@ from mtf_rl.data import Transitions
 class LinearPolicy(Policy):
     """action = bias + observation @ slope."""
 
-    slope: FloatArray  # (obs_dim, num_parameters)
-    bias: FloatArray  # (num_parameters,)
+    slope: FloatArray  # (obs_dim, action_dim)
+    bias: FloatArray  # (action_dim,)
 
     @override
     def predict(
@@ -85,9 +85,7 @@ class LinearQuadratic:
         return np.asarray(rewards + gamma * around)
 
 
-def sessions_of(
-    lengths: list[int], *, left: bool, seed: int, num_parameters: int = 1
-) -> Transitions:
+def sessions_of(lengths: list[int], *, left: bool, seed: int, action_dim: int = 1) -> Transitions:
     """Sessions of given lengths, all left or all cut; random rewards and actions.
 
     The observation tells the step: entry t is 1 at step t + 1, all are 0 at step 0. So a function
@@ -100,7 +98,7 @@ def sessions_of(
     steps = np.eye(longest + 1)[:, 1:]  # (longest + 1, longest)
     return Transitions(
         observations=steps[requests],
-        actions=rng.uniform(-1.0, 1.0, (len(requests), num_parameters)),
+        actions=rng.uniform(-1.0, 1.0, (len(requests), action_dim)),
         rewards=rng.normal(size=len(requests)),
         next_observations=steps[requests + 1],
         terminated=ends & left,
@@ -131,14 +129,14 @@ def chain(rows: int, *, left: bool, seed: int = 0) -> Transitions:
 
 
 def random_log(
-    rows: int, *, obs_dim: int, num_parameters: int, seed: int, leave: float = 0.2
+    rows: int, *, obs_dim: int, action_dim: int, seed: int, leave: float = 0.2
 ) -> Transitions:
     """Sessions of five requests at most, of which each is left with probability `leave`."""
     rng = np.random.default_rng(seed)
     requests = np.arange(rows) % 5
     return Transitions(
         observations=rng.normal(size=(rows, obs_dim)),
-        actions=rng.uniform(-1.0, 1.0, (rows, num_parameters)),
+        actions=rng.uniform(-1.0, 1.0, (rows, action_dim)),
         rewards=rng.normal(size=rows),
         next_observations=rng.normal(size=(rows, obs_dim)),
         terminated=(rng.random(rows) < leave) & (requests == 4),

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from mtf_rl.evaluation import SessionAccount, SessionPanel
+from mtf_rl.evaluation import SessionPanel, SessionSummary
 from mtf_rl.evaluation.session_panel import CONTROLS
 
 # Next-session minutes per click, long view, like, follow, comment, forward, hate, watch minute.
@@ -32,5 +32,5 @@ def planted_panel(seed: int, *, users: int = 400, rows: int = 14) -> SessionPane
         inputs=inputs.reshape(-1, 8),
         controls=controls.reshape(-1, len(CONTROLS)),
         outcome=outcome.ravel(),
-        account=SessionAccount(users * rows, users * rows, {}),
+        account=SessionSummary(users * rows, users * rows, {}),
     )

@@ -107,12 +107,12 @@ def dynamic_panel(rng: np.random.Generator, *, users: int, rows: int) -> Panel:
     level = rng.normal(size=users)
     minutes = level / 0.7 + rng.normal(size=users)
     design, outcome = np.empty((users, rows, 2)), np.empty((users, rows))
-    for place in range(-30, rows):
+    for position in range(-30, rows):
         event = level + 0.5 * minutes + rng.normal(size=users)
         following = level + 0.3 * minutes + 0.5 * event + rng.normal(size=users)
-        if place >= 0:
-            design[:, place] = np.stack([minutes, event], axis=1)
-            outcome[:, place] = following
+        if position >= 0:
+            design[:, position] = np.stack([minutes, event], axis=1)
+            outcome[:, position] = following
         minutes = following
     return design.reshape(-1, 2), outcome.ravel(), np.repeat(np.arange(users), rows)
 
@@ -129,10 +129,10 @@ def test_coverage_where_the_outcome_is_the_next_input() -> None:
             for column, value in enumerate(truth):
                 interval = estimate.interval(column)
                 covered[name][column] += interval.low <= value <= interval.high
-    shares = {name: counts / repeats for name, counts in covered.items()}
-    assert shares["pooled"].max() < 0.05  # users' levels stand in for minutes and events
-    assert shares["within"][0] < 0.05  # Nickell's bias
-    assert shares["corrected"].min() > 0.85
+    fractions = {name: counts / repeats for name, counts in covered.items()}
+    assert fractions["pooled"].max() < 0.05  # users' levels stand in for minutes and events
+    assert fractions["within"][0] < 0.05  # Nickell's bias
+    assert fractions["corrected"].min() > 0.85
 
 
 def test_coverage_of_within_where_inputs_are_not_outcomes() -> None:

@@ -10,8 +10,8 @@ import pytest
 from mtf_rl.core.errors import DataError
 from mtf_rl.data import read_kuairand
 from mtf_rl.evaluation import (
-    SessionAccount,
     SessionPanel,
+    SessionSummary,
     Verdict,
     estimate_reward_weights,
     session_panel,
@@ -45,7 +45,7 @@ def test_sessions_of_a_log_by_hand(tmp_path: Path) -> None:
     )
     dataset = read_kuairand(tmp_path)
     panel = session_panel(dataset.impressions, session_gap_minutes=30.0)
-    assert panel.account == SessionAccount(5, 1, {NOTHING_FOLLOWS: 2, CUT_AFTER: 1, CUT_BEFORE: 1})
+    assert panel.account == SessionSummary(5, 1, {NOTHING_FOLLOWS: 2, CUT_AFTER: 1, CUT_BEFORE: 1})
     assert panel.inputs.tolist() == [[1, 0, 2, 0, 0, 0, 0, 2.0]]
     assert panel.outcome.tolist() == [4.0]
     # Two videos, the user's second session, begun in the hour from 1 to 2.
@@ -81,9 +81,9 @@ def test_planted_weights_are_found() -> None:
     repeats = 25
     for seed in range(repeats):
         weights = estimate_reward_weights(planted_panel(seed))
-        for place, (weight, truth) in enumerate(zip(weights.inputs, PLANTED, strict=True)):
-            covered[place] += weight.corrected.low <= truth <= weight.corrected.high
-            told[place] += weight.is_told
+        for position, (weight, truth) in enumerate(zip(weights.inputs, PLANTED, strict=True)):
+            covered[position] += weight.corrected.low <= truth <= weight.corrected.high
+            told[position] += weight.is_told
     assert covered.sum() / (repeats * len(INPUTS)) > 0.9
     assert covered.min() / repeats > 0.75
     planted = np.array(PLANTED) != 0.0

@@ -1,4 +1,4 @@
-"""Rollouts: every episode to its end, paired on common luck."""
+"""Rollouts: every episode to its end, paired on common random numbers."""
 
 import re
 from dataclasses import replace
@@ -10,7 +10,7 @@ from mtf_rl.agents import ConstantPolicy
 from mtf_rl.core.errors import ConfigError
 from mtf_rl.core.tasks import TASK_NAMES
 from mtf_rl.envs import RequestBudget, RetentionDynamics, toy_dynamics
-from mtf_rl.evaluation import Contestant, leaderboard, leaderboard_columns, roll_out
+from mtf_rl.evaluation import PolicySessions, leaderboard, leaderboard_columns, roll_out
 
 ONLY_LIKE = ConstantPolicy(np.array([-1, -1, 1, -1, -1, -1, 1, -1], dtype=np.float32))
 UNIFORM = ConstantPolicy(np.array([1, 1, 1, 1, 1, 1, -1, 1], dtype=np.float32))
@@ -43,18 +43,20 @@ def test_common_luck_makes_differences_sharper() -> None:
     uniform = roll_out(dynamics, UNIFORM, seed=1, episodes=episodes)
     stranger = roll_out(dynamics, UNIFORM, seed=2, episodes=episodes)
     np.testing.assert_array_equal(best.users, uniform.users)
-    np.testing.assert_array_equal(best.depth, uniform.depth)  # This toy's users leave by luck.
+    np.testing.assert_array_equal(
+        best.depth, uniform.depth
+    )  # This toy's users leave by random numbers.
     assert (best.reward - uniform.reward).var() < 0.5 * (best.reward - stranger.reward).var()
 
 
 def test_the_leaderboard_pairs_and_sorts() -> None:
     dynamics = toy_dynamics()
     played = [
-        Contestant(name, used, roll_out(dynamics, policy, seed=1, episodes=np.arange(400)))
+        PolicySessions(name, used, roll_out(dynamics, policy, seed=1, episodes=np.arange(400)))
         for name, used, policy in (("uniform", 0, UNIFORM), ("best", 77, ONLY_LIKE))
     ]
     rows = leaderboard(
-        played, world="synthetic_truth", best_static="uniform", parameter_names=TASK_NAMES
+        played, evaluator="ground_truth", best_static="uniform", parameter_names=TASK_NAMES
     )
     assert [row.policy for row in rows] == ["best", "uniform"]
     assert tuple(rows[0].cells()) == leaderboard_columns(TASK_NAMES)
@@ -73,11 +75,11 @@ def test_unpaired_contestants_are_refused() -> None:
     dynamics = toy_dynamics()
     first = roll_out(dynamics, UNIFORM, seed=1, episodes=np.arange(5))
     other = replace(first, episodes=np.arange(5, 10))
-    entries = [Contestant("a", 0, first), Contestant("b", 0, other)]
+    entries = [PolicySessions("a", 0, first), PolicySessions("b", 0, other)]
     with pytest.raises(ConfigError, match=re.escape("must play the same episodes")):
-        leaderboard(entries, world="simulator", best_static="a", parameter_names=TASK_NAMES)
+        leaderboard(entries, evaluator="simulator", best_static="a", parameter_names=TASK_NAMES)
     with pytest.raises(ConfigError, match=re.escape("'c' is not among ['a', 'b']")):
-        leaderboard(entries, world="simulator", best_static="c", parameter_names=TASK_NAMES)
+        leaderboard(entries, evaluator="simulator", best_static="c", parameter_names=TASK_NAMES)
 
 
 def test_visits_and_return_days_are_those_of_a_naive_loop() -> None:

@@ -26,7 +26,7 @@ def test_a_batch_is_written_and_read_back(
     )
     batch = BatchDataset.load(collect_batch(config, Terminal()))
     assert len(batch.rewards) >= 300
-    assert batch.judge == "simulator"
+    assert batch.evaluator == "simulator"
     assert np.isfinite(batch.log_densities).all()
     assert f"{len(batch.rewards)} requests of" in capsys.readouterr().out
     with pytest.raises(RunFolderError, match=re.escape("is there already; choose another --out")):
@@ -34,10 +34,12 @@ def test_a_batch_is_written_and_read_back(
 
 
 def test_bad_settings_are_refused(run: RunFolder, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=re.escape("judge must be one of simulator, world, got")):
-        CollectConfig(run.path, judge="truth")
+    with pytest.raises(
+        ConfigError, match=re.escape("evaluator must be one of simulator, ground_truth, got")
+    ):
+        CollectConfig(run.path, evaluator="truth")
     with pytest.raises(ConfigError, match=re.escape("deviation must be above 0, got 0.0")):
-        CollectConfig(run.path, deviation=0.0)
+        CollectConfig(run.path, std=0.0)
     config = CollectConfig(run.path, base="td4", out=tmp_path / "b.parquet")
     with pytest.raises(ConfigError, match=re.escape("base must be one of td3, ")):
         collect_batch(config, Terminal())

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from mtf_rl.experiments.console import Terminal
-from mtf_rl.experiments.judging import load_entries
-from mtf_rl.experiments.rejudging import evaluate_run
+from mtf_rl.experiments.re_evaluation import evaluate_run
+from mtf_rl.experiments.run_evaluation import load_entries
 
 ROOT = Path(__file__).parents[2]
 
@@ -112,5 +112,5 @@ def test_an_interrupted_run_keeps_what_it_learnt(tmp_path: Path) -> None:
     assert '"status": "stopped' in (folder / "provenance.json").read_text()
     assert metrics.stat().st_size > 0
     assert set(load_entries(folder / "policy")) == {"td3", "td3_untrained"}
-    judged = evaluate_run(folder, sessions=10, seed=None, terminal=Terminal())
-    assert (judged / "leaderboard.csv").is_file()
+    evaluated = evaluate_run(folder, sessions=10, seed=None, terminal=Terminal())
+    assert (evaluated / "leaderboard.csv").is_file()

@@ -48,7 +48,7 @@ def config_of(run: Path) -> ComparisonConfig:
         headline_seeds=3,
         headline_learners=1,
         contestants=("uniform", "random_search", "a2c", "a2c_myopic"),
-        shares=(0.75,),
+        fractions=(0.75,),
         sessions=40,
         tuning_sessions=20,
         seesaw=False,
@@ -66,10 +66,10 @@ def test_a_comparison_from_jobs_to_page(run: Path) -> None:
     results = comparison.results
     assert [result.seed for result in results.of("a2c")] == [0, 1, 2]
     assert [result.seed for result in results.of("a2c_myopic")] == [0, 1, 2]
-    smaller = [result.requests_used for result in results.of("a2c", share=0.75)]
+    smaller = [result.requests_used for result in results.of("a2c", fraction=0.75)]
     assert len(smaller) == 2
     assert all(5_900 < used <= 6_000 for used in smaller)
-    assert not results.of("a2c_myopic", share=0.75)
+    assert not results.of("a2c_myopic", fraction=0.75)
     assert all(result.requests_used <= 8_000 for result in results.all)
     rescored = comparison.rescored["a2c"]
     assert sorted(rescored) == [0, 1]
@@ -111,33 +111,33 @@ def test_what_another_budget_left_is_not_learnt_from(run: Path, tmp_path: Path) 
 
 def test_unpaired_means_are_over_the_seeds_that_all_have(tmp_path: Path) -> None:
     comparison = made_up_comparison(tmp_path)
-    judge = comparison.judge
+    evaluator = comparison.evaluator
     further = [
-        replace(result, judged={name: replace(j, reward=j.reward + 50.0) for name, j in
-                                result.judged.items()})
+        replace(result, evaluated={name: replace(j, reward=j.reward + 50.0) for name, j in
+                                result.evaluated.items()})
         if result.seed >= comparison.config.seeds else result
         for result in comparison.results.all
     ]  # fmt: skip
     lucky = replace(comparison, results=Results(tuple(further)))
-    assert ordered(lucky, judge) == ordered(comparison, judge)
+    assert ordered(lucky, evaluator) == ordered(comparison, evaluator)
     assert statistics_table(lucky).rows[0][1:3] == statistics_table(comparison).rows[0][1:3]
     assert gap_table(lucky) == gap_table(comparison)
     # All ten seeds of both gained alike, so that their paired difference stays.
-    assert against(lucky, LEARNERS[0], SEARCH, judge).mean == pytest.approx(
-        against(comparison, LEARNERS[0], SEARCH, judge).mean
+    assert against(lucky, LEARNERS[0], SEARCH, evaluator).mean == pytest.approx(
+        against(comparison, LEARNERS[0], SEARCH, evaluator).mean
     )
 
 
 def test_budgets_are_compared_over_the_seeds_that_all_have_finished(tmp_path: Path) -> None:
     comparison = made_up_comparison(tmp_path)
-    judge = comparison.judge
+    evaluator = comparison.evaluator
     kept = [
         result
         for result in comparison.results.all
-        if not (result.contestant == SEARCH and result.share == 0.25 and result.seed == 2)
+        if not (result.contestant == SEARCH and result.fraction == 0.25 and result.seed == 2)
     ]
     partial = replace(comparison, results=Results(tuple(kept)))
-    whole, cut = (rewards_by_budget(c, judge) for c in (comparison, partial))
+    whole, cut = (rewards_by_budget(c, evaluator) for c in (comparison, partial))
     assert {rewards.shape for rewards in whole.values()} == {(4, 3)}
     for name, rewards in cut.items():
         np.testing.assert_array_equal(rewards, whole[name][:, :2])
@@ -145,13 +145,13 @@ def test_budgets_are_compared_over_the_seeds_that_all_have_finished(tmp_path: Pa
 
 
 def test_the_same_job_in_another_process_is_the_same(run: Path, tmp_path: Path) -> None:
-    config = replace(config_of(run), out=tmp_path, shares=(), rescored=0, workers=2)
+    config = replace(config_of(run), out=tmp_path, fractions=(), rescored=0, workers=2)
     pair = ("uniform", "a2c")
     other = compare(replace(config, contestants=pair), Terminal()).results
     first = finished_comparison(config_of(run)).results
     for name in pair:
         for one, two in zip(first.of(name)[:2], other.of(name)[:2], strict=True):
-            assert one.judged == two.judged
+            assert one.evaluated == two.evaluated
             assert one.tuning_reward == two.tuning_reward
     mine, theirs = first.paired("a2c", "uniform", "simulator")
     assert len(mine) == len(theirs) == 3
@@ -174,7 +174,7 @@ def test_settings_out_of_range_are_refused(run: Path) -> None:
 
 
 def test_another_machine_goes_on_with_what_this_one_finished(run: Path, tmp_path: Path) -> None:
-    there = replace(config_of(run), contestants=("uniform", "random_search"), shares=())
+    there = replace(config_of(run), contestants=("uniform", "random_search"), fractions=())
     finished = compare(replace(there, out=tmp_path / "there"), Terminal())
     path = save_finished_jobs(replace(there, out=tmp_path / "there"))
     here = replace(there, out=tmp_path / "here", jobs=(path,))
@@ -208,15 +208,20 @@ def test_a_file_that_holds_no_jobs_is_refused(run: Path, tmp_path: Path) -> None
 
 
 def test_who_lacks_a_seed_is_left_out_and_named(run: Path, tmp_path: Path) -> None:
-    names = ("uniform", "random_search", "hand_set")
-    config = replace(config_of(run), contestants=names, shares=(), rescored=0, out=tmp_path)
+    names = ("uniform", "random_search", "reward_weighted")
+    config = replace(config_of(run), contestants=names, fractions=(), rescored=0, out=tmp_path)
     digest = run_digest(run)
     with pytest.raises(RunFolderError, match=re.escape("no 2 finished seeds of uniform")):
         finished_comparison(config)
-    for name, seed in (("uniform", 0), ("uniform", 1), ("hand_set", 0), ("hand_set", 1)):
+    for name, seed in (
+        ("uniform", 0),
+        ("uniform", 1),
+        ("reward_weighted", 0),
+        ("reward_weighted", 1),
+    ):
         do_job(Job(name, SESSION, seed, 1.0), config, digest)
     do_job(Job("random_search", SESSION, 1, 1.0), config, digest)
     partial = finished_comparison(config)
     assert partial.unfinished == ("random_search",)
-    assert partial.results.names() == ["uniform", "hand_set"]
+    assert partial.results.names() == ["uniform", "reward_weighted"]
     assert "Left out, since not all seeds are there: random_search." in page_of(partial)

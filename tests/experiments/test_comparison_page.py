@@ -97,7 +97,7 @@ def test_the_page_holds_the_leaderboard_and_fetches_nothing(
     parser = Cells()
     parser.feed(page)
     assert parser.fetched == []
-    table = leaderboard_table(comparison, comparison.judge)
+    table = leaderboard_table(comparison, comparison.evaluator)
     expected = [*table.columns, *(cell.replace("**", "") for row in table.rows for cell in row)]
     assert parser.cells[: len(expected)] == expected
     assert f"<b>{comparison.search}</b>" in page
@@ -127,7 +127,7 @@ def test_a_browser_without_a_network_draws_the_charts_and_sorts(
     found = re.search(r"<title>([^<]*)\|(\d+)</title>", shown)
     assert found, shown[:500]
     orders = [order.split(",") for order in found.group(1).split(";")]
-    rows = leaderboard_table(comparison, comparison.judge).rows
+    rows = leaderboard_table(comparison, comparison.evaluator).rows
     values = {row[0].replace("**", ""): float(row[1].split()[0]) for row in rows}
     ranked = sorted(values.values())
     assert [values[name] for name in orders[0]] == ranked[::-1]
@@ -149,9 +149,9 @@ def test_tensorboard_has_the_figures_and_a_row_for_each_result(
     top = EventAccumulator(str(tmp_path / "events")).Reload()
     assert top.Tags()["images"] == ["comparison/gap"]
     result = few.results.all[0]
-    run = f"{result.track}/{result.contestant}/seed-{result.seed}/{result.share:g}"
+    run = f"{result.track}/{result.contestant}/seed-{result.seed}/{result.fraction:g}"
     accumulator = EventAccumulator(str(tmp_path / "events" / run)).Reload()
-    for judge, judged in result.judged.items():
-        (event,) = accumulator.Scalars(f"hparams/{judge}/session_reward")
-        assert event.value == pytest.approx(judged.reward)
+    for evaluator, evaluated in result.evaluated.items():
+        (event,) = accumulator.Scalars(f"hparams/{evaluator}/session_reward")
+        assert event.value == pytest.approx(evaluated.reward)
         assert event.step == result.requests_used

@@ -14,7 +14,7 @@ from typing_extensions import override
 from mtf_rl.agents import ConstantPolicy, FusionPolicy, FusionSetting, save_policy
 from mtf_rl.agents.search.study import Record, Study
 from mtf_rl.core.arrays import BoolArray, FloatArray, IntArray
-from mtf_rl.core.protocols import SIMULATOR, SYNTHETIC_TRUTH, Policy
+from mtf_rl.core.protocols import GROUND_TRUTH, SIMULATOR, Policy
 from mtf_rl.data import UserGroup
 from mtf_rl.envs import SessionDynamics
 from mtf_rl.envs.observation import UserProfiles
@@ -52,8 +52,8 @@ def made_up(tmp_path_factory: pytest.TempPathFactory) -> Comparison:
 class FollowsTheClock(Policy):
     """Plays the observation's `session/log_requests`, scaled, so that weights move."""
 
-    def __init__(self, place: int, num_parameters: int) -> None:
-        self._place, self._width = place, num_parameters
+    def __init__(self, position: int, action_dim: int) -> None:
+        self._position, self._width = position, action_dim
 
     @override
     def predict(
@@ -64,7 +64,7 @@ class FollowsTheClock(Policy):
         deterministic: bool = False,
     ) -> tuple[FloatArray, None]:
         assert deterministic
-        moved = np.tanh(observation[:, self._place] / 4.0)
+        moved = np.tanh(observation[:, self._position] / 4.0)
         return np.repeat(moved[:, None], self._width, axis=1).astype(np.float32), None
 
 
@@ -91,26 +91,26 @@ def naive_weights(
 def test_weights_along_a_session_are_those_of_a_naive_loop() -> None:
     dynamics = toy_dynamics()
     policy = FollowsTheClock(
-        dynamics.layout.names.index("session/log_requests"), dynamics.num_parameters
+        dynamics.layout.names.index("session/log_requests"), dynamics.action_dim
     )
     kinds = np.arange(20) % 3
     along = weights_along(dynamics, policy, kinds, seed=5, episodes=np.arange(40))
     means, counts = naive_weights(policy, kinds, 40, 5)
     longest = 1 + max(request for _, request in counts)
-    assert along.means.shape == (3, longest, dynamics.num_parameters)
+    assert along.means.shape == (3, longest, dynamics.action_dim)
     assert along.counts[:, 0].sum() == 40
     for kind in range(3):
         for request in range(longest):
             key = (kind, request)
             assert along.counts[key] == counts.get(key, 0)
-            expected = means.get(key, np.full(dynamics.num_parameters, np.nan))
+            expected = means.get(key, np.full(dynamics.action_dim, np.nan))
             np.testing.assert_allclose(along.means[key], expected, rtol=1e-6)
     assert along.means[0, 0, 0] != along.means[0, 2, 0]
 
 
 def test_constant_weights_stay_where_they_are() -> None:
     dynamics = toy_dynamics()
-    action = np.linspace(-0.5, 0.5, dynamics.num_parameters, dtype=np.float32)
+    action = np.linspace(-0.5, 0.5, dynamics.action_dim, dtype=np.float32)
     along = weights_along(
         dynamics, ConstantPolicy(action), np.zeros(20, dtype=int), seed=1, episodes=np.arange(30)
     )
@@ -128,10 +128,10 @@ def test_terciles_of_nine_and_equal_values_together() -> None:
 @given(st.lists(st.floats(-100.0, 100.0), min_size=1, max_size=30), st.floats(0.1, 10.0))
 def test_labels_stand_apart_in_order_and_in_the_middle(values: list[float], gap: float) -> None:
     heights = np.array(values)
-    places = spread_apart(heights, gap)
+    positions = spread_apart(heights, gap)
     order = np.argsort(heights, kind="stable")
-    assert (np.diff(places[order]) >= gap - 1e-6).all()
-    assert places.mean() == pytest.approx(heights.mean(), abs=1e-6)
+    assert (np.diff(positions[order]) >= gap - 1e-6).all()
+    assert positions.mean() == pytest.approx(heights.mean(), abs=1e-6)
 
 
 def test_labels_worked_example() -> None:
@@ -147,24 +147,24 @@ def texts_of(axes: Axes) -> list[str]:
 
 
 def test_the_budget_picture_shows_means_and_names_everyone(comparison: Comparison) -> None:
-    axes = panel_of(budget_figure(comparison), "Judge: synthetic truth")
+    axes = panel_of(budget_figure(comparison), "Evaluator: ground truth")
     curves = [line for line in axes.lines if line.get_marker() == "o"]
     assert len(curves) == 3  # the headlines
     results = comparison.common
     expected = [
-        np.mean(list(results.rewards("td3", SYNTHETIC_TRUTH, share=share).values()))
-        for share in (0.125, 0.25, 0.5, 1.0)
+        np.mean(list(results.rewards("td3", GROUND_TRUTH, fraction=fraction).values()))
+        for fraction in (0.125, 0.25, 0.5, 1.0)
     ]
     assert any(np.allclose(np.asarray(line.get_ydata()), expected) for line in curves)
     np.testing.assert_array_equal(curves[0].get_xdata(), [12_500, 25_000, 50_000, 100_000])
-    twins = {name for name in NAMES if name.endswith("_myopic")}
-    assert set(texts_of(axes)) == set(NAMES) - twins
+    myopic_baselines = {name for name in NAMES if name.endswith("_myopic")}
+    assert set(texts_of(axes)) == set(NAMES) - myopic_baselines
     dashed = [line for line in axes.lines if line.get_linestyle() == "--"]
     assert len(dashed) == 2
 
 
 def test_bands_are_t_intervals_over_seeds(comparison: Comparison) -> None:
-    axes = panel_of(budget_figure(comparison), "Judge: simulator")
+    axes = panel_of(budget_figure(comparison), "Evaluator: simulator")
     rewards = comparison.common.rewards(SEARCH, SIMULATOR)
     interval = mean_over_seeds(np.array([rewards[seed] for seed in sorted(rewards)]))
     corners = np.concatenate([band.get_paths()[0].vertices for band in axes.collections])
@@ -174,7 +174,7 @@ def test_bands_are_t_intervals_over_seeds(comparison: Comparison) -> None:
 
 
 def test_differences_are_paired_with_the_search(comparison: Comparison) -> None:
-    axes = panel_of(differences_figure(comparison), "Judge: simulator")
+    axes = panel_of(differences_figure(comparison), "Evaluator: simulator")
     names = [label.get_text() for label in axes.get_yticklabels()]
     assert sorted(names) == sorted(set(NAMES) - {SEARCH})
     points = {
@@ -243,17 +243,19 @@ def test_weights_of_rare_requests_are_left_out() -> None:
 
 
 def test_what_is_not_known_is_not_drawn(tmp_path: Path) -> None:
-    one_judge = made_up_comparison(tmp_path, judges=(SIMULATOR,))
-    assert set(pictures_of(one_judge)) == {"budget", "differences", "seesaw"}
+    one_evaluator = made_up_comparison(tmp_path, evaluators=(SIMULATOR,))
+    assert set(pictures_of(one_evaluator)) == {"budget", "differences", "seesaw"}
 
 
 def test_intervals_without_an_end_stay_in_the_panel(tmp_path: Path) -> None:
     whole = made_up_comparison(tmp_path)
-    single = [one for one in whole.results.all if one.contestant != "hand_set" or one.seed == 0]
+    single = [
+        one for one in whole.results.all if one.contestant != "reward_weighted" or one.seed == 0
+    ]
     comparison = replace(whole, results=Results(tuple(single)))
-    delta = paired_over_seeds(*comparison.results.paired("hand_set", SEARCH, SIMULATOR))
+    delta = paired_over_seeds(*comparison.results.paired("reward_weighted", SEARCH, SIMULATOR))
     assert np.isinf(delta.low)
-    axes = panel_of(differences_figure(comparison), "Judge: simulator")
+    axes = panel_of(differences_figure(comparison), "Evaluator: simulator")
     assert axes.get_xlim()[0] < delta.mean
     assert np.isfinite(axes.get_xlim()).all()
 
@@ -277,7 +279,7 @@ def test_weights_are_of_the_headline_learners_policy(
         np.arange(20, dtype=np.float32)[:, None], ("log_follow_user_num",)
     )
     dynamics.layout = replace(dynamics.layout, profile=("profile/log_follow_user_num",))
-    action = np.full(dynamics.num_parameters, 0.25, dtype=np.float32)
+    action = np.full(dynamics.action_dim, 0.25, dtype=np.float32)
     policy = FusionPolicy(ConstantPolicy(action), FusionSetting.of(dynamics))
     save_policy(policy_folder(comparison.config, LEARNERS[0], 0), policy)
 
@@ -285,8 +287,8 @@ def test_weights_are_of_the_headline_learners_policy(
         def __init__(self, run: Path) -> None:
             assert run == comparison.config.run
 
-        def dynamics(self, track: str, group: UserGroup, judge: str) -> SessionDynamics:
-            assert (track, group, judge) == ("session", UserGroup.FINAL, SIMULATOR)
+        def dynamics(self, track: str, group: UserGroup, evaluator: str) -> SessionDynamics:
+            assert (track, group, evaluator) == ("session", UserGroup.FINAL, SIMULATOR)
             return dynamics
 
     monkeypatch.setattr("mtf_rl.experiments.comparison.pictures.Stage", ToyStage)

@@ -8,9 +8,9 @@ def test_settings_are_the_agents_and_twins_are_myopic() -> None:
     for contestant in CONTESTANTS.values():
         settings = contestant.settings()
         assert type(settings) is AGENTS[contestant.agent].config
-        if contestant.twin_of is not None:
+        if contestant.myopic_baseline_of is not None:
             assert settings.gamma == 0.0
-            assert CONTESTANTS[contestant.twin_of].kind == LEARNER
+            assert CONTESTANTS[contestant.myopic_baseline_of].kind == LEARNER
 
 
 def test_which_searches_tune_weights_once() -> None:

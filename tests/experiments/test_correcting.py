@@ -9,7 +9,7 @@ from scipy import stats
 from mtf_rl.evaluation import Interval
 from mtf_rl.evaluation.off_policy import composite_of
 from mtf_rl.experiments.offline_evaluation import Finding
-from mtf_rl.experiments.offline_evaluation.correcting import Replay, simulated_findings
+from mtf_rl.experiments.offline_evaluation.correcting import PolicyReplay, simulated_findings
 
 QUANTILE = stats.norm.ppf(0.975)
 ALL = ("simulator", "scaled", "corrected", "composite")
@@ -22,8 +22,8 @@ def told(mean: float, error: float) -> Interval:
 
 def replay(
     policy: str, played: float, log: float, replayed: float, *, error: float = 0.5
-) -> Replay:
-    return Replay(
+) -> PolicyReplay:
+    return PolicyReplay(
         policy,
         played=told(played, 0.1),
         told=told(log, 1.2 * error),
@@ -34,7 +34,7 @@ def replay(
     )
 
 
-def found(replays: list[Replay], own: Interval = OWN) -> dict[tuple[str, str], Finding]:
+def found(replays: list[PolicyReplay], own: Interval = OWN) -> dict[tuple[str, str], Finding]:
     findings = simulated_findings(replays, ALL, own=own, own_replayed=OWN_REPLAYED, confidence=0.95)
     assert [one.estimator for one in findings] == [one for one in ALL for _ in replays]
     return {(one.policy, one.estimator): one for one in findings}
@@ -53,15 +53,15 @@ def test_by_hand() -> None:
     # sqrt(.5^2 + (2 * .25)^2). dm misses both policies by 1 in the replay, whose noise is .3 and
     # that of playing .1: twice sqrt(1 - .09 - .01) is hidden.
     believed = composite_of(np.array([3.0, 1.0]), np.full(2, np.sqrt(0.5 + 4.0 * 0.9)))
-    for policy, scaled, departure, share in zip(
-        "ab", (66, 56), (3, 1), believed.shares, strict=True
+    for policy, scaled, departure, fraction in zip(
+        "ab", (66, 56), (3, 1), believed.fractions, strict=True
     ):
         composite = all_of[policy, "composite"]
-        assert composite.value.mean == pytest.approx(scaled + share * departure)
+        assert composite.value.mean == pytest.approx(scaled + fraction * departure)
         assert composite.gain.mean == pytest.approx(composite.value.mean - OWN.mean)
         assert composite.leverage == 1.5
         assert composite.supported
-        assert composite.verdict.endswith(f"{share:.0%}")
+        assert composite.verdict.endswith(f"{fraction:.0%}")
 
 
 def test_errors_against_draws() -> None:

@@ -76,7 +76,7 @@ def test_rewards_add_up_to_what_infos_report(reward: str) -> None:
 
 def test_an_own_user_model_answers() -> None:
     class Still(ToyUserModel):
-        judge = "still"
+        evaluator = "still"
 
     def make(catalogue: VideoCatalogue) -> ToyUserModel:
         return Still(np.ones(catalogue.num_videos), 2, 0.0)
@@ -89,7 +89,9 @@ def test_an_own_user_model_answers() -> None:
         assert reward == 6.0  # six likes, and nobody leaves
         assert (terminated, truncated) == (False, request == 2)
     assert info["end_reason"] == "max_requests"
-    with pytest.raises(ConfigError, match=re.escape("lacks judge, hour_shares, start, resume")):
+    with pytest.raises(
+        ConfigError, match=re.escape("lacks evaluator, hour_fractions, start, resume")
+    ):
         gymnasium.make(ENV_ID, user_model=object())
     with pytest.raises(ConfigError, match=re.escape("'no_such:model' cannot be imported")):
         gymnasium.make(ENV_ID, user_model="no_such:model")
@@ -157,8 +159,10 @@ def test_the_worlds_hidden_state_never_enters_the_observation() -> None:
 
 
 def test_bad_arguments_are_refused(tmp_path: object) -> None:
-    with pytest.raises(ConfigError, match=re.escape("judge must be one of simulator, world, got")):
-        gymnasium.make(ENV_ID, judge="truth")
+    with pytest.raises(
+        ConfigError, match=re.escape("evaluator must be one of simulator, ground_truth, got")
+    ):
+        gymnasium.make(ENV_ID, evaluator="truth")
     with pytest.raises(ConfigError, match=re.escape("no such setting: slat; known: candidates")):
         gymnasium.make(ENV_ID, slat=3)
     with pytest.raises(ConfigError, match=re.escape("group must be one of learn, tune, final")):

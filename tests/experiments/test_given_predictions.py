@@ -14,7 +14,7 @@ from mtf_rl.experiments.command_line import parse_train
 from mtf_rl.experiments.config import PRESETS, RunSettings
 from mtf_rl.experiments.console import Terminal
 from mtf_rl.experiments.random_exposures import replay_run
-from mtf_rl.experiments.rejudging import evaluate_run
+from mtf_rl.experiments.re_evaluation import evaluate_run
 from mtf_rl.experiments.run_folder import RunFolder
 from mtf_rl.experiments.training import train
 from mtf_rl.user_models import WorldConfig, load_world, synthesize
@@ -53,7 +53,7 @@ def test_a_run_on_given_predictions(tmp_path: Path, capsys: pytest.CaptureFixtur
         requests=600,
         sessions=40,
         tuning_sessions=20,
-        twin=False,
+        myopic_baseline=False,
         log=replace(preset.log, world=WORLD),
         user_model=replace(preset.user_model, max_rows=8_000, max_epochs=1),
     )
@@ -70,8 +70,8 @@ def test_a_run_on_given_predictions(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert "| long_view |" in report
     for name in ("leaderboard.md", "log.txt"):
         assert GIVEN_PREDICTIONS in (run.path / name).read_text()
-    judged = evaluate_run(run.path, sessions=10, seed=None, terminal=Terminal())
-    assert GIVEN_PREDICTIONS in (judged / "leaderboard.md").read_text()
+    evaluated = evaluate_run(run.path, sessions=10, seed=None, terminal=Terminal())
+    assert GIVEN_PREDICTIONS in (evaluated / "leaderboard.md").read_text()
     the_replay_is_of_random_exposures_in_the_pools(run, table, capsys)
 
 

@@ -15,8 +15,8 @@ from mtf_rl.experiments.assembly import Assembly
 from mtf_rl.experiments.command_line import settings_of_run
 from mtf_rl.experiments.console import Terminal
 from mtf_rl.experiments.held_out import read_held_out
-from mtf_rl.experiments.judging import Entry, save_entries
 from mtf_rl.experiments.random_exposures import replay_run
+from mtf_rl.experiments.run_evaluation import Entry, save_entries
 from mtf_rl.experiments.run_folder import RunFolder
 from mtf_rl.scorers import Scorer, labelled_rows
 from tests.experiments.small_run import prepare_small_run

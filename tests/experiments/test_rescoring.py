@@ -37,7 +37,7 @@ def test_its_own_seed_gives_the_same_scores_and_another_changes_nothing_else(
     for name in ("videos", "base_rates", "hours", "tabs"):
         np.testing.assert_array_equal(getattr(other.scores, name), getattr(mine.scores, name))
     np.testing.assert_array_equal(other.profiles.values, mine.profiles.values)
-    assert list(other.judges) == list(mine.judges)
+    assert list(other.evaluators) == list(mine.evaluators)
 
 
 def test_the_second_time_it_is_read(run: RunFolder, tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ SIZE = [
     "--preset", "smoke", "--world.users", "80", "--world.videos", "320", "--world.days", "2",
     "--scorer-rows", "4000", "--user-model.max-rows", "4000", "--user-model.max-epochs", "1",
     "--scorer-fit.max-epochs", "1", "--requests", "1600", "--warmup-requests", "300",
-    "--num-envs", "8", "--sessions", "20", "--tuning-sessions", "10", "--no-twin",
+    "--num-envs", "8", "--sessions", "20", "--tuning-sessions", "10", "--no-myopic-baseline",
     "--checkpoint-seconds", "0",
 ]  # fmt: skip
 SEARCHES = ("grid", "random_search", "cma_es", "gp_bo")
@@ -154,14 +154,14 @@ def stopped_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ],
 )
 def test_other_surroundings_are_refused(
-    place: tuple[str, ...], complaint: str, stopped: Path, tmp_path: Path
+    position: tuple[str, ...], complaint: str, stopped: Path, tmp_path: Path
 ) -> None:
     folder = shutil.copytree(stopped, tmp_path / "run")
     record = load_json(folder / "provenance.json")
     inner = record
-    for key in place[:-1]:
+    for key in position[:-1]:
         inner = inner[key]
-    inner[place[-1]] = "0"
+    inner[position[-1]] = "0"
     save_json(folder / "provenance.json", record)
     with pytest.raises(RunFolderError, match=re.escape(complaint)):
         resume(folder, Terminal())

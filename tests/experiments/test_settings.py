@@ -49,16 +49,16 @@ def test_later_sources_win(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "words",
     [
-        "sac --seed 3 --steps 20000 --gamma 0.9 --no-twin",
-        "--seed 3 --steps 20000 sac --gamma 0.9 --no-twin",
-        "--no-twin --seed 3 --gamma 0.9 --requests 20000 sac",
-        "--hidden 128 128 --no-twin sac --seed=3 --gamma=0.9 --requests=20000",
+        "sac --seed 3 --steps 20000 --gamma 0.9 --no-myopic-baseline",
+        "--seed 3 --steps 20000 sac --gamma 0.9 --no-myopic-baseline",
+        "--no-myopic-baseline --seed 3 --gamma 0.9 --requests 20000 sac",
+        "--hidden 128 128 --no-myopic-baseline sac --seed=3 --gamma=0.9 --requests=20000",
     ],
 )
 def test_flags_stand_before_or_after_the_agent(words: str) -> None:
     settings = parse_train(words.split())
     assert settings.agent == "sac"
-    assert settings.run == replace(RunConfig(), seed=3, requests=20_000, twin=False)
+    assert settings.run == replace(RunConfig(), seed=3, requests=20_000, myopic_baseline=False)
     assert isinstance(settings.agent_settings, SACConfig)
     assert settings.agent_settings.gamma == 0.9
 
@@ -99,7 +99,7 @@ def test_bad_settings_files_are_refused(tmp_path: Path) -> None:
         ('{"run": {"seed": -1}}', "seed must be in [0, 4294967295], got -1"),
         ('{"runs": {}}', "must hold an object with some of agent, agent_settings, baselines"),
         ("[1]", "must hold an object with some of"),
-        ('{"run": {"twin": "false"}}', "expected bool, got 'false'"),
+        ('{"run": {"myopic_baseline": "false"}}', "expected bool, got 'false'"),
         ('{"run": {"requests": 3.9}}', "expected int, got 3.9"),
         ('{"agent_settings": {"caution": NaN}}', "caution must be at least 0, got nan"),
         ('{"run": {"session": {"slate": "six"}}}', "slate"),

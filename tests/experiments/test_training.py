@@ -16,7 +16,7 @@ import mtf_rl  # noqa: F401  (registers the environments)
 from mtf_rl.agents import TD3Config, load_policy
 from mtf_rl.agents.search.study import read_records
 from mtf_rl.core.errors import ConfigError, LeakageError, RunFolderError
-from mtf_rl.core.protocols import SIMULATOR, SYNTHETIC_TRUTH
+from mtf_rl.core.protocols import GROUND_TRUTH, SIMULATOR
 from mtf_rl.core.tasks import TASK_NAMES
 from mtf_rl.data import SYNTHETIC_PLAN, read_kuairand, scorer_half, split_by_time
 from mtf_rl.evaluation import leaderboard_columns
@@ -24,7 +24,7 @@ from mtf_rl.experiments.assembly import Assembly
 from mtf_rl.experiments.command_line import settings_of_run
 from mtf_rl.experiments.config import PRESETS, RunConfig, RunSettings
 from mtf_rl.experiments.console import Terminal
-from mtf_rl.experiments.rejudging import evaluate_run
+from mtf_rl.experiments.re_evaluation import evaluate_run
 from mtf_rl.experiments.run_folder import RunFolder, open_run_folder
 from mtf_rl.experiments.training import train
 from mtf_rl.user_models import WorldConfig
@@ -32,7 +32,7 @@ from tests.experiments.small_baselines import SMALL_BASELINES
 
 SEARCHES = {"grid", "random_search", "cma_es", "gp_bo"}
 LEARNT = {"td3", "td3_untrained", "td3_myopic", "uniform", *SEARCHES}
-POLICIES = LEARNT | {"td3_held", "td3_myopic_held"}
+POLICIES = LEARNT | {"td3_static_mean", "td3_myopic_static_mean"}
 
 
 def small_settings(run_dir: Path) -> RunSettings:
@@ -61,12 +61,19 @@ def test_the_leaderboard_has_a_row_per_policy_and_judge(run: RunFolder) -> None:
     table = pd.read_csv(run.path / "leaderboard.csv")
     assert tuple(table.columns) == leaderboard_columns(TASK_NAMES)
     pairs = set(zip(table.policy, table.world, strict=True))
-    assert pairs == {(p, w) for p in POLICIES for w in (SIMULATOR, SYNTHETIC_TRUTH)}
+    assert pairs == {(p, w) for p in POLICIES for w in (SIMULATOR, GROUND_TRUTH)}
     assert (table.reward_low < table.reward_mean).all()
     assert (table.sessions == 60).all()
     static = table.delta_vs_best_static_mean == 0
-    assert table[static].policy.isin(["uniform", *SEARCHES, "td3_held", "td3_myopic_held"]).all()
-    assert table[table.policy.str.endswith("_held")].filter(like="_spread").to_numpy().max() < 1e-6
+    assert (
+        table[static]
+        .policy.isin(["uniform", *SEARCHES, "td3_static_mean", "td3_myopic_static_mean"])
+        .all()
+    )
+    assert (
+        table[table.policy.str.endswith("_static_mean")].filter(like="_spread").to_numpy().max()
+        < 1e-6
+    )
     used = table.set_index("policy").requests_used.groupby("policy").first()
     assert used["uniform"] == used["td3_untrained"] == 0
     assert 900 - 8 <= used["td3"] <= 900
@@ -149,15 +156,15 @@ def test_a_planted_shared_row_makes_assembly_raise(run: RunFolder) -> None:
 def test_a_run_is_an_environment(run: RunFolder) -> None:
     path = str(run.path)
     observations = {}
-    for judge in ("simulator", "world"):
-        env = gymnasium.make("mtf_rl/FusionSession-v0", run=path, judge=judge)
-        observations[judge], _ = env.reset(seed=0)
+    for evaluator in ("simulator", "ground_truth"):
+        env = gymnasium.make("mtf_rl/FusionSession-v0", run=path, evaluator=evaluator)
+        observations[evaluator], _ = env.reset(seed=0)
         policy = load_policy(run.policies / "td3")
-        action, _ = policy.predict(observations[judge][None])
+        action, _ = policy.predict(observations[evaluator][None])
         _, reward, _, _, info = env.step(action[0])
         assert np.isfinite(float(reward))
         assert 0 <= info["user"] < 80
-    # Users and candidates are drawn alike under both judges; their hours of the day are not.
+    # Users and candidates are drawn alike under both evaluators; their hours of the day are not.
     unwrapped: Any = env.unwrapped
     hours = [
         unwrapped.dynamics.layout.names.index(f"session/hour_{part}") for part in ("sine", "cosine")

@@ -75,8 +75,8 @@ def test_simplex_by_hand() -> None:
     simplex = map_of("simplex", "log_sum", ("click", "hate"))
     weights = simplex.to_parameters(np.array([[0.0, 0.0], [1.0, 0.0]], dtype=np.float32))
     assert weights[0].tolist() == [0.5, -0.5]
-    share = np.exp(3.0) / (np.exp(3.0) + 1.0)
-    np.testing.assert_allclose(weights[1], [share, share - 1.0], rtol=1e-6)
+    fraction = np.exp(3.0) / (np.exp(3.0) + 1.0)
+    np.testing.assert_allclose(weights[1], [fraction, fraction - 1.0], rtol=1e-6)
     # Another shift of the action makes the same weights.
     shifted = simplex.to_parameters(np.array([[0.5, -0.5]], dtype=np.float32))
     np.testing.assert_allclose(shifted[0], weights[1], rtol=1e-6)

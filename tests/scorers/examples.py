@@ -4,14 +4,13 @@ import numpy as np
 from scipy.special import expit
 
 from mtf_rl.core.tasks import NUM_TASKS
-from mtf_rl.data import CategoricalField, DenseColumn, FeatureLayout, FeatureRows, Side
+from mtf_rl.data import CategoricalField, DenseColumn, FeatureLayout, FeatureRows, FeatureSide
 from mtf_rl.scorers import (
     AITMConfig,
     CGCConfig,
     ESCM2DRConfig,
     ESCM2IPSConfig,
     ESMMConfig,
-    FitConfig,
     LabelledRows,
     MMoEConfig,
     ModelConfig,
@@ -19,17 +18,18 @@ from mtf_rl.scorers import (
     MultiIPWConfig,
     OMoEConfig,
     PLEConfig,
+    ScorerFitConfig,
     SharedBottomConfig,
     SingleTaskConfig,
 )
 
 LAYOUT = FeatureLayout(
     categorical=(
-        CategoricalField("user", 12, Side.USER),
-        CategoricalField("video", 9, Side.VIDEO),
-        CategoricalField("tab", 4, Side.PAIR),
+        CategoricalField("user", 12, FeatureSide.USER),
+        CategoricalField("video", 9, FeatureSide.VIDEO),
+        CategoricalField("tab", 4, FeatureSide.PAIR),
     ),
-    dense=(DenseColumn("age", Side.VIDEO), DenseColumn("rate", Side.PAIR)),
+    dense=(DenseColumn("age", FeatureSide.VIDEO), DenseColumn("rate", FeatureSide.PAIR)),
 )
 
 # Every registered scorer at a size that fits in milliseconds.
@@ -38,17 +38,19 @@ SMALL: dict[str, ModelConfig] = {
     "ple": PLEConfig(embedding_dim=4, tower_widths=(8,), levels=2, expert_widths=(16, 8)),
     "cgc": CGCConfig(embedding_dim=4, tower_widths=(8,), expert_widths=(16, 8)),
     "omoe": OMoEConfig(embedding_dim=4, tower_widths=(8,), experts=3, expert_widths=(16, 8)),
-    "shared-bottom": SharedBottomConfig(embedding_dim=4, tower_widths=(8,), trunk_widths=(24, 16)),
-    "single-task": SingleTaskConfig(embedding_dim=4, tower_widths=(8,), trunk_widths=(16, 8)),
+    "shared_bottom": SharedBottomConfig(embedding_dim=4, tower_widths=(8,), trunk_widths=(24, 16)),
+    "single_task": SingleTaskConfig(embedding_dim=4, tower_widths=(8,), trunk_widths=(16, 8)),
     "esmm": ESMMConfig(embedding_dim=4, tower_widths=(8,), trunk_widths=(24, 16)),
-    "escm2-ips": ESCM2IPSConfig(embedding_dim=4, tower_widths=(8,), trunk_widths=(24, 16)),
-    "escm2-dr": ESCM2DRConfig(embedding_dim=4, tower_widths=(8,), trunk_widths=(24, 16)),
-    "multi-ipw": MultiIPWConfig(embedding_dim=4, tower_widths=(8,), trunk_widths=(24, 16)),
-    "multi-dr": MultiDRConfig(embedding_dim=4, tower_widths=(8,), trunk_widths=(24, 16)),
+    "escm2_ips": ESCM2IPSConfig(embedding_dim=4, tower_widths=(8,), trunk_widths=(24, 16)),
+    "escm2_dr": ESCM2DRConfig(embedding_dim=4, tower_widths=(8,), trunk_widths=(24, 16)),
+    "multi_ipw": MultiIPWConfig(embedding_dim=4, tower_widths=(8,), trunk_widths=(24, 16)),
+    "multi_dr": MultiDRConfig(embedding_dim=4, tower_widths=(8,), trunk_widths=(24, 16)),
     "aitm": AITMConfig(embedding_dim=4, tower_widths=(8,), bottom_widths=(16, 8)),
 }
 
-QUICK = FitConfig(batch_rows=64, learning_rate=0.01, embedding_learning_rate=0.01, max_epochs=2)
+QUICK = ScorerFitConfig(
+    batch_rows=64, learning_rate=0.01, embedding_learning_rate=0.01, max_epochs=2
+)
 
 
 def random_features(rows: int, seed: int = 0) -> FeatureRows:

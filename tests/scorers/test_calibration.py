@@ -33,8 +33,8 @@ def test_undoes_a_known_distortion() -> None:
 def test_agrees_with_scipy(*, soft: bool) -> None:
     rng = np.random.default_rng(1)
     logits = rng.normal(size=500) * 3 - 2
-    shares = expit(0.5 * logits + rng.normal(size=500))
-    targets = shares if soft else (shares > 0.5).astype(float)
+    fractions = expit(0.5 * logits + rng.normal(size=500))
+    targets = fractions if soft else (fractions > 0.5).astype(float)
 
     def objective(parameters: FloatArray) -> float:
         p = expit(parameters[0] * logits + parameters[1])

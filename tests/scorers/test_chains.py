@@ -56,7 +56,7 @@ def test_fitting_a_broken_chain_warns_and_goes_on(
 
 
 def violations(weight: float) -> float:
-    """The share of rows on which AITM predicts more long views than clicks."""
+    """The fraction of rows on which AITM predicts more long views than clicks."""
     small = SMALL["aitm"]
     assert isinstance(small, AITMConfig)
     config = replace(small, calibrator_weight=weight)

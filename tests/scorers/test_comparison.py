@@ -10,7 +10,7 @@ ROWS = example_rows(300)
 RNG = np.random.default_rng(0)
 ONE, TWO = (RNG.random(ROWS.targets.shape).astype(np.float32) for _ in range(2))
 SCORERS = {
-    "single-task": ComparedScorer(report_predictions(ONE, ONE, ROWS), 1000, 50.0),
+    "single_task": ComparedScorer(report_predictions(ONE, ONE, ROWS), 1000, 50.0),
     "mmoe": ComparedScorer(report_predictions(TWO, TWO, ROWS), 400, 99.6),
 }
 
@@ -23,7 +23,7 @@ def test_lines_are_tasks_times_scorers_and_costs() -> None:
     single, mmoe = (SCORERS[name].report["like"] for name in SCORERS)
     assert cells[7][2] == f"{mmoe.auc:.4f}"
     assert cells[7][-1] == f"{mmoe.auc - single.auc:+.4f}"
-    assert cells[-2:] == [["single-task", "1000", "50"], ["mmoe", "400", "100"]]
+    assert cells[-2:] == [["single_task", "1000", "50"], ["mmoe", "400", "100"]]
 
 
 def test_without_the_reference_there_is_no_lead() -> None:

@@ -16,10 +16,10 @@ from mtf_rl.core.tasks import NUM_TASKS, TASK_NAMES
 from mtf_rl.data import UNSEEN_CODE
 from mtf_rl.scorers import (
     MONITORS,
-    Evaluation,
-    FitConfig,
     FittedScorer,
     LabelledRows,
+    ScorerFitConfig,
+    ValidationResult,
     evaluate_scorer,
     fit_scorer,
 )
@@ -32,7 +32,9 @@ from tests.scorers.examples import LAYOUT, QUICK, SMALL, example_rows
 TRAIN, VALIDATION = example_rows(600, seed=1), example_rows(400, seed=2)
 
 
-def fit(config: FitConfig = QUICK, train: LabelledRows = TRAIN, seed: int = 0) -> FittedScorer:
+def fit(
+    config: ScorerFitConfig = QUICK, train: LabelledRows = TRAIN, seed: int = 0
+) -> FittedScorer:
     rng = np.random.default_rng(seed)
     return fit_scorer(SMALL["mmoe"], config, LAYOUT, train, VALIDATION, rng=rng)
 
@@ -68,7 +70,7 @@ def test_stops_after_patience_evaluations_without_a_better_one() -> None:
 
 
 def test_tells_of_each_evaluation_as_it_happens() -> None:
-    seen: list[Evaluation] = []
+    seen: list[ValidationResult] = []
     fitted = fit_scorer(
         SMALL["ple"],
         QUICK,
@@ -90,7 +92,7 @@ def test_tells_of_each_evaluation_as_it_happens() -> None:
 def test_schedule_spreads_evaluations_over_the_epoch(
     rows: int, evaluations: int, expected: list[int]
 ) -> None:
-    config = FitConfig(batch_rows=100, evaluations_per_epoch=evaluations, max_epochs=2)
+    config = ScorerFitConfig(batch_rows=100, evaluations_per_epoch=evaluations, max_epochs=2)
     schedule = _Schedule(rows, config)
     steps = [s for s in range(1, schedule.total_steps + 1) if schedule.evaluates_after(s)]
     per_epoch = schedule.steps_per_epoch
@@ -122,13 +124,13 @@ def test_out_of_vocabulary_embeddings_are_trained() -> None:
     train = example_rows(600, seed=1)
     train.features.categorical[train.features.categorical == UNSEEN_CODE] = UNSEEN_CODE + 1
 
-    def unseen_embeddings(config: FitConfig) -> torch.Tensor:
+    def unseen_embeddings(config: ScorerFitConfig) -> torch.Tensor:
         starts = torch.tensor([0, 12, 21])
         (model,) = fit(config, train).scorer.model.networks()
         return model.input.embedding.weight[starts + UNSEEN_CODE].detach()
 
-    untouched = unseen_embeddings(replace(QUICK, unknown_share=0.0))
-    trained = unseen_embeddings(replace(QUICK, unknown_share=0.2))
+    untouched = unseen_embeddings(replace(QUICK, unknown_fraction=0.0))
+    trained = unseen_embeddings(replace(QUICK, unknown_fraction=0.2))
     assert not torch.allclose(trained, untouched, atol=1e-3)
 
 
@@ -186,7 +188,7 @@ def test_refuses_no_training_rows() -> None:
         ({"embedding_learning_rate": 0.0}, "embedding_learning_rate must be above 0"),
         ({"learning_rate": -1.0}, "learning_rate must be above 0, got -1.0"),
         ({"weight_decay": float("nan")}, "weight_decay must be at least 0, got nan"),
-        ({"unknown_share": 1.0}, "unknown_share must be in [0, 1), got 1.0"),
+        ({"unknown_fraction": 1.0}, "unknown_fraction must be in [0, 1), got 1.0"),
         ({"task_weights": (1.0,)}, "task_weights must be 8 numbers of at least 0, not all 0"),
         ({"task_weights": (0.0,) * 8}, "task_weights must be 8 numbers of at least 0, not all 0"),
         ({"monitor_tasks": ("klick",)}, "monitor_tasks must be some of click, long_view"),
@@ -195,12 +197,12 @@ def test_refuses_no_training_rows() -> None:
 )
 def test_refuses_bad_settings(changes: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError, match=re.escape(message)):
-        FitConfig(**changes)  # type: ignore[arg-type]
+        ScorerFitConfig(**changes)  # type: ignore[arg-type]
 
 
 def test_offers_the_nearest_monitor() -> None:
     with pytest.raises(UnknownNameError, match=re.escape("Did you mean 'auc'?")):
-        FitConfig(monitor="acu")
+        ScorerFitConfig(monitor="acu")
 
 
 class Interrupted(Exception):
@@ -211,18 +213,18 @@ def weights(fitted: FittedScorer) -> list[torch.Tensor]:
     return list(fitted.scorer.model.state_dict().values())
 
 
-@pytest.mark.parametrize("name", ["mmoe", "escm2-dr"])
+@pytest.mark.parametrize("name", ["mmoe", "escm2_dr"])
 @pytest.mark.parametrize("stop_after", [1, 4, 7])
 def test_a_resumed_fit_ends_identical(name: str, stop_after: int, tmp_path: Path) -> None:
     config = replace(QUICK, weighting="uncertainty", max_epochs=3)
 
     def fit_in(folder: Path | None, stop: int | None = None) -> FittedScorer:
-        def on_evaluation(evaluation: Evaluation) -> None:
+        def on_evaluation(evaluation: ValidationResult) -> None:
             seen.append(evaluation)
             if len(seen) == stop:
                 raise Interrupted
 
-        seen: list[Evaluation] = []
+        seen: list[ValidationResult] = []
         return fit_scorer(
             SMALL[name],
             config,
@@ -245,7 +247,7 @@ def test_a_resumed_fit_ends_identical(name: str, stop_after: int, tmp_path: Path
 
 
 def test_a_checkpoint_of_another_fit_or_a_torn_one_is_refused(tmp_path: Path) -> None:
-    def fit_with(config: FitConfig, seed: int) -> None:
+    def fit_with(config: ScorerFitConfig, seed: int) -> None:
         rng = np.random.default_rng(seed)
         fit_scorer(SMALL["mmoe"], config, LAYOUT, TRAIN, VALIDATION, rng=rng, checkpoint=tmp_path)
 
@@ -286,6 +288,6 @@ def test_evaluations_tell_weights_and_gate_entropies() -> None:
 
 def test_an_effective_sample_size_is_told() -> None:
     rng = np.random.default_rng(0)
-    fitted = fit_scorer(SMALL["escm2-ips"], QUICK, LAYOUT, TRAIN, VALIDATION, rng=rng)
+    fitted = fit_scorer(SMALL["escm2_ips"], QUICK, LAYOUT, TRAIN, VALIDATION, rng=rng)
     clicks = TRAIN.base_rates()[0] * QUICK.batch_rows
     assert 1.0 < fitted.curve[-1].measures["effective_sample_size"] <= 1.1 * clicks

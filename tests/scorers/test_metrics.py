@@ -196,8 +196,8 @@ def test_calibration_ratio() -> None:
 
 
 def test_watch_counts_as_positive_from_eighteen_seconds() -> None:
-    shares = np.array([17.9, 18.0, 120.0], dtype=np.float32) / 120.0
-    assert positive("watch", shares).tolist() == [False, True, True]
+    fractions = np.array([17.9, 18.0, 120.0], dtype=np.float32) / 120.0
+    assert positive("watch", fractions).tolist() == [False, True, True]
     assert positive("like", np.array([0.0, 1.0])).tolist() == [False, True]
 
 

@@ -102,11 +102,11 @@ def bin_encodings(layer: InputLayer, dense: FloatArray) -> list[FloatArray]:
     encodings = []
     for column, value in enumerate(dense):
         edges = layer.bins.edges[column].tolist()
-        places = [
+        positions = [
             min(max((value - low) / (high - low), 0.0), 1.0)
             for low, high in itertools.pairwise(edges)
         ]
-        encodings.append(np.maximum(affine(layer.bins.linear, column, np.array(places)), 0.0))
+        encodings.append(np.maximum(affine(layer.bins.linear, column, np.array(positions)), 0.0))
     return encodings
 
 
@@ -227,7 +227,7 @@ def test_fields_do_not_share_embeddings() -> None:
 
 def test_bins_are_at_the_quantiles_of_the_rows() -> None:
     encoding = BinEncoding(columns=1, bins=2, dim=2)
-    encoding.place_edges(torch.tensor([[0.0], [1.0], [3.0]]))
+    encoding.position_edges(torch.tensor([[0.0], [1.0], [3.0]]))
     assert encoding.edges.tolist() == [[0.0, 1.0, 3.0]]
     with torch.no_grad():
         encoding.linear.weight.copy_(torch.tensor([[[1.0, 0.0], [0.0, 1.0]]]))
@@ -238,7 +238,7 @@ def test_bins_are_at_the_quantiles_of_the_rows() -> None:
 
 def test_a_constant_column_has_bins_of_no_width_and_finite_encodings() -> None:
     encoding = BinEncoding(columns=1, bins=4, dim=3)
-    encoding.place_edges(torch.zeros(5, 1))
+    encoding.position_edges(torch.zeros(5, 1))
     assert torch.isfinite(encoding(torch.tensor([[-1.0], [0.0], [1.0]]))).all()
 
 

@@ -9,9 +9,9 @@ import pytest
 from mtf_rl.core.arrays import IntArray
 from mtf_rl.data import Dataset, FeatureEncoder, FeatureRows
 from mtf_rl.scorers import (
-    FitConfig,
     ModelConfig,
     Scorer,
+    ScorerFitConfig,
     fit_scorer,
     score_pools,
     score_table,
@@ -57,7 +57,7 @@ ENCODER = cast(FeatureEncoder, PairEncoder())
 DATASET = cast(Dataset, None)
 
 
-def fit(config: ModelConfig, settings: FitConfig = QUICK) -> Scorer:
+def fit(config: ModelConfig, settings: ScorerFitConfig = QUICK) -> Scorer:
     rng = np.random.default_rng(0)
     rows = example_rows(300)
     return fit_scorer(config, settings, LAYOUT, rows, example_rows(200, 1), rng=rng).scorer
@@ -95,12 +95,12 @@ def test_every_cell_is_its_pair(
         scorer, ENCODER, DATASET, POOLS, hours=HOURS, tabs=TABS, on_users=scored.append
     )
     for user in range(USERS):
-        for place in range(POOL):
+        for position in range(POOL):
             pair = ENCODER.encode_pairs(
-                DATASET, np.array([user]), POOLS[user, [place]], HOURS[[user]], TABS[[user]]
+                DATASET, np.array([user]), POOLS[user, [position]], HOURS[[user]], TABS[[user]]
             )
             expected = scorer.predict(pair)[0]
-            assert table.scores[user, place] == pytest.approx(expected, abs=1e-6)
+            assert table.scores[user, position] == pytest.approx(expected, abs=1e-6)
     assert scored == sorted(scored)
     assert scored[-1] == USERS
 

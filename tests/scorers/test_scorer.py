@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from mtf_rl.core.errors import ArtifactError, ShapeError
-from mtf_rl.data import CategoricalField, FeatureLayout, FeatureRows, Side
+from mtf_rl.data import CategoricalField, FeatureLayout, FeatureRows, FeatureSide
 from mtf_rl.scorers import Scorer, evaluate_scorer, fit_scorer
 from tests.scorers.examples import LAYOUT, QUICK, SMALL, example_rows
 
@@ -112,7 +112,7 @@ def test_a_card_that_is_no_card_is_explained(scorer: Scorer, tmp_path: Path, tex
 
 def test_another_layout_is_refused_by_name(scorer: Scorer, tmp_path: Path) -> None:
     scorer.save(tmp_path)
-    grown = CategoricalField("video", 10, Side.VIDEO)
+    grown = CategoricalField("video", 10, FeatureSide.VIDEO)
     other = FeatureLayout((LAYOUT.categorical[0], grown, LAYOUT.categorical[2]), LAYOUT.dense)
     with pytest.raises(ArtifactError, match="they differ in video"):
         Scorer.load(tmp_path, layout=other)

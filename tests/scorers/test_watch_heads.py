@@ -12,7 +12,7 @@ from mtf_rl.core.arrays import FloatArray
 from mtf_rl.scorers.watch_heads import WATCH_HEADS, LogNormalHead, SurvivalHead
 
 
-def expected_share(head: str, parameters: list[float]) -> float:
+def expected_fraction(head: str, parameters: list[float]) -> float:
     tensor = torch.tensor([parameters], dtype=torch.float64)
     return float(expit(WATCH_HEADS[head].logit(tensor).item()))
 
@@ -23,7 +23,7 @@ def test_log_normal_mean_is_the_integral_of_the_capped_time(mu: float, raw: floa
     law = stats.lognorm(s=sigma, scale=10.0 * math.exp(mu))
     mean, _ = integrate.quad(law.sf, 0, 120, points=[0.1, 1, 10], limit=500)
     expected = expit(0.4) * mean / 120
-    assert expected_share("log_normal", [0.4, mu, raw]) == pytest.approx(expected, rel=1e-4)
+    assert expected_fraction("log_normal", [0.4, mu, raw]) == pytest.approx(expected, rel=1e-4)
 
 
 def test_log_normal_loss_is_the_censored_likelihood() -> None:
@@ -42,8 +42,8 @@ def test_survival_mean_by_hand() -> None:
     head = SurvivalHead()
     parameters = torch.full((1, head.parameters), -60.0, dtype=torch.float64)
     parameters[0, :2] = torch.tensor([0.0, 60.0])
-    share = torch.sigmoid(head.logit(parameters)).item()
-    assert share * 120 == pytest.approx(2.5)
+    fraction = torch.sigmoid(head.logit(parameters)).item()
+    assert fraction * 120 == pytest.approx(2.5)
 
 
 def test_survival_loss_counts_only_thresholds_that_were_reached() -> None:
@@ -58,21 +58,23 @@ def test_survival_loss_counts_only_thresholds_that_were_reached() -> None:
 def test_fitting_recovers_the_mean_of_the_capped_time(name: str) -> None:
     rng = np.random.default_rng(0)
     play: FloatArray = np.exp(rng.normal(2.5, 1.0, 4000)) * (rng.random(4000) < 0.7)
-    shares = torch.from_numpy(np.minimum(play, 120.0) / 120.0)
+    fractions = torch.from_numpy(np.minimum(play, 120.0) / 120.0)
     head = WATCH_HEADS[name]
     parameters = torch.zeros(1, head.parameters, dtype=torch.float64, requires_grad=True)
-    optimiser = torch.optim.LBFGS([parameters], max_iter=60, line_search_fn="strong_wolfe")
+    optimizer = torch.optim.LBFGS([parameters], max_iter=60, line_search_fn="strong_wolfe")
 
     def closure() -> float:
-        optimiser.zero_grad()
-        loss = head.loss(parameters.expand(len(shares), -1), shares).mean()
+        optimizer.zero_grad()
+        loss = head.loss(parameters.expand(len(fractions), -1), fractions).mean()
         loss.backward()  # type: ignore[no-untyped-call]
         return loss.item()
 
-    optimiser.step(closure)  # type: ignore[no-untyped-call]
-    share = torch.sigmoid(head.logit(parameters)).item()
+    optimizer.step(closure)  # type: ignore[no-untyped-call]
+    fraction = torch.sigmoid(head.logit(parameters)).item()
     # Straight lines between thresholds overstate the area under a convex curve a little.
-    assert share == pytest.approx(shares.mean().item(), rel=0.06 if name == "survival" else 0.02)
+    assert fraction == pytest.approx(
+        fractions.mean().item(), rel=0.06 if name == "survival" else 0.02
+    )
 
 
 @pytest.mark.parametrize("name", WATCH_HEADS)

@@ -37,11 +37,11 @@ def test_uncertainty_weights_reach_one_over_twice_the_loss_of_a_rare_task() -> N
     # Public code that clamps s at 0 or above can never weigh the rare task (1 / (2 x .01)) up.
     losses = torch.tensor([0.67, 0.01])
     weighting = UncertaintyWeights((1.0, 1.0))
-    optimiser = torch.optim.Adam(weighting.parameters(), lr=0.05)
+    optimizer = torch.optim.Adam(weighting.parameters(), lr=0.05)
     for _ in range(2000):
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         weighting(losses, 0.0).total.backward()
-        optimiser.step()
+        optimizer.step()
     weights = weighting(losses, 0.0).weights
     assert weights.numpy() == pytest.approx(1.0 / (2.0 * losses.numpy()), rel=1e-3)
 

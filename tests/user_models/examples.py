@@ -133,7 +133,7 @@ def _plays(
     shown: Slate,
     history: VisibleHistory,
 ) -> FloatArray:
-    overlap = np.einsum("nsg,ng->ns", catalogue.tag_shares[shown.videos], history.tag_exposure)
+    overlap = np.einsum("nsg,ng->ns", catalogue.tag_fractions[shown.videos], history.tag_exposure)
     complete = np.array(law.complete)[shown.users % 2][:, None] * np.exp(-law.boredom * overlap)
     duration = catalogue.duration_seconds[shown.videos]
     draw = rng.random(complete.shape)

@@ -45,9 +45,9 @@ def test_group_rates_by_hand() -> None:
 
 
 def test_group_shares_by_hand() -> None:
-    shares = likelihoods.group_shares(np.array([0, 1]), 2, np.array([0, 0]), 2, strength=2.0)
-    np.testing.assert_allclose(shares, [[0.5, 0.5], [0.5, 0.5]])
-    skewed = likelihoods.group_shares(
+    fractions = likelihoods.group_fractions(np.array([0, 1]), 2, np.array([0, 0]), 2, strength=2.0)
+    np.testing.assert_allclose(fractions, [[0.5, 0.5], [0.5, 0.5]])
+    skewed = likelihoods.group_fractions(
         np.array([0, 0, 0, 1]), 2, np.array([0, 0, 0, 1]), 2, strength=6.0
     )
     # Overall (3 + 1, 1 + 1) / 6, six of them: group 0 has (3 + 4, 0 + 2) / 9.

@@ -16,7 +16,7 @@ from mtf_rl.core.arrays import select_rows
 from mtf_rl.core.errors import ArtifactError
 from mtf_rl.core.files import load_json, save_json
 from mtf_rl.core.history import tag_overlap
-from mtf_rl.core.randomness import Luck
+from mtf_rl.core.randomness import EpisodeRng
 from mtf_rl.core.slates import Slate
 from mtf_rl.core.tasks import is_long_view, is_valid_play
 from mtf_rl.user_models import DeclaredPrior, FitReport, FittedUserModel, PartReport
@@ -46,7 +46,7 @@ def random_model() -> FittedUserModel:
         leaving=FittedLeaving(random_session_network(USERS, seed=1)),
         pausing=FittedPausing.fit(random_history(500), gaps),
         returning=FittedReturning(random_session_network(USERS, seed=2), np.asarray(0.5)),
-        hour_shares=np.full(24, 1.0 / 24.0),
+        hour_fractions=np.full(24, 1.0 / 24.0),
         catalogue=catalogue,
         row_keys=np.arange(7, dtype=np.uint64),
         prior_parts=("a part is declared",),
@@ -64,29 +64,29 @@ def slates(num_envs: int, *, tab: int = 1, slate: int = 6, seed: int = 0) -> Sla
     )
 
 
-def luck_of(num_envs: int, seed: int = 5) -> Luck:
-    return Luck(seed, np.arange(num_envs), np.zeros(num_envs, dtype=np.int64))
+def rng_of(num_envs: int, seed: int = 5) -> EpisodeRng:
+    return EpisodeRng(seed, np.arange(num_envs), np.zeros(num_envs, dtype=np.int64))
 
 
 @pytest.mark.parametrize("batch", [1, 7, 256])
 def test_answers_do_not_depend_on_the_batch(model: FittedUserModel, batch: int) -> None:
     num_envs = 300
-    slate, history, luck = slates(num_envs), random_history(num_envs), luck_of(num_envs)
-    state = model.start(slate.users, luck)
-    whole, after = model.respond(state, slate, history, luck)
-    left = model.leave(after, history, luck)
-    pauses = model.pause_seconds(after, history, luck)
-    days = model.return_days(after, history, luck)
+    slate, history, episode_rng = slates(num_envs), random_history(num_envs), rng_of(num_envs)
+    state = model.start(slate.users, episode_rng)
+    whole, after = model.respond(state, slate, history, episode_rng)
+    left = model.leave(after, history, episode_rng)
+    pauses = model.pause_seconds(after, history, episode_rng)
+    days = model.return_days(after, history, episode_rng)
     for first in range(0, num_envs, batch):
         rows = np.arange(first, min(first + batch, num_envs))
         part = select_rows(state, rows)
-        its_luck, its_history = select_rows(luck, rows), select_rows(history, rows)
-        answer, part = model.respond(part, select_rows(slate, rows), its_history, its_luck)
+        its_rng, its_history = select_rows(episode_rng, rows), select_rows(history, rows)
+        answer, part = model.respond(part, select_rows(slate, rows), its_history, its_rng)
         assert np.array_equal(answer.feedback, whole.feedback[rows])
         assert np.array_equal(answer.watch_seconds, whole.watch_seconds[rows])
-        assert np.array_equal(model.leave(part, its_history, its_luck), left[rows])
-        assert np.array_equal(model.pause_seconds(part, its_history, its_luck), pauses[rows])
-        assert np.array_equal(model.return_days(part, its_history, its_luck), days[rows])
+        assert np.array_equal(model.leave(part, its_history, its_rng), left[rows])
+        assert np.array_equal(model.pause_seconds(part, its_history, its_rng), pauses[rows])
+        assert np.array_equal(model.return_days(part, its_history, its_rng), days[rows])
 
 
 @settings(max_examples=20, deadline=None)
@@ -94,7 +94,7 @@ def test_answers_do_not_depend_on_the_batch(model: FittedUserModel, batch: int) 
 def test_single_column_answers_obey_the_rules(model: FittedUserModel, seed: int) -> None:
     slate, history = slates(50, seed=seed), random_history(50)
     response, _ = model.respond(
-        model.start(slate.users, luck_of(50)), slate, history, luck_of(50, seed)
+        model.start(slate.users, rng_of(50)), slate, history, rng_of(50, seed)
     )
     duration = model.catalogue.duration_seconds[slate.videos]
     play, shown = response.watch_seconds, slate.mask
@@ -108,7 +108,7 @@ def test_single_column_answers_obey_the_rules(model: FittedUserModel, seed: int)
 def test_two_column_clicks_are_taps(model: FittedUserModel) -> None:
     slate = replace(slates(4000, tab=0), mask=np.ones((4000, 6), dtype=np.bool_))
     response, _ = model.respond(
-        model.start(slate.users, luck_of(4000)), slate, random_history(4000), luck_of(4000)
+        model.start(slate.users, rng_of(4000)), slate, random_history(4000), rng_of(4000)
     )
     played, clicked = response.watch_seconds > 0, response.feedback[..., 0] > 0
     assert clicked[played].all()
@@ -123,21 +123,21 @@ def test_response_logits_against_a_loop(model: FittedUserModel) -> None:
     network = model.responses.network
     session = np.clip(request_features(history, slate.tabs), -5.0, 5.0)
     for env in range(5):
-        for place in range(6):
-            user, video = slate.users[env], slate.videos[env, place]
+        for position in range(6):
+            user, video = slate.users[env], slate.videos[env, position]
             hidden = network.user_part[user] + network.video_part[video]
             hidden = hidden + session[env] @ network.session_weights
-            extra = [5.0 * overlap[env, place], np.log(place + 1.0)]
+            extra = [5.0 * overlap[env, position], np.log(position + 1.0)]
             tastes = network.tastes[user, network.first_tags[video]]
             products = network.user_factors[user] * network.video_factors[video]
             hidden = hidden + np.array([*extra, *tastes, *products]) @ network.row_weights
             logits = np.maximum(hidden, 0.0) @ network.output_weights + network.output_bias
             logits = logits + model.responses.scene_shifts[1 if tabs[env] == 0 else 0]
-            np.testing.assert_allclose(found[env, place], logits, atol=2e-6)
+            np.testing.assert_allclose(found[env, position], logits, atol=2e-6)
 
 
 def test_unranked_videos_answer_at_one_place_and_differ_more(model: FittedUserModel) -> None:
-    """A place for all, a share of the session, a contrast to what is usual: by plain arithmetic."""
+    """A place for all, the session's fraction, a contrast to what is usual: by plain arithmetic."""
     slate, history = slates(5), random_history(5)
     overlap = tag_overlap(history, slate.videos, model.catalogue)
     usual = np.random.default_rng(8).normal(size=(len(model.responses.network.user_part), 19))
@@ -159,14 +159,14 @@ def test_unranked_videos_answer_at_one_place_and_differ_more(model: FittedUserMo
 
 
 def test_what_rankers_chose_is_answered_as_in_the_log(model: FittedUserModel) -> None:
-    values = replace(model.responses.unranked, place=np.asarray(20.0), contrast=np.asarray(1.5))
+    values = replace(model.responses.unranked, position=np.asarray(20.0), contrast=np.asarray(1.5))
     simulator = replace(model, responses=replace(model.responses, unranked=values))
     slate, history = slates(6), random_history(6)
     half = replace(slate, ranked=np.arange(6) < 3)
     mixed, plain, logged = (
-        simulator.think(half, history),
-        simulator.think(slate, history),
-        model.think(slate, history),
+        simulator.predict(half, history),
+        simulator.predict(slate, history),
+        model.predict(slate, history),
     )
     np.testing.assert_array_equal(mixed.logits[:18], logged.logits[:18])
     np.testing.assert_array_equal(mixed.logits[18:], plain.logits[18:])
@@ -191,16 +191,16 @@ def test_answers_have_the_probabilities_of_the_network(model: FittedUserModel) -
         np.repeat(one.tabs, tries),
     )
     history = select_rows(random_history(1), np.zeros(tries, dtype=np.int64))
-    state = model.start(slate.users, luck_of(tries))
-    response, _ = model.respond(state, slate, history, luck_of(tries))
+    state = model.start(slate.users, rng_of(tries))
+    response, _ = model.respond(state, slate, history, rng_of(tries))
     duration = model.catalogue.duration_seconds[slate.videos[:, 0]]
     play = response.watch_seconds[:, 0]
     logits = model.responses.logits(
         slate, history, tag_overlap(history, slate.videos, model.catalogue)
     )
     weights = np.exp(logits[0, :NUM_OUTCOMES]) * allowed_outcomes(duration[:1])[0]
-    shares = np.bincount(play_outcomes(play, duration), minlength=NUM_OUTCOMES) / tries
-    np.testing.assert_allclose(shares, weights / weights.sum(), atol=0.01)
+    fractions = np.bincount(play_outcomes(play, duration), minlength=NUM_OUTCOMES) / tries
+    np.testing.assert_allclose(fractions, weights / weights.sum(), atol=0.01)
     interactions = model.responses.interaction_logits(logits, play, duration)
     expected = (1.0 / (1.0 + np.exp(-interactions))).mean(axis=0)
     np.testing.assert_allclose(response.feedback[:, 0, 2:].mean(axis=0), expected, atol=0.01)
@@ -210,7 +210,7 @@ def test_return_days_have_their_hazards(model: FittedUserModel) -> None:
     tries = 40_000
     history = select_rows(random_history(1), np.zeros(tries, dtype=np.int64))
     users = np.zeros(tries, dtype=np.int64)
-    days = model.return_days(model.start(users, luck_of(tries)), history, luck_of(tries))
+    days = model.return_days(model.start(users, rng_of(tries)), history, rng_of(tries))
     one = np.zeros(1, dtype=np.int64)
     next_day = model.returning.return_probabilities(one, select_rows(history, one), start_trace(1))
     assert days.min() == 1
@@ -223,7 +223,7 @@ def test_leaving_has_its_hazard(model: FittedUserModel) -> None:
     tries = 20_000
     history = select_rows(random_history(1), np.zeros(tries, dtype=np.int64))
     users = np.full(tries, 3)
-    left = model.leave(model.start(users, luck_of(tries)), history, luck_of(tries))
+    left = model.leave(model.start(users, rng_of(tries)), history, rng_of(tries))
     one = np.zeros(1, dtype=np.int64)
     hazard = model.leaving.leave_probability(users[:1], select_rows(history, one), start_trace(1))
     assert left.mean() == pytest.approx(hazard, abs=0.01)
@@ -247,19 +247,19 @@ def test_a_saved_model_answers_alike(
         model = replace(model, leaving=DeclaredPrior(leave_tilt=0.4), returning=DeclaredPrior())
     model.save(tmp_path / "simulator")
     loaded = FittedUserModel.load(tmp_path / "simulator")
-    slate, history, luck = slates(50), random_history(50), luck_of(50)
-    fresh = model.start(slate.users, luck)
+    slate, history, episode_rng = slates(50), random_history(50), rng_of(50)
+    fresh = model.start(slate.users, episode_rng)
     (first, state), (again, other) = (
-        one.respond(fresh, slate, history, luck) for one in (model, loaded)
+        one.respond(fresh, slate, history, episode_rng) for one in (model, loaded)
     )
     assert np.array_equal(state.trace.averages, other.trace.averages)
     assert np.array_equal(first.feedback, again.feedback)
     assert np.array_equal(first.watch_seconds, again.watch_seconds)
     for method in ("leave", "pause_seconds", "return_days"):
-        answers = [getattr(one, method)(state, history, luck) for one in (model, loaded)]
+        answers = [getattr(one, method)(state, history, episode_rng) for one in (model, loaded)]
         assert np.array_equal(*answers)
     assert np.array_equal(loaded.row_keys, model.row_keys)
-    assert np.array_equal(loaded.hour_shares, model.hour_shares)
+    assert np.array_equal(loaded.hour_fractions, model.hour_fractions)
     assert (loaded.prior_parts, loaded.report) == (model.prior_parts, model.report)
     assert isinstance(loaded.leaving, DeclaredPrior) == declared
 
@@ -295,10 +295,10 @@ def test_an_unknown_name_is_no_attribute() -> None:
 def test_chances_are_the_shares_of_draws(model: FittedUserModel, tab: int) -> None:
     shown = select_rows(slates(1, tab=tab), np.zeros(4000, dtype=np.int64))
     history = select_rows(random_history(1), np.zeros(4000, dtype=np.int64))
-    luck = Luck(0, np.arange(4000), np.zeros(4000, dtype=np.int64))
-    thoughts = model.think(shown, history)
-    opinion = thoughts.logits, thoughts.shares
-    drawn = model.responses.draw(shown, *opinion, luck, model.catalogue)
+    episode_rng = EpisodeRng(0, np.arange(4000), np.zeros(4000, dtype=np.int64))
+    prediction = model.predict(shown, history)
+    opinion = prediction.logits, prediction.fractions
+    drawn = model.responses.draw(shown, *opinion, episode_rng, model.catalogue)
     chances = model.responses.chances(shown, *opinion, drawn.watch_seconds, model.catalogue)
     # The interactions' chances are given the drawn play, so they agree on average over plays.
     seen = shown.mask[0]
@@ -309,9 +309,9 @@ def test_chances_are_the_shares_of_draws(model: FittedUserModel, tab: int) -> No
 
 def test_remembering_what_was_drawn_is_responding(model: FittedUserModel) -> None:
     shown, history = slates(30), random_history(30)
-    luck = Luck(0, np.arange(30), np.zeros(30, dtype=np.int64))
-    state = model.start(shown.users, luck)
-    response, after = model.respond(state, shown, history, luck)
-    again = model.remember(state, shown, history, model.think(shown, history), response)
+    episode_rng = EpisodeRng(0, np.arange(30), np.zeros(30, dtype=np.int64))
+    state = model.start(shown.users, episode_rng)
+    response, after = model.respond(state, shown, history, episode_rng)
+    again = model.update_state(state, shown, history, model.predict(shown, history), response)
     np.testing.assert_array_equal(again.trace.averages, after.trace.averages)
     np.testing.assert_array_equal(again.trace.minutes, after.trace.minutes)

@@ -15,8 +15,8 @@ from mtf_rl.user_models.play import (
     PlayTimes,
     allowed_outcomes,
     draw_outcomes,
+    outcome_fractions,
     outcome_names,
-    outcome_shares,
     play_features,
     play_outcomes,
     slice_means,
@@ -75,8 +75,8 @@ def test_a_drawn_time_has_its_outcome(duration: np.float32, outcome: int, unifor
 def test_rules_follow_the_outcome(duration: np.float32, seed: int) -> None:
     rng = np.random.default_rng(seed)
     seconds = np.full(20, duration)
-    shares = outcome_shares(rng.normal(size=(20, NUM_OUTCOMES)), seconds)
-    outcomes = draw_outcomes(shares, rng.random(20))
+    fractions = outcome_fractions(rng.normal(size=(20, NUM_OUTCOMES)), seconds)
+    outcomes = draw_outcomes(fractions, rng.random(20))
     play = some_play_times().draw(outcomes, seconds, rng.random(20))
     starts = np.array([0.0, *SPAN_STARTS_SECONDS, np.inf])[outcomes]
     assert np.array_equal(is_valid_play(play, seconds), starts >= 7.0)
@@ -88,11 +88,11 @@ def test_drawn_outcomes_have_their_masked_shares() -> None:
     logits = np.tile(rng.normal(size=NUM_OUTCOMES), (40_000, 1))
     seconds = np.full(40_000, 6.0)
     allowed = allowed_outcomes(seconds)
-    outcomes = draw_outcomes(outcome_shares(logits, seconds), rng.random(40_000))
+    outcomes = draw_outcomes(outcome_fractions(logits, seconds), rng.random(40_000))
     weights = [np.exp(logits[0, k]) * allowed[0, k] for k in range(NUM_OUTCOMES)]
-    shares = np.bincount(outcomes, minlength=NUM_OUTCOMES) / 40_000
-    assert np.all(shares[~allowed[0]] == 0.0)
-    np.testing.assert_allclose(shares, np.array(weights) / sum(weights), atol=0.01)
+    fractions = np.bincount(outcomes, minlength=NUM_OUTCOMES) / 40_000
+    assert np.all(fractions[~allowed[0]] == 0.0)
+    np.testing.assert_allclose(fractions, np.array(weights) / sum(weights), atol=0.01)
 
 
 @given(st.integers(0, 1000))
@@ -101,7 +101,9 @@ def test_shares_are_a_masked_softmax(seed: int) -> None:
     seconds = rng.uniform(0.001, 400.0, 30)
     logits = rng.normal(0.0, 3.0, (30, NUM_OUTCOMES + 5))  # further columns are other feedbacks
     masked = np.where(allowed_outcomes(seconds), logits[:, :NUM_OUTCOMES], -np.inf)
-    np.testing.assert_allclose(outcome_shares(logits, seconds), softmax(masked, axis=1), rtol=1e-12)
+    np.testing.assert_allclose(
+        outcome_fractions(logits, seconds), softmax(masked, axis=1), rtol=1e-12
+    )
 
 
 @given(st.lists(st.floats(0.0, 100.0), min_size=1, max_size=50), st.integers(1, 70))
@@ -122,8 +124,8 @@ def test_fitted_times_keep_the_mean_of_the_log() -> None:
     times = PlayTimes.fit(play, duration)
     drawn = times.draw(play_outcomes(play, duration), duration, rng.random(20_000))
     assert drawn.mean() == pytest.approx(play.mean(), rel=0.02)
-    for share in (0.1, 0.5, 0.9):
-        assert np.quantile(drawn, share) == pytest.approx(np.quantile(play, share), rel=0.05)
+    for fraction in (0.1, 0.5, 0.9):
+        assert np.quantile(drawn, fraction) == pytest.approx(np.quantile(play, fraction), rel=0.05)
 
 
 def test_play_features_of_a_hand_example() -> None:

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mtf_rl.core.randomness import Luck
+from mtf_rl.core.randomness import EpisodeRng
 from mtf_rl.data import REAL_PLAN, Dataset, read_kuairand, scorer_half, split_by_time
-from mtf_rl.user_models import DeclaredPrior, FitConfig, FittedUserModel, fit_user_model
+from mtf_rl.user_models import DeclaredPrior, FittedUserModel, UserModelFitConfig, fit_user_model
 from mtf_rl.user_models.replay import group_requests, logged_slate, replay
 
 REAL_ROWS = Path(__file__).parents[2] / ".." / "shared" / "data" / "kuairand" / "pure"
@@ -27,7 +27,7 @@ def real_rows() -> Dataset:
 def fitted_on_real_rows(real: Dataset) -> FittedUserModel:
     split = split_by_time(real.impressions, REAL_PLAN)
     half = ~scorer_half(real.impressions, seed=0)
-    return fit_user_model(real, split, half, config=FitConfig(max_epochs=2))
+    return fit_user_model(real, split, half, config=UserModelFitConfig(max_epochs=2))
 
 
 def test_session_parts_are_declared_since_sessions_are_fragments(model: FittedUserModel) -> None:
@@ -55,8 +55,8 @@ def test_replayed_test_slates_get_the_rates_of_the_log(
     # The replay drops the shown tags; one request a session has shown none.
     exposure = np.zeros((len(requests.users), real.catalogue.num_tags), dtype=np.float32)
     history = replace(before, tag_exposure=exposure)
-    luck = Luck(0, np.arange(len(requests.users)), requests.steps)
-    response, _ = model.respond(model.start(slate.users, luck), slate, history, luck)
+    rng = EpisodeRng(0, np.arange(len(requests.users)), requests.steps)
+    response, _ = model.respond(model.start(slate.users, rng), slate, history, rng)
     shown = slate.mask
     for column, tolerance in ((0, 0.1), (1, 0.1), (2, 0.25)):  # click, long_view, like
         simulated = response.feedback[shown][:, column].mean()

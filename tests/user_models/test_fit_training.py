@@ -12,10 +12,10 @@ from scipy.special import expit
 from mtf_rl.core.arrays import BoolArray, FloatArray, IntArray, select_rows
 from mtf_rl.core.errors import ConfigError, DataError, LeakageError
 from mtf_rl.core.history import VisibleHistory, advance_history, start_history
-from mtf_rl.core.randomness import Luck
+from mtf_rl.core.randomness import EpisodeRng
 from mtf_rl.core.slates import Slate
 from mtf_rl.data import SYNTHETIC_PLAN, Dataset, check_disjoint, scorer_half, split_by_time
-from mtf_rl.user_models import DeclaredPrior, FitConfig, FittedUserModel, fit_user_model
+from mtf_rl.user_models import DeclaredPrior, FittedUserModel, UserModelFitConfig, fit_user_model
 from mtf_rl.user_models.fit_log import ReplayedLog
 from mtf_rl.user_models.fit_sessions import fit_hazard
 from mtf_rl.user_models.fit_torch import reproducible_torch
@@ -23,7 +23,7 @@ from mtf_rl.user_models.sessions import FittedLeaving
 from mtf_rl.user_models.traces import start_trace
 from tests.user_models.examples import NUM_TAGS, Law, small_log
 
-QUICK = FitConfig(
+QUICK = UserModelFitConfig(
     batch_size=256,
     max_epochs=6,
     hidden=32,
@@ -34,7 +34,9 @@ QUICK = FitConfig(
 NUM_USERS = 200
 
 
-def fitted(dataset: Dataset, config: FitConfig = QUICK, *, seed: int = 0) -> FittedUserModel:
+def fitted(
+    dataset: Dataset, config: UserModelFitConfig = QUICK, *, seed: int = 0
+) -> FittedUserModel:
     split = split_by_time(dataset.impressions, SYNTHETIC_PLAN)
     half = ~scorer_half(dataset.impressions, seed=seed)
     return fit_user_model(dataset, split, half, config=config)
@@ -60,9 +62,9 @@ def answers(
     videos = rng.integers(0, model.catalogue.num_videos, (num_envs, 4))
     slate = Slate(users, videos, np.ones(videos.shape, dtype=np.bool_), np.ones_like(users))
     make = history or (lambda hours: start_history(hours, NUM_TAGS))
-    luck = Luck(1, np.arange(num_envs), np.zeros(num_envs, dtype=np.int64))
-    state = model.start(users, luck)
-    response, _ = model.respond(state, slate, make(np.full(num_envs, 9.0)), luck)
+    episode_rng = EpisodeRng(1, np.arange(num_envs), np.zeros(num_envs, dtype=np.int64))
+    state = model.start(users, episode_rng)
+    response, _ = model.respond(state, slate, make(np.full(num_envs, 9.0)), episode_rng)
     complete = response.watch_seconds >= model.catalogue.duration_seconds[videos]
     return users % 2, complete, response.feedback[..., 2] > 0
 
@@ -103,9 +105,9 @@ def test_leaving_of_each_group_is_recovered(model: FittedUserModel) -> None:
     users = np.tile(np.arange(NUM_USERS), 10)
     videos = np.random.default_rng(0).integers(0, 30, (len(users), 4))
     slate = Slate(users, videos, np.ones(videos.shape, dtype=np.bool_), np.ones_like(users))
-    luck = Luck(3, np.arange(len(users)), np.zeros(len(users), dtype=np.int64))
+    episode_rng = EpisodeRng(3, np.arange(len(users)), np.zeros(len(users), dtype=np.int64))
     history = start_history(np.full(len(users), 9.0), NUM_TAGS)
-    response, state = model.respond(model.start(users, luck), slate, history, luck)
+    response, state = model.respond(model.start(users, episode_rng), slate, history, episode_rng)
     history = advance_history(history, slate, response, model.catalogue)
     hazards = model.leaving.leave_probability(users, history, state.trace)
     for number, expected in enumerate(Law().leave):
@@ -147,12 +149,12 @@ def test_pauses_and_returns_are_recovered(model: FittedUserModel) -> None:
     many = 4000
     history = start_history(np.full(many, 9.0), NUM_TAGS)
     history = replace(history, requests=np.ones(many, dtype=np.int32))
-    luck = Luck(2, np.arange(many), np.zeros(many, dtype=np.int64))
-    state = model.start(np.arange(many) % NUM_USERS, luck)
-    pauses = model.pause_seconds(state, history, luck)
+    episode_rng = EpisodeRng(2, np.arange(many), np.zeros(many, dtype=np.int64))
+    state = model.start(np.arange(many) % NUM_USERS, episode_rng)
+    pauses = model.pause_seconds(state, history, episode_rng)
     assert np.log(pauses).mean() == pytest.approx(4.0, abs=0.15)
     assert np.log(pauses).std() == pytest.approx(0.5, abs=0.1)
-    days = model.return_days(state, history, luck)
+    days = model.return_days(state, history, episode_rng)
     assert (days == 1).mean() == pytest.approx(Law().return_probability, abs=0.08)
     assert (days == 2).sum() / (days >= 2).sum() == pytest.approx(0.7, abs=0.1)
 
@@ -269,7 +271,7 @@ def test_an_empty_half_is_refused(dataset: Dataset) -> None:
         ("learning_rate", 0.0, "learning_rate must be > 0, got 0.0"),
         ("seed", -1, "seed must be >= 0, got -1"),
         ("prior", "maybe", "prior must be auto, always or never, got 'maybe'"),
-        ("fragment_share", 1.5, "fragment_share must be in [0, 1], got 1.5"),
+        ("fragment_fraction", 1.5, "fragment_fraction must be in [0, 1], got 1.5"),
     ],
 )
 def test_impossible_settings_are_refused(field: str, value: Any, message: str) -> None:
@@ -285,10 +287,10 @@ def test_progress_is_told_stage_by_stage(dataset: Dataset) -> None:
         split,
         ~scorer_half(dataset.impressions, seed=0),
         config=replace(QUICK, max_epochs=2),
-        on_progress=lambda stage, share: told.append((stage, share)),
+        on_progress=lambda stage, fraction: told.append((stage, fraction)),
     )
     stages = list(dict.fromkeys(stage for stage, _ in told))
     assert stages == ["replay", "responses", "leaving", "pausing", "returning", "done"]
-    shares = [share for _, share in told]
-    assert shares == sorted(shares)
-    assert (shares[0], shares[-1]) == (0.0, 1.0)
+    fractions = [fraction for _, fraction in told]
+    assert fractions == sorted(fractions)
+    assert (fractions[0], fractions[-1]) == (0.0, 1.0)

@@ -9,27 +9,27 @@ from scipy.special import expit
 from mtf_rl.core.arrays import IntArray
 from mtf_rl.data import SYNTHETIC_PLAN, Dataset, split_by_time
 from mtf_rl.user_models.calibration import logged_logits
-from mtf_rl.user_models.fit_config import FitConfig
+from mtf_rl.user_models.fit_config import UserModelFitConfig
 from mtf_rl.user_models.fit_log import ReplayedLog
 from mtf_rl.user_models.fit_unranked import MIN_RANDOM_ROWS, _at, with_unranked
-from mtf_rl.user_models.play import draw_outcomes, outcome_shares
+from mtf_rl.user_models.play import draw_outcomes, outcome_fractions
 from mtf_rl.user_models.responses import FIRST_INTERACTION, ResponseModel
 from tests.user_models.examples import random_response_model, small_log
 
 
-def log_with_random_exposures(share: float, seed: int = 0) -> Dataset:
+def log_with_random_exposures(fraction: float, seed: int = 0) -> Dataset:
     """A small log in which some requests were exposed at random."""
     dataset = small_log(num_users=150, num_days=4)
     impressions = dataset.impressions
     chance = np.random.default_rng(seed).random(int(impressions.requests.max()) + 1)
-    randomised = chance[impressions.requests] < share
+    randomised = chance[impressions.requests] < fraction
     return replace(dataset, impressions=replace(impressions, randomised=randomised))
 
 
 def replayed(dataset: Dataset, pools: IntArray | None = None) -> ReplayedLog:
     split = split_by_time(dataset.impressions, SYNTHETIC_PLAN)
     everything = np.ones(len(dataset.impressions.users), dtype=np.bool_)
-    return ReplayedLog.make(dataset, split, everything, FitConfig(), pools)
+    return ReplayedLog.make(dataset, split, everything, UserModelFitConfig(), pools)
 
 
 def answered_by(log: ReplayedLog, model: ResponseModel) -> ReplayedLog:
@@ -38,9 +38,9 @@ def answered_by(log: ReplayedLog, model: ResponseModel) -> ReplayedLog:
     requests = np.arange(len(log.requests.users))
     duration = log.impressions.duration_seconds
     logits = logged_logits(log, model, requests)
-    shares = outcome_shares(logits, duration)
-    outcomes = draw_outcomes(shares, rng.random(len(shares)))
-    play = model.play_times.draw(outcomes, duration, rng.random(len(shares)))
+    fractions = outcome_fractions(logits, duration)
+    outcomes = draw_outcomes(fractions, rng.random(len(fractions)))
+    play = model.play_times.draw(outcomes, duration, rng.random(len(fractions)))
     seen = log.dataset.impressions
     chances = expit(model.interaction_logits(logits, play, duration))
     played, feedback = seen.play_seconds.copy(), seen.feedback.copy()
@@ -59,8 +59,8 @@ def test_planted_values_are_found_again() -> None:
     planted = _at(log, model, np.arange(len(log.rows)), 30.0, 0.3, 1.6)
     fitted, reports = with_unranked(answered_by(log, planted), model)
     assert float(fitted.unranked.contrast) == pytest.approx(1.6, abs=0.12)
-    assert float(fitted.unranked.session_share) == pytest.approx(0.3, abs=0.12)
-    assert np.log1p(float(fitted.unranked.place)) == pytest.approx(np.log1p(30.0), abs=0.35)
+    assert float(fitted.unranked.session_fraction) == pytest.approx(0.3, abs=0.12)
+    assert np.log1p(float(fitted.unranked.position)) == pytest.approx(np.log1p(30.0), abs=0.35)
     assert reports[0].gain > 0.01
     assert reports[0].reference == "as rankers chose"
 
@@ -73,7 +73,7 @@ def test_answers_as_rankers_chose_are_left_alone() -> None:
     planted = _at(log, model, np.arange(len(log.rows)), 1.5, 1.0, 1.0)
     fitted, _ = with_unranked(answered_by(log, planted), model)
     assert float(fitted.unranked.contrast) == pytest.approx(1.0, abs=0.1)
-    assert float(fitted.unranked.session_share) > 0.85
+    assert float(fitted.unranked.session_fraction) > 0.85
 
 
 def test_too_few_random_exposures_teach_nothing() -> None:

@@ -39,15 +39,15 @@ def test_logits_are_those_of_matrix_products() -> None:
     for env in range(11):
         standard = (session[env] - network.session.mean) / network.session.scale
         request = np.clip(standard, -5, 5) @ network.session_weights
-        for place in range(6):
-            video = videos[env, place]
+        for position in range(6):
+            video = videos[env, position]
             products = network.user_factors[users[env]] * network.video_factors[video]
             tastes = network.tastes[users[env], network.first_tags[video]]
-            inputs = np.concatenate([rows[env, place], tastes, products])
+            inputs = np.concatenate([rows[env, position], tastes, products])
             hidden = request + network.user_part[users[env]] + network.video_part[video]
             hidden = np.maximum(hidden + inputs @ network.row_weights, 0.0)
             expected = hidden @ network.output_weights + network.output_bias
-            np.testing.assert_allclose(found[6 * env + place], expected, atol=1.1 / GRID)
+            np.testing.assert_allclose(found[6 * env + position], expected, atol=1.1 / GRID)
 
 
 def test_session_logits_are_those_of_a_plain_loop() -> None:

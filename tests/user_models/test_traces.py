@@ -11,15 +11,15 @@ from typing_extensions import override
 
 from mtf_rl.core.arrays import FloatArray, select_rows
 from mtf_rl.core.history import add_pause, advance_history, start_history
-from mtf_rl.core.randomness import Luck
+from mtf_rl.core.randomness import EpisodeRng
 from mtf_rl.core.slates import Response, Slate
 from mtf_rl.core.videos import VideoCatalogue
 from mtf_rl.data import SYNTHETIC_PLAN, TimePlan, split_by_time
 from mtf_rl.user_models import DeclaredPrior, FittedUserModel
-from mtf_rl.user_models.fit_config import FitConfig
+from mtf_rl.user_models.fit_config import UserModelFitConfig
 from mtf_rl.user_models.fit_log import ReplayedLog
 from mtf_rl.user_models.fit_traces import fit_traces
-from mtf_rl.user_models.play import NUM_OUTCOMES, allowed_outcomes, outcome_shares
+from mtf_rl.user_models.play import NUM_OUTCOMES, allowed_outcomes, outcome_fractions
 from mtf_rl.user_models.replay import logged_slate
 from mtf_rl.user_models.responses import NUM_INTERACTIONS, ResponseModel
 from mtf_rl.user_models.traces import (
@@ -69,7 +69,7 @@ def test_thoughts_against_a_softmax() -> None:
     rng = np.random.default_rng(0)
     logits = rng.normal(size=(50, NUM_OUTCOMES + NUM_INTERACTIONS))
     duration = rng.uniform(20.0, 400.0, 50)
-    found = thoughts_of(logits, outcome_shares(logits, duration))
+    found = thoughts_of(logits, outcome_fractions(logits, duration))
     for row in range(50):
         weights = np.exp(logits[row, :NUM_OUTCOMES]) * allowed_outcomes(duration[row : row + 1])[0]
         # Spans from 7 s on, and from 18 s on, with the end of the video.
@@ -92,19 +92,19 @@ def test_the_signals_of_a_users_own_rows_have_mean_zero() -> None:
     owners, sessions = np.repeat([0, 1], 40), np.repeat(np.arange(80), 100)
     feedback = (rng.random((8000, 7)) < np.where(users == 0, 0.6, 0.1)[:, None]).astype(float)
     actions = row_actions(feedback, np.full(8000, 5.0), np.full(8000, 9.0), np.zeros(8000))
-    thoughts = rng.normal(size=(8000, NUM_INTERACTIONS + 1)) + users[:, None]
-    reader = TraceReader.fit(owners, sessions, thoughts, actions, num_users=3)
+    prediction = rng.normal(size=(8000, NUM_INTERACTIONS + 1)) + users[:, None]
+    reader = TraceReader.fit(owners, sessions, prediction, actions, num_users=3)
     slate = Slate(
         users=np.array([0, 1]),
         videos=np.zeros((2, 4000), dtype=np.int64),
         mask=np.ones((2, 4000), dtype=np.bool_),
         tabs=np.ones(2, dtype=np.int64),
     )
-    found = reader.signals(slate, thoughts, actions)
+    found = reader.signals(slate, prediction, actions)
     np.testing.assert_allclose(found[:, [CLICKED, IN_VAIN]], 0.0, atol=0.01)
     np.testing.assert_allclose(found, 0.0, atol=0.03)
     # A user without rows is taken for an average one.
-    np.testing.assert_allclose(reader.usual_thoughts[2], thoughts.mean(axis=0))
+    np.testing.assert_allclose(reader.usual_thoughts[2], prediction.mean(axis=0))
 
 
 @settings(max_examples=25, deadline=None)
@@ -115,13 +115,13 @@ def test_a_liked_click_counts_more_than_another(seed: int, more: float) -> None:
     one = np.zeros(1, dtype=np.int64)
     slate = Slate(one, one[:, None], one[:, None] == 0, one)
     feedback = np.zeros((1, 7))
-    thoughts = rng.normal(size=(1, 6))
-    liked = thoughts + more
+    prediction = rng.normal(size=(1, 6))
+    liked = prediction + more
     column = TRACE_SIGNALS.index("clicked_like_logit")
     for clicked in (0.0, 1.0):
         feedback[0, 0] = clicked
         actions = row_actions(feedback, np.ones(1), np.ones(1), np.zeros(1))
-        less, greater = (reader.signals(slate, t, actions)[0, column] for t in (thoughts, liked))
+        less, greater = (reader.signals(slate, t, actions)[0, column] for t in (prediction, liked))
         assert greater - less == pytest.approx(more * clicked)
 
 
@@ -180,15 +180,15 @@ def test_what_is_usual_without_a_session_by_hand() -> None:
     rng = np.random.default_rng(3)
     owners = np.array([0, 0, 1, 1])
     sessions = np.array([0, 0, 1, 2, 2, 1])
-    thoughts = rng.normal(size=(6, NUM_INTERACTIONS + 1))
+    prediction = rng.normal(size=(6, NUM_INTERACTIONS + 1))
     actions = row_actions(rng.random((6, 7)), np.ones(6), np.ones(6), np.zeros(6))
-    reader = TraceReader.fit(owners, sessions, thoughts, actions, num_users=2)
-    others = reader.without(owners, sessions, thoughts, actions)
+    reader = TraceReader.fit(owners, sessions, prediction, actions, num_users=2)
+    others = reader.without(owners, sessions, prediction, actions)
     # Session 0 leaves rows 2 and 5 of user 0; session 2 leaves nothing of user 1.
-    strength = usual_strengths(owners, sessions, thoughts)
-    expected = thoughts[[2, 5]].sum(axis=0) + strength * thoughts.mean(axis=0)
+    strength = usual_strengths(owners, sessions, prediction)
+    expected = prediction[[2, 5]].sum(axis=0) + strength * prediction.mean(axis=0)
     np.testing.assert_allclose(others.usual_thoughts[0], expected / (2.0 + strength))
-    np.testing.assert_allclose(others.usual_thoughts[2], thoughts.mean(axis=0))
+    np.testing.assert_allclose(others.usual_thoughts[2], prediction.mean(axis=0))
     # A session without training rows has its user's whole mean.
     np.testing.assert_allclose(others.usual_thoughts[3], reader.usual_thoughts[1])
     np.testing.assert_allclose(others.usual_signals[3], reader.usual_signals[1])
@@ -198,7 +198,7 @@ def test_traces_of_a_log_against_a_loop() -> None:
     dataset = small_log(num_users=30, num_days=3)
     split = split_by_time(dataset.impressions, SYNTHETIC_PLAN)
     everything = np.ones(len(dataset.impressions.users), dtype=np.bool_)
-    log = ReplayedLog.make(dataset, split, everything, FitConfig())
+    log = ReplayedLog.make(dataset, split, everything, UserModelFitConfig())
     model = random_response_model(30, dataset.catalogue)
     _, traces = fit_traces(log, model)
     requests, impressions = log.requests, log.impressions
@@ -252,8 +252,8 @@ class LoggedResponses(ResponseModel):
         self,
         slate: Slate,
         logits: FloatArray,
-        shares: FloatArray,
-        luck: Luck,
+        fractions: FloatArray,
+        episode_rng: EpisodeRng,
         catalogue: VideoCatalogue,
     ) -> Response:
         assert self.answer is not None
@@ -263,9 +263,9 @@ class LoggedResponses(ResponseModel):
 def test_a_simulated_session_leaves_the_trace_of_the_logged_one() -> None:
     dataset = small_log(num_users=30, num_days=3)
     impressions, catalogue = dataset.impressions, dataset.catalogue
-    split = split_by_time(impressions, TimePlan(validation_days=1, validation_share=0.0))
+    split = split_by_time(impressions, TimePlan(validation_days=1, validation_fraction=0.0))
     everything = np.ones(len(impressions.users), dtype=np.bool_)
-    log = ReplayedLog.make(dataset, split, everything, FitConfig())
+    log = ReplayedLog.make(dataset, split, everything, UserModelFitConfig())
     thinking = random_response_model(30, catalogue)
     tastes = replace(thinking.network, tastes=log.taste_table, first_tags=log.first_tags)
     thinking = replace(thinking, network=tastes)
@@ -281,18 +281,20 @@ def test_a_simulated_session_leaves_the_trace_of_the_logged_one() -> None:
         leaving=DeclaredPrior(),
         pausing=DeclaredPrior(),
         returning=DeclaredPrior(),
-        hour_shares=np.full(24, 1.0 / 24.0),
+        hour_fractions=np.full(24, 1.0 / 24.0),
         catalogue=catalogue,
         row_keys=np.zeros(0, dtype=np.uint64),
     )
-    luck = Luck(0, np.zeros(1, dtype=np.int64), np.zeros(1, dtype=np.int64))
-    state = model.start(log.requests.users[session[:1]], luck)
+    episode_rng = EpisodeRng(0, np.zeros(1, dtype=np.int64), np.zeros(1, dtype=np.int64))
+    state = model.start(log.requests.users[session[:1]], episode_rng)
     history = start_history(log.replayed.before.hours[session[:1]], catalogue.num_tags)
     for request in session:
         one = select_rows(log.requests, np.array([request]))
         slate, answer = logged_slate(impressions, one)
         logged = LoggedResponses(**vars(thinking), answer=answer)
-        response, state = replace(model, responses=logged).respond(state, slate, history, luck)
+        response, state = replace(model, responses=logged).respond(
+            state, slate, history, episode_rng
+        )
         history = advance_history(history, slate, response, catalogue)
         expected = select_rows(traces, np.array([request]))
         np.testing.assert_allclose(state.trace.averages, expected.averages, atol=1e-5)

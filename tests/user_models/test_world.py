@@ -14,8 +14,8 @@ from scipy import integrate, stats
 from mtf_rl.core.arrays import BoolArray, FloatArray, IntArray, select_rows
 from mtf_rl.core.errors import ConfigError, ShapeError
 from mtf_rl.core.history import VisibleHistory, add_pause, advance_history, start_history
-from mtf_rl.core.protocols import SYNTHETIC_TRUTH
-from mtf_rl.core.randomness import Luck, hash_words, mix64
+from mtf_rl.core.protocols import GROUND_TRUTH
+from mtf_rl.core.randomness import EpisodeRng, hash_words, mix64
 from mtf_rl.core.slates import Response, Slate
 from mtf_rl.core.tasks import NUM_TASKS, is_long_view, is_valid_play
 from mtf_rl.core.videos import NO_TAG
@@ -27,7 +27,7 @@ from mtf_rl.user_models.world.expectations import (
     length_terms,
 )
 from mtf_rl.user_models.world.experience import after_slate, dullness, elapse
-from mtf_rl.user_models.world.outlook import Outlook
+from mtf_rl.user_models.world.latent import LatentResponse
 from mtf_rl.user_models.world.population import NUM_TAGS
 from mtf_rl.user_models.world.responses import Answers, draw_answers
 
@@ -49,8 +49,8 @@ def make_slate(
     return Slate(users=users, videos=videos, mask=shown, tabs=np.full(len(users), tab))
 
 
-def luck_of(num_envs: int, request: int = 0) -> Luck:
-    return Luck(5, np.arange(num_envs), np.full(num_envs, request))
+def rng_of(num_envs: int, request: int = 0) -> EpisodeRng:
+    return EpisodeRng(5, np.arange(num_envs), np.full(num_envs, request))
 
 
 def play(
@@ -58,21 +58,21 @@ def play(
 ) -> tuple[list[Response], WorldState, VisibleHistory]:
     """Some requests of random slates, everyone staying."""
     users = np.arange(num_envs) % world.config.users
-    state = world.start(users, luck_of(num_envs))
+    state = world.start(users, rng_of(num_envs))
     history = start_history(np.full(num_envs, 23.5), NUM_TAGS)
     responses = []
     for request in range(requests):
         slate = make_slate(world, users, seed=request, tab=tab)
-        luck = luck_of(num_envs, request)
-        response, state = world.respond(state, slate, history, luck)
+        episode_rng = rng_of(num_envs, request)
+        response, state = world.respond(state, slate, history, episode_rng)
         responses.append(response)
         history = advance_history(history, slate, response, world.catalogue)
-        history = add_pause(history, world.pause_seconds(state, history, luck))
+        history = add_pause(history, world.pause_seconds(state, history, episode_rng))
     return responses, state, history
 
 
 def bored_state(world: World, num_envs: int, boredom: float) -> WorldState:
-    state = world.start(np.arange(num_envs), luck_of(num_envs))
+    state = world.start(np.arange(num_envs), rng_of(num_envs))
     return replace(state, boredom=np.full((num_envs, NUM_TAGS), boredom))
 
 
@@ -87,9 +87,9 @@ def pairs(world: World, rows: int, tab: int) -> FloatArray:
 
 
 def test_the_world_is_the_truth(world: World) -> None:
-    assert world.judge == SYNTHETIC_TRUTH
-    assert world.hour_shares.shape == (24,)
-    np.testing.assert_allclose(world.hour_shares.sum(), 1.0)
+    assert world.evaluator == GROUND_TRUTH
+    assert world.hour_fractions.shape == (24,)
+    np.testing.assert_allclose(world.hour_fractions.sum(), 1.0)
 
 
 def test_a_world_is_a_function_of_its_config(world: World) -> None:
@@ -141,7 +141,7 @@ def test_draws_have_the_expected_rates(world: World, tab: int) -> None:
     for user, video in [(0, 5), (liking, 9), (17, 250)]:
         users, videos = np.full(draws, user), np.full(draws, video)
         tabs, hours = np.full(draws, tab), np.full(draws, 12.0)
-        prospect = world.outlook(users, videos, hours, tabs, np.zeros(draws))
+        prospect = world.latent(users, videos, hours, tabs, np.zeros(draws))
         answers = draw_answers(
             prospect,
             mode=rng.uniform(size=(draws, 2)),
@@ -163,12 +163,12 @@ def test_the_outlook_agrees_with_the_equations(world: World, tab: int) -> None:
     """The compiled loop against docs/world.md, written once more with plain numbers."""
     rng, config = np.random.default_rng(2), world.config
     users, videos = world.users, world.videos
-    appeal_share, bait_share = (1.0, 0.8, 0.8, 0.5, -0.5), (-0.2, -0.3, 0.7, 0.5, 0.7)
-    match_share = (0.3, 0.65, 0.68, 0.0, -0.45)
+    appeal_fraction, bait_fraction = (1.0, 0.8, 0.8, 0.5, -0.5), (-0.2, -0.3, 0.7, 0.5, 0.7)
+    match_fraction = (0.3, 0.65, 0.68, 0.0, -0.45)
     for _ in range(40):
         u, i, dull = int(rng.integers(60)), int(rng.integers(300)), float(rng.uniform(0, 3))
         one = np.array([u]), np.array([i]), np.array([21.5]), np.array([tab]), np.array([dull])
-        prospect = world.outlook(*one)
+        prospect = world.latent(*one)
         match = float(users.watch_taste[u] @ videos.vectors[i])
         appeal = float(users.appeal_taste[u] @ videos.vectors[i])
         hour = np.log(0.367 / 0.633) - np.log(0.3787 / 0.6213)
@@ -189,8 +189,8 @@ def test_the_outlook_agrees_with_the_equations(world: World, tab: int) -> None:
         np.testing.assert_allclose(prospect.watch_mean, watch_mean)
         np.testing.assert_allclose(prospect.appeal, 0.7 * (appeal + videos.appeal[i]))
         for k in range(5):
-            pull = config.appeal * appeal * appeal_share[k] + lure * bait_share[k]
-            pull += config.taste * match * match_share[k]
+            pull = config.appeal * appeal * appeal_fraction[k] + lure * bait_fraction[k]
+            pull += config.taste * match * match_fraction[k]
             odds = users.propensities[u, k] * videos.signal_odds[i, k] * np.exp(pull)
             np.testing.assert_allclose(prospect.odds[0, k], odds)
 
@@ -233,13 +233,13 @@ def naive_expectations(
             [0.48, 0.64, 0.88, 0.48],
         ]
     )
-    shares = np.array([1 - play, play - valid, valid - long_view, long_view])
+    fractions = np.array([1 - play, play - valid, valid - long_view, long_view])
     like = like_odds * odds[0] / (1 + like_odds * odds[0])
-    signals = [float(shares @ like)]
+    signals = [float(fractions @ like)]
     for law, own, after in zip(other_odds, odds[1:], (4.0, 4.0, 5.0, 1.0), strict=True):
         o = law * own
         given = like * (o * after / (1 + o * after)) + (1 - like) * (o / (1 + o))
-        signals.append(float(shares @ given))
+        signals.append(float(fractions @ given))
     return [valid if feed else tap, long_view, *signals, play * capped / 120.0]
 
 
@@ -250,7 +250,7 @@ def test_expectations_agree_with_the_equations(seconds: float, *, feed: bool) ->
     odds = rng.gamma(1.0, 3.0, size=5)
     tap, watch, lured, mean = 0.3, float(rng.uniform()), 0.2, 2.9
     play = 0.994 if feed else tap * 0.956
-    prospect = Outlook(
+    prospect = LatentResponse(
         taps=np.array([tap]),
         plays=np.array([play]),
         watches=np.array([watch]),
@@ -278,7 +278,7 @@ def test_indices_of_another_world_are_refused(world: World) -> None:
 def test_leaving_and_returning_are_their_equations(world: World) -> None:
     users = np.arange(20)
     state = replace(
-        world.start(users, luck_of(20)), tiredness=np.linspace(0, 30, 20), satisfaction=users / 20
+        world.start(users, rng_of(20)), tiredness=np.linspace(0, 30, 20), satisfaction=users / 20
     )
     patience = world.users.patience[users]
     usual = 17.0 * world.users.tiring_sensitivity[users] * world.usual_views[users, 1]
@@ -304,11 +304,11 @@ def test_satisfaction_tiredness_and_boredom_fade_at_their_rates(world: World) ->
 def test_an_untapped_cover_counts_as_nothing_in_the_mean(world: World) -> None:
     """On the page only taps have a value; the slate's mean is over all covers."""
     users = np.arange(10)
-    state, slate = world.start(users, luck_of(10)), make_slate(world, users, tab=0)
+    state, slate = world.start(users, rng_of(10)), make_slate(world, users, tab=0)
     nothing = Answers(np.zeros((10, 6, 7), dtype=np.float32), np.zeros((10, 6)))
     dull = np.zeros((10, 6))
     zeros = np.zeros((10, 6))
-    prospect = world.outlook(users[:, None], slate.videos, zeros, zeros.astype(int), dull)
+    prospect = world.latent(users[:, None], slate.videos, zeros, zeros.astype(int), dull)
     after = after_slate(world.truth, state, slate, prospect, nothing, dull, world.usual_views)
     np.testing.assert_allclose(after.satisfaction, 0.75 * state.satisfaction)
 
@@ -320,9 +320,9 @@ def test_a_pool_is_a_race_of_exponentials(world: World) -> None:
     counters = np.arange(1, 301, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
     bits = mix64(hash_words(SMALL.seed, 3, users, visits)[:, None] + counters)
     uniforms = ((bits >> np.uint64(41)).astype(np.float64) + 0.5) / 2.0**23
-    shares = retrieval.levels[retrieval.shares]  # (videos, tags_per_video)
+    fractions = retrieval.levels[retrieval.fractions]  # (videos, tags_per_video)
     weights = retrieval.popularity + sum(
-        retrieval.tag_affinity[users][:, retrieval.tags[:, k]] * shares[:, k] for k in range(2)
+        retrieval.tag_affinity[users][:, retrieval.tags[:, k]] * fractions[:, k] for k in range(2)
     )
     times = -np.log(uniforms) * np.exp(-weights)
     first = np.argsort(times, axis=1)[:, :pool]
@@ -383,17 +383,17 @@ def test_answers_do_not_depend_on_who_else_is_served(world: World, size: int) ->
         )
     np.testing.assert_array_equal(history.hours[:size], some_history.hours)
     for method in (world.leave, world.return_days, world.pause_seconds):
-        first = method(state, history, luck_of(256, 9))[:size]
-        np.testing.assert_array_equal(first, method(some_state, some_history, luck_of(size, 9)))
+        first = method(state, history, rng_of(256, 9))[:size]
+        np.testing.assert_array_equal(first, method(some_state, some_history, rng_of(size, 9)))
 
 
 def test_luck_decides(world: World) -> None:
     users = np.arange(50)
     slate, history = make_slate(world, users), start_history(np.zeros(50), NUM_TAGS)
-    state = world.start(users, luck_of(50))
-    first, _ = world.respond(state, slate, history, luck_of(50))
-    again, _ = world.respond(state, slate, history, luck_of(50))
-    other, _ = world.respond(state, slate, history, luck_of(50, request=1))
+    state = world.start(users, rng_of(50))
+    first, _ = world.respond(state, slate, history, rng_of(50))
+    again, _ = world.respond(state, slate, history, rng_of(50))
+    other, _ = world.respond(state, slate, history, rng_of(50, request=1))
     np.testing.assert_array_equal(first.watch_seconds, again.watch_seconds)
     assert (first.watch_seconds != other.watch_seconds).mean() > 0.9
 
@@ -405,9 +405,9 @@ def test_what_is_not_shown_has_no_effect(world: World) -> None:
     slate = make_slate(world, users, mask=mask)
     changed = slate.videos.copy()
     changed[:, 4:] = (changed[:, 4:] + 11) % world.config.videos
-    state, history = world.start(users, luck_of(40)), start_history(np.zeros(40), NUM_TAGS)
-    first, after = world.respond(state, slate, history, luck_of(40))
-    other, other_after = world.respond(state, replace(slate, videos=changed), history, luck_of(40))
+    state, history = world.start(users, rng_of(40)), start_history(np.zeros(40), NUM_TAGS)
+    first, after = world.respond(state, slate, history, rng_of(40))
+    other, other_after = world.respond(state, replace(slate, videos=changed), history, rng_of(40))
     assert not first.watch_seconds[:, 4:].any()
     assert not first.feedback[:, 4:].any()
     np.testing.assert_array_equal(first.feedback, other.feedback)
@@ -430,11 +430,13 @@ def test_dullness_is_the_mean_boredom_of_the_tags(world: World) -> None:
 
 def test_shown_tags_bore_and_boredom_fades(world: World) -> None:
     users = np.arange(40)
-    state, history = world.start(users, luck_of(40)), start_history(np.zeros(40), NUM_TAGS)
+    state, history = world.start(users, rng_of(40)), start_history(np.zeros(40), NUM_TAGS)
     slate = make_slate(world, users)
-    _, after = world.respond(state, slate, history, luck_of(40))
-    shares = world.catalogue.tag_shares[slate.videos].sum(axis=1) / 6.0  # (num_envs, num_tags)
-    np.testing.assert_allclose(after.boredom, shares, rtol=1e-6)
+    _, after = world.respond(state, slate, history, rng_of(40))
+    fractions = (
+        world.catalogue.tag_fractions[slate.videos].sum(axis=1) / 6.0
+    )  # (num_envs, num_tags)
+    np.testing.assert_allclose(after.boredom, fractions, rtol=1e-6)
     later = elapse(after, np.full(40, 600.0))
     faded = after.boredom > 0
     assert (later.boredom[faded] < after.boredom[faded]).all()
@@ -450,7 +452,7 @@ def test_boredom_lowers_every_chance_of_watching(low: float, more: float) -> Non
     for boredom in (low, low + more):
         state = bored_state(world, 30, boredom)
         dull = dullness(world.truth, state, slate.videos)
-        prospect = world.outlook(
+        prospect = world.latent(
             state.users[:, None], slate.videos, np.full((30, 1), 9.0), slate.tabs[:, None], dull
         )
         chances.append(world.expected_answers(prospect))
@@ -464,7 +466,7 @@ def test_the_satisfied_stay_and_return_and_the_tired_leave(
     satisfaction: float, gain: float, tiredness: float, rest: float
 ) -> None:
     world = _WORLD
-    state = world.start(np.arange(20), luck_of(20))
+    state = world.start(np.arange(20), rng_of(20))
     state = replace(
         state,
         satisfaction=np.full(20, satisfaction),
@@ -479,7 +481,7 @@ def test_the_satisfied_stay_and_return_and_the_tired_leave(
 
 def test_usual_tiredness_makes_no_difference(world: World) -> None:
     users = np.arange(20)
-    state = world.start(users, luck_of(20))
+    state = world.start(users, rng_of(20))
     usual = 17.0 * world.usual_views[users, 1] * world.users.tiring_sensitivity[users]
     stronger = World(replace(SMALL, tiring=1.0))
     at_usual = replace(state, tiredness=usual)
@@ -495,7 +497,7 @@ def test_satisfaction_is_built_from_what_the_user_cares_about(world: World) -> N
     users = np.arange(60)
     slate, history = make_slate(world, users), start_history(np.zeros(60), NUM_TAGS)
     state = replace(bored_state(world, 60, 0.3), satisfaction=np.full(60, 0.2))
-    response, prospect, after = world.respond_and_explain(state, slate, history, luck_of(60))
+    response, prospect, after = world.respond_and_explain(state, slate, history, rng_of(60))
     usual = world.usual_views  # (users, 2)
     config = world.config
     for row in range(60):
@@ -522,7 +524,7 @@ def test_without_carry_over_the_past_has_no_effect() -> None:
     config = SMALL.without_carry_over()
     assert {getattr(config, name) for name in CARRY_OVER_EFFECTS} == {0.0}
     world = World(config)
-    fresh = world.start(np.arange(30), luck_of(30))
+    fresh = world.start(np.arange(30), rng_of(30))
     spent = replace(
         fresh,
         satisfaction=fresh.satisfaction - 3.0,
@@ -532,8 +534,8 @@ def test_without_carry_over_the_past_has_no_effect() -> None:
     np.testing.assert_array_equal(world.leave_probability(fresh), world.leave_probability(spent))
     np.testing.assert_array_equal(world.return_probability(fresh), world.return_probability(spent))
     slate, history = make_slate(world, np.arange(30)), start_history(np.zeros(30), NUM_TAGS)
-    first, _ = world.respond(fresh, slate, history, luck_of(30))
-    other, _ = world.respond(spent, slate, history, luck_of(30))
+    first, _ = world.respond(fresh, slate, history, rng_of(30))
+    other, _ = world.respond(spent, slate, history, rng_of(30))
     np.testing.assert_array_equal(first.watch_seconds, other.watch_seconds)
     np.testing.assert_array_equal(first.feedback, other.feedback)
 
@@ -542,7 +544,7 @@ def test_effects_of_strength_zero_are_absent() -> None:
     plain = World(replace(SMALL, taste=0.0, bait=0.0, disappointment=0.0, appeal=0.0))
     rows = 200
     users, hours, tabs = np.zeros(rows, dtype=int), np.full(rows, 9.0), np.ones(rows, dtype=int)
-    prospect = plain.outlook(users, np.arange(rows), hours, tabs, np.zeros(rows))
+    prospect = plain.latent(users, np.arange(rows), hours, tabs, np.zeros(rows))
     quality = plain.videos.quality[:rows]
     log_odds = np.log(prospect.watches / (1 - prospect.watches))
     np.testing.assert_allclose(log_odds - log_odds[0], quality - quality[0], atol=1e-9)
@@ -553,16 +555,16 @@ def test_effects_of_strength_zero_are_absent() -> None:
 
 def test_pauses_and_return_days_are_in_range(world: World) -> None:
     _, state, history = play(world, 2000, 2)
-    luck = luck_of(2000, 3)
-    pause = world.pause_seconds(state, history, luck)
+    episode_rng = rng_of(2000, 3)
+    pause = world.pause_seconds(state, history, episode_rng)
     assert (pause > 0).all()
     assert (pause <= 1800).all()
-    days = world.return_days(state, history, luck)
+    days = world.return_days(state, history, episode_rng)
     assert days.min() == 1
     np.testing.assert_allclose(
         (days > 1).mean(), 1 - world.return_probability(state).mean(), atol=0.02
     )
-    leaves = world.leave(state, history, luck)
+    leaves = world.leave(state, history, episode_rng)
     np.testing.assert_allclose(leaves.mean(), world.leave_probability(state).mean(), atol=0.02)
 
 
@@ -575,7 +577,7 @@ def test_resuming_restarts_the_clock_and_forgives(world: World) -> None:
 
 
 def test_state_can_be_selected(world: World) -> None:
-    state = world.start(np.arange(5), luck_of(5))
+    state = world.start(np.arange(5), rng_of(5))
     assert select_rows(state, np.array([3, 1])).users.tolist() == [3, 1]
 
 

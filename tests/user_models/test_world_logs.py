@@ -13,14 +13,14 @@ from mtf_rl.core.errors import ArtifactError
 from mtf_rl.core.files import save_json
 from mtf_rl.core.history import VisibleHistory
 from mtf_rl.core.protocols import UserModel
-from mtf_rl.core.randomness import Luck
+from mtf_rl.core.randomness import EpisodeRng
 from mtf_rl.core.slates import Response, Slate
 from mtf_rl.data import read_kuairand
 from mtf_rl.user_models import SynthesisReport, World, WorldConfig, load_world, synthesize
 from mtf_rl.user_models.world.calibration import _gini, calibrate
-from mtf_rl.user_models.world.official import LOG_COLUMNS, STATISTIC_COLUMNS
+from mtf_rl.user_models.world.kuairand_layout import LOG_COLUMNS, STATISTIC_COLUMNS
 from mtf_rl.user_models.world.rankers import LOGGING_RANKERS, _pair_noise, assign_rankers
-from mtf_rl.user_models.world.rolling import LoggedRows, roll
+from mtf_rl.user_models.world.simulate_logs import LoggedRows, roll
 from mtf_rl.user_models.world.synthesis import load_rankers
 from mtf_rl.user_models.world.tally import histogram_quantile, tally
 from mtf_rl.user_models.world.targets import TARGETS
@@ -265,8 +265,10 @@ def test_the_world_is_calibrated() -> None:
 def test_rankers_are_assigned_by_their_shares() -> None:
     users = np.arange(20_000)
     chosen = assign_rankers(LOGGING_RANKERS, 0, users, np.zeros_like(users))
-    shares = np.bincount(chosen, minlength=len(LOGGING_RANKERS)) / len(users)
-    np.testing.assert_allclose(shares, [ranker.share for ranker in LOGGING_RANKERS], atol=0.015)
+    fractions = np.bincount(chosen, minlength=len(LOGGING_RANKERS)) / len(users)
+    np.testing.assert_allclose(
+        fractions, [ranker.fraction for ranker in LOGGING_RANKERS], atol=0.015
+    )
 
 
 def test_prediction_noise_is_standard_and_fixed() -> None:
@@ -306,7 +308,7 @@ def test_the_world_as_the_one_who_answers_is_the_default(
 
 def test_other_luck_is_another_log_of_the_same_world(rolled: tuple[World, LoggedRows]) -> None:
     world, rows = rolled
-    other, _ = roll(world, np.arange(CONFIG.users), CONFIG.days, LOGGING_RANKERS, luck=1)
+    other, _ = roll(world, np.arange(CONFIG.users), CONFIG.days, LOGGING_RANKERS, rng=1)
     assert len(other.users) != len(rows.users)
     assert other.truth[:, 0].mean() == pytest.approx(rows.truth[:, 0].mean(), rel=0.15)
 
@@ -320,30 +322,32 @@ class _Visitors:
 class _Leaver(UserModel[_Visitors]):
     """Clicks everything, watches a second of it, leaves at once, comes back the next day."""
 
-    judge = "leaver"
-    hour_shares = HOUR_SHARES
+    evaluator = "leaver"
+    hour_fractions = HOUR_SHARES
 
-    def start(self, users: IntArray, luck: Luck) -> _Visitors:
+    def start(self, users: IntArray, rng: EpisodeRng) -> _Visitors:
         return _Visitors(users)
 
     def resume(self, state: _Visitors, away_seconds: FloatArray) -> _Visitors:
         return state
 
     def respond(
-        self, state: _Visitors, slate: Slate, history: VisibleHistory, luck: Luck
+        self, state: _Visitors, slate: Slate, history: VisibleHistory, rng: EpisodeRng
     ) -> tuple[Response, _Visitors]:
         assert (history.requests == 0).all()
         feedback = np.zeros((*slate.videos.shape, 7), dtype=np.float32)
         feedback[..., 0] = slate.mask
         return Response(feedback, slate.mask.astype(np.float32)), state
 
-    def leave(self, state: _Visitors, history: VisibleHistory, luck: Luck) -> BoolArray:
+    def leave(self, state: _Visitors, history: VisibleHistory, rng: EpisodeRng) -> BoolArray:
         return np.ones(len(state.users), dtype=np.bool_)
 
-    def pause_seconds(self, state: _Visitors, history: VisibleHistory, luck: Luck) -> FloatArray:
+    def pause_seconds(
+        self, state: _Visitors, history: VisibleHistory, rng: EpisodeRng
+    ) -> FloatArray:
         return np.full(len(state.users), 10.0)
 
-    def return_days(self, state: _Visitors, history: VisibleHistory, luck: Luck) -> IntArray:
+    def return_days(self, state: _Visitors, history: VisibleHistory, rng: EpisodeRng) -> IntArray:
         return np.ones(len(state.users), dtype=np.int32)
 
 

@@ -12,7 +12,7 @@ from mtf_rl.evaluation.least_squares import QuadraticFeatures
 from mtf_rl.evaluation.least_squares.regression import refuse_ill_conditioned
 from mtf_rl.evaluation.policy_actions import next_actions
 
-__all__ = ["ActionValues", "Evaluation"]
+__all__ = ["ActionValues", "CriticEvaluation"]
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class ActionValues:
 
 
 @dataclass(frozen=True)
-class Evaluation:
+class CriticEvaluation:
     """LSTD-Q of policies on fixed rows (Lagoudakis and Parr, JMLR 2003, section 5).
 
     theta solves A theta = mean[phi r] with A = mean[phi (phi - gamma (1 - terminated) phi')'] +

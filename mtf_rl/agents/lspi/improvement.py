@@ -24,16 +24,16 @@ class Gain:
 
     values: ActionValues
     inputs: FloatArray  # (states, 1 + crossed), z of each state, with a 1 first
-    reference: FloatArray  # (1 + crossed, num_parameters), the other policy's weights
+    reference: FloatArray  # (1 + crossed, action_dim), the other policy's weights
     caution: float
     squashing: float
 
     def moments(self, weights: FloatArray) -> FloatArray:
         """Mean action features over the states, (action features,); actions are tanh(z W)."""
-        actions = np.tanh(self.inputs @ weights)  # (states, num_parameters)
+        actions = np.tanh(self.inputs @ weights)  # (states, action_dim)
         first, second = np.triu_indices(actions.shape[1])
         pairs = (actions.T @ actions / len(actions))[first, second]
-        crossed = self.inputs.T @ actions / len(actions)  # (1 + crossed, num_parameters)
+        crossed = self.inputs.T @ actions / len(actions)  # (1 + crossed, action_dim)
         return np.concatenate([crossed[0], pairs, crossed[1:].ravel()])
 
     def plain(self, weights: FloatArray) -> tuple[float, float]:
@@ -47,7 +47,7 @@ class Gain:
         moved = self.moments(weights) - at_reference
         spread = self.values.covariance @ moved
         error = float(np.sqrt(moved @ spread + _SMALLEST_VARIANCE))
-        inner = self.inputs @ weights  # (states, num_parameters)
+        inner = self.inputs @ weights  # (states, action_dim)
         gain = moved @ self.values.coefficients - self.caution * error
         gain -= 0.5 * self.squashing * (inner**2).sum() / len(inner)
         # The gain's derivative by the moments; then by actions, and by what goes into tanh.
@@ -57,7 +57,7 @@ class Gain:
         return float(gain), self.inputs.T @ by_inner / len(inner)
 
     def _by_actions(self, slope: FloatArray, actions: FloatArray) -> FloatArray:
-        """Derivative of `slope` times the action features, (states, num_parameters)."""
+        """Derivative of `slope` times the action features, (states, action_dim)."""
         width = actions.shape[1]
         count = width * (width + 1) // 2
         first, second = np.triu_indices(width)
@@ -68,7 +68,7 @@ class Gain:
 
 
 def improved(gain: Gain, starts: list[FloatArray]) -> FloatArray:
-    """The weights, (1 + crossed, num_parameters), that the ascents from some starts find best."""
+    """The weights, (1 + crossed, action_dim), that the ascents from some starts find best."""
     shape = gain.reference.shape
     at_reference = gain.moments(gain.reference)
 

@@ -8,10 +8,10 @@ import numpy as np
 from mtf_rl.agents.behaviour import BehaviourPolicy, Mixture, TruncatedGaussian, UniformRandom
 from mtf_rl.agents.collection import collect
 from mtf_rl.agents.features import columns_of, default_columns
-from mtf_rl.agents.final import best_in_final, mean_reward
+from mtf_rl.agents.final import mean_reward, select_finalist
 from mtf_rl.agents.learning import LearnedPolicy, LearningInterruptedError, LearningTask
 from mtf_rl.agents.lspi.config import LSPIConfig
-from mtf_rl.agents.lspi.critic import Evaluation
+from mtf_rl.agents.lspi.critic import CriticEvaluation
 from mtf_rl.agents.lspi.improvement import Gain, improved
 from mtf_rl.agents.networks import Mlp
 from mtf_rl.agents.policies import MlpPolicy
@@ -24,7 +24,7 @@ from mtf_rl.evaluation import Sessions
 from mtf_rl.evaluation.least_squares import QuadraticFeatures
 from mtf_rl.evaluation.standardisation import Standardisation
 
-__all__ = ["learn_lspi", "least_requests"]
+__all__ = ["learn_lspi", "min_requests"]
 
 _LEAST_OF_ROUND = 100
 _STATES = 4_000  # at which the gain of a policy is averaged
@@ -34,10 +34,10 @@ _START_DEVIATION = 0.5  # of the weights of random starts
 _RANDOM_STARTS = 2
 
 
-def least_requests(config: LSPIConfig) -> int:
+def min_requests(config: LSPIConfig) -> int:
     """A budget that pays for some rows in every round."""
-    shares = [config.first_share, (1.0 - config.first_share) / max(1, config.rounds - 1)]
-    return math.ceil((_LEAST_OF_ROUND + 1) / (min(shares) * (1.0 - config.finalist_share)))
+    fractions = [config.first_fraction, (1.0 - config.first_fraction) / max(1, config.rounds - 1)]
+    return math.ceil((_LEAST_OF_ROUND + 1) / (min(fractions) * (1.0 - config.finalist_fraction)))
 
 
 def learn_lspi(task: LearningTask, config: LSPIConfig) -> LearnedPolicy:
@@ -63,15 +63,15 @@ def learn_lspi(task: LearningTask, config: LSPIConfig) -> LearnedPolicy:
     learner = _Learner.of(task, config)
     try:
         # The last rounds know most; so many of them as two blocks of the final pay for.
-        policies = learner.rounds()[::-1][: _most_finalists(task.budget.left)]
+        policies = learner.rounds()[::-1][: _max_finalists(task.budget.left)]
         worth = mean_reward if config.gamma > 0.0 else _mean_reward_of_a_request
-        best = best_in_final(task, policies, block=_FINAL_BLOCK, worth=worth)
+        best = select_finalist(task, policies, block=_FINAL_BLOCK, worth=worth)
     except KeyboardInterrupt:
         raise LearningInterruptedError(learner.learned(learner.last)) from None
     return learner.learned(policies[best])
 
 
-def _most_finalists(left: float) -> int:
+def _max_finalists(left: float) -> int:
     return max(1, int(left / (2 * _FINAL_BLOCK * _LONG_DEPTH)))
 
 
@@ -90,7 +90,7 @@ class _Learner:
 
     @classmethod
     def of(cls, task: LearningTask, config: LSPIConfig) -> "_Learner":
-        least = least_requests(config)
+        least = min_requests(config)
         if (task.budget.limit or 0) < least:
             raise ConfigError(
                 f"requests must be at least {least}, so that each of {config.rounds} rounds has"
@@ -106,7 +106,7 @@ class _Learner:
         self._rng = np.random.default_rng(self.task.seed)
         width = self.task.learning.layout.size
         self._standard = Standardisation(np.zeros(width), np.ones(width))
-        shape = (1 + len(self.columns), self.sessions.num_parameters)
+        shape = (1 + len(self.columns), self.sessions.action_dim)
         self._weights: FloatArray = np.zeros(shape)
         self._rows: list[Transitions] = []
         self._looks = 0
@@ -132,18 +132,18 @@ class _Learner:
 
     def _requests_of_rounds(self) -> list[int]:
         config = self.config
-        total = int((1.0 - config.finalist_share) * (self.task.budget.limit or 0))
+        total = int((1.0 - config.finalist_fraction) * (self.task.budget.limit or 0))
         if config.rounds == 1:
             return [total]
-        first = int(config.first_share * total)
+        first = int(config.first_fraction * total)
         return [first] + [(total - first) // (config.rounds - 1)] * (config.rounds - 1)
 
     def _collect(self, number: int, requests: int) -> None:
-        """Add a round's sessions, whose luck no other round has."""
+        """Add a round's sessions, whose random numbers no other round has."""
         seed = int(hash_words(self.task.seed, number)[0] >> np.uint64(33))
         batch = collect(
             self.sessions,
-            self._behaviour() if number else UniformRandom(self.sessions.num_parameters),
+            self._behaviour() if number else UniformRandom(self.sessions.action_dim),
             requests=requests,
             seed=seed,
             budget=self.task.budget,
@@ -156,19 +156,19 @@ class _Learner:
 
     def _behaviour(self) -> BehaviourPolicy:
         config = self.config
-        near = TruncatedGaussian(self.last, config.deviation)
-        everywhere = UniformRandom(self.sessions.num_parameters)
-        shares = (1.0 - config.random_share, config.random_share)
-        return Mixture((near, everywhere), shares)
+        near = TruncatedGaussian(self.last, config.std)
+        everywhere = UniformRandom(self.sessions.action_dim)
+        fractions = (1.0 - config.random_fraction, config.random_fraction)
+        return Mixture((near, everywhere), fractions)
 
     def _improve(self) -> None:
         """Evaluate the policy and move it, some times, against where the round began."""
         config = self.config
         rows = _joined(self._rows)
         features = QuadraticFeatures(
-            self._standard, self.sessions.num_parameters, "squares", self.columns
+            self._standard, self.sessions.action_dim, "squares", self.columns
         )
-        evaluation = Evaluation(rows, features, config.gamma, config.ridge)
+        evaluation = CriticEvaluation(rows, features, config.gamma, config.ridge)
         inputs = self._inputs(rows.observations)
         reference = self._weights
         starts = [self._rng.normal(scale=_START_DEVIATION, size=reference.shape)

@@ -35,8 +35,8 @@ class AWAC(BatchLearning, TD3):
         **common: Unpack[BatchArguments],
     ) -> None:
         self.temperature = temperature
-        deviations = {"log_deviation_bounds": (-6.0, 0.0)}
-        common["policy_kwargs"] = deviations | (common.get("policy_kwargs") or {})
+        stds = {"log_std_bounds": (-6.0, 0.0)}
+        common["policy_kwargs"] = stds | (common.get("policy_kwargs") or {})
         super().__init__(policy, env, **common)
 
     @override

@@ -52,7 +52,7 @@ class BatchArguments(TypedDict, total=False):
     gamma: float
     """Discount per request, in [0, 1]; 0.99 by default."""
     tau: float
-    """Share of the networks that moves into their targets, in (0, 1]; 0.005 by default."""
+    """Fraction of the networks that moves into their targets, in (0, 1]; 0.005 by default."""
     reward_scale: float
     """Factor on every reward, above 0; 1 by default."""
     policy_kwargs: dict[str, Any] | None
@@ -93,7 +93,7 @@ class BatchLearning(OffPolicyAlgorithm):
         own: dict[str, Any] | None = None,
         **common: Unpack[BatchArguments],
     ) -> None:
-        """Make networks, optimisers and the sampler of minibatches.
+        """Make networks, optimizers and the sampler of minibatches.
 
         Args:
             policy: SB3's name of a policy, or its class.
@@ -140,7 +140,7 @@ class BatchLearning(OffPolicyAlgorithm):
     def _check_spaces(self, dataset: Transitions) -> None:
         for name, space, width in (
             ("observations", self.observation_space, dataset.obs_dim),
-            ("actions", self.action_space, dataset.num_parameters),
+            ("actions", self.action_space, dataset.action_dim),
         ):
             expected = get_flattened_obs_dim(space)
             if width != expected:
@@ -218,7 +218,7 @@ class BatchLearning(OffPolicyAlgorithm):
         return RolloutReturn(1, 0, continue_training=True)
 
     def _begin_update(self, optimizers: list[torch.optim.Optimizer]) -> None:
-        """Training mode, and the scheduled learning rate for these optimisers."""
+        """Training mode, and the scheduled learning rate for these optimizers."""
         if not self.policy.training:  # Walking over all modules costs as much as a small layer.
             self.policy.set_training_mode(True)
         self._update_learning_rate(optimizers)

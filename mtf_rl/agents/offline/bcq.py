@@ -36,12 +36,14 @@ _LATENT_SEED = 0
 
 
 class Perturbation(Actor):
-    """xi(s, a): the given action, moved by at most `bound` and clipped to [-1, 1]."""
+    """xi(s, a): the given action, moved by at most `action_flexibility` and clipped to [-1, 1]."""
 
-    bound: float
+    action_flexibility: float
 
     @classmethod
-    def with_bound(cls, bound: float, settings: dict[str, Any]) -> "Perturbation":
+    def with_action_flexibility(
+        cls, action_flexibility: float, settings: dict[str, Any]
+    ) -> "Perturbation":
         """A network of observation and action."""
         network = cls(**settings)
         width = get_action_dim(settings["action_space"])
@@ -53,13 +55,13 @@ class Perturbation(Actor):
             squash_output=True,
         )
         network.mu = nn.Sequential(*layers)
-        network.bound = bound
+        network.action_flexibility = action_flexibility
         return network
 
     @override
     def forward(self, obs: Tensor, actions: Tensor) -> Tensor:  # type: ignore[override]
         features = self.extract_features(obs, self.features_extractor)
-        moved = self.bound * self.mu(torch.cat([features, actions], dim=1))
+        moved = self.action_flexibility * self.mu(torch.cat([features, actions], dim=1))
         perturbed: Tensor = (actions + moved).clamp(-1.0, 1.0)
         return perturbed
 
@@ -81,14 +83,14 @@ class Autoencoder(ObservationNetwork):
 
     @override
     def forward(self, observations: Tensor, actions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Decoded actions (batch, num_parameters); mean and log deviation of the latents."""
+        """Decoded actions (batch, action_dim); mean and log deviation of the latents."""
         features = self.features(observations)
         encoded = self.encoder(torch.cat([features, actions], dim=1))
-        mean, log_deviation = encoded.chunk(2, dim=1)
-        log_deviation = log_deviation.clamp(*_LOG_DEVIATION_BOUNDS)
-        latents = mean + log_deviation.exp() * torch.randn_like(mean)
+        mean, log_std = encoded.chunk(2, dim=1)
+        log_std = log_std.clamp(*_LOG_DEVIATION_BOUNDS)
+        latents = mean + log_std.exp() * torch.randn_like(mean)
         decoded = self.decoder(torch.cat([features, latents], dim=1))
-        return decoded, mean, log_deviation
+        return decoded, mean, log_std
 
     def decode(self, observations: Tensor, latents: Tensor | None = None) -> Tensor:
         """D(s, z), z given (batch, latent_dim) or drawn from N(0, 1) and clipped to +-0.5."""
@@ -116,12 +118,12 @@ class BCQPolicy(TD3Policy):
         observation_space: spaces.Space[Any],
         action_space: spaces.Box,
         lr_schedule: Schedule,
-        bound: float = 0.05,
+        action_flexibility: float = 0.05,
         proposals: int = 100,
         vae_arch: list[int] | None = None,
         **kwargs: Any,
     ) -> None:
-        self.bound = bound
+        self.action_flexibility = action_flexibility
         self.proposals = proposals
         self.vae_arch = vae_arch
         super().__init__(observation_space, action_space, lr_schedule, **kwargs)
@@ -144,7 +146,9 @@ class BCQPolicy(TD3Policy):
     @override
     def make_actor(self, features_extractor: BaseFeaturesExtractor | None = None) -> Actor:
         settings = self._update_features_extractor(self.actor_kwargs, features_extractor)
-        return Perturbation.with_bound(self.bound, settings).to(self.device)
+        return Perturbation.with_action_flexibility(self.action_flexibility, settings).to(
+            self.device
+        )
 
     @override
     def _predict(self, observation: PyTorchObs, deterministic: bool = False) -> Tensor:
@@ -161,7 +165,11 @@ class BCQPolicy(TD3Policy):
 
     @override
     def _get_constructor_parameters(self) -> dict[str, Any]:
-        own = {"bound": self.bound, "proposals": self.proposals, "vae_arch": self.vae_arch}
+        own = {
+            "action_flexibility": self.action_flexibility,
+            "proposals": self.proposals,
+            "vae_arch": self.vae_arch,
+        }
         return super()._get_constructor_parameters() | own
 
 
@@ -169,12 +177,14 @@ class BCQ(BatchLearning, TD3):
     """Batch-constrained deep Q-learning (Fujimoto, Meger and Precup, ICML 2019).
 
     A conditional autoencoder proposes actions as the dataset holds them; a perturbation network
-    moves each by at most `bound`; y = r + gamma (1 - terminated) max over `samples` proposals of
+    moves each by at most `action_flexibility`; y = r + gamma (1 - terminated) max over
+    `n_action_samples` proposals of
     lambda min_j Q'_j + (1 - lambda) max_j Q'_j (eq. 13). The bound and the number of proposals that
-    are tried when acting are the policy's: `policy_kwargs={"bound": ..., "proposals": ...}`.
+    are tried when acting are the policy's: `policy_kwargs={"action_flexibility": ..., "proposals":
+    ...}`.
 
     BatchRL-MTF (Zhang et al., KDD 2022, arXiv 2208.04560) builds its fusion weights so, with
-    `min_share` 1, bound 0.15, tau 0.05 every 10 updates, and rates of its own for each network.
+    `min_fraction` 1, bound 0.15, tau 0.05 every 10 updates, and rates of its own for each network.
     """
 
     policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {"MlpPolicy": BCQPolicy}
@@ -184,15 +194,15 @@ class BCQ(BatchLearning, TD3):
         policy: str | type[Any] = "MlpPolicy",
         env: GymEnv | str | None = None,
         *,
-        min_share: float = 0.75,
-        samples: int = 10,
+        min_fraction: float = 0.75,
+        n_action_samples: int = 10,
         target_interval: int = 1,
         actor_learning_rate: float = 1e-3,
         vae_learning_rate: float = 1e-3,
         **common: Unpack[BatchArguments],
     ) -> None:
-        self.min_share = min_share
-        self.samples = samples
+        self.min_fraction = min_fraction
+        self.n_action_samples = n_action_samples
         self.target_interval = target_interval
         self.actor_learning_rate = actor_learning_rate
         self.vae_learning_rate = vae_learning_rate
@@ -221,18 +231,18 @@ class BCQ(BatchLearning, TD3):
                 self._follow(self.actor, self.actor_target)
 
     def _update_vae(self, batch: ReplayBufferSamples) -> None:
-        decoded, mean, log_deviation = self.vae(batch.observations, batch.actions)
-        loss = autoencoder_loss(decoded, batch.actions, mean, log_deviation)
+        decoded, mean, log_std = self.vae(batch.observations, batch.actions)
+        loss = autoencoder_loss(decoded, batch.actions, mean, log_std)
         self._step(self.vae.optimizer, loss.total)
         self.logger.record_mean("train/reconstruction_loss", loss.reconstruction.item())
         self.logger.record_mean("train/latent_divergence", loss.divergence.item())
 
     def _update_critic(self, batch: ReplayBufferSamples) -> None:
         with torch.no_grad():
-            following = batch.next_observations.repeat_interleave(self.samples, dim=0)
+            following = batch.next_observations.repeat_interleave(self.n_action_samples, dim=0)
             proposals = self.actor_target(following, self.vae.decode(following))
             values = torch.stack(self.critic_target(following, proposals))  # (critics, rows, 1)
-            mixed = soft_clipped_double_q(values, self.min_share).view(-1, self.samples)
+            mixed = soft_clipped_double_q(values, self.min_fraction).view(-1, self.n_action_samples)
             best = mixed.amax(dim=1, keepdim=True)  # (batch, 1)
         target = td_target(batch.rewards, batch.dones, best, self.gamma)
         loss = critic_loss(self.critic(batch.observations, batch.actions), target)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from mtf_rl.core.errors import ConfigError
-from mtf_rl.core.ranges import check_above, check_at_least, check_share
+from mtf_rl.core.ranges import check_above, check_at_least, check_fraction
 
 __all__ = [
     "AWACConfig",
@@ -61,12 +61,12 @@ class BatchValueConfig(BatchConfig):
     gamma: float = 0.95
     """Discount per request, in [0, 1]; 0 makes the learner myopic."""
     tau: float = 0.005
-    """Share of the networks that moves into their targets per update, in (0, 1]."""
+    """Fraction of the networks that moves into their targets per update, in (0, 1]."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_share("gamma", self.gamma)
-        check_share("tau", self.tau)
+        check_fraction("gamma", self.gamma)
+        check_fraction("tau", self.tau)
         check_above("tau", self.tau, 0.0)
 
 
@@ -94,20 +94,20 @@ class CQLConfig(BatchValueConfig):
         ConfigError: if a number is out of range.
     """
 
-    weight: float = 0.05
+    conservative_weight: float = 0.05
     """Weight of the conservative gap, at least 0; with a threshold, at the start."""
-    threshold: float | None = None
+    alpha_threshold: float | None = None
     """Gap that a Lagrange multiplier holds, in deviations of the reward; None fixes the weight. The
     authors' gap is larger by log(3 samples), and so are their thresholds of 5 and 10."""
-    samples: int = 4
+    n_action_samples: int = 4
     """Actions of each of the three kinds that the gap's integral is estimated from, at least 1."""
     actor_learning_rate: float = 1e-3
     """Adam's step of actor and temperature, above 0."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_at_least("weight", self.weight, 0.0)
-        check_at_least("samples", self.samples, 1)
+        check_at_least("conservative_weight", self.conservative_weight, 0.0)
+        check_at_least("n_action_samples", self.n_action_samples, 1)
         check_above("actor_learning_rate", self.actor_learning_rate, 0.0)
 
 
@@ -130,7 +130,7 @@ class IQLConfig(BatchValueConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_share("expectile", self.expectile)
+        check_fraction("expectile", self.expectile)
         check_at_least("beta", self.beta, 0.0)
 
 
@@ -168,11 +168,11 @@ class BCQConfig(BatchValueConfig):
     """Adam's step of the perturbation network, above 0."""
     vae_learning_rate: float = 1e-3
     """Adam's step of the autoencoder, above 0."""
-    bound: float = 0.05
+    action_flexibility: float = 0.05
     """Most that a proposed action is moved by, in [0, 2]."""
-    min_share: float = 0.75
-    """Share of the smaller of two values in a target, in [0, 1]; the rest is the larger's."""
-    samples: int = 10
+    min_fraction: float = 0.75
+    """Fraction of the smaller of two values in a target, in [0, 1]; the rest is the larger's."""
+    n_action_samples: int = 10
     """Proposals that a target chooses from, at least 1."""
     proposals: int = 20
     """Proposals that the policy chooses from, at least 1."""
@@ -183,10 +183,12 @@ class BCQConfig(BatchValueConfig):
         super().__post_init__()
         for name in ("actor_learning_rate", "vae_learning_rate"):
             check_above(name, getattr(self, name), 0.0)
-        check_share("min_share", self.min_share)
-        if not 0.0 <= self.bound <= 2.0:
-            raise ConfigError(f"bound must be in [0, 2], got {self.bound}")
-        for name in ("samples", "proposals", "target_interval"):
+        check_fraction("min_fraction", self.min_fraction)
+        if not 0.0 <= self.action_flexibility <= 2.0:
+            raise ConfigError(
+                f"action_flexibility must be in [0, 2], got {self.action_flexibility}"
+            )
+        for name in ("n_action_samples", "proposals", "target_interval"):
             check_at_least(name, getattr(self, name), 1)
 
 
@@ -207,17 +209,17 @@ class BatchRLMTFConfig(BCQConfig):
     vae_learning_rate: float = 1e-3
     """Adam's step of the autoencoder, above 0."""
     tau: float = 0.05
-    """Share of the networks that moves into their targets, in (0, 1]."""
+    """Fraction of the networks that moves into their targets, in (0, 1]."""
     target_interval: int = 10
     """Updates from one move of the targets to the next, at least 1."""
-    bound: float = 0.15
+    action_flexibility: float = 0.15
     """Most that a proposed action is moved by, in [0, 2]."""
-    min_share: float = 1.0
-    """Share of the smaller of two values in a target, in [0, 1]; the rest is the larger's."""
+    min_fraction: float = 1.0
+    """Fraction of the smaller of two values in a target, in [0, 1]; the rest is the larger's."""
     checkpoints: int = 4
     """Moments, evenly spread, whose policies Conservative-OPEstimator compares, at least 1."""
     held_out: float = 0.1
-    """Share of the sessions that it is fitted on, kept from the learner, in (0, 1)."""
+    """Fraction of the sessions that it is fitted on, kept from the learner, in (0, 1)."""
     estimator_updates: int = 5_000
     """Its gradient steps for each policy, at least 1."""
 

@@ -25,9 +25,10 @@ class CQL(BatchLearning, SAC):
 
     Critics minimise sum_j [mean (Q_j - y)^2 + w (log integral exp Q_j(s, a) da - mean Q_j(s, a))],
     the integral by importance sampling from uniform actions and from the actor's at s and at s',
-    `samples` of each (appendix F); y = r + gamma (1 - terminated) min_j Q'_j(s', a'), a' drawn from
-    the actor, without entropy. The actor is SAC's. With a `threshold` the weight w is a Lagrange
-    multiplier that holds each gap at it (eq. 30).
+    `n_action_samples` of each (appendix F); y = r + gamma (1 - terminated) min_j Q'_j(s', a'), a'
+    drawn from
+    the actor, without entropy. The actor is SAC's. With a `alpha_threshold` the weight w is a
+    Lagrange multiplier that holds each gap at it (eq. 30).
 
     Differs from the paper: whose eq. 4 halves the squared error, so that our w is twice its alpha;
     this is the scale of the public implementations, whose usual weight is 5.
@@ -38,16 +39,16 @@ class CQL(BatchLearning, SAC):
         policy: str | type[Any] = "MlpPolicy",
         env: GymEnv | str | None = None,
         *,
-        weight: float = 5.0,
-        threshold: float | None = None,
-        samples: int = 10,
+        conservative_weight: float = 5.0,
+        alpha_threshold: float | None = None,
+        n_action_samples: int = 10,
         actor_learning_rate: float = 1e-4,
         ent_coef: str | float = "auto",
         **common: Unpack[BatchArguments],
     ) -> None:
-        self.weight = weight
-        self.threshold = threshold
-        self.samples = samples
+        self.conservative_weight = conservative_weight
+        self.alpha_threshold = alpha_threshold
+        self.n_action_samples = n_action_samples
         self.actor_learning_rate = actor_learning_rate
         super().__init__(policy, env, own={"ent_coef": ent_coef}, **common)
 
@@ -55,7 +56,7 @@ class CQL(BatchLearning, SAC):
     def _setup_model(self) -> None:
         super()._setup_model()
         self.log_weight = torch.tensor(
-            math.log(max(self.weight, 1e-8)), device=self.device, requires_grad=True
+            math.log(max(self.conservative_weight, 1e-8)), device=self.device, requires_grad=True
         )
         rate = self.lr_schedule(1)
         self.weight_optimizer = torch.optim.Adam([self.log_weight], lr=rate)
@@ -78,7 +79,7 @@ class CQL(BatchLearning, SAC):
             here = self.actor.get_action_dist_params(batch.observations)[:2]
             there = self.actor.get_action_dist_params(batch.next_observations)[:2]
             actions, log_densities = self._samples(here, there)
-            next_actions = squashed_samples(*there, 1)[0][:, 0]  # (batch, num_parameters)
+            next_actions = squashed_samples(*there, 1)[0][:, 0]  # (batch, action_dim)
             next_values = torch.stack(self.critic_target(batch.next_observations, next_actions))
         target = td_target(batch.rewards, batch.dones, next_values.amin(dim=0), self.gamma)
         logged = self.critic(batch.observations, batch.actions)
@@ -97,12 +98,14 @@ class CQL(BatchLearning, SAC):
     def _samples(
         self, here: tuple[Tensor, Tensor], there: tuple[Tensor, Tensor]
     ) -> tuple[Tensor, Tensor]:
-        """Actions (batch, 3 * samples, num_parameters), and their log densities."""
+        """Actions (batch, 3 * samples, action_dim), and their log densities."""
         batch, width = here[0].shape
-        uniform = torch.rand(batch, self.samples, width, device=self.device) * 2.0 - 1.0
-        flat = torch.full((batch, self.samples), -width * math.log(2.0), device=self.device)
-        own, own_density = squashed_samples(*here, self.samples)
-        next_own, next_density = squashed_samples(*there, self.samples)
+        uniform = torch.rand(batch, self.n_action_samples, width, device=self.device) * 2.0 - 1.0
+        flat = torch.full(
+            (batch, self.n_action_samples), -width * math.log(2.0), device=self.device
+        )
+        own, own_density = squashed_samples(*here, self.n_action_samples)
+        next_own, next_density = squashed_samples(*there, self.n_action_samples)
         return (
             torch.cat([uniform, own, next_own], dim=1),
             torch.cat([flat, own_density, next_density], dim=1),
@@ -110,9 +113,9 @@ class CQL(BatchLearning, SAC):
 
     def _penalty(self, gap: Tensor, critics: int) -> Tensor:
         """The weighted gap; the weight of a threshold moves by how far the gap is above it."""
-        if self.threshold is None:
-            return self.weight * gap
-        excess = gap - critics * self.threshold
+        if self.alpha_threshold is None:
+            return self.conservative_weight * gap
+        excess = gap - critics * self.alpha_threshold
         weight = self.log_weight.exp().clamp(0.0, _LARGEST_WEIGHT)
         self._step(self.weight_optimizer, -weight * excess.detach())
         self.logger.record_mean("train/conservative_weight", weight.item())
@@ -147,23 +150,23 @@ class CQL(BatchLearning, SAC):
         return [*super()._excluded_save_params(), "weight_optimizer", "log_weight"]
 
 
-def squashed_samples(mean: Tensor, log_deviation: Tensor, samples: int) -> tuple[Tensor, Tensor]:
+def squashed_samples(mean: Tensor, log_std: Tensor, samples: int) -> tuple[Tensor, Tensor]:
     """Actions tanh(x), x ~ N(mean, deviation^2), and their log densities.
 
     log p(tanh x) = log N(x) - sum log(1 - tanh(x)^2), the last as 2 (log 2 - x - softplus(-2 x)),
     which holds far out, where 1 - tanh^2 is 0 in float32.
 
     Args:
-        mean: (batch, num_parameters).
-        log_deviation: (batch, num_parameters).
+        mean: (batch, action_dim).
+        log_std: (batch, action_dim).
         samples: how many of each row.
 
     Returns:
-        (batch, samples, num_parameters) and (batch, samples).
+        (batch, samples, action_dim) and (batch, samples).
     """
     noise = torch.randn(len(mean), samples, mean.shape[1], device=mean.device)
-    inputs = mean[:, None] + log_deviation.exp()[:, None] * noise
-    normal = -0.5 * noise**2 - log_deviation[:, None] - 0.5 * math.log(2.0 * math.pi)
+    inputs = mean[:, None] + log_std.exp()[:, None] * noise
+    normal = -0.5 * noise**2 - log_std[:, None] - 0.5 * math.log(2.0 * math.pi)
     squash = 2.0 * (math.log(2.0) - inputs - F.softplus(-2.0 * inputs))
     return torch.tanh(inputs), (normal - squash).sum(dim=2)
 
@@ -171,7 +174,7 @@ def squashed_samples(mean: Tensor, log_deviation: Tensor, samples: int) -> tuple
 def values_of_samples(
     critic: ContinuousCritic, observations: Tensor, actions: Tensor
 ) -> list[Tensor]:
-    """Each critic's Q of many actions (batch, samples, num_parameters), as (batch, samples).
+    """Each critic's Q of many actions (batch, samples, action_dim), as (batch, samples).
 
     The first layer's product with the observation is done once for all of a row's actions.
     """

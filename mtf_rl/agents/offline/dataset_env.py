@@ -19,15 +19,15 @@ class DatasetEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
     `reset` gives zeros; `step` raises a DataError, since a dataset answers no new action.
     """
 
-    def __init__(self, obs_dim: int, num_parameters: int) -> None:
+    def __init__(self, obs_dim: int, action_dim: int) -> None:
         self.observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (obs_dim,), np.float32)
-        self.action_space = gymnasium.spaces.Box(-1.0, 1.0, (num_parameters,), np.float32)
+        self.action_space = gymnasium.spaces.Box(-1.0, 1.0, (action_dim,), np.float32)
         self._obs_dim = obs_dim
 
     @classmethod
     def of(cls, dataset: Transitions) -> "DatasetEnv":
         """The spaces of a dataset's rows."""
-        return cls(dataset.obs_dim, dataset.num_parameters)
+        return cls(dataset.obs_dim, dataset.action_dim)
 
     @override
     def reset(

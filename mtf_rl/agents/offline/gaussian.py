@@ -25,7 +25,7 @@ __all__ = ["GaussianActor", "GaussianPolicy", "IQLPolicy", "Value"]
 class GaussianActor(Actor):
     """N(tanh(mu(s)), deviation^2), the deviation a parameter of its own for each action entry."""
 
-    log_deviation: nn.Parameter
+    log_std: nn.Parameter
     bounds: tuple[float, float]
 
     @classmethod
@@ -36,14 +36,14 @@ class GaussianActor(Actor):
         """
         actor = cls(**settings)
         width = get_action_dim(settings["action_space"])
-        actor.log_deviation = nn.Parameter(torch.full((width,), min(0.0, bounds[1] - 0.5)))
+        actor.log_std = nn.Parameter(torch.full((width,), min(0.0, bounds[1] - 0.5)))
         actor.bounds = bounds
         return actor
 
     def distribution(self, observations: Tensor) -> Normal:
-        """The normals of each action entry, (batch, num_parameters)."""
-        deviation = self.log_deviation.clamp(*self.bounds).exp()
-        return Normal(self(observations), deviation)
+        """The normals of each action entry, (batch, action_dim)."""
+        std = self.log_std.clamp(*self.bounds).exp()
+        return Normal(self(observations), std)
 
     def log_density(self, observations: Tensor, actions: Tensor) -> Tensor:
         """Of logged actions, (batch, 1)."""
@@ -54,10 +54,10 @@ class GaussianActor(Actor):
     def keep_inside(self) -> None:
         """Bring the log deviation back to its bounds after a step, where its gradient lives on."""
         with torch.no_grad():
-            self.log_deviation.clamp_(*self.bounds)
+            self.log_std.clamp_(*self.bounds)
 
     def draw(self, observations: Tensor) -> Tensor:
-        """Random actions, cut to [-1, 1], (batch, num_parameters)."""
+        """Random actions, cut to [-1, 1], (batch, action_dim)."""
         normals: Any = self.distribution(observations)
         drawn: Tensor = normals.sample().clamp(-1.0, 1.0)
         return drawn
@@ -73,16 +73,16 @@ class GaussianPolicy(TD3Policy):
         observation_space: spaces.Space[Any],
         action_space: spaces.Box,
         lr_schedule: Schedule,
-        log_deviation_bounds: tuple[float, float] = (-5.0, 2.0),
+        log_std_bounds: tuple[float, float] = (-5.0, 2.0),
         **kwargs: Any,
     ) -> None:
-        self.log_deviation_bounds = log_deviation_bounds
+        self.log_std_bounds = log_std_bounds
         super().__init__(observation_space, action_space, lr_schedule, **kwargs)
 
     @override
     def make_actor(self, features_extractor: BaseFeaturesExtractor | None = None) -> Actor:
         settings = self._update_features_extractor(self.actor_kwargs, features_extractor)
-        return GaussianActor.with_bounds(self.log_deviation_bounds, settings).to(self.device)
+        return GaussianActor.with_bounds(self.log_std_bounds, settings).to(self.device)
 
     @override
     def _predict(self, observation: PyTorchObs, deterministic: bool = False) -> Tensor:
@@ -91,7 +91,7 @@ class GaussianPolicy(TD3Policy):
 
     @override
     def _get_constructor_parameters(self) -> dict[str, Any]:
-        own = {"log_deviation_bounds": self.log_deviation_bounds}
+        own = {"log_std_bounds": self.log_std_bounds}
         return super()._get_constructor_parameters() | own
 
 

@@ -83,9 +83,9 @@ def learn_cql(task: LearningTask, config: CQLConfig) -> LearnedPolicy:
     """CQL(H) on the task's batch."""
     model = CQL(
         dataset=transitions_of(task),
-        weight=config.weight,
-        threshold=config.threshold,
-        samples=config.samples,
+        conservative_weight=config.conservative_weight,
+        alpha_threshold=config.alpha_threshold,
+        n_action_samples=config.n_action_samples,
         actor_learning_rate=config.actor_learning_rate,
         **_shared(task, config),
         **_of_values(task, config),
@@ -153,11 +153,11 @@ def learn_batchrl_mtf(task: LearningTask, config: BatchRLMTFConfig) -> LearnedPo
         updates=config.estimator_updates,
         seed=task.seed,
     )
-    shares = range(1, config.checkpoints + 1)
-    moments = {round(share * config.updates / config.checkpoints) for share in shares}
-    judge = _CheckpointJudge(task, held_out, estimator, moments - {0})
-    learned = _learn(task, config, model, judge)
-    return replace(learned, policy=judge.best_of(model))
+    fractions = range(1, config.checkpoints + 1)
+    moments = {round(fraction * config.updates / config.checkpoints) for fraction in fractions}
+    evaluator = _CheckpointSelector(task, held_out, estimator, moments - {0})
+    learned = _learn(task, config, model, evaluator)
+    return replace(learned, policy=evaluator.best_of(model))
 
 
 def policy_of(model: Any) -> SavedPolicy:
@@ -174,7 +174,7 @@ def _generative(model: BCQ) -> GenerativePolicy:
         decoder=_network(policy.vae.decoder, "tanh"),
         perturbation=_network(policy.actor.mu, "tanh"),
         critic=_network(policy.critic.q_networks[0], "identity"),
-        bound=policy.bound,
+        action_flexibility=policy.action_flexibility,
         latents=policy.latents.numpy().copy(),
     )
 
@@ -190,11 +190,14 @@ def _network(layers: nn.Module, output: str) -> Mlp:
 
 def _bcq(task: LearningTask, config: BCQConfig, dataset: Transitions) -> BCQ:
     shared = _shared(task, config)
-    shared["policy_kwargs"] |= {"bound": config.bound, "proposals": config.proposals}
+    shared["policy_kwargs"] |= {
+        "action_flexibility": config.action_flexibility,
+        "proposals": config.proposals,
+    }
     return BCQ(
         dataset=dataset,
-        min_share=config.min_share,
-        samples=config.samples,
+        min_fraction=config.min_fraction,
+        n_action_samples=config.n_action_samples,
         target_interval=config.target_interval,
         actor_learning_rate=config.actor_learning_rate,
         vae_learning_rate=config.vae_learning_rate,
@@ -213,11 +216,11 @@ def _shared(task: LearningTask, config: BatchConfig) -> dict[str, Any]:
 
 
 def _of_values(task: LearningTask, config: BatchValueConfig) -> dict[str, Any]:
-    deviation = float(transitions_of(task).rewards.std(dtype=np.float64))
+    std = float(transitions_of(task).rewards.std(dtype=np.float64))
     return {
         "gamma": config.gamma,
         "tau": config.tau,
-        "reward_scale": 1.0 / deviation if deviation > 0.0 else 1.0,
+        "reward_scale": 1.0 / std if std > 0.0 else 1.0,
     }
 
 
@@ -225,15 +228,15 @@ def _learn(
     task: LearningTask,
     config: BatchConfig,
     model: BatchLearning,
-    judge: "_CheckpointJudge | None" = None,
+    evaluator: "_CheckpointSelector | None" = None,
 ) -> LearnedPolicy:
     untrained = policy_of(model)
     assert task.batch is not None  # The model has its rows.
     requests = len(task.batch.rewards)
     model.set_logger(Logger(folder=None, output_formats=[SinkWriter(task.metrics)]))
-    observer = _Observer(task, judge)
-    done = observer.go_on(model)
-    observers: list[BaseCallback] = [observer] if judge is None else [observer, judge]
+    observer = _Observer(task, evaluator)
+    done = observer.resume(model)
+    observers: list[BaseCallback] = [observer] if evaluator is None else [observer, evaluator]
     try:
         model.learn(config.updates - done, observers, reset_num_timesteps=done == 0)
     except KeyboardInterrupt:
@@ -246,12 +249,12 @@ def _learn(
 class _Observer(BaseCallback):
     """Tells the task's progress bar of every update, lets its watch look, writes checkpoints."""
 
-    def __init__(self, task: LearningTask, judge: "_CheckpointJudge | None") -> None:
+    def __init__(self, task: LearningTask, evaluator: "_CheckpointSelector | None") -> None:
         super().__init__()
-        self._task, self._judge = task, judge
+        self._task, self._evaluator = task, evaluator
         self._saved_at = time.monotonic()
 
-    def go_on(self, model: Any) -> int:
+    def resume(self, model: Any) -> int:
         """Bring a fresh model to the task's checkpoint, if there is one.
 
         Returns:
@@ -266,8 +269,8 @@ class _Observer(BaseCallback):
         checkpoint = load_checkpoint(plan.path)
         model.num_timesteps = checkpoint.num_timesteps
         restore(model, checkpoint)
-        if self._judge is not None:
-            self._judge.go_on(checkpoint.beside)
+        if self._evaluator is not None:
+            self._evaluator.resume(checkpoint.beside)
         self._task.on_update(checkpoint.num_timesteps)
         return checkpoint.num_timesteps
 
@@ -277,7 +280,7 @@ class _Observer(BaseCallback):
         if plan is None or self.num_timesteps == 0:
             return
         if time.monotonic() - self._saved_at >= plan.seconds:
-            beside = None if self._judge is None else self._judge.arrays
+            beside = None if self._evaluator is None else self._evaluator.arrays
             save_checkpoint(plan.path, self.model, _NO_TAPE, mark=plan.mark(), beside=beside)
             self._saved_at = time.monotonic()
 
@@ -297,7 +300,7 @@ class _Observer(BaseCallback):
             watch.see(updates, policy_of(self.model))
 
 
-class _CheckpointJudge(BaseCallback):
+class _CheckpointSelector(BaseCallback):
     """Keeps the networks of the highest value by Conservative-OPEstimator."""
 
     def __init__(
@@ -318,7 +321,7 @@ class _CheckpointJudge(BaseCallback):
         """The best so far, for a checkpoint; nothing before the first comparison."""
         return {"value": np.array(self._value)} | self._networks
 
-    def go_on(self, arrays: dict[str, NDArray[Any]]) -> None:
+    def resume(self, arrays: dict[str, NDArray[Any]]) -> None:
         """Take over what a checkpoint kept."""
         self._value = float(arrays["value"])
         self._networks = {name: kept for name, kept in arrays.items() if name != "value"}

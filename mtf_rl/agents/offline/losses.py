@@ -1,6 +1,6 @@
 """Losses of batch RL as pure functions of a minibatch.
 
-Shapes: values and weights are (batch, 1), actions (batch, num_parameters).
+Shapes: values and weights are (batch, 1), actions (batch, action_dim).
 """
 
 from collections.abc import Sequence
@@ -108,7 +108,7 @@ class AutoencoderLoss:
 
 
 def autoencoder_loss(
-    decoded: Tensor, actions: Tensor, mean: Tensor, log_deviation: Tensor
+    decoded: Tensor, actions: Tensor, mean: Tensor, log_std: Tensor
 ) -> AutoencoderLoss:
     """The loss mean (D(s, z) - a)^2 + KL(N(mean, deviation^2) || N(0, 1)) / 2.
 
@@ -116,13 +116,13 @@ def autoencoder_loss(
     over latent entries too, and weighs a half.
     """
     reconstruction = F.mse_loss(decoded, actions)
-    variance = torch.exp(2.0 * log_deviation)
-    divergence = 0.5 * (mean**2 + variance - 1.0 - 2.0 * log_deviation).mean()
+    variance = torch.exp(2.0 * log_std)
+    divergence = 0.5 * (mean**2 + variance - 1.0 - 2.0 * log_std).mean()
     return AutoencoderLoss(
         reconstruction + 0.5 * divergence, reconstruction.detach(), divergence.detach()
     )
 
 
-def soft_clipped_double_q(values: Tensor, share: float) -> Tensor:
+def soft_clipped_double_q(values: Tensor, fraction: float) -> Tensor:
     """Mixed lambda min_j Q_j + (1 - lambda) max_j Q_j (BCQ, eq. 13), over the first axis."""
-    return share * values.min(dim=0).values + (1.0 - share) * values.max(dim=0).values
+    return fraction * values.min(dim=0).values + (1.0 - fraction) * values.max(dim=0).values

@@ -1,4 +1,4 @@
-"""Networks beside SB3's actor and critics: their features, their optimiser."""
+"""Networks beside SB3's actor and critics: their features, their optimizer."""
 
 from typing import Any
 
@@ -44,7 +44,7 @@ def network_settings(policy: TD3Policy) -> dict[str, Any]:
 
 
 def add_optimizer(network: Any, policy: TD3Policy, lr_schedule: Schedule) -> None:
-    """Give a network the policy's kind of optimiser, as `network.optimizer`."""
+    """Give a network the policy's kind of optimizer, as `network.optimizer`."""
     optimizer: Any = policy.optimizer_class
     rate = lr_schedule(1)
     network.optimizer = optimizer(network.parameters(), lr=rate, **policy.optimizer_kwargs)

@@ -33,7 +33,7 @@ class TransitionSampler:
 
         self.generator = torch.Generator().manual_seed(seed)
         self.observations = tensor(dataset.observations)  # (rows, obs_dim)
-        self._actions = tensor(dataset.actions)  # (rows, num_parameters)
+        self._actions = tensor(dataset.actions)  # (rows, action_dim)
         self._next_observations = tensor(dataset.next_observations)  # (rows, obs_dim)
         # Only leaving stops the bootstrap: a session that was cut goes on from where it was cut.
         self._dones = tensor(dataset.terminated)[:, None]  # (rows, 1)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from mtf_rl.core.errors import ConfigError
-from mtf_rl.core.ranges import check_above, check_at_least, check_share
+from mtf_rl.core.ranges import check_above, check_at_least, check_fraction
 
 __all__ = ["ActorCriticConfig"]
 
@@ -19,7 +19,7 @@ class ActorCriticConfig:
     gamma: float = 0.95
     """Discount per request, in [0, 1]; 0 makes the learner myopic."""
     learning_rate: float = 5e-4
-    """The optimiser's step, above 0, for actor and critics."""
+    """The optimizer's step, above 0, for actor and critics."""
     hidden: tuple[int, ...] = (64, 64)
     """Widths of the hidden layers of actor and critics."""
     num_envs: int = 32
@@ -33,7 +33,7 @@ class ActorCriticConfig:
         return self.warmup_requests
 
     def __post_init__(self) -> None:
-        check_share("gamma", self.gamma)
+        check_fraction("gamma", self.gamma)
         check_above("learning_rate", self.learning_rate, 0.0)
         check_at_least("num_envs", self.num_envs, 1)
         check_at_least("warmup_requests", self.warmup_requests, self.num_envs)

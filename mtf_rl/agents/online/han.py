@@ -32,7 +32,7 @@ from mtf_rl.agents.online.off_policy import (
     penalise_squashing,
 )
 from mtf_rl.core.arrays import FloatArray
-from mtf_rl.core.ranges import check_share
+from mtf_rl.core.ranges import check_fraction
 
 __all__ = ["EpsilonGreedy", "HanConfig", "learn_han"]
 
@@ -57,14 +57,14 @@ class HanConfig(DeterministicConfig):
     updates_per_request: float = 0.1
     """Gradient steps per simulated request, above 0."""
     first_epsilon: float = 0.62
-    """Share of actions drawn uniformly at random right after the warm-up, in [0, 1]."""
+    """Fraction of actions drawn uniformly at random right after the warm-up, in [0, 1]."""
     last_epsilon: float = 0.05
     """The same when the budget is used, in [0, 1]; in between it changes evenly."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_share("first_epsilon", self.first_epsilon)
-        check_share("last_epsilon", self.last_epsilon)
+        check_fraction("first_epsilon", self.first_epsilon)
+        check_fraction("last_epsilon", self.last_epsilon)
 
 
 class EpsilonGreedy:
@@ -81,11 +81,11 @@ class EpsilonGreedy:
         self.generator = generator
 
     def epsilon(self, progress: float) -> float:
-        """Between the first and the last, by the share of the way gone, in [0, 1]."""
+        """Between the first and the last, by the fraction of the way gone, in [0, 1]."""
         return self._first + (self._last - self._first) * min(max(progress, 0.0), 1.0)
 
     def explore(self, actions: FloatArray, progress: float) -> FloatArray:
-        """Actions (num_envs, num_parameters), some of them replaced."""
+        """Actions (num_envs, action_dim), some of them replaced."""
         replaced = self.generator.random(len(actions)) < self.epsilon(progress)  # (num_envs,)
         drawn = self.generator.uniform(-1.0, 1.0, actions.shape).astype(actions.dtype)
         return np.where(replaced[:, None], drawn, actions)

@@ -14,8 +14,8 @@ from mtf_rl.agents.learning import (
     LearningTask,
     Watch,
 )
-from mtf_rl.agents.online.account import SessionAccount
 from mtf_rl.agents.online.config import ActorCriticConfig
+from mtf_rl.agents.online.session_logger import SessionLogger
 from mtf_rl.agents.sink_writer import SinkWriter
 from mtf_rl.agents.vec_env import SessionVecEnv
 from mtf_rl.core.errors import ConfigError
@@ -42,7 +42,7 @@ def sessions_to_learn_from(task: LearningTask, config: ActorCriticConfig) -> Ses
 
 
 def learn_within_budget(
-    model: Any, task: LearningTask, account: SessionAccount, *, log_interval: int
+    model: Any, task: LearningTask, account: SessionLogger, *, log_interval: int
 ) -> LearnedPolicy:
     """Let an SB3 model learn for as many steps as the rest of the budget pays for.
 
@@ -78,14 +78,14 @@ def learn_within_budget(
     return _learned(model, account, task)
 
 
-def _looks(task: LearningTask, account: SessionAccount) -> list[BaseCallback]:
+def _looks(task: LearningTask, account: SessionLogger) -> list[BaseCallback]:
     return [] if task.watch is None else [_Look(task.watch, account)]
 
 
 class _Look(BaseCallback):
     """Lets a watch look at the policy, once it has learnt something."""
 
-    def __init__(self, watch: Watch, account: SessionAccount) -> None:
+    def __init__(self, watch: Watch, account: SessionLogger) -> None:
         super().__init__()
         self._watch, self._account = watch, account
         self._looks = 0
@@ -103,7 +103,7 @@ class _Look(BaseCallback):
         return True
 
 
-def _learned(model: Any, account: SessionAccount, task: LearningTask) -> LearnedPolicy:
+def _learned(model: Any, account: SessionLogger, task: LearningTask) -> LearnedPolicy:
     return LearnedPolicy(
         policy=actor_policy(model),
         untrained=account.untrained,

@@ -17,14 +17,14 @@ from typing_extensions import override
 
 from mtf_rl.agents.actor import actor_policy
 from mtf_rl.agents.learning import LearnedPolicy, LearningTask, transitions_of
-from mtf_rl.agents.online.account import SessionAccount
 from mtf_rl.agents.online.config import ActorCriticConfig
 from mtf_rl.agents.online.loop import learn_within_budget, sessions_to_learn_from
+from mtf_rl.agents.online.session_logger import SessionLogger
 from mtf_rl.agents.online.squashing import SquashingPenalty
 from mtf_rl.agents.standardised import StandardisedObservation, freeze_statistics
 from mtf_rl.agents.warm_start import warm_start
 from mtf_rl.core.errors import ConfigError
-from mtf_rl.core.ranges import check_above, check_at_least, check_share
+from mtf_rl.core.ranges import check_above, check_at_least, check_fraction
 
 __all__ = [
     "DDPGConfig",
@@ -56,7 +56,7 @@ class OffPolicyConfig(ActorCriticConfig):
     updates_per_request: float = 0.25
     """Gradient steps per simulated request, above 0."""
     tau: float = 0.005
-    """Share of the networks that moves into their targets per update, in (0, 1]."""
+    """Fraction of the networks that moves into their targets per update, in (0, 1]."""
     warm_start_updates: int = 0
     """Updates of TD3+BC (of CQL for SAC) on the run's batch before the first request, at least 0;
     its rows are replayed too, and the warm-up is left out."""
@@ -70,7 +70,7 @@ class OffPolicyConfig(ActorCriticConfig):
         super().__post_init__()
         check_at_least("batch_size", self.batch_size, 1)
         check_at_least("warm_start_updates", self.warm_start_updates, 0)
-        check_share("tau", self.tau)
+        check_fraction("tau", self.tau)
         for name in ("updates_per_request", "tau"):
             check_above(name, getattr(self, name), 0.0)
 
@@ -194,7 +194,7 @@ def learn_sac(task: LearningTask, config: SACConfig) -> LearnedPolicy:
         "MlpPolicy",
         sessions_to_learn_from(task, config),
         ent_coef=f"auto_{config.initial_temperature}",
-        target_entropy=config.target_entropy_per_action * task.learning.sessions.num_parameters,
+        target_entropy=config.target_entropy_per_action * task.learning.sessions.action_dim,
         **off_policy_settings(task, config),
     )
     return learn_off_policy(model, task, config)
@@ -249,12 +249,12 @@ def learn_off_policy(
     return learn_within_budget(model, task, account, log_interval=2 * config.num_envs)
 
 
-def _gaussian_noise(task: LearningTask, deviation: float) -> ActionNoise:
-    width = task.learning.sessions.num_parameters
-    return NormalActionNoise(np.zeros(width), np.full(width, deviation))
+def _gaussian_noise(task: LearningTask, std: float) -> ActionNoise:
+    width = task.learning.sessions.action_dim
+    return NormalActionNoise(np.zeros(width), np.full(width, std))
 
 
-class _OffPolicyAccount(SessionAccount):
+class _OffPolicyAccount(SessionLogger):
     """Ends the warm-up too: freezes the statistics, and keeps the untrained actor."""
 
     @override

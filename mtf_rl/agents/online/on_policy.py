@@ -17,14 +17,14 @@ from torch import nn
 
 from mtf_rl.agents.actor import actor_policy
 from mtf_rl.agents.learning import LearnedPolicy, LearningTask
-from mtf_rl.agents.online.account import SessionAccount
 from mtf_rl.agents.online.config import ActorCriticConfig
 from mtf_rl.agents.online.loop import learn_within_budget, sessions_to_learn_from
+from mtf_rl.agents.online.session_logger import SessionLogger
 from mtf_rl.agents.standardised import StandardisedObservation, freeze_statistics
 from mtf_rl.agents.vec_env import SessionVecEnv
 from mtf_rl.core.arrays import BoolArray, FloatArray
 from mtf_rl.core.errors import ConfigError
-from mtf_rl.core.ranges import check_above, check_at_least, check_share
+from mtf_rl.core.ranges import check_above, check_at_least, check_fraction
 
 __all__ = ["A2CConfig", "OnPolicyConfig", "PPOConfig", "learn_a2c", "learn_ppo"]
 
@@ -47,7 +47,7 @@ class OnPolicyConfig(ActorCriticConfig):
     """Requests from one update to the next, at least num_envs."""
     gae_lambda: float = 0.95
     """Weight of longer returns in an advantage, in [0, 1]: 0 trusts the critic, 1 the rewards."""
-    initial_deviation: float = 0.5
+    initial_std: float = 0.5
     """Standard deviation of the Gaussian that actions are drawn from at the start, above 0."""
     entropy_bonus: float = 0.0
     """Worth of a nat of the Gaussian's entropy in the loss, at least 0."""
@@ -55,8 +55,8 @@ class OnPolicyConfig(ActorCriticConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_at_least("rollout_requests", self.rollout_requests, self.num_envs)
-        check_share("gae_lambda", self.gae_lambda)
-        check_above("initial_deviation", self.initial_deviation, 0.0)
+        check_fraction("gae_lambda", self.gae_lambda)
+        check_above("initial_std", self.initial_std, 0.0)
         check_at_least("entropy_bonus", self.entropy_bonus, 0.0)
 
 
@@ -169,7 +169,7 @@ def _shared_settings(task: LearningTask, config: OnPolicyConfig) -> dict[str, An
         "policy_kwargs": {
             "net_arch": list(config.hidden),
             "activation_fn": nn.ReLU,
-            "log_std_init": math.log(config.initial_deviation),
+            "log_std_init": math.log(config.initial_std),
             "features_extractor_class": StandardisedObservation,
         },
         "seed": task.seed,
@@ -187,7 +187,7 @@ def _learn(
     _warm_up(model, env, plan.warmup_steps, task, config)
     rollout_requests = plan.rollout_steps * config.num_envs
     interval = max(1, round(_LOGGED_REQUESTS / rollout_requests))
-    account = SessionAccount(task.checkpoints, untrained=actor_policy(model), rollouts=interval)
+    account = SessionLogger(task.checkpoints, untrained=actor_policy(model), rollouts=interval)
     return learn_within_budget(model, task, account, log_interval=interval)
 
 
@@ -200,7 +200,7 @@ def _warm_up(
 ) -> None:
     """Play uniformly random actions; set the scales of observations and rewards."""
     generator = np.random.default_rng(task.seed)
-    shape = (config.num_envs, task.learning.sessions.num_parameters)
+    shape = (config.num_envs, task.learning.sessions.action_dim)
     observations = [np.asarray(env.reset())]
     rewards, ends = [], []
     for _ in range(steps):
@@ -209,11 +209,11 @@ def _warm_up(
         rewards.append(reward)
         ends.append(done)
     freeze_statistics(model, np.concatenate(observations))
-    env.reward_scale = return_deviation(np.array(rewards), np.array(ends), gamma=config.gamma)
+    env.reward_scale = return_std(np.array(rewards), np.array(ends), gamma=config.gamma)
     model.num_timesteps = steps * config.num_envs  # Counted, so that logged steps are requests.
 
 
-def return_deviation(rewards: FloatArray, ends: BoolArray, *, gamma: float) -> float:
+def return_std(rewards: FloatArray, ends: BoolArray, *, gamma: float) -> float:
     """Standard deviation of discounted rewards gathered so far, R_t = gamma R_{t-1} + r_t.
 
     Divided by it, rewards have a value function of about unit spread. SB3's VecNormalize divides

@@ -25,7 +25,7 @@ class SquashingPenalty(nn.Module):
     @override
     def forward(self, inputs: Tensor) -> Tensor:
         penalised: Tensor = _Penalised.apply(inputs, self.strength)  # type: ignore[no-untyped-call]
-        return penalised  # (batch, num_parameters)
+        return penalised  # (batch, action_dim)
 
 
 class _Penalised(torch.autograd.Function):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from mtf_rl.agents.search.gaussian_process import ACQUISITIONS
 from mtf_rl.agents.search.spaces import SEARCH_SPACES
 from mtf_rl.core.errors import ConfigError
-from mtf_rl.core.ranges import check_above, check_at_least, check_proper_share
+from mtf_rl.core.ranges import check_above, check_at_least, check_proper_fraction
 
 __all__ = [
     "CemConfig",
@@ -31,24 +31,24 @@ class SearchConfig:
 
     sessions_per_trial: int = 32
     """Sessions of a block: each point is tried in one, a promising one in more; at least 2."""
-    most_blocks: int = 4
+    max_blocks: int = 4
     """Blocks that a promising point is tried in at most, at least 1."""
     promising_errors: float = 1.0
     """A point goes on while it is less than so many standard errors behind the best, at least 0."""
     finalists: int = 4
     """Best points that are tried again on tuning users, at least 1."""
-    finalist_share: float = 0.25
-    """Share of the budget kept for the finalists, in (0, 1)."""
+    finalist_fraction: float = 0.25
+    """Fraction of the budget kept for the finalists, in (0, 1)."""
     space: str = "static"
     """What is searched: static, groups, schedule, features, linear or network."""
 
     def __post_init__(self) -> None:
         check_at_least("sessions_per_trial", self.sessions_per_trial, 2)
-        check_at_least("most_blocks", self.most_blocks, 1)
+        check_at_least("max_blocks", self.max_blocks, 1)
         check_at_least("promising_errors", self.promising_errors, 0.0)
         check_at_least("finalists", self.finalists, 1)
-        if not 0.0 < self.finalist_share < 1.0:
-            raise ConfigError(f"finalist_share must be in (0, 1), got {self.finalist_share}")
+        if not 0.0 < self.finalist_fraction < 1.0:
+            raise ConfigError(f"finalist_fraction must be in (0, 1), got {self.finalist_fraction}")
         SEARCH_SPACES[self.space]
 
 
@@ -164,19 +164,19 @@ class CemConfig(SearchConfig):
 
     population: int = 16
     """Points of a generation, at least 2."""
-    elite_share: float = 0.25
-    """Share of them that the next generation is drawn around, in (0, 1]."""
+    elite_fraction: float = 0.25
+    """Fraction of them that the next generation is drawn around, in (0, 1]."""
     smoothing: float = 0.7
     """How far the Gaussian moves there, in (0, 1]."""
-    deviation: float = 0.5
+    std: float = 0.5
     """Its standard deviation at the start, above 0."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_at_least("population", self.population, 2)
-        check_proper_share("1 - elite_share", 1.0 - self.elite_share)
-        check_proper_share("1 - smoothing", 1.0 - self.smoothing)
-        check_above("deviation", self.deviation, 0.0)
+        check_proper_fraction("1 - elite_fraction", 1.0 - self.elite_fraction)
+        check_proper_fraction("1 - smoothing", 1.0 - self.smoothing)
+        check_above("deviation", self.std, 0.0)
 
 
 @dataclass(frozen=True)

@@ -7,17 +7,17 @@ import cmaes
 import numpy as np
 from typing_extensions import override
 
-from mtf_rl.agents.search.optimiser import Optimiser, Trial, best_of
+from mtf_rl.agents.search.optimizer import Optimizer, Trial, best_of
 from mtf_rl.core.arrays import FloatArray
 from mtf_rl.core.errors import ConfigError
-from mtf_rl.core.ranges import check_above, check_at_least, check_proper_share
+from mtf_rl.core.ranges import check_above, check_at_least, check_proper_fraction
 
 __all__ = ["CmaEs", "CrossEntropy", "EvolutionStrategy"]
 
 _INSIDE = 0.9  # a Gaussian that starts on a bound has half of itself outside the box
 
 
-class CmaEs(Optimiser):
+class CmaEs(Optimizer):
     """CMA-ES (Hansen, 2016), of the package `cmaes`, which draws anew what falls out of the box.
 
     It starts at the best point tried before. When it has converged, a fresh one with twice the
@@ -80,21 +80,21 @@ class CmaEs(Optimiser):
         )
 
 
-class CrossEntropy(Optimiser):
+class CrossEntropy(Optimizer):
     """The cross-entropy method with a diagonal Gaussian (de Boer et al., 2005, section 5).
 
     Each question is drawn from N(mu, diag(sd^2)) and cut to the box; then mu and sd move by
-    `smoothing` towards mean and deviation of its best `elite_share`. Differs from the paper: sd
-    stays above `least_deviation`, since values are noisy and an early lucky point would freeze it.
+    `smoothing` towards mean and deviation of its best `elite_fraction`. Differs from the paper: sd
+    stays above `min_std`, since values are noisy and an early lucky point would freeze it.
 
     Args:
         dimensions: of the box.
         seed: of the draws.
         population: points of a question, at least 2.
-        elite_share: in (0, 1]; at least two points are kept.
+        elite_fraction: in (0, 1]; at least two points are kept.
         smoothing: in (0, 1]; 1 forgets what was before.
-        deviation: at the start, above 0.
-        least_deviation: above 0.
+        std: at the start, above 0.
+        min_std: above 0.
 
     Raises:
         ConfigError: if a setting is out of range.
@@ -106,22 +106,22 @@ class CrossEntropy(Optimiser):
         *,
         seed: int,
         population: int = 16,
-        elite_share: float = 0.25,
+        elite_fraction: float = 0.25,
         smoothing: float = 0.7,
-        deviation: float = 0.5,
-        least_deviation: float = 0.05,
+        std: float = 0.5,
+        min_std: float = 0.05,
     ) -> None:
         check_at_least("population", population, 2)
-        check_proper_share("1 - elite_share", 1.0 - elite_share)
-        check_proper_share("1 - smoothing", 1.0 - smoothing)
-        check_above("deviation", deviation, 0.0)
-        check_above("least_deviation", least_deviation, 0.0)
+        check_proper_fraction("1 - elite_fraction", 1.0 - elite_fraction)
+        check_proper_fraction("1 - smoothing", 1.0 - smoothing)
+        check_above("deviation", std, 0.0)
+        check_above("min_std", min_std, 0.0)
         self._rng = np.random.default_rng(seed)
         self._population = population
-        self._elite = max(2, round(elite_share * population))
-        self._smoothing, self._least = smoothing, least_deviation
+        self._elite = max(2, round(elite_fraction * population))
+        self._smoothing, self._least = smoothing, min_std
         self.mean: FloatArray = np.zeros(dimensions)
-        self.deviation: FloatArray = np.full(dimensions, deviation)
+        self.std: FloatArray = np.full(dimensions, std)
 
     @override
     def start(self, trials: Sequence[Trial]) -> None:
@@ -131,7 +131,7 @@ class CrossEntropy(Optimiser):
     @override
     def ask(self) -> FloatArray:
         noise = self._rng.normal(size=(self._population, len(self.mean)))
-        return np.clip(self.mean + self.deviation * noise, -1.0, 1.0)
+        return np.clip(self.mean + self.std * noise, -1.0, 1.0)
 
     @override
     def tell(self, trials: Sequence[Trial]) -> None:
@@ -139,11 +139,11 @@ class CrossEntropy(Optimiser):
         elite = np.stack([trial.point for trial in ranked[: self._elite]])  # (elite, dimensions)
         kept = 1.0 - self._smoothing
         self.mean = kept * self.mean + self._smoothing * elite.mean(axis=0)
-        moved = kept * self.deviation + self._smoothing * elite.std(axis=0)
-        self.deviation = np.maximum(moved, self._least)
+        moved = kept * self.std + self._smoothing * elite.std(axis=0)
+        self.std = np.maximum(moved, self._least)
 
 
-class EvolutionStrategy(Optimiser):
+class EvolutionStrategy(Optimizer):
     """An evolution strategy with mirrored draws and ranks (Salimans et al., 2017).
 
     With eps_i ~ N(0, I) and u the centred ranks of the values of mu +- sigma eps_i, in

@@ -9,7 +9,7 @@ import torch
 from scipy.stats import qmc
 from typing_extensions import override
 
-from mtf_rl.agents.search.optimiser import Optimiser, Trial
+from mtf_rl.agents.search.optimizer import Optimizer, Trial
 from mtf_rl.core.arrays import FloatArray
 from mtf_rl.core.errors import ConfigError
 from mtf_rl.core.ranges import check_above, check_at_least
@@ -20,7 +20,7 @@ ACQUISITIONS = ("ei", "ucb")
 _RESTARTS, _RAW_SAMPLES = 2, 64
 
 
-class GaussianProcess(Optimiser):
+class GaussianProcess(Optimizer):
     """A Gaussian process of the value, and the point that it promises most of.
 
     BoTorch's `SingleTaskGP` with its default prior: a squared-exponential kernel with a length

@@ -38,7 +38,7 @@ def learn_grid(task: LearningTask, config: GridConfig) -> LearnedPolicy:
     """Search a grid, in blocks that the budget pays for; errors as of `learn_by_search`."""
     width = len(task.learning.sessions.formula.parameter_names)
     points = Grid(width, scanned=config.scanned).planned + 1 + width
-    paid = (task.budget.limit or 0) * (1.0 - config.finalist_share) / (points * LONG_DEPTH)
+    paid = (task.budget.limit or 0) * (1.0 - config.finalist_fraction) / (points * LONG_DEPTH)
     block = max(2, min(config.sessions_per_trial, int(paid)))
     return learn_by_search(
         task, config, lambda dimensions: Grid(dimensions, scanned=config.scanned), block=block
@@ -102,9 +102,9 @@ def learn_cem(task: LearningTask, config: CemConfig) -> LearnedPolicy:
             dimensions,
             seed=task.seed,
             population=config.population,
-            elite_share=config.elite_share,
+            elite_fraction=config.elite_fraction,
             smoothing=config.smoothing,
-            deviation=config.deviation,
+            std=config.std,
         ),
     )
 

@@ -7,11 +7,11 @@ from dataclasses import asdict
 import numpy as np
 import optuna
 
-from mtf_rl.agents.final import best_in_final
+from mtf_rl.agents.final import select_finalist
 from mtf_rl.agents.learning import LearnedPolicy, LearningInterruptedError, LearningTask
 from mtf_rl.agents.search.config import SearchConfig
 from mtf_rl.agents.search.objective import Objective
-from mtf_rl.agents.search.optimiser import Optimiser, Trial
+from mtf_rl.agents.search.optimizer import Optimizer, Trial
 from mtf_rl.agents.search.space import SearchSpace
 from mtf_rl.agents.search.spaces import make_space
 from mtf_rl.agents.search.study import Study
@@ -23,20 +23,20 @@ __all__ = [
     "LONG_DEPTH",
     "front_by_value",
     "learn_by_search",
-    "least_requests",
-    "undominated",
+    "min_requests",
+    "pareto_front",
 ]
 
 LONG_DEPTH = 25  # requests of a session that is long, but not unusually so
 
-OptimiserMaker = Callable[[int], Optimiser]
+OptimizerMaker = Callable[[int], Optimizer]
 Shortlist = Callable[[list[Trial]], list[Trial]]
 
 
-def least_requests(config: SearchConfig) -> int:
+def min_requests(config: SearchConfig) -> int:
     """A budget that pays for one point in all blocks, and leaves the finalists their share."""
-    sessions = config.sessions_per_trial * config.most_blocks
-    return int(sessions * LONG_DEPTH / (1.0 - config.finalist_share)) + 1
+    sessions = config.sessions_per_trial * config.max_blocks
+    return int(sessions * LONG_DEPTH / (1.0 - config.finalist_fraction)) + 1
 
 
 def by_value(trials: list[Trial]) -> list[Trial]:
@@ -44,7 +44,7 @@ def by_value(trials: list[Trial]) -> list[Trial]:
     return sorted(trials, key=lambda trial: -trial.value)
 
 
-def undominated(objectives: FloatArray) -> BoolArray:
+def pareto_front(objectives: FloatArray) -> BoolArray:
     """Which of (points, objectives) no other point matches in all and beats in one: the front."""
     at_least = (objectives[:, None] >= objectives[None]).all(axis=2)  # (points, points)
     better = (objectives[:, None] > objectives[None]).any(axis=2)
@@ -53,14 +53,14 @@ def undominated(objectives: FloatArray) -> BoolArray:
 
 def front_by_value(trials: list[Trial]) -> list[Trial]:
     """The trials of the front of watch minutes and interactions, the most valued first."""
-    kept = undominated(np.array([trial.objectives for trial in trials]))
+    kept = pareto_front(np.array([trial.objectives for trial in trials]))
     return by_value([trial for trial, keep in zip(trials, kept, strict=True) if keep])
 
 
 def learn_by_search(
     task: LearningTask,
     config: SearchConfig,
-    make: OptimiserMaker,
+    make: OptimizerMaker,
     *,
     block: int | None = None,
     shortlist: Shortlist = by_value,
@@ -68,13 +68,13 @@ def learn_by_search(
     """Try points until the budget is used; choose among the best on fresh users.
 
     Points that a person would try come first: uniform weights, and each task alone. The first
-    `finalists` of the shortlist are then tried again, with fresh luck and tuning users, in block
+    `finalists` of the shortlist are then tried again, with fresh draws and tuning users, in block
     after block, since the best of many noisy values is partly the luckiest.
 
     Args:
         task: whose `study`, if any, is gone on from; nothing in it is tried twice.
         config: of the search.
-        make: makes the optimiser for so many dimensions.
+        make: makes the optimizer for so many dimensions.
         block: sessions of a block, if not the config's.
         shortlist: puts all trials in the order of finalists, and may leave some out.
 
@@ -104,7 +104,7 @@ def learn_by_search(
             _explore(objective, make(space.dimensions), task)
         finalists = shortlist(objective.trials)[: config.finalists]
         best = finalists[
-            best_in_final(
+            select_finalist(
                 task,
                 [space.policy(trial.point) for trial in finalists],
                 block=max(1, config.sessions_per_trial // 2),
@@ -116,21 +116,21 @@ def learn_by_search(
     return _learned(task, space, best.point)
 
 
-def _explore(objective: Objective, optimiser: Optimiser, task: LearningTask) -> None:
+def _explore(objective: Objective, optimizer: Optimizer, task: LearningTask) -> None:
     """Trials until the next ones might eat into the finalists' share, or nothing more is asked."""
     look = _Look(objective, task)
     start = objective.space.start
     try:
-        first = look(start[:1])  # The reference of luck, alone.
+        first = look(start[:1])  # The reference of random numbers, alone.
     except BudgetExceededError:
         raise _too_small(task, objective.config) from None
     first += look(start[1:])
-    optimiser.start(first)
-    while objective.affordable() and len(points := optimiser.ask()):
+    optimizer.start(first)
+    while objective.affordable() and len(points := optimizer.ask()):
         told = look(points)
         if len(told) < len(points):
             return
-        optimiser.tell(told)
+        optimizer.tell(told)
 
 
 class _Look:
@@ -158,7 +158,7 @@ def _learned(task: LearningTask, space: SearchSpace, point: FloatArray) -> Learn
 
 def _too_small(task: LearningTask, config: SearchConfig) -> ConfigError:
     return ConfigError(
-        f"requests must pay for one point in {config.most_blocks} blocks of"
-        f" {config.sessions_per_trial} sessions and leave {config.finalist_share:.0%} for"
+        f"requests must pay for one point in {config.max_blocks} blocks of"
+        f" {config.sessions_per_trial} sessions and leave {config.finalist_fraction:.0%} for"
         f" finalists, got {task.budget.limit}"
     )

@@ -8,7 +8,7 @@ import numpy as np
 from mtf_rl.agents.final import CAUTION
 from mtf_rl.agents.learning import LearningTask
 from mtf_rl.agents.search.config import SearchConfig
-from mtf_rl.agents.search.optimiser import Trial
+from mtf_rl.agents.search.optimizer import Trial
 from mtf_rl.agents.search.space import SearchSpace
 from mtf_rl.agents.search.study import Record, Study
 from mtf_rl.core.arrays import FloatArray
@@ -39,12 +39,12 @@ def outcomes_of(sessions: Sessions) -> FloatArray:
 class Objective:
     """Tries points in the same sessions of learning users, block by block.
 
-    Every point is played in the first block. It goes on to the next, up to `most_blocks`, while its
+    Every point is played in the first block. It goes on to the next, up to `max_blocks`, while its
     mean reward is less than `promising_errors` standard errors of their paired difference behind
     that of the best point so far, on the sessions that both have played. The first point is tried
-    in all blocks and is the reference of luck: what is told of a point is its paired difference
-    from the reference plus the reference's mean over all blocks, so that points tried in easier
-    sessions do not look better.
+    in all blocks and is the reference of random numbers: what is told of a point is its paired
+    difference from the reference plus the reference's mean over all blocks, so that points tried in
+    easier sessions do not look better.
 
     Stored trials come first: they are taken instead of playing, and charged to the budget.
     """
@@ -66,7 +66,7 @@ class Objective:
     def affordable(self) -> int:
         """Points whose first block fits into what is not kept for the finalists."""
         limit = self.task.budget.limit or 0
-        left = self.task.budget.left - self.config.finalist_share * limit
+        left = self.task.budget.left - self.config.finalist_fraction * limit
         if not self.trials:
             return 1
         return max(0, int(left / (CAUTION * self._cost)))
@@ -129,7 +129,7 @@ class Objective:
 
     def _further_blocks(self, record: Record) -> Record:
         policy = self.space.policy(record.point)
-        for block in range(1, self.config.most_blocks):
+        for block in range(1, self.config.max_blocks):
             if not (self.affordable() and self._is_promising(record)):
                 break
             sessions = roll_out(

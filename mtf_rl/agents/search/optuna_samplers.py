@@ -7,14 +7,14 @@ import numpy as np
 import optuna
 from typing_extensions import override
 
-from mtf_rl.agents.search.optimiser import Optimiser, Trial
+from mtf_rl.agents.search.optimizer import Optimizer, Trial
 from mtf_rl.core.arrays import FloatArray
 from mtf_rl.core.ranges import check_at_least
 
 __all__ = ["Nsga2", "Tpe"]
 
 
-class Tpe(Optimiser):
+class Tpe(Optimizer):
     """Tree-structured Parzen estimators (Bergstra et al., NeurIPS 2011), Optuna's, multivariate.
 
     Args:
@@ -52,7 +52,7 @@ class Tpe(Optimiser):
         self._study.tell(self._asked, trials[0].value)
 
 
-class Nsga2(Optimiser):
+class Nsga2(Optimizer):
     """NSGA-II (Deb et al., 2002), Optuna's, on a trial's two objectives; the value is not used.
 
     Args:

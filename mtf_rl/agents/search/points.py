@@ -6,7 +6,7 @@ from itertools import product
 import numpy as np
 from typing_extensions import override
 
-from mtf_rl.agents.search.optimiser import Optimiser, Trial, best_of
+from mtf_rl.agents.search.optimizer import Optimizer, Trial, best_of
 from mtf_rl.core.arrays import FloatArray
 from mtf_rl.core.ranges import check_at_least
 
@@ -16,7 +16,7 @@ _DRAWN_AT_ONCE = 16
 _LEVELS = (-1.0, 0.0, 1.0)
 
 
-class RandomPoints(Optimiser):
+class RandomPoints(Optimizer):
     """Uniform draws from the box: the plainest tuning that a budget can buy.
 
     Args:
@@ -41,7 +41,7 @@ class RandomPoints(Optimiser):
         pass
 
 
-class Grid(Optimiser):
+class Grid(Optimizer):
     """Three levels (-1, 0, 1) of the few dimensions that matter most.
 
     First a scan: each dimension alone at each level, the others at the best point tried before.

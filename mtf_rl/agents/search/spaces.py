@@ -17,7 +17,7 @@ from mtf_rl.core.errors import ConfigError
 from mtf_rl.core.registry import Registry
 from mtf_rl.envs import FusionDynamics, SessionDynamics
 
-__all__ = ["SEARCH_SPACES", "hand_set_actions", "make_space"]
+__all__ = ["SEARCH_SPACES", "initial_points", "make_space"]
 
 ACTIVITY = "profile/user_log_exposures"
 PLACE = "session/log_requests"
@@ -26,7 +26,7 @@ OBSERVED_SESSIONS = 32
 HIDDEN = 8
 
 
-def hand_set_actions(dynamics: SessionDynamics) -> FloatArray:
+def initial_points(dynamics: SessionDynamics) -> FloatArray:
     """Uniform weights, then each task alone with the sign of its worth: (1 + tasks, parameters)."""
     signs = dynamics.formula.tasks.signs
     weights = [signs, *(signs * np.eye(len(signs), dtype=np.float32))]
@@ -39,7 +39,7 @@ def hand_set_actions(dynamics: SessionDynamics) -> FloatArray:
 class StaticWeights(SearchSpace):
     """A point is the action of every request."""
 
-    by_hand: FloatArray  # (start, num_parameters)
+    by_hand: FloatArray  # (start, action_dim)
 
     @property
     @override
@@ -63,7 +63,7 @@ class WeightTable(SearchSpace):
     obs_dim: int
     column: int
     edges: FloatArray  # (rows - 1,)
-    by_hand: FloatArray  # (start, num_parameters)
+    by_hand: FloatArray  # (start, action_dim)
 
     @property
     @override
@@ -94,7 +94,7 @@ class NetworkWeights(SearchSpace):
 
     mean: FloatArray  # (obs_dim,)
     scale: FloatArray  # (obs_dim,)
-    by_hand: FloatArray  # (start, num_parameters)
+    by_hand: FloatArray  # (start, action_dim)
     first: FloatArray  # (hidden, obs_dim), the draw A; (0, obs_dim) for none
     reach: float = 2.0
 
@@ -158,8 +158,8 @@ class FewFeatures(SearchSpace):
         # An entry is worth what it is worth in a network of these numbers alone.
         observed = len(self.whole.mean)
         weights = np.zeros((self._width, observed))
-        share = np.sqrt(observed / max(1, len(self.columns)))
-        weights[:, list(self.columns)] = share * point[self._width :].reshape(self._width, -1)
+        fraction = np.sqrt(observed / max(1, len(self.columns)))
+        weights[:, list(self.columns)] = fraction * point[self._width :].reshape(self._width, -1)
         return self.whole.policy(np.concatenate([point[: self._width], weights.ravel()]))
 
 
@@ -167,7 +167,7 @@ SpaceMaker = Callable[[LearningTask], SearchSpace]
 
 
 def _static(task: LearningTask) -> SearchSpace:
-    return StaticWeights(hand_set_actions(task.learning.sessions))
+    return StaticWeights(initial_points(task.learning.sessions))
 
 
 def _groups(task: LearningTask) -> SearchSpace:
@@ -185,7 +185,7 @@ def _schedule(task: LearningTask) -> SearchSpace:
 
 
 def _table(task: LearningTask, column: int, edges: FloatArray) -> SearchSpace:
-    by_hand = hand_set_actions(task.learning.sessions)
+    by_hand = initial_points(task.learning.sessions)
     rising = edges.astype(np.float32)
     return WeightTable(task.learning.layout.size, column, rising, by_hand)
 
@@ -205,13 +205,13 @@ def _small_network(task: LearningTask) -> SearchSpace:
 
 
 def _network(task: LearningTask, *, hidden: int) -> NetworkWeights:
-    by_hand = hand_set_actions(task.learning.sessions)
+    by_hand = initial_points(task.learning.sessions)
     seen = _observed(task, by_hand[0])  # (requests, obs_dim)
-    deviation = seen.std(axis=0, dtype=np.float64)
+    std = seen.std(axis=0, dtype=np.float64)
     rng = np.random.default_rng(task.seed)
     return NetworkWeights(
         mean=seen.mean(axis=0, dtype=np.float64),
-        scale=np.where(deviation > 1e-6, deviation, 1.0),
+        scale=np.where(std > 1e-6, std, 1.0),
         by_hand=by_hand,
         first=rng.normal(size=(hidden, seen.shape[1])),
     )
@@ -231,7 +231,7 @@ def _observed(task: LearningTask, action: FloatArray) -> FloatArray:
         actions = np.tile(action.astype(np.float32), (len(observation), 1))
         state, outcome = dynamics.advance(state, to_parameters(actions), task.seed)
         going = np.flatnonzero(~(outcome.terminated | outcome.truncated))
-        state = dynamics.keep(state, going)
+        state = dynamics.select(state, going)
     return np.concatenate(seen)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from mtf_rl.core.arrays import BoolArray, FloatArray, IntArray, select_rows
 from mtf_rl.core.history import add_pause, advance_history
-from mtf_rl.core.randomness import Luck, Purpose
+from mtf_rl.core.randomness import EpisodeRng, Purpose
 from mtf_rl.core.tasks import NUM_FEEDBACKS
 from mtf_rl.data.impressions import Impressions
 from mtf_rl.user_models import FittedUserModel
@@ -51,8 +51,8 @@ class AnsweredLog:
 def answer_log(model: FittedUserModel, impressions: Impressions, *, seed: int) -> AnsweredLog:
     """Let `model` answer every slate of `impressions`, which hold whole sessions.
 
-    Luck is a function of (seed, session, request), so a session's answers do not depend on which
-    others are in the log.
+    Random numbers is a function of (seed, session, request), so a session's answers do not depend
+    on which others are in the log.
     """
     every_row = np.ones(len(impressions.users), dtype=np.bool_)
     requests = group_requests(impressions, every_row, max_requests=_ALL, max_slate=_ALL)
@@ -84,22 +84,22 @@ def _answer_sessions(
     catalogue = model.catalogue
     history = first_history(requests, chunk[0], catalogue.num_tags)
     users = requests.users[chunk[0]]
-    state = model.start(users, Luck(seed, requests.sessions[chunk[0]], np.zeros_like(users)))
+    state = model.start(users, EpisodeRng(seed, requests.sessions[chunk[0]], np.zeros_like(users)))
     for index in chunk:
         still = np.arange(len(index))
         history, state = select_rows(history, still), select_rows(state, still)
         here = select_rows(requests, index)
         slate, logged = logged_slate(impressions, here)
-        luck = Luck(seed, here.sessions, here.steps)
-        thoughts = model.think(slate, history)
-        opinion = thoughts.logits, thoughts.shares
-        drawn = model.responses.draw(slate, *opinion, luck, catalogue)
+        rng = EpisodeRng(seed, here.sessions, here.steps)
+        prediction = model.predict(slate, history)
+        opinion = prediction.logits, prediction.fractions
+        drawn = model.responses.draw(slate, *opinion, rng, catalogue)
         chances = model.responses.chances(slate, *opinion, logged.watch_seconds, catalogue)
         rows = here.rows[here.mask]
         answered.impressions.feedback[rows] = drawn.feedback[here.mask]
         answered.impressions.play_seconds[rows] = drawn.watch_seconds[here.mask]
         answered.chances[rows] = chances[here.mask]
-        state = model.remember(state, slate, history, thoughts, logged)
+        state = model.update_state(state, slate, history, prediction, logged)
         history = advance_history(history, slate, logged, catalogue)
         trace = state.trace
         answered.leave_chances[index] = model.leaving.leave_probability(slate.users, history, trace)
@@ -107,6 +107,6 @@ def _answer_sessions(
             slate.users, history, trace
         )[:, 0]
         answered.pause_seconds[index] = model.pausing.pause_seconds(
-            history, luck.uniforms(Purpose.PAUSE, 1)[:, 0]
+            history, rng.uniforms(Purpose.PAUSE, 1)[:, 0]
         )
         history = add_pause(history, here.gap_seconds)

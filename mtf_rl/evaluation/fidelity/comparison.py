@@ -35,11 +35,11 @@ __all__ = [
     "ROLLOUT",
     "TRUTH_AGAIN",
     "Bar",
-    "Comparison",
     "DistanceRow",
+    "FidelityComparison",
+    "check_bars",
     "compare_distances",
     "compare_measures",
-    "judge_bars",
     "replay_distances",
     "replay_measures",
     "replay_reliabilities",
@@ -56,7 +56,7 @@ _LEAVING, _PAUSING = "leaving", "pausing"
 
 
 @dataclass(frozen=True)
-class Comparison:
+class FidelityComparison:
     """One figure of the log, and of every source that should match it."""
 
     group: str
@@ -91,14 +91,14 @@ class Bar:
 
 def compare_measures(
     log: Sequence[Measure], others: Mapping[str, Sequence[Measure]]
-) -> list[Comparison]:
+) -> list[FidelityComparison]:
     """Every figure of the log that another source has too, beside what that says."""
     found = {
         source: {measure.key: measure.value.mean for measure in measures}
         for source, measures in others.items()
     }
     comparisons = [
-        Comparison(
+        FidelityComparison(
             measure.group,
             measure.name,
             measure.value,
@@ -192,8 +192,8 @@ def replay_reliabilities(
     return found
 
 
-def judge_bars(
-    comparisons: Sequence[Comparison],
+def check_bars(
+    comparisons: Sequence[FidelityComparison],
     distances: Sequence[DistanceRow],
     verdicts: Mapping[str, Discrimination],
     controls: Sequence[Discrimination],
@@ -221,7 +221,7 @@ def judge_bars(
     return bars
 
 
-def _rate_bar(entry: Comparison, source: str) -> Bar:
+def _rate_bar(entry: FidelityComparison, source: str) -> Bar:
     """A common feedback must be near the log's, a sparse one within what the log can tell."""
     value = entry.others[source]
     if entry.name in _SPARSE:

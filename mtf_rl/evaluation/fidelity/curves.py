@@ -9,7 +9,7 @@ from mtf_rl.evaluation.fidelity.answered import AnsweredLog
 from mtf_rl.evaluation.fidelity.distances import GAP, PLAY, SESSION_LENGTH, survival_curve
 from mtf_rl.evaluation.fidelity.session_log import SessionLog
 
-__all__ = ["Curve", "log_curves", "replay_curves"]
+__all__ = ["FidelityCurve", "log_curves", "replay_curves"]
 
 _SHARES = np.arange(1, 100) / 100.0
 # The longest session that is drawn.
@@ -17,7 +17,7 @@ _REQUESTS = 60
 
 
 @dataclass(frozen=True)
-class Curve:
+class FidelityCurve:
     """One quantity for one source.
 
     Of play and gaps the quantiles y at the shares x; of session length the share y of sessions
@@ -30,13 +30,13 @@ class Curve:
     y: tuple[float, ...]
 
 
-def log_curves(source: str, log: SessionLog) -> list[Curve]:
+def log_curves(source: str, log: SessionLog) -> list[FidelityCurve]:
     """Play in the feed, gaps and session lengths of a log."""
     play = log.impressions.play_seconds
     return _curves(source, log, play, log.gap_seconds, log.last_requests)
 
 
-def replay_curves(source: str, log: SessionLog, answered: AnsweredLog) -> list[Curve]:
+def replay_curves(source: str, log: SessionLog, answered: AnsweredLog) -> list[FidelityCurve]:
     """The same of the simulator's answers to the slates of `log`."""
     play = answered.impressions.play_seconds
     return _curves(source, log, play, answered.pause_seconds, answered.leave_chances)
@@ -48,17 +48,17 @@ def _curves(
     play_seconds: FloatArray,
     gap_seconds: FloatArray,
     left: FloatArray | BoolArray,
-) -> list[Curve]:
+) -> list[FidelityCurve]:
     feed = log.standard & ~log.two_column
     samples = {PLAY: play_seconds[feed], GAP: gap_seconds[~log.last_requests]}
     curves = [
-        Curve(quantity, source, tuple(_SHARES.tolist()), _quantiles(values))
+        FidelityCurve(quantity, source, tuple(_SHARES.tolist()), _quantiles(values))
         for quantity, values in samples.items()
         if len(values)
     ]
     survival = survival_curve(log, left)[: _REQUESTS + 1].tolist()
     steps = tuple(float(step) for step in range(_REQUESTS + 1))
-    return [*curves, Curve(SESSION_LENGTH, source, steps, tuple(survival))]
+    return [*curves, FidelityCurve(SESSION_LENGTH, source, steps, tuple(survival))]
 
 
 def _quantiles(values: FloatArray) -> tuple[float, ...]:

@@ -53,7 +53,7 @@ def discriminate(
     seed: int,
     explain: bool = False,
 ) -> Discrimination:
-    """Train on some users, judge on others, in five folds by a hash of the user.
+    """Train on some users, evaluator on others, in five folds by a hash of the user.
 
     Args:
         name: of the comparison.
@@ -120,9 +120,9 @@ def weighted_auc(scores: FloatArray, labels: BoolArray, weights: FloatArray) -> 
 
     NaN where one kind has no weight.
     """
-    _, places = np.unique(scores, return_inverse=True)
-    positive = np.bincount(places, weights=weights * labels)
-    negative = np.bincount(places, weights=weights * ~labels)
+    _, positions = np.unique(scores, return_inverse=True)
+    positive = np.bincount(positions, weights=weights * labels)
+    negative = np.bincount(positions, weights=weights * ~labels)
     pairs = positive.sum() * negative.sum()
     if pairs == 0.0:
         return float("nan")

@@ -72,10 +72,10 @@ def _kolmogorov_smirnov(first: FloatArray, second: FloatArray) -> float:
     """The largest difference of the two empirical distribution functions."""
     first, second = np.sort(first), np.sort(second)
     points = np.concatenate([first, second])
-    shares = [
+    fractions = [
         np.searchsorted(values, points, side="right") / len(values) for values in (first, second)
     ]
-    return float(np.abs(shares[0] - shares[1]).max())
+    return float(np.abs(fractions[0] - fractions[1]).max())
 
 
 def _samples(log: SessionLog) -> dict[str, FloatArray]:

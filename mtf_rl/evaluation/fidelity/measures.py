@@ -22,7 +22,7 @@ __all__ = [
     "SESSIONS",
     "DayEnds",
     "Measure",
-    "between_deviation",
+    "between_std",
     "day_ends",
     "gap_figures",
     "measure_log",
@@ -115,8 +115,8 @@ def _play(log: SessionLog) -> dict[str, Interval]:
     rows = log.standard & ~log.two_column
     play, users = shown.play_seconds[rows], shown.users[rows]
     figures = {
-        f"{share:.0%} of plays up to, seconds": quantile_interval(play, users, share)
-        for share in PLAY_SHARES
+        f"{fraction:.0%} of plays up to, seconds": quantile_interval(play, users, fraction)
+        for fraction in PLAY_SHARES
     }
     brief = (shown.play_seconds > 0) & (shown.play_seconds < BRIEF_SECONDS)
     figures["not played"] = _rate(log, shown.play_seconds == 0, rows)
@@ -158,18 +158,18 @@ def gap_figures(log: SessionLog, gap_seconds: FloatArray) -> dict[str, Interval]
     known = ~log.last_requests
     gaps, users = gap_seconds[known], log.users_of_requests[known]
     return {
-        f"{share:.0%} of gaps up to, seconds": quantile_interval(gaps, users, share)
-        for share in GAP_SHARES
+        f"{fraction:.0%} of gaps up to, seconds": quantile_interval(gaps, users, fraction)
+        for fraction in GAP_SHARES
     }
 
 
 def _positions(log: SessionLog) -> dict[str, Interval]:
     shown = log.impressions
-    places = 1 + log.step_of_request[log.request_of_row]
+    positions = 1 + log.step_of_request[log.request_of_row]
     figures = {}
     for name, values in (("click", shown.feedback[:, 0]), ("watch, seconds", shown.play_seconds)):
         for first, last in POSITIONS:
-            rows = log.standard & (places >= first) & (places <= last)
+            rows = log.standard & (positions >= first) & (positions <= last)
             figures[f"{name} in {position_name(first, last)}"] = _rate(log, values, rows)
     return figures
 
@@ -182,16 +182,16 @@ def position_name(first: int, last: int) -> str:
 
 
 def _spreads(log: SessionLog) -> dict[str, Interval]:
-    """How much users differ, and how much a user's sessions do, beyond the luck of videos."""
+    """How much users differ, and how much a user's sessions do, beyond sampling noise of videos."""
     shown, rows = log.impressions, log.standard
     users = shown.users[rows]
     sessions = log.session_of_row[rows]
     click = shown.feedback[rows, 0].astype(np.float64)
     watch = shown.play_seconds[rows].astype(np.float64)
     return {
-        "click rate, users' deviation": between_deviation(click, users, users),
-        "watch seconds, users' deviation": between_deviation(watch, users, users),
-        "click rate, sessions' deviation": between_deviation(click, sessions, users),
+        "click rate, users' deviation": between_std(click, users, users),
+        "watch seconds, users' deviation": between_std(watch, users, users),
+        "click rate, sessions' deviation": between_std(click, sessions, users),
     }
 
 
@@ -225,7 +225,7 @@ def _rate(log: SessionLog, values: FloatArray | IntArray | BoolArray, rows: Bool
     return ratio_interval(values * chosen, chosen, log.impressions.users)
 
 
-def between_deviation(values: FloatArray, groups: IntArray, users: IntArray) -> Interval:
+def between_std(values: FloatArray, groups: IntArray, users: IntArray) -> Interval:
     """The standard deviation of group means, (rows,) each, without the noise of few rows.
 
     With n_g rows in each of G groups, n in all, MSW the variance within groups and MSB the
@@ -246,15 +246,15 @@ def between_deviation(values: FloatArray, groups: IntArray, users: IntArray) -> 
     rng = np.random.default_rng(SEED)
     size = len(by_user)
     drawn = [by_user[rng.integers(size, size=size)].sum(axis=0) for _ in range(_RESAMPLES)]
-    deviations = np.array([_deviation(totals) for totals in drawn])
-    point = _deviation(by_user.sum(axis=0))
-    if np.isnan(point) or np.isnan(deviations).all():
+    stds = np.array([_std(totals) for totals in drawn])
+    point = _std(by_user.sum(axis=0))
+    if np.isnan(point) or np.isnan(stds).all():
         return Interval(point, -np.inf, np.inf)
-    low, high = np.nanquantile(deviations, [0.025, 0.975])
+    low, high = np.nanquantile(stds, [0.025, 0.975])
     return Interval(point, float(low), float(high))
 
 
-def _deviation(totals: FloatArray) -> float:
+def _std(totals: FloatArray) -> float:
     """From sums over groups of 1, n, n^2, sum x, sum x^2, (sum x)^2 / n."""
     groups, rows, squared_rows, total, squares, explained = totals
     if groups < 2 or rows <= groups:

@@ -30,7 +30,7 @@ class Reliability:
     predicted: tuple[float, ...]
     """Mean chance of each bin."""
     observed: tuple[float, ...]
-    """Share of events in each bin."""
+    """Fraction of events in each bin."""
 
     @property
     def gain(self) -> float:
@@ -41,7 +41,7 @@ class Reliability:
 def reliability(part: str, chances: FloatArray, events: BoolArray, *, seed: int) -> Reliability:
     """How well `chances` (observations,), at least one, foretold `events` (observations,).
 
-    ECE = sum over bins of (n_b / n) |mean chance - share of events| (Naeini et al. 2015), with
+    ECE = sum over bins of (n_b / n) |mean chance - fraction of events| (Naeini et al. 2015), with
     bins of equal mass.
     """
     order = np.argsort(chances, kind="stable")
@@ -50,11 +50,11 @@ def reliability(part: str, chances: FloatArray, events: BoolArray, *, seed: int)
     sizes = np.bincount(bins)
     predicted = np.bincount(bins, weights=chances) / sizes
     observed = np.bincount(bins, weights=events) / sizes
-    shares = sizes / len(chances)
+    fractions = sizes / len(chances)
     rng = np.random.default_rng(seed)
     drawn = [rng.random(len(chances)) < chances for _ in range(_CHANCE_DRAWS)]
     by_chance = [
-        float(shares @ np.abs(predicted - np.bincount(bins, weights=labels) / sizes))
+        float(fractions @ np.abs(predicted - np.bincount(bins, weights=labels) / sizes))
         for labels in drawn
     ]
     rate = np.full(len(chances), events.mean())
@@ -63,7 +63,7 @@ def reliability(part: str, chances: FloatArray, events: BoolArray, *, seed: int)
         observations=len(chances),
         log_likelihood=_mean_log_likelihood(chances, events),
         base_log_likelihood=_mean_log_likelihood(rate, events),
-        ece=float(shares @ np.abs(predicted - observed)),
+        ece=float(fractions @ np.abs(predicted - observed)),
         ece_of_chance=float(np.mean(by_chance)),
         predicted=tuple(predicted.tolist()),
         observed=tuple(observed.tolist()),

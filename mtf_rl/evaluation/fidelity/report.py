@@ -11,10 +11,10 @@ from mtf_rl.evaluation.fidelity.comparison import (
     ROLLOUT,
     TRUTH_AGAIN,
     Bar,
-    Comparison,
     DistanceRow,
+    FidelityComparison,
 )
-from mtf_rl.evaluation.fidelity.curves import Curve
+from mtf_rl.evaluation.fidelity.curves import FidelityCurve
 from mtf_rl.evaluation.fidelity.discriminator import Discrimination
 from mtf_rl.evaluation.fidelity.reliability import Reliability
 from mtf_rl.user_models import FitReport
@@ -47,14 +47,14 @@ class FidelityReport:
     head: tuple[str, ...]
     """What was compared, a sentence each."""
     bars: tuple[Bar, ...]
-    comparisons: tuple[Comparison, ...]
+    comparisons: tuple[FidelityComparison, ...]
     distances: tuple[DistanceRow, ...]
     verdicts: tuple[Discrimination, ...]
     reliabilities: tuple[Reliability, ...]
     fit: FitReport
     notes: tuple[str, ...]
     """What the log cannot support, a sentence each."""
-    curves: tuple[Curve, ...]
+    curves: tuple[FidelityCurve, ...]
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -121,7 +121,7 @@ class FidelityReport:
             ],
         )
 
-    def _comparison_table(self, group: str, chosen: Sequence[Comparison]) -> ReportTable:
+    def _comparison_table(self, group: str, chosen: Sequence[FidelityComparison]) -> ReportTable:
         """A figure that leaves the log's interval is starred."""
         present = [s for s in self.sources if any(s in entry.others for entry in chosen)]
         columns = ["figure", LOG, "95 %"]
@@ -213,7 +213,7 @@ class FidelityReport:
 _KEY = {
     REPLAY: "the simulator answers the logged slates, one step ahead, with the logged history",
     ROLLOUT: "the world's rankers serve the simulator freely",
-    TRUTH_AGAIN: "they serve the world with other luck: what differs then is luck",
+    TRUTH_AGAIN: "they serve the world with other random numbers: differences are sampling noise",
 }
 
 
@@ -223,7 +223,7 @@ def _number(value: float) -> str:
     return f"{value:.5f}" if abs(value) < 0.01 else f"{value:.4g}"
 
 
-def _limits(entry: Comparison) -> str:
+def _limits(entry: FidelityComparison) -> str:
     if not np.isfinite(entry.log.low):
         return "-"
     return f"{_number(entry.log.low)} to {_number(entry.log.high)}"

@@ -19,9 +19,9 @@ from mtf_rl.data.sessions import (
     start_of_day_ms,
 )
 from mtf_rl.user_models import World
-from mtf_rl.user_models.world.official import FIRST_DAY
+from mtf_rl.user_models.world.kuairand_layout import FIRST_DAY
 from mtf_rl.user_models.world.rankers import LoggingRanker
-from mtf_rl.user_models.world.rolling import LoggedRows, roll
+from mtf_rl.user_models.world.simulate_logs import LoggedRows, roll
 
 __all__ = ["roll_log"]
 
@@ -34,7 +34,7 @@ def roll_log(
     rankers: tuple[LoggingRanker, ...],
     *,
     answers: UserModel[Any],
-    luck: int,
+    rng: int,
     since_ms: int,
     session_gap_minutes: float,
     on_users: Callable[[int], None],
@@ -48,7 +48,7 @@ def roll_log(
         world: who retrieves, and whose users visit.
         rankers: who chose the slates of the log.
         answers: who responds, leaves, pauses and returns.
-        luck: which luck, at least 0; that of the world's own log is 0.
+        rng: which random numbers, at least 0; that of the world's own log is 0.
         since_ms: Unix time of the first row to keep.
         session_gap_minutes: a longer gap starts another session.
         on_users: told how many users are done.
@@ -57,7 +57,7 @@ def roll_log(
     parts = []
     for first in range(0, world.config.users, size):
         users = np.arange(first, min(first + size, world.config.users))
-        rows, _ = roll(world, users, world.config.days, rankers, answers=answers, luck=luck)
+        rows, _ = roll(world, users, world.config.days, rankers, answers=answers, rng=rng)
         kept = _read(rows, world.catalogue, since_ms)
         parts.append(kept)
         on_users(int(users[-1]) + 1)

@@ -156,7 +156,7 @@ class SessionLog:
         )
         return replace(self, impressions=answers)
 
-    def keep(self, sessions: BoolArray) -> "SessionLog":
+    def select(self, sessions: BoolArray) -> "SessionLog":
         """The log of some of its sessions, (sessions,)."""
         rows = sessions[self.session_of_row]
         return replace(self, impressions=select_rows(self.impressions, rows))

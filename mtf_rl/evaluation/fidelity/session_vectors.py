@@ -60,7 +60,7 @@ class SessionVectors:
 
 def session_vectors(log: SessionLog) -> SessionVectors:
     """The vectors of the sessions whose end was seen, in the order of the log."""
-    log = log.keep(log.ended)
+    log = log.select(log.ended)
     columns = _whole_session(log) | _over_requests(log)
     values = np.stack([columns[name] for name in SESSION_FEATURES], axis=1)
     return SessionVectors(values, log.users_of_sessions)

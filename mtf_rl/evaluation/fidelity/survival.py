@@ -69,14 +69,14 @@ def survival_tally(
     """Counts from requests, (requests,) each; `left` is what happened, or its chance."""
     counted = at_risk & (steps < LONGEST)
     size = int(users.max(initial=0)) + 1
-    places = users[counted].astype(np.int64) * LONGEST + steps[counted]
+    positions = users[counted].astype(np.int64) * LONGEST + steps[counted]
 
     def counted_up(values: FloatArray) -> FloatArray:
-        totals = np.bincount(places, values, minlength=size * LONGEST).astype(np.float64)
+        totals = np.bincount(positions, values, minlength=size * LONGEST).astype(np.float64)
         return totals.reshape(size, LONGEST)
 
     return SurvivalTally(
-        at_risk=counted_up(np.ones(len(places))),
+        at_risk=counted_up(np.ones(len(positions))),
         left=counted_up(left[counted].astype(np.float64)),
     )
 

@@ -6,9 +6,9 @@ from mtf_rl.core.errors import ConfigError
 from mtf_rl.core.ranges import (
     check_above,
     check_at_least,
-    check_proper_share,
+    check_fraction,
+    check_proper_fraction,
     check_seed,
-    check_share,
 )
 
 __all__ = ["CONSERVATIVE_OPESTIMATOR", "FQEConfig"]
@@ -33,16 +33,16 @@ class FQEConfig:
     updates: int = 5000
     """Gradient steps, at least 1."""
     tau: float = 0.05
-    """Share of the network that the target takes over at each update, in (0, 1]."""
+    """Fraction of the network that the target takes over at each update, in (0, 1]."""
     alpha: float = 0.0
     """Weight of the conservative penalty on Q in deviations of reward, >= 0; 0 is plain FQE."""
-    held_out_share: float = 0.1
-    """Share of sessions kept from the fit to measure its error, in [0, 1); 0 keeps none."""
+    held_out_fraction: float = 0.1
+    """Fraction of sessions kept from the fit to measure its error, in [0, 1); 0 keeps none."""
     seed: int = 0
     """Seed of the first weights, of the batches and of the sessions held out, >= 0."""
 
     def __post_init__(self) -> None:
-        check_share("gamma", self.gamma)
+        check_fraction("gamma", self.gamma)
         for units in self.hidden:
             check_at_least("hidden units", units, 1)
         check_above("learning_rate", self.learning_rate, 0.0)
@@ -51,7 +51,7 @@ class FQEConfig:
         if not 0.0 < self.tau <= 1.0:
             raise ConfigError(f"tau must be in (0, 1], got {self.tau}")
         check_at_least("alpha", self.alpha, 0.0)
-        check_proper_share("held_out_share", self.held_out_share)
+        check_proper_fraction("held_out_fraction", self.held_out_fraction)
         check_seed("seed", self.seed)
 
 
@@ -62,7 +62,7 @@ CONSERVATIVE_OPESTIMATOR = FQEConfig(
     updates=5000,
     tau=1.0,
     alpha=5e-4,
-    held_out_share=0.0,
+    held_out_fraction=0.0,
 )
 """Settings of Zhang et al., "Multi-task fusion via reinforcement learning for long-term user
 satisfaction in recommender systems" (BatchRL-MTF), KDD 2022, Algorithm 2, with alpha = 5e-4 and

@@ -57,14 +57,14 @@ class QNetwork:
 
     layers: tuple[Layer, ...]
     standard: Standardisation
-    num_parameters: int
+    action_dim: int
     reward_scale: float
     """Deviation of the rewards fitted, by which they were divided."""
 
     def q(self, observations: FloatArray, actions: FloatArray) -> FloatArray:
         """Q in reward units; see `FittedQ.q`."""
-        shape = (len(observations), self.num_parameters)
-        check_shape("actions", actions, "rows, num_parameters", shape)
+        shape = (len(observations), self.action_dim)
+        check_shape("actions", actions, "rows, action_dim", shape)
         values = np.empty(len(observations))
         for start in range(0, len(values), _ROWS_AT_ONCE):
             rows = slice(start, start + _ROWS_AT_ONCE)
@@ -74,7 +74,7 @@ class QNetwork:
         return values
 
     def _forward(self, inputs: FloatArray) -> FloatArray:
-        """Inputs (rows, obs_dim + num_parameters) to (rows,)."""
+        """Inputs (rows, obs_dim + action_dim) to (rows,)."""
         for layer in self.layers[:-1]:
             inputs = np.maximum(inputs @ layer.weight + layer.bias, 0.0)
         outputs: FloatArray = inputs @ self.layers[-1].weight + self.layers[-1].bias
@@ -99,7 +99,7 @@ class FittedQ:
         return self.config.alpha * self.network.reward_scale
 
     def q(self, observations: FloatArray, actions: FloatArray) -> FloatArray:
-        """Q of observations (rows, obs_dim) and actions (rows, num_parameters): (rows,).
+        """Q of observations (rows, obs_dim) and actions (rows, action_dim): (rows,).
 
         Raises:
             ShapeError: if a width or the number of rows is not as it must be.
@@ -111,8 +111,8 @@ class FittedQ:
 
         The policy is to be the one that Q was fitted to; raises as `policy_actions`.
         """
-        count = self.network.num_parameters
-        return self.q(observations, policy_actions(policy, observations, num_parameters=count))
+        count = self.network.action_dim
+        return self.q(observations, policy_actions(policy, observations, action_dim=count))
 
     def value(self, first_observations: FloatArray, policy: Policy) -> float:
         """Mean of Q(s0, policy(s0)) over first observations (sessions, obs_dim)."""

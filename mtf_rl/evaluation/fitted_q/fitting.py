@@ -29,7 +29,7 @@ def fit_q(
     policy: Policy,
     config: FQEConfig | None = None,
     *,
-    on_progress: Callable[[float], None] = lambda share: None,
+    on_progress: Callable[[float], None] = lambda fraction: None,
 ) -> FittedQ:
     """Q of a deterministic policy, by fitted Q evaluation with a slowly moving target.
 
@@ -45,7 +45,7 @@ def fit_q(
         transitions: what was logged.
         policy: asked once for each row, with `deterministic=True`.
         config: the settings; by default plain fitted Q evaluation.
-        on_progress: called with the share of the updates that is done, in [0, 1].
+        on_progress: called with the fraction of the updates that is done, in [0, 1].
 
     Raises:
         DataError: if gamma is 1 and no row is terminated, there are too few sessions to hold some
@@ -63,7 +63,7 @@ def fit_q(
         rows = rows.with_policy(policy, fitted, standard)
     with reproducible_torch(config.seed):
         layers = _fit(rows, config, on_progress)
-    q = QNetwork(layers, standard, transitions.num_parameters, scale)
+    q = QNetwork(layers, standard, transitions.action_dim, scale)
     errors = _td_errors(q, fitted, decided, config.gamma)
     unseen = None
     if held_out is not None:
@@ -90,7 +90,7 @@ class _Rows:
         scale: float,
         gamma: float,
     ) -> "_Rows":
-        """`decided` (rows, num_parameters) is what the policy does at the next observations."""
+        """`decided` (rows, action_dim) is what the policy does at the next observations."""
         then = standard.apply(transitions.next_observations)
         then[transitions.terminated] = 0.0
         return cls(
@@ -106,7 +106,7 @@ class _Rows:
     ) -> "_Rows":
         """With what the policy does at the observations, which the penalty asks for."""
         actions = policy_actions(
-            policy, transitions.observations, num_parameters=transitions.num_parameters
+            policy, transitions.observations, action_dim=transitions.action_dim
         )
         now = standard.apply(transitions.observations)
         return replace(self, policy_inputs=_beside(now, actions))
@@ -129,15 +129,15 @@ def _fit(rows: _Rows, config: FQEConfig, on_progress: Callable[[float], None]) -
     target = _network(rows.inputs.shape[1], config.hidden)
     target.load_state_dict(network.state_dict())
     parameters, slow = list(network.parameters()), list(target.parameters())
-    optimiser = torch.optim.Adam(parameters, lr=config.learning_rate, fused=True)
+    optimizer = torch.optim.Adam(parameters, lr=config.learning_rate, fused=True)
     draws = torch.Generator().manual_seed(config.seed)
     count = len(rows.rewards)
     for update in range(config.updates):
         drawn = torch.randint(count, (config.batch_size,), generator=draws)
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         loss = fqe_loss(network, target, rows.batch(drawn), alpha=config.alpha)
         loss.total.backward()  # type: ignore[no-untyped-call]
-        optimiser.step()
+        optimizer.step()
         with torch.no_grad():
             for kept, new in zip(slow, parameters, strict=True):
                 kept.lerp_(new, config.tau)
@@ -187,14 +187,14 @@ def _root_mean_square(values: FloatArray) -> float:
 
 
 def _split(transitions: Transitions, config: FQEConfig) -> tuple[Transitions, Transitions | None]:
-    if config.held_out_share == 0.0:
+    if config.held_out_fraction == 0.0:
         return transitions, None
-    return transitions.split(config.held_out_share, np.random.default_rng(config.seed))
+    return transitions.split(config.held_out_fraction, np.random.default_rng(config.seed))
 
 
 def _reward_scale(rewards: FloatArray) -> float:
-    deviation = float(rewards.std(dtype=np.float64))
-    return deviation if deviation > _SMALLEST_SCALE else 1.0
+    std = float(rewards.std(dtype=np.float64))
+    return std if std > _SMALLEST_SCALE else 1.0
 
 
 def _beside(standard: FloatArray, actions: FloatArray) -> Tensor:

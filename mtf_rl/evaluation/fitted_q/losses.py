@@ -10,16 +10,16 @@ from torch import Tensor
 __all__ = ["FQEBatch", "FQELoss", "QFunction", "fqe_loss"]
 
 QFunction: TypeAlias = Callable[[Tensor], Tensor]
-"""Q (batch, 1) of inputs (batch, obs_dim + num_parameters): an observation beside an action."""
+"""Q (batch, 1) of inputs (batch, obs_dim + action_dim): an observation beside an action."""
 
 
 @dataclass(frozen=True)
 class FQEBatch:
     """Transitions with the actions that the policy would take."""
 
-    inputs: Tensor  # (batch, obs_dim + num_parameters), s beside the logged a
+    inputs: Tensor  # (batch, obs_dim + action_dim), s beside the logged a
     rewards: Tensor  # (batch,)
-    next_inputs: Tensor  # (batch, obs_dim + num_parameters), s' beside policy(s')
+    next_inputs: Tensor  # (batch, obs_dim + action_dim), s' beside policy(s')
     onward: Tensor  # (batch,), gamma (1 - terminated)
     policy_inputs: Tensor | None = None  # (batch, ...), s beside policy(s); of the penalty alone
 

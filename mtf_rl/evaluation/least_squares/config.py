@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from mtf_rl.core.errors import ConfigError
-from mtf_rl.core.ranges import check_at_least, check_share
+from mtf_rl.core.ranges import check_at_least, check_fraction
 
 __all__ = ["LeastSquaresConfig", "ObservationTerms"]
 
@@ -27,7 +27,7 @@ class LeastSquaresConfig:
     """Terms of the observation alone: linear, squares too, or all products of two too."""
 
     def __post_init__(self) -> None:
-        check_share("gamma", self.gamma)
+        check_fraction("gamma", self.gamma)
         check_at_least("ridge", self.ridge, 0.0)
         known = get_args(ObservationTerms)
         if self.observation_terms not in known:

@@ -21,7 +21,7 @@ class QuadraticFeatures:
     """
 
     standard: Standardisation
-    num_parameters: int
+    action_dim: int
     observation_terms: ObservationTerms
     crossed: tuple[int, ...] | None = None
     """Columns k of the observation that meet the action; None for all."""
@@ -32,7 +32,7 @@ class QuadraticFeatures:
     ) -> "QuadraticFeatures":
         """Features whose standardisation comes from the observations of some rows."""
         standard = Standardisation.of(transitions.observations)
-        return cls(standard, transitions.num_parameters, observation_terms)
+        return cls(standard, transitions.action_dim, observation_terms)
 
     @property
     def obs_dim(self) -> int:
@@ -57,8 +57,8 @@ class QuadraticFeatures:
     @property
     def count(self) -> int:
         """Features: length of phi(s, a)."""
-        pairs = self.num_parameters * (self.num_parameters + 1) // 2
-        return self.state_count + self.num_parameters * (1 + len(self.columns)) + pairs
+        pairs = self.action_dim * (self.action_dim + 1) // 2
+        return self.state_count + self.action_dim * (1 + len(self.columns)) + pairs
 
     def state(self, observations: FloatArray) -> FloatArray:
         """x(s) of observations (rows, obs_dim): (rows, state_count).
@@ -76,7 +76,7 @@ class QuadraticFeatures:
         return np.concatenate(parts, axis=1)  # (rows, state_count)
 
     def joint(self, observations: FloatArray, actions: FloatArray) -> FloatArray:
-        """phi(s, a) of observations (rows, obs_dim), actions (rows, num_parameters): (rows, count).
+        """phi(s, a) of observations (rows, obs_dim), actions (rows, action_dim): (rows, count).
 
         Raises:
             ShapeError: if a width or the number of rows is not as it must be.
@@ -89,31 +89,31 @@ class QuadraticFeatures:
 
         Args:
             state: x(s), (rows, state_count).
-            actions: (rows, num_parameters).
+            actions: (rows, action_dim).
 
         Raises:
             ShapeError: if the actions have another width or number of rows.
         """
-        shape = (len(state), self.num_parameters)
-        check_shape("actions", actions, "rows, num_parameters", shape)
+        shape = (len(state), self.action_dim)
+        check_shape("actions", actions, "rows, action_dim", shape)
         actions = actions.astype(np.float64)
         standard = state[:, 1 : 1 + self.obs_dim][:, self.columns]
-        first, second = np.triu_indices(self.num_parameters)
-        crossed = standard[:, :, None] * actions[:, None, :]  # (rows, crossed, num_parameters)
+        first, second = np.triu_indices(self.action_dim)
+        crossed = standard[:, :, None] * actions[:, None, :]  # (rows, crossed, action_dim)
         pairs = actions[:, first] * actions[:, second]
         return np.concatenate([actions, pairs, crossed.reshape(len(state), -1)], axis=1)
 
     def at_action(self, action: FloatArray) -> FloatArray:
-        """The matrix M of a constant action (num_parameters,), with phi(s, action) = x(s) M.
+        """The matrix M of a constant action (action_dim,), with phi(s, action) = x(s) M.
 
         Returns:
             (state_count, count).
         """
-        check_shape("action", action, "num_parameters", (self.num_parameters,))
+        check_shape("action", action, "action_dim", (self.action_dim,))
         action = action.astype(np.float64)
         matrix = np.zeros((self.state_count, self.count))
         matrix[:, : self.state_count] = np.eye(self.state_count)
-        first, second = np.triu_indices(self.num_parameters)
+        first, second = np.triu_indices(self.action_dim)
         alone = np.concatenate([action, action[first] * action[second]])
         start = self.state_count + len(alone)
         matrix[0, self.state_count : start] = alone

@@ -29,7 +29,7 @@ class LeastSquaresQ:
     """
 
     def q(self, observations: FloatArray, actions: FloatArray) -> FloatArray:
-        """Q of observations (rows, obs_dim) and actions (rows, num_parameters): (rows,)."""
+        """Q of observations (rows, obs_dim) and actions (rows, action_dim): (rows,)."""
         values = np.empty(len(observations))
         for rows in chunks(len(observations)):
             values[rows] = (
@@ -39,7 +39,7 @@ class LeastSquaresQ:
 
     def state_values(self, observations: FloatArray, policy: Policy) -> FloatArray:
         """Q(s, policy(s)) of observations (rows, obs_dim): (rows,)."""
-        actions = policy_actions(policy, observations, num_parameters=self.features.num_parameters)
+        actions = policy_actions(policy, observations, action_dim=self.features.action_dim)
         return self.q(observations, actions)
 
     def value(self, first_observations: FloatArray, policy: Policy) -> float:

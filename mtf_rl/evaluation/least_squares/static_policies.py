@@ -41,7 +41,7 @@ class StaticPolicies:
     onward_fit: FloatArray  # (features, state features), H
 
     def evaluate(self, actions: FloatArray, first_observations: FloatArray) -> StaticPolicyValues:
-        """Values of constant actions (policies, num_parameters) in [-1, 1].
+        """Values of constant actions (policies, action_dim) in [-1, 1].
 
         Args:
             actions: one static policy a row.
@@ -52,8 +52,8 @@ class StaticPolicies:
             DataError: if an action is not finite or outside [-1, 1], or the Q function of a
                 policy is not determined; naming its row.
         """
-        shape = (len(actions), self.features.num_parameters)
-        check_shape("actions", actions, "policies, num_parameters", shape)
+        shape = (len(actions), self.features.action_dim)
+        check_shape("actions", actions, "policies, action_dim", shape)
         refuse_rows(~(np.abs(actions) <= 1.0), "static actions must be in [-1, 1]")
         start = self._mean_state(first_observations)
         values, radii = np.empty((2, len(actions)))

@@ -3,10 +3,10 @@
 from mtf_rl.evaluation.off_policy.bandwidth import slope_bandwidth, slope_choice
 from mtf_rl.evaluation.off_policy.composite import Composite, composite_of
 from mtf_rl.evaluation.off_policy.distribution import RewardDistribution, reward_distribution
-from mtf_rl.evaluation.off_policy.estimators import ESTIMATORS, Estimator, Evidence, estimate_sum
+from mtf_rl.evaluation.off_policy.estimators import ESTIMATORS, Estimator, OPEInputs, estimate_sum
 from mtf_rl.evaluation.off_policy.kernels import KERNELS, ProductKernel, scott_bandwidth
 from mtf_rl.evaluation.off_policy.logged import LoggedSessions
-from mtf_rl.evaluation.off_policy.model import ModelConfig, SessionModel, evidence_of
+from mtf_rl.evaluation.off_policy.model import ModelConfig, SessionModel, inputs_of
 from mtf_rl.evaluation.off_policy.selection import rank_correlation, regret, sharpe_ratio
 from mtf_rl.evaluation.off_policy.sums import (
     RatioSum,
@@ -33,9 +33,9 @@ __all__ = [
     "DensityTarget",
     "Direction",
     "Estimator",
-    "Evidence",
     "LoggedSessions",
     "ModelConfig",
+    "OPEInputs",
     "ProductKernel",
     "RatioSum",
     "Resamples",
@@ -49,7 +49,7 @@ __all__ = [
     "composite_of",
     "effective_size",
     "estimate_sum",
-    "evidence_of",
+    "inputs_of",
     "leverage_verdict",
     "log_ratios",
     "percentile_intervals",

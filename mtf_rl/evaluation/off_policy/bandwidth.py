@@ -7,7 +7,7 @@ import numpy as np
 from mtf_rl.core.errors import ConfigError
 from mtf_rl.core.protocols import Policy
 from mtf_rl.evaluation.intervals import Interval
-from mtf_rl.evaluation.off_policy.estimators import Evidence, estimate_sum
+from mtf_rl.evaluation.off_policy.estimators import OPEInputs, estimate_sum
 from mtf_rl.evaluation.off_policy.kernels import ProductKernel, scott_bandwidth
 from mtf_rl.evaluation.off_policy.logged import LoggedSessions
 from mtf_rl.evaluation.off_policy.sums import t_interval
@@ -42,12 +42,12 @@ def slope_choice(intervals: Sequence[Interval]) -> int:
     low, high = -np.inf, np.inf
     order = np.argsort([interval.low - interval.high for interval in intervals], kind="stable")
     chosen = int(order[0])
-    for place in map(int, order):
-        interval = intervals[place]
+    for position in map(int, order):
+        interval = intervals[position]
         low, high = max(low, interval.low), min(high, interval.high)
         if low > high:
             break
-        chosen = place
+        chosen = position
     return chosen
 
 
@@ -67,17 +67,17 @@ def slope_bandwidth(
     """
     batch = logged.batch
     width = batch.actions.shape[1]
-    centres = policy_actions(policy, batch.observations, num_parameters=width)
+    centres = policy_actions(policy, batch.observations, action_dim=width)
     start = scott_bandwidth(batch.actions)
     kernels = [ProductKernel(np.minimum(scale * start, 2.0), kernel) for scale in _MULTIPLES]
     kept, intervals = [], []
     for candidate in kernels:
         ratios = log_ratios_of(logged, candidate.log_density(batch.actions, centres))
-        evidence = Evidence(ratios, logged.rewards, logged.live)
-        support = support_of(_BY, evidence)
+        inputs = OPEInputs(ratios, logged.rewards, logged.live)
+        support = support_of(_BY, inputs)
         assert support is not None  # request_sn weighs
         if support.effective < LEAST_SIZE and candidate is not kernels[-1]:
             continue
         kept.append(candidate)
-        intervals.append(t_interval(estimate_sum(_BY, evidence)))
+        intervals.append(t_interval(estimate_sum(_BY, inputs)))
     return kept[slope_choice(intervals)]

@@ -21,7 +21,7 @@ class Composite:
 
     spread: float
     """tau, the deviation of true departures over policies; infinite for a policy alone."""
-    shares: FloatArray
+    fractions: FloatArray
     """lambda_i = tau^2 / (tau^2 + s_i^2), (policies,): the true departure is taken as
     lambda_i d_i."""
 
@@ -30,7 +30,7 @@ class Composite:
 
         As if tau were known: with few policies the error is larger.
         """
-        found: FloatArray = self.shares * errors**2
+        found: FloatArray = self.fractions * errors**2
         return found
 
 
@@ -70,7 +70,7 @@ def composite_of(departures: FloatArray, errors: FloatArray) -> Composite:
     lowest = np.log(noise.min()) - _BEYOND
     highest = np.log(max(noise.max(), squares.max())) + _BEYOND
     grid = np.arange(lowest, highest + _STEP, _STEP)
-    place = int(np.argmin([lost(one) for one in grid]))  # it may have more than one valley
-    ends = grid[max(place - 1, 0)], grid[min(place + 1, len(grid) - 1)]
+    position = int(np.argmin([lost(one) for one in grid]))  # it may have more than one valley
+    ends = grid[max(position - 1, 0)], grid[min(position + 1, len(grid) - 1)]
     variance = float(np.exp(minimize_scalar(lost, bounds=ends, method="bounded").x))
     return Composite(float(np.sqrt(variance)), variance / (variance + noise))

@@ -32,26 +32,26 @@ class RewardDistribution:
         """The variance."""
         return float(self.masses @ (self.rewards - self.mean) ** 2)
 
-    def quantile(self, share: float) -> float:
-        """The smallest reward whose F is at least `share`.
+    def quantile(self, fraction: float) -> float:
+        """The smallest reward whose F is at least `fraction`.
 
         Raises:
             ConfigError: if the share is not in (0, 1].
         """
-        _check_share(share)
-        place = int(np.searchsorted(self.cdf, share - 1e-12))
-        return float(self.rewards[min(place, len(self.rewards) - 1)])
+        _check_share(fraction)
+        position = int(np.searchsorted(self.cdf, fraction - 1e-12))
+        return float(self.rewards[min(position, len(self.rewards) - 1)])
 
-    def cvar(self, share: float) -> float:
-        """The mean of the worst `share` of sessions: (1 / share) times the integral of F^-1.
+    def cvar(self, fraction: float) -> float:
+        """The mean of the worst `fraction` of sessions: (1 / share) times the integral of F^-1.
 
         Raises:
             ConfigError: if the share is not in (0, 1].
         """
-        _check_share(share)
+        _check_share(fraction)
         before = self.cdf - self.masses
-        taken = np.clip(share - before, 0.0, self.masses)
-        return float(taken @ self.rewards) / share
+        taken = np.clip(fraction - before, 0.0, self.masses)
+        return float(taken @ self.rewards) / fraction
 
 
 def reward_distribution(
@@ -81,6 +81,6 @@ def reward_distribution(
     return RewardDistribution(session_rewards[order], cdf)
 
 
-def _check_share(share: float) -> None:
-    if not 0.0 < share <= 1.0:
-        raise ConfigError(f"share must be in (0, 1], got {share}")
+def _check_share(fraction: float) -> None:
+    if not 0.0 < fraction <= 1.0:
+        raise ConfigError(f"share must be in (0, 1], got {fraction}")

@@ -9,16 +9,16 @@ import numpy as np
 from mtf_rl.core.arrays import BoolArray, FloatArray
 from mtf_rl.core.errors import DataError
 from mtf_rl.core.registry import Registry
-from mtf_rl.evaluation.off_policy.magic import magic_share
+from mtf_rl.evaluation.off_policy.magic import magic_fraction
 from mtf_rl.evaluation.off_policy.sums import RatioSum
 
-__all__ = ["ESTIMATORS", "Estimator", "Evidence", "estimate_sum", "shrunk"]
+__all__ = ["ESTIMATORS", "Estimator", "OPEInputs", "estimate_sum", "shrunk"]
 
 _LARGEST_LOG = 300.0  # the squares of larger weights would be infinite
 
 
 @dataclass(frozen=True)
-class Evidence:
+class OPEInputs:
     """What is known of logged sessions and one target policy; sessions need not be of one length.
 
     Arrays are (sessions, time); past the end of a session log ratios, rewards, Q and V are 0. Q and
@@ -107,53 +107,53 @@ def _shifted(weights: FloatArray) -> FloatArray:
     return np.hstack([ones, weights[:, :-1]])
 
 
-def _direct(evidence: Evidence) -> RatioSum:
+def _direct(inputs: OPEInputs) -> RatioSum:
     """Mean V(s_0).
 
     Where Q was fitted to these sessions, each adds to V(s_0) what it moves the fit by: zeta times
     its temporal-difference errors, whose mean, 0 but for the ridge, is taken off. Intervals then
     hold the error of the fit to first order.
     """
-    value = evidence.model[1][:, 0]
-    if evidence.model_visits is None:
+    value = inputs.model[1][:, 0]
+    if inputs.model_visits is None:
         return RatioSum.mean(value)
-    moved = _weighed_errors(evidence, evidence.model_visits).sum(axis=1)
+    moved = _weighed_errors(inputs, inputs.model_visits).sum(axis=1)
     return RatioSum.mean(value + moved - moved.mean())
 
 
-def _trajectory(evidence: Evidence) -> RatioSum:
+def _trajectory(inputs: OPEInputs) -> RatioSum:
     """Mean w_{T-1} sum_t gamma^t r_t (Precup, Sutton and Singh, ICML 2000)."""
-    return RatioSum.mean(evidence.weights[:, -1] * (evidence.rewards @ evidence.discounts))
+    return RatioSum.mean(inputs.weights[:, -1] * (inputs.rewards @ inputs.discounts))
 
 
-def _normalised_trajectory(evidence: Evidence) -> RatioSum:
-    last = evidence.weights[:, -1:]
-    return RatioSum(last * (evidence.rewards @ evidence.discounts)[:, None], last)
+def _normalised_trajectory(inputs: OPEInputs) -> RatioSum:
+    last = inputs.weights[:, -1:]
+    return RatioSum(last * (inputs.rewards @ inputs.discounts)[:, None], last)
 
 
-def _clipped_trajectory(evidence: Evidence) -> RatioSum:
+def _clipped_trajectory(inputs: OPEInputs) -> RatioSum:
     """NCIS: min(w, lambda), self-normalised (Swaminathan and Joachims, NeurIPS 2015)."""
-    last = np.minimum(evidence.weights[:, -1:], evidence.bound)
-    return RatioSum(last * (evidence.rewards @ evidence.discounts)[:, None], last)
+    last = np.minimum(inputs.weights[:, -1:], inputs.bound)
+    return RatioSum(last * (inputs.rewards @ inputs.discounts)[:, None], last)
 
 
-def _per_decision(evidence: Evidence) -> RatioSum:
+def _per_decision(inputs: OPEInputs) -> RatioSum:
     """Mean sum_t gamma^t w_t r_t (Precup et al., 2000)."""
-    return RatioSum.mean((evidence.weights * evidence.rewards) @ evidence.discounts)
+    return RatioSum.mean((inputs.weights * inputs.rewards) @ inputs.discounts)
 
 
-def _normalised(evidence: Evidence, weights: FloatArray, values: FloatArray) -> RatioSum:
+def _normalised(inputs: OPEInputs, weights: FloatArray, values: FloatArray) -> RatioSum:
     """sum_t gamma^t (sum_i w_it value_it) / (sum_i w_it), over all sessions, ended ones too."""
-    return RatioSum(weights * values * evidence.discounts, weights)
+    return RatioSum(weights * values * inputs.discounts, weights)
 
 
-def _normalised_per_decision(evidence: Evidence) -> RatioSum:
-    return _normalised(evidence, evidence.weights, evidence.rewards)
+def _normalised_per_decision(inputs: OPEInputs) -> RatioSum:
+    return _normalised(inputs, inputs.weights, inputs.rewards)
 
 
-def _clipped_per_decision(evidence: Evidence) -> RatioSum:
-    weights = np.minimum(evidence.weights, evidence.bound)
-    return _normalised(evidence, weights, evidence.rewards)
+def _clipped_per_decision(inputs: OPEInputs) -> RatioSum:
+    weights = np.minimum(inputs.weights, inputs.bound)
+    return _normalised(inputs, weights, inputs.rewards)
 
 
 def shrunk(weights: FloatArray, bound: float) -> FloatArray:
@@ -166,61 +166,61 @@ def shrunk(weights: FloatArray, bound: float) -> FloatArray:
     return kept
 
 
-def _shrunk_per_decision(evidence: Evidence) -> RatioSum:
-    return _normalised(evidence, shrunk(evidence.weights, evidence.bound), evidence.rewards)
+def _shrunk_per_decision(inputs: OPEInputs) -> RatioSum:
+    return _normalised(inputs, shrunk(inputs.weights, inputs.bound), inputs.rewards)
 
 
-def _doubly_robust(evidence: Evidence) -> RatioSum:
+def _doubly_robust(inputs: OPEInputs) -> RatioSum:
     """Mean sum_t gamma^t [w_t (r_t - Q_t) + w_{t-1} V_t].
 
     The recursion v_t = V_t + rho_t (r_t + gamma v_{t+1} - Q_t) of Jiang and Li, ICML 2016, spread
     out.
     """
-    return _corrected(evidence, evidence.weights)
+    return _corrected(inputs, inputs.weights)
 
 
-def _corrected(evidence: Evidence, weights: FloatArray) -> RatioSum:
+def _corrected(inputs: OPEInputs, weights: FloatArray) -> RatioSum:
     """The doubly robust sum with some weights for the ratios' products."""
-    q, v = evidence.model
-    terms = weights * (evidence.rewards - q) + _shifted(weights) * v
-    return RatioSum.mean(terms @ evidence.discounts)
+    q, v = inputs.model
+    terms = weights * (inputs.rewards - q) + _shifted(weights) * v
+    return RatioSum.mean(terms @ inputs.discounts)
 
 
-def _clipped_doubly_robust(evidence: Evidence) -> RatioSum:
-    return _corrected(evidence, np.minimum(evidence.weights, evidence.bound))
+def _clipped_doubly_robust(inputs: OPEInputs) -> RatioSum:
+    return _corrected(inputs, np.minimum(inputs.weights, inputs.bound))
 
 
-def _shrunk_doubly_robust(evidence: Evidence) -> RatioSum:
-    return _corrected(evidence, shrunk(evidence.weights, evidence.bound))
+def _shrunk_doubly_robust(inputs: OPEInputs) -> RatioSum:
+    return _corrected(inputs, shrunk(inputs.weights, inputs.bound))
 
 
-def _switched_doubly_robust(evidence: Evidence) -> RatioSum:
+def _switched_doubly_robust(inputs: OPEInputs) -> RatioSum:
     """Weights up to lambda, and the model alone past the first larger one (Wang et al., 2017).
 
     A weight that is left out is 0 from there on, so that what follows is V of where the session
     was left. Differs from the paper, whose requests stand alone: here products are compared.
     """
-    within = np.logical_and.accumulate(evidence.weights <= evidence.bound, axis=1)
-    return _corrected(evidence, np.where(within, evidence.weights, 0.0))
+    within = np.logical_and.accumulate(inputs.weights <= inputs.bound, axis=1)
+    return _corrected(inputs, np.where(within, inputs.weights, 0.0))
 
 
-def _weighted_doubly_robust(evidence: Evidence) -> RatioSum:
+def _weighted_doubly_robust(inputs: OPEInputs) -> RatioSum:
     """Doubly robust with weights normalised at each t (Thomas and Brunskill, ICML 2016)."""
-    q, v = evidence.model
-    now, before = evidence.weights, evidence.weights_before
-    correction = _normalised(evidence, now, evidence.rewards - q)
-    return correction.plus(_normalised(evidence, before, v))
+    q, v = inputs.model
+    now, before = inputs.weights, inputs.weights_before
+    correction = _normalised(inputs, now, inputs.rewards - q)
+    return correction.plus(_normalised(inputs, before, v))
 
 
-def _magic(evidence: Evidence) -> RatioSum:
+def _magic(inputs: OPEInputs) -> RatioSum:
     """A mixture of model and weights of least estimated error (Thomas and Brunskill, 2016).
 
     Mixed are g_j: weighted doubly robust for j requests, then the model.
     """
-    q, v = evidence.model
-    correction = _normalised(evidence, evidence.weights, evidence.rewards - q)
-    model = _normalised(evidence, evidence.weights_before, v)
-    time = evidence.rewards.shape[1]
+    q, v = inputs.model
+    correction = _normalised(inputs, inputs.weights, inputs.rewards - q)
+    model = _normalised(inputs, inputs.weights_before, v)
+    time = inputs.rewards.shape[1]
     lengths = np.array(sorted({0, *(2**k for k in range(time.bit_length()) if 2**k < time), time}))
     times = np.arange(time)[:, None]
     # V counts where a correction follows, and once more where the model takes over.
@@ -230,79 +230,78 @@ def _magic(evidence: Evidence) -> RatioSum:
     )  # (time, lengths)
     influences = correction.influences @ corrected + model.influences @ followed
     values = correction.values @ corrected + model.values @ followed
-    shares = magic_share(list(influences.T), list(values))
-    return correction.scaled(corrected @ shares).plus(model.scaled(followed @ shares))
+    fractions = magic_fraction(list(influences.T), list(values))
+    return correction.scaled(corrected @ fractions).plus(model.scaled(followed @ fractions))
 
 
-def _alive(evidence: Evidence, weights: FloatArray) -> RatioSum:
+def _alive(inputs: OPEInputs, weights: FloatArray) -> RatioSum:
     """sum_t gamma^t P(request t) (sum_i w_it r_it) / (sum_i w_it), over sessions that had it.
 
     How many have it is taken as logged: weights that speak of one request say nothing of the
     sessions that ended before it.
     """
-    live = evidence.live.astype(np.float64)
-    kept = np.where(evidence.live, weights, 0.0)
-    return RatioSum(kept * evidence.rewards * evidence.discounts, kept, live)
+    live = inputs.live.astype(np.float64)
+    kept = np.where(inputs.live, weights, 0.0)
+    return RatioSum(kept * inputs.rewards * inputs.discounts, kept, live)
 
 
-def _windowed(evidence: Evidence) -> RatioSum:
+def _windowed(inputs: OPEInputs) -> RatioSum:
     """Weights of the last k ratios alone: actions before are taken as the log's."""
-    return _normalised(evidence, evidence.windowed, evidence.rewards)
+    return _normalised(inputs, inputs.windowed, inputs.rewards)
 
 
-def _request(evidence: Evidence) -> RatioSum:
+def _request(inputs: OPEInputs) -> RatioSum:
     """Mean sum_t gamma^t rho_t r_t: each request a session of its own, states as logged."""
-    return RatioSum.mean((evidence.ratios * evidence.rewards) @ evidence.discounts)
+    return RatioSum.mean((inputs.ratios * inputs.rewards) @ inputs.discounts)
 
 
-def _normalised_request(evidence: Evidence) -> RatioSum:
+def _normalised_request(inputs: OPEInputs) -> RatioSum:
     """The same, self-normalised at each t among the sessions that had this request."""
-    return _alive(evidence, evidence.ratios)
+    return _alive(inputs, inputs.ratios)
 
 
-def _state_action_visits(evidence: Evidence) -> RatioSum:
+def _state_action_visits(inputs: OPEInputs) -> RatioSum:
     """Mean sum_t gamma^t zeta(s_t, a_t) r_t (Liu et al., NeurIPS 2018; Uehara et al., 2020)."""
-    visits = np.where(evidence.live, evidence.visited("visits"), 0.0)
-    return RatioSum.mean((visits * evidence.rewards) @ evidence.discounts)
+    visits = np.where(inputs.live, inputs.visited("visits"), 0.0)
+    return RatioSum.mean((visits * inputs.rewards) @ inputs.discounts)
 
 
-def _state_visits(evidence: Evidence) -> RatioSum:
+def _state_visits(inputs: OPEInputs) -> RatioSum:
     """Mean sum_t gamma^t zeta(s_t) rho_t r_t."""
-    visits = np.where(evidence.live, evidence.visited("state_visits"), 0.0)
-    return RatioSum.mean((visits * evidence.ratios * evidence.rewards) @ evidence.discounts)
+    visits = np.where(inputs.live, inputs.visited("state_visits"), 0.0)
+    return RatioSum.mean((visits * inputs.ratios * inputs.rewards) @ inputs.discounts)
 
 
-def _doubly_robust_visits(evidence: Evidence) -> RatioSum:
+def _doubly_robust_visits(inputs: OPEInputs) -> RatioSum:
     """Mean V(s_0) + mean sum_t gamma^t zeta_t (r_t + gamma V_{t+1} - Q_t).
 
     Double reinforcement learning of Kallus and Uehara (JMLR 2020), for visits that are counted over
     a whole session.
     """
     return RatioSum.mean(
-        evidence.model[1][:, 0]
-        + _weighed_errors(evidence, evidence.visited("visits")) @ evidence.discounts
+        inputs.model[1][:, 0] + _weighed_errors(inputs, inputs.visited("visits")) @ inputs.discounts
     )
 
 
-def _weighed_errors(evidence: Evidence, visits: FloatArray) -> FloatArray:
+def _weighed_errors(inputs: OPEInputs, visits: FloatArray) -> FloatArray:
     """zeta_t (r_t + gamma V_{t+1} - Q_t), (sessions, time)."""
-    q, v = evidence.model
+    q, v = inputs.model
     following = np.hstack([v[:, 1:], np.zeros((len(v), 1))])
-    errors = evidence.rewards + evidence.gamma * following - q
-    return np.where(evidence.live, visits * errors, 0.0)
+    errors = inputs.rewards + inputs.gamma * following - q
+    return np.where(inputs.live, visits * errors, 0.0)
 
 
 @dataclass(frozen=True)
 class Estimator:
     """How an estimate is made of the evidence, and what it needs."""
 
-    make: Callable[[Evidence], RatioSum]
+    make: Callable[[OPEInputs], RatioSum]
     needs: tuple[str, ...] = ()
     """Of `model` (Q and V), `visits` and `state_visits`."""
     horizon: str = "session"
     """session, or request: where earlier actions are taken as the log's."""
     weighs: str = "weights"
-    """The weights by which its support is judged: weights, clipped, shrunk, windowed, ratios,
+    """The weights by which its support is evaluated: weights, clipped, shrunk, windowed, ratios,
     visits, state_visits, or none."""
 
     @property
@@ -343,11 +342,11 @@ ESTIMATORS: Registry[Estimator] = Registry(
 )
 
 
-def estimate_sum(name: str, evidence: Evidence) -> RatioSum:
+def estimate_sum(name: str, inputs: OPEInputs) -> RatioSum:
     """What an estimator makes of the evidence.
 
     Raises:
         UnknownNameError: if there is no such estimator.
         DataError: if it needs what the evidence lacks.
     """
-    return ESTIMATORS[name].make(evidence)
+    return ESTIMATORS[name].make(inputs)

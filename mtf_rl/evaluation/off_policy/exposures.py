@@ -170,8 +170,8 @@ def _dcg(groups: IntArray, gains: FloatArray, by: FloatArray, k: int) -> FloatAr
     order = np.lexsort((np.arange(len(by)), -by, groups))
     sizes = np.bincount(groups)
     starts = np.cumsum(sizes) - sizes
-    places = np.arange(len(by)) - np.repeat(starts, sizes)  # from 0 in each group
-    discounts = np.where(places < k, 1.0 / np.log2(2.0 + places), 0.0)
+    positions = np.arange(len(by)) - np.repeat(starts, sizes)  # from 0 in each group
+    discounts = np.where(positions < k, 1.0 / np.log2(2.0 + positions), 0.0)
     sums = np.zeros(len(sizes))
     np.add.at(sums, groups[order], gains[order] * discounts)
     return sums

@@ -50,16 +50,16 @@ def _profile(kernel: int, u: float) -> float:
 def _log_densities_into(
     kernel: int, actions: Any, centres: Any, bandwidths: Any, logs: Any
 ) -> None:
-    """Fill logs (rows,) for actions and centres (rows, num_parameters); NaN stays NaN.
+    """Fill logs (rows,) for actions and centres (rows, action_dim); NaN stays NaN.
 
     Images that are far beyond the nearest, a - m itself, are left out.
     """
     for row in range(len(actions)):
         logs[row] = 0.0
-        for place in range(len(bandwidths)):
-            scale = bandwidths[place]
-            near = (actions[row, place] - centres[row, place]) / scale
-            mirrored = (actions[row, place] + centres[row, place] - 2.0) / scale
+        for position in range(len(bandwidths)):
+            scale = bandwidths[position]
+            near = (actions[row, position] - centres[row, position]) / scale
+            mirrored = (actions[row, position] + centres[row, position] - 2.0) / scale
             period = 4.0 / scale
             farthest = near * near + 2.0 * _NEGLIGIBLE_LOG
             total = 0.0
@@ -85,7 +85,7 @@ class ProductKernel:
         UnknownNameError: if there is no such kernel.
     """
 
-    bandwidths: FloatArray  # (num_parameters,)
+    bandwidths: FloatArray  # (action_dim,)
     kernel: str = "gaussian"
 
     def __post_init__(self) -> None:
@@ -94,14 +94,14 @@ class ProductKernel:
             raise ConfigError(f"bandwidths must be in (0, 2], got {self.bandwidths}")
 
     def log_density(self, actions: FloatArray, centres: FloatArray) -> FloatArray:
-        """Log K of actions (rows, num_parameters) around centres: (rows,); -inf where it is 0.
+        """Log K of actions (rows, action_dim) around centres: (rows,); -inf where it is 0.
 
         Raises:
             ShapeError: if the actions are of another width than the bandwidths.
         """
         shape = (len(centres), len(self.bandwidths))
-        check_shape("actions", actions, "rows, num_parameters", shape)
-        check_shape("centres", centres, "rows, num_parameters", shape)
+        check_shape("actions", actions, "rows, action_dim", shape)
+        check_shape("centres", centres, "rows, action_dim", shape)
         logs = np.empty(len(centres))
         at, around = actions.astype(np.float64), centres.astype(np.float64)
         _log_densities_into(KERNELS[self.kernel], at, around, self.bandwidths, logs)
@@ -109,7 +109,7 @@ class ProductKernel:
 
 
 def scott_bandwidth(actions: FloatArray) -> FloatArray:
-    """sd_j rows^(-1 / (d + 4)) of actions (rows, num_parameters): (num_parameters,).
+    """sd_j rows^(-1 / (d + 4)) of actions (rows, action_dim): (action_dim,).
 
     Scott's rule, a start. sd is taken as .1 where an action never moves, and bandwidths are kept
     within [.001, 2].

@@ -8,14 +8,14 @@ from scipy.optimize import nnls
 from mtf_rl.core.arrays import FloatArray
 from mtf_rl.core.errors import DataError
 
-__all__ = ["magic_share"]
+__all__ = ["magic_fraction"]
 
 _NINETY_PERCENT = 1.645
 _SUM_WEIGHT = 1e4  # holds the shares' sum to 1 beside an error scaled to about 1
 
 
-def magic_share(influences: Sequence[FloatArray], values: Sequence[float]) -> FloatArray:
-    """Shares x >= 0, sum 1, that minimise x' (Omega + b b') x.
+def magic_fraction(influences: Sequence[FloatArray], values: Sequence[float]) -> FloatArray:
+    """Fractions x >= 0, sum 1, that minimise x' (Omega + b b') x.
 
     Omega is the covariance of the partial estimates over sessions; b_j is how far g_j lies outside
     a confidence interval of the last one, which uses no model (Thomas and Brunskill,
@@ -48,6 +48,6 @@ def magic_share(influences: Sequence[FloatArray], values: Sequence[float]) -> Fl
     system = np.vstack([root, 1e-6 * np.eye(len(root)), _SUM_WEIGHT * np.ones(len(root))])
     target = np.zeros(len(system))
     target[-1] = _SUM_WEIGHT
-    shares: FloatArray = nnls(system, target)[0]
-    total: FloatArray = shares / shares.sum()
+    fractions: FloatArray = nnls(system, target)[0]
+    total: FloatArray = fractions / fractions.sum()
     return total

@@ -7,17 +7,17 @@ from functools import cached_property
 import numpy as np
 
 from mtf_rl.core.arrays import FloatArray, IntArray
-from mtf_rl.core.ranges import check_above, check_share
+from mtf_rl.core.ranges import check_above, check_fraction
 from mtf_rl.evaluation.least_squares import QuadraticFeatures
 from mtf_rl.evaluation.least_squares.config import ObservationTerms
 from mtf_rl.evaluation.least_squares.regression import refuse_ill_conditioned
-from mtf_rl.evaluation.off_policy.estimators import Evidence
+from mtf_rl.evaluation.off_policy.estimators import OPEInputs
 from mtf_rl.evaluation.off_policy.logged import LoggedSessions
 from mtf_rl.evaluation.off_policy.targets import DensityTarget, log_ratios
 from mtf_rl.evaluation.off_policy.views import ActionView, as_it_is
 from mtf_rl.evaluation.standardisation import Standardisation
 
-__all__ = ["ModelConfig", "SessionModel", "evidence_of"]
+__all__ = ["ModelConfig", "SessionModel", "inputs_of"]
 
 _LARGEST_RATIO_LOG = 30.0
 _KEPT_NUMBERS = 100_000_000  # features of a log that are kept in memory, 800 MB
@@ -48,23 +48,23 @@ class ModelConfig:
     """Ratios that the estimator `window` multiplies, at least 1."""
 
     def __post_init__(self) -> None:
-        check_share("gamma", self.gamma)
+        check_fraction("gamma", self.gamma)
         check_above("ridge", self.ridge, 0.0)
         check_above("draws", self.draws, 0)
         check_above("bound", self.bound, 0.0)
         check_above("window", self.window, 0)
 
 
-def evidence_of(
+def inputs_of(
     logged: LoggedSessions,
     target: DensityTarget,
     config: ModelConfig,
     rng: np.random.Generator,
     *,
     view: ActionView = as_it_is,
-) -> Evidence:
-    """`SessionModel.evidence` of one target."""
-    return SessionModel(logged, config, view).evidence(target, rng)
+) -> OPEInputs:
+    """`SessionModel.inputs` of one target."""
+    return SessionModel(logged, config, view).inputs(target, rng)
 
 
 class SessionModel:
@@ -110,7 +110,7 @@ class SessionModel:
         self._penalty = np.full(self._features.count, config.ridge)
         self._penalty[0] = 0.0
 
-    def evidence(self, target: DensityTarget, rng: np.random.Generator) -> Evidence:
+    def inputs(self, target: DensityTarget, rng: np.random.Generator) -> OPEInputs:
         """Everything that the closed-form estimators ask for.
 
         Args:
@@ -125,7 +125,7 @@ class SessionModel:
             self.direct(target, rng), log_ratios=ratios, state_visits=self._state_visits(ratios)
         )
 
-    def direct(self, target: DensityTarget, rng: np.random.Generator) -> Evidence:
+    def direct(self, target: DensityTarget, rng: np.random.Generator) -> OPEInputs:
         """What weighs no density: Q, V and visits; ratios are NaN, and state visits are left out.
 
         Args:
@@ -139,7 +139,7 @@ class SessionModel:
         drawn = target.draws(logged.batch.observations, rng, config.draws)
         answers, leverage = self._answers([self._view(one) for one in drawn])
         q, v, model_visits, visits = (logged.padded(one, fill=0.0) for one in answers)
-        return Evidence(
+        return OPEInputs(
             log_ratios=np.full_like(logged.rewards, np.nan),
             rewards=logged.rewards,
             live=logged.live,
@@ -266,9 +266,9 @@ class SessionModel:
     @cached_property
     def _linear(self) -> IntArray:
         """Places of the features that are linear in the observation."""
-        places = np.arange(self._features.count)
-        linear: IntArray = places[
-            (places <= self._features.obs_dim) | (places >= self._features.state_count)
+        positions = np.arange(self._features.count)
+        linear: IntArray = positions[
+            (positions <= self._features.obs_dim) | (positions >= self._features.state_count)
         ]
         return linear
 

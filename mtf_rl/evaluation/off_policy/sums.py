@@ -80,9 +80,9 @@ class RatioSum:
             moved += (self.factors - means) * ratios
         return moved
 
-    def scaled(self, share: float | FloatArray) -> "RatioSum":
-        """`share` times the estimate; or a share of each column, (columns,)."""
-        return RatioSum(self.numerators * share, self.denominators, self.factors)
+    def scaled(self, fraction: float | FloatArray) -> "RatioSum":
+        """`fraction` times the estimate; or a fraction of each column, (columns,)."""
+        return RatioSum(self.numerators * fraction, self.denominators, self.factors)
 
     def plus(self, other: "RatioSum") -> "RatioSum":
         """The sum of two estimates of the same sessions."""
@@ -217,8 +217,8 @@ class Resamples:
         for start in range(0, len(self.counts), _RESAMPLES_AT_ONCE):
             rows = slice(start, start + _RESAMPLES_AT_ONCE)
             sums = self.counts[rows].astype(np.float64) @ matrix  # (resamples, columns)
-            for place, layout in enumerate(layouts):
-                drawn[rows, place] = layout.values(sums, count)
+            for position, layout in enumerate(layouts):
+                drawn[rows, position] = layout.values(sums, count)
         return drawn
 
     def means(self, values: FloatArray) -> FloatArray:
@@ -266,7 +266,7 @@ class _Columns:
 
     def __init__(self) -> None:
         self.parts: list[FloatArray] = []
-        self._places: dict[int, slice] = {}
+        self._positions: dict[int, slice] = {}
         self._width = 0
 
     def of(self, part: RatioSum) -> _Layout:
@@ -276,9 +276,9 @@ class _Columns:
         return _Layout(self._put(part.numerators), denominators, factors)
 
     def _put(self, values: FloatArray) -> slice:
-        if id(values) not in self._places:
+        if id(values) not in self._positions:
             stop = self._width + values.shape[1]
-            self._places[id(values)] = slice(self._width, stop)
+            self._positions[id(values)] = slice(self._width, stop)
             self.parts.append(values)
             self._width = stop
-        return self._places[id(values)]
+        return self._positions[id(values)]

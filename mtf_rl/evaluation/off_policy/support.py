@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mtf_rl.core.arrays import FloatArray
-from mtf_rl.evaluation.off_policy.estimators import ESTIMATORS, Evidence, shrunk
+from mtf_rl.evaluation.off_policy.estimators import ESTIMATORS, OPEInputs, shrunk
 
 __all__ = ["Support", "effective_size", "leverage_verdict", "support_of"]
 
@@ -31,9 +31,9 @@ class Support:
     effective: float
     """Effective sample size of the weights."""
     largest: float
-    """Share of all weight that the heaviest session has."""
+    """Fraction of all weight that the heaviest session has."""
     zero: float
-    """Share of sessions that the target would never have had, weight 0."""
+    """Fraction of sessions that the target would never have had, weight 0."""
     mass: float | None = None
     """Mean weight, 1 but for noise, unless weights are clipped or the log never does what the
     target does; None where a model fills in what weights leave out, or makes them."""
@@ -66,7 +66,7 @@ def leverage_verdict(leverage: float | None) -> str:
     return f"supported: leverage {leverage:.1f}"
 
 
-def support_of(name: str, evidence: Evidence) -> Support | None:
+def support_of(name: str, inputs: OPEInputs) -> Support | None:
     """The support of an estimator's weights; None for one that weighs nothing.
 
     Weights are those of the last request of each session, clipped or shrunk as the estimator does
@@ -76,7 +76,7 @@ def support_of(name: str, evidence: Evidence) -> Support | None:
     estimator = ESTIMATORS[name]
     if estimator.weighs == "none":
         return None
-    weights = _session_weights(estimator.weighs, evidence)
+    weights = _session_weights(estimator.weighs, inputs)
     total = float(weights.sum())
     return Support(
         sessions=len(weights),
@@ -87,23 +87,23 @@ def support_of(name: str, evidence: Evidence) -> Support | None:
     )
 
 
-def _session_weights(weighs: str, evidence: Evidence) -> FloatArray:
+def _session_weights(weighs: str, inputs: OPEInputs) -> FloatArray:
     """Weights of sessions, (sessions,)."""
     if weighs == "weights":
-        return evidence.weights[:, -1]
+        return inputs.weights[:, -1]
     if weighs == "clipped":
-        return np.minimum(evidence.weights[:, -1], evidence.bound)
+        return np.minimum(inputs.weights[:, -1], inputs.bound)
     if weighs == "shrunk":
-        return shrunk(evidence.weights[:, -1], evidence.bound)
-    each = np.where(evidence.live, np.maximum(_each_request(weighs, evidence), 0.0), 0.0)
-    means: FloatArray = each.sum(axis=1) / evidence.live.sum(axis=1)
+        return shrunk(inputs.weights[:, -1], inputs.bound)
+    each = np.where(inputs.live, np.maximum(_each_request(weighs, inputs), 0.0), 0.0)
+    means: FloatArray = each.sum(axis=1) / inputs.live.sum(axis=1)
     return means
 
 
-def _each_request(weighs: str, evidence: Evidence) -> FloatArray:
+def _each_request(weighs: str, inputs: OPEInputs) -> FloatArray:
     """Weights of requests, (sessions, time)."""
     if weighs == "visits":
-        return evidence.visited("visits")
+        return inputs.visited("visits")
     if weighs == "state_visits":
-        return evidence.visited("state_visits") * evidence.ratios
-    return evidence.windowed if weighs == "windowed" else evidence.ratios
+        return inputs.visited("state_visits") * inputs.ratios
+    return inputs.windowed if weighs == "windowed" else inputs.ratios

@@ -20,13 +20,13 @@ class DensityTarget(Protocol):
     """A policy that tells how likely it is to take an action, and draws actions."""
 
     def log_density(self, observations: FloatArray, actions: FloatArray) -> FloatArray:
-        """Log density over [-1, 1]^num_parameters of each row's action, (rows,); -inf for none."""
+        """Log density over [-1, 1]^action_dim of each row's action, (rows,); -inf for none."""
         ...
 
     def draws(
         self, observations: FloatArray, rng: np.random.Generator, count: int
     ) -> list[FloatArray]:
-        """Up to `count` draws of the rows' actions, each (rows, num_parameters) in [-1, 1].
+        """Up to `count` draws of the rows' actions, each (rows, action_dim) in [-1, 1].
 
         Their mean stands for the policy's expectation; a deterministic policy needs one.
         """
@@ -52,12 +52,12 @@ class SmoothedTarget(DensityTarget):
     ) -> list[FloatArray]:
         """The policy's own actions: a model of the reward is asked there, without the kernel."""
         width = len(self.kernel.bandwidths)
-        return [policy_actions(self.policy, observations, num_parameters=width)]
+        return [policy_actions(self.policy, observations, action_dim=width)]
 
     @override
     def log_density(self, observations: FloatArray, actions: FloatArray) -> FloatArray:
         width = actions.shape[1]
-        centres = policy_actions(self.policy, observations, num_parameters=width)
+        centres = policy_actions(self.policy, observations, action_dim=width)
         return self.kernel.log_density(actions, centres)
 
 

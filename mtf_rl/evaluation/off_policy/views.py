@@ -14,7 +14,7 @@ from mtf_rl.fusion import ActionMap, make_action_map, make_formula
 __all__ = ["ActionView", "Direction", "as_it_is", "view_of"]
 
 ActionView = Callable[[FloatArray], FloatArray]
-"""Actions (rows, num_parameters) as what Q is a quadratic of, (rows, width)."""
+"""Actions (rows, action_dim) as what Q is a quadratic of, (rows, width)."""
 
 # A positive multiple of all weights leaves their order of candidates as it was.
 _SCALE_FREE = ("weighted_sum", "log_sum", "rank")
@@ -35,7 +35,7 @@ class Direction:
     action_map: ActionMap
 
     def __call__(self, actions: FloatArray) -> FloatArray:
-        """Unit vectors (rows, num_parameters)."""
+        """Unit vectors (rows, action_dim)."""
         weights = self.action_map.to_parameters(actions).astype(np.float64)
         lengths = np.linalg.norm(weights, axis=1, keepdims=True)
         direction: FloatArray = weights / np.where(lengths > 0.0, lengths, 1.0)

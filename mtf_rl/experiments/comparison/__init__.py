@@ -1,4 +1,4 @@
-"""The leaderboard: contestants, seeds, one budget, both judges."""
+"""The leaderboard: contestants, seeds, one budget, both evaluators."""
 
 from mtf_rl.experiments.comparison.comparing import (
     Comparison,
@@ -9,14 +9,14 @@ from mtf_rl.experiments.comparison.comparing import (
 from mtf_rl.experiments.comparison.config import ComparisonConfig
 from mtf_rl.experiments.comparison.contestants import CONTESTANTS, Contestant
 from mtf_rl.experiments.comparison.reporting import page_of, report
-from mtf_rl.experiments.comparison.results import Judged, Result, Results
+from mtf_rl.experiments.comparison.results import EvaluatedPolicy, Result, Results
 
 __all__ = [
     "CONTESTANTS",
     "Comparison",
     "ComparisonConfig",
     "Contestant",
-    "Judged",
+    "EvaluatedPolicy",
     "Result",
     "Results",
     "compare",

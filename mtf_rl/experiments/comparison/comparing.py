@@ -14,7 +14,7 @@ from types import FrameType
 import numpy as np
 
 from mtf_rl.core.errors import RunFolderError
-from mtf_rl.core.protocols import SYNTHETIC_TRUTH
+from mtf_rl.core.protocols import GROUND_TRUTH
 from mtf_rl.experiments.command_line import settings_of_run
 from mtf_rl.experiments.comparison.config import ComparisonConfig
 from mtf_rl.experiments.comparison.contestants import CONTESTANTS, LEARNER, SEARCH
@@ -27,7 +27,7 @@ from mtf_rl.experiments.comparison.work import (
     Job,
     Stage,
     do_job,
-    judge_rescored,
+    evaluate_rescored,
     rescored_folder,
     rescored_rewards,
     run_digest,
@@ -44,7 +44,8 @@ RETAINED = ("uniform", "cem", "td3", "td3_myopic", "ppo", "ppo_myopic")
 SEESAW = ("watch_time", "interaction")
 REFERENCES = ("lspi",)
 NO_TRUTH = (
-    "The truth of this log is not known: policies are judged by the simulator that they learnt in,"
+    "The truth of this log is not known: policies are evaluated by the simulator that they learnt"
+    " in,"
     " so that what they gain by its mistakes counts as a gain."
 )
 
@@ -65,7 +66,7 @@ class Comparison:
     notes: tuple[str, ...] = ()
     """What limits the trust in the simulator's figures, in sentences."""
     rescored: Rescored = field(default_factory=dict)
-    """Rewards after the scorer was fitted again: by contestant, its seed and judge, one for each
+    """Rewards after the scorer was fitted again: by contestant, seed and evaluator, one for each
     of the scorer's seeds."""
     unfinished: tuple[str, ...] = ()
     """Contestants that are left out, since a seed of theirs is not finished."""
@@ -82,10 +83,10 @@ class Comparison:
         return Results(tuple(kept))
 
     @property
-    def judge(self) -> str:
+    def evaluator(self) -> str:
         """Who has the last word: the truth, where it is known."""
-        judges = self.results.judges()
-        return SYNTHETIC_TRUTH if SYNTHETIC_TRUTH in judges else judges[0]
+        evaluators = self.results.evaluators()
+        return GROUND_TRUTH if GROUND_TRUTH in evaluators else evaluators[0]
 
 
 def compare(config: ComparisonConfig, terminal: Terminal) -> Comparison:
@@ -93,7 +94,8 @@ def compare(config: ComparisonConfig, terminal: Terminal) -> Comparison:
 
     First everyone learns with `seeds` seeds and the whole budget. Then the headline learners and
     the headline search are named by their mean reward on tuning users in the simulator, and they
-    and the learners' twins get the further seeds. Seesaw, retention and smaller budgets follow.
+    and the learners' myopic baselines get the further seeds. Seesaw, retention and smaller budgets
+    follow.
 
     Args:
         config: of the comparison.
@@ -118,7 +120,7 @@ def compare(config: ComparisonConfig, terminal: Terminal) -> Comparison:
         work.do("Headlines, further seeds", _further_seeds(config, comparison))
         if config.seesaw:
             work.do("Other rewards", _seesaw(config, comparison))
-        if config.reference and comparison.judge == SYNTHETIC_TRUTH:
+        if config.reference and comparison.evaluator == GROUND_TRUTH:
             work.do("References, learnt in the truth", _references(config))
         if config.retention:
             work.do("Retention", _retention(config))
@@ -172,7 +174,7 @@ def _complete(found: Sequence[Result], seeds: int) -> Results:
     """Results of those who have every one of the first seeds, by track; smaller budgets as is."""
     by_contestant: dict[tuple[str, str], set[int]] = {}
     for result in found:
-        if result.share == 1.0:
+        if result.fraction == 1.0:
             by_contestant.setdefault((result.track, result.contestant), set()).add(result.seed)
     kept = {name for name, had in by_contestant.items() if had >= set(range(seeds))}
     return Results(tuple(result for result in found if (result.track, result.contestant) in kept))
@@ -186,7 +188,7 @@ def _adopt(config: ComparisonConfig, digest: str, terminal: Terminal) -> None:
 
 def _notes(config: ComparisonConfig) -> tuple[str, ...]:
     assembly = Stage(config.run).assembly
-    known = SYNTHETIC_TRUTH in assembly.judges
+    known = GROUND_TRUTH in assembly.evaluators
     return assembly.notes if known else (NO_TRUTH, *assembly.notes)
 
 
@@ -196,11 +198,13 @@ def _whole(config: ComparisonConfig) -> list[Job]:
 
 
 def _further_seeds(config: ComparisonConfig, comparison: Comparison) -> list[Job]:
-    twins = [
-        name for name in config.contestants if CONTESTANTS[name].twin_of in comparison.learners
+    myopic_baselines = [
+        name
+        for name in config.contestants
+        if CONTESTANTS[name].myopic_baseline_of in comparison.learners
     ]
     searches = dict.fromkeys((comparison.search, comparison.tuned_once))
-    names = dict.fromkeys((*comparison.learners, *searches, *twins, "uniform"))
+    names = dict.fromkeys((*comparison.learners, *searches, *myopic_baselines, "uniform"))
     seeds = range(config.seeds, config.headline_seeds)
     return [Job(name, SESSION, seed, 1.0) for seed in seeds for name in names]
 
@@ -224,11 +228,11 @@ def _seesaw(config: ComparisonConfig, comparison: Comparison) -> list[Job]:
 def _smaller(config: ComparisonConfig) -> list[Job]:
     costly = [name for name in config.contestants if CONTESTANTS[name].kind in (SEARCH, LEARNER)]
     return [
-        Job(name, SESSION, seed, share)
+        Job(name, SESSION, seed, fraction)
         for seed in range(config.seeds)
-        for share in config.shares
+        for fraction in config.fractions
         for name in costly
-        if CONTESTANTS[name].twin_of is None
+        if CONTESTANTS[name].myopic_baseline_of is None
     ]
 
 
@@ -250,7 +254,7 @@ def _named(config: ComparisonConfig, found: Iterable[Result]) -> Comparison:
         names = [
             name
             for name in config.contestants
-            if CONTESTANTS[name].kind == kind and CONTESTANTS[name].twin_of is None
+            if CONTESTANTS[name].kind == kind and CONTESTANTS[name].myopic_baseline_of is None
         ]
         return tuple(sorted(names, key=lambda name: -_tuned(results, name, config.seeds))[:count])
 
@@ -309,7 +313,7 @@ class _Work:
                 terminal=self._terminal,
             )
             started = {
-                self._pool.submit(judge_rescored, job, scorer_seed, config, self._digest): job
+                self._pool.submit(evaluate_rescored, job, scorer_seed, config, self._digest): job
                 for job in jobs
             }
             self._terminal.stage(f"Judging with the scorer of seed {scorer_seed}")
@@ -323,9 +327,9 @@ class _Work:
 
 
 def _note(rescored: Rescored, job: Job, rewards: Mapping[str, float]) -> None:
-    by_judge = rescored.setdefault(job.contestant, {}).setdefault(job.seed, {})
-    for judge, reward in rewards.items():
-        by_judge.setdefault(judge, []).append(reward)
+    by_evaluator = rescored.setdefault(job.contestant, {}).setdefault(job.seed, {})
+    for evaluator, reward in rewards.items():
+        by_evaluator.setdefault(evaluator, []).append(reward)
 
 
 def _scorer_seeds(config: ComparisonConfig) -> range:
@@ -335,9 +339,11 @@ def _scorer_seeds(config: ComparisonConfig) -> range:
 
 
 def _line(job: Job, result: Result) -> str:
-    values = ", ".join(f"{judge} {found.reward:.2f}" for judge, found in result.judged.items())
+    values = ", ".join(
+        f"{evaluator} {found.reward:.2f}" for evaluator, found in result.evaluated.items()
+    )
     return (
-        f"  {job.track} {job.contestant}, seed {job.seed}, {job.share:g} of the budget: {values}"
+        f"  {job.track} {job.contestant}, seed {job.seed}, {job.fraction:g} of the budget: {values}"
         f" ({result.requests_used} requests, {result.seconds:.0f} s)"
     )
 

@@ -30,15 +30,15 @@ class ComparisonConfig:
     seeds: int = 3
     """Seeds of every contestant, at least 2."""
     headline_seeds: int = 10
-    """Seeds of the headline learners, their twins and the best search, at least `seeds`."""
+    """Seeds of headline learners, their myopic baselines and the best search, at least `seeds`."""
     headline_learners: int = 2
     """How many learners are headline ones: the best on tuning users; at least 1."""
     contestants: tuple[str, ...] = tuple(CONTESTANTS)
     """Who takes part."""
-    shares: tuple[float, ...] = (0.125, 0.25, 0.5)
+    fractions: tuple[float, ...] = (0.125, 0.25, 0.5)
     """Smaller budgets, as shares in (0, 1), with which everyone learns anew."""
     sessions: int = 4_000
-    """Sessions of final users for each policy and judge, at least 2."""
+    """Sessions of final users for each policy and evaluator, at least 2."""
     tuning_sessions: int = 2_000
     """Sessions of tuning users by which the best are named, at least 2."""
     seesaw: bool = True
@@ -48,7 +48,7 @@ class ComparisonConfig:
     reference: bool = True
     """Whether a policy is also learnt in the truth, where it is known, as the 100 of the score."""
     rescored: int = 2
-    """Other seeds of the scorer under which the policies are judged again; 0 for none."""
+    """Other seeds of the scorer under which the policies are evaluated again; 0 for none."""
     jobs: tuple[Path, ...] = ()
     """Files jobs.jsonl of this comparison on other machines: what agrees in run, settings, budget
     and versions is not done again."""
@@ -69,9 +69,9 @@ class ComparisonConfig:
             ("workers", 1),
         ):
             check_at_least(name, getattr(self, name), least)
-        for share in self.shares:
-            if not 0.0 < share < 1.0:
-                raise ConfigError(f"shares must be in (0, 1), got {share}")
+        for fraction in self.fractions:
+            if not 0.0 < fraction < 1.0:
+                raise ConfigError(f"shares must be in (0, 1), got {fraction}")
         for name in self.contestants:
             CONTESTANTS[name]
         if "uniform" not in self.contestants:

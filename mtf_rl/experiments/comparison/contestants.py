@@ -22,8 +22,8 @@ class Contestant:
     """static (nothing is learnt), search or learner."""
     changes: Mapping[str, Any] = field(default_factory=dict)
     """Settings that differ from the agent's defaults."""
-    twin_of: str | None = None
-    """The contestant whose myopic twin (gamma 0) it is."""
+    myopic_baseline_of: str | None = None
+    """The contestant whose myopic baseline (gamma 0) it is."""
 
     @property
     def tuned_once(self) -> bool:
@@ -44,15 +44,15 @@ class Contestant:
         return replace(AGENTS[self.agent].config(), **self.changes)
 
 
-def _twin(name: str) -> Contestant:
-    return Contestant(name, LEARNER, {"gamma": 0.0}, twin_of=name)
+def _myopic_baseline(name: str) -> Contestant:
+    return Contestant(name, LEARNER, {"gamma": 0.0}, myopic_baseline_of=name)
 
 
 CONTESTANTS: Registry[Contestant] = Registry(
     "contestant",
     {
         "uniform": Contestant("uniform", STATIC),
-        "hand_set": Contestant("hand_set", STATIC),
+        "reward_weighted": Contestant("reward_weighted", STATIC),
         "grid": Contestant("grid", SEARCH),
         "random_search": Contestant("random_search", SEARCH),
         "cma_es": Contestant("cma_es", SEARCH),
@@ -75,12 +75,12 @@ CONTESTANTS: Registry[Contestant] = Registry(
         "cql": Contestant("cql", LEARNER),
         "iql": Contestant("iql", LEARNER),
         "td3_bc": Contestant("td3_bc", LEARNER),
-        "lspi_myopic": _twin("lspi"),
-        "td3_myopic": _twin("td3"),
-        "sac_myopic": _twin("sac"),
-        "ppo_myopic": _twin("ppo"),
-        "a2c_myopic": _twin("a2c"),
-        "cql_myopic": _twin("cql"),
-        "td3_bc_myopic": _twin("td3_bc"),
+        "lspi_myopic": _myopic_baseline("lspi"),
+        "td3_myopic": _myopic_baseline("td3"),
+        "sac_myopic": _myopic_baseline("sac"),
+        "ppo_myopic": _myopic_baseline("ppo"),
+        "a2c_myopic": _myopic_baseline("a2c"),
+        "cql_myopic": _myopic_baseline("cql"),
+        "td3_bc_myopic": _myopic_baseline("td3_bc"),
     },
 )

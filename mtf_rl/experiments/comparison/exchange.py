@@ -52,7 +52,7 @@ def adopt_jobs(path: Path, jobs: Iterable[Job], config: ComparisonConfig, digest
     taken = 0
     for job in jobs:
         asked = job.fingerprint(config, digest)
-        record = records.get((job.contestant, job.track, job.seed, job.share))
+        record = records.get((job.contestant, job.track, job.seed, job.fraction))
         if record is None or record["asked"] != _checksum(asked):
             continue
         if job.finished(config, digest) is not None:

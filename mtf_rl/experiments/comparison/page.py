@@ -10,7 +10,7 @@ import numpy as np
 import plotly.graph_objects as go
 from matplotlib.figure import Figure
 
-from mtf_rl.core.protocols import SIMULATOR, SYNTHETIC_TRUTH
+from mtf_rl.core.protocols import GROUND_TRUTH, SIMULATOR
 from mtf_rl.experiments.comparison.comparing import Comparison
 from mtf_rl.experiments.comparison.pictures import colours_of, curves_of
 from mtf_rl.experiments.comparison.tables import (
@@ -74,11 +74,11 @@ def html_of(comparison: Comparison, pictures: Mapping[str, Figure]) -> str:
     shown = [
         figure.to_html(
             full_html=False,
-            include_plotlyjs=place == 0,
+            include_plotlyjs=position == 0,
             config={"responsive": True},
-            div_id=f"chart-{place}",
+            div_id=f"chart-{position}",
         )
-        for place, figure in enumerate(charts.values())
+        for position, figure in enumerate(charts.values())
     ]
     images = [_image(name, picture) for name, picture in pictures.items() if name not in charts]
     title = f"Leaderboard: {config.requests:,} requests"
@@ -100,26 +100,28 @@ def html_of(comparison: Comparison, pictures: Mapping[str, Figure]) -> str:
 
 def _charts(comparison: Comparison) -> dict[str, go.Figure]:
     charts = {"differences": _differences(comparison)}
-    if curves_of(comparison, comparison.judge):
+    if curves_of(comparison, comparison.evaluator):
         charts["budget"] = _budget(comparison)
-    if {SIMULATOR, SYNTHETIC_TRUTH} <= set(comparison.results.judges()):
+    if {SIMULATOR, GROUND_TRUTH} <= set(comparison.results.evaluators()):
         charts["gap"] = _gap(comparison)
     return charts
 
 
 def _differences(comparison: Comparison) -> go.Figure:
-    """Paired differences from the headline search, a set of bars per judge."""
-    order = ordered(comparison, comparison.judge)[::-1]
+    """Paired differences from the headline search, a set of bars per evaluator."""
+    order = ordered(comparison, comparison.evaluator)[::-1]
     names = [name for name in order if name != comparison.search]
     figure = go.Figure()
-    for judge, colour in zip(comparison.results.judges(), (_QUIET, "#0b7285"), strict=False):
-        found = [against(comparison, name, comparison.search, judge) for name in names]
+    for evaluator, colour in zip(
+        comparison.results.evaluators(), (_QUIET, "#0b7285"), strict=False
+    ):
+        found = [against(comparison, name, comparison.search, evaluator) for name in names]
         means = np.array([interval.mean for interval in found])
         figure.add_scatter(
             x=means,
             y=names,
             mode="markers",
-            name=judge.replace("_", " "),
+            name=evaluator.replace("_", " "),
             marker={"color": colour, "size": 9},
             error_x={
                 "array": np.array([interval.high for interval in found]) - means,
@@ -135,7 +137,7 @@ def _differences(comparison: Comparison) -> go.Figure:
 def _budget(comparison: Comparison) -> go.Figure:
     colours = colours_of(comparison)
     figure = go.Figure()
-    for curve in curves_of(comparison, comparison.judge):
+    for curve in curves_of(comparison, comparison.evaluator):
         figure.add_scatter(
             x=curve.requests,
             y=[interval.mean for interval in curve.intervals],
@@ -145,19 +147,19 @@ def _budget(comparison: Comparison) -> go.Figure:
         )
     figure.update_xaxes(type="log", title="simulated requests")
     figure.update_yaxes(title="session reward")
-    judge = comparison.judge.replace("_", " ")
-    return _dressed(figure, f"Session reward by budget, judge: {judge}", 480)
+    evaluator = comparison.evaluator.replace("_", " ")
+    return _dressed(figure, f"Session reward by budget, evaluator: {evaluator}", 480)
 
 
 def _gap(comparison: Comparison) -> go.Figure:
     results = comparison.common
-    names = ordered(comparison, SYNTHETIC_TRUTH)
+    names = ordered(comparison, GROUND_TRUTH)
     figure = go.Figure()
     for label, chosen in (("holds in truth", False), ("exploits the simulator", True)):
         group = [name for name in names if exploits(comparison, name) is chosen]
         figure.add_scatter(
             x=[results.mean(name, "reward", SIMULATOR) for name in group],
-            y=[results.mean(name, "reward", SYNTHETIC_TRUTH) for name in group],
+            y=[results.mean(name, "reward", GROUND_TRUTH) for name in group],
             text=group,
             mode="markers+text",
             textposition="middle right",

@@ -10,10 +10,10 @@ from matplotlib.figure import Figure
 from scipy import stats
 
 from mtf_rl.agents import load_policy
-from mtf_rl.agents.search.loop import undominated
+from mtf_rl.agents.search.loop import pareto_front
 from mtf_rl.agents.search.study import Record, read_records
 from mtf_rl.core.arrays import FloatArray
-from mtf_rl.core.protocols import SIMULATOR, SYNTHETIC_TRUTH
+from mtf_rl.core.protocols import GROUND_TRUTH, SIMULATOR
 from mtf_rl.data import UserGroup
 from mtf_rl.evaluation import Interval
 from mtf_rl.evaluation.over_seeds import mean_over_seeds
@@ -28,7 +28,7 @@ from mtf_rl.experiments.comparison.tables import (
 )
 from mtf_rl.experiments.comparison.weights import WeightsAlong, terciles, weights_along
 from mtf_rl.experiments.comparison.work import SESSION, Stage
-from mtf_rl.experiments.judging import FINAL_SEED
+from mtf_rl.experiments.run_evaluation import FINAL_SEED
 
 __all__ = [
     "budget_figure",
@@ -54,7 +54,7 @@ FRONT_OF = "nsga2"
 
 
 @dataclass(frozen=True)
-class Curve:
+class BudgetCurve:
     """A contestant's mean reward by budget."""
 
     name: str
@@ -77,12 +77,12 @@ def pictures_of(comparison: Comparison) -> dict[str, Figure]:
 
 
 def _budget(comparison: Comparison) -> Figure | None:
-    judge = comparison.results.judges()[0]
-    return budget_figure(comparison) if curves_of(comparison, judge) else None
+    evaluator = comparison.results.evaluators()[0]
+    return budget_figure(comparison) if curves_of(comparison, evaluator) else None
 
 
 def _gap(comparison: Comparison) -> Figure | None:
-    known = {SIMULATOR, SYNTHETIC_TRUTH} <= set(comparison.results.judges())
+    known = {SIMULATOR, GROUND_TRUTH} <= set(comparison.results.evaluators())
     return gap_figure(comparison) if known else None
 
 
@@ -121,7 +121,7 @@ def _front(comparison: Comparison) -> Figure | None:
 
 
 def objectives_of(records: Sequence[Record]) -> FloatArray:
-    """Watch minutes and worth of interactions a session, (trials, 2), on common luck.
+    """Watch minutes and worth of interactions a session, (trials, 2), on common random numbers.
 
     A trial may have played fewer blocks of sessions than the first one: what is shown is the
     paired difference from the first trial, plus the first trial's mean over all its sessions.
@@ -135,36 +135,38 @@ def objectives_of(records: Sequence[Record]) -> FloatArray:
     return np.stack(shown)
 
 
-def curves_of(comparison: Comparison, judge: str) -> list[Curve]:
-    """Those who learnt with every share of the budget, the best first."""
+def curves_of(comparison: Comparison, evaluator: str) -> list[BudgetCurve]:
+    """Those who learnt with every fraction of the budget, the best first."""
     config = comparison.config
-    requests = tuple(int(share * config.requests) for share in (*sorted(config.shares), 1.0))
+    requests = tuple(
+        int(fraction * config.requests) for fraction in (*sorted(config.fractions), 1.0)
+    )
     return [
-        Curve(name, requests, tuple(mean_over_seeds(row) for row in rewards))
-        for name, rewards in rewards_by_budget(comparison, judge).items()
+        BudgetCurve(name, requests, tuple(mean_over_seeds(row) for row in rewards))
+        for name, rewards in rewards_by_budget(comparison, evaluator).items()
     ]
 
 
 def budget_figure(comparison: Comparison) -> Figure:
-    """Session reward against requests, a panel per judge; headlines in colour, others grey.
+    """Session reward against requests, a panel per evaluator; headlines in colour, others grey.
 
     Bands are 95 % t-intervals over seeds, of the headlines alone; static weights, which learn
     nothing, are dashed.
     """
-    judges = comparison.results.judges()
-    figure, panels = _panels(len(judges), width=7.2, height=6.0)
+    evaluators = comparison.results.evaluators()
+    figure, panels = _panels(len(evaluators), width=7.2, height=6.0)
     colours = colours_of(comparison)
-    for axes, judge in zip(panels, judges, strict=True):
-        curves = curves_of(comparison, judge)
+    for axes, evaluator in zip(panels, evaluators, strict=True):
+        curves = curves_of(comparison, evaluator)
         for curve in curves:
             _draw_curve(axes, curve, colours.get(curve.name))
         ends = {curve.name: curve.intervals[-1].mean for curve in curves}
         last = curves[0].requests[-1]
-        for name in ordered(comparison, judge):
+        for name in ordered(comparison, evaluator):
             if CONTESTANTS[name].kind == STATIC:
-                ends[name] = comparison.common.mean(name, "reward", judge)
-                places = [curves[0].requests[0], last]
-                axes.plot(places, [ends[name]] * 2, "--", color=_INK, linewidth=1.0)
+                ends[name] = comparison.common.mean(name, "reward", evaluator)
+                positions = [curves[0].requests[0], last]
+                axes.plot(positions, [ends[name]] * 2, "--", color=_INK, linewidth=1.0)
         drawn = [interval.mean for curve in curves for interval in curve.intervals]
         _frame_values(axes, [*drawn, *ends.values()])
         _label_ends(axes, ends, last, colours)
@@ -173,11 +175,11 @@ def budget_figure(comparison: Comparison) -> Figure:
         axes.minorticks_off()
         axes.set_xlabel("simulated requests")
         axes.set_ylabel("session reward (bands: 95 % over seeds)")
-        axes.set_title(_judge(judge), loc="left", fontweight="bold")
+        axes.set_title(_evaluator(evaluator), loc="left", fontweight="bold")
     return figure
 
 
-def _draw_curve(axes: Axes, curve: Curve, colour: str | None) -> None:
+def _draw_curve(axes: Axes, curve: BudgetCurve, colour: str | None) -> None:
     means = [interval.mean for interval in curve.intervals]
     if colour is None:
         axes.plot(curve.requests, means, color=_FAINT, linewidth=1.2, zorder=1)
@@ -191,20 +193,22 @@ def _draw_curve(axes: Axes, curve: Curve, colour: str | None) -> None:
 def differences_figure(comparison: Comparison) -> Figure:
     """Each contestant's session reward minus the headline search's, paired by seed.
 
-    A panel per judge, in the order of the judge who has the last word.
+    A panel per evaluator, in the order of the evaluator who has the last word.
     """
-    judges = comparison.results.judges()
-    names = [name for name in ordered(comparison, comparison.judge) if name != comparison.search]
-    figure, panels = _panels(len(judges), width=5.6, height=1.4 + 0.27 * len(names))
+    evaluators = comparison.results.evaluators()
+    names = [
+        name for name in ordered(comparison, comparison.evaluator) if name != comparison.search
+    ]
+    figure, panels = _panels(len(evaluators), width=5.6, height=1.4 + 0.27 * len(names))
     colours = colours_of(comparison)
-    for column, (axes, judge) in enumerate(zip(panels, judges, strict=True)):
-        found = [against(comparison, name, comparison.search, judge) for name in names]
+    for column, (axes, evaluator) in enumerate(zip(panels, evaluators, strict=True)):
+        found = [against(comparison, name, comparison.search, evaluator) for name in names]
         edge = _edge(found)
-        for place, (name, delta) in enumerate(zip(names[::-1], found[::-1], strict=True)):
+        for position, (name, delta) in enumerate(zip(names[::-1], found[::-1], strict=True)):
             colour = colours.get(name, _QUIET)
             low, high = np.clip([delta.low, delta.high], -edge, edge)
-            axes.plot([low, high], [place, place], color=colour, linewidth=2.5)
-            axes.plot(delta.mean, place, "o", color=colour, markersize=6)
+            axes.plot([low, high], [position, position], color=colour, linewidth=2.5)
+            axes.plot(delta.mean, position, "o", color=colour, markersize=6)
         axes.axvline(0.0, color=_INK, linewidth=1.0, zorder=0)
         axes.set_xlim(-edge, edge)
         axes.set_ylim(-0.7, len(names) - 0.3)
@@ -215,7 +219,7 @@ def differences_figure(comparison: Comparison) -> Figure:
         cut = any(max(-delta.low, delta.high) > edge for delta in found)
         kept = "95 % interval, cut at the edge" if cut else "95 % interval"
         axes.set_xlabel(f"session reward over {comparison.search} ({kept})")
-        axes.set_title(_judge(judge), loc="left", fontweight="bold")
+        axes.set_title(_evaluator(evaluator), loc="left", fontweight="bold")
     return figure
 
 
@@ -230,10 +234,10 @@ def _edge(intervals: Sequence[Interval]) -> float:
 def gap_figure(comparison: Comparison) -> Figure:
     """The value in the simulator against the true one; who exploits the simulator is in red."""
     results = comparison.common
-    names = ordered(comparison, SYNTHETIC_TRUTH)
+    names = ordered(comparison, GROUND_TRUTH)
     simulated, true = (
-        {name: results.mean(name, "reward", judge) for name in names}
-        for judge in (SIMULATOR, SYNTHETIC_TRUTH)
+        {name: results.mean(name, "reward", evaluator) for name in names}
+        for evaluator in (SIMULATOR, GROUND_TRUTH)
     )
     rank = float(stats.spearmanr(list(simulated.values()), list(true.values())).statistic)
     exploiting = [name for name in names if exploits(comparison, name)]
@@ -267,8 +271,8 @@ def weights_figure(along: WeightsAlong, learner: str, parameters: Sequence[str])
     lines = -(-len(parameters) // columns)
     figure = Figure(figsize=(3.1 * columns, 0.8 + 2.4 * lines), layout="constrained")
     FigureCanvasAgg(figure)
-    places = figure.subplots(lines, columns, squeeze=False, sharex=True).ravel()
-    for axes, (column, name) in zip(places, enumerate(parameters), strict=False):
+    positions = figure.subplots(lines, columns, squeeze=False, sharex=True).ravel()
+    for axes, (column, name) in zip(positions, enumerate(parameters), strict=False):
         for kind, counts in enumerate(along.counts):
             shown = (counts > 0) & (counts >= 0.1 * counts[0])
             requests = np.flatnonzero(shown) + 1
@@ -277,12 +281,12 @@ def weights_figure(along: WeightsAlong, learner: str, parameters: Sequence[str])
             axes.plot(requests, means, color=_LEARNERS[kind], linewidth=1.8, label=label)
         axes.set_title(name, loc="left", fontsize=10)
         _bare(axes)
-    for axes in places[len(parameters) :]:
+    for axes in positions[len(parameters) :]:
         axes.set_visible(False)
-    for axes in places[max(0, len(parameters) - columns) : len(parameters)]:
+    for axes in positions[max(0, len(parameters) - columns) : len(parameters)]:
         axes.set_xlabel("request of the session")
         axes.tick_params(labelbottom=True)
-    handles, names = places[0].get_legend_handles_labels()
+    handles, names = positions[0].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside lower center", ncols=len(KINDS), frameon=False)
     figure.suptitle(
         f"Mean fusion weights of {learner} along a session, final users in the simulator",
@@ -295,7 +299,7 @@ def weights_figure(along: WeightsAlong, learner: str, parameters: Sequence[str])
 
 def front_figure(objectives: FloatArray) -> Figure:
     """Trials of a search for two aims, (trials, 2): watch minutes and worth of interactions."""
-    kept = undominated(objectives)
+    kept = pareto_front(objectives)
     front = objectives[kept][np.argsort(objectives[kept, 0], kind="stable")]
     figure, (axes,) = _panels(1, width=7.0, height=5.0)
     beaten = objectives[~kept]
@@ -320,23 +324,23 @@ def front_figure(objectives: FloatArray) -> Figure:
 def seesaw_figure(comparison: Comparison) -> Figure:
     """The seesaw table in colour: blue is more than with uniform weights, red is less."""
     table = seesaw_table(comparison)
-    shares = np.array([[float(cell.rstrip("%")) for cell in row[2:]] for row in table.rows])
-    figure, (axes,) = _panels(1, width=10.5, height=1.6 + 0.5 * len(shares))
-    finite = np.abs(shares[np.isfinite(shares)])
+    fractions = np.array([[float(cell.rstrip("%")) for cell in row[2:]] for row in table.rows])
+    figure, (axes,) = _panels(1, width=10.5, height=1.6 + 0.5 * len(fractions))
+    finite = np.abs(fractions[np.isfinite(fractions)])
     bound = min(max(finite.max(initial=1.0), 1.0), 60.0)
-    image = axes.imshow(shares, cmap="RdBu", vmin=-bound, vmax=bound, aspect="auto")
-    for (line, column), share in np.ndenumerate(shares):
-        ink = "white" if abs(share) > 0.6 * bound else _INK
+    image = axes.imshow(fractions, cmap="RdBu", vmin=-bound, vmax=bound, aspect="auto")
+    for (line, column), fraction in np.ndenumerate(fractions):
+        ink = "white" if abs(fraction) > 0.6 * bound else _INK
         text = table.rows[line][2 + column]
         axes.text(column, line, text, ha="center", va="center", color=ink, fontsize=9)
-    axes.set_xticks(range(shares.shape[1]), table.columns[2:])
-    axes.set_yticks(range(len(shares)), [f"{row[0]} for {row[1]}" for row in table.rows])
+    axes.set_xticks(range(fractions.shape[1]), table.columns[2:])
+    axes.set_yticks(range(len(fractions)), [f"{row[0]} for {row[1]}" for row in table.rows])
     axes.tick_params(length=0)
     for spine in axes.spines.values():
         spine.set_visible(False)
     figure.colorbar(image, ax=axes, label="%", shrink=0.9, extend="both")
     axes.set_title(
-        f"Seesaw: relative to uniform weights. {_judge(comparison.judge)}",
+        f"Seesaw: relative to uniform weights. {_evaluator(comparison.evaluator)}",
         loc="left",
         fontweight="bold",
     )
@@ -357,9 +361,9 @@ def spread_apart(values: FloatArray, gap: float) -> FloatArray:
             centre = (centre * count + other * number) / (count + number)
             count += number
         groups.append((centre, count))
-    places = [c + gap * (np.arange(n) - (n - 1) / 2.0) for c, n in groups]
+    positions = [c + gap * (np.arange(n) - (n - 1) / 2.0) for c, n in groups]
     spread = np.empty(len(values))
-    spread[order] = np.concatenate(places) if places else []
+    spread[order] = np.concatenate(positions) if positions else []
     return spread
 
 
@@ -375,13 +379,13 @@ def _label_ends(
     """Names in a column right of the panel, each with a thin line to its point."""
     low, high = axes.get_ylim()
     heights = np.array(list(ends.values()))
-    places = spread_apart(heights, 0.032 * (high - low))
-    for (name, height), place in zip(ends.items(), places, strict=True):
+    positions = spread_apart(heights, 0.032 * (high - low))
+    for (name, height), position in zip(ends.items(), positions, strict=True):
         colour = colours.get(name, _QUIET)
         axes.annotate(
             (labels or {}).get(name, name),
             xy=((starts or {}).get(name, right), height),
-            xytext=(1.04, (place - low) / (high - low)),
+            xytext=(1.04, (position - low) / (high - low)),
             textcoords="axes fraction",
             va="center",
             fontsize=8.5,
@@ -424,8 +428,8 @@ def colours_of(comparison: Comparison) -> dict[str, str]:
     return {**inks, comparison.search: _SEARCH}
 
 
-def _judge(judge: str) -> str:
-    return f"Judge: {judge.replace('_', ' ')}"
+def _evaluator(evaluator: str) -> str:
+    return f"Evaluator: {evaluator.replace('_', ' ')}"
 
 
 def _thousands(requests: int) -> str:

@@ -49,15 +49,15 @@ def _cells(table: Table) -> list[dict[str, str]]:
 
 
 def _long(comparison: Comparison) -> list[dict[str, str | int | float]]:
-    """One row for each result and judge."""
+    """One row for each result and evaluator."""
     rows: list[dict[str, str | int | float]] = []
     for result in comparison.results.all:
-        for judge, judged in result.judged.items():
+        for evaluator, evaluated in result.evaluated.items():
             record = settings_to_json(result)
             del record["judged"]
-            flat = settings_to_json(judged)
+            flat = settings_to_json(evaluated)
             for name in ("rates", "weights", "weights_spread"):
                 values = flat.pop(name)
                 flat |= {f"{name}/{key}": value for key, value in values.items()}
-            rows.append(record | {"judge": judge} | flat)
+            rows.append(record | {"evaluator": evaluator} | flat)
     return rows

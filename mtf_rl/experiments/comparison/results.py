@@ -13,12 +13,12 @@ from mtf_rl.core.tasks import FEEDBACKS
 from mtf_rl.evaluation import Sessions
 from mtf_rl.experiments.settings import settings_from_json, settings_to_json
 
-__all__ = ["Judged", "Result", "Results", "judged_of", "load_result", "save_result"]
+__all__ = ["EvaluatedPolicy", "Result", "Results", "evaluated_of", "load_result", "save_result"]
 
 
 @dataclass(frozen=True)
-class Judged:
-    """A policy's episodes with final users under one judge, in means."""
+class EvaluatedPolicy:
+    """A policy's episodes with final users under one evaluator, in means."""
 
     reward: float
     """Undiscounted reward of an episode."""
@@ -42,29 +42,29 @@ class Judged:
 
 @dataclass(frozen=True)
 class Result:
-    """What a contestant learnt with one seed and one share of the budget, and what it is worth."""
+    """What a contestant learnt with a seed and a fraction of the budget, and what it is worth."""
 
     contestant: str
     track: str
     """What was learnt: session, watch_time, interaction or retention."""
     seed: int
-    share: float
+    fraction: float
     """Of the budget, in (0, 1]."""
     requests_used: int
     seconds: float
     """Wall time of learning."""
     tuning_reward: float
     """Mean reward of an episode of tuning users where it learnt, by which the best are named."""
-    judged: dict[str, Judged]
-    """By judge: `simulator`, and `synthetic_truth` where the truth is known."""
+    evaluated: dict[str, EvaluatedPolicy]
+    """By evaluator: `simulator`, and `ground_truth` where the truth is known."""
 
 
-def judged_of(sessions: Sessions, parameter_names: Sequence[str]) -> Judged:
+def evaluated_of(sessions: Sessions, parameter_names: Sequence[str]) -> EvaluatedPolicy:
     """The means of episodes."""
     rates = sessions.feedback.sum(axis=0) / sessions.impressions.sum()
     weights, spreads = sessions.weights.mean(axis=0), sessions.weights_spread.mean(axis=0)
     days = float(sessions.return_days.sum()) / float(sessions.visits.sum())
-    return Judged(
+    return EvaluatedPolicy(
         reward=float(sessions.reward.mean()),
         depth=float(sessions.depth.mean()),
         watch_minutes=float(sessions.watch_seconds.mean()) / 60.0,
@@ -107,46 +107,50 @@ class Results:
 
     all: tuple[Result, ...]
 
-    def of(self, contestant: str, *, track: str = "session", share: float = 1.0) -> list[Result]:
+    def of(self, contestant: str, *, track: str = "session", fraction: float = 1.0) -> list[Result]:
         """One contestant's, by seed."""
         found = [
             result
             for result in self.all
-            if (result.contestant, result.track, result.share) == (contestant, track, share)
+            if (result.contestant, result.track, result.fraction) == (contestant, track, fraction)
         ]
         return sorted(found, key=lambda result: result.seed)
 
     def names(self, *, track: str = "session") -> list[str]:
         """Who has a result with the whole budget."""
-        whole = (result for result in self.all if result.track == track and result.share == 1.0)
+        whole = (result for result in self.all if result.track == track and result.fraction == 1.0)
         return list(dict.fromkeys(result.contestant for result in whole))
 
     def rewards(
-        self, contestant: str, judge: str, *, track: str = "session", share: float = 1.0
+        self, contestant: str, evaluator: str, *, track: str = "session", fraction: float = 1.0
     ) -> dict[int, float]:
         """Mean reward by seed."""
-        found = self.of(contestant, track=track, share=share)
-        return {result.seed: result.judged[judge].reward for result in found}
+        found = self.of(contestant, track=track, fraction=fraction)
+        return {result.seed: result.evaluated[evaluator].reward for result in found}
 
     def paired(
-        self, one: str, other: str, judge: str, *, track: str = "session", share: float = 1.0
+        self, one: str, other: str, evaluator: str, *, track: str = "session", fraction: float = 1.0
     ) -> tuple[FloatArray, FloatArray]:
         """The rewards of two in the seeds that both have, (seeds,) each."""
-        first = self.rewards(one, judge, track=track, share=share)
-        second = self.rewards(other, judge, track=track, share=share)
+        first = self.rewards(one, evaluator, track=track, fraction=fraction)
+        second = self.rewards(other, evaluator, track=track, fraction=fraction)
         seeds = sorted(set(first) & set(second))
         return np.array([first[seed] for seed in seeds]), np.array([second[s] for s in seeds])
 
-    def mean(self, contestant: str, measure: str, judge: str, *, track: str = "session") -> float:
-        """Mean over seeds of a number that judging gave, such as `depth`."""
+    def mean(
+        self, contestant: str, measure: str, evaluator: str, *, track: str = "session"
+    ) -> float:
+        """Mean over seeds of a number that evaluating gave, such as `depth`."""
         found = self.of(contestant, track=track)
-        return float(np.mean([getattr(result.judged[judge], measure) for result in found]))
+        return float(np.mean([getattr(result.evaluated[evaluator], measure) for result in found]))
 
-    def mean_rate(self, contestant: str, task: str, judge: str, *, track: str = "session") -> float:
+    def mean_rate(
+        self, contestant: str, task: str, evaluator: str, *, track: str = "session"
+    ) -> float:
         """Mean over seeds of a feedback's rate per shown video."""
         found = self.of(contestant, track=track)
-        return float(np.mean([result.judged[judge].rates[task] for result in found]))
+        return float(np.mean([result.evaluated[evaluator].rates[task] for result in found]))
 
-    def judges(self) -> list[str]:
-        """Who judged."""
-        return list(self.all[0].judged) if self.all else []
+    def evaluators(self) -> list[str]:
+        """Who evaluated."""
+        return list(self.all[0].evaluated) if self.all else []

@@ -4,7 +4,7 @@ import numpy as np
 from scipy import stats
 
 from mtf_rl.core.arrays import FloatArray
-from mtf_rl.core.protocols import SIMULATOR, SYNTHETIC_TRUTH
+from mtf_rl.core.protocols import GROUND_TRUTH, SIMULATOR
 from mtf_rl.core.tasks import FEEDBACKS
 from mtf_rl.evaluation import Interval
 from mtf_rl.evaluation.over_seeds import (
@@ -33,20 +33,20 @@ UNIFORM = "uniform"
 
 def tables_of(comparison: Comparison) -> list[Table]:
     """All that there are results for."""
-    judges = comparison.results.judges()
-    tables = [leaderboard_table(comparison, judge) for judge in reversed(judges)]
+    evaluators = comparison.results.evaluators()
+    tables = [leaderboard_table(comparison, evaluator) for evaluator in reversed(evaluators)]
     if comparison.tuned_once != UNIFORM:
         tables.append(per_request_table(comparison))
     tables.append(statistics_table(comparison))
-    if rewards_by_budget(comparison, comparison.judge):
+    if rewards_by_budget(comparison, comparison.evaluator):
         tables.append(budget_table(comparison))
-    tables.append(twin_table(comparison))
-    if len(judges) > 1:
+    tables.append(myopic_table(comparison))
+    if len(evaluators) > 1:
         tables.append(gap_table(comparison))
     if comparison.results.names(track="watch_time"):
         tables.append(seesaw_table(comparison))
     if comparison.results.names(track=RETENTION):
-        tables += [retention_table(comparison, judge) for judge in reversed(judges)]
+        tables += [retention_table(comparison, evaluator) for evaluator in reversed(evaluators)]
     if comparison.rescored:
         tables.append(stale_table(comparison))
     return tables
@@ -60,7 +60,7 @@ def summary_of(comparison: Comparison) -> list[str]:
         f" learners {', '.join(comparison.learners)}, named on tuning users in the simulator, and"
         f" likewise the search {comparison.search} and the best search for weights that are tuned"
         f" once, {comparison.tuned_once}. {config.sessions:,} sessions of final users for each"
-        " policy and judge."
+        " policy and evaluator."
     )
     pairs = [(name, comparison.search) for name in comparison.learners]
     if comparison.tuned_once != comparison.search:
@@ -69,8 +69,8 @@ def summary_of(comparison: Comparison) -> list[str]:
     stands = [
         f"{name} over {other}: "
         + "; ".join(
-            f"{_over(comparison, name, other, judge)} by {_judge(judge)}"
-            for judge in reversed(comparison.results.judges())
+            f"{_over(comparison, name, other, evaluator)} by {_evaluator(evaluator)}"
+            for evaluator in reversed(comparison.results.evaluators())
         )
         + " (paired by seed, 95 % intervals)."
         for name, other in pairs
@@ -80,40 +80,40 @@ def summary_of(comparison: Comparison) -> list[str]:
     return [done, *stands, *([left_out] if comparison.unfinished else [])]
 
 
-def ordered(comparison: Comparison, judge: str, *, track: str = SESSION) -> list[str]:
+def ordered(comparison: Comparison, evaluator: str, *, track: str = SESSION) -> list[str]:
     """Contestants by mean reward over the seeds that all have, the best first."""
     results = comparison.common
     return sorted(
         results.names(track=track),
-        key=lambda name: -results.mean(name, "reward", judge, track=track),
+        key=lambda name: -results.mean(name, "reward", evaluator, track=track),
     )
 
 
-def against(comparison: Comparison, name: str, other: str, judge: str) -> Interval:
+def against(comparison: Comparison, name: str, other: str, evaluator: str) -> Interval:
     """Paired difference of session reward over seeds."""
-    return paired_over_seeds(*comparison.results.paired(name, other, judge))
+    return paired_over_seeds(*comparison.results.paired(name, other, evaluator))
 
 
-def leaderboard_table(comparison: Comparison, judge: str) -> Table:
-    """Every contestant under one judge."""
+def leaderboard_table(comparison: Comparison, evaluator: str) -> Table:
+    """Every contestant under one evaluator."""
     rows = []
     results = comparison.common
-    for name in ordered(comparison, judge):
-        mean = mean_over_seeds(np.array(list(results.rewards(name, judge).values())))
+    for name in ordered(comparison, evaluator):
+        mean = mean_over_seeds(np.array(list(results.rewards(name, evaluator).values())))
         rows.append(
             (
                 _title(comparison, name),
                 _interval(mean, "{:.2f}"),
                 str(len(comparison.results.of(name))),
-                _over(comparison, name, comparison.search, judge),
-                _over(comparison, name, UNIFORM, judge),
-                _guarded(comparison, name, judge, "depth"),
-                f"{results.mean(name, 'watch_minutes', judge):.1f}",
+                _over(comparison, name, comparison.search, evaluator),
+                _over(comparison, name, UNIFORM, evaluator),
+                _guarded(comparison, name, evaluator, "depth"),
+                f"{results.mean(name, 'watch_minutes', evaluator):.1f}",
                 *(
-                    f"{1000.0 * results.mean_rate(name, task.name, judge):.3g}"
+                    f"{1000.0 * results.mean_rate(name, task.name, evaluator):.3g}"
                     for task in FEEDBACKS[:-1]
                 ),
-                _guarded(comparison, name, judge, "hate"),
+                _guarded(comparison, name, evaluator, "hate"),
                 f"{np.mean([result.seconds for result in results.of(name)]):.0f}",
             )
         )
@@ -129,37 +129,37 @@ def leaderboard_table(comparison: Comparison, judge: str) -> Table:
         "seconds",
     )
     return Table(
-        f"Judge: {_judge(judge)}",
+        f"Evaluator: {_evaluator(evaluator)}",
         heads,
         tuple(rows),
         f"Means over the {comparison.config.seeds} seeds that all have, with 95 % t-intervals;"
         " differences are paired by seed, over all seeds that both have (`seeds`). Rates are per"
         " mille of shown videos; `!` marks sessions that are shorter, or hate that is more"
         " frequent, than with uniform weights beyond the interval."
-        + "".join(f" {note.rstrip('.')}." for note in comparison.notes if judge == SIMULATOR),
+        + "".join(f" {note.rstrip('.')}." for note in comparison.notes if evaluator == SIMULATOR),
     )
 
 
 def statistics_table(comparison: Comparison) -> Table:
-    """What holds beside the mean, under the judge who has the last word."""
-    judge, results = comparison.judge, comparison.common
-    names = ordered(comparison, judge)
-    zero = results.mean(UNIFORM, "reward", judge)
+    """What holds beside the mean, under the evaluator who has the last word."""
+    evaluator, results = comparison.evaluator, comparison.common
+    names = ordered(comparison, evaluator)
+    zero = results.mean(UNIFORM, "reward", evaluator)
     best, hundred = best_known(comparison)
     rows = []
     for name in names:
-        values = np.array(list(results.rewards(name, judge).values()))
+        values = np.array(list(results.rewards(name, evaluator).values()))
         rows.append(
             (
                 _title(comparison, name),
                 _interval(interquartile_mean(values), "{:.2f}"),
                 f"{normalised_score(float(values.mean()), zero=zero, hundred=hundred):.0f}",
-                _wins(comparison, name, judge),
+                _wins(comparison, name, evaluator),
                 f"{np.mean([result.tuning_reward for result in results.of(name)]):.2f}",
             )
         )
     return Table(
-        f"Other figures, judge: {_judge(judge)}",
+        f"Other figures, evaluator: {_evaluator(evaluator)}",
         (
             "policy",
             "interquartile mean",
@@ -175,56 +175,56 @@ def statistics_table(comparison: Comparison) -> Table:
 
 
 def best_known(comparison: Comparison) -> tuple[str, float]:
-    """Who is best under the judge who has the last word, in words, and the mean session reward.
+    """Who is best under the evaluator who has the last word, in words, and the mean session reward.
 
     Of the contestants and of the references, which learn in the truth with a larger budget.
     """
-    judge, results = comparison.judge, comparison.common
-    best = ordered(comparison, judge)[0]
-    value = results.mean(best, "reward", judge)
+    evaluator, results = comparison.evaluator, comparison.common
+    best = ordered(comparison, evaluator)[0]
+    value = results.mean(best, "reward", evaluator)
     words = f"the best of this table, {best}"
     for name in results.names(track=REFERENCE):
-        reference = results.mean(name, "reward", judge, track=REFERENCE)
+        reference = results.mean(name, "reward", evaluator, track=REFERENCE)
         if reference > value:
             value = reference
             words = f"{name} learnt in the truth itself with {REFERENCE_BUDGETS} times the budget"
     return words, value
 
 
-def rewards_by_budget(comparison: Comparison, judge: str) -> dict[str, FloatArray]:
+def rewards_by_budget(comparison: Comparison, evaluator: str) -> dict[str, FloatArray]:
     """Session reward of those who learnt with every budget, (budgets, seeds), the best first.
 
     Seeds are those that all of them have with every budget; empty where there is none.
     """
-    results, shares = comparison.common, [*sorted(comparison.config.shares), 1.0]
+    results, fractions = comparison.common, [*sorted(comparison.config.fractions), 1.0]
     found = {
-        name: [results.rewards(name, judge, share=share) for share in shares]
-        for name in ordered(comparison, judge)
-        if len(shares) > 1 and results.of(name, share=shares[0])
+        name: [results.rewards(name, evaluator, fraction=fraction) for fraction in fractions]
+        for name in ordered(comparison, evaluator)
+        if len(fractions) > 1 and results.of(name, fraction=fractions[0])
     }
-    sets = [set(rewards) for by_share in found.values() for rewards in by_share]
+    sets = [set(rewards) for by_fraction in found.values() for rewards in by_fraction]
     seeds = sorted(set.intersection(*sets)) if sets else []
     if not seeds:
         return {}
     return {
-        name: np.array([[rewards[seed] for seed in seeds] for rewards in by_share])
-        for name, by_share in found.items()
+        name: np.array([[rewards[seed] for seed in seeds] for rewards in by_fraction])
+        for name, by_fraction in found.items()
     }
 
 
 def budget_table(comparison: Comparison) -> Table:
-    """The value by share of the budget, each learnt anew."""
-    judge = comparison.judge
-    found = rewards_by_budget(comparison, judge)
+    """The value by fraction of the budget, each learnt anew."""
+    evaluator = comparison.evaluator
+    found = rewards_by_budget(comparison, evaluator)
     seeds = next(iter(found.values())).shape[1] if found else 0
     rows = tuple(
         (name, *(f"{mean:.2f}" for mean in rewards.mean(axis=1))) for name, rewards in found.items()
     )
     requests = comparison.config.requests
-    shares = [*sorted(comparison.config.shares), 1.0]
+    fractions = [*sorted(comparison.config.fractions), 1.0]
     return Table(
-        f"Session reward by budget, judge: {_judge(judge)}",
-        ("policy", *(f"{int(share * requests):,}" for share in shares)),
+        f"Session reward by budget, evaluator: {_evaluator(evaluator)}",
+        ("policy", *(f"{int(fraction * requests):,}" for fraction in fractions)),
         rows,
         "Everyone learns anew with the smaller budget, in requests; means over the seeds that all"
         f" have with every budget ({seeds}).",
@@ -235,21 +235,25 @@ def per_request_table(comparison: Comparison) -> Table:
     """What choosing weights per request is worth over weights that are tuned once."""
     once, results = comparison.tuned_once, comparison.results
     rows = []
-    for name in ordered(comparison, comparison.judge):
+    for name in ordered(comparison, comparison.evaluator):
         contestant = CONTESTANTS[name]
-        if contestant.kind == STATIC or contestant.tuned_once or contestant.twin_of is not None:
+        if (
+            contestant.kind == STATIC
+            or contestant.tuned_once
+            or contestant.myopic_baseline_of is not None
+        ):
             continue
         cells = [_title(comparison, name), contestant.kind, str(len(results.of(name)))]
-        for judge in reversed(results.judges()):
-            first, second = results.paired(name, once, judge)
+        for evaluator in reversed(results.evaluators()):
+            first, second = results.paired(name, once, evaluator)
             difference = paired_over_seeds(first, second)
             cells.append(_interval(difference, "{:+.2f}"))
             cells.append(f"{difference.mean / second.mean():+.1%}")
         rows.append(tuple(cells))
     heads = [
         cell
-        for judge in reversed(results.judges())
-        for cell in (f"over {once}, {_judge(judge)}", "share")
+        for evaluator in reversed(results.evaluators())
+        for cell in (f"over {once}, {_evaluator(evaluator)}", "share")
     ]
     return Table(
         "Weights per request over weights tuned once",
@@ -261,28 +265,28 @@ def per_request_table(comparison: Comparison) -> Table:
     )
 
 
-def twin_table(comparison: Comparison) -> Table:
-    """What looking ahead is worth: each learner over its myopic twin."""
+def myopic_table(comparison: Comparison) -> Table:
+    """What looking ahead is worth: each learner over its myopic baseline."""
     results = comparison.results
     rows = []
     for name in results.names():
-        long = CONTESTANTS[name].twin_of
+        long = CONTESTANTS[name].myopic_baseline_of
         if long in results.names():
-            for judge in results.judges():
-                first, second = results.paired(long, name, judge)
+            for evaluator in results.evaluators():
+                first, second = results.paired(long, name, evaluator)
                 difference = paired_over_seeds(first, second)
                 rows.append(
                     (
                         long,
-                        _judge(judge),
+                        _evaluator(evaluator),
                         str(len(first)),
                         _interval(difference, "{:+.2f}"),
                         f"{difference.mean / second.mean():+.1%}",
                     )
                 )
     return Table(
-        "Learners over their myopic twins",
-        ("learner", "judge", "seeds", "session reward over the twin", "share"),
+        "Learners over their myopic baselines",
+        ("learner", "evaluator", "seeds", "session reward over the myopic baseline", "share"),
         tuple(rows),
     )
 
@@ -290,22 +294,22 @@ def twin_table(comparison: Comparison) -> Table:
 def gap_table(comparison: Comparison) -> Table:
     """The simulator's value beside the true one; who gains in the simulator alone is named."""
     results = comparison.common
-    simulated, true = (ordered(comparison, judge) for judge in (SIMULATOR, SYNTHETIC_TRUTH))
+    simulated, true = (ordered(comparison, evaluator) for evaluator in (SIMULATOR, GROUND_TRUTH))
     first, second = (
-        np.array([results.mean(name, "reward", judge) for name in true])
-        for judge in (SIMULATOR, SYNTHETIC_TRUTH)
+        np.array([results.mean(name, "reward", evaluator) for name in true])
+        for evaluator in (SIMULATOR, GROUND_TRUTH)
     )
     rank = float(stats.spearmanr(first, second).statistic)
     rows = tuple(
         (
             name,
             f"{results.mean(name, 'reward', SIMULATOR):.2f}",
-            f"{results.mean(name, 'reward', SYNTHETIC_TRUTH):.2f}",
+            f"{results.mean(name, 'reward', GROUND_TRUTH):.2f}",
             str(simulated.index(name) + 1),
-            str(place + 1),
+            str(position + 1),
             "yes" if exploits(comparison, name) else "",
         )
-        for place, name in enumerate(true)
+        for position, name in enumerate(true)
     )
     return Table(
         "Simulator against truth",
@@ -319,38 +323,38 @@ def gap_table(comparison: Comparison) -> Table:
 
 def exploits(comparison: Comparison, name: str) -> bool:
     """Whether a policy gains in the simulator what it does not hold in truth."""
-    simulated, true = (ordered(comparison, judge) for judge in (SIMULATOR, SYNTHETIC_TRUTH))
+    simulated, true = (ordered(comparison, evaluator) for evaluator in (SIMULATOR, GROUND_TRUTH))
     fell = true.index(name) - simulated.index(name) >= max(2, len(true) / 4)
     if name == comparison.search:
         return fell
     gains = [
-        against(comparison, name, comparison.search, judge)
-        for judge in (SIMULATOR, SYNTHETIC_TRUTH)
+        against(comparison, name, comparison.search, evaluator)
+        for evaluator in (SIMULATOR, GROUND_TRUTH)
     ]
     return fell or (gains[0].low > 0.0 and gains[1].high < 0.0)
 
 
 def seesaw_table(comparison: Comparison) -> Table:
     """Three rewards against every feedback, relative to uniform weights."""
-    judge, results = comparison.judge, comparison.common
+    evaluator, results = comparison.evaluator, comparison.common
     rows = []
     for name in (comparison.learner, comparison.search):
         for track in (SESSION, "watch_time", "interaction"):
             if not results.of(name, track=track):
                 continue
             cells = [
-                results.mean(name, measure, judge, track=track)
-                / results.mean(UNIFORM, measure, judge)
+                results.mean(name, measure, evaluator, track=track)
+                / results.mean(UNIFORM, measure, evaluator)
                 for measure in ("depth", "watch_minutes")
             ]
             cells += [
-                results.mean_rate(name, task.name, judge, track=track)
-                / results.mean_rate(UNIFORM, task.name, judge)
+                results.mean_rate(name, task.name, evaluator, track=track)
+                / results.mean_rate(UNIFORM, task.name, evaluator)
                 for task in FEEDBACKS
             ]
             rows.append((name, track, *(f"{cell - 1.0:+.1%}" for cell in cells)))
     return Table(
-        f"Seesaw, judge: {_judge(judge)}",
+        f"Seesaw, evaluator: {_evaluator(evaluator)}",
         ("policy", "learnt for", "requests", "watch time", *(task.name for task in FEEDBACKS)),
         tuple(rows),
         "Relative to uniform weights: requests and watch time of a session, feedbacks per shown"
@@ -358,21 +362,21 @@ def seesaw_table(comparison: Comparison) -> Table:
     )
 
 
-def retention_table(comparison: Comparison, judge: str) -> Table:
+def retention_table(comparison: Comparison, evaluator: str) -> Table:
     """Episodes of several sessions of a user."""
     results = comparison.results
     rows = []
-    for name in ordered(comparison, judge, track=RETENTION):
+    for name in ordered(comparison, evaluator, track=RETENTION):
         found = results.of(name, track=RETENTION)
         measured = [
-            mean_over_seeds(np.array([getattr(one.judged[judge], measure) for one in found]))
+            mean_over_seeds(np.array([getattr(one.evaluated[evaluator], measure) for one in found]))
             for measure in ("reward", "return_days", "visits_a_week", "depth")
         ]
         forms = ("{:.2f}", "{:.3f}", "{:.3f}", "{:.1f}")
         cells = [_interval(*pair) for pair in zip(measured, forms, strict=True)]
         rows.append((name, str(len(found)), *cells))
     return Table(
-        f"Retention, judge: {_judge(judge)}",
+        f"Retention, evaluator: {_evaluator(evaluator)}",
         (
             "policy",
             "seeds",
@@ -382,21 +386,22 @@ def retention_table(comparison: Comparison, judge: str) -> Table:
             "requests",
         ),
         tuple(rows),
-        "Learnt and judged on `FusionRetention-v0`: up to six sessions of a user; a day away costs"
+        "Learnt and evaluated on `FusionRetention-v0`: up to six sessions of a user; a day away"
+        " costs"
         " a reward of 1.",
     )
 
 
 def stale_table(comparison: Comparison) -> Table:
     """What frozen policies are worth after the scorer was fitted again."""
-    judge, results = comparison.judge, comparison.results
+    evaluator, results = comparison.evaluator, comparison.results
     rows = []
     before, after = [], []
-    for name in (name for name in ordered(comparison, judge) if name in comparison.rescored):
-        rewards = results.rewards(name, judge)
+    for name in (name for name in ordered(comparison, evaluator) if name in comparison.rescored):
+        rewards = results.rewards(name, evaluator)
         seeds = sorted(comparison.rescored[name])
         old = np.array([rewards[seed] for seed in seeds])
-        new = np.array([np.mean(comparison.rescored[name][seed][judge]) for seed in seeds])
+        new = np.array([np.mean(comparison.rescored[name][seed][evaluator]) for seed in seeds])
         change = paired_over_seeds(new, old)
         before.append(old.mean())
         after.append(new.mean())
@@ -411,28 +416,31 @@ def stale_table(comparison: Comparison) -> Table:
         )
     rank = float(stats.spearmanr(np.array(before), np.array(after)).statistic)
     scorers = max(
-        len(rewards[judge])
+        len(rewards[evaluator])
         for by_seed in comparison.rescored.values()
         for rewards in by_seed.values()
     )
     return Table(
-        f"After the scorer was fitted again, judge: {_judge(judge)}",
+        f"After the scorer was fitted again, evaluator: {_evaluator(evaluator)}",
         ("policy", "with its own scorer", "with others", "change", "share"),
         tuple(rows),
         f"Frozen policies with {scorers} scorers of other seeds, in the same sessions; means over"
         f" {comparison.config.seeds} seeds of the learners. Intervals are over these, and do not"
-        f" hold the luck of the scorers. Rank correlation of the two columns: {rank:.2f}.",
+        f" hold the random numbers of the scorers. Rank correlation of the two columns:"
+        f" {rank:.2f}.",
     )
 
 
-def _guarded(comparison: Comparison, name: str, judge: str, measure: str) -> str:
+def _guarded(comparison: Comparison, name: str, evaluator: str, measure: str) -> str:
     """A guardrail's value, marked where it is worse than uniform weights' beyond the interval."""
     results = comparison.results
 
     def values(contestant: str) -> dict[int, float]:
         return {
             one.seed: (
-                one.judged[judge].rates["hate"] if measure == "hate" else one.judged[judge].depth
+                one.evaluated[evaluator].rates["hate"]
+                if measure == "hate"
+                else one.evaluated[evaluator].depth
             )
             for one in results.of(contestant)
         }
@@ -453,8 +461,8 @@ def _title(comparison: Comparison, name: str) -> str:
     return f"**{name}**" if name in headlines else name
 
 
-def _judge(judge: str) -> str:
-    return {SIMULATOR: "the simulator", SYNTHETIC_TRUTH: "the truth"}.get(judge, judge)
+def _evaluator(evaluator: str) -> str:
+    return {SIMULATOR: "the simulator", GROUND_TRUTH: "the truth"}.get(evaluator, evaluator)
 
 
 def _interval(interval: Interval, form: str) -> str:
@@ -462,14 +470,14 @@ def _interval(interval: Interval, form: str) -> str:
     return f"{form.format(interval.mean)} [{low}, {high}]"
 
 
-def _over(comparison: Comparison, name: str, other: str, judge: str) -> str:
+def _over(comparison: Comparison, name: str, other: str, evaluator: str) -> str:
     if name == other:
         return ""
-    return _interval(against(comparison, name, other, judge), "{:+.2f}")
+    return _interval(against(comparison, name, other, evaluator), "{:+.2f}")
 
 
-def _wins(comparison: Comparison, name: str, judge: str) -> str:
+def _wins(comparison: Comparison, name: str, evaluator: str) -> str:
     if name == comparison.search:
         return ""
-    paired = comparison.results.paired(name, comparison.search, judge)
+    paired = comparison.results.paired(name, comparison.search, evaluator)
     return _interval(probability_of_improvement(*paired), "{:.2f}")

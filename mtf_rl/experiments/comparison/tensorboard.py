@@ -36,7 +36,7 @@ def write_events(comparison: Comparison, pictures: Mapping[str, Figure], folder:
             writer.add_hparams(
                 _settings(comparison, result),
                 _measured(result),
-                run_name=f"{result.track}/{result.contestant}/seed-{result.seed}/{result.share:g}",
+                run_name=f"{result.track}/{result.contestant}/seed-{result.seed}/{result.fraction:g}",
                 global_step=result.requests_used,
             )
 
@@ -50,7 +50,7 @@ def _settings(comparison: Comparison, result: Result) -> dict[str, bool | str | 
         "kind": contestant.kind,
         "track": result.track,
         "seed": result.seed,
-        "requests": Job(result.contestant, result.track, result.seed, result.share).requests(
+        "requests": Job(result.contestant, result.track, result.seed, result.fraction).requests(
             comparison.config
         ),
         **{
@@ -64,8 +64,8 @@ def _measured(result: Result) -> dict[str, Any]:
         "hparams/tuning_reward": result.tuning_reward,
         "hparams/seconds": result.seconds,
     }
-    for judge, judged in result.judged.items():
-        measured[f"hparams/{judge}/session_reward"] = judged.reward
-        measured[f"hparams/{judge}/depth"] = judged.depth
-        measured[f"hparams/{judge}/hate_rate"] = judged.rates["hate"]
+    for evaluator, evaluated in result.evaluated.items():
+        measured[f"hparams/{evaluator}/session_reward"] = evaluated.reward
+        measured[f"hparams/{evaluator}/depth"] = evaluated.depth
+        measured[f"hparams/{evaluator}/hate_rate"] = evaluated.rates["hate"]
     return measured

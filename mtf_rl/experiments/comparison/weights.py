@@ -16,7 +16,7 @@ __all__ = ["WeightsAlong", "terciles", "weights_along"]
 class WeightsAlong:
     """What a policy played at the first, second, ... request of its sessions."""
 
-    means: FloatArray  # (kinds, requests, num_parameters), NaN where no session got that far
+    means: FloatArray  # (kinds, requests, action_dim), NaN where no session got that far
     counts: IntArray  # (kinds, requests) sessions that had this request
 
 
@@ -42,7 +42,7 @@ def weights_along(
         dynamics: whose sessions.
         policy: who chooses the weights.
         kinds: of each user, (users,), counted from 0.
-        seed: of the luck.
+        seed: of the random numbers.
         episodes: distinct episode numbers, (sessions,).
     """
     sessions = dynamics.sessions
@@ -54,14 +54,14 @@ def weights_along(
     while len(mine):
         action = policy.predict(dynamics.observe(state), deterministic=True)[0]
         state, outcome = dynamics.advance(state, sessions.action_map.to_parameters(action), seed)
-        total = np.zeros((width, sessions.num_parameters))
+        total = np.zeros((width, sessions.action_dim))
         np.add.at(total, mine, outcome.parameters)
         sums.append(total)
         counts.append(np.bincount(mine, minlength=width))
         going = np.flatnonzero(~(outcome.terminated | outcome.truncated))
-        state, mine = dynamics.keep(state, going), mine[going]
+        state, mine = dynamics.select(state, going), mine[going]
     number = np.stack(counts, axis=1)  # (kinds, requests)
-    summed = np.stack(sums, axis=1)  # (kinds, requests, num_parameters)
+    summed = np.stack(sums, axis=1)  # (kinds, requests, action_dim)
     means = np.full_like(summed, np.nan)
     np.divide(summed, number[:, :, None], out=means, where=number[:, :, None] > 0)
     return WeightsAlong(means, number)

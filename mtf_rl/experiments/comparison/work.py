@@ -1,4 +1,4 @@
-"""One job: a contestant learns with one seed and one share of the budget, and is judged."""
+"""One job: a contestant learns with one seed and one fraction of the budget, and is evaluated."""
 
 import hashlib
 import shutil
@@ -21,7 +21,7 @@ from mtf_rl.agents import (
 )
 from mtf_rl.core.errors import ConfigError
 from mtf_rl.core.files import load_json, save_json, sha256_of
-from mtf_rl.core.protocols import SIMULATOR, SYNTHETIC_TRUTH, Policy
+from mtf_rl.core.protocols import GROUND_TRUTH, SIMULATOR, Policy
 from mtf_rl.data import UserGroup
 from mtf_rl.envs import FusionDynamics, RequestBudget, RetentionDynamics
 from mtf_rl.evaluation import roll_out
@@ -30,10 +30,10 @@ from mtf_rl.experiments.collection import batch_for
 from mtf_rl.experiments.command_line import settings_of_run
 from mtf_rl.experiments.comparison.config import ComparisonConfig
 from mtf_rl.experiments.comparison.contestants import CONTESTANTS
-from mtf_rl.experiments.comparison.results import Result, judged_of, load_result, save_result
+from mtf_rl.experiments.comparison.results import Result, evaluated_of, load_result, save_result
 from mtf_rl.experiments.console import Terminal
-from mtf_rl.experiments.judging import FINAL_SEED, TUNING_SEED
 from mtf_rl.experiments.rescoring import rescored_assembly
+from mtf_rl.experiments.run_evaluation import FINAL_SEED, TUNING_SEED
 from mtf_rl.experiments.run_folder import library_versions, open_run_folder
 from mtf_rl.experiments.settings import settings_to_json
 
@@ -45,7 +45,7 @@ __all__ = [
     "Job",
     "Stage",
     "do_job",
-    "judge_rescored",
+    "evaluate_rescored",
     "rescored_folder",
     "rescored_path",
     "rescored_rewards",
@@ -65,13 +65,15 @@ class Job:
     """session for the run's own reward, watch_time or interaction for these alone, retention for
     several sessions of a user, reference for the run's reward learnt in the truth."""
     seed: int
-    share: float
+    fraction: float
     """Of the budget, in (0, 1]."""
 
     def folder(self, config: ComparisonConfig) -> Path:
         """Where its result, policy and trials are."""
-        share = f"share-{self.share:g}"
-        return config.folder / "jobs" / self.track / self.contestant / f"seed-{self.seed}" / share
+        fraction = f"share-{self.fraction:g}"
+        return (
+            config.folder / "jobs" / self.track / self.contestant / f"seed-{self.seed}" / fraction
+        )
 
     def finished(self, config: ComparisonConfig, digest: str) -> Result | None:
         """Its result, if it is there."""
@@ -79,7 +81,7 @@ class Job:
 
     def requests(self, config: ComparisonConfig) -> int:
         """The budget."""
-        budgets = REFERENCE_BUDGETS if self.track == REFERENCE else self.share
+        budgets = REFERENCE_BUDGETS if self.track == REFERENCE else self.fraction
         return int(budgets * config.requests)
 
     def fingerprint(self, config: ComparisonConfig, digest: str) -> dict[str, Any]:
@@ -108,24 +110,24 @@ def run_digest(run: Path) -> str:
 
 
 class Stage:
-    """A run's users and sessions, on every track and under every judge."""
+    """A run's users and sessions, on every track and under every evaluator."""
 
     def __init__(self, run: Path) -> None:
         folder = open_run_folder(run)
         self._session = settings_of_run(folder).run.session
         self.assembly = Assembly.load(folder.data, folder.simulator)
 
-    def dynamics(self, track: str, group: UserGroup, judge: str) -> FusionDynamics[Any]:
+    def dynamics(self, track: str, group: UserGroup, evaluator: str) -> FusionDynamics[Any]:
         """The episodes of a group of users."""
         config = self._session
         if track not in (SESSION, RETENTION, REFERENCE):
             config = replace(config, reward=track)
-        sessions = self.assembly.dynamics(config, group, judge)
+        sessions = self.assembly.dynamics(config, group, evaluator)
         return RetentionDynamics(sessions) if track == RETENTION else sessions
 
 
 def do_job(job: Job, config: ComparisonConfig, digest: str) -> Result:
-    """Learn, judge and write; what is finished is read.
+    """Learn, evaluator and write; what is finished is read.
 
     Raises:
         MtfRlError: if the contestant cannot learn with this budget, or an artifact is torn.
@@ -136,18 +138,18 @@ def do_job(job: Job, config: ComparisonConfig, digest: str) -> Result:
     torch.set_num_threads(1)
     _clear_if_stale(job, config, digest)
     stage = _stage_of(config.run)
-    learnt_in = SYNTHETIC_TRUTH if job.track == REFERENCE else SIMULATOR
+    learnt_in = GROUND_TRUTH if job.track == REFERENCE else SIMULATOR
     learning = stage.dynamics(job.track, UserGroup.LEARN, learnt_in)
     tuning = stage.dynamics(job.track, UserGroup.TUNE, learnt_in)
     folder = job.folder(config)
     contestant = CONTESTANTS[job.contestant]
     settings = contestant.settings()
     requests = job.requests(config)
-    if AGENTS[contestant.agent].least_requests(settings) > requests:
+    if AGENTS[contestant.agent].min_requests(settings) > requests:
         raise ConfigError(
             f"{job.contestant} needs at least"
-            f" {AGENTS[contestant.agent].least_requests(settings)} requests, and {job.share:g} of"
-            f" the budget is {requests}; set --requests or --shares"
+            f" {AGENTS[contestant.agent].min_requests(settings)} requests, and {job.fraction:g} of"
+            f" the budget is {requests}; set --requests or --fractions"
         )
     task = LearningTask(
         learning=learning,
@@ -166,27 +168,27 @@ def do_job(job: Job, config: ComparisonConfig, digest: str) -> Result:
     policy = load_policy(folder).policy
     tuned = roll_out(tuning, policy, seed=TUNING_SEED, episodes=np.arange(config.tuning_sessions))
     names = learning.sessions.formula.parameter_names
-    judged = {
-        judge: judged_of(
+    evaluated = {
+        evaluator: evaluated_of(
             roll_out(
-                stage.dynamics(job.track, UserGroup.FINAL, judge),
+                stage.dynamics(job.track, UserGroup.FINAL, evaluator),
                 policy,
                 seed=FINAL_SEED + job.seed,
                 episodes=np.arange(config.sessions),
             ),
             names,
         )
-        for judge in stage.assembly.judges
+        for evaluator in stage.assembly.evaluators
     }
     result = Result(
         contestant=job.contestant,
         track=job.track,
         seed=job.seed,
-        share=job.share,
+        fraction=job.fraction,
         requests_used=learned.requests_used,
         seconds=seconds,
         tuning_reward=float(tuned.reward.mean()),
-        judged=judged,
+        evaluated=evaluated,
     )
     save_result(folder / "result.json", result, job.fingerprint(config, digest))
     return result
@@ -205,12 +207,12 @@ def _clear_if_stale(job: Job, config: ComparisonConfig, digest: str) -> None:
     save_json(path, asked)
 
 
-def judge_rescored(
+def evaluate_rescored(
     job: Job, scorer_seed: int, config: ComparisonConfig, digest: str
 ) -> dict[str, float]:
-    """Reward by judge of a finished job's policy, with the scorer of another seed.
+    """Reward by evaluator of a finished job's policy, with the scorer of another seed.
 
-    The episodes are those in which the job was judged, so that the change is paired.
+    The episodes are those in which the job was evaluated, so that the change is paired.
 
     Raises:
         ArtifactError: if the job's policy cannot be read.
@@ -222,15 +224,15 @@ def judge_rescored(
     stage = _rescored_stage(config.run, scorer_seed, folder)
     policy = _learnt_policy(job, config, digest)
     rewards = {
-        judge: float(
+        evaluator: float(
             roll_out(
-                stage.dynamics(job.track, UserGroup.FINAL, judge),
+                stage.dynamics(job.track, UserGroup.FINAL, evaluator),
                 policy,
                 seed=FINAL_SEED + job.seed,
                 episodes=np.arange(config.sessions),
             ).reward.mean()
         )
-        for judge in stage.assembly.judges
+        for evaluator in stage.assembly.evaluators
     }
     record = {"fingerprint": job.fingerprint(config, digest), "rewards": rewards}
     save_json(rescored_path(job, scorer_seed, config), record)
@@ -251,7 +253,7 @@ def _learnt_policy(job: Job, config: ComparisonConfig, digest: str) -> Policy:
 def rescored_rewards(
     job: Job, scorer_seed: int, config: ComparisonConfig, digest: str
 ) -> dict[str, float] | None:
-    """What `judge_rescored` wrote, if it is there."""
+    """What `evaluate_rescored` wrote, if it is there."""
     path = rescored_path(job, scorer_seed, config)
     if not path.exists():
         return None
@@ -262,7 +264,7 @@ def rescored_rewards(
 
 
 def rescored_path(job: Job, scorer_seed: int, config: ComparisonConfig) -> Path:
-    """Where `judge_rescored` writes."""
+    """Where `evaluate_rescored` writes."""
     return job.folder(config) / f"rescored-{scorer_seed}.json"
 
 

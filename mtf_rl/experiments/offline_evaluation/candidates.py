@@ -7,7 +7,7 @@ from mtf_rl.agents import FusionPolicy, load_policy
 from mtf_rl.core.errors import ArtifactError, ConfigError
 from mtf_rl.data import BatchDataset
 from mtf_rl.experiments.collection import refuse_other_base_rates
-from mtf_rl.experiments.judging import entry_folders
+from mtf_rl.experiments.run_evaluation import entry_folders
 
 __all__ = ["load_candidates", "refuse_another_log"]
 

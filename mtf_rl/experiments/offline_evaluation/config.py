@@ -7,7 +7,7 @@ from typing import Literal
 import tyro
 
 from mtf_rl.core.errors import ConfigError
-from mtf_rl.core.ranges import check_above, check_at_least, check_proper_share, check_seed
+from mtf_rl.core.ranges import check_above, check_at_least, check_proper_fraction, check_seed
 from mtf_rl.core.registry import Registry
 from mtf_rl.evaluation.off_policy import ESTIMATORS, KERNELS, ModelConfig
 
@@ -69,7 +69,7 @@ class OfflineConfig:
     sessions: int = 4_000
     """Simulated sessions for each policy, at least 2."""
     seed: int = 0
-    """Of resampling, networks and simulated luck."""
+    """Of resampling, networks and simulated random numbers."""
     out: Path | None = None
     """Folder of the results; by default one beside the batch dataset, named after it."""
 
@@ -78,7 +78,7 @@ class OfflineConfig:
             raise ConfigError("at least one policy is needed: name its folder, or a run's")
         check_at_least("resamples", self.resamples, 100)
         check_above("confidence", self.confidence, 0.0)
-        check_proper_share("confidence", self.confidence)
+        check_proper_fraction("confidence", self.confidence)
         check_at_least("sessions", self.sessions, 2)
         check_seed("seed", self.seed)
         if self.bandwidth is not None and not 0.0 < self.bandwidth <= 2.0:

@@ -11,7 +11,7 @@ from mtf_rl.evaluation import Interval, combined
 from mtf_rl.evaluation.off_policy import composite_of, leverage_verdict
 from mtf_rl.experiments.offline_evaluation.findings import Finding
 
-__all__ = ["Replay", "simulated_findings"]
+__all__ = ["PolicyReplay", "simulated_findings"]
 
 # Of sessions that are all alike, and in the place of a single one's, whose interval is infinite.
 _LEAST_ERROR, _LARGEST_ERROR = 1e-9, 1e9
@@ -19,7 +19,7 @@ _SURE_SHARE = 0.1  # error over value, below which a value is surely above 0
 
 
 @dataclass(frozen=True)
-class Replay:
+class PolicyReplay:
     """What simulator and log say of one policy, all in session reward."""
 
     policy: str
@@ -37,7 +37,7 @@ class Replay:
 
 
 def simulated_findings(
-    replays: Sequence[Replay],
+    replays: Sequence[PolicyReplay],
     estimators: Sequence[str],
     *,
     own: Interval,
@@ -80,14 +80,14 @@ def simulated_findings(
     return found
 
 
-def _simulator(replay: Replay, own_replayed: Interval) -> Finding:
+def _simulator(replay: PolicyReplay, own_replayed: Interval) -> Finding:
     """The simulator's own answer."""
     gain = combined(replay.played, minus=[own_replayed])
     verdict = "as far as the simulator can be trusted"
     return Finding(replay.policy, "simulator", replay.played, gain, verdict)
 
 
-def _corrected(replay: Replay) -> Finding:
+def _corrected(replay: PolicyReplay) -> Finding:
     """Errors of the parts are added as if independent."""
     return Finding(
         replay.policy,
@@ -103,7 +103,7 @@ def _corrected(replay: Replay) -> Finding:
 class _Scaled:
     """The simulator's gains over the log's own policies, times a scale; arrays are (policies,)."""
 
-    replays: Sequence[Replay]
+    replays: Sequence[PolicyReplay]
     confidence: float
     own: float
     scale: float
@@ -114,7 +114,11 @@ class _Scaled:
 
     @classmethod
     def of(
-        cls, replays: Sequence[Replay], own: Interval, own_replayed: Interval, confidence: float
+        cls,
+        replays: Sequence[PolicyReplay],
+        own: Interval,
+        own_replayed: Interval,
+        confidence: float,
     ) -> "_Scaled":
         (here, there), (here_error, there_error) = _figures([own, own_replayed], confidence)
         played, errors = _figures([one.played for one in replays], confidence)
@@ -148,11 +152,11 @@ class _Scaled:
         errors = np.maximum(np.hypot(noise, self._hidden_errors()), _LEAST_ERROR)
         believed = composite_of(departures, errors)
         verdicts = [
-            f"{leverage_verdict(one.leverage)}, log believed {share:.0%}"
-            for one, share in zip(self.replays, believed.shares, strict=True)
+            f"{leverage_verdict(one.leverage)}, log believed {fraction:.0%}"
+            for one, fraction in zip(self.replays, believed.fractions, strict=True)
         ]
         variances = believed.variance(errors)
-        return self._findings("composite", believed.shares * departures, variances, verdicts)
+        return self._findings("composite", believed.fractions * departures, variances, verdicts)
 
     def _hidden_errors(self) -> FloatArray:
         """How wrong dm is of each policy in the simulator, where the truth is known, beyond noise.
@@ -160,8 +164,8 @@ class _Scaled:
         What it gets wrong about the simulator it may get wrong about the log, and not by as much.
         """
         replayed, noise = self._figures_of("replayed")
-        played, luck = self._figures_of("played")
-        excess = np.maximum(0.0, (replayed - played) ** 2 - noise**2 - luck**2)
+        played, rng = self._figures_of("played")
+        excess = np.maximum(0.0, (replayed - played) ** 2 - noise**2 - rng**2)
         found: FloatArray = self.scale * np.sqrt(excess)
         return found
 
@@ -178,12 +182,12 @@ class _Scaled:
             Finding(
                 policy=replay.policy,
                 estimator=estimator,
-                value=_around(self.own + gains[place], whole[place]),
-                gain=_around(gains[place], over[place]),
-                verdict=verdicts[place],
+                value=_around(self.own + gains[position], whole[position]),
+                gain=_around(gains[position], over[position]),
+                verdict=verdicts[position],
                 leverage=replay.leverage if estimator == "composite" else None,
             )
-            for place, replay in enumerate(self.replays)
+            for position, replay in enumerate(self.replays)
         ]
 
 

@@ -14,8 +14,8 @@ from mtf_rl.data import BatchDataset, Transitions
 from mtf_rl.evaluation import Interval, end_at_cut
 from mtf_rl.evaluation.fitted_q import CONSERVATIVE_OPESTIMATOR, FQEConfig, fit_q
 from mtf_rl.evaluation.off_policy import (
-    Evidence,
     LoggedSessions,
+    OPEInputs,
     ProductKernel,
     RatioSum,
     Resamples,
@@ -40,7 +40,7 @@ from mtf_rl.experiments.offline_evaluation.config import (
     SIMULATED,
     OfflineConfig,
 )
-from mtf_rl.experiments.offline_evaluation.correcting import Replay, simulated_findings
+from mtf_rl.experiments.offline_evaluation.correcting import PolicyReplay, simulated_findings
 from mtf_rl.experiments.offline_evaluation.findings import Finding, OfflineEvaluation
 from mtf_rl.experiments.offline_evaluation.simulated import Simulated, play
 
@@ -78,36 +78,36 @@ def evaluate(
     logged = LoggedSessions(batch)
     terminal.stage(
         f"{len(policies)} policies, told from {logged.count:,} sessions"
-        f" ({len(logged):,} requests) answered by {batch.judge}"
+        f" ({len(logged):,} requests) answered by {batch.evaluator}"
     )
     run = config.simulator
     simulated = None if run is None else Simulated.of(run, config, logged, terminal)
     work = _Work.of(config, logged, simulated, played or {})
     findings: list[Finding] = []
-    replays: list[Replay] = []
+    replays: list[PolicyReplay] = []
     bandwidths, distributions = {}, {}
     with terminal.progress("policies", len(policies)) as bar:
         for name, policy in policies.items():
             kernel = work.kernel(policy)
-            evidence = work.evidence(policy, kernel)
-            findings += work.findings(name, policy, evidence)
+            inputs = work.inputs(policy, kernel)
+            findings += work.findings(name, policy, inputs)
             if config.asked_of(SIMULATED):
-                replays.append(work.replay(name, policy, evidence))
+                replays.append(work.replay(name, policy, inputs))
             if config.weighs_densities:
                 bandwidths[name] = kernel.bandwidths
-                weights = evidence.weights[:, -1]
+                weights = inputs.weights[:, -1]
                 if effective_size(weights) >= LEAST_SIZE:
                     distributions[name] = reward_distribution(logged.session_rewards, weights)
             bar(1)
     findings += work.simulated_findings(replays)
-    place = {(name, one): n for n, (name, one) in enumerate(product(policies, config.asked))}
-    findings.sort(key=lambda found: place[found.policy, found.estimator])
+    position = {(name, one): n for n, (name, one) in enumerate(product(policies, config.asked))}
+    findings.sort(key=lambda found: position[found.policy, found.estimator])
     return OfflineEvaluation(
         config=config,
         logged=work.own,
         sessions=logged.count,
         requests=len(logged),
-        judge=batch.judge,
+        evaluator=batch.evaluator,
         findings=tuple(findings),
         bandwidths=bandwidths,
         distributions=distributions,
@@ -155,31 +155,31 @@ class _Work:
             return ProductKernel(np.full(width, config.bandwidth or 1.0), config.kernel)
         return slope_bandwidth(self.logged, policy, kernel=config.kernel)
 
-    def evidence(self, policy: FusionPolicy, kernel: ProductKernel) -> Evidence:
+    def inputs(self, policy: FusionPolicy, kernel: ProductKernel) -> OPEInputs:
         """Ratios of the smoothed policy; Q, V and visits of the policy itself."""
         target, rng = SmoothedTarget(policy, kernel), np.random.default_rng(self.config.seed)
         if self.config.weighs_densities:
-            return self.model.evidence(target, rng)
+            return self.model.inputs(target, rng)
         return self.model.direct(target, rng)
 
-    def findings(self, name: str, policy: FusionPolicy, evidence: Evidence) -> list[Finding]:
+    def findings(self, name: str, policy: FusionPolicy, inputs: OPEInputs) -> list[Finding]:
         """One for each estimator that was asked for and needs no simulator."""
-        found = self._closed_form(name, self.config.asked_of(CLOSED_FORM), evidence)
+        found = self._closed_form(name, self.config.asked_of(CLOSED_FORM), inputs)
         for estimator in self.config.asked_of(NETWORK):
-            found += self._network(name, estimator, policy, evidence)
+            found += self._network(name, estimator, policy, inputs)
         return found
 
     def _closed_form(
-        self, name: str, estimators: Sequence[str], evidence: Evidence
+        self, name: str, estimators: Sequence[str], inputs: OPEInputs
     ) -> list[Finding]:
         if not estimators:
             return []
-        sums = [estimate_sum(one, evidence) for one in estimators]
+        sums = [estimate_sum(one, inputs) for one in estimators]
         values, gains = self._intervals(sums)
         found = []
         for one, value, gain in zip(estimators, values, gains, strict=True):
-            support = support_of(one, evidence)
-            leverage = evidence.leverage if support is None else None
+            support = support_of(one, inputs)
+            leverage = inputs.leverage if support is None else None
             verdict = leverage_verdict(leverage) if support is None else support.verdict
             found.append(Finding(name, one, value, gain, verdict, support, leverage))
         return found
@@ -202,7 +202,7 @@ class _Work:
         )
 
     def _network(
-        self, name: str, estimator: str, policy: Policy, evidence: Evidence
+        self, name: str, estimator: str, policy: Policy, inputs: OPEInputs
     ) -> list[Finding]:
         """Fitted Q evaluation, plain or conservative; its own error is in no interval."""
         batch, config = self.logged.batch, self.config
@@ -211,7 +211,7 @@ class _Work:
         fitted = fit_q(end_at_cut(Transitions.of(batch)), policy, settings)
         q = self.logged.padded(fitted.q(batch.observations, batch.actions), fill=0.0)
         v = self.logged.padded(fitted.state_values(batch.observations, policy), fill=0.0)
-        bare = replace(evidence, q=q, v=v, model_visits=None)
+        bare = replace(inputs, q=q, v=v, model_visits=None)
         values, gains = self._intervals([estimate_sum("dm", bare)])
         rewards = self.logged.session_rewards
         if fitted.diagnostics.diverged:
@@ -219,10 +219,10 @@ class _Work:
         elif not rewards.min() <= values[0].mean <= rewards.max():
             verdict = "not supported: the value lies outside what any logged session earned"
         else:
-            verdict = leverage_verdict(evidence.leverage)
-        return [Finding(name, estimator, values[0], gains[0], verdict, leverage=evidence.leverage)]
+            verdict = leverage_verdict(inputs.leverage)
+        return [Finding(name, estimator, values[0], gains[0], verdict, leverage=inputs.leverage)]
 
-    def replay(self, name: str, policy: FusionPolicy, evidence: Evidence) -> Replay:
+    def replay(self, name: str, policy: FusionPolicy, inputs: OPEInputs) -> PolicyReplay:
         """What the simulator says of a policy, and what the log says of the simulator."""
         config, simulated = self.config, self.simulated
         assert simulated is not None
@@ -236,15 +236,15 @@ class _Work:
         (told, told_gain), (replayed, replayed_gain) = (
             _with_gain(found, logged, config.confidence)
             for found, logged in (
-                (estimate_sum("dm", evidence), self.logged),
+                (estimate_sum("dm", inputs), self.logged),
                 (simulated.direct(policy), simulated.replayed),
             )
         )
-        return Replay(
-            name, played, told, told_gain, replayed, replayed_gain, leverage=evidence.leverage
+        return PolicyReplay(
+            name, played, told, told_gain, replayed, replayed_gain, leverage=inputs.leverage
         )
 
-    def simulated_findings(self, replays: Sequence[Replay]) -> list[Finding]:
+    def simulated_findings(self, replays: Sequence[PolicyReplay]) -> list[Finding]:
         """One for each policy and estimator that needs a simulator."""
         if self.simulated is None or not replays:
             return []

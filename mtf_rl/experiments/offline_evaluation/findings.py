@@ -44,11 +44,11 @@ class OfflineEvaluation:
     """Session reward of the log's own policies."""
     sessions: int
     requests: int
-    judge: str
+    evaluator: str
     """Who answered in the log."""
     findings: tuple[Finding, ...]
     bandwidths: Mapping[str, FloatArray]
-    """Of the kernel, by policy, (num_parameters,)."""
+    """Of the kernel, by policy, (action_dim,)."""
     distributions: Mapping[str, RewardDistribution]
     """Of session reward, by policy, where the weights of whole sessions support it."""
 

@@ -43,10 +43,10 @@ def estimates_figure(evaluation: OfflineEvaluation) -> Figure:
     FigureCanvasAgg(figure)
     figure.set_layout_engine("constrained")
     axes = figure.subplots()
-    for place, name in enumerate(names):
+    for position, name in enumerate(names):
         for number, estimator in enumerate(asked):
             found = evaluation.of(name, estimator)
-            height = place - (number - (len(asked) - 1) / 2.0) / (len(asked) + 1.5)
+            height = position - (number - (len(asked) - 1) / 2.0) / (len(asked) + 1.5)
             ink = _INKS[number % len(_INKS)]
             value = found.value
             axes.plot([value.low, value.high], [height, height], color=ink, linewidth=1.4)
@@ -98,7 +98,7 @@ def distribution_figure(evaluation: OfflineEvaluation) -> Figure:
     rewards = np.concatenate([found.rewards for found in evaluation.distributions.values()])
     axes.set_xlim(rewards.min(), np.quantile(rewards, 0.995))
     axes.set_xlabel("reward of a session")
-    axes.set_ylabel("share of sessions at most as good")
+    axes.set_ylabel("fraction of sessions at most as good")
     axes.legend(frameon=False)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)

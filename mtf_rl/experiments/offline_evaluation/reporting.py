@@ -89,7 +89,7 @@ def _summary(evaluation: OfflineEvaluation) -> str:
     own = evaluation.logged
     return (
         f"{evaluation.sessions:,} sessions ({evaluation.requests:,} requests), answered by"
-        f" {evaluation.judge}; the log's own policies earned {_interval(own)} a session."
+        f" {evaluation.evaluator}; the log's own policies earned {_interval(own)} a session."
     )
 
 
@@ -125,7 +125,7 @@ def _distribution(evaluation: OfflineEvaluation) -> list[Table]:
             name,
             f"{found.mean:.2f}",
             f"{found.variance**0.5:.2f}",
-            *(f"{found.quantile(share):.2f}" for share in (0.25, 0.5, 0.75)),
+            *(f"{found.quantile(fraction):.2f}" for fraction in (0.25, 0.5, 0.75)),
             f"{found.cvar(0.1):.2f}",
         )
         for name, found in evaluation.distributions.items()

@@ -29,7 +29,7 @@ from mtf_rl.experiments.run_folder import open_run_folder
 
 __all__ = ["Simulated", "play"]
 
-# Luck of the simulated sessions, apart from that of learners and of final judging.
+# Random numbers of the simulated sessions, apart from that of learners and of final evaluating.
 _SIMULATED_SEED, _REPLAYED_SEED = 3_000_003, 4_000_003
 
 
@@ -91,7 +91,7 @@ def play(
     seed: int = 0,
     confidence: float = 0.95,
 ) -> Interval:
-    """Session reward of a policy in the simulator, over some sessions of one luck.
+    """Session reward of a policy in the simulator, over some sessions of one random numbers.
 
     A t-interval over sessions, as the log's: both speak of the users who are logged.
     """

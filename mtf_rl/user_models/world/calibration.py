@@ -62,7 +62,7 @@ def _rates(totals: Tally) -> dict[str, _Measured]:
         measured[f"{name}/click"] = _rate(*clicks, rows[tab])
         zeros = totals.zero_plays[_STANDARD, tab]
         measured[f"{name}/zero_play"] = (_ratio(zeros, rows[tab]), None, None)
-    measured["feed/share_of_rows"] = (_ratio(rows[_FEED], rows.sum()), None, None)
+    measured["feed/fraction_of_rows"] = (_ratio(rows[_FEED], rows.sum()), None, None)
     return measured
 
 
@@ -82,9 +82,9 @@ def _joint(totals: Tally) -> dict[str, _Measured]:
 
     def given(what: str, condition: str) -> _Measured:
         row, column = names.index(condition), names.index(what)
-        share = _ratio(joint[row, column], joint[row, row])
-        half_width = 1.96 * _ratio(np.sqrt(share * (1 - share)), np.sqrt(joint[row, row]))
-        return share, share, half_width
+        fraction = _ratio(joint[row, column], joint[row, row])
+        half_width = 1.96 * _ratio(np.sqrt(fraction * (1 - fraction)), np.sqrt(joint[row, row]))
+        return fraction, fraction, half_width
 
     pairs = (("long_view", "click"), ("like", "click"), ("click", "like"), ("like", "follow"))
     return {f"{what}_given_{condition}": given(what, condition) for what, condition in pairs}
@@ -149,7 +149,7 @@ def _ranks(values: FloatArray) -> FloatArray:
 def _gini(counts: IntArray) -> float:
     """Gini coefficient of exposures over videos, those never shown included."""
     ordered = np.sort(counts).astype(np.float64)
-    places = np.arange(1, len(ordered) + 1)
+    positions = np.arange(1, len(ordered) + 1)
     return float(
-        2 * (places * ordered).sum() / (len(ordered) * ordered.sum()) - 1 - 1 / len(counts)
+        2 * (positions * ordered).sum() / (len(ordered) * ordered.sum()) - 1 - 1 / len(counts)
     )

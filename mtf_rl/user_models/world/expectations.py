@@ -1,6 +1,6 @@
-"""What a shown video is expected to bring: closed forms of the answers that luck decides.
+"""What a shown video is expected to bring: closed forms of the answers that random numbers decides.
 
-Compiled for the reason that `outlook` is: every candidate of every logging ranker passes here.
+Compiled for the reason that `latent` is: every candidate of every logging ranker passes here.
 """
 
 import math
@@ -18,7 +18,7 @@ from mtf_rl.core.tasks import (
     VALID_PLAY_SECONDS,
     WATCH_CAP_SECONDS,
 )
-from mtf_rl.user_models.world.laws import (
+from mtf_rl.user_models.world.constants import (
     LONGEST_OVERRUN,
     LURED_MEAN,
     LURED_SPREAD,
@@ -30,14 +30,14 @@ from mtf_rl.user_models.world.laws import (
     SKIP_SPREAD,
     WATCH_SPREAD,
 )
-from mtf_rl.user_models.world.outlook import Outlook
+from mtf_rl.user_models.world.latent import LatentResponse
 
 __all__ = ["expected_answers", "length_terms"]
 
 # Columns of `length_terms`: for each of the three moments below, P(skips last so long) and
 # P(the disappointed last so long); then E[min(play, cap)] in both modes, and of the overrun.
 _VALID, _LONG, _END = 0, 1, 2
-# Handed to the compiled loops, for the reason that `outlook` gives.
+# Handed to the compiled loops, for the reason that `latent` gives.
 _MOMENTS = (VALID_PLAY_SECONDS, LONG_VIEW_SECONDS, WATCH_CAP_SECONDS)
 _SKIP_CAPPED, _LURED_CAPPED, _OVERRUN_CAPPED, _COLUMNS = 6, 7, 8, 9
 
@@ -61,7 +61,7 @@ def length_terms(duration_seconds: FloatArray) -> FloatArray:
     return terms
 
 
-def expected_answers(prospect: Outlook, lengths: FloatArray) -> FloatArray:
+def expected_answers(prospect: LatentResponse, lengths: FloatArray) -> FloatArray:
     """Probabilities of the seven feedbacks and E[min(play seconds, 120)] / 120: (..., 8).
 
     `lengths` (videos, terms) is `length_terms` of the catalogue.
@@ -106,39 +106,45 @@ def _fill(
     odds_after_like: Any,
     expected: Any,
 ) -> None:
-    """One impression after the other; the arguments are the fields of `Outlook`, flat, and laws."""
+    """One impression after the other; the arguments are flat fields and constants."""
     valid_seconds, long_seconds, cap_seconds = moments
-    for place in range(len(plays)):
-        terms = lengths[videos[place]]
-        duration = duration_seconds[place]
-        play = (plays[place], watches[place], lured[place], watch_mean[place], watch_spread)
+    for position in range(len(plays)):
+        terms = lengths[videos[position]]
+        duration = duration_seconds[position]
+        play = (
+            plays[position],
+            watches[position],
+            lured[position],
+            watch_mean[position],
+            watch_spread,
+        )
         valid = _mixture(*_lasts(min(valid_seconds, duration), _VALID, terms, play), play)
         long_view = _mixture(*_lasts(min(long_seconds, duration), _LONG, terms, play), play)
-        expected[place, 0] = valid if single_column[place] else taps[place]
-        expected[place, 1] = long_view
-        expected[place, NUM_FEEDBACKS] = (
+        expected[position, 0] = valid if single_column[position] else taps[position]
+        expected[position, 1] = long_view
+        expected[position, NUM_FEEDBACKS] = (
             _watch_seconds(duration, cap_seconds, terms, play) / cap_seconds
         )
-        shares = (1.0 - plays[place], plays[place] - valid, valid - long_view, long_view)
-        _fill_signals(shares, odds[place], signal_odds, odds_after_like, expected[place])
+        fractions = (1.0 - plays[position], plays[position] - valid, valid - long_view, long_view)
+        _fill_signals(fractions, odds[position], signal_odds, odds_after_like, expected[position])
 
 
 @njit(cache=True, nogil=True)
 def _fill_signals(
-    shares: Any, odds: Any, signal_odds: Any, odds_after_like: Any, expected: Any
+    fractions: Any, odds: Any, signal_odds: Any, odds_after_like: Any, expected: Any
 ) -> None:
-    """Probabilities of the signals, from the shares of the four classes of play."""
+    """Probabilities of the signals, from the fractions of the four classes of play."""
     for signal in range(len(odds)):
         expected[2 + signal] = 0.0
-    for play_class in range(len(shares)):
-        share = shares[play_class]
+    for play_class in range(len(fractions)):
+        fraction = fractions[play_class]
         like = _probability(signal_odds[0, play_class] * odds[0])
-        expected[2] += share * like
+        expected[2] += fraction * like
         for signal in range(1, len(odds)):
             own = signal_odds[signal, play_class] * odds[signal]
             without = _probability(own)
             given_like = _probability(own * odds_after_like[signal])
-            expected[2 + signal] += share * (without + like * (given_like - without))
+            expected[2 + signal] += fraction * (without + like * (given_like - without))
 
 
 @njit(cache=True, nogil=True)

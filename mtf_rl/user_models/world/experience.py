@@ -7,7 +7,7 @@ import numpy as np
 from mtf_rl.core.arrays import FloatArray, IntArray
 from mtf_rl.core.slates import Slate
 from mtf_rl.core.videos import NO_TAG, VideoCatalogue
-from mtf_rl.user_models.world.outlook import Outlook
+from mtf_rl.user_models.world.latent import LatentResponse
 from mtf_rl.user_models.world.population import NUM_TAGS, Truth
 from mtf_rl.user_models.world.responses import Answers
 
@@ -53,25 +53,25 @@ def dullness(truth: Truth, state: WorldState, shown: IntArray) -> FloatArray:
     catalogue = truth.videos.catalogue
     rows = np.arange(len(state.users))[:, None]
     total = np.zeros(shown.shape)
-    share = _tag_share(catalogue, shown)
+    fraction = _tag_fraction(catalogue, shown)
     for column in range(catalogue.tags.shape[1]):
         tag = catalogue.tags[shown, column]  # (num_envs, slate)
-        total += np.where(tag == NO_TAG, 0.0, share * state.boredom[rows, tag])
+        total += np.where(tag == NO_TAG, 0.0, fraction * state.boredom[rows, tag])
     return total * truth.users.boredom_sensitivity[state.users][:, None]
 
 
-def _tag_share(catalogue: VideoCatalogue, shown: IntArray) -> FloatArray:
-    """The share of each of a video's tags in it, of the shape of `shown`."""
+def _tag_fraction(catalogue: VideoCatalogue, shown: IntArray) -> FloatArray:
+    """The fraction of each of a video's tags in it, of the shape of `shown`."""
     counts = (catalogue.tags != NO_TAG).sum(axis=1)  # (videos,)
-    share: FloatArray = (1.0 / np.maximum(counts, 1))[shown]
-    return share
+    fraction: FloatArray = (1.0 / np.maximum(counts, 1))[shown]
+    return fraction
 
 
 def after_slate(
     truth: Truth,
     state: WorldState,
     slate: Slate,
-    outlook: Outlook,
+    latent: LatentResponse,
     answers: Answers,
     dull: FloatArray,
     usual: FloatArray,
@@ -82,7 +82,7 @@ def after_slate(
     """
     shown = slate.mask.astype(np.float64)  # (num_envs, slate)
     count = np.maximum(_row_sum(shown), 1.0)
-    value = _values(truth, state, slate, outlook, answers, dull, usual)
+    value = _values(truth, state, slate, latent, answers, dull, usual)
     mean_value = _row_sum(value * shown) / count
     excess = np.maximum(answers.play_seconds - _LONG_WATCH_SECONDS, 0.0) / 60.0
     return replace(
@@ -98,7 +98,7 @@ def _values(
     truth: Truth,
     state: WorldState,
     slate: Slate,
-    outlook: Outlook,
+    latent: LatentResponse,
     answers: Answers,
     dull: FloatArray,
     usual: FloatArray,
@@ -111,23 +111,23 @@ def _values(
     usual_click, usual_long_view = (usual[state.users, kind][:, None] for kind in (0, 1))
     regret = truth.videos.bait[slate.videos] * clicked * (1.0 - long_view) - _USUAL_REGRET
     watching = _LONG_VIEW_WORTH * (long_view - usual_long_view) - 2.0 * config.regret * regret
-    interacting = _APPEAL_WORTH * clicked * (outlook.appeal - _USUAL_APPEAL) + _CLICK_WORTH * (
+    interacting = _APPEAL_WORTH * clicked * (latent.appeal - _USUAL_APPEAL) + _CLICK_WORTH * (
         clicked - usual_click
     )
     value = (1.0 - care) * watching + care * interacting
     value = value - config.monotony * (dull - _USUAL_DULLNESS)
-    return np.where(outlook.single_column | (clicked > 0), value, 0.0)
+    return np.where(latent.single_column | (clicked > 0), value, 0.0)
 
 
 def _exposure(catalogue: VideoCatalogue, slate: Slate) -> FloatArray:
     """What the slate adds to boredom, (num_envs, num_tags)."""
     num_envs = len(slate.users)
-    share = np.where(slate.mask, _tag_share(catalogue, slate.videos), 0.0) / _EXPOSURE_UNIT
+    fraction = np.where(slate.mask, _tag_fraction(catalogue, slate.videos), 0.0) / _EXPOSURE_UNIT
     cells = np.arange(num_envs)[:, None] * NUM_TAGS
     total = np.zeros(num_envs * NUM_TAGS)
     for column in range(catalogue.tags.shape[1]):
         tag = catalogue.tags[slate.videos, column]
-        weights = np.where(tag == NO_TAG, 0.0, share)
+        weights = np.where(tag == NO_TAG, 0.0, fraction)
         total += np.bincount(
             (cells + np.maximum(tag, 0)).ravel(), weights.ravel(), minlength=len(total)
         )

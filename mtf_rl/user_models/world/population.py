@@ -47,11 +47,9 @@ class Users:
     watching: FloatArray  # (users,), log-odds added to starting to watch
     patience: FloatArray  # (users,), log-odds taken from leaving
     sessions_per_day: FloatArray  # (users,), intended sessions of an active day
-    page_share: FloatArray  # (users,), share of sessions on the two-column page
+    page_fraction: FloatArray  # (users,), fraction of sessions on the two-column page
     propensities: FloatArray  # (users, signals), multiplies the odds of each signal; mean 1
-    care: (
-        FloatArray  # (users,) in [0, 1], share of satisfaction from appeal, the rest from watching
-    )
+    care: FloatArray  # (users,) in [0, 1], satisfaction from appeal; the rest from watching
     boredom_sensitivity: FloatArray  # (users,), mean 1
     tiring_sensitivity: FloatArray  # (users,), mean 1
 
@@ -102,7 +100,7 @@ def _draw_users(config: WorldConfig) -> Users:
         watching=0.95 * watching,
         patience=0.45 * activity + 0.2 * depth_own,
         sessions_per_day=6.6 * np.exp(0.35 * activity - 0.35**2 / 2),
-        page_share=betaincinv(1.6, 11.2, ranks[:, 4]),
+        page_fraction=betaincinv(1.6, 11.2, ranks[:, 4]),
         propensities=_propensities(activity, watching, ndtri(ranks[:, 6:])),
         care=care,
         boredom_sensitivity=gammaincinv(2.0, ranks[:, 5]) / 2.0,

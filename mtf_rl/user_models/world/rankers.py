@@ -20,7 +20,7 @@ class LoggingRanker:
     """
 
     name: str
-    share: float  # of sessions
+    fraction: float  # of sessions
     weights: tuple[float, ...]  # one per task
     noise: float  # standard deviation of the noise on each logit
     exploration: float  # standard deviation of the noise added to the score at each request
@@ -40,7 +40,7 @@ def assign_rankers(
 ) -> IntArray:
     """Which ranker serves each user's visit, (n,), by hash and by the rankers' shares."""
     uniforms = (hash_words(seed, 5, users, visits) >> np.uint64(11)) * 2.0**-53
-    edges = np.cumsum([ranker.share for ranker in rankers])
+    edges = np.cumsum([ranker.fraction for ranker in rankers])
     return np.searchsorted(edges / edges[-1], uniforms, side="right").clip(max=len(rankers) - 1)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from mtf_rl.core.arrays import FloatArray
 from mtf_rl.core.tasks import NUM_FEEDBACKS, is_long_view, is_valid_play
-from mtf_rl.user_models.world.laws import (
+from mtf_rl.user_models.world.constants import (
     LONGEST_OVERRUN,
     LURED_MEAN,
     LURED_SPREAD,
@@ -21,7 +21,7 @@ from mtf_rl.user_models.world.laws import (
     SKIP_SPREAD,
     WATCH_SPREAD,
 )
-from mtf_rl.user_models.world.outlook import Outlook
+from mtf_rl.user_models.world.latent import LatentResponse
 
 __all__ = ["TWO_COLUMN_TAB", "Answers", "draw_answers"]
 
@@ -37,7 +37,7 @@ class Answers:
 
 
 def draw_answers(
-    outlook: Outlook,
+    latent: LatentResponse,
     *,
     mode: FloatArray,
     play: FloatArray,
@@ -47,22 +47,22 @@ def draw_answers(
     """Draw the answers from uniforms `mode` (..., 2) and `signals` (..., signals) and normals.
 
     Args:
-        outlook: what decides the answers.
+        latent: what decides the answers.
         mode: uniforms for tap and start, and for the mode of play.
         play: standard normals of ln(play seconds).
         overrun: standard normals of the time played beyond the end.
         signals: uniforms of like, follow, comment, forward and hate.
     """
-    played = mode[..., 0] < outlook.plays
-    watched = mode[..., 1] < outlook.watches
+    played = mode[..., 0] < latent.plays
+    watched = mode[..., 1] < latent.watches
     # Of those who watch, the share `lured` with the smallest uniforms is disappointed.
-    lured = mode[..., 1] < outlook.watches * outlook.lured
+    lured = mode[..., 1] < latent.watches * latent.lured
     log_seconds = np.where(
-        lured, LURED_MEAN + LURED_SPREAD * play, outlook.watch_mean + WATCH_SPREAD * play
+        lured, LURED_MEAN + LURED_SPREAD * play, latent.watch_mean + WATCH_SPREAD * play
     )
     log_seconds = np.where(watched, log_seconds, SKIP_MEAN + SKIP_SPREAD * play)
     seconds = np.exp(log_seconds)
-    duration = outlook.duration_seconds
+    duration = latent.duration_seconds
     extra = np.minimum(np.exp(OVERRUN_MEAN + OVERRUN_SPREAD * overrun), LONGEST_OVERRUN * duration)
     seconds = np.where(seconds >= duration, duration + extra, seconds)
     seconds = np.where(played, np.maximum(np.floor(1000.0 * seconds), 1.0) / 1000.0, 0.0)
@@ -70,9 +70,9 @@ def draw_answers(
     long_view = is_long_view(seconds, duration) & played
     play_class = played.astype(np.int64) + valid + long_view
     feedback = np.empty((*seconds.shape, NUM_FEEDBACKS), dtype=np.float32)
-    feedback[..., 0] = np.where(outlook.single_column, valid, mode[..., 0] < outlook.taps)
+    feedback[..., 0] = np.where(latent.single_column, valid, mode[..., 0] < latent.taps)
     feedback[..., 1] = long_view
-    odds = SIGNAL_ODDS.T[play_class] * outlook.odds  # (..., signals)
+    odds = SIGNAL_ODDS.T[play_class] * latent.odds  # (..., signals)
     liked = signals[..., 0] < _odds_to_probability(odds[..., 0])
     odds *= np.where(liked[..., None], ODDS_AFTER_LIKE, 1.0)
     feedback[..., 2:] = signals < _odds_to_probability(odds)

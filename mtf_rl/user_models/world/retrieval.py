@@ -33,15 +33,15 @@ class Retrieval:
     tag_affinity: FloatArray  # (users, num_tags) float32, estimated with noise
     tags: IntArray  # (videos, tags_per_video), 0 where a video has fewer
     levels: FloatArray  # (levels,) float32, the shares that a tag can have in a video, 0 included
-    shares: IntArray  # (videos, tags_per_video), of each of these tags, as numbers of levels
+    fractions: IntArray  # (videos, tags_per_video), of each of these tags, as numbers of levels
     seed: int
 
     @staticmethod
     def of(config: WorldConfig, users: Users, videos: Videos) -> "Retrieval":
         """The retrieval stage of a world."""
         rng = np.random.default_rng([config.seed, 3])
-        shares = videos.catalogue.tag_shares.astype(np.float64)  # (videos, num_tags)
-        centres = shares.T @ videos.vectors / np.maximum(shares.sum(axis=0), 1.0)[:, None]
+        fractions = videos.catalogue.tag_fractions.astype(np.float64)  # (videos, num_tags)
+        centres = fractions.T @ videos.vectors / np.maximum(fractions.sum(axis=0), 1.0)[:, None]
         affinity = users.watch_taste @ centres.T  # (users, num_tags)
         tags = videos.catalogue.tags
         counts = (tags != NO_TAG).sum(axis=1)
@@ -54,7 +54,7 @@ class Retrieval:
             tag_affinity=(_TAG_WEIGHT * noisy).astype(np.float32),
             tags=np.maximum(tags, 0),
             levels=levels.astype(np.float32),
-            shares=numbers.reshape(tags.shape),
+            fractions=numbers.reshape(tags.shape),
             seed=config.seed,
         )
 
@@ -83,7 +83,7 @@ class Retrieval:
         streams = hash_words(self.seed, 3, users, visits)  # (n,)
         times = np.empty((len(users), len(self.popularity)), dtype=np.float32)
         factors = np.exp(-self.tag_affinity[users][:, :, None] * self.levels)  # (n, num_tags, ..)
-        _race(streams, np.exp(-self.popularity), factors, self.tags, self.shares, times)
+        _race(streams, np.exp(-self.popularity), factors, self.tags, self.fractions, times)
         chosen = np.argpartition(times, pool - 1, axis=1)[:, :pool]
         counters = (chosen.astype(np.uint64) + np.uint64(1)) * _GOLDEN
         order = np.argsort(mix64(streams[:, None] + counters) << np.uint64(24), axis=1)
@@ -91,7 +91,7 @@ class Retrieval:
 
 
 @njit(cache=True, nogil=True)
-def _race(streams: Any, rarity: Any, factors: Any, tags: Any, shares: Any, times: Any) -> None:
+def _race(streams: Any, rarity: Any, factors: Any, tags: Any, fractions: Any, times: Any) -> None:
     """Exponential arrival times at each video's rate, written to `times` (n, videos).
 
     Args:
@@ -99,7 +99,7 @@ def _race(streams: Any, rarity: Any, factors: Any, tags: Any, shares: Any, times
         rarity: inverse weights, (videos,).
         factors: of each tag on the users' inverse weights, (n, num_tags, levels).
         tags: of each video, (videos, tags_per_video).
-        shares: of these tags, as numbers of levels, (videos, tags_per_video).
+        fractions: of these tags, as numbers of levels, (videos, tags_per_video).
         times: what is filled.
     """
     for row in range(len(streams)):
@@ -110,7 +110,7 @@ def _race(streams: Any, rarity: Any, factors: Any, tags: Any, shares: Any, times
             bits = (bits ^ (bits >> np.uint64(27))) * _MULTIPLIER_2
             bits ^= bits >> np.uint64(31)
             inverse = rarity[video]
-            for place in range(tags.shape[1]):
-                inverse *= factors[row, tags[video, place], shares[video, place]]
+            for position in range(tags.shape[1]):
+                inverse *= factors[row, tags[video, position], fractions[video, position]]
             uniform = (np.float32(bits >> np.uint64(41)) + np.float32(0.5)) * _INVERSE_2_23
             times[row, video] = -np.log(uniform) * inverse

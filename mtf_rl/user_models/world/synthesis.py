@@ -21,7 +21,7 @@ from mtf_rl.core.errors import ArtifactError
 from mtf_rl.core.files import load_json, save_json
 from mtf_rl.user_models.world.calibration import CalibrationRow, calibrate
 from mtf_rl.user_models.world.config import WorldConfig
-from mtf_rl.user_models.world.official import (
+from mtf_rl.user_models.world.kuairand_layout import (
     FIRST_DAY,
     LOG_COLUMNS,
     log_table,
@@ -31,7 +31,7 @@ from mtf_rl.user_models.world.official import (
     video_table,
 )
 from mtf_rl.user_models.world.rankers import LOGGING_RANKERS, LoggingRanker
-from mtf_rl.user_models.world.rolling import LoggedRows, roll
+from mtf_rl.user_models.world.simulate_logs import LoggedRows, roll
 from mtf_rl.user_models.world.tally import Tally, tally
 from mtf_rl.user_models.world.world import World
 

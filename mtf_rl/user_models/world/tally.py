@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from mtf_rl.core.arrays import BoolArray, FloatArray, IntArray
-from mtf_rl.user_models.world.rolling import DayEnds, LoggedRows
+from mtf_rl.user_models.world.simulate_logs import DayEnds, LoggedRows
 
 __all__ = ["Tally", "histogram_quantile", "tally"]
 
@@ -95,8 +95,8 @@ def _first_of(users: IntArray, numbers: IntArray) -> BoolArray:
     return np.concatenate([np.ones(min(1, len(users)), dtype=bool), changes])
 
 
-def _sums(places: IntArray, weights: FloatArray, count: int) -> FloatArray:
-    return np.bincount(places, weights, minlength=count).astype(np.float64)
+def _sums(positions: IntArray, weights: FloatArray, count: int) -> FloatArray:
+    return np.bincount(positions, weights, minlength=count).astype(np.float64)
 
 
 def _cells(policy: IntArray, feed: IntArray, weights: FloatArray | BoolArray | None) -> FloatArray:
@@ -112,8 +112,8 @@ def _columns(policy: IntArray, feed: IntArray, values: FloatArray) -> FloatArray
 def _histogram(milliseconds: IntArray) -> IntArray:
     """Counts of positive times by ln(seconds), (bins,)."""
     seconds = milliseconds[milliseconds > 0] / 1000.0
-    place = (np.log(seconds) - _LOG_LOW) / (_LOG_HIGH - _LOG_LOW) * _BINS
-    return np.bincount(np.clip(place.astype(np.int64), 0, _BINS - 1), minlength=_BINS)
+    position = (np.log(seconds) - _LOG_LOW) / (_LOG_HIGH - _LOG_LOW) * _BINS
+    return np.bincount(np.clip(position.astype(np.int64), 0, _BINS - 1), minlength=_BINS)
 
 
 def histogram_quantile(histogram: IntArray, level: float, *, zeros: int = 0) -> float:
@@ -122,5 +122,5 @@ def histogram_quantile(histogram: IntArray, level: float, *, zeros: int = 0) -> 
     rank = level * cumulative[-1]
     if rank <= zeros:
         return 0.0
-    place = int(np.searchsorted(cumulative, rank))
-    return float(np.exp(_LOG_LOW + (place + 0.5) / _BINS * (_LOG_HIGH - _LOG_LOW)))
+    position = int(np.searchsorted(cumulative, rank))
+    return float(np.exp(_LOG_LOW + (position + 0.5) / _BINS * (_LOG_HIGH - _LOG_LOW)))

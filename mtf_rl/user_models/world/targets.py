@@ -26,8 +26,8 @@ class Target:
     source: str
 
 
-def _within(name: str, value: float, share: float, source: str) -> Target:
-    return Target(name, value, value * (1 - share), value * (1 + share), source)
+def _within(name: str, value: float, fraction: float, source: str) -> Target:
+    return Target(name, value, value * (1 - fraction), value * (1 + fraction), source)
 
 
 def _between(name: str, low: float, high: float, source: str) -> Target:
@@ -49,7 +49,7 @@ TARGETS = (
     _within("random/follow", 0.00026, 0.30, _RANDOM),
     _within("random/forward", 0.00034, 0.30, _RANDOM),
     _within("random/hate", 0.00114, 0.30, _RANDOM),
-    _within("feed/share_of_rows", 0.77, 0.07, _FEED),
+    _within("feed/fraction_of_rows", 0.77, 0.07, _FEED),
     _within("feed/click", 0.444, 0.07, _FEED),
     _within("page/click", 0.116, 0.07, _FEED),
     _within("page/zero_play", 0.918, 0.07, "KuaiRand-Pure standard log, tab 0, 04-25 to 05-08"),

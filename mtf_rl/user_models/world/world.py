@@ -8,22 +8,22 @@ from typing_extensions import override
 
 from mtf_rl.core.arrays import BoolArray, FloatArray, IntArray
 from mtf_rl.core.history import VisibleHistory
-from mtf_rl.core.protocols import SYNTHETIC_TRUTH, UserModel
-from mtf_rl.core.randomness import Luck, Purpose
+from mtf_rl.core.protocols import GROUND_TRUTH, UserModel
+from mtf_rl.core.randomness import EpisodeRng, Purpose
 from mtf_rl.core.slates import Response, Slate
 from mtf_rl.core.videos import VideoCatalogue
 from mtf_rl.user_models.world.config import WorldConfig
+from mtf_rl.user_models.world.constants import TYPICAL_DURATION_SECONDS
 from mtf_rl.user_models.world.expectations import expected_answers, length_terms
 from mtf_rl.user_models.world.experience import WorldState, after_slate, dullness, elapse
-from mtf_rl.user_models.world.laws import TYPICAL_DURATION_SECONDS
-from mtf_rl.user_models.world.outlook import Outlook, outlook, usual_outlook
+from mtf_rl.user_models.world.latent import LatentResponse, latent, usual_latent
 from mtf_rl.user_models.world.population import NUM_TAGS, SIGNALS, draw_truth
 from mtf_rl.user_models.world.responses import TWO_COLUMN_TAB, draw_answers
 from mtf_rl.user_models.world.retrieval import Retrieval
 
 __all__ = ["HOUR_SHARES", "World"]
 
-# KuaiRand-27K standard log: share of rows (%) and click rate by hour of the day.
+# KuaiRand-27K standard log: fraction of rows (%) and click rate by hour of the day.
 _HOUR_PERCENT = (
     3.30, 2.01, 1.28, 0.90, 0.81, 1.15, 2.13, 3.09, 3.58, 4.02, 4.48, 4.79,
     5.28, 5.32, 4.80, 4.89, 5.15, 5.44, 5.85, 6.17, 6.61, 6.86, 6.78, 5.31,
@@ -51,8 +51,8 @@ _START_SPREAD = 0.2
 class World(UserModel[WorldState]):
     """Users and videos drawn from `config`, who answer, leave and return by known laws."""
 
-    judge = SYNTHETIC_TRUTH
-    hour_shares = HOUR_SHARES
+    evaluator = GROUND_TRUTH
+    hour_fractions = HOUR_SHARES
 
     def __init__(self, config: WorldConfig) -> None:
         self.config = config
@@ -60,7 +60,7 @@ class World(UserModel[WorldState]):
         self.users, self.videos = self.truth.users, self.truth.videos
         # P(click) and P(long view) of each user for a video as rankers usually find it.
         typical = length_terms(np.array([TYPICAL_DURATION_SECONDS]))
-        self.usual_views = expected_answers(usual_outlook(self.users), typical)[:, :2]  # (users, 2)
+        self.usual_views = expected_answers(usual_latent(self.users), typical)[:, :2]  # (users, 2)
 
     @cached_property
     def _lengths(self) -> FloatArray:
@@ -91,19 +91,19 @@ class World(UserModel[WorldState]):
 
         Fresh: not bored, not tired, neutrally satisfied. Arguments are (rows,); `hours` in [0, 24).
         """
-        prospect = self.outlook(users, videos, hours, tabs, np.zeros(()))
+        prospect = self.latent(users, videos, hours, tabs, np.zeros(()))
         return self.expected_answers(prospect)
 
-    def outlook(
+    def latent(
         self,
         users: IntArray,
         videos: IntArray,
         hours: FloatArray,
         tabs: IntArray,
         dull: FloatArray,
-    ) -> Outlook:
+    ) -> LatentResponse:
         """What decides the answers to `videos`; all arguments broadcast to its shape."""
-        return outlook(
+        return latent(
             self.truth,
             users,
             videos,
@@ -112,16 +112,16 @@ class World(UserModel[WorldState]):
             dullness=dull,
         )
 
-    def expected_answers(self, prospect: Outlook) -> FloatArray:
+    def expected_answers(self, prospect: LatentResponse) -> FloatArray:
         """The expected feedback and watch target of an outlook, (..., 8) in task order."""
         return expected_answers(prospect, self._lengths)
 
     @override
-    def start(self, users: IntArray, luck: Luck) -> WorldState:
+    def start(self, users: IntArray, rng: EpisodeRng) -> WorldState:
         num_envs = len(users)
         return WorldState(
             users=np.asarray(users),
-            satisfaction=_START_SPREAD * luck.normals(Purpose.HIDDEN_STATE, 1)[:, 0],
+            satisfaction=_START_SPREAD * rng.normals(Purpose.HIDDEN_STATE, 1)[:, 0],
             tiredness=np.zeros(num_envs),
             boredom=np.zeros((num_envs, NUM_TAGS)),
             clock_seconds=np.zeros(num_envs),
@@ -140,26 +140,26 @@ class World(UserModel[WorldState]):
 
     @override
     def respond(
-        self, state: WorldState, slate: Slate, history: VisibleHistory, luck: Luck
+        self, state: WorldState, slate: Slate, history: VisibleHistory, rng: EpisodeRng
     ) -> tuple[Response, WorldState]:
-        response, _, after = self.respond_and_explain(state, slate, history, luck)
+        response, _, after = self.respond_and_explain(state, slate, history, rng)
         return response, after
 
     def respond_and_explain(
-        self, state: WorldState, slate: Slate, history: VisibleHistory, luck: Luck
-    ) -> tuple[Response, Outlook, WorldState]:
+        self, state: WorldState, slate: Slate, history: VisibleHistory, rng: EpisodeRng
+    ) -> tuple[Response, LatentResponse, WorldState]:
         """As `respond`, with what decided the answers, (num_envs, slate)."""
         state = self._until(state, history)
         dull = dullness(self.truth, state, slate.videos)
-        prospect = self.outlook(
+        prospect = self.latent(
             state.users[:, None], slate.videos, history.hours[:, None], slate.tabs[:, None], dull
         )
         shape = slate.videos.shape
-        times = luck.normals(Purpose.PLAY_TIME, 2 * shape[1]).reshape(*shape, 2)
-        signals = luck.uniforms(Purpose.FEEDBACK, len(SIGNALS) * shape[1])
+        times = rng.normals(Purpose.PLAY_TIME, 2 * shape[1]).reshape(*shape, 2)
+        signals = rng.uniforms(Purpose.FEEDBACK, len(SIGNALS) * shape[1])
         answers = draw_answers(
             prospect,
-            mode=luck.uniforms(Purpose.PLAY_MODE, 2 * shape[1]).reshape(*shape, 2),
+            mode=rng.uniforms(Purpose.PLAY_MODE, 2 * shape[1]).reshape(*shape, 2),
             play=times[..., 0],
             overrun=times[..., 1],
             signals=signals.reshape(*shape, len(SIGNALS)),
@@ -184,9 +184,9 @@ class World(UserModel[WorldState]):
         )
 
     @override
-    def leave(self, state: WorldState, history: VisibleHistory, luck: Luck) -> BoolArray:
+    def leave(self, state: WorldState, history: VisibleHistory, rng: EpisodeRng) -> BoolArray:
         hazard = self.leave_probability(state)
-        return np.asarray(luck.uniforms(Purpose.LEAVE, 1)[:, 0] < hazard)
+        return np.asarray(rng.uniforms(Purpose.LEAVE, 1)[:, 0] < hazard)
 
     def leave_probability(self, state: WorldState) -> FloatArray:
         """The probability of leaving now, (num_envs,)."""
@@ -201,14 +201,16 @@ class World(UserModel[WorldState]):
         return np.asarray(expit(log_odds))
 
     @override
-    def pause_seconds(self, state: WorldState, history: VisibleHistory, luck: Luck) -> FloatArray:
-        overhead = np.exp(_PAUSE_MEAN + _PAUSE_SPREAD * luck.normals(Purpose.PAUSE, 1)[:, 0])
+    def pause_seconds(
+        self, state: WorldState, history: VisibleHistory, rng: EpisodeRng
+    ) -> FloatArray:
+        overhead = np.exp(_PAUSE_MEAN + _PAUSE_SPREAD * rng.normals(Purpose.PAUSE, 1)[:, 0])
         pause = _PAUSE_ON_WATCH * history.last_watch_seconds + overhead
         return np.asarray(np.minimum(np.rint(1000 * pause) / 1000, _PAUSE_CAP_SECONDS))
 
     @override
-    def return_days(self, state: WorldState, history: VisibleHistory, luck: Luck) -> IntArray:
-        draws = luck.uniforms(Purpose.RETURN, 2)  # (num_envs, 2)
+    def return_days(self, state: WorldState, history: VisibleHistory, rng: EpisodeRng) -> IntArray:
+        draws = rng.uniforms(Purpose.RETURN, 2)  # (num_envs, 2)
         stays_away = draws[:, 0] >= self.return_probability(state)
         extra = 1 + np.floor(np.log(draws[:, 1]) / np.log1p(-_RETURN_LATER))
         return np.where(stays_away, 1 + extra, 1).astype(np.int32)

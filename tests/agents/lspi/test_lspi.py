@@ -8,7 +8,7 @@ import pytest
 from scipy.optimize import approx_fprime
 
 from mtf_rl.agents import AGENTS, ConstantPolicy, LearningTask, LSPIConfig, UniformRandom, collect
-from mtf_rl.agents.lspi.critic import ActionValues, Evaluation
+from mtf_rl.agents.lspi.critic import ActionValues, CriticEvaluation
 from mtf_rl.agents.lspi.improvement import Gain, improved
 from mtf_rl.core.arrays import FloatArray
 from mtf_rl.core.errors import ConfigError
@@ -28,9 +28,9 @@ def toy_rows() -> Transitions:
     return Transitions.of(collect(toy_dynamics(), UniformRandom(8), requests=2_000, seed=3))
 
 
-def evaluation_of(rows: Transitions, crossed: tuple[int, ...] | None) -> Evaluation:
+def evaluation_of(rows: Transitions, crossed: tuple[int, ...] | None) -> CriticEvaluation:
     features = replace(QuadraticFeatures.of(rows, "squares"), crossed=crossed)
-    return Evaluation(rows, features, gamma=0.8, ridge=RIDGE)
+    return CriticEvaluation(rows, features, gamma=0.8, ridge=RIDGE)
 
 
 def test_the_critic_is_the_fixed_point_of_fitted_q(rows: Transitions) -> None:
@@ -100,7 +100,7 @@ def test_standard_errors_are_those_of_repetitions() -> None:
             requests=np.zeros(400, dtype=np.int64),
         )
         features = QuadraticFeatures.of(rows, "linear")
-        values = Evaluation(rows, features, 0.9, 1e-9).of(ConstantPolicy(np.zeros(1)))
+        values = CriticEvaluation(rows, features, 0.9, 1e-9).of(ConstantPolicy(np.zeros(1)))
         found.append(values.coefficients[0])
         stated.append(np.sqrt(values.covariance[0, 0]))
     assert np.mean(found) == pytest.approx(0.5, abs=0.03)
@@ -209,7 +209,7 @@ def test_what_cannot_be_learnt_is_refused() -> None:
         AGENTS["lspi"].learn(
             LearningTask(visits, visits, RequestBudget(4_000), seed=0), LSPIConfig()
         )
-    with pytest.raises(ConfigError, match=re.escape("first_share must be above 0, got 0")):
-        LSPIConfig(first_share=0.0)
+    with pytest.raises(ConfigError, match=re.escape("first_fraction must be above 0, got 0")):
+        LSPIConfig(first_fraction=0.0)
     with pytest.raises(ConfigError, match="features must differ"):
         LSPIConfig(features=("a", "a"))

@@ -29,17 +29,17 @@ from mtf_rl.agents import (
 )
 from mtf_rl.agents.search.config import CmaEsConfig, EsConfig, Nsga2Config
 from mtf_rl.agents.search.learners import learn_cma_es, learn_es, learn_nsga2
-from mtf_rl.agents.search.loop import learn_by_search, undominated
+from mtf_rl.agents.search.loop import learn_by_search, pareto_front
 from mtf_rl.agents.search.objective import Objective, outcomes_of
 from mtf_rl.agents.search.points import RandomPoints
-from mtf_rl.agents.search.spaces import ACTIVITY, SEARCH_SPACES, hand_set_actions, make_space
+from mtf_rl.agents.search.spaces import ACTIVITY, SEARCH_SPACES, initial_points, make_space
 from mtf_rl.agents.search.study import Study, read_records
 from mtf_rl.core.arrays import FloatArray
 from mtf_rl.core.errors import ArtifactError, ConfigError, ShapeError, UnknownNameError
 from mtf_rl.envs import RequestBudget, SessionDynamics, UserProfiles, toy_dynamics
 from mtf_rl.evaluation import roll_out, roll_out_each
 
-CONFIG = CmaEsConfig(sessions_per_trial=8, most_blocks=3, finalists=2, population=4)
+CONFIG = CmaEsConfig(sessions_per_trial=8, max_blocks=3, finalists=2, population=4)
 BUDGET = 2_000
 
 
@@ -69,7 +69,7 @@ def test_a_space_starts_with_what_a_person_would_try(name: str) -> None:
     assert space.start.shape == (9, space.dimensions)
     assert np.abs(space.start).max() <= 1.0
     state = dynamics.start(0, np.arange(16))
-    by_hand = hand_set_actions(dynamics)
+    by_hand = initial_points(dynamics)
     for point, action in zip(space.start, by_hand, strict=True):
         played, _ = space.policy(point).predict(dynamics.observe(state))
         np.testing.assert_allclose(played, np.tile(action, (16, 1)), atol=1e-6)
@@ -160,19 +160,19 @@ def test_what_is_told_of_a_point() -> None:
     trials = [first, *objective.try_points(space.start[1:])]
     assert first.sessions == 8 * 3
     rewards = {
-        place: roll_out(dynamics, space.policy(point), seed=0, episodes=np.arange(24)).reward
-        for place, point in enumerate(space.start)
+        position: roll_out(dynamics, space.policy(point), seed=0, episodes=np.arange(24)).reward
+        for position, point in enumerate(space.start)
     }
     best = 0
-    for place, trial in enumerate(trials):
-        mine, reference = rewards[place][: trial.sessions], rewards[0]
+    for position, trial in enumerate(trials):
+        mine, reference = rewards[position][: trial.sessions], rewards[0]
         expected = (mine - reference[: trial.sessions]).mean() + reference.mean()
         assert trial.value == pytest.approx(expected)
-        if place and trial.sessions < 24:  # It was given up, since it was too far behind.
+        if position and trial.sessions < 24:  # It was given up, since it was too far behind.
             gap = mine - rewards[best][: trial.sessions]
             assert gap.mean() + gap.std(ddof=1) / np.sqrt(len(gap)) <= 0.0
-        if place and (mine - rewards[best][: trial.sessions]).mean() > 0.0:
-            best = place
+        if position and (mine - rewards[best][: trial.sessions]).mean() > 0.0:
+            best = position
     assert objective.best is trials[best]
     assert len({trial.sessions for trial in trials}) > 1
     assert task.budget.used == sum(trial.requests for trial in trials)
@@ -273,10 +273,10 @@ def read_fingerprint(path: Path) -> dict[str, Any]:
 
 def test_nsga2_takes_a_point_of_its_front(tmp_path: Path) -> None:
     path = tmp_path / "study.db"
-    config = Nsga2Config(sessions_per_trial=8, most_blocks=1, population=6, finalists=3)
+    config = Nsga2Config(sessions_per_trial=8, max_blocks=1, population=6, finalists=3)
     learned = learn_nsga2(task_of(toy_dynamics(), path), config)
     records = read_records(path)
-    front = undominated(np.array([record.outcomes[:, 1:].mean(axis=0) for record in records]))
+    front = pareto_front(np.array([record.outcomes[:, 1:].mean(axis=0) for record in records]))
     points = [
         record.point.astype(np.float32) for record, on in zip(records, front, strict=True) if on
     ]
@@ -284,7 +284,7 @@ def test_nsga2_takes_a_point_of_its_front(tmp_path: Path) -> None:
 
 
 def test_weights_that_see_the_state_are_searched_too() -> None:
-    config = EsConfig(sessions_per_trial=8, most_blocks=1, pairs=3, finalists=2)
+    config = EsConfig(sessions_per_trial=8, max_blocks=1, pairs=3, finalists=2)
     learned = learn_es(task_of(toy_dynamics()), config)
     assert isinstance(learned.policy, MlpPolicy)
     assert len(learned.policy.network.weights) == 1
@@ -292,7 +292,9 @@ def test_weights_that_see_the_state_are_searched_too() -> None:
 
 
 def test_hand_set_weights_are_what_feedback_is_worth() -> None:
-    learned = AGENTS["hand_set"].learn(task_of(toy_dynamics()), AGENTS["hand_set"].config())
+    learned = AGENTS["reward_weighted"].learn(
+        task_of(toy_dynamics()), AGENTS["reward_weighted"].config()
+    )
     played = roll_out(toy_dynamics(), learned.policy, seed=0, episodes=np.arange(2))
     np.testing.assert_allclose(played.weights[0], [0, 0, 0.2, 1.0, 0.6, 1.0, -1.0, 0.4], atol=1e-6)
 

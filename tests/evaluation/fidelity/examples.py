@@ -71,7 +71,7 @@ def random_model() -> FittedUserModel:
         leaving=FittedLeaving(random_session_network(USERS, seed=1)),
         pausing=FittedPausing.fit(random_history(500), gaps),
         returning=FittedReturning(random_session_network(USERS, seed=2), np.asarray(0.5)),
-        hour_shares=np.full(24, 1.0 / 24.0),
+        hour_fractions=np.full(24, 1.0 / 24.0),
         catalogue=catalogue,
         row_keys=np.arange(7, dtype=np.uint64),
     )

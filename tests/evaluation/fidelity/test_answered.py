@@ -7,7 +7,7 @@ import pytest
 
 from mtf_rl.core.arrays import select_rows
 from mtf_rl.core.history import add_pause, advance_history, start_history
-from mtf_rl.core.randomness import Luck
+from mtf_rl.core.randomness import EpisodeRng
 from mtf_rl.core.slates import Response, Slate
 from mtf_rl.evaluation.fidelity import (
     REPLAY,
@@ -37,12 +37,12 @@ def test_a_session_by_hand(model: FittedUserModel) -> None:
         request = log.session_starts[session] + step
         rows = np.flatnonzero(log.request_of_row == request)
         users = impressions.users[rows[:1]]
-        luck = Luck(5, np.array([number]), np.array([step]))
+        rng = EpisodeRng(5, np.array([number]), np.array([step]))
         if history is None:
             hours = (impressions.times_ms[rows[:1]] / 3_600_000 + 8) % 24
             history, state = (
                 start_history(hours, model.catalogue.num_tags),
-                model.start(users, luck),
+                model.start(users, rng),
             )
         assert state is not None
         slate = Slate(
@@ -52,16 +52,16 @@ def test_a_session_by_hand(model: FittedUserModel) -> None:
             impressions.feedback[rows][None].astype(np.float32),
             impressions.play_seconds[rows][None],
         )
-        response, _ = model.respond(state, slate, history, luck)
+        response, _ = model.respond(state, slate, history, rng)
         np.testing.assert_array_equal(answered.impressions.feedback[rows], response.feedback[0])
         np.testing.assert_array_equal(
             answered.impressions.play_seconds[rows], response.watch_seconds[0]
         )
-        state = model.remember(state, slate, history, model.think(slate, history), logged)
+        state = model.update_state(state, slate, history, model.predict(slate, history), logged)
         history = advance_history(history, slate, logged, model.catalogue)
         leaves = model.leaving.leave_probability(users, history, state.trace)
         assert answered.leave_chances[request] == leaves[0]
-        assert answered.pause_seconds[request] == model.pause_seconds(state, history, luck)[0]
+        assert answered.pause_seconds[request] == model.pause_seconds(state, history, rng)[0]
         history = add_pause(history, np.nan_to_num(log.gap_seconds[[request]]))
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from mtf_rl.core.arrays import select_rows
 from mtf_rl.evaluation.fidelity import (
     SessionLog,
-    between_deviation,
+    between_std,
     day_ends,
     measure_log,
     next_day_measure,
@@ -88,16 +88,16 @@ def test_a_deviation_between_groups_by_hand() -> None:
     values = np.array([0.0, 2.0, 4.0, 6.0])
     groups = np.array([0, 0, 1, 1])
     # Within: (1 + 1 + 1 + 1) / 2 = 2. Between: 2 (2^2 + 2^2) / 1 = 16. Groups of 2: (16 - 2) / 2.
-    assert between_deviation(values, groups, groups).mean == pytest.approx(np.sqrt(7.0))
-    assert np.isnan(between_deviation(values, np.arange(4), np.arange(4)).mean)
-    assert np.isnan(between_deviation(values, np.zeros(4, dtype=int), np.zeros(4, dtype=int)).mean)
+    assert between_std(values, groups, groups).mean == pytest.approx(np.sqrt(7.0))
+    assert np.isnan(between_std(values, np.arange(4), np.arange(4)).mean)
+    assert np.isnan(between_std(values, np.zeros(4, dtype=int), np.zeros(4, dtype=int)).mean)
 
 
 def test_a_deviation_is_found_in_noise() -> None:
     rng = np.random.default_rng(0)
     users = np.repeat(np.arange(400), rng.integers(2, 20, 400))
     values = 0.5 * rng.normal(size=400)[users] + 2.0 * rng.normal(size=len(users))
-    interval = between_deviation(values, users, users)
+    interval = between_std(values, users, users)
     assert interval.holds(0.5)
     assert interval.high - interval.low < 0.6
     # A naive implementation, group by group.
@@ -115,7 +115,7 @@ def test_a_deviation_moves_with_its_unit(shift: float, scale: float) -> None:
     rng = np.random.default_rng(1)
     users = rng.integers(0, 30, 300)
     values = rng.normal(size=300) + users / 10.0
-    one, other = (between_deviation(x, users, users).mean for x in (values, shift + scale * values))
+    one, other = (between_std(x, users, users).mean for x in (values, shift + scale * values))
     assert other == pytest.approx(scale * one)
 
 

@@ -32,8 +32,8 @@ def test_reliability_against_loops_and_scikit_learn() -> None:
     )
     order = np.argsort(chances)
     bins: list[list[int]] = [[] for _ in range(10)]
-    for place, row in enumerate(order):
-        bins[place * 10 // 1003].append(int(row))
+    for position, row in enumerate(order):
+        bins[position * 10 // 1003].append(int(row))
     naive = sum(len(rows) / 1003 * abs(chances[rows].mean() - events[rows].mean()) for rows in bins)
     assert found.ece == pytest.approx(naive)
 

@@ -11,15 +11,15 @@ from mtf_rl.evaluation.fidelity import (
     REPLAY,
     ROLLOUT,
     SESSION_LENGTH,
-    Comparison,
     Discrimination,
     Distance,
+    FidelityComparison,
     FidelityReport,
     Measure,
     Suspect,
+    check_bars,
     compare_distances,
     compare_measures,
-    judge_bars,
 )
 from mtf_rl.user_models import FitReport
 
@@ -53,9 +53,11 @@ def test_figures_meet_by_name() -> None:
 
 def test_bars() -> None:
     comparisons = [
-        Comparison(RATES, "click", Interval(0.40, 0.39, 0.41), {REPLAY: 0.43, ROLLOUT: 0.45}),
-        Comparison(RATES, "hate", Interval(0.0010, 0.0008, 0.0012), {REPLAY: 0.0012}),
-        Comparison("Spread", "click", Interval(0.4, 0.39, 0.41), {REPLAY: 0.9}),
+        FidelityComparison(
+            RATES, "click", Interval(0.40, 0.39, 0.41), {REPLAY: 0.43, ROLLOUT: 0.45}
+        ),
+        FidelityComparison(RATES, "hate", Interval(0.0010, 0.0008, 0.0012), {REPLAY: 0.0012}),
+        FidelityComparison("Spread", "click", Interval(0.4, 0.39, 0.41), {REPLAY: 0.9}),
     ]
     distances = compare_distances(
         {
@@ -64,7 +66,7 @@ def test_bars() -> None:
         }
     )
     verdicts = {REPLAY: verdict(REPLAY, 0.7), ROLLOUT: verdict(ROLLOUT, 0.6)}
-    bars = judge_bars(comparisons, distances, verdicts, [verdict("control", 0.95)])
+    bars = check_bars(comparisons, distances, verdicts, [verdict("control", 0.95)])
     assert [(bar.source, bar.met) for bar in bars] == [
         (REPLAY, True),  # click, 7.5 % off
         (REPLAY, True),  # hate, at the limit of the log's interval
@@ -74,15 +76,17 @@ def test_bars() -> None:
         (ROLLOUT, True),  # the discriminator: rollouts, where there are some
         ("control", True),
     ]
-    alone = judge_bars(comparisons, [], {REPLAY: verdict(REPLAY, 0.7)}, [verdict("control", 0.8)])
+    alone = check_bars(comparisons, [], {REPLAY: verdict(REPLAY, 0.7)}, [verdict("control", 0.8)])
     assert [(bar.source, bar.met) for bar in alone[-2:]] == [(REPLAY, False), ("control", False)]
 
 
 @pytest.fixture(name="report")
 def small_report() -> FidelityReport:
     comparisons = (
-        Comparison(RATES, "click", Interval(0.40, 0.39, 0.41), {REPLAY: 0.43}),
-        Comparison(RATES, "hate", Interval(NAN, -float("inf"), float("inf")), {REPLAY: 0.0012}),
+        FidelityComparison(RATES, "click", Interval(0.40, 0.39, 0.41), {REPLAY: 0.43}),
+        FidelityComparison(
+            RATES, "hate", Interval(NAN, -float("inf"), float("inf")), {REPLAY: 0.0012}
+        ),
     )
     return FidelityReport(
         head=("Held out: a day.",),

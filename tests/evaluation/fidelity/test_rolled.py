@@ -21,12 +21,12 @@ def written_log(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     return read_kuairand(folder)
 
 
-def rolled(world: World, *, luck: int, since_ms: int) -> Impressions:
+def rolled(world: World, *, rng: int, since_ms: int) -> Impressions:
     return roll_log(
         world,
         LOGGING_RANKERS,
         answers=world,
-        luck=luck,
+        rng=rng,
         since_ms=since_ms,
         session_gap_minutes=30.0,
         on_users=lambda done: None,
@@ -34,7 +34,7 @@ def rolled(world: World, *, luck: int, since_ms: int) -> Impressions:
 
 
 def test_the_worlds_own_luck_gives_its_own_log(written: Dataset) -> None:
-    again = rolled(World(CONFIG), luck=0, since_ms=0)
+    again = rolled(World(CONFIG), rng=0, since_ms=0)
     for field in fields(Impressions):
         if field.name != "keys":
             found, expected = (getattr(rows, field.name) for rows in (again, written.impressions))
@@ -44,10 +44,10 @@ def test_the_worlds_own_luck_gives_its_own_log(written: Dataset) -> None:
 
 def test_other_luck_and_later_rows(written: Dataset) -> None:
     since_ms = int(np.median(written.impressions.times_ms))
-    later = rolled(World(CONFIG), luck=0, since_ms=since_ms)
+    later = rolled(World(CONFIG), rng=0, since_ms=since_ms)
     kept = written.impressions.times_ms >= since_ms
     np.testing.assert_array_equal(later.videos, written.impressions.videos[kept])
-    other = rolled(World(CONFIG), luck=1, since_ms=0)
+    other = rolled(World(CONFIG), rng=1, since_ms=0)
     assert len(other.users) != len(written.impressions.users)
     assert other.feedback[:, 0].mean() == pytest.approx(
         written.impressions.feedback[:, 0].mean(), rel=0.2

@@ -45,7 +45,7 @@ def test_repeated_tags_against_loops() -> None:
 def test_any_sessions_of_a_log_are_a_log(kept: int) -> None:
     log = lawful_log()
     chosen = np.random.default_rng(kept).random(len(log.session_starts)) < 0.5
-    part = log.keep(chosen)
+    part = log.select(chosen)
     np.testing.assert_array_equal(part.requests_per_session, log.requests_per_session[chosen])
     np.testing.assert_array_equal(part.ended, log.ended[chosen])
     play = log.session_sums(log.impressions.play_seconds)[chosen]

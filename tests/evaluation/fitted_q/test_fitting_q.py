@@ -64,7 +64,7 @@ def test_a_hidden_layer_learns_the_chain_too() -> None:
 
 def test_a_linear_network_agrees_with_least_squares() -> None:
     """Q linear in (1, s, a): least squares on the same features, its own fixed point by hand."""
-    log = random_log(1000, obs_dim=2, num_parameters=1, seed=0)
+    log = random_log(1000, obs_dim=2, action_dim=1, seed=0)
     policy = constant_policy(2, 0.4)
     now = np.column_stack([np.ones(1000), log.observations, log.actions])
     then = np.column_stack([np.ones(1000), log.next_observations, np.full(1000, 0.4)])
@@ -72,7 +72,7 @@ def test_a_linear_network_agrees_with_least_squares() -> None:
     theta = np.linalg.solve(now.T @ (now - 0.8 * then), now.T @ log.rewards)
     start = np.column_stack([np.ones(200), log.first_observations, np.full(200, 0.4)])
     config = FQEConfig(
-        gamma=0.8, hidden=(), learning_rate=3e-3, updates=3000, held_out_share=0.0, tau=0.02
+        gamma=0.8, hidden=(), learning_rate=3e-3, updates=3000, held_out_fraction=0.0, tau=0.02
     )
     value = fit_q(log, policy, config).value(log.first_observations, policy)
     assert value == pytest.approx(float((start @ theta).mean()), abs=0.02)
@@ -100,7 +100,9 @@ def penalised_values(alphas: tuple[float, ...], at: float) -> tuple[list[float],
         fit_q(
             log,
             policy,
-            FQEConfig(hidden=(), learning_rate=1e-2, updates=1500, alpha=alpha, held_out_share=0.0),
+            FQEConfig(
+                hidden=(), learning_rate=1e-2, updates=1500, alpha=alpha, held_out_fraction=0.0
+            ),
         )
         for alpha in alphas
     ]
@@ -115,10 +117,10 @@ def test_the_penalty_lowers_actions_outside_the_data_as_it_should() -> None:
     """
     at, alphas = -0.8, (0.0, 0.02, 0.05)
     values, strictest = penalised_values(alphas, at)
-    deviation = np.linspace(-0.5, 0.5, 201).std()
-    assert strictest.alpha_in_reward_units == pytest.approx(0.05 * 3.0 * deviation)
+    std = np.linspace(-0.5, 0.5, 201).std()
+    assert strictest.alpha_in_reward_units == pytest.approx(0.05 * 3.0 * std)
     for alpha, value in zip(alphas, values, strict=True):
-        lowered = 3.0 * deviation * alpha * at**2 / deviation**2
+        lowered = 3.0 * std * alpha * at**2 / std**2
         assert value == pytest.approx(3.0 * at - lowered, abs=0.02)
     assert values[0] > values[1] > values[2]
 
@@ -136,7 +138,7 @@ def weights(q: FittedQ) -> FloatArray:
 
 def test_no_penalty_is_plain_fitted_q_evaluation_bit_for_bit() -> None:
     """A penalty too small for float32 goes the conservative way to the same bits."""
-    log, policy = random_log(300, obs_dim=3, num_parameters=2, seed=0), constant_policy(3, 0.1, 0.2)
+    log, policy = random_log(300, obs_dim=3, action_dim=2, seed=0), constant_policy(3, 0.1, 0.2)
     plain = fit_q(log, policy, SMALL)
     for alpha, equal in ((0.0, True), (1e-30, True), (1e-2, False)):
         config = replace(SMALL, alpha=alpha)
@@ -144,7 +146,7 @@ def test_no_penalty_is_plain_fitted_q_evaluation_bit_for_bit() -> None:
 
 
 def test_same_seed_same_bits_and_no_global_randomness() -> None:
-    log, policy = random_log(300, obs_dim=3, num_parameters=2, seed=0), constant_policy(3, 0.1, 0.2)
+    log, policy = random_log(300, obs_dim=3, action_dim=2, seed=0), constant_policy(3, 0.1, 0.2)
     torch.manual_seed(1)
     before = torch.random.get_rng_state()
     first = fit_q(log, policy, SMALL)
@@ -160,7 +162,7 @@ def test_same_seed_same_bits_and_no_global_randomness() -> None:
 @given(power=st.integers(-8, 8), seed=st.integers(0, 100))
 def test_scaled_rewards_scale_q(power: int, seed: int) -> None:
     """By a power of 2, which float32 scales exactly."""
-    log, policy = random_log(200, obs_dim=2, num_parameters=2, seed=seed), constant_policy(2, 0, 0)
+    log, policy = random_log(200, obs_dim=2, action_dim=2, seed=seed), constant_policy(2, 0, 0)
     config = replace(SMALL, updates=10, alpha=1e-3)
     scaled = replace(log, rewards=log.rewards * 2.0**power)
     values = [fit_q(r, policy, config).q(log.observations, log.actions) for r in (log, scaled)]
@@ -169,8 +171,8 @@ def test_scaled_rewards_scale_q(power: int, seed: int) -> None:
 
 def test_q_is_the_network_that_torch_would_run() -> None:
     """Second implementation: the layers in torch, inputs standardised by hand."""
-    log, policy = random_log(300, obs_dim=3, num_parameters=2, seed=0), constant_policy(3, 0.1, 0.2)
-    q = fit_q(log, policy, replace(SMALL, held_out_share=0.0))
+    log, policy = random_log(300, obs_dim=3, action_dim=2, seed=0), constant_policy(3, 0.1, 0.2)
+    q = fit_q(log, policy, replace(SMALL, held_out_fraction=0.0))
     standard = (log.observations - log.observations.mean(axis=0)) / log.observations.std(axis=0)
     hidden, last = q.network.layers
     inputs = torch.from_numpy(np.column_stack([standard, log.actions]))
@@ -184,9 +186,9 @@ def test_q_is_the_network_that_torch_would_run() -> None:
 
 
 def test_held_out_sessions_are_not_fitted() -> None:
-    log, policy = random_log(300, obs_dim=3, num_parameters=2, seed=0), constant_policy(3, 0.1, 0.2)
-    kept, held_out = log.split(SMALL.held_out_share, np.random.default_rng(SMALL.seed))
-    q, alone = fit_q(log, policy, SMALL), fit_q(kept, policy, replace(SMALL, held_out_share=0.0))
+    log, policy = random_log(300, obs_dim=3, action_dim=2, seed=0), constant_policy(3, 0.1, 0.2)
+    kept, held_out = log.split(SMALL.held_out_fraction, np.random.default_rng(SMALL.seed))
+    q, alone = fit_q(log, policy, SMALL), fit_q(kept, policy, replace(SMALL, held_out_fraction=0.0))
     np.testing.assert_array_equal(weights(q), weights(alone))
     onward = np.where(held_out.terminated, 0.0, q.state_values(held_out.next_observations, policy))
     errors = q.q(held_out.observations, held_out.actions) - held_out.rewards - 0.95 * onward
@@ -217,12 +219,12 @@ class Counting(LinearPolicy):
 
 
 def test_the_policy_is_asked_once_a_row_and_never_after_the_end() -> None:
-    log = random_log(300, obs_dim=3, num_parameters=2, seed=0)
+    log = random_log(300, obs_dim=3, action_dim=2, seed=0)
     assert log.terminated.any()
     alive = int((~log.terminated).sum())
     for alpha, asked in ((0.0, alive), (0.1, alive + 300)):
         policy = Counting(np.zeros((3, 2)), np.zeros(2))
-        fit_q(log, policy, replace(SMALL, alpha=alpha, held_out_share=0.0))
+        fit_q(log, policy, replace(SMALL, alpha=alpha, held_out_fraction=0.0))
         assert policy.asked == asked
 
 
@@ -247,13 +249,13 @@ def test_what_runs_away_is_said_to() -> None:
 
 
 def test_progress_is_told() -> None:
-    log, shares = random_log(50, obs_dim=1, num_parameters=1, seed=0), list[float]()
-    fit_q(log, constant_policy(1, 0.0), replace(SMALL, updates=250), on_progress=shares.append)
-    assert shares == [0.0, 0.4, 0.8, 1.0]
+    log, fractions = random_log(50, obs_dim=1, action_dim=1, seed=0), list[float]()
+    fit_q(log, constant_policy(1, 0.0), replace(SMALL, updates=250), on_progress=fractions.append)
+    assert fractions == [0.0, 0.4, 0.8, 1.0]
 
 
 def test_bad_policies_widths_and_logs_are_refused() -> None:
-    log = random_log(40, obs_dim=2, num_parameters=2, seed=0)
+    log = random_log(40, obs_dim=2, action_dim=2, seed=0)
     for policy, error, message in (
         (constant_policy(2, 0.1), ShapeError, "the policy's actions must have shape"),
         (constant_policy(2, np.nan, 0.0), DataError, "the policy's actions must be finite"),
@@ -265,11 +267,11 @@ def test_bad_policies_widths_and_logs_are_refused() -> None:
     q = fit_q(log, good, SMALL)
     with pytest.raises(ShapeError, match=re.escape("(rows, obs_dim) = (5, 2), got (5, 3)")):
         q.q(np.zeros((5, 3)), np.zeros((5, 2)))
-    with pytest.raises(ShapeError, match=re.escape("(rows, num_parameters) = (5, 2), got (5, 1)")):
+    with pytest.raises(ShapeError, match=re.escape("(rows, action_dim) = (5, 2), got (5, 1)")):
         q.q(np.zeros((5, 2)), np.zeros((5, 1)))
     with pytest.raises(DataError, match="the first observation of at least one session, got none"):
         q.value(np.zeros((0, 2)), good)
-    endless = random_log(40, obs_dim=2, num_parameters=2, seed=0, leave=0.0)
+    endless = random_log(40, obs_dim=2, action_dim=2, seed=0, leave=0.0)
     with pytest.raises(DataError, match="none of the 35 rows is terminated"):
         fit_q(endless, good, replace(SMALL, gamma=1.0))
 
@@ -290,7 +292,7 @@ def test_the_papers_settings() -> None:
         ("updates", 0, "updates must be at least 1, got 0"),
         ("tau", 0.0, "tau must be in (0, 1], got 0.0"),
         ("alpha", -1.0, "alpha must be at least 0, got -1.0"),
-        ("held_out_share", 1.0, "held_out_share must be in [0, 1), got 1.0"),
+        ("held_out_fraction", 1.0, "held_out_fraction must be in [0, 1), got 1.0"),
         ("seed", -1, "seed must be in [0, 4294967295], got -1"),
     ],
 )

@@ -32,13 +32,13 @@ QUADRATIC = LeastSquaresConfig(observation_terms="squares")
     [(20_000, 0.95, 0.03), (20_000, 0.8, 0.009), (100_000, 0.8, 0.004)],
 )
 @pytest.mark.parametrize("seed", [0, 1, 2])
-def test_linear_quadratic_system(rows: int, gamma: float, deviation: float, seed: int) -> None:
+def test_linear_quadratic_system(rows: int, gamma: float, std: float, seed: int) -> None:
     """Within three relative deviations; no bias: the class holds the true Q."""
     system = LinearQuadratic()
     q = least_squares_q(system.log(rows, seed), system.policy, replace(QUADRATIC, gamma=gamma))
     start = np.linspace(-0.9, 0.9, 101)[:, None]
     truth = system.state_values(start, gamma).mean()
-    assert q.value(start, system.policy) == pytest.approx(truth, rel=3.0 * deviation)
+    assert q.value(start, system.policy) == pytest.approx(truth, rel=3.0 * std)
 
 
 def test_linear_quadratic_system_without_noise_is_exact() -> None:
@@ -88,7 +88,7 @@ def naive_features(observation: FloatArray, action: FloatArray, terms: str) -> l
 @pytest.mark.parametrize("terms", ["linear", "squares", "products"])
 def test_iterating_regressions_row_by_row_ends_at_the_fixed_point(terms: str) -> None:
     """Fitted Q evaluation as it is told: regress, bootstrap, again."""
-    log = random_log(20, obs_dim=2, num_parameters=2, seed=3, leave=1.0)
+    log = random_log(20, obs_dim=2, action_dim=2, seed=3, leave=1.0)
     rng = np.random.default_rng(4)
     policy = LinearPolicy(rng.uniform(-0.1, 0.1, (2, 2)), np.array([0.2, -0.1]))
     gamma, ridge = 0.5, 0.1
@@ -119,7 +119,7 @@ def test_iterating_regressions_row_by_row_ends_at_the_fixed_point(terms: str) ->
 
 
 def test_features_of_a_constant_action_factor() -> None:
-    log = random_log(30, obs_dim=3, num_parameters=2, seed=0)
+    log = random_log(30, obs_dim=3, action_dim=2, seed=0)
     for terms in ("linear", "squares", "products"):
         features = QuadraticFeatures.of(log, terms)
         action = np.array([0.3, -0.7])
@@ -154,7 +154,7 @@ def test_a_constant_on_every_reward_adds_its_annuity(
 @given(factor=st.floats(-100.0, 100.0), shift=st.floats(-5.0, 5.0), seed=st.integers(0, 1000))
 def test_scale_and_shift_of_rewards_without_an_end(factor: float, shift: float, seed: int) -> None:
     """Nothing ends: factor r + shift is worth factor V + shift / (1 - gamma)."""
-    log = random_log(200, obs_dim=2, num_parameters=2, seed=seed, leave=0.0)
+    log = random_log(200, obs_dim=2, action_dim=2, seed=seed, leave=0.0)
     policy, config = constant_policy(2, 0.1, -0.2), LeastSquaresConfig(gamma=0.8)
     first = log.first_observations
     plain = least_squares_q(log, policy, config).value(first, policy)
@@ -166,7 +166,7 @@ def test_scale_and_shift_of_rewards_without_an_end(factor: float, shift: float, 
 @settings(max_examples=20, deadline=None)
 @given(seed=st.integers(0, 1000))
 def test_the_order_of_sessions_is_irrelevant(seed: int) -> None:
-    log = random_log(100, obs_dim=2, num_parameters=2, seed=seed)
+    log = random_log(100, obs_dim=2, action_dim=2, seed=seed)
     policy = constant_policy(2, 0.1, -0.2)
     order = np.random.default_rng(seed).permutation(20)
     shuffled = log.rows(np.concatenate([np.flatnonzero(log.sessions == s) for s in order]))
@@ -183,16 +183,16 @@ def test_end_at_cut_marks_last_requests_in_any_order() -> None:
 
 
 def test_collinear_features_are_refused_and_a_ridge_tells_them_apart() -> None:
-    log = random_log(100, obs_dim=2, num_parameters=1, seed=0)
-    twins = replace(
+    log = random_log(100, obs_dim=2, action_dim=1, seed=0)
+    doubled = replace(
         log,
         observations=log.observations[:, [0, 0]],
         next_observations=log.next_observations[:, [0, 0]],
     )
     policy = constant_policy(2, 0.1)
     with pytest.raises(DataError, match="features are collinear over these rows"):
-        least_squares_q(twins, policy, LeastSquaresConfig(ridge=0.0))
-    assert np.isfinite(least_squares_q(twins, policy).coefficients).all()
+        least_squares_q(doubled, policy, LeastSquaresConfig(ridge=0.0))
+    assert np.isfinite(least_squares_q(doubled, policy).coefficients).all()
 
 
 def test_a_policy_without_fixed_point_is_refused() -> None:
@@ -212,7 +212,7 @@ def test_a_policy_without_fixed_point_is_refused() -> None:
 
 
 def test_bad_policies_and_widths_are_refused() -> None:
-    log = random_log(40, obs_dim=2, num_parameters=2, seed=0)
+    log = random_log(40, obs_dim=2, action_dim=2, seed=0)
     for policy, error, message in (
         (constant_policy(2, 0.1), ShapeError, "the policy's actions must have shape"),
         (constant_policy(2, np.nan, 0.0), DataError, "the policy's actions must be finite"),
@@ -225,7 +225,7 @@ def test_bad_policies_and_widths_are_refused() -> None:
         q.value(np.zeros((0, 2)), constant_policy(2, 0.1, 0.2))
     with pytest.raises(ShapeError, match=re.escape("(rows, obs_dim) = (5, 2), got (5, 3)")):
         q.q(np.zeros((5, 3)), np.zeros((5, 2)))
-    with pytest.raises(ShapeError, match=re.escape("(rows, num_parameters) = (5, 2), got (5, 1)")):
+    with pytest.raises(ShapeError, match=re.escape("(rows, action_dim) = (5, 2), got (5, 1)")):
         q.q(np.zeros((5, 2)), np.zeros((5, 1)))
 
 

@@ -15,7 +15,7 @@ from tests.evaluation.decision_processes import chain, constant_policy, random_l
 @pytest.mark.parametrize("gamma", [0.0, 0.9, 1.0])
 def test_equal_to_the_system_of_each_policy(terms: str, gamma: float) -> None:
     """10,000 rows: more than one chunk."""
-    log = random_log(10_000, obs_dim=4, num_parameters=3, seed=0, leave=0.9)
+    log = random_log(10_000, obs_dim=4, action_dim=3, seed=0, leave=0.9)
     config = LeastSquaresConfig(gamma=gamma, observation_terms=terms)  # type: ignore[arg-type]
     actions = np.random.default_rng(1).uniform(-1.0, 1.0, (5, 3)).astype(np.float32)
     first = log.first_observations
@@ -43,7 +43,7 @@ def test_refusals_name_the_policy() -> None:
     first = log.first_observations
     with pytest.raises(DataError, match=re.escape("static actions must be in [-1, 1]; row 1")):
         evaluator.evaluate(np.array([[0.0], [np.nan]]), first)
-    with pytest.raises(ShapeError, match=re.escape("(policies, num_parameters) = (1, 1)")):
+    with pytest.raises(ShapeError, match=re.escape("(policies, action_dim) = (1, 1)")):
         evaluator.evaluate(np.zeros((1, 2)), first)
     with pytest.raises(ShapeError, match=re.escape("(rows, obs_dim) = (3, 1), got (3, 2)")):
         evaluator.evaluate(np.zeros((1, 1)), np.zeros((3, 2)))

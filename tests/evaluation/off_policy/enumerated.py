@@ -6,7 +6,7 @@ from functools import cache
 import numpy as np
 
 from mtf_rl.core.arrays import FloatArray
-from mtf_rl.evaluation.off_policy import Evidence
+from mtf_rl.evaluation.off_policy import OPEInputs
 
 TIME = 3
 BEHAVIOUR = np.array([[0.75, 0.25], [0.25, 0.75]])  # (states, actions)
@@ -54,16 +54,16 @@ def population() -> Population:
     total = 2 * 64 * 64 * 4
     states = np.zeros((total, TIME), dtype=int)
     actions, live = np.zeros_like(states), np.zeros((total, TIME), dtype=bool)
-    place = 0
+    position = 0
     for seen, done, probability in rows:
         times = probability * total
         assert times == round(times)
-        stop = place + round(times)
-        states[place:stop, : len(done)] = seen
-        actions[place:stop, : len(done)] = done
-        live[place:stop, : len(done)] = True
-        place = stop
-    assert place == total
+        stop = position + round(times)
+        states[position:stop, : len(done)] = seen
+        actions[position:stop, : len(done)] = done
+        live[position:stop, : len(done)] = True
+        position = stop
+    assert position == total
     return Population(states, actions, live)
 
 
@@ -89,7 +89,7 @@ def meets(policy: FloatArray) -> FloatArray:
     return found
 
 
-def evidence(gamma: float = 1.0, *, wrong: float = 0.0, target: FloatArray = TARGET) -> Evidence:
+def inputs(gamma: float = 1.0, *, wrong: float = 0.0, target: FloatArray = TARGET) -> OPEInputs:
     """The population's evidence about a target; `wrong` adds noise to Q and V."""
     everyone = population()
     states, actions, live = everyone.states, everyone.actions, everyone.live
@@ -103,7 +103,7 @@ def evidence(gamma: float = 1.0, *, wrong: float = 0.0, target: FloatArray = TAR
     def padded(values_of_rows: FloatArray) -> FloatArray:
         return np.where(live, values_of_rows, 0.0)
 
-    return Evidence(
+    return OPEInputs(
         log_ratios=padded(np.log(target[states, actions] / BEHAVIOUR[states, actions])),
         rewards=padded(REWARD[states, actions]),
         live=live,

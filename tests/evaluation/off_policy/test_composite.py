@@ -15,7 +15,7 @@ def test_of_departures_that_are_all_nothing_one_nth_is_believed() -> None:
     """tau (tau^2 + s^2)^(-n/2) is largest at tau^2 = s^2 / (n - 1)."""
     for count in (2, 5, 30):
         found = composite_of(np.zeros(count), np.full(count, 3.0))
-        np.testing.assert_allclose(found.shares, 1.0 / count, rtol=1e-4)
+        np.testing.assert_allclose(found.fractions, 1.0 / count, rtol=1e-4)
         assert found.spread == pytest.approx(3.0 / np.sqrt(count - 1), rel=1e-4)
 
 
@@ -27,8 +27,8 @@ def test_of_equal_errors_by_hand() -> None:
     found = composite_of(np.array([3.0, 3.0]), np.ones(2))
     variance = 9.0 + np.sqrt(82.0)
     assert found.spread**2 == pytest.approx(variance, rel=1e-4)
-    np.testing.assert_allclose(found.shares, variance / (variance + 1.0), rtol=1e-5)
-    np.testing.assert_allclose(found.variance(np.full(2, 2.0)), 4.0 * found.shares)
+    np.testing.assert_allclose(found.fractions, variance / (variance + 1.0), rtol=1e-5)
+    np.testing.assert_allclose(found.variance(np.full(2, 2.0)), 4.0 * found.fractions)
 
 
 def test_against_a_plain_search() -> None:
@@ -56,12 +56,12 @@ def test_shares_know_no_unit_and_no_order(
     told = np.array(departures)
     errors = error * np.linspace(1.0, 2.0, len(told))
     found = composite_of(told, errors)
-    assert ((found.shares > 0.0) & (found.shares < 1.0)).all()
-    assert (np.diff(found.shares) <= 0.0).all()  # the noisier, the less is believed
+    assert ((found.fractions > 0.0) & (found.fractions < 1.0)).all()
+    assert (np.diff(found.fractions) <= 0.0).all()  # the noisier, the less is believed
     scaled = composite_of(unit * told, unit * errors)
-    np.testing.assert_allclose(scaled.shares, found.shares, rtol=1e-3, atol=1e-6)
+    np.testing.assert_allclose(scaled.fractions, found.fractions, rtol=1e-3, atol=1e-6)
     turned = composite_of(told[::-1], errors[::-1])
-    np.testing.assert_allclose(turned.shares[::-1], found.shares, rtol=1e-3, atol=1e-6)
+    np.testing.assert_allclose(turned.fractions[::-1], found.fractions, rtol=1e-3, atol=1e-6)
 
 
 def test_it_is_better_than_either_and_says_how_good() -> None:
@@ -72,7 +72,7 @@ def test_it_is_better_than_either_and_says_how_good() -> None:
         errors = rng.uniform(1.0, 3.0, 25)
         told = true + errors * rng.normal(size=25)
         found = composite_of(told, errors)
-        wrong = found.shares * told - true
+        wrong = found.fractions * told - true
         lost += [(wrong**2).mean(), ((told - true) ** 2).mean(), (true**2).mean()]
         held.append((np.abs(wrong) < 1.96 * np.sqrt(found.variance(errors))).mean())
     assert lost[0] < 0.75 * lost[1:].min()
@@ -81,13 +81,13 @@ def test_it_is_better_than_either_and_says_how_good() -> None:
 
 def test_a_policy_that_nothing_is_known_of_does_not_move_the_others() -> None:
     told = composite_of(np.zeros(4), np.array([1.0, 1.0, 1.0, 3_000.0]))
-    np.testing.assert_allclose(told.shares[:3], 1.0 / 3.0, rtol=1e-3)
-    assert told.shares[3] < 1e-6
+    np.testing.assert_allclose(told.fractions[:3], 1.0 / 3.0, rtol=1e-3)
+    assert told.fractions[3] < 1e-6
 
 
 def test_one_alone_is_believed() -> None:
     found = composite_of(np.array([0.1]), np.array([4.0]))
-    assert found.shares.tolist() == [1.0]
+    assert found.fractions.tolist() == [1.0]
     assert found.variance(np.array([4.0])).tolist() == [16.0]
 
 

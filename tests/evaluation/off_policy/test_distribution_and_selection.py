@@ -14,7 +14,7 @@ from mtf_rl.evaluation.off_policy import (
     reward_distribution,
     sharpe_ratio,
 )
-from tests.evaluation.off_policy.enumerated import TARGET, evidence, value
+from tests.evaluation.off_policy.enumerated import TARGET, inputs, value
 
 REWARDS = np.array([3.0, 1.0, 2.0, 4.0])
 
@@ -23,7 +23,7 @@ def test_equal_weights_give_the_empirical_distribution() -> None:
     found = reward_distribution(REWARDS, np.ones(4))
     assert found.mean == REWARDS.mean()
     assert found.variance == pytest.approx(REWARDS.var())
-    assert [found.quantile(share) for share in (0.25, 0.5, 0.75, 1.0)] == [1.0, 2.0, 3.0, 4.0]
+    assert [found.quantile(fraction) for fraction in (0.25, 0.5, 0.75, 1.0)] == [1.0, 2.0, 3.0, 4.0]
     # The worst half is (1 + 2) / 2: a half of the integral alone would be .75.
     assert found.cvar(0.5) == pytest.approx(1.5)
     assert found.cvar(1.0) == pytest.approx(REWARDS.mean())
@@ -44,14 +44,14 @@ def test_weights_by_hand() -> None:
 
 def test_the_targets_distribution_is_exact_on_all_sessions() -> None:
     """Its mean is J; and F at every reward is the probability of reaching no more."""
-    everyone = evidence()
+    everyone = inputs()
     rewards = everyone.rewards.sum(axis=1)
     found = reward_distribution(rewards, everyone.weights[:, -1])
     assert found.mean == pytest.approx(value(1.0, TARGET), abs=1e-12)
     threshold = float(np.median(rewards))
-    share = (everyone.weights[:, -1] * (rewards <= threshold)).mean()
-    place = int(np.searchsorted(found.rewards, threshold, side="right")) - 1
-    assert found.cdf[place] == pytest.approx(share, abs=1e-12)
+    fraction = (everyone.weights[:, -1] * (rewards <= threshold)).mean()
+    position = int(np.searchsorted(found.rewards, threshold, side="right")) - 1
+    assert found.cdf[position] == pytest.approx(fraction, abs=1e-12)
 
 
 @given(st.lists(st.tuples(st.floats(-5.0, 5.0), st.floats(0.01, 9.0)), min_size=1, max_size=20))

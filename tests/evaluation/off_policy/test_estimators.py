@@ -8,9 +8,9 @@ import pytest
 
 from mtf_rl.core.arrays import FloatArray
 from mtf_rl.core.errors import DataError, UnknownNameError
-from mtf_rl.evaluation.off_policy import ESTIMATORS, Evidence, RatioSum, estimate_sum, support_of
-from mtf_rl.evaluation.off_policy.magic import magic_share
-from tests.evaluation.off_policy.enumerated import BEHAVIOUR, TIME, evidence, value
+from mtf_rl.evaluation.off_policy import ESTIMATORS, OPEInputs, RatioSum, estimate_sum, support_of
+from mtf_rl.evaluation.off_policy.magic import magic_fraction
+from tests.evaluation.off_policy.enumerated import BEHAVIOUR, TIME, inputs, value
 
 # A window of the whole session is per-decision; a bound that no weight reaches changes nothing.
 EXACT_WITH_A_WRONG_MODEL = (
@@ -24,24 +24,24 @@ OF_A_REQUEST = ("request_is", "request_sn")
 @pytest.mark.parametrize("gamma", [1.0, 0.7])
 @pytest.mark.parametrize("name", EXACT_WITH_THE_MODEL)
 def test_exact_on_all_sessions(name: str, gamma: float) -> None:
-    assert estimate_sum(name, evidence(gamma)).value == pytest.approx(value(gamma), abs=1e-12)
+    assert estimate_sum(name, inputs(gamma)).value == pytest.approx(value(gamma), abs=1e-12)
 
 
 @pytest.mark.parametrize("name", EXACT_WITH_A_WRONG_MODEL)
 def test_exact_without_a_right_model(name: str) -> None:
-    found = estimate_sum(name, evidence(wrong=3.0)).value
+    found = estimate_sum(name, inputs(wrong=3.0)).value
     assert found == pytest.approx(value(), abs=1e-12)
 
 
 def test_doubly_robust_needs_one_of_two() -> None:
     """Wrong visits do no harm beside the true Q; the true Q takes noise from the weights."""
-    true = evidence()
+    true = inputs()
     assert true.visits is not None
     terms = estimate_sum("dr", true)
     whole = replace(true, visits=1.0 - 2.0 * true.visits)
     assert estimate_sum("drl", whole).value == pytest.approx(value(), abs=1e-12)
     assert terms.influence.std() < estimate_sum("pdis", true).influence.std()
-    assert estimate_sum("dm", evidence(wrong=3.0)).value != pytest.approx(value(), abs=0.1)
+    assert estimate_sum("dm", inputs(wrong=3.0)).value != pytest.approx(value(), abs=0.1)
 
 
 def test_every_estimator_is_asked() -> None:
@@ -50,7 +50,7 @@ def test_every_estimator_is_asked() -> None:
 
 @pytest.mark.parametrize("name", ESTIMATORS)
 def test_the_behaviours_own_value_is_the_mean_return(name: str) -> None:
-    own = evidence(target=BEHAVIOUR)
+    own = inputs(target=BEHAVIOUR)
     mean = float(own.rewards.sum(axis=1).mean())
     # Shrinkage turns a weight of 1 into lambda / (1 + lambda).
     assert estimate_sum(name, own).value == pytest.approx(mean, rel=1e-6)
@@ -58,7 +58,7 @@ def test_the_behaviours_own_value_is_the_mean_return(name: str) -> None:
 
 @pytest.mark.parametrize("name", ESTIMATORS)
 def test_neither_the_order_of_sessions_nor_padding_counts(name: str) -> None:
-    everyone = evidence(wrong=1.0)
+    everyone = inputs(wrong=1.0)
     rows = np.random.default_rng(1).permutation(len(everyone.rewards))[:500]
     few = chosen(everyone, rows)
     before = estimate_sum(name, few)
@@ -72,12 +72,12 @@ def test_neither_the_order_of_sessions_nor_padding_counts(name: str) -> None:
 FIELDS = ("log_ratios", "rewards", "live", "q", "v", "visits", "state_visits")
 
 
-def chosen(whole: Evidence, rows: np.ndarray) -> Evidence:
+def chosen(whole: OPEInputs, rows: np.ndarray) -> OPEInputs:
     parts: dict[str, Any] = {name: getattr(whole, name)[rows] for name in FIELDS}
     return replace(whole, **parts)
 
 
-def lengthened(whole: Evidence, by: int) -> Evidence:
+def lengthened(whole: OPEInputs, by: int) -> OPEInputs:
     def wider(values: FloatArray) -> FloatArray:
         return np.pad(values, ((0, 0), (0, by)))
 
@@ -85,7 +85,7 @@ def lengthened(whole: Evidence, by: int) -> Evidence:
     return replace(whole, **parts)
 
 
-def naive(name: str, whole: Evidence) -> float:
+def naive(name: str, whole: OPEInputs) -> float:
     """Session by session, request by request."""
     count, time = whole.rewards.shape
     assert whole.q is not None
@@ -136,7 +136,7 @@ def naive(name: str, whole: Evidence) -> float:
 
 @pytest.mark.parametrize("name", ["dr", "sn_pdis", "shrunk_pdis", "request_sn", "ncis"])
 def test_a_naive_loop_says_the_same(name: str) -> None:
-    everyone = evidence(0.9, wrong=1.0)
+    everyone = inputs(0.9, wrong=1.0)
     rows = np.random.default_rng(2).permutation(len(everyone.rewards))[:60]
     few = replace(chosen(everyone, rows), bound=1.5)
     assert estimate_sum(name, few).value == pytest.approx(naive(name, few), rel=1e-10)
@@ -144,7 +144,7 @@ def test_a_naive_loop_says_the_same(name: str) -> None:
 
 def test_one_session_by_hand() -> None:
     """Two requests with ratios 2 and 1/2, rewards 1 and 3: w = (2, 1)."""
-    one = Evidence(
+    one = OPEInputs(
         log_ratios=np.log([[2.0, 0.5]]),
         rewards=np.array([[1.0, 3.0]]),
         live=np.ones((1, 2), dtype=bool),
@@ -172,15 +172,15 @@ def test_one_session_by_hand() -> None:
 def test_magic_takes_the_exact_part_and_the_steadier_of_two() -> None:
     rng = np.random.default_rng(3)
     noisy, steady = 3.0 * rng.normal(size=(2, 4000)) * np.array([[1.0], [0.1]])
-    shares = magic_share([steady, noisy], [0.0, 0.0])
-    assert shares.sum() == pytest.approx(1.0)
-    assert shares[0] > 0.95
+    fractions = magic_fraction([steady, noisy], [0.0, 0.0])
+    assert fractions.sum() == pytest.approx(1.0)
+    assert fractions[0] > 0.95
     # The steady one is far outside of what the model-free one allows.
-    assert magic_share([steady, noisy], [100.0, 0.0])[0] < 0.01
+    assert magic_fraction([steady, noisy], [100.0, 0.0])[0] < 0.01
 
 
 def test_what_is_missing_is_said() -> None:
-    bare = replace(evidence(), q=None, visits=None, state_visits=None)
+    bare = replace(inputs(), q=None, visits=None, state_visits=None)
     for name, message in (
         ("dm", "needs Q and V"),
         ("sam_is", "needs visits"),
@@ -189,13 +189,13 @@ def test_what_is_missing_is_said() -> None:
         with pytest.raises(DataError, match=message):
             estimate_sum(name, bare)
     with pytest.raises(DataError, match="at least two sessions, got 1"):
-        magic_share([np.zeros(1), np.zeros(1)], [0.0, 0.0])
+        magic_fraction([np.zeros(1), np.zeros(1)], [0.0, 0.0])
     with pytest.raises(UnknownNameError, match="Did you mean 'pdis'"):
         estimate_sum("pdiss", bare)
 
 
 def test_weights_of_zero_everywhere_give_zero_and_no_support() -> None:
-    nowhere = replace(evidence(), log_ratios=np.full((32768, TIME), -np.inf))
+    nowhere = replace(inputs(), log_ratios=np.full((32768, TIME), -np.inf))
     assert estimate_sum("sn_pdis", nowhere).value == 0.0
     support = support_of("sn_pdis", nowhere)
     assert support is not None
@@ -208,7 +208,7 @@ def test_one_session_that_the_target_never_has_counts_nothing() -> None:
     log_ratios = np.zeros((2_000, 3))
     log_ratios[0, 0] = -np.inf
     rewards = np.tile([1.0, 3.0, 4.0], (2_000, 1))
-    whole = Evidence(log_ratios, rewards, np.ones((2_000, 3), dtype=bool), window=2)
+    whole = OPEInputs(log_ratios, rewards, np.ones((2_000, 3), dtype=bool), window=2)
     for name in ("window", "sn_pdis", "sn_tis", "request_sn"):
         assert estimate_sum(name, whole).value == pytest.approx(8.0), name
 
@@ -217,7 +217,7 @@ def test_support_counts_what_the_estimator_weighs() -> None:
     """On-policy every session weighs the same, however long it is."""
     rng = np.random.default_rng(4)
     live = np.arange(6)[None, :] < rng.integers(1, 7, size=500)[:, None]
-    own = Evidence(
+    own = OPEInputs(
         log_ratios=np.zeros((500, 6)),
         rewards=live.astype(float),
         live=live,
@@ -239,13 +239,13 @@ def test_support_counts_what_the_estimator_weighs() -> None:
 
 
 def test_weights_that_add_up_to_too_little_support_nothing() -> None:
-    """A log of which a share of sessions is as the target's, and the rest as it never would act."""
+    """A fraction of a log's sessions is as the target's, the rest as it never would act."""
     for alike, word in ((0.2, "not supported"), (0.5, "weakly supported"), (0.9, "supported")):
         count = int(alike * 2_000)
         log_ratios = np.full((2_000, 1), -40.0)
         log_ratios[:count] = 0.0
         rewards, live = np.ones((2_000, 1)), np.ones((2_000, 1), dtype=bool)
-        logged = Evidence(log_ratios, rewards, live, q=rewards, v=rewards)
+        logged = OPEInputs(log_ratios, rewards, live, q=rewards, v=rewards)
         for name in ("pdis", "clipped_pdis", "request_is", "request_sn"):
             support = support_of(name, logged)
             assert support is not None

@@ -15,13 +15,13 @@ from mtf_rl.evaluation import roll_out
 from mtf_rl.evaluation.off_policy import (
     ESTIMATORS,
     DensityTarget,
-    Evidence,
     LoggedSessions,
     ModelConfig,
+    OPEInputs,
     ProductKernel,
     SmoothedTarget,
     estimate_sum,
-    evidence_of,
+    inputs_of,
     log_ratios,
     scott_bandwidth,
     slope_bandwidth,
@@ -53,14 +53,12 @@ def toy_batch() -> BatchDataset:
 @pytest.mark.parametrize("gamma", [1.0, 0.5])
 def test_the_behaviours_value_is_found_by_all(batch: BatchDataset, gamma: float) -> None:
     logged = LoggedSessions(batch)
-    evidence = evidence_of(
-        logged, UniformTarget(), ModelConfig(gamma=gamma), np.random.default_rng(0)
-    )
+    inputs = inputs_of(logged, UniformTarget(), ModelConfig(gamma=gamma), np.random.default_rng(0))
     discounts = gamma ** np.arange(logged.rewards.shape[1])
     mean = float((logged.rewards @ discounts).mean())
-    assert np.abs(evidence.log_ratios).max() < 1e-9
+    assert np.abs(inputs.log_ratios).max() < 1e-9
     for name in ESTIMATORS:
-        assert estimate_sum(name, evidence).value == pytest.approx(mean, rel=0.03), name
+        assert estimate_sum(name, inputs).value == pytest.approx(mean, rel=0.03), name
 
 
 def test_a_better_policy_is_known_for_better(batch: BatchDataset) -> None:
@@ -70,13 +68,13 @@ def test_a_better_policy_is_known_for_better(batch: BatchDataset) -> None:
     """
     logged = LoggedSessions(batch)
     found, true = [], []
-    for place in (2, 0):  # like, click
+    for position in (2, 0):  # like, click
         action = np.array([-1, -1, -1, -1, -1, -1, 1, -1], dtype=np.float32)
-        action[place] = 1.0
+        action[position] = 1.0
         policy = ConstantPolicy(action)
         target = SmoothedTarget(policy, ProductKernel(np.full(8, 0.5)))
-        evidence = evidence_of(logged, target, ModelConfig(), np.random.default_rng(0))
-        found.append(estimate_sum("dm", evidence).value)
+        inputs = inputs_of(logged, target, ModelConfig(), np.random.default_rng(0))
+        found.append(estimate_sum("dm", inputs).value)
         sessions = roll_out(toy_dynamics(), policy, seed=9, episodes=np.arange(2_000))
         true.append(float(sessions.reward.mean()))
     assert true[0] > 1.2 * true[1]
@@ -93,17 +91,17 @@ def test_the_direct_methods_interval_is_the_spread_of_repetitions(gamma: float) 
     values, halves, bare = [], [], []
     for seed in range(40):
         batch = collect(toy_dynamics(), UniformRandom(8), requests=2_500, seed=100 + seed)
-        evidence = evidence_of(
+        inputs = inputs_of(
             LoggedSessions(batch),
             target,
             ModelConfig(gamma=gamma, ridge=1e-4),
             np.random.default_rng(0),
         )
-        part = estimate_sum("dm", evidence)
+        part = estimate_sum("dm", inputs)
         interval = t_interval(part)
         values.append(part.value)
         halves.append(interval.high - part.value)
-        alone = t_interval(estimate_sum("dm", replace(evidence, model_visits=None)))
+        alone = t_interval(estimate_sum("dm", replace(inputs, model_visits=None)))
         assert alone.mean == pytest.approx(part.value)
         bare.append(alone.high - alone.mean)
     ratio = np.mean(halves) / (1.96 * np.std(values, ddof=1))
@@ -125,7 +123,7 @@ def test_a_static_policy_is_solved_as_any_other(batch: BatchDataset, gamma: floa
     policy = ConstantPolicy(np.linspace(-0.4, 0.6, 8, dtype=np.float32))
     kernel = ProductKernel(np.full(8, 0.5))
     found, expected = (
-        evidence_of(
+        inputs_of(
             LoggedSessions(batch),
             target,
             ModelConfig(gamma=gamma, crossed=True),
@@ -144,7 +142,7 @@ def test_leverage_is_one_for_the_log_and_grows_towards_the_corners(batch: BatchD
     logged = LoggedSessions(batch)
 
     def leverage(target: DensityTarget) -> float:
-        found = evidence_of(logged, target, ModelConfig(draws=1), np.random.default_rng(3))
+        found = inputs_of(logged, target, ModelConfig(draws=1), np.random.default_rng(3))
         assert found.leverage is not None
         return found.leverage
 
@@ -160,7 +158,7 @@ def test_leverage_is_one_for_the_log_and_grows_towards_the_corners(batch: BatchD
 def test_pieces_are_whole_sessions_and_all_rows(
     batch: BatchDataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = evidence_of(
+    whole = inputs_of(
         LoggedSessions(batch), UniformTarget(), ModelConfig(), np.random.default_rng(1)
     )
     monkeypatch.setattr("mtf_rl.evaluation.off_policy.logged._ROWS_AT_ONCE", 100)
@@ -170,7 +168,7 @@ def test_pieces_are_whole_sessions_and_all_rows(
     assert (pieces[0].start, pieces[-1].stop) == (0, len(logged))
     assert all(batch.requests[piece.start] == 0 for piece in pieces)
     assert max(piece.stop - piece.start for piece in pieces) <= 100
-    cut = evidence_of(logged, UniformTarget(), ModelConfig(), np.random.default_rng(1))
+    cut = inputs_of(logged, UniformTarget(), ModelConfig(), np.random.default_rng(1))
     assert whole.q is not None
     assert cut.q is not None
     for name in ("q", "v", "visits", "state_visits", "model_visits"):
@@ -180,7 +178,7 @@ def test_pieces_are_whole_sessions_and_all_rows(
     assert cut.leverage == pytest.approx(whole.leverage)
     # And where features are not kept, but made again for each pass.
     monkeypatch.setattr("mtf_rl.evaluation.off_policy.model._KEPT_NUMBERS", 0)
-    again = evidence_of(logged, UniformTarget(), ModelConfig(), np.random.default_rng(1))
+    again = inputs_of(logged, UniformTarget(), ModelConfig(), np.random.default_rng(1))
     np.testing.assert_array_equal(again.q, cut.q)
     assert again.state_visits is not None
     assert cut.state_visits is not None
@@ -214,11 +212,11 @@ def test_slope_takes_a_wider_kernel_where_narrow_ones_are_thin(batch: BatchDatas
     intervals, kept = [], []
     for kernel in kernels:
         ratios = log_ratios(logged, SmoothedTarget(policy, kernel))
-        evidence = Evidence(ratios, logged.rewards, logged.live)
+        inputs = OPEInputs(ratios, logged.rewards, logged.live)
         mean_weight = np.where(logged.live, np.exp(ratios), 0.0).sum(axis=1) / logged.lengths
         if mean_weight.sum() ** 2 / (mean_weight**2).sum() >= 100.0:
             kept.append(kernel)
-            intervals.append(t_interval(estimate_sum("request_sn", evidence)))
+            intervals.append(t_interval(estimate_sum("request_sn", inputs)))
     assert len(kept) >= 2
     expected = kept[slope_choice(intervals)].bandwidths
     np.testing.assert_array_equal(found.bandwidths, expected)

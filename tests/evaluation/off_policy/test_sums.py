@@ -104,11 +104,11 @@ def test_columns_add_up_and_are_scaled_one_by_one() -> None:
     rng = np.random.default_rng(4)
     weights = rng.uniform(1.0, 2.0, (30, 3))
     part = RatioSum(weights * rng.normal(size=(30, 3)), weights)
-    shares = np.array([0.5, 0.0, 2.0])
-    scaled = part.scaled(shares)
+    fractions = np.array([0.5, 0.0, 2.0])
+    scaled = part.scaled(fractions)
     assert part.influences.mean(axis=0) == pytest.approx(part.values)
-    np.testing.assert_allclose(scaled.influence, part.influences @ shares)
-    assert scaled.value == pytest.approx(part.values @ shares)
+    np.testing.assert_allclose(scaled.influence, part.influences @ fractions)
+    assert scaled.value == pytest.approx(part.values @ fractions)
 
 
 def test_weights_as_small_as_numbers_get_have_an_interval() -> None:
@@ -156,10 +156,10 @@ def test_coverage_by_simulation() -> None:
         (resampled,) = bootstrap_intervals([part], rng, resamples=400)
         bernstein = bernstein_interval(values, low=0.0, high=1.0)
         held += [interval.holds(0.5) for interval in (t_interval(part), resampled, bernstein)]
-    t, bootstrap, bernstein_share = held / REPETITIONS
+    t, bootstrap, bernstein_fraction = held / REPETITIONS
     assert 0.935 <= t <= 0.965
     assert 0.935 <= bootstrap <= 0.965
-    assert bernstein_share >= 0.95
+    assert bernstein_fraction >= 0.95
 
 
 def test_one_session_says_nothing_of_its_spread() -> None:

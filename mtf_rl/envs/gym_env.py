@@ -56,7 +56,7 @@ class FusionVectorEnv(VectorEnv[FloatArray, FloatArray, NDArray[Any]], Generic[S
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
         self._state: StateT | None = None
-        self._luck_seed = 0
+        self._episode_seed = 0
         self._next_episode = 0
 
     @override
@@ -67,9 +67,9 @@ class FusionVectorEnv(VectorEnv[FloatArray, FloatArray, NDArray[Any]], Generic[S
             raise ConfigError("reset takes one seed for all environments, got a list")
         super().reset(seed=seed)
         if seed is not None or self._state is None:
-            self._luck_seed = _luck_seed(seed, self.np_random)
+            self._episode_seed = _episode_seed(seed, self.np_random)
             self._next_episode = 0
-        self._state = self.dynamics.start(self._luck_seed, self._take_episodes(self.num_envs))
+        self._state = self.dynamics.start(self._episode_seed, self._take_episodes(self.num_envs))
         return self.dynamics.observe(self._state), {}
 
     @override
@@ -79,10 +79,10 @@ class FusionVectorEnv(VectorEnv[FloatArray, FloatArray, NDArray[Any]], Generic[S
         state = _started(self._state)
         sessions = self.dynamics.sessions
         parameters = sessions.action_map.to_parameters(
-            _checked(actions, (self.num_envs, sessions.num_parameters))
+            _checked(actions, (self.num_envs, sessions.action_dim))
         )
         self.budget.spend(self.num_envs)
-        state, outcome = self.dynamics.advance(state, parameters, self._luck_seed)
+        state, outcome = self.dynamics.advance(state, parameters, self._episode_seed)
         done = outcome.terminated | outcome.truncated
         infos: dict[str, Any] = _masked(_account(self.dynamics, outcome), self.num_envs)
         observation = self.dynamics.observe(state)
@@ -90,7 +90,7 @@ class FusionVectorEnv(VectorEnv[FloatArray, FloatArray, NDArray[Any]], Generic[S
             rows = np.flatnonzero(done)
             depth = self.dynamics.session(state).served
             infos |= _final_infos(observation, infos, depth, done)
-            fresh = self.dynamics.start(self._luck_seed, self._take_episodes(len(rows)))
+            fresh = self.dynamics.start(self._episode_seed, self._take_episodes(len(rows)))
             state = replace_rows(state, rows, fresh)
             observation = observation.copy()
             observation[rows] = self.dynamics.observe(fresh)
@@ -133,7 +133,7 @@ class FusionEnv(gymnasium.Env[FloatArray, FloatArray], Generic[StateT]):
         self.observation_space, self.action_space = _spaces(dynamics)
         self._state: StateT | None = None
         self._scene: Scene | None = None
-        self._luck_seed = 0
+        self._episode_seed = 0
         self._next_episode = 0
         self._ended = False
 
@@ -143,9 +143,9 @@ class FusionEnv(gymnasium.Env[FloatArray, FloatArray], Generic[StateT]):
     ) -> tuple[FloatArray, dict[str, Any]]:
         super().reset(seed=seed)
         if seed is not None or self._state is None:
-            self._luck_seed = _luck_seed(seed, self.np_random)
+            self._episode_seed = _episode_seed(seed, self.np_random)
             self._next_episode = 0
-        self._state = self.dynamics.start(self._luck_seed, np.array([self._next_episode]))
+        self._state = self.dynamics.start(self._episode_seed, np.array([self._next_episode]))
         self._next_episode += 1
         self._ended = False
         self._scene = Scene(self.dynamics.sessions, self.dynamics.session(self._state))
@@ -157,10 +157,10 @@ class FusionEnv(gymnasium.Env[FloatArray, FloatArray], Generic[StateT]):
         if self._ended:
             raise ConfigError("the episode has ended; call reset() before the next step()")
         sessions = self.dynamics.sessions
-        actions = _checked(action, (sessions.num_parameters,))[None, :]
+        actions = _checked(action, (sessions.action_dim,))[None, :]
         self.budget.spend(1)
         parameters = sessions.action_map.to_parameters(actions)
-        self._state, outcome = self.dynamics.advance(before, parameters, self._luck_seed)
+        self._state, outcome = self.dynamics.advance(before, parameters, self._episode_seed)
         info = {name: value[0] for name, value in _account(self.dynamics, outcome).items()}
         self._ended = bool(outcome.terminated[0] | outcome.truncated[0])
         if self.render_mode is not None and self._scene is not None:
@@ -191,7 +191,7 @@ def _spaces(
     observation = gymnasium.spaces.Box(
         -OBSERVATION_BOUND, OBSERVATION_BOUND, (dynamics.layout.size,), np.float32
     )
-    action = gymnasium.spaces.Box(-1.0, 1.0, (dynamics.sessions.num_parameters,), np.float32)
+    action = gymnasium.spaces.Box(-1.0, 1.0, (dynamics.sessions.action_dim,), np.float32)
     # A float32 box's points are float arrays; its own type says "floating or integer".
     return cast("gymnasium.Space[FloatArray]", observation), cast(
         "gymnasium.Space[FloatArray]", action
@@ -205,7 +205,7 @@ def _account(dynamics: FusionDynamics[Any], outcome: Outcome) -> dict[str, NDArr
     return outcome.account() | {"end_reason": reasons}
 
 
-def _luck_seed(seed: int | None, np_random: np.random.Generator) -> int:
+def _episode_seed(seed: int | None, np_random: np.random.Generator) -> int:
     return int(np_random.integers(_LARGEST_SEED)) if seed is None else seed
 
 

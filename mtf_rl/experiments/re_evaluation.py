@@ -1,4 +1,4 @@
-"""The policies of a finished run, judged again."""
+"""The policies of a finished run, evaluated again."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 from mtf_rl.experiments.assembly import Assembly
 from mtf_rl.experiments.command_line import settings_of_run
 from mtf_rl.experiments.console import Terminal
-from mtf_rl.experiments.judging import FINAL_SEED, judge_run, load_entries
+from mtf_rl.experiments.run_evaluation import FINAL_SEED, evaluate_policies, load_entries
 from mtf_rl.experiments.run_folder import open_run_folder
 from mtf_rl.experiments.training import report
 
@@ -29,7 +29,7 @@ def evaluate_run(
     Args:
         path: the run's folder.
         sessions: sessions of final users; as in the run by default.
-        seed: seed of their luck; as in the run by default, which repeats its numbers.
+        seed: seed of their random numbers; as in the run by default, which repeats its numbers.
         terminal: told what happens.
         reward: another reward than the run's, or the run's own `module:function` named again.
 
@@ -43,7 +43,7 @@ def evaluate_run(
     settings = settings_of_run(run, reward)
     assembly = Assembly.load(run.data, run.simulator)
     config = settings.run if sessions is None else replace(settings.run, sessions=sessions)
-    judgement = judge_run(
+    evaluation = evaluate_policies(
         assembly,
         config,
         load_entries(run.policies),
@@ -53,7 +53,7 @@ def evaluate_run(
     changes = {"sessions": sessions, "seed": seed, "reward": reward}
     names = [f"{name}-{value}" for name, value in changes.items() if value is not None]
     folder = _new_folder(run.path / "evaluations", names) if names else run.path
-    report(judgement, settings.agent, folder, terminal)
+    report(evaluation, settings.agent, folder, terminal)
     terminal.say(f"Written to {folder}.")
     return folder
 

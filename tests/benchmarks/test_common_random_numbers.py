@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from typing_extensions import override
 
-from benchmarks.common_luck import (
+from benchmarks.common_random_numbers import (
     MARKS,
     Variances,
     check_batches,
@@ -14,7 +14,7 @@ from benchmarks.common_luck import (
 )
 from mtf_rl.agents import ConstantPolicy
 from mtf_rl.core.history import VisibleHistory
-from mtf_rl.core.randomness import Luck
+from mtf_rl.core.randomness import EpisodeRng
 from mtf_rl.core.slates import Response, Slate
 from mtf_rl.core.tasks import NUM_TASKS, TASK_NAMES, TASK_SIGNS
 from mtf_rl.envs import FusionSessionVectorEnv, SessionDynamics, ToyUserModel, toy_dynamics
@@ -55,7 +55,8 @@ def test_identical_policies_differ_without_common_luck_only() -> None:
 
 
 def test_sessions_of_equal_length_save_what_other_lengths_would_cost() -> None:
-    # In the toy nobody leaves for what was shown, so that common luck keeps lengths alike.
+    # In the toy nobody leaves for what was shown, so that common random numbers keeps lengths
+    # alike.
     dynamics = toy_dynamics()
     ours = rewards_up_to(dynamics, UNIFORM, seed=0, episodes=EPISODES)
     theirs = rewards_up_to(dynamics, LIKES, seed=0, episodes=EPISODES)
@@ -95,9 +96,9 @@ class Crowded(ToyUserModel):
 
     @override
     def respond(
-        self, state: None, slate: Slate, history: VisibleHistory, luck: Luck
+        self, state: None, slate: Slate, history: VisibleHistory, episode_rng: EpisodeRng
     ) -> tuple[Response, None]:
-        response, _ = super().respond(state, slate, history, luck)
+        response, _ = super().respond(state, slate, history, episode_rng)
         return Response(response.feedback, response.watch_seconds + len(slate.users)), None
 
 

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from mtf_rl.core.arrays import FloatArray
 
-__all__ = ["Optimiser", "Trial", "best_of"]
+__all__ = ["Optimizer", "Trial", "best_of"]
 
 
 @dataclass(frozen=True)
@@ -26,11 +26,11 @@ class Trial:
     """What that cost, in simulated requests."""
 
 
-class Optimiser(Protocol):
+class Optimizer(Protocol):
     """Maximises over the box [-1, 1]^dimensions by asking for values.
 
     What it asks for is a function of its settings, its seed and what it was told. So a search that
-    was stopped is rebuilt by telling a fresh optimiser the stored trials in their order.
+    was stopped is rebuilt by telling a fresh optimizer the stored trials in their order.
     """
 
     def start(self, trials: Sequence[Trial]) -> None:

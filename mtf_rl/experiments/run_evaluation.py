@@ -1,4 +1,4 @@
-"""Policies judged side by side, under every judge, and what is written and shown of it."""
+"""Policies evaluated side by side, under every evaluator, and what is written and shown of it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,14 +15,14 @@ from mtf_rl.agents import (
     save_policy,
 )
 from mtf_rl.core.files import load_json, save_json
-from mtf_rl.core.protocols import SIMULATOR, SYNTHETIC_TRUTH
+from mtf_rl.core.protocols import GROUND_TRUTH, SIMULATOR
 from mtf_rl.core.tasks import FEEDBACKS
 from mtf_rl.data import UserGroup
 from mtf_rl.envs import SessionDynamics
 from mtf_rl.evaluation import (
-    Contestant,
     Interval,
     LeaderboardRow,
+    PolicySessions,
     Sessions,
     leaderboard,
     paired_difference,
@@ -36,18 +36,18 @@ __all__ = [
     "FINAL_SEED",
     "TUNING_SEED",
     "Entry",
-    "Judgement",
+    "RunEvaluation",
     "entry_folders",
-    "judge_run",
+    "evaluate_policies",
     "load_entries",
     "markdown_of",
-    "render_judgement",
+    "render_evaluation",
     "save_entries",
     "weights_sentence",
 ]
 
-# Seeds of the luck on tuning and final users: fixed, so that runs of different seeds are judged
-# on the same sessions of a given assembly, and apart from any learner's.
+# Seeds of the random numbers on tuning and final users: fixed, so that runs of different seeds are
+# evaluated on the same sessions of a given assembly, and apart from any learner's.
 TUNING_SEED = 1_000_003
 FINAL_SEED = 2_000_003
 
@@ -68,17 +68,17 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Judgement:
-    """The leaderboard's rows, judge by judge, and the sessions behind them."""
+class RunEvaluation:
+    """The leaderboard's rows, evaluator by evaluator, and the sessions behind them."""
 
     rows: tuple[LeaderboardRow, ...]
-    sessions: Mapping[str, Mapping[str, Sessions]]  # by judge, then by policy
+    sessions: Mapping[str, Mapping[str, Sessions]]  # by evaluator, then by policy
     best_static: str
     notes: tuple[str, ...]  # what is declared, not fitted
 
-    def difference(self, policy: str, reference: str, judge: str) -> Interval:
-        """Session reward of one policy over another's, paired on common luck."""
-        played = self.sessions[judge]
+    def difference(self, policy: str, reference: str, evaluator: str) -> Interval:
+        """Session reward of one policy over another's, paired on common random numbers."""
+        played = self.sessions[evaluator]
         return paired_difference(played[policy], played[reference])
 
 
@@ -113,19 +113,20 @@ def entry_folders(folder: Path) -> dict[str, Path] | None:
     return {record["policy"]: folder / record["policy"] for record in load_json(folder / _ENTRIES)}
 
 
-def judge_run(
+def evaluate_policies(
     assembly: Assembly,
     config: RunConfig,
     entries: Mapping[str, Entry],
     terminal: Terminal,
     *,
     seed: int = FINAL_SEED,
-) -> Judgement:
+) -> RunEvaluation:
     """Name the best static weights on tuning users; roll out every policy on final users.
 
-    All policies play the same sessions, under every judge. Beside every policy that chooses its
-    weights per request stands NAME_held: the mean of its weights on tuning users, held static,
-    which tells apart what is gained by choosing per request. It may be the best static policy.
+    All policies play the same sessions, under every evaluator. Beside every policy that chooses its
+    weights per request stands NAME_static_mean: the mean of its weights on tuning users, held
+    static, which tells apart what is gained by choosing per request. It may be the best static
+    policy.
     """
     tuning = assembly.dynamics(config.session, UserGroup.TUNE, SIMULATOR)
     with terminal.progress("policies on tuning users", None) as bar:
@@ -134,7 +135,7 @@ def judge_run(
             tuned[name] = _tune(tuning, entry, config.tuning_sessions)
             bar(1)
         held = {
-            f"{name}_held": _held(tuning, tuned[name], entry)
+            f"{name}_static_mean": _static_mean(tuning, tuned[name], entry)
             for name, entry in entries.items()
             if not entry.is_static and not name.endswith("_untrained")
         }
@@ -147,73 +148,74 @@ def judge_run(
     episodes = np.arange(config.sessions)
     rows: list[LeaderboardRow] = []
     played: dict[str, dict[str, Sessions]] = {}
-    for judge in assembly.judges:
-        dynamics = assembly.dynamics(config.session, UserGroup.FINAL, judge)
-        with terminal.progress(f"sessions, {judge}", config.sessions * len(entries)) as bar:
-            played[judge] = {
+    for evaluator in assembly.evaluators:
+        dynamics = assembly.dynamics(config.session, UserGroup.FINAL, evaluator)
+        with terminal.progress(f"sessions, {evaluator}", config.sessions * len(entries)) as bar:
+            played[evaluator] = {
                 name: roll_out(dynamics, entry.policy, seed=seed, episodes=episodes, progress=bar)
                 for name, entry in entries.items()
             }
         contestants = [
-            Contestant(name, entry.requests_used, played[judge][name])
+            PolicySessions(name, entry.requests_used, played[evaluator][name])
             for name, entry in entries.items()
         ]
-        declared = assembly.declared_parts if judge == SIMULATOR else ()
+        declared = assembly.declared_parts if evaluator == SIMULATOR else ()
         rows += leaderboard(
             contestants,
-            world=judge,
+            evaluator=evaluator,
             best_static=best_static,
             parameter_names=tuning.formula.parameter_names,
             declared=declared,
         )
-    return Judgement(tuple(rows), played, best_static, assembly.notes)
+    return RunEvaluation(tuple(rows), played, best_static, assembly.notes)
 
 
 def _tune(tuning: SessionDynamics, entry: Entry, sessions: int) -> Sessions:
     return roll_out(tuning, entry.policy, seed=TUNING_SEED, episodes=np.arange(sessions))
 
 
-def _held(tuning: SessionDynamics, played: Sessions, entry: Entry) -> Entry:
+def _static_mean(tuning: SessionDynamics, played: Sessions, entry: Entry) -> Entry:
     """The mean weights over all requests, as a static policy of the same cost."""
     weights = np.average(played.weights, axis=0, weights=played.depth)
     action = tuning.action_map.to_action(weights.astype(np.float32))
     return Entry(ConstantPolicy(action), entry.requests_used)
 
 
-def render_judgement(judgement: Judgement, terminal: Terminal) -> None:
-    """Print the leaderboard, one table per judge, and the simulator's gap."""
-    for judge in judgement.sessions:
-        rows = [row for row in judgement.rows if row.world == judge]
+def render_evaluation(evaluation: RunEvaluation, terminal: Terminal) -> None:
+    """Print the leaderboard, one table per evaluator, and the simulator's gap."""
+    for evaluator in evaluation.sessions:
+        rows = [row for row in evaluation.rows if row.evaluator == evaluator]
         terminal.table(
-            f"Leaderboard, judge: {judge}"
+            f"Leaderboard, evaluator: {evaluator}"
             f" ({rows[0].sessions} sessions of final users; ± is half a 95 % interval)",
             ["policy", "requests", "reward", "Δ best static", "depth", "watch s", *_RATE_HEADS],
             [_cells(row) for row in rows],
         )
-    best = f"Best static weights, named on tuning users: {judgement.best_static}."
-    terminal.say(f"{best} Δ is paired on common luck.")
-    if SYNTHETIC_TRUTH in judgement.sessions:
-        terminal.say(_gap_sentence(judgement))
+    best = f"Best static weights, named on tuning users: {evaluation.best_static}."
+    terminal.say(f"{best} Δ is paired on common random numbers.")
+    if GROUND_TRUTH in evaluation.sessions:
+        terminal.say(_gap_sentence(evaluation))
 
 
-def markdown_of(judgement: Judgement) -> str:
+def markdown_of(evaluation: RunEvaluation) -> str:
     """The leaderboard as a page, with what it rests on."""
     head = ["policy", "requests", "reward", "Δ best static", "depth", "watch s", *_RATE_HEADS]
     lines = []
-    for judge in judgement.sessions:
-        rows = [row for row in judgement.rows if row.world == judge]
-        lines += [f"## Judge: {judge} ({rows[0].sessions} sessions of final users)", ""]
+    for evaluator in evaluation.sessions:
+        rows = [row for row in evaluation.rows if row.evaluator == evaluator]
+        lines += [f"## Evaluator: {evaluator} ({rows[0].sessions} sessions of final users)", ""]
         lines += ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
         lines += ["| " + " | ".join(_cells(row)) + " |" for row in rows]
         lines += [""]
     lines += [
-        f"Best static weights, named on tuning users: {judgement.best_static}. ± is half a 95 %"
-        " interval clustered by user; Δ is paired on common luck; rates are per mille of shown"
+        f"Best static weights, named on tuning users: {evaluation.best_static}. ± is half a 95 %"
+        " interval clustered by user; Δ is paired on common random numbers; rates are per mille of"
+        " shown"
         " videos.",
-        *judgement.notes,
+        *evaluation.notes,
     ]
-    if SYNTHETIC_TRUTH in judgement.sessions:
-        lines.append(_gap_sentence(judgement))
+    if GROUND_TRUTH in evaluation.sessions:
+        lines.append(_gap_sentence(evaluation))
     return "\n".join(lines) + "\n"
 
 
@@ -238,15 +240,15 @@ def _with_margin(interval: Interval, sign: str = "") -> str:
     return f"{interval.mean:{sign}.3f} ± {interval.high - interval.mean:.3f}"
 
 
-def _gap_sentence(judgement: Judgement) -> str:
+def _gap_sentence(evaluation: RunEvaluation) -> str:
     """How far the simulator is from the truth, in the mean of all policies' session reward."""
     gaps = [
         float(simulated.reward.mean() - true.reward.mean())
         for simulated, true in zip(
-            *(played.values() for played in judgement.sessions.values()), strict=True
+            *(played.values() for played in evaluation.sessions.values()), strict=True
         )
     ]
-    true_mean = np.mean([s.reward.mean() for s in judgement.sessions[SYNTHETIC_TRUTH].values()])
+    true_mean = np.mean([s.reward.mean() for s in evaluation.sessions[GROUND_TRUTH].values()])
     return (
         f"The simulator's gap: its session rewards lie {np.mean(gaps):+.3f} from the truth on"
         f" average over the policies ({np.mean(gaps) / true_mean:+.1%}), {min(gaps):+.3f} to"

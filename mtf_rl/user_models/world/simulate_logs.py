@@ -9,7 +9,7 @@ from numba import njit
 from mtf_rl.core.arrays import BoolArray, FloatArray, IntArray, replace_rows, select_rows
 from mtf_rl.core.history import VisibleHistory, add_pause, advance_history, start_history
 from mtf_rl.core.protocols import UserModel
-from mtf_rl.core.randomness import Luck, Purpose
+from mtf_rl.core.randomness import EpisodeRng, Purpose
 from mtf_rl.core.slates import Response, Slate
 from mtf_rl.user_models.world.population import NUM_TAGS
 from mtf_rl.user_models.world.rankers import LoggingRanker, assign_rankers, ranking_scores
@@ -32,7 +32,7 @@ _LOWEST_POOL = 80
 _CANDIDATE_SHARE = 0.45
 _NOT_RETRIEVED = 1e3
 _LOG_SALT = 0x10C5
-# It keeps the luck of one seed apart from that of neighbouring seeds.
+# It keeps the random numbers of one seed apart from that of neighbouring seeds.
 _LUCK_STRIDE = 0x1_0000_0000
 
 
@@ -68,7 +68,7 @@ def roll(
     rankers: tuple[LoggingRanker, ...],
     *,
     answers: UserModel[Any] | None = None,
-    luck: int = 0,
+    rng: int = 0,
 ) -> tuple[LoggedRows, DayEnds]:
     """Live `days` days of each of `users` (n,); every user's rows depend on that user alone.
 
@@ -79,9 +79,10 @@ def roll(
         rankers: who serves the sessions.
         answers: who responds, leaves, pauses and returns; the world itself by default. Another
             user model starts each session afresh.
-        luck: which luck, at least 0; the logs have 0. Rankers and their noise stay the same.
+        rng: which random numbers, at least 0; the logs have 0. Rankers and their noise stay the
+            same.
     """
-    life = _Lives(world, users, days, rankers, answers or world, luck)
+    life = _Lives(world, users, days, rankers, answers or world, rng)
     parts = []
     while life.open_sessions():
         parts.append(life.request())
@@ -104,13 +105,13 @@ class _Lives:
         days: int,
         rankers: tuple[LoggingRanker, ...],
         answers: UserModel[Any],
-        luck: int,
+        rng: int,
     ) -> None:
         count = len(users)
         self.world, self.users, self.rankers = world, users, rankers
         self.answers = answers
         self.seed = world.config.seed + _LOG_SALT
-        self.luck_seed = self.seed + _LUCK_STRIDE * luck
+        self.rng_seed = self.seed + _LUCK_STRIDE * rng
         self.end = days * DAY_SECONDS
         self.requests = np.zeros(count, dtype=np.int64)
         self.visits = np.full(count, -1, dtype=np.int64)
@@ -128,24 +129,24 @@ class _Lives:
         self.unseen = np.zeros((count, _POOL), dtype=bool)
         self.gaps: list[IntArray] = [np.zeros(0, dtype=np.int64)]
         everyone = np.arange(count)
-        self.state: Any = answers.start(users, self._luck(everyone))
+        self.state: Any = answers.start(users, self._rng(everyone))
         self.history = start_history(np.zeros(count), NUM_TAGS)
         self._begin_first_day(everyone)
 
-    def _luck(self, rows: IntArray, numbers: IntArray | None = None) -> Luck:
-        return Luck(
-            self.luck_seed, self.users[rows], self.requests[rows] if numbers is None else numbers
+    def _rng(self, rows: IntArray, numbers: IntArray | None = None) -> EpisodeRng:
+        return EpisodeRng(
+            self.rng_seed, self.users[rows], self.requests[rows] if numbers is None else numbers
         )
 
     def _begin_first_day(self, rows: IntArray) -> None:
-        absent = self._luck(rows).uniforms(Purpose.USER, 1)[:, 0] >= _ACTIVE_ON_FIRST_DAY
+        absent = self._rng(rows).uniforms(Purpose.USER, 1)[:, 0] >= _ACTIVE_ON_FIRST_DAY
         self._plan_day(rows, np.where(absent, 1, 0))
 
     def _plan_day(self, rows: IntArray, day: IntArray) -> None:
         """Write the intended session starts of users' next active day."""
         self.day[rows] = day
-        luck = self._luck(rows, day)
-        draws = luck.uniforms(Purpose.HOUR, 49)  # (rows, 24 openings, 24 minutes, 1 fallback)
+        rng = self._rng(rows, day)
+        draws = rng.uniforms(Purpose.HOUR, 49)  # (rows, 24 openings, 24 minutes, 1 fallback)
         rate = self.world.users.sessions_per_day[self.users[rows]][:, None] * HOUR_SHARES
         opens = draws[:, :24] < -np.expm1(-rate)
         fallback = np.searchsorted(np.cumsum(HOUR_SHARES), draws[:, 48]).clip(max=23)
@@ -172,7 +173,7 @@ class _Lives:
     def _go_home(self, rows: IntArray) -> None:
         """End the day of users without further sessions, and plan the next active one."""
         state, history = select_rows(self.state, rows), select_rows(self.history, rows)
-        gap = self.answers.return_days(state, history, self._luck(rows))
+        gap = self.answers.return_days(state, history, self._rng(rows))
         self.gaps.append(gap)
         day = self.day[rows] + gap
         self.done[rows] = day * DAY_SECONDS >= self.end
@@ -180,14 +181,14 @@ class _Lives:
 
     def _open(self, rows: IntArray, start: FloatArray) -> None:
         self.visits[rows] += 1
-        draws = self._luck(rows, self.visits[rows]).uniforms(Purpose.SCENE, 2)
+        draws = self._rng(rows, self.visits[rows]).uniforms(Purpose.SCENE, 2)
         earliest = self.left[rows] + _SESSION_GAP_SECONDS * (1.02 + draws[:, 1])
         start = np.maximum(start, earliest)
         away = np.minimum(start - self.left[rows], 30 * DAY_SECONDS)
         self.now[rows] = start
         self.done[rows] = start >= self.end
         self.in_session[rows] = start < self.end
-        self.tabs[rows] = draws[:, 0] >= self.world.users.page_share[self.users[rows]]
+        self.tabs[rows] = draws[:, 0] >= self.world.users.page_fraction[self.users[rows]]
         rested = self.answers.resume(select_rows(self.state, rows), away)
         self.state = replace_rows(self.state, rows, rested)
         hours = start / 3600.0 % 24.0
@@ -221,14 +222,14 @@ class _Lives:
         """Serve one request of everyone in a session, and move their clocks."""
         rows = np.flatnonzero(self.in_session)
         self._retrieve(rows[self.unseen[rows].sum(axis=1) < _LOWEST_POOL])
-        luck = self._luck(rows)
-        slate, randomised = self._slate(rows, luck)
+        rng = self._rng(rows)
+        slate, randomised = self._slate(rows, rng)
         state, history = select_rows(self.state, rows), select_rows(self.history, rows)
-        response, truth, state = self._answer(state, slate, history, luck)
+        response, truth, state = self._answer(state, slate, history, rng)
         history = advance_history(history, slate, response, self.world.catalogue)
         logged = self._record(rows, slate, randomised, response.feedback, response.watch_seconds)
-        leaves = self.answers.leave(state, history, luck)
-        pause = self.answers.pause_seconds(state, history, luck)
+        leaves = self.answers.leave(state, history, rng)
+        pause = self.answers.pause_seconds(state, history, rng)
         self.left[rows] = self.now[rows]
         self.now[rows] += pause
         self.state = replace_rows(self.state, rows, state)
@@ -240,22 +241,22 @@ class _Lives:
         return replace(logged, truth=truth)
 
     def _answer(
-        self, state: Any, slate: Slate, history: VisibleHistory, luck: Luck
+        self, state: Any, slate: Slate, history: VisibleHistory, rng: EpisodeRng
     ) -> tuple[Response, FloatArray, Any]:
         """The response, its expectation for every shown video, and the state after it."""
         if self.answers is not self.world:
-            response, state = self.answers.respond(state, slate, history, luck)
+            response, state = self.answers.respond(state, slate, history, rng)
             return response, np.empty((int(slate.mask.sum()), 0), dtype=np.float32), state
-        response, prospect, state = self.world.respond_and_explain(state, slate, history, luck)
+        response, prospect, state = self.world.respond_and_explain(state, slate, history, rng)
         truth = self.world.expected_answers(select_rows(prospect, slate.mask)).astype(np.float32)
         return response, truth, state
 
-    def _slate(self, rows: IntArray, luck: Luck) -> tuple[Slate, BoolArray]:
-        draws = luck.uniforms(Purpose.SLATE_SIZE, 3)  # (rows, size, random, video)
+    def _slate(self, rows: IntArray, rng: EpisodeRng) -> tuple[Slate, BoolArray]:
+        draws = rng.uniforms(Purpose.SLATE_SIZE, 3)  # (rows, size, random, video)
         tabs = self.tabs[rows]
         randomised = (draws[:, 1] < _RANDOM_REQUEST_SHARE) & (tabs == 1)
         sizes = 1 + (draws[:, :1] >= _SIZE_EDGES[tabs]).sum(axis=1).clip(max=LARGEST_SLATE - 1)
-        videos, positions = self._ranked(rows, luck)
+        videos, positions = self._ranked(rows, rng)
         sizes = np.where(randomised, 1, np.minimum(sizes, self.unseen[rows].sum(axis=1)))
         videos[:, 0] = np.where(
             randomised, (draws[:, 2] * self.world.config.videos).astype(np.int32), videos[:, 0]
@@ -268,9 +269,9 @@ class _Lives:
         slate = Slate(users=users, videos=videos, mask=mask, tabs=tabs, ranked=~randomised)
         return slate, randomised
 
-    def _ranked(self, rows: IntArray, luck: Luck) -> tuple[IntArray, IntArray]:
+    def _ranked(self, rows: IntArray, rng: EpisodeRng) -> tuple[IntArray, IntArray]:
         """The best of this request's candidates, (rows, slate) videos and pool positions."""
-        bits = luck.bits(Purpose.CANDIDATES, _POOL)  # (rows, pool)
+        bits = rng.bits(Purpose.CANDIDATES, _POOL)  # (rows, pool)
         exploration = np.array([ranker.exploration for ranker in self.rankers])
         keys = np.empty((len(rows), _POOL))
         _explore(bits, rows, self.scores, self.unseen, exploration[self.served_by[rows]], keys)
@@ -293,7 +294,7 @@ class _Lives:
         def spread(values: IntArray | BoolArray) -> IntArray:
             return np.asarray(np.broadcast_to(values[:, None], mask.shape)[mask])
 
-        stay = self._luck(rows).uniforms(Purpose.EXPOSURE, 2 * mask.shape[1])
+        stay = self._rng(rows).uniforms(Purpose.EXPOSURE, 2 * mask.shape[1])
         return LoggedRows(
             users=spread(self.users[rows]),
             videos=slate.videos[mask],
@@ -318,11 +319,11 @@ def _explore(bits: Any, rows: Any, scores: Any, unseen: Any, exploration: Any, k
     """
     spread = np.sqrt(12.0)
     for row in range(len(bits)):
-        for place in range(len(bits[row])):
-            if not unseen[rows[row], place]:
-                keys[row, place] = -np.inf
+        for position in range(len(bits[row])):
+            if not unseen[rows[row], position]:
+                keys[row, position] = -np.inf
                 continue
-            draw = (float(bits[row, place] >> np.uint64(11)) + 0.5) * 2.0**-53
+            draw = (float(bits[row, position] >> np.uint64(11)) + 0.5) * 2.0**-53
             noise = (draw / _CANDIDATE_SHARE - 0.5) * spread
-            key = scores[rows[row], place] + exploration[row] * noise
-            keys[row, place] = key if draw < _CANDIDATE_SHARE else key - _NOT_RETRIEVED
+            key = scores[rows[row], position] + exploration[row] * noise
+            keys[row, position] = key if draw < _CANDIDATE_SHARE else key - _NOT_RETRIEVED

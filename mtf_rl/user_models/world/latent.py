@@ -1,4 +1,4 @@
-"""What users make of the videos that they are shown, before any luck is drawn.
+"""What users make of the videos that they are shown, before any random numbers is drawn.
 
 The loop over impressions is compiled: rankers score every candidate here, so it is much of what
 generating a log costs. Every impression is computed alone, in double precision, so that an answer
@@ -14,7 +14,7 @@ from scipy.special import expit
 
 from mtf_rl.core.arrays import BoolArray, FloatArray, IntArray
 from mtf_rl.core.errors import ShapeError
-from mtf_rl.user_models.world.laws import (
+from mtf_rl.user_models.world.constants import (
     APPEAL_OF_MATCH,
     APPEAL_OF_QUALITY,
     APPEAL_SHARE,
@@ -36,11 +36,11 @@ from mtf_rl.user_models.world.laws import (
 )
 from mtf_rl.user_models.world.population import SIGNALS, Truth, Users
 
-__all__ = ["Outlook", "outlook", "usual_outlook"]
+__all__ = ["LatentResponse", "latent", "usual_latent"]
 
 
 @dataclass(frozen=True)
-class Outlook:
+class LatentResponse:
     """What decides the answer to each shown video; every array has the shape of `videos`."""
 
     taps: FloatArray  # probability of tapping the cover; 1 in a single-column feed
@@ -55,7 +55,7 @@ class Outlook:
     single_column: BoolArray
 
 
-def outlook(
+def latent(
     truth: Truth,
     rows: IntArray,
     shown: IntArray,
@@ -63,7 +63,7 @@ def outlook(
     single_column: BoolArray,
     hour_effect: FloatArray,
     dullness: FloatArray,
-) -> Outlook:
+) -> LatentResponse:
     """What users `rows` make of the videos `shown`; all arguments broadcast to its shape.
 
     Args:
@@ -104,7 +104,7 @@ def outlook(
         odds,
     )
     taps, plays, watches, lured, watch_mean, appeal = columns.reshape(6, *shape)
-    return Outlook(
+    return LatentResponse(
         taps=taps,
         plays=plays,
         watches=watches,
@@ -160,7 +160,7 @@ def _fill(
     strengths: Any,
     laws: Any,
     watch_law: Any,
-    shares: Any,
+    fractions: Any,
     columns: Any,
     odds: Any,
 ) -> None:
@@ -171,31 +171,31 @@ def _fill(
     """
     taste, appeal_strength, bait_strength, disappointment, boredom = strengths
     watch_intercept, tap_intercept, tap_slope, in_feed, after_tap, of_match, of_quality = laws
-    for place in range(len(rows)):
-        user, video = rows[place], shown[place]
+    for position in range(len(rows)):
+        user, video = rows[position], shown[position]
         match, appeal = 0.0, 0.0
         for axis in range(vectors.shape[1]):
             match += watch_taste[user, axis] * vectors[video, axis]
             appeal += appeal_taste[user, axis] * vectors[video, axis]
         interest = watching[user] + quality[video] + taste * match
-        interest += hour_effect[place] - boredom * dullness[place]
+        interest += hour_effect[position] - boredom * dullness[position]
         lure = bait_strength * bait[video]
-        if single_column[place]:
-            columns[0, place] = 1.0
-            columns[1, place] = in_feed
-            columns[2, place] = 1.0 / (1.0 + np.exp(-(watch_intercept + interest + lure)))
+        if single_column[position]:
+            columns[0, position] = 1.0
+            columns[1, position] = in_feed
+            columns[2, position] = 1.0 / (1.0 + np.exp(-(watch_intercept + interest + lure)))
         else:
             tap = 1.0 / (1.0 + np.exp(-(tap_intercept + tap_slope * (interest + lure))))
-            columns[0, place] = tap
-            columns[1, place] = tap * after_tap
-            columns[2, place] = 1.0
-        columns[3, place] = -np.expm1(-disappointment * bait[video])
-        columns[4, place] = _watch_mean(interest, log_duration[video], watch_law)
-        columns[5, place] = of_match * appeal + of_quality * likeability[video]
+            columns[0, position] = tap
+            columns[1, position] = tap * after_tap
+            columns[2, position] = 1.0
+        columns[3, position] = -np.expm1(-disappointment * bait[video])
+        columns[4, position] = _watch_mean(interest, log_duration[video], watch_law)
+        columns[5, position] = of_match * appeal + of_quality * likeability[video]
         for signal in range(odds.shape[1]):
-            pull = appeal_strength * appeal * shares[0, signal]
-            pull += lure * shares[1, signal] + taste * match * shares[2, signal]
-            odds[place, signal] = (
+            pull = appeal_strength * appeal * fractions[0, signal]
+            pull += lure * fractions[1, signal] + taste * match * fractions[2, signal]
+            odds[position, signal] = (
                 propensities[user, signal] * signal_odds[video, signal] * np.exp(pull)
             )
 
@@ -207,14 +207,14 @@ def _watch_mean(interest: Any, log_duration: Any, watch_law: Any) -> Any:
     return max(mean + on_duration * (log_duration - typical) + on_interest * interest, skip_mean)
 
 
-def usual_outlook(users: Users) -> Outlook:
+def usual_latent(users: Users) -> LatentResponse:
     """Each user's outlook on a video of the feed as rankers usually find it, (users,).
 
     That video is no member of the catalogue: it is video 0 of one whose only duration is typical.
     """
     count = len(users.watching)
     interest = users.watching + USUAL_INTEREST
-    return Outlook(
+    return LatentResponse(
         taps=np.ones(count),
         plays=np.full(count, PLAYS_IN_FEED),
         watches=expit(WATCH_INTERCEPT + interest),

@@ -12,7 +12,7 @@ from mtf_rl.core.randomness import hash_words
 from mtf_rl.core.tasks import FEEDBACKS
 from mtf_rl.core.videos import NO_TAG
 from mtf_rl.user_models.world.population import Users, Videos
-from mtf_rl.user_models.world.rolling import LoggedRows
+from mtf_rl.user_models.world.simulate_logs import LoggedRows
 
 __all__ = [
     "FIRST_DAY",
@@ -282,8 +282,8 @@ def statistic_table(totals: dict[str, IntArray], videos: Videos, days: int) -> p
         columns[name] = totals.get(name, np.zeros(count)) / days
     watched = _duration_ms(videos) * np.maximum(totals["play_cnt"], 1)
     columns["play_progress"] = np.minimum(totals["play_duration"] / watched, 1.0)
-    for name, twin in (("click_like_cnt", "like_cnt"), ("direct_comment_cnt", "comment_cnt")):
-        columns[name] = columns[twin]
+    for name, source in (("click_like_cnt", "like_cnt"), ("direct_comment_cnt", "comment_cnt")):
+        columns[name] = columns[source]
     for name in ("cnt", "user_num"):
         columns[f"share_all_{name}"] = columns[f"share_{name}"]
     return pd.DataFrame(columns)

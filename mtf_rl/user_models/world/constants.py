@@ -21,7 +21,7 @@ WATCH_ON_DURATION = 0.2
 WATCH_ON_INTEREST = 1.0
 LOG_TYPICAL_DURATION = 4.2
 TYPICAL_DURATION_SECONDS = float(np.exp(LOG_TYPICAL_DURATION))
-# What the logging rankers usually find: log-odds of interest, share of disappointments.
+# What the logging rankers usually find: log-odds of interest, fraction of disappointments.
 USUAL_INTEREST, USUAL_LURED = 2.3, 0.15
 # ln(play seconds) of those who watch click-bait and find it out: about 10 s (assumed).
 LURED_MEAN, LURED_SPREAD = 2.35, 0.4

@@ -1,4 +1,4 @@
-"""The optimisers on functions whose optimum is known, and beside their libraries' own runs."""
+"""The optimizers on functions whose optimum is known, and beside their libraries' own runs."""
 
 from collections.abc import Callable
 
@@ -14,8 +14,8 @@ from scipy.stats import rankdata
 
 from mtf_rl.agents.search.evolution import CmaEs, CrossEntropy, EvolutionStrategy, centred_ranks
 from mtf_rl.agents.search.gaussian_process import GaussianProcess
-from mtf_rl.agents.search.loop import front_by_value, undominated
-from mtf_rl.agents.search.optimiser import Optimiser, Trial, best_of
+from mtf_rl.agents.search.loop import front_by_value, pareto_front
+from mtf_rl.agents.search.optimizer import Optimizer, Trial, best_of
 from mtf_rl.agents.search.optuna_samplers import Nsga2, Tpe
 from mtf_rl.agents.search.points import Grid, RandomPoints
 from mtf_rl.core.arrays import FloatArray
@@ -23,7 +23,7 @@ from mtf_rl.core.errors import ConfigError
 
 WIDTH = 4
 CENTRE = np.array([0.5, -0.3, 0.1, -0.6])
-Maker = Callable[[int], Optimiser]
+Maker = Callable[[int], Optimizer]
 MAKERS: dict[str, Maker] = {
     "random": lambda seed: RandomPoints(WIDTH, seed=seed),
     "grid": lambda seed: Grid(WIDTH),
@@ -61,13 +61,13 @@ def tried(point: FloatArray, value: float) -> Trial:
     return Trial(point, value, error=0.1, objectives=objectives, sessions=1, requests=1)
 
 
-def run(optimiser: Optimiser, function: Function, trials: int) -> list[Trial]:
+def run(optimizer: Optimizer, function: Function, trials: int) -> list[Trial]:
     torch.set_num_threads(1)
     told: list[Trial] = [tried(np.zeros(WIDTH), function(np.zeros(WIDTH)))]
-    optimiser.start(told)
-    while len(told) < trials and len(points := optimiser.ask()):
+    optimizer.start(told)
+    while len(told) < trials and len(points := optimizer.ask()):
         answers = [tried(point, function(point)) for point in points]
-        optimiser.tell(answers)
+        optimizer.tell(answers)
         told += answers
     return told
 
@@ -214,7 +214,7 @@ def test_the_process_says_what_the_formula_of_gaussian_processes_says() -> None:
     process.ask()
     process.ask()  # Fits.
     asked = rng.uniform(-1.0, 1.0, (5, 2))
-    mean, deviation = process.posterior(asked)
+    mean, std = process.posterior(asked)
     model = process._model(refit=False)
     kernel = model.covar_module
     scale = kernel.lengthscale.detach().numpy().ravel()
@@ -233,16 +233,16 @@ def test_the_process_says_what_the_formula_of_gaussian_processes_says() -> None:
     expected = centre + spread * (constant + across @ weights)
     left = 1.0 - np.einsum("ij,ji->i", across, np.linalg.solve(inner, across.T))
     np.testing.assert_allclose(mean, expected, rtol=1e-4, atol=1e-4)
-    np.testing.assert_allclose(deviation, spread * np.sqrt(left), rtol=1e-2, atol=1e-4)
+    np.testing.assert_allclose(std, spread * np.sqrt(left), rtol=1e-2, atol=1e-4)
 
 
 def test_one_generation_of_the_cross_entropy_method_by_hand() -> None:
-    search = CrossEntropy(1, seed=0, population=4, elite_share=0.5, smoothing=0.5, deviation=0.4)
+    search = CrossEntropy(1, seed=0, population=4, elite_fraction=0.5, smoothing=0.5, std=0.4)
     points = [np.array([value]) for value in (0.2, 0.6, -0.5, 0.0)]
     search.tell([tried(point, float(point[0])) for point in points])
     # The elite is 0.6 and 0.2: mean 0.4, deviation 0.2.
     assert search.mean == pytest.approx(0.5 * 0.0 + 0.5 * 0.4)
-    assert search.deviation == pytest.approx(0.5 * 0.4 + 0.5 * 0.2)
+    assert search.std == pytest.approx(0.5 * 0.4 + 0.5 * 0.2)
 
 
 def test_one_generation_of_the_evolution_strategy_by_hand() -> None:
@@ -275,7 +275,7 @@ def test_the_front_is_what_nobody_dominates(values: FloatArray) -> None:
         )
         for one in values
     ]
-    assert undominated(values).tolist() == expected
+    assert pareto_front(values).tolist() == expected
 
 
 @pytest.mark.parametrize(

@@ -13,10 +13,10 @@ from mtf_rl.agents.learning import CheckpointPlan
 from mtf_rl.agents.policies import MlpPolicy
 from mtf_rl.core.tasks import FEEDBACKS
 
-__all__ = ["SessionAccount"]
+__all__ = ["SessionLogger"]
 
 
-class SessionAccount(BaseCallback):
+class SessionLogger(BaseCallback):
     """Logs what sessions are like, keeps the untrained actor, and writes checkpoints.
 
     Args:
@@ -35,7 +35,7 @@ class SessionAccount(BaseCallback):
         super().__init__()
         self.untrained = untrained
         self._checkpoints = checkpoints
-        self._tape: list[NDArray[np.float32]] = []  # each (num_envs, num_parameters)
+        self._tape: list[NDArray[np.float32]] = []  # each (num_envs, action_dim)
         self._rollouts, self._every = 0, rollouts
         self._saved_at = time.monotonic()
 

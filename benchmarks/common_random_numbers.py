@@ -1,21 +1,21 @@
-"""What does common luck save? The variance of policy differences with it and without.
+"""What does common random numbers save? The variance of policy differences with it and without.
 
     python -m mtf_rl.train --run-dir runs/lspi-0
-    OMP_NUM_THREADS=1 python -m benchmarks.common_luck runs/lspi-0
+    OMP_NUM_THREADS=1 python -m benchmarks.common_random_numbers runs/lspi-0
 
 Every draw is addressed by (seed, episode, request, purpose, slot), so two policies that play the
-same episodes meet the same users, candidates and luck, until what they show parts them. Here pairs
-of policies of one run play the same episodes (common luck), and episodes of two seeds (independent
-luck), of final users.
+same episodes meet the same users, candidates and random numbers, until what they show parts them.
+Here pairs of policies of one run play the same episodes (common random numbers), and episodes of
+two seeds (independent random numbers), of final users.
 
 - *SE*: standard error of the mean difference of session reward, over the sessions played. Sessions
   are the unit: the users are as they are.
-- *saving*: the variance without common luck over that with it: how many times more sessions one
+- *saving*: variance without common random numbers over variance with them: how many more sessions
   would need for the same error. Intervals: sessions drawn with replacement.
 - *request 1*, *requests 1-5*: the same of the reward earned up to there.
 
 Before that, episodes are played one at a time, 7 and 256 at once, and must be the same bit by bit:
-observations, slates, answers, rewards and ends, by both judges and in both environments.
+observations, slates, answers, rewards and ends, by both evaluators and in both environments.
 """
 
 import hashlib
@@ -34,8 +34,8 @@ from mtf_rl.agents import ConstantPolicy, load_policy
 from mtf_rl.core.arrays import FloatArray, IntArray
 from mtf_rl.core.errors import ConfigError
 from mtf_rl.core.files import load_json
-from mtf_rl.core.protocols import SIMULATOR, SYNTHETIC_TRUTH, Policy
-from mtf_rl.core.randomness import Luck, Purpose
+from mtf_rl.core.protocols import GROUND_TRUTH, SIMULATOR, Policy
+from mtf_rl.core.randomness import EpisodeRng, Purpose
 from mtf_rl.core.tasks import NUM_TASKS, TASK_NAMES, TASK_SIGNS
 from mtf_rl.data import UserGroup
 from mtf_rl.envs import (
@@ -50,8 +50,8 @@ from mtf_rl.experiments.assembly import Assembly
 from mtf_rl.experiments.command_line import settings_of_run
 from mtf_rl.experiments.run_folder import RunFolder, open_run_folder
 
-JUDGES = (SIMULATOR, SYNTHETIC_TRUTH)
-SHORT = {SIMULATOR: "simulator", SYNTHETIC_TRUTH: "truth"}
+EVALUATORS = (SIMULATOR, GROUND_TRUTH)
+SHORT = {SIMULATOR: "simulator", GROUND_TRUTH: "truth"}
 BATCHES = (1, 7, 256)
 SHOWN = ("user", "videos", "parameters", "feedback", "play_seconds", "return_days")
 MARKS = (1, 5)
@@ -72,12 +72,12 @@ class Settings:
     learnt: tuple[str, str] = ("td3", "td3_untrained")
     """A learner of the run, and its untrained network."""
     sessions: int = 20_000
-    """Sessions of each policy, judge and seed."""
+    """Sessions of each policy, evaluator and seed."""
     checked: int = 300
     """Episodes that must not depend on how many are played at once."""
     resamples: int = 300
     """Samples of sessions for the intervals."""
-    out: Path = Path("benchmarks/common_luck.md")
+    out: Path = Path("benchmarks/common_random_numbers.md")
     """The page to write."""
 
 
@@ -99,7 +99,7 @@ def fingerprints(env: FusionVectorEnv[Any], *, episodes: int, seed: int) -> list
     while len(finished) < episodes:
         for row, number in enumerate(numbers.tolist()):
             digests[number].update(observation[row].tobytes())
-        actions = actions_at(numbers, served, env.dynamics.sessions.num_parameters)
+        actions = actions_at(numbers, served, env.dynamics.sessions.action_dim)
         observation, reward, terminated, truncated, infos = env.step(actions)
         shown = [reward, terminated, truncated, *(infos[key] for key in SHOWN if key in infos)]
         served += 1
@@ -118,7 +118,7 @@ def fingerprints(env: FusionVectorEnv[Any], *, episodes: int, seed: int) -> list
 
 def actions_at(episodes: IntArray, requests: IntArray, width: int) -> FloatArray:
     """An action for each request, (num_envs, width), whatever is asked beside it."""
-    uniforms = Luck(0, episodes, requests).uniforms(Purpose.SCORE_NOISE, width)
+    uniforms = EpisodeRng(0, episodes, requests).uniforms(Purpose.SCORE_NOISE, width)
     return (2.0 * uniforms - 1.0).astype(np.float32)
 
 
@@ -137,9 +137,9 @@ def check_batches(dynamics: SessionDynamics, episodes: int) -> list[str]:
         found = [fingerprints(make(size), episodes=episodes, seed=SEED) for size in BATCHES]
         assert all(entry == found[0] for entry in found), f"{name} depends on num_envs"
         assert len(set(found[0])) == episodes, f"{name} repeats an episode"
-        judge = SHORT[dynamics.user_model.judge]
+        evaluator = SHORT[dynamics.user_model.evaluator]
         sizes = ", ".join(str(size) for size in BATCHES)
-        lines.append(f"| {name} | {judge} | {episodes} | {sizes} | yes |")
+        lines.append(f"| {name} | {evaluator} | {episodes} | {sizes} | yes |")
         print(lines[-1], flush=True)
     return lines
 
@@ -172,13 +172,13 @@ def _play(
             if served <= mark:
                 total[rows, column] += outcome.reward
         going = np.flatnonzero(~(outcome.terminated | outcome.truncated))
-        state, rows = dynamics.keep(state, going), rows[going]
+        state, rows = dynamics.select(state, going), rows[going]
     return total
 
 
 @dataclass(frozen=True)
 class Variances:
-    """Of the difference of two sessions' rewards, with common luck and with independent luck."""
+    """Variances of the difference of two sessions' rewards, with common and independent draws."""
 
     common: float
     independent: float
@@ -196,7 +196,7 @@ class Variances:
 
     @property
     def saving(self) -> Any:
-        """How many times more sessions independent luck needs; infinite for identical policies."""
+        """How many times more sessions independent draws need; infinite for identical policies."""
         with np.errstate(divide="ignore"):
             return np.divide(self.independent, self.common)
 
@@ -250,10 +250,10 @@ def saving_table(
     pairs: Mapping[tuple[str, str], tuple[Policy, Policy]],
     settings: Settings,
 ) -> str:
-    """One line per pair and judge."""
+    """One line per pair and evaluator."""
     marks = ["request 1", *(f"requests 1-{mark}" for mark in MARKS[1:]), "session"]
     lines = [
-        "| pair | judge | difference per session | SE, common luck | SE, independent luck | "
+        "| pair | evaluator | difference per session | SE, common draws | SE, independent draws | "
         + " | ".join(f"saving, {mark}" for mark in marks)
         + " |",
         "| --- " * (5 + len(marks)) + "|",
@@ -261,17 +261,17 @@ def saving_table(
     episodes = np.arange(settings.sessions)
     played: dict[tuple[str, str, int], FloatArray] = {}
 
-    def rewards(judge: str, name: str, policy: Policy, seed: int) -> FloatArray:
-        key = (judge, name, seed)
+    def rewards(evaluator: str, name: str, policy: Policy, seed: int) -> FloatArray:
+        key = (evaluator, name, seed)
         if key not in played:
-            played[key] = rewards_up_to(dynamics[judge], policy, seed=seed, episodes=episodes)
+            played[key] = rewards_up_to(dynamics[evaluator], policy, seed=seed, episodes=episodes)
         return played[key]
 
     for (first, second), (policy, reference) in pairs.items():
-        for judge in JUDGES:
-            ours = rewards(judge, first, policy, SEED)
-            theirs = rewards(judge, second, reference, SEED)
-            anew = rewards(judge, second, reference, OTHER_SEED)
+        for evaluator in EVALUATORS:
+            ours = rewards(evaluator, first, policy, SEED)
+            theirs = rewards(evaluator, second, reference, SEED)
+            anew = rewards(evaluator, second, reference, OTHER_SEED)
             whole = Variances.of(ours[:, -1], theirs[:, -1], anew[:, -1])
             errors = np.sqrt(np.array([whole.common, whole.independent]) / settings.sessions)
             rng = np.random.default_rng(SEED)
@@ -287,7 +287,7 @@ def saving_table(
             ]
             difference = (ours - theirs)[:, -1].mean()
             lines.append(
-                f"| {first} / {second} | {SHORT[judge]} | {difference:+.2f} | {errors[0]:.3f}"
+                f"| {first} / {second} | {SHORT[evaluator]} | {difference:+.2f} | {errors[0]:.3f}"
                 f" | {errors[1]:.3f} | {' | '.join(savings)} |"
             )
             print(lines[-1], flush=True)
@@ -299,27 +299,31 @@ def main(settings: Settings) -> None:
     folder = open_run_folder(settings.run)
     assembly = Assembly.load(folder.data, folder.simulator)
     session = settings_of_run(folder).run.session
-    dynamics = {judge: assembly.dynamics(session, UserGroup.FINAL, judge) for judge in JUDGES}
+    dynamics = {
+        evaluator: assembly.dynamics(session, UserGroup.FINAL, evaluator)
+        for evaluator in EVALUATORS
+    }
     checks = [
         line for entry in dynamics.values() for line in check_batches(entry, settings.checked)
     ]
     pairs = pairs_of(folder, settings, dynamics[SIMULATOR])
     savings = saving_table(dynamics, pairs, settings)
     world = load_json(folder.data / "world.json")
-    page = f"""# Common luck: what it saves
+    page = f"""# Common random numbers: what it saves
 
     python -m mtf_rl.train --run-dir {settings.run}
-    OMP_NUM_THREADS=1 python -m benchmarks.common_luck {settings.run}
+    OMP_NUM_THREADS=1 python -m benchmarks.common_random_numbers {settings.run}
 
 mtf_rl {mtf_rl.__version__}, Python {platform.python_version()}, numpy {np.__version__}. World \
-seed {world["config"]["seed"]}; {settings.sessions} sessions of final users per policy, judge and \
+seed {world["config"]["seed"]}; {settings.sessions} sessions of final users per policy, evaluator
+and \
 seed; intervals over {settings.resamples} samples of sessions. Definitions in the script.
 
 {savings}
 
 The same episodes, whatever their number at once:
 
-| environment | judge | episodes | num_envs | bit by bit the same |
+| environment | evaluator | episodes | num_envs | bit by bit the same |
 | --- | --- | --- | --- | --- |
 {chr(10).join(checks)}
 """
