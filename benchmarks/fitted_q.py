@@ -2,7 +2,7 @@
 
     python -m benchmarks.fitted_q [--seeds 4] [--updates 5000]
 
-Prints the tables of docs/offline_evaluation.md: the linear-quadratic system of the tests, and CPU
+Prints the tables of docs/fitted_q_accuracy.md: the linear-quadratic system of the tests, and CPU
 seconds on random rows of the project's widths. Run it with OMP_NUM_THREADS=1.
 """
 
