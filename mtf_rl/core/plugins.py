@@ -1,52 +1,123 @@
-"""A user's own functions, named `module:function` and imported only where the user names them.
+"""Extensions: a user's own object, named `module:Name` where an option takes a registered name.
 
-No artifact may name one: what a file asks for is never imported without the user repeating it.
+One rule keeps files harmless: no file may have code imported. A name that a file holds is imported
+only if the caller has repeated it (`refuse_unrepeated`).
 """
 
+import difflib
 import importlib
-from collections.abc import Callable
+import re
+import traceback
+from collections.abc import Collection, Iterator
+from pathlib import Path
 from typing import Any
 
 from mtf_rl.core.errors import ConfigError
 
-__all__ = ["check_import_path", "import_from_path", "is_import_path"]
+__all__ = [
+    "check_import_path",
+    "import_from_path",
+    "import_paths_in",
+    "is_import_path",
+    "refuse_unrepeated",
+    "where_raised",
+]
+
+_IMPORT_PATH = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
 
 
 def is_import_path(name: str) -> bool:
-    """Whether a name is a user's own `module:function`, not one of a registry."""
+    """Whether a name is a user's own `module:Name`, not one of a registry."""
     return ":" in name
 
 
 def check_import_path(name: str, option: str) -> None:
-    """Refuse what is not of the form `module:function`; imports nothing.
+    """Refuse what is not of the form `module:Name`; imports nothing.
 
     Raises:
         ConfigError: naming the option that it was given for.
     """
-    module, colon, function = name.partition(":")
-    named = all(part.isidentifier() for part in module.split(".")) and function.isidentifier()
-    if not (colon and named):
+    if not _IMPORT_PATH.fullmatch(name):
         raise ConfigError(
-            f"{option} must be named module:function, such as my_code:{option}, got {name!r}"
+            f"{option} must be a registered name or module:Name, such as my_code:my_{option},"
+            f" got {name!r}"
         )
 
 
-def import_from_path(name: str, option: str) -> Callable[..., Any]:
-    """Import a user's function; this runs its module, whose own errors pass through.
+def import_from_path(name: str, option: str) -> Any:
+    """Import a user's object; this runs its module.
 
     Raises:
-        ConfigError: if the name is malformed, or the module or a function in it not to be had.
+        ConfigError: if the name is malformed, the module is missing or raises an error, or has no
+            such object.
     """
     check_import_path(name, option)
-    module, _, function = name.partition(":")
+    module_name, _, attribute = name.partition(":")
     try:
-        found = getattr(importlib.import_module(module), function)
-    except (ImportError, AttributeError) as error:
+        module = importlib.import_module(module_name)
+    except Exception as error:
+        hint = (
+            "; modules are looked for in the current folder and among what is installed"
+            if isinstance(error, ModuleNotFoundError)
+            else ""
+        )
         raise ConfigError(
-            f"{option} {name!r} cannot be imported ({error}); modules are looked for in the"
-            " current folder and among what is installed"
+            f"{option} {name!r} cannot be imported: {where_raised(error)}{hint}"
         ) from error
-    if not callable(found):
-        raise ConfigError(f"{option} {name!r} must be a function, got {found!r}")
-    function_found: Callable[..., Any] = found
-    return function_found
+    if not hasattr(module, attribute):
+        public = [known for known in vars(module) if not known.startswith("_")]
+        nearest = difflib.get_close_matches(attribute, public, n=1, cutoff=0.5)
+        hint = f" Did you mean '{module_name}:{nearest[0]}'?" if nearest else ""
+        raise ConfigError(
+            f"{option} {name!r} cannot be imported: {module.__file__} has no '{attribute}'.{hint}"
+        )
+    return getattr(module, attribute)
+
+
+def where_raised(error: BaseException) -> str:
+    """The error in one line, with file and line of the user's code where it was raised."""
+    said = f"{type(error).__name__}: {error}"
+    if isinstance(error, SyntaxError):
+        return said  # It names its own file and line.
+    own = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if not frame.filename.startswith("<") and Path(frame.filename) != Path(__file__)
+    ]
+    own = [frame for frame in own if "importlib" not in frame.filename]
+    return f"{said} ({own[-1].filename}, line {own[-1].lineno})" if own else said
+
+
+def import_paths_in(document: Any) -> Iterator[str]:
+    """Every text in a JSON document that has the form `module:Name`."""
+    if isinstance(document, str):
+        if _IMPORT_PATH.fullmatch(document):
+            yield document
+    elif isinstance(document, dict):
+        for value in document.values():
+            yield from import_paths_in(value)
+    elif isinstance(document, list):
+        for value in document:
+            yield from import_paths_in(value)
+
+
+def refuse_unrepeated(
+    document: Any, repeated: Collection[str], *, source: object, how: str
+) -> None:
+    """Refuse a file's document that names an extension which the caller has not repeated.
+
+    Args:
+        document: what the file holds, as JSON.
+        repeated: names that the caller gave, such as the words of a command line.
+        source: the file or folder, for the message.
+        how: what to do, with `{name}` where the name stands.
+
+    Raises:
+        ConfigError: naming the extension, the file and the remedy.
+    """
+    for name in import_paths_in(document):
+        if name not in repeated:
+            raise ConfigError(
+                f"{source} names the extension {name!r}. Nothing that a file names is imported"
+                f" unless you repeat it: {how.format(name=name)}"
+            )

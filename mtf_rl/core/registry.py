@@ -1,30 +1,50 @@
 """A visible table of named entries, which the command line, JSON and tests iterate."""
 
 import difflib
-from collections.abc import Iterator, Mapping
-from typing import Generic, TypeVar
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Generic, TypeVar
 
 from typing_extensions import override
 
-from mtf_rl.core.errors import UnknownNameError
+from mtf_rl.core.errors import ConfigError, UnknownNameError
+from mtf_rl.core.plugins import check_import_path, import_from_path, is_import_path
 
 __all__ = ["Registry"]
 
 EntryT = TypeVar("EntryT")
 
+_NAME = re.compile(r"[^\W\d]\w*")
+
 
 class Registry(Mapping[str, EntryT], Generic[EntryT]):
     """Names of one kind, in the order in which they are written.
+
+    Indexing finds registered names only. `resolve` also imports a user's own `module:Name`, so it
+    is called on names that the user gave, never on one that only a file holds.
 
     >>> Registry("scorer", {"mmoe": 1, "ple": 2})["pel"]
     Traceback (most recent call last):
         ...
     mtf_rl.core.errors.UnknownNameError: Unknown scorer 'pel'. Did you mean 'ple'? Known: mmoe, ple.
+
+    Args:
+        kind: what an entry is, for messages.
+        entries: the entries by name.
+        adapt: makes an entry of a user's own object, given its name too; it raises a ConfigError
+            that says what was expected. Without it the kind takes no extension by `module:Name`.
     """
 
-    def __init__(self, kind: str, entries: Mapping[str, EntryT]) -> None:
+    def __init__(
+        self,
+        kind: str,
+        entries: Mapping[str, EntryT],
+        *,
+        adapt: Callable[[str, Any], EntryT] | None = None,
+    ) -> None:
         self.kind = kind
         self._entries = dict(entries)
+        self._adapt = adapt
 
     @override
     def __getitem__(self, name: str) -> EntryT:
@@ -40,7 +60,63 @@ class Registry(Mapping[str, EntryT], Generic[EntryT]):
     def __len__(self) -> int:
         return len(self._entries)
 
+    def register(self, name: str, entry: Any) -> None:
+        """Add an entry under a new name, for this process: a notebook's way to extend the table.
+
+        Worker processes do not share it. Name `module:Name` where a command starts workers.
+
+        Raises:
+            ConfigError: if the name is taken or no plain word, or the entry is not of the kind.
+        """
+        if name in self._entries:
+            raise ConfigError(
+                f"{self.kind} '{name}' is registered already; choose another name. Taken:"
+                f" {', '.join(self._entries)}"
+            )
+        if not _NAME.fullmatch(name):
+            raise ConfigError(
+                f"the name of a {self.kind} must be one word of letters, digits and _, got {name!r}"
+            )
+        self._entries[name] = self.adapted(name, entry)
+
+    def adapted(self, name: str, own: Any) -> EntryT:
+        """The entry that a user's own object makes.
+
+        Raises:
+            ConfigError: if it is not of this kind.
+        """
+        entry: EntryT = own if self._adapt is None else self._adapt(name, own)
+        return entry
+
+    def check(self, name: str) -> None:
+        """Refuse a name that cannot be an entry's; imports nothing.
+
+        Raises:
+            UnknownNameError: if it is neither registered nor of the form `module:Name`.
+            ConfigError: if it has a colon, but is not of that form.
+        """
+        if self._adapt is not None and is_import_path(name):
+            check_import_path(name, self._option)
+        else:
+            self[name]
+
+    def resolve(self, name: str) -> EntryT:
+        """The entry of that name; a `module:Name` is imported, which runs the module.
+
+        Raises:
+            UnknownNameError: if it is neither registered nor of the form `module:Name`.
+            ConfigError: if the object cannot be imported, or is not of this kind.
+        """
+        if self._adapt is not None and is_import_path(name):
+            return self.adapted(name, import_from_path(name, self._option))
+        return self[name]
+
+    @property
+    def _option(self) -> str:
+        return self.kind.split()[-1]
+
     def _complaint(self, name: str) -> str:
         nearest = difflib.get_close_matches(name, self._entries, n=1, cutoff=0.5)
         hint = f" Did you mean '{nearest[0]}'?" if nearest else ""
-        return f"Unknown {self.kind} '{name}'.{hint} Known: {', '.join(self._entries)}."
+        own = "" if self._adapt is None else " Or your own, as module:Name."
+        return f"Unknown {self.kind} '{name}'.{hint} Known: {', '.join(self._entries)}.{own}"

@@ -12,7 +12,7 @@ from mtf_rl.envs.environments import (
 from mtf_rl.envs.gym_env import FusionEnv, FusionVectorEnv
 from mtf_rl.envs.observation import ObservationLayout, UserProfiles
 from mtf_rl.envs.retention import RetentionDynamics, RetentionOutcome, RetentionState
-from mtf_rl.envs.rewards import REWARDS, Reward, RewardFunction
+from mtf_rl.envs.rewards import REWARDS, Reward, RewardFunction, RewardInputs
 from mtf_rl.envs.toy import ToyUserModel, toy_dynamics
 
 __all__ = [
@@ -34,6 +34,7 @@ __all__ = [
     "RetentionState",
     "Reward",
     "RewardFunction",
+    "RewardInputs",
     "SessionConfig",
     "SessionDynamics",
     "SessionState",

@@ -24,7 +24,7 @@ from mtf_rl.data import ScoreTable
 from mtf_rl.envs.candidates import PoolPredictions, draw_candidates, rows_of
 from mtf_rl.envs.config import SessionConfig
 from mtf_rl.envs.observation import ObservationLayout, UserProfiles, logits_of, observe
-from mtf_rl.envs.rewards import reward_named
+from mtf_rl.envs.rewards import RewardInputs, reward_named
 from mtf_rl.fusion import best_candidates, make_action_map, make_formula
 
 __all__ = ["FusionDynamics", "Outcome", "SessionDynamics", "SessionState"]
@@ -237,7 +237,7 @@ class SessionDynamics(FusionDynamics[SessionState]):
             parameters=parameters,
             slate=slate,
             response=response,
-            reward=self.reward(response),
+            reward=self.reward(RewardInputs(response, slate, state.history, self.catalogue)),
             terminated=terminated,
             truncated=~terminated & (history.requests >= self.config.max_requests),
         )

@@ -1,23 +1,99 @@
-"""What one request is worth, as a function of what the users did."""
+"""What one request is worth, as a function of what was shown and what the users did."""
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
-from mtf_rl.core.arrays import FloatArray, check_shape
-from mtf_rl.core.errors import ShapeError
-from mtf_rl.core.plugins import check_import_path, import_from_path, is_import_path
+from mtf_rl.core.arrays import FloatArray, IntArray, check_shape
+from mtf_rl.core.errors import ConfigError, MtfRlError, ShapeError
+from mtf_rl.core.history import VisibleHistory, advance_history, start_history
+from mtf_rl.core.plugins import where_raised
 from mtf_rl.core.registry import Registry
-from mtf_rl.core.slates import Response
+from mtf_rl.core.slates import Response, Slate
+from mtf_rl.core.tasks import FEEDBACKS, NUM_FEEDBACKS
+from mtf_rl.core.videos import VideoCatalogue
 
-__all__ = ["REWARDS", "Reward", "RewardFunction", "check_reward_name", "reward_named"]
+__all__ = [
+    "REWARDS",
+    "Reward",
+    "RewardFunction",
+    "RewardInputs",
+    "check_reward_name",
+    "reward_named",
+    "trial_inputs",
+]
+
+
+class Answers(Protocol):
+    """What the users did: a `Response`, or the `RewardInputs` that hold one."""
+
+    @property
+    def feedback(self) -> FloatArray:
+        """(num_envs, slate, feedbacks) float32 of 0/1."""
+        ...
+
+    @property
+    def watch_seconds(self) -> FloatArray:
+        """(num_envs, slate) float32."""
+        ...
+
+
+@dataclass(frozen=True)
+class RewardInputs:
+    """Everything that a reward may look at, one row per user.
+
+    It has the fields of a `Response`, so that a reward of responses alone takes it too.
+    """
+
+    response: Response
+    """What the users did with each shown video."""
+    slate: Slate
+    """The videos that were shown, best first, and to whom."""
+    history: VisibleHistory
+    """The session before this request."""
+    catalogue: VideoCatalogue
+    """Duration, tags and author of every video."""
+
+    @property
+    def feedback(self) -> FloatArray:
+        """(num_envs, slate, 7) float32 of 0/1, in the order of `mtf_rl.core.tasks.FEEDBACKS`."""
+        return self.response.feedback
+
+    @property
+    def watch_seconds(self) -> FloatArray:
+        """Play time of each video in seconds, (num_envs, slate) float32."""
+        return self.response.watch_seconds
+
+    @property
+    def duration_seconds(self) -> FloatArray:
+        """Length of each video in seconds, (num_envs, slate) float32."""
+        durations: FloatArray = self.catalogue.duration_seconds[self.slate.videos]
+        return durations
+
+    @property
+    def positions(self) -> IntArray:
+        """Position of each video in the slate, 0 for the first: (slate,)."""
+        return np.arange(self.slate.videos.shape[1])
+
+    def count(self, feedback: str) -> FloatArray:
+        """How many shown videos got this feedback, such as "like": (num_envs,).
+
+        Raises:
+            ConfigError: if there is no feedback of that name.
+        """
+        names = [task.name for task in FEEDBACKS]
+        if feedback not in names:
+            raise ConfigError(f"feedback must be one of {', '.join(names)}, got {feedback!r}")
+        counts: FloatArray = self.feedback[:, :, names.index(feedback)].sum(axis=1)
+        return counts  # (num_envs,)
 
 
 class RewardFunction(Protocol):
-    """Any function of a response, such as a user's own."""
+    """Any function of a request's inputs, such as a user's own."""
 
-    def __call__(self, response: Response) -> FloatArray:
+    def __call__(self, inputs: RewardInputs, /) -> FloatArray:
         """The worth of each request, (num_envs,), finite."""
         ...
 
@@ -31,10 +107,10 @@ class Reward(RewardFunction):
     feedbacks: tuple[float, ...]
     """Worth of one click, long view, like, follow, comment, forward, hate."""
 
-    def __call__(self, response: Response) -> FloatArray:
+    def __call__(self, answers: Answers, /) -> FloatArray:
         """Reward of each request, (num_envs,) float32."""
-        seconds = response.watch_seconds.sum(axis=1, dtype=np.float64)  # (num_envs,)
-        counts = response.feedback.sum(axis=1, dtype=np.float64)  # (num_envs, 7)
+        seconds = answers.watch_seconds.sum(axis=1, dtype=np.float64)  # (num_envs,)
+        counts = answers.feedback.sum(axis=1, dtype=np.float64)  # (num_envs, 7)
         worth = self.watch_minute * seconds / 60.0
         for column, weight in enumerate(self.feedbacks):
             worth = worth + weight * counts[:, column]
@@ -42,9 +118,24 @@ class Reward(RewardFunction):
         return reward
 
 
+def _own_reward(name: str, own: Any) -> RewardFunction:
+    """A user's function, tried on made-up requests and held to the contract at every call."""
+    if isinstance(own, Reward):
+        return own
+    if not callable(own) or isinstance(own, type):
+        raise ConfigError(
+            f"reward {name!r} must be a function of RewardInputs that returns (num_envs,),"
+            f" got {own!r}"
+        )
+    reward = _Checked(name, own)
+    for inputs in trial_inputs():
+        reward(inputs)
+    return reward
+
+
 # No published system states its weights. `engagement` was fixed before any world was tuned: at
 # KuaiRand's rates its interactions are about a tenth of it, as sparse signals should count.
-REWARDS: Registry[Reward] = Registry(
+REWARDS: Registry[Any] = Registry(
     "reward",
     {
         "engagement": Reward(1.0, (0.0, 0.0, 1.0, 5.0, 3.0, 5.0, -5.0)),
@@ -52,7 +143,9 @@ REWARDS: Registry[Reward] = Registry(
         "interaction": Reward(0.0, (0.0, 0.0, 1.0, 5.0, 3.0, 5.0, -5.0)),
         "none": Reward(0.0, (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)),
     },
+    adapt=_own_reward,
 )
+"""The rewards by name: a `Reward` each, or what a user registered."""
 
 
 def check_reward_name(name: str) -> None:
@@ -62,22 +155,43 @@ def check_reward_name(name: str) -> None:
         UnknownNameError: if it is neither in `REWARDS` nor of the form `module:function`.
         ConfigError: if it has a colon, but is not of that form.
     """
-    if is_import_path(name):
-        check_import_path(name, "reward")
-    else:
-        REWARDS[name]
+    REWARDS.check(name)
 
 
 def reward_named(name: str) -> RewardFunction:
-    """The reward of that name; a `module:function` is imported, which runs the module.
+    """The reward of that name; a `module:function` is imported and tried on made-up requests.
 
     Raises:
         UnknownNameError: if it is not in `REWARDS` and not of the form `module:function`.
-        ConfigError: if the module or the function is not there.
+        ConfigError: if the module or the function is not there, or it raises an error.
+        ShapeError: if it returns another shape than (num_envs,), or a value that is not finite.
     """
-    return (
-        _Checked(name, import_from_path(name, "reward")) if is_import_path(name) else REWARDS[name]
+    return REWARDS.resolve(name)
+
+
+def trial_inputs() -> Iterator[RewardInputs]:
+    """Made-up requests of 3 users and 4 videos: nothing done, everything done, some of it."""
+    rng = np.random.default_rng(0)
+    users, shown, videos = 3, 4, 9
+    catalogue = VideoCatalogue(
+        duration_seconds=rng.uniform(5.0, 90.0, videos).astype(np.float32),
+        tags=rng.integers(0, 2, (videos, 1)).astype(np.int32),
+        authors=rng.integers(0, 3, videos).astype(np.int32),
+        num_tags=2,
     )
+    history = start_history(np.full(users, 20.0), catalogue.num_tags)
+    for probability in (0.0, 1.0, 0.5):
+        slate = Slate(
+            users=np.arange(users),
+            videos=rng.integers(0, videos, (users, shown)).astype(np.int32),
+            mask=np.ones((users, shown), dtype=np.bool_),
+            tabs=np.ones(users, dtype=np.int16),
+        )
+        done = rng.random((users, shown, NUM_FEEDBACKS)) < probability
+        seconds = probability * catalogue.duration_seconds[slate.videos]
+        response = Response(done.astype(np.float32), seconds.astype(np.float32))
+        yield RewardInputs(response, slate, history, catalogue)
+        history = advance_history(history, slate, response, catalogue)
 
 
 @dataclass(frozen=True)
@@ -85,12 +199,20 @@ class _Checked(RewardFunction):
     """A user's own reward, held to the contract at every call."""
 
     name: str
-    function: RewardFunction
+    function: Callable[[RewardInputs], Any]
 
-    def __call__(self, response: Response) -> FloatArray:
-        reward = np.asarray(self.function(response), dtype=np.float32)
-        expected = (len(response.watch_seconds),)
-        check_shape(f"what reward {self.name!r} returns", reward, "num_envs", expected)
+    def __call__(self, inputs: RewardInputs, /) -> FloatArray:
+        what = f"what reward {self.name!r} returns"
+        try:
+            reward = np.asarray(self.function(inputs), dtype=np.float32)
+        except MtfRlError:
+            raise
+        except Exception as error:
+            raise ConfigError(
+                f"reward {self.name!r} failed on a request: {where_raised(error)}. It must take"
+                " RewardInputs and return the worth of each request, shape (num_envs,)"
+            ) from error
+        check_shape(what, reward, "num_envs", (len(inputs.watch_seconds),))
         if not np.isfinite(reward).all():
-            raise ShapeError(f"what reward {self.name!r} returns must be finite, got {reward}")
+            raise ShapeError(f"{what} must be finite, got {reward}")
         return reward

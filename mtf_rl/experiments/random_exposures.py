@@ -9,12 +9,13 @@ import numpy as np
 from mtf_rl.agents import ConstantPolicy
 from mtf_rl.core.arrays import BoolArray, FloatArray, IntArray, select_rows
 from mtf_rl.core.errors import DataError
-from mtf_rl.core.slates import Response
+from mtf_rl.core.history import start_history
+from mtf_rl.core.slates import Response, Slate
 from mtf_rl.core.tasks import FEEDBACKS, TaskSet
 from mtf_rl.data import FeatureEncoder, ScoreTable
 from mtf_rl.data.impressions import Impressions
 from mtf_rl.envs import SessionConfig
-from mtf_rl.envs.rewards import reward_named
+from mtf_rl.envs.rewards import RewardInputs, reward_named
 from mtf_rl.evaluation import Interval
 from mtf_rl.evaluation.off_policy.exposures import (
     RandomExposures,
@@ -84,7 +85,7 @@ def replay_run(
         f"{len(covered):,} random exposures of the test days"
         + (f", {int(covered.sum()):,} of them with predictions" if not covered.all() else "")
     )
-    exposures = RandomExposures(shown.users, shown.days, _worth(shown, settings.session))
+    exposures = RandomExposures(shown.users, shown.days, _worth(shown, settings.session, assembly))
     found, acting = [], []
     for name, entry in load_entries(run.policies).items():
         if not isinstance(entry.policy, ConstantPolicy):
@@ -139,13 +140,22 @@ def _predictions(
     return table.scores[users, np.maximum(positions, 0)], covered
 
 
-def _worth(shown: Impressions, session: SessionConfig) -> FloatArray:
-    """The session's reward of each video alone, (rows,)."""
+def _worth(shown: Impressions, session: SessionConfig, assembly: Assembly) -> FloatArray:
+    """The session's reward of each video alone, as a session's first, (rows,)."""
     response = Response(
         feedback=shown.feedback[:, None, :].astype(np.float32),
         watch_seconds=shown.play_seconds[:, None],
     )
-    return reward_named(session.reward)(response).astype(np.float64)
+    slate = Slate(
+        users=shown.users,
+        videos=shown.videos[:, None],
+        mask=np.ones((len(shown.videos), 1), dtype=np.bool_),
+        tabs=shown.tabs,
+    )
+    catalogue = assembly.catalogue
+    history = start_history(shown.hours, catalogue.num_tags)
+    inputs = RewardInputs(response, slate, history, catalogue)
+    return reward_named(session.reward)(inputs).astype(np.float64)
 
 
 def _fused(

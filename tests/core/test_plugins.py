@@ -1,4 +1,4 @@
-"""A user's own functions: named, imported, refused."""
+"""A user's own objects: named, imported, refused."""
 
 import re
 from pathlib import Path
@@ -7,20 +7,32 @@ import numpy as np
 import pytest
 
 from mtf_rl.core.errors import ConfigError, ShapeError, UnknownNameError
-from mtf_rl.core.plugins import import_from_path, is_import_path
-from mtf_rl.core.slates import Response
+from mtf_rl.core.plugins import import_from_path, import_paths_in, is_import_path, refuse_unrepeated
+from mtf_rl.core.registry import Registry
 from mtf_rl.envs import SessionConfig
-from mtf_rl.envs.rewards import reward_named
+from mtf_rl.envs.rewards import REWARDS, reward_named, trial_inputs
 
 MODULE = """
-def minutes(response):
-    return response.watch_seconds.sum(axis=1) / 60
+import numpy as np
+
+def minutes(inputs):
+    return inputs.watch_seconds.sum(axis=1) / 60
+
+def finished(inputs):
+    whole = inputs.watch_seconds >= inputs.duration_seconds
+    return (whole / (1 + inputs.positions)).sum(axis=1) - 0.1 * inputs.history.repetition
 
 def scalar(response):
     return 1.0
 
 def endless(response):
     return minutes(response) / 0.0
+
+def by_video(response):
+    return response.watch_seconds.sum(axis=0)
+
+def misspelt(response):
+    return response.watch_second.sum(axis=1)
 
 number = 3
 """
@@ -29,44 +41,96 @@ number = 3
 @pytest.fixture(name="own_module")
 def module_on_the_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     (tmp_path / "own_rewards_of_a_test.py").write_text(MODULE)
+    (tmp_path / "broken_module_of_a_test.py").write_text("x = 1\ny = x / 0\n")
     monkeypatch.syspath_prepend(tmp_path)
     return "own_rewards_of_a_test"
 
 
-def response() -> Response:
-    watched = np.array([[30.0, 90.0], [0.0, 6.0]], dtype=np.float32)
-    return Response(np.zeros((2, 2, 7), dtype=np.float32), watched)
-
-
 def test_an_own_reward_is_imported_and_used(own_module: str) -> None:
     assert SessionConfig(reward=f"{own_module}:minutes").reward == f"{own_module}:minutes"
-    reward = reward_named(f"{own_module}:minutes")(response())
+    inputs = list(trial_inputs())[2]
+    reward = reward_named(f"{own_module}:minutes")(inputs)
     assert reward.dtype == np.float32
-    np.testing.assert_allclose(reward, [2.0, 0.1])
+    np.testing.assert_allclose(reward, inputs.watch_seconds.sum(axis=1) / 60)
+
+
+def test_an_own_reward_sees_durations_positions_and_history(own_module: str) -> None:
+    nothing, everything, _ = trial_inputs()
+    reward = reward_named(f"{own_module}:finished")
+    assert reward(nothing) == pytest.approx(np.zeros(3))
+    whole = 1 + 1 / 2 + 1 / 3 + 1 / 4
+    expected = whole - 0.1 * everything.history.repetition
+    np.testing.assert_allclose(reward(everything), expected, rtol=1e-6)
 
 
 @pytest.mark.filterwarnings("ignore:divide by zero", "ignore:invalid value")
-def test_an_own_reward_is_held_to_the_contract(own_module: str) -> None:
-    with pytest.raises(ShapeError, match=re.escape("returns must have shape (num_envs) = (2,)")):
-        reward_named(f"{own_module}:scalar")(response())
+def test_an_own_reward_is_tried_before_it_is_used(own_module: str) -> None:
+    with pytest.raises(ShapeError, match=re.escape("returns must have shape (num_envs) = (3,)")):
+        reward_named(f"{own_module}:scalar")
+    with pytest.raises(ShapeError, match=re.escape("= (3,), got (4,)")):
+        reward_named(f"{own_module}:by_video")
     with pytest.raises(ShapeError, match=re.escape("must be finite, got")):
-        reward_named(f"{own_module}:endless")(response())
+        reward_named(f"{own_module}:endless")
+    with pytest.raises(ConfigError) as error:
+        reward_named(f"{own_module}:misspelt")
+    for part in (
+        f"reward '{own_module}:misspelt' failed on a request: AttributeError",
+        "'watch_second'",
+        f"{own_module}.py, line 21)",
+        "It must take RewardInputs and return the worth of each request, shape (num_envs,)",
+    ):
+        assert part in str(error.value)
 
 
 def test_names_that_lead_nowhere_are_refused(own_module: str) -> None:
     assert is_import_path("a:b")
     assert not is_import_path("engagement")
-    with pytest.raises(ConfigError, match=re.escape("reward must be named module:function, such")):
+    with pytest.raises(
+        ConfigError, match=re.escape("reward must be a registered name or module:Name, such as")
+    ):
         SessionConfig(reward="own rewards:worth")
-    with pytest.raises(UnknownNameError, match=re.escape("Unknown reward 'minutes'")):
+    with pytest.raises(UnknownNameError, match=re.escape("Or your own, as module:Name.")):
         SessionConfig(reward="minutes")
     with pytest.raises(ConfigError, match=re.escape("'no_such_module:worth' cannot be imported")):
         reward_named("no_such_module:worth")
-    with pytest.raises(ConfigError, match=re.escape("cannot be imported")):
-        reward_named(f"{own_module}:hours")
-    with pytest.raises(ConfigError, match=re.escape("must be a function, got 3")):
-        import_from_path(f"{own_module}:number", "reward")
+    with pytest.raises(ConfigError, match=re.escape(f"Did you mean '{own_module}:minutes'?")):
+        reward_named(f"{own_module}:minute")
+    with pytest.raises(ConfigError, match=re.escape("must be a function of RewardInputs")):
+        reward_named(f"{own_module}:number")
+    with pytest.raises(ConfigError, match=re.escape("broken_module_of_a_test.py, line 2)")):
+        import_from_path("broken_module_of_a_test:x", "scorer")
 
 
 def test_a_config_imports_nothing() -> None:
     SessionConfig(reward="no_such_module:worth")
+
+
+def test_a_registered_entry_is_found_and_no_name_is_taken_twice() -> None:
+    registry: Registry[int] = Registry("scorer", {"mmoe": 1})
+    registry.register("mine", 2)
+    assert registry["mine"] == registry.resolve("mine") == 2
+    with pytest.raises(ConfigError, match=re.escape("scorer 'mine' is registered already")):
+        registry.register("mine", 3)
+    with pytest.raises(ConfigError, match=re.escape("must be one word")):
+        registry.register("a:b", 3)
+    with pytest.raises(UnknownNameError, match=re.escape("Unknown scorer 'os:getcwd'")):
+        registry.resolve("os:getcwd")  # A table without `adapt` imports nothing.
+    assert registry["mine"] == 2
+
+
+def test_a_registered_reward_is_tried_too() -> None:
+    with pytest.raises(ShapeError, match=re.escape("what reward 'of_a_test' returns must have")):
+        REWARDS.register("of_a_test", lambda inputs: 1.0)
+    assert "of_a_test" not in REWARDS
+
+
+def test_a_file_names_nothing_that_is_imported_unless_repeated() -> None:
+    document = {"agent": "a.b:C", "deep": [{"reward": "m:f"}, "C:/runs/x", "10:30", "two words:x"]}
+    assert list(import_paths_in(document)) == ["a.b:C", "m:f"]
+    refuse_unrepeated(document, {"a.b:C", "m:f"}, source="x.json", how="--own {name}")
+    message = (
+        "x.json names the extension 'm:f'. Nothing that a file names is imported unless you"
+        " repeat it: --own m:f"
+    )
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        refuse_unrepeated(document, {"a.b:C"}, source="x.json", how="--own {name}")
