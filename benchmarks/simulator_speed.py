@@ -34,7 +34,7 @@ from mtf_rl.core.history import advance_history
 from mtf_rl.core.protocols import GROUND_TRUTH, SIMULATOR
 from mtf_rl.core.randomness import EpisodeRng, Purpose
 from mtf_rl.data import UserGroup
-from mtf_rl.envs import FusionSessionVectorEnv, SessionDynamics, SessionState
+from mtf_rl.envs import FusionSessionVectorEnv, RewardInputs, SessionDynamics, SessionState
 from mtf_rl.envs.candidates import UPPER_QUANTILE, rows_of
 from mtf_rl.experiments.assembly import Assembly
 from mtf_rl.experiments.command_line import settings_of_run
@@ -177,6 +177,7 @@ def stages_of(dynamics: SessionDynamics, state: SessionState) -> list[Stage]:
     response, hidden = model.respond(state.hidden, slate, state.history, episode_rng)
     history = advance_history(state.history, slate, response, dynamics.catalogue)
     predictions = dynamics._predictions
+    inputs = RewardInputs(response, slate, state.history, dynamics.catalogue)
     return [
         Stage(
             "candidates drawn",
@@ -211,7 +212,7 @@ def stages_of(dynamics: SessionDynamics, state: SessionState) -> list[Stage]:
         ),
         Stage("leaving", lambda: model.leave(hidden, history, episode_rng)),
         Stage("pause", lambda: model.pause_seconds(hidden, history, episode_rng)),
-        Stage("reward", lambda: dynamics.reward(response)),
+        Stage("reward", lambda: dynamics.reward(inputs)),
     ]
 
 

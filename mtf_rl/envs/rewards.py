@@ -166,7 +166,8 @@ def reward_named(name: str) -> RewardFunction:
         ConfigError: if the module or the function is not there, or it raises an error.
         ShapeError: if it returns another shape than (num_envs,), or a value that is not finite.
     """
-    return REWARDS.resolve(name)
+    reward: RewardFunction = REWARDS.resolve(name)
+    return reward
 
 
 def trial_inputs() -> Iterator[RewardInputs]:

@@ -153,7 +153,7 @@ def _worth(shown: Impressions, session: SessionConfig, assembly: Assembly) -> Fl
         tabs=shown.tabs,
     )
     catalogue = assembly.catalogue
-    history = start_history(shown.hours, catalogue.num_tags)
+    history = start_history(shown.hours.astype(np.float32), catalogue.num_tags)
     inputs = RewardInputs(response, slate, history, catalogue)
     return reward_named(session.reward)(inputs).astype(np.float64)
 
