@@ -1,1 +1,1 @@
-"""One script and one results table per claim; each says how to run it."""
+"""One script and one results page per claim; each script gives its command."""

@@ -1,21 +1,21 @@
-"""Which settings suit the online learners? A small search for each in a finished run's simulator.
+"""Settings of the online learners: a small search for each in a finished run's simulator.
 
     python -m mtf_rl.train --run-dir runs/lspi-0
     OMP_NUM_THREADS=1 python -m benchmarks.agent_tuning runs/lspi-0
 
-A trial lets a learner with some settings use the budget in sessions of learning users and plays
-what it learnt in sessions of *tuning* users, the same in all trials; final users and the truth
-take no part. Trial 0 has the settings that we started from, the others are chosen by Optuna's TPE,
-whose seed is the number of the trial. The learner's seed is 100 + trial. The best of a few noisy
-trials is partly the luckiest, so it and the start learn again from fresh seeds.
+In a trial, a learner with some settings trains on the budget in sessions of learning users. Its
+policy then plays sessions of *tuning* users, the same in all trials. Final users and the ground
+truth take no part. Trial 0 has the initial settings. Optuna's TPE selects the others; its seed is
+the number of the trial. The learner's seed is 100 + trial. Maximising over a few noisy trials
+overfits the noise, so the best trial and the initial settings are trained again with fresh seeds.
 
 - *value*: mean session reward on tuning users, simulated.
 - The warm-up of off-policy learners is a quarter of the budget, as in the main job.
-- Intervals are t-intervals over the fresh learner seeds; differences are paired by seed. They hold
-  the random numbers of learning, not that of the tuning sessions, which all share.
+- Intervals are t-intervals over the fresh learner seeds; differences are paired by seed. They
+  contain the noise of training, not that of the tuning sessions, which are the same for all.
 
-A finished trial is a JSON file in the work folder, under a digest of the run's artifacts; what is
-there is not learnt again.
+A finished trial is a JSON file in the work folder, under a digest of the run's artifacts. Finished
+trials are not repeated.
 """
 
 import platform
@@ -244,7 +244,7 @@ def again(
 def interval_cell(values: Sequence[float], sign: str = "") -> str:
     """Mean and t-interval over learner seeds."""
     found = mean_interval(np.asarray(values), np.arange(len(values)))
-    return f"{found.mean:{sign}.2f} ({found.low:{sign}.2f} to {found.high:{sign}.2f})"
+    return f"{found.mean:{sign}.2f} [{found.low:{sign}.2f}, {found.high:{sign}.2f}]"
 
 
 def params_cell(params: Mapping[str, float | int]) -> str:
@@ -312,14 +312,16 @@ def page(
     versions = ", ".join(f"{name} {version(name)}" for name in names)
     return f"""# Settings of the online learners
 
+You can see here which settings each online learner needs, and where its defaults come from.
+
     python -m mtf_rl.train --run-dir {settings.run}
     OMP_NUM_THREADS=1 python -m benchmarks.agent_tuning {settings.run}
 
 mtf_rl {mtf_rl.__version__}, Python {platform.python_version()}, {versions}. \
 {settings.requests} requests a trial, learner seeds {TRIAL_SEED} and up; values are session \
 rewards in {settings.sessions} simulated sessions of tuning users. Fresh learner seeds: \
-{settings.seeds} from {FRESH_SEED}. Uniform weights are worth {uniform:.2f} there. Definitions in \
-the script.
+{settings.seeds} from {FRESH_SEED}. Uniform weights are worth {uniform:.2f} there. The script \
+gives the definitions.
 
 {result_table(tuned, reference)}
 
@@ -370,7 +372,7 @@ def main(settings: Settings) -> None:
         )
     text = page(settings, tuned, reference, value_of_uniform(bench))
     print(text)
-    write_page(settings.out, text, "## What it says")
+    write_page(settings.out, text)
 
 
 if __name__ == "__main__":

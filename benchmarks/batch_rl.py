@@ -1,23 +1,23 @@
-"""Batch RL on logged requests: every algorithm on the same dataset, under both evaluators.
+"""Batch RL on logged requests: every algorithm on the same dataset, with both evaluators.
 
     python -m mtf_rl.train --run-dir runs/lspi-0
-    OMP_NUM_THREADS=1 python -m benchmarks.batch_rl runs/lspi-0 --logged-in world
+    OMP_NUM_THREADS=1 python -m benchmarks.batch_rl runs/lspi-0 --logged-in ground_truth
     OMP_NUM_THREADS=1 python -m benchmarks.batch_rl runs/lspi-0 --logged-in simulator
 
 For each seed a batch dataset is collected from learning users with the default mix around uniform
-weights (half of the sessions uniformly random actions, half a truncated Gaussian; `--behaviour
-truncated_gaussian` logs the second alone), and every algorithm learns from it with its default
-settings and that seed. Where the simulator logged it, online learners play as many requests there.
-Beside them: the behaviour policy itself, and the best static weights, the best of 500 uniformly
-random actions by fitted Q evaluation on the same dataset (least squares, quadratic features).
-Nothing is chosen by the sessions that evaluator.
+weights: half of the sessions have uniformly random actions, half a truncated Gaussian.
+`--behaviour truncated_gaussian` logs the second half alone. Every algorithm learns from the dataset
+with its default settings and that seed. If the simulator logged the dataset, online learners play
+as many requests there. Two references stand beside them: the behaviour policy itself, and the best
+static weights. These are the best of 500 uniformly random actions by fitted Q evaluation on the
+same dataset (least squares, quadratic features). The evaluated sessions affect no selection.
 
-Each seed is evaluated in sessions of its own, of final users, under both evaluators, and all
-policies of a seed in the same ones. Differences are paired by seed; intervals are Student's over
-seeds, so that they hold the random numbers of logging, of learning and of the evaluated sessions.
+Each seed is evaluated in sessions of its own, of final users, with both evaluators. All policies of
+a seed play the same sessions. Differences are paired by seed. Intervals are Student's over seeds,
+so they contain the noise of logging, of learning and of the evaluated sessions.
 
-What is finished is kept in the work folder and not repeated, so that several processes may share
-the seeds among them: give each some `--seeds`, then run once with all.
+Finished results are kept in the work folder and not repeated. Several processes can share the
+seeds: give each some `--seeds`, then run once with all.
 """
 
 import platform
@@ -74,20 +74,20 @@ CURVE_POINTS, CURVE_SESSIONS = 5, 500
 
 @dataclass(frozen=True)
 class Settings:
-    """Which run, who logged, how much."""
+    """The run, the log, the budget."""
 
     run: tyro.conf.Positional[Path]
     """Folder of a run on a synthetic world."""
     logged_in: str = "ground_truth"
-    """Who answered the logged requests: world or simulator."""
+    """Where the requests were logged: ground_truth or simulator."""
     seeds: tuple[int, ...] = (1, 2, 3, 4, 5)
     """Seeds of logging and learning; defaults were tuned with seed 0."""
     behaviour: str = "mix"
-    """Who chose in the logged sessions: mix, or truncated_gaussian for logs that explore little."""
+    """Behaviour policy of the log: mix, or truncated_gaussian for logs that explore little."""
     requests: int = 100_000
     """Requests in each dataset, and budget of the online learners."""
     sessions: int = 4_000
-    """Sessions of final users that evaluator each seed."""
+    """Sessions of final users that evaluate each seed."""
     agents: tuple[str, ...] = ()
     """Agents to run; by default all that learn from a batch, and the online ones where the
     simulator logged."""
@@ -104,7 +104,7 @@ class Settings:
 
     @property
     def name(self) -> str:
-        """What tells this dataset from others."""
+        """Name of this dataset."""
         return self.logged_in if self.behaviour == "mix" else f"{self.logged_in}_{self.behaviour}"
 
     @property
@@ -319,13 +319,13 @@ def ranking_table(ranking: Ranking, logged_in: str) -> str:
 
     low, half, high = np.quantile(ranking.true_values, [0.0, 0.5, 1.0])
     lines = [
-        f"## How well fitted Q evaluation orders static weights, evaluated by the {logged_in}",
+        f"## How well fitted Q evaluation orders static weights, evaluator: {logged_in}",
         "",
         f"{RANKED} random static weights, worth {low:.1f} to {high:.1f}, half of them less than"
         f" {half:.1f} ({RANKED_SESSIONS:,} sessions of final users); one number for each seed's"
         " dataset.",
         "",
-        "| estimator | rank correlation | what its first is worth |",
+        "| estimator | rank correlation | value of its first choice |",
         "| --- | --- | --- |",
     ]
     for name, found in ranking.correlations.items():
@@ -360,11 +360,13 @@ def tables(settings: Settings, results: dict[str, list[dict[str, Any]]]) -> str:
     behaviour = settings.behaviour.replace("_", " ")
     flag = "" if settings.behaviour == "mix" else f" --behaviour {settings.behaviour}"
     lines = [
-        f"# Batch RL: {settings.requests:,} requests of the {settings.logged_in}, {behaviour}",
+        f"# Batch RL: {settings.requests:,} requests logged in {settings.logged_in}, {behaviour}",
+        "",
+        "You can see here how every batch algorithm does on the same log, with both evaluators.",
         "",
         f"`python -m benchmarks.batch_rl RUN --logged-in {settings.logged_in}{flag}`, seeds"
         f" {', '.join(map(str, settings.seeds))}; {settings.sessions:,} sessions of final users for"
-        " each. Mean reward of a session, with 95 % intervals over seeds.",
+        " each. Mean session reward, with 95 % CI over seeds.",
         "",
     ]
     for title, evaluator in EVALUATORS.items():
@@ -373,10 +375,10 @@ def tables(settings: Settings, results: dict[str, list[dict[str, Any]]]) -> str:
             for name, found in results.items()
         }
         lines += [
-            f"## Evaluator: the {title}",
+            f"## Evaluator: {title}",
             "",
             "| policy | value | over the behaviour policy | over the best static | beats both |"
-            " seconds of learning |",
+            " seconds of training |",
             "| --- | --- | --- | --- | --- | --- |",
         ]
         for name in sorted(values, key=lambda n: -values[n].mean()):
@@ -417,7 +419,7 @@ def draw_curves(settings: Settings, results: dict[str, list[dict[str, Any]]]) ->
             (line,) = panel.plot(curves[0][:, 0], values.mean(axis=0), marker="o", label=name)
             low, high = values.min(axis=0), values.max(axis=0)
             panel.fill_between(curves[0][:, 0], low, high, alpha=0.08, color=line.get_color())
-        panel.set_xlabel(f"learning {title}: share done")
+        panel.set_xlabel(f"learning {title}: fraction done")
         panel.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=5)
         panel.grid(alpha=0.3)
     axes[0][0].set_ylabel("session reward of tuning users, simulator")
@@ -437,7 +439,7 @@ def main() -> None:
     if settings.write:
         ranking = ranking_table(ranking_of(stage), settings.logged_in)
         page = "\n\n".join([tables(settings, results), ranking, versions()])
-        write_page(settings.page, page, "## Notes")
+        write_page(settings.page, page)
         draw_curves(settings, results)
         print(settings.page.read_text())
 

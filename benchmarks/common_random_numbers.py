@@ -1,21 +1,21 @@
-"""What does common random numbers save? The variance of policy differences with it and without.
+"""How much do common random numbers save? The variance of policy differences with and without them.
 
     python -m mtf_rl.train --run-dir runs/lspi-0
     OMP_NUM_THREADS=1 python -m benchmarks.common_random_numbers runs/lspi-0
 
-Every draw is addressed by (seed, episode, request, purpose, slot), so two policies that play the
-same episodes meet the same users, candidates and random numbers, until what they show parts them.
+Every draw is addressed by (seed, episode, request, purpose, slot). Two policies that play the same
+episodes therefore meet the same users, candidates and random numbers, until their slates differ.
 Here pairs of policies of one run play the same episodes (common random numbers), and episodes of
 two seeds (independent random numbers), of final users.
 
 - *SE*: standard error of the mean difference of session reward, over the sessions played. Sessions
-  are the unit: the users are as they are.
-- *saving*: variance without common random numbers over variance with them: how many more sessions
-  would need for the same error. Intervals: sessions drawn with replacement.
-- *request 1*, *requests 1-5*: the same of the reward earned up to there.
+  are the unit; the users are treated as fixed.
+- *saving*: variance without common random numbers over variance with them: how many times the
+  sessions would be needed for the same error. Intervals: sessions drawn with replacement.
+- *request 1*, *requests 1-5*: the same for the reward earned up to there.
 
-Before that, episodes are played one at a time, 7 and 256 at once, and must be the same bit by bit:
-observations, slates, answers, rewards and ends, by both evaluators and in both environments.
+Before that, episodes are played one at a time, 7 and 256 at once. They must be bit-identical:
+observations, slates, responses, rewards and ends, with both evaluators and in both environments.
 """
 
 import hashlib
@@ -51,7 +51,7 @@ from mtf_rl.experiments.command_line import settings_of_run
 from mtf_rl.experiments.run_folder import RunFolder, open_run_folder
 
 EVALUATORS = (SIMULATOR, GROUND_TRUTH)
-SHORT = {SIMULATOR: "simulator", GROUND_TRUTH: "truth"}
+SHORT = {SIMULATOR: "simulator", GROUND_TRUTH: "ground truth"}
 BATCHES = (1, 7, 256)
 SHOWN = ("user", "videos", "parameters", "feedback", "play_seconds", "return_days")
 MARKS = (1, 5)
@@ -236,7 +236,7 @@ def pairs_of(
         raise ConfigError(f"static must be a static policy of the run, got {settings.static!r}")
     noise = np.random.default_rng(SEED).normal(0.0, NEAR, len(static.action))
     near = ConstantPolicy(np.clip(static.action + noise, -1.0, 1.0).astype(np.float32))
-    found[f"{settings.static}, actions +- {NEAR}", settings.static] = (near, static)
+    found[f"{settings.static}, actions ± {NEAR}", settings.static] = (near, static)
     learnt, untrained = settings.learnt
     found[learnt, untrained] = (
         load_policy(folder.policies / learnt),
@@ -253,7 +253,7 @@ def saving_table(
     """One line per pair and evaluator."""
     marks = ["request 1", *(f"requests 1-{mark}" for mark in MARKS[1:]), "session"]
     lines = [
-        "| pair | evaluator | difference per session | SE, common draws | SE, independent draws | "
+        "| pair | evaluator | difference per session | SE, common | SE, independent | "
         + " | ".join(f"saving, {mark}" for mark in marks)
         + " |",
         "| --- " * (5 + len(marks)) + "|",
@@ -309,26 +309,27 @@ def main(settings: Settings) -> None:
     pairs = pairs_of(folder, settings, dynamics[SIMULATOR])
     savings = saving_table(dynamics, pairs, settings)
     world = load_json(folder.data / "world.json")
-    page = f"""# Common random numbers: what it saves
+    page = f"""# Common random numbers: what they save
+
+You can see here how many sessions common random numbers save in a comparison of two policies.
 
     python -m mtf_rl.train --run-dir {settings.run}
     OMP_NUM_THREADS=1 python -m benchmarks.common_random_numbers {settings.run}
 
 mtf_rl {mtf_rl.__version__}, Python {platform.python_version()}, numpy {np.__version__}. World \
-seed {world["config"]["seed"]}; {settings.sessions} sessions of final users per policy, evaluator
-and \
-seed; intervals over {settings.resamples} samples of sessions. Definitions in the script.
+seed {world["config"]["seed"]}; {settings.sessions} sessions of final users per policy, evaluator \
+and seed; intervals over {settings.resamples} samples of sessions. The script gives the definitions.
 
 {savings}
 
-The same episodes, whatever their number at once:
+The same episodes, for each number of environments:
 
-| environment | evaluator | episodes | num_envs | bit by bit the same |
+| environment | evaluator | episodes | num_envs | bit-identical |
 | --- | --- | --- | --- | --- |
 {chr(10).join(checks)}
 """
     print(page)
-    write_page(settings.out, page, "## What it says")
+    write_page(settings.out, page)
 
 
 if __name__ == "__main__":

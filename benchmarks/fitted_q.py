@@ -1,4 +1,4 @@
-"""How far fitted Q functions are from a value known on paper, and how fast they are fitted.
+"""Errors of fitted Q functions on a system with a value in closed form, and speed of the fits.
 
     python -m benchmarks.fitted_q [--seeds 4] [--updates 5000]
 

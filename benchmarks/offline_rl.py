@@ -1,19 +1,20 @@
-"""Batch RL beside d3rlpy 2.8.1's: Pendulum-v1 learnt from one replay, and updates a second.
+"""Batch RL beside d3rlpy 2.8.1's: Pendulum-v1 learned from one replay, and updates a second.
 
     python3.11 -m venv .bench/d3rlpy
     .bench/d3rlpy/bin/pip install torch==2.13.0 d3rlpy==2.8.1
     OMP_NUM_THREADS=1 python -m benchmarks.offline_rl
 
-d3rlpy pins gymnasium 1.0.0, so it lives in an environment of its own, and this script talks to
-`offline_rl_d3rlpy` there. The replay is that of Stable-Baselines3's SAC over its first 8,000 steps;
-both sides learn from the same rows, with rewards times 0.1. Networks have two hidden layers of 256,
-batches 256 rows; gamma .99, Polyak .005, one thread. The first 100 updates of a run are not timed.
+d3rlpy pins gymnasium 1.0.0. It therefore has an environment of its own, where this script calls
+`offline_rl_d3rlpy`. The replay is that of Stable-Baselines3's SAC over its first 8,000 steps. Both
+sides learn from the same rows, with rewards times 0.1. Networks have two hidden layers of 256,
+batches 256 rows; gamma 0.99, Polyak 0.005, one thread. The first 100 updates of a run are not
+timed.
 
-Policies play the same 20 episodes. The interval of a mean is over learners' seeds, and so holds
-neither the random numbers of the replay nor that of the episodes. The difference is Welch's.
+Policies play the same 20 episodes. The interval of a mean is over learners' seeds. It contains
+neither the noise of the replay nor that of the episodes. The difference is Welch's.
 
-A finished run is a JSON file in the work folder, and is not done again; `--sides d3rlpy` and
-`--sides mtf_rl` may run side by side. Speed is measured last, by both in turn.
+A finished run is a JSON file in the work folder and is not repeated. `--sides d3rlpy` and
+`--sides mtf_rl` can run side by side. Speed is measured last, by both in turn.
 """
 
 import itertools
@@ -293,8 +294,8 @@ def speed_ratio(pairs: FloatArray) -> Interval:
 
 
 def cell(interval: Interval, form: str) -> str:
-    """Such as `-150 (-170 to -130)`."""
-    return f"{interval.mean:{form}} ({interval.low:{form}} to {interval.high:{form}})"
+    """Such as `-150 [-170, -130]`."""
+    return f"{interval.mean:{form}} [{interval.low:{form}}, {interval.high:{form}}]"
 
 
 def seed_means(results: Iterable[Result], algorithm: str) -> FloatArray:
@@ -348,6 +349,8 @@ def page(
     players = load_json(settings.work / "players.json")
     return f"""# Batch RL beside d3rlpy
 
+You can see here how our batch algorithms compare with those of d3rlpy, in return and in speed.
+
     python3.11 -m venv .bench/d3rlpy
     .bench/d3rlpy/bin/pip install torch==2.13.0 d3rlpy==2.8.1
     OMP_NUM_THREADS=1 python -m benchmarks.offline_rl
@@ -355,26 +358,26 @@ def page(
 Python {platform.python_version()}, \
 {", ".join(f"{name} {number}" for name, number in versions.items())}; one thread.
 
-Pendulum-v1, mean return of {EPISODES} episodes (the same for all) after {settings.updates:,} \
-updates on the replay of SAC's first {COLLECTED_STEPS:,} steps; {settings.seeds} seeds, 95 % \
-intervals over seeds. SAC after those steps: {np.mean(players["SAC"]):.0f}; random actions: \
+Pendulum-v1: mean return of {EPISODES} episodes (the same for all) after {settings.updates:,} \
+updates on the replay of SAC's first {COLLECTED_STEPS:,} steps; {settings.seeds} seeds, 95 % CI \
+over seeds. SAC after those steps: {np.mean(players["SAC"]):.0f}; random actions: \
 {np.mean(players["random"]):.0f}.
 
 {returns_table(results)}
 
 Updates a second of processor time, medians of {settings.speed_turns} runs of \
 {settings.speed_updates} updates, the libraries in turn; ratios are geometric means over turns \
-with 95 % intervals; average load of the machine at the end: {os.getloadavg()[0]:.1f} on \
+with 95 % CI; average load of the machine at the end: {os.getloadavg()[0]:.1f} on \
 {os.cpu_count()} cores.
 
 {speed_table(speeds)}
 
-The script says what is equal and what is not.
+The script lists what is equal and what is not.
 """
 
 
 def main(settings: Settings) -> None:
-    """Train, evaluator, time, and write the page where both sides are there."""
+    """Train, evaluate, time, and write the page if both sides are finished."""
     torch.set_num_threads(1)
     sides = sides_of(settings, collect(settings.work))
     results = {name: results_of(side, name, settings) for name, side in sides.items()}
@@ -382,7 +385,7 @@ def main(settings: Settings) -> None:
         return
     text = page(settings, results, speeds_of(sides, settings))
     print(text)
-    write_page(settings.out, text, "## What it says")
+    write_page(settings.out, text)
 
 
 if __name__ == "__main__":

@@ -1,32 +1,32 @@
-"""Which offline estimator can be trusted? Thirty policies, told from logs, beside the truth.
+"""Audit of the off-policy estimators: estimates of thirty policies from logs, beside true values.
 
     python -m mtf_rl.train uniform --run-dir runs/leaderboard
     OMP_NUM_THREADS=1 python -m benchmarks.ope_audit runs/leaderboard
 
 Targets: 18 static policies (uniform, by worth, one task raised above the others, drawn at random,
-near uniform), 6 that are linear in three observed numbers, and 6 that agents learn in the simulator
-with 20,000 requests each. Their true value is the mean session reward of the users who are logged,
-in the truth. Behaviours are those of `collect`: uniformly random weights, truncated Gaussians and
+near uniform), 6 that are linear in three observed numbers, and 6 that agents train in the simulator
+with 20,000 requests each. The true value is the mean session reward of the logged users in the
+ground truth. Behaviours are those of `collect`: uniformly random weights, truncated Gaussians and
 boxes around uniform weights, and the mixture of the first two.
 
-Each log is evaluated as `python -m mtf_rl.evaluate --data` does it, with all estimators, and once
-more in quarters; but intervals are t's, and a target is played in the simulator once for all logs,
-so that errors of `simulator`, and a part of those of `scaled`, `corrected` and `composite`, are
-the same on every log. Logs are independent of each other. Networks (fqe, cope) are fitted for ten
-targets on five logs of the mixture. What is finished is kept, by its settings: the same command
-goes on.
+Each log is evaluated like `python -m mtf_rl.ope` with all estimators, whole and in quarters. There
+are two differences. Intervals are t-intervals. A target is played in the simulator once for all
+logs, so the errors of `simulator`, and a part of those of `scaled`, `corrected` and `composite`,
+are the same on every log. Logs are independent of each other. Networks (fqe, cope) are fitted for
+ten targets on five logs of the mixture. Finished work is kept, by its settings: the same command
+continues from it.
 
 - *bias*, *RMSE*: of the estimates, over targets and logs, in session reward.
-- *coverage*: fraction of 95 % intervals (t) that hold the true value.
+- *coverage*: fraction of nominal 95 % intervals (t) that contain the true value.
 - *rank*: Spearman's correlation over targets; *top half*: among the better half.
-- *regret*: true value of the best target less that of the one with the largest estimate, as a share
-  of the behaviour's own value.
-- *seconds*: of `evaluate` for three targets on one log, with the estimators named and no others.
+- *regret*: true value of the best target minus that of the target with the largest estimate, as a
+  fraction of the behaviour's own value.
+- *seconds*: of `ope` for three targets on one log, with the named estimators and no others.
 
-With --contestants the targets are those that the run's comparison left, which were all learnt or
-searched for in the simulator: a harder question, to the simulator above all.
+With --contestants the targets are those of the run's comparison. They were all trained or found in
+the simulator, which makes the task harder, above all for the simulator.
 
-Behind a mean over logs stands half its 95 % interval (t); quarters of a log count as logs.
+A mean over logs is given with half its 95 % interval (t); quarters of a log count as logs.
 """
 
 import os
@@ -113,11 +113,11 @@ class Settings:
     folder: Path | None = None
     """Where finished work is kept; RUN/ope_audit by default."""
     behaviours: tuple[str, ...] = (MIXED, "uniform_random", "truncated_gaussian", "bounded_uniform")
-    """Whose logs, in this order."""
+    """Behaviour policies of the logs, in this order."""
     finished_only: bool = False
-    """Write the page of what is finished, and do nothing more."""
+    """Write the page from finished work only."""
     contestants: bool = False
-    """Contestants of the run's comparison in the place of the thirty."""
+    """Use the contestants of the run's comparison instead of the thirty targets."""
     out: Path | None = None
     """The page to write; by default benchmarks/ope_audit.md, or ope_audit_contestants.md."""
     picture: Path | None = None
@@ -156,7 +156,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Stage:
-    """The users who are logged, under both evaluators."""
+    """The logged users, with both evaluators."""
 
     truth: SessionDynamics
     simulator: SessionDynamics
@@ -266,7 +266,7 @@ def _learn(name: str, settings: Settings, stage: Stage, setting: FusionSetting) 
 
 
 def true_value(name: str, settings: Settings) -> dict[str, float]:
-    """Mean session reward in the truth, and its standard error; kept."""
+    """Mean session reward in the ground truth, and its standard error; kept."""
     path = settings.kept / f"truth-{settings.truth_sessions}" / f"{name}.json"
     if path.exists():
         return dict(load_json(path))
@@ -417,9 +417,9 @@ class Replicates:
     """Findings of one estimator on logs of one behaviour and size."""
 
     estimates: np.ndarray  # (logs, targets)
-    held: np.ndarray  # (logs, targets), whether the interval holds the true value
-    own: np.ndarray  # (logs,), what the behaviour earned
-    values: np.ndarray  # (targets,), the truth
+    covered: np.ndarray  # (logs, targets), whether the interval contains the true value
+    own: np.ndarray  # (logs,), mean session reward of the behaviour
+    values: np.ndarray  # (targets,), true values
 
     def row(self) -> list[str]:
         """Cells of the table."""
@@ -433,7 +433,7 @@ class Replicates:
         return [
             f"{error.mean():+.1f}",
             f"{np.sqrt((error**2).mean()):.1f}",
-            f"{self.held.mean():.0%}",
+            f"{100.0 * self.covered.mean():.0f} %",
             _over_logs(ranks, digits=2),
             _over_logs(tops, digits=2),
             f"{_over_logs(fractions, digits=1)} %",
@@ -441,13 +441,13 @@ class Replicates:
 
 
 def _over_logs(figures: Sequence[float], *, digits: int) -> str:
-    """Mean and half its 95 % interval (t); logs on which all estimates are alike have no rank."""
-    told = np.array(figures)[np.isfinite(figures)]
-    if len(told) == 0:
+    """Mean and half its 95 % interval (t); logs on which all estimates are equal have no rank."""
+    finite = np.array(figures)[np.isfinite(figures)]
+    if len(finite) == 0:
         return "none"
-    found = mean_interval(told, np.arange(len(told)))
+    found = mean_interval(finite, np.arange(len(finite)))
     mean = f"{found.mean:.{digits}f}"
-    return f"{mean} ± {found.high - found.mean:.{digits}f}" if len(told) > 1 else mean
+    return f"{mean} ± {found.high - found.mean:.{digits}f}" if len(finite) > 1 else mean
 
 
 def gathered(paths: Iterable[Path], truth: dict[str, float]) -> dict[str, Replicates]:
@@ -461,7 +461,7 @@ def gathered(paths: Iterable[Path], truth: dict[str, float]) -> dict[str, Replic
         values = np.array([truth[one["target"]] for one in rows[0]])
         made[estimator] = Replicates(
             estimates=np.array([[one["value"] for one in row] for row in rows]),
-            held=np.array(
+            covered=np.array(
                 [[one["low"] <= truth[one["target"]] <= one["high"] for one in row] for row in rows]
             ),
             own=own,
@@ -479,7 +479,8 @@ def page_of(
     """The tables."""
     ordered = sorted(truth, key=lambda name: -truth[name])
     lines = [
-        "# Offline estimators, audited against the truth",
+        "# Audit of the off-policy estimators",
+        "You can see here which off-policy estimators to trust, on logs with known true values.",
         f"`OMP_NUM_THREADS=1 python -m benchmarks.ope_audit {settings.run}"
         f"{' --contestants --behaviours mix' if settings.contestants else ''}` (more logs: --logs);"
         f" mtf_rl {mtf_rl.__version__}, Python {platform.python_version()}, numpy"
@@ -512,7 +513,7 @@ def _section(behaviour: str, sessions: int, found: dict[str, Replicates]) -> lis
         return []
     first = next(iter(found.values()))
     heading = (
-        f"## {behaviour}, {sessions:,} sessions\n\n{len(first.own)} of them; the behaviour's own"
+        f"## {behaviour}, {sessions:,} sessions\n\n{len(first.own)} logs; the behaviour's own"
         f" value is {first.own.mean():.1f}."
     )
     table = [
@@ -549,7 +550,7 @@ def picture_of(settings: Settings, truth: dict[str, float]) -> Figure:
 
 
 def main() -> None:
-    """Do what is missing, and write page and picture."""
+    """Complete missing work, and write page and picture."""
     settings = tyro.cli(Settings, description=__doc__)
     names = make_targets(settings)
     if not settings.finished_only:
@@ -559,7 +560,7 @@ def main() -> None:
     errors = [one["error"] for one in known.values()]
     seconds = {} if settings.contestants else seconds_of(settings)
     page = page_of(settings, truth, errors, seconds)
-    write_page(settings.out or Path(f"benchmarks/{settings.name}.md"), page, "## What it says")
+    write_page(settings.out or Path(f"benchmarks/{settings.name}.md"), page)
     picture = settings.picture or Path(f"docs/images/{settings.name}.png")
     save_figure(picture_of(settings, truth), picture)
     print(page)

@@ -1,13 +1,13 @@
-"""How long do all closed-form estimators take, with the bootstrap, on 100,000 sessions?
+"""Time of all closed-form estimators, with the bootstrap, on 100,000 sessions.
 
     python -m benchmarks.ope_speed
 
-Made-up sessions of 14 requests and ten policies with made-up densities, models and visits: what is
-timed are the 20 estimators and 1,000 bootstrap resamples of all of them, as
-`mtf_rl.evaluation.off_policy` does it on two threads of BLAS; that is what grows with sessions and
-policies. Beside it, in the same run, the plain loop over sessions and requests that the formulas
-read like, for one of the 20 (`sn_pdis`), one policy and a part of the resamples, scaled up to the
-whole: a lower bound of what a loop would need, which would do the other 19 too.
+The sessions are artificial: 14 requests and ten policies with artificial densities, models and
+density ratios. The measured time is that of the 20 estimators and 1,000 bootstrap resamples of all
+of them, as in `mtf_rl.evaluation.off_policy`, on two threads of BLAS. This part grows with sessions
+and policies. In the same run a plain loop over sessions and requests, which reads like the
+formulas, is timed for one of the 20 (`sn_pdis`), one policy and a part of the resamples, and scaled
+up. It is a lower bound: a complete loop would compute the other 19 too.
 """
 
 import platform
@@ -25,7 +25,7 @@ from mtf_rl.evaluation.off_policy import ESTIMATORS, OPEInputs, Resamples, estim
 
 @dataclass(frozen=True)
 class Settings:
-    """How much."""
+    """Sizes of the measurement."""
 
     sessions: int = 100_000
     """Sessions."""
@@ -95,7 +95,8 @@ def main() -> None:
     settings = tyro.cli(Settings, description=__doc__)
     loop, ours = looped(settings), vectorised(settings)
     page = (
-        "# Speed of the offline estimators\n\n"
+        "# Speed of the off-policy estimators\n\n"
+        "You can see here how long `ope` takes on a large log, without fits and densities.\n\n"
         f"`python -m benchmarks.ope_speed`; mtf_rl {mtf_rl.__version__}, Python"
         f" {platform.python_version()}, numpy {np.__version__}.\n\n"
         f"{settings.sessions:,} sessions of {settings.requests} requests, {settings.policies}"
@@ -105,7 +106,7 @@ def main() -> None:
         f"| one estimator, a loop over sessions and requests, scaled up | {loop:,.0f} |\n"
         f"| ratio | {loop / ours:,.0f} |\n"
     )
-    write_page(settings.out, page, "## What it says")
+    write_page(settings.out, page)
     print(page)
 
 

@@ -1,21 +1,22 @@
-"""Does the simulator order policies as the truth does? Fifty policies in a run, by both evaluators.
+"""Does the simulator order policies like the ground truth? Fifty policies, with both evaluators.
 
     python -m mtf_rl.train --run-dir runs/lspi-0
     OMP_NUM_THREADS=1 python -m benchmarks.policy_fidelity runs/lspi-0
 
-Twenty static policies are drawn at random, fifteen lie close to the best static weights of the run
-and fifteen depend on the state: they move these weights by a random linear map of the standardised
-observation. All play the same episodes of all users under both evaluators, for what is evaluated
-here is the simulator, and no policy was chosen among these.
+Twenty static policies are drawn at random. Fifteen lie close to the best static weights of the run.
+Fifteen depend on the state: they move these weights by a random linear map of the standardised
+observation. All play the same episodes of all users with both evaluators. All users take part,
+because the page evaluates the simulator, and no policy was selected among these.
 
 - *value*: mean reward of a session. *depth*: requests of a session.
-- *rank*: Spearman correlation over policies of what the simulator and the truth say.
-- *slope*: of the simulator's values over the truth's, by least squares: 1 carries the whole effect.
-- *top half*: the policies that are better than the median by the truth.
-- *truth again*: the truth in other episodes in the simulator's place: what random numbers alone
-  leaves to be had with so many sessions.
+- *rank*: Spearman correlation over policies between simulator and ground truth.
+- *slope*: of the simulator's values over those of the ground truth, by least squares; 1 reproduces
+  the whole effect.
+- *top half*: the policies that are better than the median in the ground truth.
+- *second run*: the ground truth in other episodes, in the role of the simulator. It shows the
+  agreement that random numbers allow with so many sessions.
 
-Intervals cover session noise: users are drawn with replacement, alike for both evaluators.
+Intervals contain session noise: users are drawn with replacement, alike for both evaluators.
 """
 
 import platform
@@ -45,13 +46,14 @@ GROUPS = {RANDOM: 20, NEAR: 15, DEPENDENT: 15}
 NEAR_SPREAD, DEPENDENT_SPREAD = 0.15, 0.1
 MOST_LATENT = 1.5
 OBSERVED_SESSIONS = 1000
-AGAIN = "truth again"
+AGAIN = "second run"
 EVALUATORS = (SIMULATOR, GROUND_TRUTH)
+TITLES = {SIMULATOR: "simulator", AGAIN: "ground truth, second run"}
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Which run to evaluator, and how closely."""
+    """The run to evaluate, and the number of sessions."""
 
     run: tyro.conf.Positional[Path]
     """Folder of a run on a synthetic world."""
@@ -69,7 +71,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Values:
-    """What a evaluator says of each policy in each session."""
+    """Results of one evaluator, by policy and session."""
 
     reward: FloatArray  # (policies, sessions)
     depth: FloatArray  # (policies, sessions)
@@ -108,13 +110,13 @@ def observe_sessions(dynamics: SessionDynamics, action: FloatArray, seed: int) -
     return np.concatenate(seen)
 
 
-def evaluator(
+def evaluate(
     name: str,
     dynamics: SessionDynamics,
     settings: Settings,
     policies: list[SavedPolicy],
 ) -> Values:
-    """All policies under one evaluator, or under the truth in other episodes."""
+    """All policies with one evaluator, or with the ground truth in other episodes."""
     first = settings.sessions if name == AGAIN else 0
     episodes = np.arange(first, first + settings.sessions)
     played: list[Sessions] = []
@@ -156,7 +158,7 @@ def measures(
 
 
 def fidelity_table(found: dict[str, Values], settings: Settings) -> str:
-    """The measures with 95 % intervals, of the simulator and of the truth again."""
+    """The measures with 95 % intervals, of the simulator and of the second run."""
     lines = [
         "| evaluator | of | rank | slope | rank in the top half |",
         "| --- | --- | --- | --- | --- |",
@@ -174,16 +176,16 @@ def fidelity_table(found: dict[str, Values], settings: Settings) -> str:
             drawn.append(measures(found[name], truth, (counts[users[0]], counts[users[1]])))
         low, high = np.quantile(drawn, [0.025, 0.975], axis=0)
         cells = [f"{p:.2f} [{a:.2f}, {b:.2f}]" for p, a, b in zip(point, low, high, strict=True)]
-        lines.append(f"| {name} | value | {' | '.join(cells[:3])} |")
-        lines.append(f"| {name} | depth | {' | '.join(cells[3:])} |")
+        lines.append(f"| {TITLES[name]} | value | {' | '.join(cells[:3])} |")
+        lines.append(f"| {TITLES[name]} | depth | {' | '.join(cells[3:])} |")
     return "\n".join(lines)
 
 
 def group_table(found: dict[str, Values]) -> str:
-    """Means of each group by both evaluators, and where the simulator's favourite stands."""
+    """Means of each group with both evaluators, and the rank of the simulator's choice."""
     lines = [
-        "| policies | value, simulator | value, truth | depth, simulator | depth, truth |"
-        " best by the truth | the simulator's favourite, by the truth | its rank |",
+        "| policies | value, simulator | value, ground truth | depth, simulator |"
+        " depth, ground truth | best true value | value of the simulator's choice | its rank |",
         "| --- " * 8 + "|",
     ]
     start = 0
@@ -196,9 +198,9 @@ def group_table(found: dict[str, Values]) -> str:
             for name in EVALUATORS
         ]
         simulated, true = (found[name].reward[rows].mean(axis=1) for name in EVALUATORS)
-        favourite = true[np.argmax(simulated)]
-        cells = " | ".join(f"{value:.2f}" for value in (*means, true.max(), favourite))
-        lines.append(f"| {group} | {cells} | {1 + int((true > favourite).sum())} of {size} |")
+        selected = true[np.argmax(simulated)]
+        cells = " | ".join(f"{value:.2f}" for value in (*means, true.max(), selected))
+        lines.append(f"| {group} | {cells} | {1 + int((true > selected).sum())} of {size} |")
     return "\n".join(lines)
 
 
@@ -217,25 +219,27 @@ def main(settings: Settings) -> None:
     everyone = replace(assembly, groups=np.full_like(assembly.groups, UserGroup.FINAL))
     evaluators = {SIMULATOR: SIMULATOR, GROUND_TRUTH: GROUND_TRUTH, AGAIN: GROUND_TRUTH}
     found = {
-        name: evaluator(name, everyone.dynamics(session, UserGroup.FINAL, who), settings, policies)
+        name: evaluate(name, everyone.dynamics(session, UserGroup.FINAL, who), settings, policies)
         for name, who in evaluators.items()
     }
     world = load_json(folder.data / "world.json")
-    tables = f"""# Fidelity: does the simulator order policies as the truth does?
+    tables = f"""# Fidelity: does the simulator order policies like the ground truth?
+
+You can see here how far to trust the simulator when it orders policies.
 
     python -m mtf_rl.train --run-dir {settings.run}
     OMP_NUM_THREADS=1 python -m benchmarks.policy_fidelity {settings.run}
 
 mtf_rl {mtf_rl.__version__}, Python {platform.python_version()}, numpy {np.__version__}. World \
-seed {world["config"]["seed"]}; {settings.sessions} sessions of all users per policy and evaluator;
-\\ intervals over {settings.resamples} samples of users. Definitions in the script.
+seed {world["config"]["seed"]}; {settings.sessions} sessions of all users per policy and \
+evaluator; intervals over {settings.resamples} samples of users. The script gives the definitions.
 
 {fidelity_table(found, settings)}
 
 {group_table(found)}
 """
     print(tables)
-    write_page(settings.out, tables, "## What it says")
+    write_page(settings.out, tables)
 
 
 if __name__ == "__main__":

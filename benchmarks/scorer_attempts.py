@@ -1,11 +1,11 @@
-"""What was tried to lift a scorer above the trees on real KuaiRand rows, one change at a time.
+"""Attempts to improve a scorer over boosted trees on real KuaiRand rows, one change at a time.
 
     OMP_NUM_THREADS=1 python -m benchmarks.scorer_attempts --data DIR
 
 Each line changes the default MMoE in one thing: features, sizes, regularisation, steps, losses,
-members. All are evaluated on the validation rows, which is where one chooses; the test rows are
-left to `scorer_quality`. The trees of that benchmark, fitted and stopped on the same rows, stand
-first.
+members. All are evaluated on the validation rows, which are used for selection. The test rows are
+reserved for `scorer_quality`. The first line has that benchmark's trees, fitted and stopped on the
+same rows.
 """
 
 import platform
@@ -54,11 +54,11 @@ ATTEMPTS = (
     Attempt("embeddings of 4", MMoEConfig(embedding_dim=4)),
     Attempt("embeddings of 16", MMoEConfig(embedding_dim=16)),
     Attempt("experts of (128, 64)", MMoEConfig(expert_widths=(128, 64))),
-    Attempt("dropout .3", MMoEConfig(dropout=0.3)),
+    Attempt("dropout 0.3", MMoEConfig(dropout=0.3)),
     Attempt(
         "half of all categories unknown while fitting", fit=ScorerFitConfig(unknown_fraction=0.5)
     ),
-    Attempt("weight decay .1", fit=ScorerFitConfig(weight_decay=0.1)),
+    Attempt("weight decay 0.1", fit=ScorerFitConfig(weight_decay=0.1)),
     Attempt(
         "half the step size, 10 epochs",
         fit=ScorerFitConfig(learning_rate=5e-4, embedding_learning_rate=1.5e-3, max_epochs=10),
@@ -79,7 +79,7 @@ ATTEMPTS = (
 
 @dataclass(frozen=True)
 class Settings:
-    """Where the rows are."""
+    """Rows, seeds and page."""
 
     data: Path
     """Folder of KuaiRand's files."""
@@ -157,6 +157,8 @@ def main(settings: Settings) -> None:
     table = "\n".join(lines)
     tables = f"""# Attempts on real rows
 
+You can see here which changes to the default scorer help on real rows.
+
     OMP_NUM_THREADS=1 python -m benchmarks.scorer_attempts --data DIR --seeds {seeds}
 
 mtf_rl {mtf_rl.__version__}, Python {platform.python_version()}, torch {torch.__version__}. The \
@@ -164,7 +166,7 @@ default is a single MMoE; each line changes one thing. Validation rows, means ov
 
 {table}
 """
-    write_page(settings.out, tables, "## What limits it")
+    write_page(settings.out, tables)
 
 
 if __name__ == "__main__":

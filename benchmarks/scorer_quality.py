@@ -2,14 +2,15 @@
 
     OMP_NUM_THREADS=1 python -m benchmarks.scorer_quality --data DIR --seeds 0 1 2
 
-Fits on the days before the validation day, chooses and calibrates on it, and evaluators on the days
-after: on the public KuaiRand-Pure rows 4/25 to 5/01, 5/02, and 5/03 to 5/05. Exact duplicates are
-dropped. The trees (scikit-learn's HistGradientBoostingClassifier, one model a task) get the same
-columns, but for ids and other fields of more than 255 values, which they meet through the columns
-of past feedback alone. They stop early on the same validation rows.
+Models are fitted on the days before the validation day, selected and calibrated on it, and
+evaluated on the days after. On the public KuaiRand-Pure rows these are 4/25 to 5/01, 5/02, and 5/03
+to 5/05. Exact duplicates are dropped. The trees are scikit-learn's HistGradientBoostingClassifier,
+one model a task. They get the same columns, except ids and other fields of more than 255 values;
+these reach the trees only through the columns of past feedback. They stop early on the same
+validation rows.
 
-The scorer that is best on the validation rows (mean AUC of click and long_view over seeds) is the
-one compared: AUC and GAUC on the test rows, mean over seeds, less those of the trees, with 95 %
+The compared scorer is the best on the validation rows (mean AUC of click and long_view over seeds).
+Its AUC and GAUC on the test rows, mean over seeds, are given minus those of the trees, with 95 %
 intervals over resampled users. Its calibration is also fitted on the users of one half of the
 validation rows and evaluated on the other half.
 """
@@ -28,6 +29,7 @@ from scipy.special import expit
 from sklearn.ensemble import HistGradientBoostingClassifier
 
 import mtf_rl
+from benchmarks.pages import wrapped
 from mtf_rl.core.arrays import FloatArray, IntArray, select_rows
 from mtf_rl.core.randomness import hash_words
 from mtf_rl.core.tasks import FEEDBACKS, NUM_TASKS, TASK_NAMES
@@ -215,9 +217,9 @@ def measure_trees(rows: Rows) -> Result:
 
 
 def tree_predictions(rows: Rows, asked: LabelledRows, tasks: Iterable[int]) -> FloatArray:
-    """What trees fitted on the training rows say of the rows `asked`, (rows, tasks).
+    """Predictions of trees fitted on the training rows for the rows `asked`, (rows, tasks).
 
-    Tasks other than `tasks` are .5.
+    Tasks other than `tasks` are 0.5.
     """
     fields = [k for k, f in enumerate(rows.layout.categorical) if f.size <= TREE_CATEGORIES]
     predictions: FloatArray = np.full((len(asked), NUM_TASKS), 0.5, dtype=np.float32)
@@ -249,7 +251,7 @@ def tree_columns(rows: LabelledRows, fields: list[int]) -> FloatArray:
 
 
 def quality_table(results: dict[str, Result]) -> str:
-    """One line per task and model: mean over seeds, +- their standard deviation."""
+    """One line per task and model: mean over seeds, ± their std."""
     columns = ("auc", "gauc", "log_loss", "normalised_entropy", "ece_uncalibrated", "ece")
     lines = [
         "| task | model | AUC | GAUC | log loss | NE | ECE uncalibrated | ECE | AUC - trees |",
@@ -275,7 +277,7 @@ def spread(values: FloatArray) -> str:
         return ""
     if len(values) == 1:
         return f"{values[0]:.4f}"
-    return f"{values.mean():.4f} +- {values.std(ddof=1):.4f}"
+    return f"{values.mean():.4f} ± {values.std(ddof=1):.4f}"
 
 
 def rate_table(rows: Rows) -> str:
@@ -301,7 +303,7 @@ def rate_table(rows: Rows) -> str:
 def half_table(best: Result) -> str:
     """ECE of each task on the half of the validation rows that calibrated nothing, and on test."""
     lines = [
-        "| task | ECE, held-out half of validation | of chance | ECE, test | of chance |",
+        "| task | ECE, held-out half of validation | by chance | ECE, test | by chance |",
         "| --- | --- | --- | --- | --- |",
     ]
     for task in TASK_NAMES:
@@ -338,6 +340,8 @@ def page(settings: Settings, dataset: Dataset, rows: Rows, results: dict[str, Re
     seconds = ", ".join(f"{name} {result.seconds:.0f} s" for name, result in results.items())
     return f"""# Scorer quality on real rows
 
+You can see here how good the default scorer is on real rows, beside boosted trees.
+
     OMP_NUM_THREADS=1 python -m benchmarks.scorer_quality --data DIR --seeds {seeds} \
 --scorers {scorers}
 
@@ -346,16 +350,16 @@ mtf_rl {mtf_rl.__version__}, Python {platform.python_version()}, numpy {np.__ver
 Rows kept {dataset.account.rows_kept} of {dataset.account.rows_read}: training {len(rows.train)}, \
 validation {len(rows.validation)}, test {len(rows.test)}.
 
-Scorers have their default sizes and settings, but for {settings.members} members whose logits are
-averaged; all were chosen by the validation rows alone, and so were the trees' (see the script).
-Scorers: mean over seeds +- standard deviation.
-NE is log loss over that of the base rate. ECE has 20 bins of equal mass; a scorer's is after Platt
-scaling on the validation rows, the trees' are as they are. GAUC weighs users by rows.
-`watch` is a share, ranked by whether 18 s were played; the trees have no model of it.
+Scorers have their default sizes and settings, except that {settings.members} members are used and \
+their logits averaged. All settings, also those of the trees, were selected on the validation rows \
+only (see the script). Scorers: mean over seeds ± std. NE is log loss divided by that of the base \
+rate. ECE has 20 bins of equal mass. That of a scorer is after Platt scaling on the validation \
+rows; the trees are not calibrated. GAUC weights users by rows. `watch` is a fraction, ranked by \
+whether 18 s were played; the trees have no model of it.
 
 {quality_table(results)}
 
-AUC on the validation rows; the best there is `{best}`:
+AUC on the validation rows; the best model there is `{best}`:
 
 {validation_table(results)}
 
@@ -363,19 +367,19 @@ Its lead over the trees on the test rows, mean over seeds, {settings.resamples} 
 
 {leads}
 
-Its calibration; *of chance* is what labels drawn from the predictions themselves would show on as
-many rows, below which no scorer can be asked to fall:
+Its calibration. *by chance* is the ECE of labels drawn from the predictions themselves on as many \
+rows, a lower bound for any scorer:
 
 {half_table(results[best])}
 
-Time of a fit, with one thread and whatever else the machine did, all tasks: {seconds}.
+Time of a fit of all tasks, with one thread and other work on the machine: {seconds}.
 
 {rate_table(rows)}
 """
 
 
 def main(settings: Settings) -> None:
-    """Fit, evaluator, print and write."""
+    """Fit, evaluate, print and write."""
     dataset = read_kuairand(settings.data)
     rows = load_rows(dataset)
     results = {TREES: measure_trees(rows)}
@@ -385,7 +389,7 @@ def main(settings: Settings) -> None:
     }
     text = page(settings, dataset, rows, results)
     print(text)
-    settings.out.write_text(text)
+    settings.out.write_text(wrapped(text))
 
 
 if __name__ == "__main__":

@@ -3,14 +3,14 @@
     pip install --no-deps --target /tmp/rechub torch-rechub==0.8.0
     OMP_NUM_THREADS=2 python -m benchmarks.scorer_speed --rechub /tmp/rechub
 
-torch-rechub is needed here alone, so it is not a dependency of the project. Both models have the
+Only this script needs torch-rechub, so it is not a dependency of the project. Both models have the
 same sizes: 20 categorical fields of the sizes of KuaiRand-Pure, embeddings of 16, 8 experts of
-[128, 64], towers of [32], batches of 4096. torch-rechub predicts 6 tasks; ours predicts its 8,
-watch time among them, and its fit does all that it does by default: out-of-vocabulary masking, the
-average of weights, gate entropies. Rows are drawn at random.
+[128, 64], towers of [32], batches of 4096. torch-rechub predicts 6 tasks; ours predicts its 8, with
+watch time among them. Our fit includes all its default work: out-of-vocabulary masking, the average
+of weights, gate entropies. Rows are drawn at random.
 
-As shipped means torch-rechub's own trainer and data loader. The forward-only lines leave both
-loaders out.
+*As shipped* means torch-rechub's own trainer and data loader. The forward-only lines exclude both
+loaders.
 """
 
 import itertools
@@ -280,6 +280,8 @@ def page(settings: Settings, results: dict[str, tuple[float, float]], load: floa
     table = "\n".join(lines)
     return f"""# Scorer speed
 
+You can see here how fast a scorer trains and predicts, beside torch-rechub.
+
     pip install --no-deps --target /tmp/rechub torch-rechub==0.8.0
     OMP_NUM_THREADS={settings.threads} python -m benchmarks.scorer_speed --rechub /tmp/rechub
 
@@ -293,7 +295,7 @@ Rows a second:
 | --- | --- | --- | --- |
 {table}
 
-The script says what is equal and what is not.
+The script lists what is equal and what is not.
 """
 
 
@@ -304,7 +306,7 @@ def main(settings: Settings) -> None:
     results = measure(settings)
     text = page(settings, results, os.getloadavg()[0])
     print(text)
-    write_page(settings.out, text, "## What it says")
+    write_page(settings.out, text)
 
 
 if __name__ == "__main__":

@@ -1,22 +1,22 @@
-"""Scorers against the truth of the synthetic world, where every probability is known.
+"""Scorers against the ground truth of the synthetic world, where every probability is available.
 
     OMP_NUM_THREADS=1 python -m benchmarks.scorer_truth --seeds 0 1 2 3 4
 
-One world writes its logs; each scorer is fitted on a sample of them, once per seed, and asked for
-every pair of some users' retrieval pools, in the feed, at 20 h. There the world's own probability
-for a fresh user is known, so nothing below is blurred by sampled labels.
+One world writes its logs. Each scorer is fitted on a sample of them, once per seed. It predicts
+every pair of some users' retrieval pools, in the feed, at 20 h. The world's own probability for a
+fresh user is available there, so the results contain no noise of sampled labels.
 
-The logs are of users who are sometimes bored, which the scorers cannot see: a little of the
-distance to fresh users is no fault of theirs.
+The logs are of users who are sometimes bored, which the scorers cannot observe. A small part of the
+distance to fresh users is therefore not an error of the scorers.
 
 - *explained*: 1 - KL(truth, scorer) / KL(truth, base rate), means over pairs of the divergence of
-  two Bernoulli laws. 1 is the truth, 0 knows the mean over the pairs and nothing else.
-- *rank*: Spearman correlation with the truth within a user, mean over users.
+  two Bernoulli distributions. 1 is the ground truth; 0 is a constant prediction of the mean.
+- *rank*: Spearman correlation with the ground truth within a user, mean over users.
 - *ECE*: |mean prediction - mean truth| over 20 bins of equal mass by prediction.
 - *ratio*: mean prediction over mean truth.
 
-`single-task` has its eight networks and embeddings sized so that all parameters together are as
-many as those of `mmoe`.
+`single_task` has eight networks and embeddings. They are sized so that all parameters together are
+as many as those of `mmoe`.
 """
 
 import platform
@@ -66,7 +66,7 @@ FLOOR = 1e-9
 
 @dataclass(frozen=True)
 class Settings:
-    """What to fit and to ask."""
+    """Fits and predicted pairs."""
 
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
     """Seeds of the scorers."""
@@ -75,7 +75,7 @@ class Settings:
     rows: int = 300_000
     """Training rows."""
     users: int = 500
-    """Users whose pools are asked for."""
+    """Users whose pools are predicted."""
     models: tuple[str, ...] = tuple(MODELS)
     """Which scorers."""
     processes: int = 2
@@ -130,7 +130,7 @@ def study_of(settings: Settings) -> Study:
 
 @dataclass(frozen=True)
 class RunEvaluation:
-    """One fit against the truth; each array has one entry per task."""
+    """One fit against the ground truth; each array has one entry per task."""
 
     explained: FloatArray
     rank: FloatArray
@@ -140,8 +140,8 @@ class RunEvaluation:
     seconds: float
 
 
-def evaluator(settings: Settings, model: str, seed: int) -> RunEvaluation:
-    """Fit one scorer and compare it with the truth."""
+def evaluate(settings: Settings, model: str, seed: int) -> RunEvaluation:
+    """Fit one scorer and compare it with the ground truth."""
     torch.set_num_threads(1)
     study = study_of(settings)
     start = time.perf_counter()
@@ -169,7 +169,7 @@ def evaluator(settings: Settings, model: str, seed: int) -> RunEvaluation:
 
 
 def divergence(truth: FloatArray, predicted: FloatArray | float) -> float:
-    """Mean over pairs of the Kullback-Leibler divergence of Bernoulli laws, in nats."""
+    """Mean over pairs of the Kullback-Leibler divergence of Bernoulli distributions, in nats."""
     q = np.clip(predicted, FLOOR, 1.0 - FLOOR)
     p = np.clip(truth, FLOOR, 1.0 - FLOOR)
     return float((p * np.log(p / q) + (1.0 - p) * np.log((1.0 - p) / (1.0 - q))).mean())
@@ -201,7 +201,7 @@ def calibration_error(predicted: FloatArray, truth: FloatArray) -> float:
 def main_table(found: Mapping[str, list[RunEvaluation]]) -> str:
     """One line per task and scorer, means over seeds."""
     lines = [
-        "| task | scorer | explained | rank | ECE against the truth | ratio |",
+        "| task | scorer | explained | rank | ECE against the ground truth | ratio |",
         "| --- | --- | --- | --- | --- | --- |",
     ]
     for k, task in enumerate(TASK_NAMES):
@@ -217,7 +217,7 @@ def main_table(found: Mapping[str, list[RunEvaluation]]) -> str:
 def transfer_table(found: Mapping[str, list[RunEvaluation]]) -> str:
     """Differences to single-task networks of as many parameters, paired by seed."""
     lines = [
-        "| task | scorer | explained, less single-task's | rank, less single-task's |",
+        "| task | scorer | explained, minus single_task | rank, minus single_task |",
         "| --- | --- | --- | --- |",
     ]
     for task in (*SPARSE, *(name for name in TASK_NAMES[:NUM_FEEDBACKS] if name not in SPARSE)):
@@ -231,16 +231,15 @@ def transfer_table(found: Mapping[str, list[RunEvaluation]]) -> str:
                 gains = np.array([getattr(a, column)[k] - getattr(b, column)[k] for a, b in pairs])
                 half = stats.t.ppf(0.975, len(gains) - 1) * gains.std(ddof=1) / len(gains) ** 0.5
                 cells.append(
-                    f"{gains.mean():+.3f} ({gains.mean() - half:+.3f} to "
-                    f"{gains.mean() + half:+.3f})"
+                    f"{gains.mean():+.3f} [{gains.mean() - half:+.3f}, {gains.mean() + half:+.3f}]"
                 )
             lines.append(f"| {task} | {name} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
 def spread(values: FloatArray, digits: int) -> str:
-    """Mean and standard deviation over seeds."""
-    return f"{values.mean():.{digits}f} +- {values.std(ddof=1):.{digits}f}"
+    """Mean and std over seeds."""
+    return f"{values.mean():.{digits}f} ± {values.std(ddof=1):.{digits}f}"
 
 
 def page(settings: Settings, found: Mapping[str, list[RunEvaluation]], study: Study) -> str:
@@ -254,22 +253,24 @@ def page(settings: Settings, found: Mapping[str, list[RunEvaluation]], study: St
         f"{name} {rate:.5f}"
         for name, rate in zip(TASK_NAMES, study.truth.mean(axis=0), strict=True)
     )
-    return f"""# Scorers against the truth of the world
+    return f"""# Scorers against the ground truth of the synthetic world
+
+You can see here how close each scorer comes to the true probabilities.
 
     OMP_NUM_THREADS=1 python -m benchmarks.scorer_truth --seeds {seeds}
 
 mtf_rl {mtf_rl.__version__}, Python {platform.python_version()}, numpy {np.__version__}, torch \
 {torch.__version__}. World seed {settings.world_seed}; {len(study.train)} logged rows to fit \
 on, past feedback counted over all {len(study.encoder.fitted_rows)} rows \
-before the split; {settings.users} users x {POOL} videos to ask for. \
-Means over seeds +- standard deviation; definitions in the script.
+before the split; {settings.users} users x {POOL} videos to predict. \
+Means over seeds ± std; the script gives the definitions.
 
 Sizes and time of a fit: {sizes}.
 True means over the pairs: {rates}.
 
 {main_table(found)}
 
-## What sharing gains
+## The gain of sharing
 
 Paired by seed, 95 % t-intervals:
 
@@ -278,16 +279,16 @@ Paired by seed, 95 % t-intervals:
 
 
 def main(settings: Settings) -> None:
-    """Fit, evaluator, print and write."""
+    """Fit, evaluate, print and write."""
     jobs = [(model, seed) for seed in settings.seeds for model in settings.models]
     with ProcessPoolExecutor(settings.processes, get_context("spawn")) as pool:
-        results = list(pool.map(evaluator, [settings] * len(jobs), *zip(*jobs, strict=True)))
+        results = list(pool.map(evaluate, [settings] * len(jobs), *zip(*jobs, strict=True)))
     found: dict[str, list[RunEvaluation]] = {model: [] for model in settings.models}
     for (model, _), evaluation in zip(jobs, results, strict=True):
         found[model].append(evaluation)
     text = page(settings, found, study_of(settings))
     print(text)
-    write_page(settings.out, text, "## What it says")
+    write_page(settings.out, text)
 
 
 if __name__ == "__main__":

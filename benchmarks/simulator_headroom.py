@@ -1,24 +1,24 @@
-"""Does the simulator carry the long-term effect? Long and myopic policies, searched in it.
+"""Does the simulator reproduce the long-term effect? Long and myopic policies, found in it.
 
     python -m mtf_rl.train --run-dir runs/lspi-0
     OMP_NUM_THREADS=1 python -m benchmarks.simulator_headroom runs/lspi-0
 
-`world_headroom` searches policies in the world for the long objective (mean reward of a session)
-and for the myopic one (mean immediate reward of requests recorded once), and finds long ones
-better. Here the same searches, static and state-dependent, are made twice in one run: answered by
-its simulator, and by the truth that wrote its log. The first is what learning from logs can know,
-the second an upper bound. Every policy is then evaluated by both, in sessions that all share.
+`world_headroom` searches policies in the synthetic world for a long objective (mean reward of a
+session) and for a myopic one (mean immediate reward of requests recorded once). It finds that long
+policies are better. Here the same searches, static and state-dependent, run twice in one run: in
+its simulator, and in the ground truth that wrote its log. The first shows what can be learned from
+logs, the second is an upper bound. Every policy is then evaluated by both, in the same sessions.
 
 Searches run in sessions of learning users. *All users* are evaluated together, since there are few
-final ones; those have a column of their own. The random numbers of the evaluated sessions is new to
-all.
+final users; these have a column of their own. The random numbers of the evaluated sessions are new
+to all policies.
 
-A longer session is paid for with less at each request, so the gain of all users is told in two
+A longer session has less reward at each request. The gain of all users is therefore given in two
 factors: requests per session, and reward per request.
 
 Differences are in % of the second policy's mean, paired; intervals are clustered by user. Fractions
-are ratios of two such differences; their intervals come from users drawn with replacement, alike
-for both evaluators and all policies. No interval holds the random numbers of searching.
+are ratios of two such differences. Their intervals come from users drawn with replacement, alike
+for both evaluators and all policies. No interval contains the noise of the search.
 
 A finished search is a JSON file in the work folder, under a digest of the run's artifacts.
 """
@@ -64,12 +64,12 @@ STATIC, DEPENDENT = "static", "state-dependent"
 SHAPES = (STATIC, DEPENDENT)
 UNIFORM = "uniform"
 EVALUATORS = (SIMULATOR, GROUND_TRUTH)
-SHORT = {SIMULATOR: "simulator", GROUND_TRUTH: "truth"}
+SHORT = {SIMULATOR: "simulator", GROUND_TRUTH: "ground truth"}
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Which run, how much to search and to evaluator."""
+    """The run, the searches, the evaluation."""
 
     run: tyro.conf.Positional[Path]
     """Folder of a run on a synthetic world."""
@@ -81,7 +81,7 @@ class Settings:
     evaluated: int = 40_000
     """Sessions of all users on which a policy is evaluated."""
     resamples: int = 1_000
-    """Samples of users for the intervals of shares."""
+    """Samples of users for the intervals of fractions."""
     work: Path = Path("runs/simulator_headroom")
     """Folder of finished searches."""
     out: Path = Path("benchmarks/simulator_headroom.md")
@@ -175,7 +175,7 @@ class HeadroomComparison:
         scale = 100.0 / float(worse.mean())
         found = limits(mean_interval(better - worse, evaluated.users[rows]))
         mean, low, high = (scale * value for value in found)
-        return f"{mean:+.2f} % ({low:+.2f} to {high:+.2f})"
+        return f"{mean:+.2f} % [{low:+.2f}, {high:+.2f}]"
 
     def parts(self, evaluated: EvaluatedPolicy) -> tuple[float, float]:
         """The gain in % of requests per session, and that of reward per request.
@@ -262,7 +262,7 @@ def pair(shape: str, searched_in: str, evaluator: str) -> HeadroomComparison:
 def gain_table(evaluated: EvaluatedPolicy) -> str:
     """Long against myopic, searched in either, evaluated by either."""
     lines = [
-        "| policies | searched in | evaluator | all users | requests | reward of a request |"
+        "| policies | found in | evaluator | all users | requests | reward of a request |"
         " final users |",
         "| --- " * 7 + "|",
     ]
@@ -283,16 +283,16 @@ def gain_table(evaluated: EvaluatedPolicy) -> str:
     return "\n".join(lines)
 
 
-SHARES: dict[str, Callable[[str], tuple[HeadroomComparison, HeadroomComparison]]] = {
-    "what the simulator promises: pair found in it, evaluated by it": lambda shape: (
+FRACTIONS: dict[str, Callable[[str], tuple[HeadroomComparison, HeadroomComparison]]] = {
+    "predicted: pair found in the simulator, evaluated in it": lambda shape: (
         pair(shape, SIMULATOR, SIMULATOR),
         pair(shape, GROUND_TRUTH, GROUND_TRUTH),
     ),
-    "what survives: pair found in it, evaluated by the truth": lambda shape: (
+    "transferred: pair found in the simulator, evaluated in the ground truth": lambda shape: (
         pair(shape, SIMULATOR, GROUND_TRUTH),
         pair(shape, GROUND_TRUTH, GROUND_TRUTH),
     ),
-    "what it sees: pair found in the truth, evaluated by it": lambda shape: (
+    "reproduced: pair found in the ground truth, evaluated in the simulator": lambda shape: (
         pair(shape, GROUND_TRUTH, SIMULATOR),
         pair(shape, GROUND_TRUTH, GROUND_TRUTH),
     ),
@@ -300,21 +300,24 @@ SHARES: dict[str, Callable[[str], tuple[HeadroomComparison, HeadroomComparison]]
 
 
 def fraction_table(evaluated: EvaluatedPolicy, resamples: int) -> str:
-    """Gains of long over myopic as fractions of the gain that the truth has to give."""
-    lines = [f"| fraction of the truth's own gain | {' | '.join(SHAPES)} |", "| --- " * 3 + "|"]
-    for name, compared in SHARES.items():
+    """Gains of long over myopic as fractions of the gain that is possible in the ground truth."""
+    lines = [
+        f"| fraction of the gain in the ground truth | {' | '.join(SHAPES)} |",
+        "| --- " * 3 + "|",
+    ]
+    for name, compared in FRACTIONS.items():
         cells = []
         for shape in SHAPES:
             part, whole = compared(shape)
             rng = np.random.default_rng(FINAL_SEED)
             found = fraction_interval(evaluated, part, whole, resamples=resamples, rng=rng)
-            cells.append("{:.2f} ({:.2f} to {:.2f})".format(*found))
+            cells.append("{:.2f} [{:.2f}, {:.2f}]".format(*found))
         lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
 def loss_comparisons() -> list[tuple[str, str]]:
-    """Which other differences say what was lost or won by searching in the simulator."""
+    """Other differences: the loss and the gain of searching in the simulator."""
     found = []
     for shape in SHAPES:
         best = named(shape, LONG, SIMULATOR)
@@ -330,7 +333,7 @@ def loss_comparisons() -> list[tuple[str, str]]:
 
 def loss_table(evaluated: EvaluatedPolicy) -> str:
     """The other differences, by both evaluators, over all users."""
-    heads = " | ".join(f"{SHORT[evaluator]} evaluators" for evaluator in EVALUATORS)
+    heads = " | ".join(f"in the {SHORT[evaluator]}" for evaluator in EVALUATORS)
     lines = [f"| first | second | {heads} |", "| --- " * 4 + "|"]
     everyone = np.ones(len(evaluated.final), dtype=np.bool_)
     for better, worse in loss_comparisons():
@@ -362,7 +365,7 @@ def level_table(evaluated: EvaluatedPolicy) -> str:
 def search_table(searches: Mapping[str, Searches]) -> str:
     """Every search: cost, gain of its last third, weights over the largest one."""
     lines = [
-        f"| searched in | search | trials | requests | s | last third | {' | '.join(TASK_NAMES)} |",
+        f"| found in | search | trials | requests | s | last third | {' | '.join(TASK_NAMES)} |",
         "| --- " * (6 + NUM_TASKS) + "|",
     ]
     for evaluator, entry in searches.items():
@@ -384,7 +387,9 @@ def page(
     """All tables of the results page."""
     seed = load_json(folder.data / "world.json")["config"]["seed"]
     users = len(np.unique(evaluated.users))
-    return f"""# Does the simulator carry the long-term effect?
+    return f"""# Does the simulator reproduce the long-term effect?
+
+You can see here how much of a long-term gain you can find in the simulator.
 
     python -m mtf_rl.train --run-dir {settings.run}
     OMP_NUM_THREADS=1 python -m benchmarks.simulator_headroom {settings.run}
@@ -392,8 +397,8 @@ def page(
 mtf_rl {mtf_rl.__version__}, Python {platform.python_version()}, numpy {np.__version__}, cmaes \
 {version("cmaes")}. World seed {seed}. Searches: CMA-ES, {settings.trials} trials for static and \
 {2 * settings.trials} for state-dependent policies, of {settings.sessions} sessions of learning \
-users; features {", ".join(FEATURES)}. Judged: {settings.evaluated} sessions of {users} users, \
-{int(evaluated.final.sum())} of them final users'. Definitions in the script.
+users; features {", ".join(FEATURES)}. Evaluation: {settings.evaluated} sessions of {users} \
+users, {int(evaluated.final.sum())} of them of final users. The script gives the definitions.
 
 {gain_table(evaluated)}
 
@@ -411,11 +416,13 @@ average observation, over the largest one.
 
 
 def main(settings: Settings) -> None:
-    """Search, evaluator, print and write."""
+    """Search, evaluate, print and write."""
     folder = open_run_folder(settings.run)
     assembly = Assembly.load(folder.data, folder.simulator)
     if assembly.world is None:
-        raise ConfigError(f"{settings.run} has no truth to compare with; use a synthetic world")
+        raise ConfigError(
+            f"{settings.run} has no ground truth to compare with; use a run on a synthetic world"
+        )
     session = settings_of_run(folder).run.session
     searches = {
         evaluator: searches_in(assembly, session, evaluator, settings) for evaluator in EVALUATORS
@@ -426,7 +433,7 @@ def main(settings: Settings) -> None:
     evaluated = play(assembly, session, policies, settings.evaluated)
     text = page(settings, folder, evaluated, searches)
     print(text)
-    write_page(settings.out, text, "## What it says")
+    write_page(settings.out, text)
 
 
 if __name__ == "__main__":

@@ -1,17 +1,17 @@
-"""How fast are simulated sessions? Requests per second, by size of the batch, and where time goes.
+"""Speed of simulated sessions: requests per second by size of the batch, and time by stage.
 
     python -m mtf_rl.train --run-dir runs/lspi-0
     OMP_NUM_THREADS=1 python -m benchmarks.simulator_speed runs/lspi-0
 
-One process, one thread. All of a run's settings hold: 100 candidates, 8 tasks, slate 6, observation
-with session features, infos and automatic resets included.
+One process, one thread. All of a run's settings apply: 100 candidates, 8 tasks, slate 6,
+observation with session features, infos and automatic resets included.
 
-- *loop*: the same dynamics, one user after the other, each user's request in numpy: as simulators
-  without a batch work. Its episodes are those of the batch, bit by bit (checked before timing).
+- *loop*: the same dynamics, one user after the other, each user's request in numpy, like simulators
+  without a batch. Its episodes are those of the batch, bit for bit (checked before timing).
 - *stage*: the functions of one step of 1024 sessions, timed one by one on the same state.
 - *numpy*: the same results by array operations, without compiled loops (checked before timing).
-- *bandwidth limit*: requests whose candidates' predictions could be copied in a second, at the
-  rate at which this machine copies an array much larger than its caches.
+- *bandwidth limit*: requests whose candidates' predictions could be copied in a second, at the rate
+  at which this machine copies an array much larger than its caches.
 """
 
 import platform
@@ -241,10 +241,10 @@ def size_table(dynamics: dict[str, SessionDynamics], seconds: float) -> str:
 
 
 def ratio_table(dynamics: dict[str, SessionDynamics], seconds: float) -> str:
-    """The batch of 1024 over the loop, and SB3's face over ours, in one run."""
+    """The batch of 1024 over the loop, and SB3's wrapper over ours, in one run."""
     lines = [
         "| evaluator | batch of 1024, requests/s | loop over users | ratio (bar 50) |"
-        " 256 environments | through SB3's face | overhead (bar 30 %) |",
+        " 256 environments | through SB3's wrapper | overhead (bar 30 %) |",
         "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
     for evaluator, entry in dynamics.items():
@@ -258,14 +258,14 @@ def ratio_table(dynamics: dict[str, SessionDynamics], seconds: float) -> str:
         plain, sb3 = np.max(turns, axis=0)
         lines.append(
             f"| {evaluator} | {batch:,.0f} | {alone:,.0f} | {batch / alone:.0f} | {plain:,.0f} |"
-            f" {sb3:,.0f} | {plain / sb3 - 1:.0%} |"
+            f" {sb3:,.0f} | {100.0 * (plain / sb3 - 1.0):.0f} % |"
         )
         print(lines[-1], flush=True)
     return "\n".join(lines)
 
 
 def stage_table(dynamics: SessionDynamics, seconds: float) -> str:
-    """Microseconds per request of each stage, and what compiling it gave."""
+    """Microseconds per request of each stage, and the gain by compilation."""
     state = dynamics.start(0, np.arange(STAGED))
     stages = stages_of(dynamics, state)
     check_stages(stages)
@@ -286,7 +286,7 @@ def stage_table(dynamics: SessionDynamics, seconds: float) -> str:
             lines.append(f"| {stage.name} | {micro:.2f} | {plain:.2f} | {plain / micro:.1f}x |")
     total = 1e6 / per_second(stepper(dynamics, STAGED), STAGED, seconds)
     rest = total - sum(taken.values()) + taken["their statistics"]
-    lines.append(f"| infos, resets, what is left | {rest:.2f} | | |")
+    lines.append(f"| infos, resets, the rest | {rest:.2f} | | |")
     lines.append(f"| **one step** | **{total:.2f}** | | |")
     return "\n".join(lines)
 
@@ -302,7 +302,8 @@ def bandwidth_sentence(dynamics: SessionDynamics, rate: float) -> str:
     return (
         f"A request's candidates have {bytes_needed:,} bytes of predictions (prepared, and on the"
         f" logit scale). This machine copies {copied / 1e9:.1f} GB/s with one thread: at most"
-        f" {limit:,.0f} requests/s, of which the batch of {STAGED} reaches {rate / limit:.1%}."
+        f" {limit:,.0f} requests/s, and the batch of {STAGED} reaches"
+        f" {100.0 * rate / limit:.1f} % of it."
     )
 
 
@@ -323,12 +324,14 @@ def main(settings: Settings) -> None:
     rate = per_second(stepper(simulator, STAGED), STAGED, settings.seconds)
     page = f"""# Speed of simulated sessions
 
+You can see here how many requests a second the simulator serves, by number of environments.
+
     python -m mtf_rl.train --run-dir {settings.run}
     OMP_NUM_THREADS=1 python -m benchmarks.simulator_speed {settings.run}
 
 mtf_rl {mtf_rl.__version__}, Python {platform.python_version()}, numpy {np.__version__}, numba \
 {numba.__version__}, {platform.processor() or platform.machine()}; one process, one thread. \
-Definitions in the script.
+The script gives the definitions.
 
 {sizes}
 
@@ -339,7 +342,7 @@ Definitions in the script.
 {bandwidth_sentence(simulator, rate)}
 """
     print(page)
-    write_page(settings.out, page, "## What it says")
+    write_page(settings.out, page)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""Benchmark: how close the synthetic world's logs are to KuaiRand's public figures.
+"""How close the synthetic world's logs are to KuaiRand's public figures.
 
     python -m benchmarks.world_calibration [--seeds 0 1 2 3 4] [--untuned 100 101 102 103 104]
 
-Rolls the default world for every seed, and 31 days of 500 users for the figures of return of the
-seeds in --long; writes benchmarks/world_calibration.md.
+Simulates the default world for every seed, and 31 days of 500 users for the figures of return of
+the seeds in --long. Writes benchmarks/world_calibration.md.
 """
 
 import platform
@@ -19,6 +19,7 @@ import scipy
 import tyro
 
 import mtf_rl
+from benchmarks.pages import wrapped
 from mtf_rl.user_models import WorldConfig
 from mtf_rl.user_models.world.calibration import CalibrationRow
 from mtf_rl.user_models.world.synthesis import measure
@@ -60,14 +61,16 @@ def markdown(config: Config, found: dict[int, tuple[CalibrationRow, ...]]) -> st
     lines = [
         "# Calibration of the synthetic world",
         "",
+        "You can see here how close the synthetic logs are to KuaiRand's public figures.",
+        "",
         f"`python {' '.join(['-m', 'benchmarks.world_calibration', *sys.argv[1:]])}`, "
         f"mtf_rl {mtf_rl.__version__}, Python {platform.python_version()}, "
         f"NumPy {np.__version__}, SciPy {scipy.__version__}.",
         "",
-        "The default world (2000 users, 4000 videos, 3 days). Rates are means of the world's true "
+        "The default world (2000 users, 4000 videos, 3 days). Rates are means of the true "
         "probabilities over the generated impressions. The two figures of return come from "
         f"{RETURN_DAYS} days of {RETURN_USERS} users for seeds {', '.join(map(str, config.long))}, "
-        "else from the ends of the three days. *Tuned* seeds: "
+        "otherwise from the ends of the three days. *Tuned* seeds: "
         f"{', '.join(map(str, config.seeds))}; *untuned*: {', '.join(map(str, config.untuned))}.",
         "",
         "| seed | targets met |",
@@ -116,7 +119,7 @@ def main() -> None:
             print(f"seed {seed}: missed {', '.join(missed) or 'nothing'}", flush=True)
     table = markdown(config, found)
     print(table)
-    config.out.write_text(table)
+    config.out.write_text(wrapped(table))
 
 
 if __name__ == "__main__":

@@ -1,29 +1,29 @@
-"""What there is to gain in the synthetic world, evaluated on its truth, with seeds not tuned on.
+"""Possible gains in the synthetic world, in its ground truth, on seeds not used for tuning.
 
     OMP_NUM_THREADS=1 python -m benchmarks.world_headroom --seeds 100 101
 
-For each world seed a MMoE is fitted on the world's own logs, and every policy ranks by its
-predictions. Policies are searched in the world itself, on learning users, and evaluated there on
-final users with fresh random numbers: an upper bound of what learning in a simulator could bring.
+For each world seed an MMoE is fitted on the world's own logs, and every policy ranks by its
+predictions. Policies are searched in the world itself, on learning users. They are evaluated there
+on final users with fresh random numbers. The result is an upper bound of what learning in a
+simulator could bring.
 
 *Static* weights are eight numbers through tanh and the `box` action map, searched with CMA-ES. The
 *state-dependent* policy adds a linear map of `FEATURES`, entries of the standardised observation,
-inside the tanh. CMA-ES searches it from the first static search's result, drawn back from the
-corners, with as many
-trials in all as the three static restarts have together.
+inside the tanh. CMA-ES searches it from the first static search's result, moved away from the
+corners, with as many trials in all as the three static restarts have together.
 
-The features are the user's profile and the number of requests so far, which no action moves but
-by making users stay: the states that the myopic objective records under random weights show them
-much as any policy meets them.
+The features are the user's profile and the number of requests so far. Actions affect them only by
+making users stay. The states that the myopic objective records under random weights therefore show
+them much as any policy meets them.
 
 *Long* and *myopic* searches differ in the objective alone. Long: the mean reward of a session.
 Myopic: the mean immediate reward of a request, over requests recorded once along sessions of random
 weights. The policy answers each of them anew in the state, and with the draws, in which it was
-recorded, so that its slates never move what comes after. Without carry-over both objectives have
-the same optimum, and common random numbers makes the two searches walk alike.
+recorded, so its slates never affect later requests. Without carry-over both objectives have the
+same optimum, and common random numbers make the two searches follow the same path.
 
-A finished cell is a JSON file in the work folder, under a digest of the world's source; a rerun
-goes on where the last one stopped.
+A finished cell is a JSON file in the work folder, under a digest of the world's source. A rerun
+continues from the last one.
 """
 
 import hashlib
@@ -382,7 +382,7 @@ class Searches:
 
 
 class Study(Searches):
-    """One world: its searches and its judgement."""
+    """One world: its searches and its evaluation."""
 
     def __init__(self, settings: Settings, seed: int, variant: str) -> None:
         self.settings = settings
@@ -461,7 +461,7 @@ COMPARISONS = {
 }
 
 
-def evaluator(study: Study) -> dict[str, Any]:
+def evaluate(study: Study) -> dict[str, Any]:
     """Mean rewards and comparisons of all policies of a study, searching what is not there yet."""
     path = study.cells / f"evaluated-{study.settings.evaluated}.json"
     if path.exists():
@@ -548,7 +548,7 @@ def limits(interval: Interval) -> tuple[float, float, float]:
 
 
 def searches_of(study: Searches) -> dict[str, dict[str, Any]]:
-    """What each search cost, how far it had settled, and its weights at an average observation."""
+    """Cost and convergence of each search, and its weights at an average observation."""
     names = sorted(path.stem for path in study.cells.glob("*-*.json") if "judged" not in path.stem)
     searches = {}
     for name in names:
@@ -573,7 +573,7 @@ def _never() -> Found:
 
 @dataclass(frozen=True)
 class Requirement:
-    """What a comparison must show: bounds, in %, on the mean and on the interval."""
+    """Bounds of a comparison, in %, on the mean and on the interval."""
 
     text: str
     mean: float = -np.inf
@@ -593,10 +593,10 @@ REQUIRED = {
     (DEFAULT, "best static / myopic static"): Requirement(">= 2 %", mean=2.0),
     (DEFAULT, "state-dependent / myopic state-dependent"): Requirement(">= 2 %", mean=2.0),
     (NO_CARRY_OVER, "best static / myopic static"): Requirement(
-        "interval within +-.5 %", low=-0.5, high=0.5
+        "interval within ±0.5 %", low=-0.5, high=0.5
     ),
     (NO_CARRY_OVER, "state-dependent / myopic state-dependent"): Requirement(
-        "interval within +-.5 %", low=-0.5, high=0.5
+        "interval within ±0.5 %", low=-0.5, high=0.5
     ),
 }
 
@@ -614,7 +614,7 @@ def comparison_table(evaluations: Mapping[tuple[int, str], Mapping[str, Any]]) -
             name = f"{better} / {worse}"
             required = REQUIRED.get((variant, name))
             found = [evaluations[seed, variant]["comparisons"][name] for seed in seeds]
-            cells = " | ".join(f"{m:+.2f} % ({low:+.2f} to {high:+.2f})" for m, low, high in found)
+            cells = " | ".join(f"{m:+.2f} % [{low:+.2f}, {high:+.2f}]" for m, low, high in found)
             text, met = "", ""
             if required is not None:
                 text = required.text
@@ -631,7 +631,7 @@ def reward_table(evaluations: Mapping[tuple[int, str], Mapping[str, Any]]) -> st
     ]
     for (seed, variant), evaluation in evaluations.items():
         for name, (mean, low, high, depth) in evaluation["rewards"].items():
-            margin = f"{mean:.2f} ({low:.2f} to {high:.2f})"
+            margin = f"{mean:.2f} [{low:.2f}, {high:.2f}]"
             lines.append(f"| {variant} | {seed} | {name} | {margin} | {depth:.2f} |")
     return "\n".join(lines)
 
@@ -657,9 +657,11 @@ def page(settings: Settings, evaluations: Mapping[tuple[int, str], Mapping[str, 
     """All tables of the results page."""
     seeds = " ".join(str(seed) for seed in settings.seeds)
     digests = ", ".join(world_digest(replace(settings.world, seed=seed)) for seed in settings.seeds)
-    size = f" --trials {settings.trials} --sessions {settings.sessions}"
+    size = f" \\\n        --trials {settings.trials} --sessions {settings.sessions}"
     size += f" --evaluated {settings.evaluated}"
     return f"""# Headroom of the synthetic world
+
+You can see here what tuned, state-dependent and long-term weights can gain in the synthetic world.
 
     OMP_NUM_THREADS=1 python -m benchmarks.world_headroom --seeds {seeds}{size}
 
@@ -667,16 +669,12 @@ mtf_rl {mtf_rl.__version__}, Python {platform.python_version()}, numpy {np.__ver
 {torch.__version__}, cmaes {version("cmaes")}. Worlds (settings and source): {digests}.
 {settings.world}
 
-Evaluator: the world itself, {settings.evaluated} sessions of final users; searches: \
+Evaluator: the ground truth, {settings.evaluated} sessions of final users; searches: \
 {settings.sessions} sessions of learning users on common random numbers. Differences are paired, \
-in % of the second
-policy's \
-mean, with 95 % intervals clustered by user. Scores: MMoE on at most {settings.rows}
-logged rows; \
-pool {POOL}, {SessionConfig().candidates} candidates, slate {SessionConfig().slate},
-tab \
-{SINGLE_COLUMN}, {SessionConfig().formula}, reward {SessionConfig().reward}. Features of \
-state-dependent policies: {", ".join(FEATURES)}.
+in % of the second policy's mean, with 95 % intervals clustered by user. Scores: MMoE on at most \
+{settings.rows} logged rows; pool {POOL}, {SessionConfig().candidates} candidates, slate \
+{SessionConfig().slate}, tab {SINGLE_COLUMN}, {SessionConfig().formula}, reward \
+{SessionConfig().reward}. Features of state-dependent policies: {", ".join(FEATURES)}.
 
 {comparison_table(evaluations)}
 
@@ -690,13 +688,13 @@ average observation, over the largest one.
 
 
 def study_one(settings: Settings, seed: int, variant: str) -> dict[str, Any]:
-    """One world's judgement, in a process of its own."""
+    """One world's evaluation, in a process of its own."""
     torch.set_num_threads(1)
-    return evaluator(Study(settings, seed, variant))
+    return evaluate(Study(settings, seed, variant))
 
 
 def main(settings: Settings) -> None:
-    """Prepare, search, evaluator, print and write."""
+    """Prepare, search, evaluate, print and write."""
     settings = settings.effective()
     worlds = [(seed, variant) for seed in settings.seeds for variant in settings.only]
     context = multiprocessing.get_context("spawn")
@@ -709,7 +707,7 @@ def main(settings: Settings) -> None:
         evaluations = dict(zip(worlds, results, strict=True))
     text = page(settings, evaluations)
     print(text)
-    write_page(settings.out, text, "## What was reached")
+    write_page(settings.out, text)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
-"""How fast the synthetic world writes logs: impressions per second, files and all.
+"""Speed of the synthetic world: impressions per second written to logs.
 
     python -m benchmarks.world_speed
 
-Times `synthesize` with one and with two processes beside the same lives lived one user at a time,
-which writes the same rows. Repeated in turn; medians and ranges are printed and written.
+Times `synthesize` with one and with two processes, and the same simulation one user at a time,
+which writes the same rows. The ways are repeated in turn; medians and ranges are printed and
+written.
 """
 
 import os
@@ -20,12 +21,13 @@ import numpy as np
 import tyro
 
 import mtf_rl
+from benchmarks.pages import wrapped
 from mtf_rl.user_models import WorldConfig, synthesize
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What to time."""
+    """Sizes of the measurement."""
 
     users: int = 4000
     """Users of the world that is timed in chunks."""
@@ -69,13 +71,15 @@ def main(settings: Settings) -> None:
     lines = [
         "# Speed of the synthetic world",
         "",
+        "You can see here how fast `synthesize` writes logs.",
+        "",
         "    python -m benchmarks.world_speed",
         "",
         f"mtf_rl {mtf_rl.__version__}, Python {platform.python_version()}, numpy {np.__version__}, "
         f"numba {numba.__version__}, {os.cpu_count()} cores. {settings.users} users, 3 days; "
-        f"{settings.loop_users} users where they are rolled one at a time. Simulation, calibration "
-        f"and files, start of the processes included; {settings.repeats} repeats in turn. Largest "
-        f"memory of a process: {memory / 1e6:.1f} GB.",
+        f"{settings.loop_users} users for one user at a time. The time includes simulation, "
+        f"calibration, files and the start of the processes; {settings.repeats} repeats in turn. "
+        f"Largest memory of a process: {memory / 1e6:.1f} GB.",
         "",
         "| way | impressions/s, median | lowest | highest | ratio to one user at a time |",
         "| --- | --- | --- | --- | --- |",
@@ -87,7 +91,7 @@ def main(settings: Settings) -> None:
     ]
     text = "\n".join(lines) + "\n"
     print(text)
-    settings.out.write_text(text)
+    settings.out.write_text(wrapped(text))
 
 
 if __name__ == "__main__":

@@ -57,7 +57,7 @@ def test_a_finished_trial_is_not_learnt_again(tmp_path: Path) -> None:
 
 def test_an_interval_over_seeds_by_hand() -> None:
     # Mean 2, deviation 1, over sqrt(3), times t(2 degrees, 97.5 %) = 4.3027.
-    assert interval_cell([1.0, 2.0, 3.0]) == "2.00 (-0.48 to 4.48)"
+    assert interval_cell([1.0, 2.0, 3.0]) == "2.00 [-0.48, 4.48]"
 
 
 def test_an_agent_without_ranges_is_refused() -> None:

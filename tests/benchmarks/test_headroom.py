@@ -230,4 +230,4 @@ def test_the_table_counts_the_seeds_that_meet_a_requirement() -> None:
         {(100, "default"): {"comparisons": values}, (101, "default"): {"comparisons": worse}}
     )
     line = next(row for row in table.splitlines() if "state-dependent / best static" in row)
-    assert line.endswith("| +6.00 % (+1.00 to +11.00) | +6.00 % (-1.00 to +13.00) | 1 of 2 |")
+    assert line.endswith("| +6.00 % [+1.00, +11.00] | +6.00 % [-1.00, +13.00] | 1 of 2 |")

@@ -68,12 +68,12 @@ def test_tables_have_a_line_for_each_algorithm() -> None:
     lines = returns_table({"mtf_rl": runs(-150.0), "d3rlpy": runs(-250.0)}).splitlines()
     assert len(lines) == 2 + len(ALGORITHMS)
     assert lines[2] == (
-        "| BC | -150 (-152 to -148) | -250 (-252 to -248) | +100 (+98 to +102)"
+        "| BC | -150 [-152, -148] | -250 [-252, -248] | +100 [+98, +102]"
         " | -151, -150, -149 | -251, -250, -249 |"
     )
     both = {PROCESSOR: [[200.0, 100.0], [202.0, 101.0]], WALL: [[30.0, 10.0], [3.0, 1.0]]}
     assert speed_table(dict.fromkeys(ALGORITHMS, both)).splitlines()[2] == (
-        "| BC | 201 | 100 | 2.00 (2.00 to 2.00) | 3.00 (3.00 to 3.00) |"
+        "| BC | 201 | 100 | 2.00 [2.00, 2.00] | 3.00 [3.00, 3.00] |"
     )
 
 

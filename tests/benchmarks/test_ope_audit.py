@@ -40,18 +40,18 @@ def test_a_row_by_hand() -> None:
     """Two logs, four targets; the second log puts the worst first."""
     values = np.array([4.0, 3.0, 2.0, 1.0])
     estimates = np.array([[5.0, 4.0, 3.0, 2.0], [4.0, 3.0, 2.0, 5.0]])
-    held = np.array([[True] * 4, [True, True, False, False]])
-    found = Replicates(estimates, held, own=np.array([2.0, 3.0]), values=values)
+    covered = np.array([[True] * 4, [True, True, False, False]])
+    found = Replicates(estimates, covered, own=np.array([2.0, 3.0]), values=values)
     bias, rmse, coverage, rank, top, fractions = found.row()
     assert bias == "+1.0"  # (4 * 1 + 4) / 8
     assert rmse == "1.6"  # sqrt((4 * 1 + 16) / 8)
-    assert coverage == "75%"
+    assert coverage == "75 %"
     # Ranks 1 and 1 - 6 (1 + 1 + 1 + 9) / (4 * 15) = -.2; t of one degree is 12.71.
     assert rank == f"0.40 ± {12.706 * 0.6:.2f}"
     assert top == "1.00 ± 0.00"
     assert fractions.startswith("50.0 ±")  # nothing, then 3 of 3
     assert replace(found, estimates=np.ones((2, 4))).row()[3] == "none"
-    one = Replicates(estimates[:1], held[:1], own=np.array([2.0]), values=values)
+    one = Replicates(estimates[:1], covered[:1], own=np.array([2.0]), values=values)
     assert one.row()[3] == "1.00"
 
 
@@ -74,7 +74,7 @@ def test_findings_are_gathered_by_estimator_and_target(tmp_path: Path) -> None:
     assert list(found) == ["dm", "pdis"]
     np.testing.assert_array_equal(found["dm"].values, [2.0, 1.0])
     np.testing.assert_array_equal(found["dm"].estimates, [[2.0, 1.0], [3.0, 2.0]])
-    np.testing.assert_array_equal(found["dm"].held, [[True, True], [False, False]])
+    np.testing.assert_array_equal(found["dm"].covered, [[True, True], [False, False]])
 
 
 def test_jobs_come_log_by_log_and_no_two_share_a_file(tmp_path: Path) -> None:

@@ -106,13 +106,13 @@ def test_where_likes_end_sessions_the_long_search_beats_its_myopic_twin(tmp_path
     liked = [policies[named(STATIC, kind, SIMULATOR)] for kind in (LONG, MYOPIC)]
     assert liked[0].action[LIKE] < liked[1].action[LIKE]  # type: ignore[attr-defined]
     # One and the same evaluator twice: everything survives, whoever is drawn.
-    assert fraction_table(evaluated, 20).count("1.00 (1.00 to 1.00)") == 2 * 3
+    assert fraction_table(evaluated, 20).count("1.00 [1.00, 1.00]") == 2 * 3
     gains = gain_table(evaluated).splitlines()
     assert len(gains) == 2 + 2 * 2 * 2
     assert gains[2].split("|")[4:] == gains[4].split("|")[4:]
     assert f"| {named(DEPENDENT, LONG, SIMULATOR)} | {UNIFORM} |" in loss_table(evaluated)
     assert len(level_table(evaluated).splitlines()) == 2 + len(policies)
-    assert "| truth | linear-myopic | 112 |" in search_table(searches)
+    assert "| ground truth | linear-myopic | 112 |" in search_table(searches)
 
 
 def sessions_of(reward: list[float], users: list[int]) -> Sessions:
@@ -160,7 +160,7 @@ def test_a_gain_is_a_ratio_of_sums(weights: list[float], gain: float) -> None:
 def test_a_comparison_over_some_rows_is_in_percent_of_the_second_there() -> None:
     evaluated = evaluated_by_hand()
     cell = HeadroomComparison("a", "b", GROUND_TRUTH).cell(evaluated, evaluated.final)
-    assert cell.startswith("+40.00 % (")  # (6 + 8) / (4 + 6)
+    assert cell.startswith("+40.00 % [")  # (6 + 8) / (4 + 6)
 
 
 def test_the_parts_of_a_gain_multiply_to_it() -> None:
