@@ -1,20 +1,125 @@
-"""KuaiRand's rules for click and long view."""
+"""Tasks and scenes as data, and those of KuaiRand."""
+
+import json
+import re
 
 import numpy as np
+import pytest
 
-from mtf_rl.core.tasks import TASK_NAMES, TASK_SIGNS, is_long_view, is_valid_play, watch_target
+from mtf_rl.core.errors import ConfigError, UnknownNameError
+from mtf_rl.core.log_schema import KUAIRAND_LOG, LogSchema, Scenes
+from mtf_rl.core.tasks import KUAIRAND_TASKS, Task, TaskKind, TaskSet
+
+SHOP = TaskSet(
+    (
+        Task("buy", worth=10.0),
+        Task("dwell", TaskKind.SECONDS, cap=60.0, worth=0.5),
+        Task("pages", TaskKind.COUNT, cap=4.0),
+        Task("skip", sign=-1, pooled_as="rare"),
+        Task("return_it", sign=-1, within="buy", pooled_as="rare"),
+    )
+)
 
 
-def test_rules_of_the_two_plays() -> None:
+def test_kuairands_rules_of_click_and_long_view() -> None:
     play = np.array([6.9, 7.0, 5.0, 17.9, 18.0, 12.0])
     duration = np.array([60.0, 60.0, 5.0, 60.0, 60.0, 12.0])
-    assert is_valid_play(play, duration).tolist() == [False, True, True, True, True, True]
-    assert is_long_view(play, duration).tolist() == [False, False, True, False, True, True]
+    click, long_view = KUAIRAND_TASKS["click"], KUAIRAND_TASKS["long_view"]
+    assert click.follows(play, duration).tolist() == [False, True, True, True, True, True]
+    assert long_view.follows(play, duration).tolist() == [False, False, True, False, True, True]
 
 
-def test_watch_is_capped_at_two_minutes() -> None:
-    assert watch_target(np.array([0.0, 60.0, 120.0, 500.0])).tolist() == [0.0, 0.5, 1.0, 1.0]
+def test_kuairands_watch_is_capped_at_two_minutes() -> None:
+    watch = KUAIRAND_TASKS["watch"]
+    assert watch.label(np.array([0.0, 60.0, 120.0, 500.0])).tolist() == [0.0, 0.5, 1.0, 1.0]
+    assert watch.positive_label == 18.0 / 120.0
 
 
-def test_only_hate_is_negative() -> None:
-    assert [name for name, sign in zip(TASK_NAMES, TASK_SIGNS, strict=True) if sign < 0] == ["hate"]
+def test_of_kuairands_tasks_only_hate_is_negative() -> None:
+    negative = [
+        name
+        for name, sign in zip(KUAIRAND_TASKS.names, KUAIRAND_TASKS.signs, strict=True)
+        if sign < 0
+    ]
+    assert negative == ["hate"]
+    assert KUAIRAND_TASKS.chains == (("click", "long_view"),)
+    assert KUAIRAND_TASKS.past_signals == ("click", "long_view", "like", "social", "hate", "watch")
+    assert KUAIRAND_TASKS.signal_worth == (0.0, 0.0, 1.0, 5.0, 3.0, 5.0, -5.0, 1.0)
+
+
+def test_feedbacks_are_the_tasks_that_are_not_seconds() -> None:
+    assert SHOP.feedback_names == ("buy", "pages", "skip", "return_it")
+    assert SHOP.index("pages") == 2
+    assert SHOP.feedback_index("pages") == 1
+    assert SHOP.seconds == SHOP["dwell"]
+    assert SHOP.interest == SHOP["buy"]
+    assert SHOP.past_signals == ("buy", "dwell", "pages", "rare")
+    assert SHOP.signal_names == ("buy", "pages", "skip", "return_it", "play_ratio")
+    with pytest.raises(ConfigError, match=re.escape("'dwell' is in seconds")):
+        SHOP.feedback_index("dwell")
+
+
+def test_labels_are_values_over_caps() -> None:
+    feedback = np.array([[1, 3, 0, 1], [0, 9, 1, 0]], dtype=np.uint8)
+    labels = SHOP.labels(feedback, np.array([30.0, 90.0], dtype=np.float32))
+    # buy, dwell over 60 s, pages over 4, skip, return_it
+    assert labels.tolist() == [[1.0, 0.5, 0.75, 0.0, 1.0], [0.0, 1.0, 1.0, 1.0, 0.0]]
+    assert labels.dtype == np.float32
+
+
+def test_a_subset_keeps_the_order_and_names_what_is_unknown() -> None:
+    some = SHOP.subset(("skip", "buy"))
+    assert some.names == ("buy", "skip")
+    assert some.signs.tolist() == [1.0, -1.0]
+    assert SHOP.indices(some.names).tolist() == [0, 3]
+    assert SHOP.subset(()) == SHOP
+    with pytest.raises(UnknownNameError, match=re.escape("Unknown task 'by'. Did you mean 'buy'?")):
+        SHOP.subset(("by",))
+    with pytest.raises(ConfigError, match=re.escape("tasks must be named once each")):
+        SHOP.subset(("buy", "buy"))
+
+
+def test_json_gives_the_same_log_back() -> None:
+    scenes = Scenes(main=2, two_column=(0, 3), opened_by="buy")
+    shop = LogSchema(SHOP, scenes, utc_offset_hours=-5.0, session_gap_minutes=10.0)
+    for log in (shop, KUAIRAND_LOG):
+        assert LogSchema.from_json(json.loads(json.dumps(log.to_json()))) == log
+
+
+def test_a_short_description_takes_the_defaults() -> None:
+    log = LogSchema.from_json({"tasks": [{"name": "buy", "worth": 2.0}, {"name": "save"}]})
+    assert log == LogSchema(TaskSet((Task("buy", worth=2.0), Task("save"))))
+
+
+@pytest.mark.parametrize(
+    ("document", "message"),
+    [
+        ({"tasks": []}, "tasks must be at least one"),
+        ({"tasks": [{"nam": "buy"}]}, "Unknown field of a task 'nam'. Did you mean 'name'?"),
+        ({"tasks": [{"sign": 1}]}, "a task must have a name"),
+        ({"tasks": [{"name": "a b"}]}, "letters, digits and underscores"),
+        ({"tasks": [{"name": "score"}]}, "that name is taken"),
+        ({"tasks": [{"name": "buy"}, {"name": "buy"}]}, "the name of a task must stand once"),
+        ({"tasks": [{"name": "buy", "sign": 2}]}, "sign of task 'buy' must be 1 or -1, got 2"),
+        ({"tasks": [{"name": "buy", "kind": "x"}]}, "kind of task 'buy' must be one of binary"),
+        ({"tasks": [{"name": "t", "kind": "seconds", "cap": 0.0}]}, "cap of task 't' must be"),
+        ({"tasks": [{"name": "n", "kind": "count", "cap": 2.5}]}, "a whole number for a count"),
+        ({"tasks": [{"name": "buy", "within": "see"}]}, "'buy' must be within another task"),
+        (
+            {"tasks": [{"name": "t", "kind": "seconds"}, {"name": "buy", "within": "t"}]},
+            "'buy' must be within a binary task",
+        ),
+        (
+            {"tasks": [{"name": "t", "kind": "seconds"}, {"name": "u", "kind": "seconds"}]},
+            "one task may be in seconds, got t, u",
+        ),
+        ({"tasks": [{"name": "buy"}], "utc_offset_hours": 15}, "must be in [-14, 14], got 15"),
+        ({"tasks": [{"name": "buy"}], "session_gap_minutes": 0}, "must be positive, got 0"),
+        ({"tasks": [{"name": "buy"}], "scenes": {"opened_by": "buy"}}, "no scene has two columns"),
+        ({"tasks": [{"name": "buy"}], "scene": {}}, "Did you mean 'scenes'?"),
+        ({"names": []}, "must be an object with a list of tasks"),
+    ],
+)
+def test_a_wrong_description_is_refused(document: dict[str, object], message: str) -> None:
+    with pytest.raises((ConfigError, UnknownNameError), match=re.escape(message)):
+        LogSchema.from_json(document)

@@ -52,7 +52,7 @@ def log_table(rows: LoggedRows, videos: Videos) -> pa.Table:
         "hourmin": 100 * (written // _HOUR_MS % 24),
         "time_ms": _FIRST_MS + rows.times_ms,
         **{
-            task.log_column: rows.feedback[:, column].astype(np.int64)
+            task.column: rows.feedback[:, column].astype(np.int64)
             for column, task in enumerate(FEEDBACKS)
         },
         "play_time_ms": rows.play_ms,
