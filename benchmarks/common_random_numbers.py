@@ -45,6 +45,7 @@ from mtf_rl.envs import (
     FusionVectorEnv,
     RetentionDynamics,
     SessionDynamics,
+    play_episodes,
 )
 from mtf_rl.experiments.assembly import Assembly
 from mtf_rl.experiments.command_line import settings_of_run
@@ -161,18 +162,16 @@ def rewards_up_to(
 def _play(
     dynamics: FusionDynamics[Any], policy: Policy, seed: int, episodes: IntArray
 ) -> FloatArray:
-    state, rows, served = dynamics.start(seed, episodes), np.arange(len(episodes)), 0
-    total = np.zeros((len(episodes), len(MARKS) + 1))
-    while len(rows):
+    def choose(state: Any, rows: IntArray) -> FloatArray:
         action, _ = policy.predict(dynamics.observe(state), deterministic=True)
-        parameters = dynamics.sessions.action_map.to_parameters(action)
-        state, outcome = dynamics.advance(state, parameters, seed)
-        served += 1
+        return dynamics.sessions.action_map.to_parameters(action)
+
+    total = np.zeros((len(episodes), len(MARKS) + 1))
+    played = play_episodes(dynamics, choose, seed=seed, episodes=episodes)
+    for served, request in enumerate(played, 1):
         for column, mark in enumerate((*MARKS, np.inf)):
             if served <= mark:
-                total[rows, column] += outcome.reward
-        going = np.flatnonzero(~(outcome.terminated | outcome.truncated))
-        state, rows = dynamics.select(state, going), rows[going]
+                total[request.rows, column] += request.outcome.reward
     return total
 
 

@@ -35,7 +35,7 @@ from mtf_rl.core.errors import ConfigError
 from mtf_rl.core.files import load_json
 from mtf_rl.core.protocols import GROUND_TRUTH, SIMULATOR
 from mtf_rl.data import UserGroup
-from mtf_rl.envs import SessionDynamics
+from mtf_rl.envs import SessionDynamics, play_episodes
 from mtf_rl.evaluation import Sessions, roll_out
 from mtf_rl.experiments.assembly import Assembly
 from mtf_rl.experiments.command_line import settings_of_run
@@ -99,15 +99,14 @@ def draw_policies(
 
 def observe_sessions(dynamics: SessionDynamics, action: FloatArray, seed: int) -> FloatArray:
     """What a policy of constant `action` sees over whole sessions, (requests, obs_dim)."""
-    state = dynamics.start(seed, np.arange(OBSERVED_SESSIONS))
-    seen = []
-    while len(state.users):
-        seen.append(dynamics.observe(state))
-        actions = np.repeat(action[None, :], len(state.users), axis=0)
-        parameters = dynamics.action_map.to_parameters(actions)
-        state, outcome = dynamics.advance(state, parameters, seed)
-        state = dynamics.select(state, ~(outcome.terminated | outcome.truncated))
-    return np.concatenate(seen)
+    parameters = dynamics.action_map.to_parameters(action[None, :])
+    played = play_episodes(
+        dynamics,
+        lambda state, rows: np.repeat(parameters, len(rows), axis=0),
+        seed=seed,
+        episodes=np.arange(OBSERVED_SESSIONS),
+    )
+    return np.concatenate([dynamics.observe(request.state) for request in played])
 
 
 def evaluate(

@@ -1,5 +1,6 @@
 """The same episodes played again and again, and what policies are worth in them."""
 
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +13,13 @@ from mtf_rl.core.protocols import Policy
 from mtf_rl.core.randomness import EpisodeRng
 from mtf_rl.core.slates import Slate
 from mtf_rl.core.tasks import NUM_FEEDBACKS, NUM_TASKS, TASK_SIGNS, WATCH_CAP_SECONDS
-from mtf_rl.envs import REWARDS, SessionDynamics, SessionState
+from mtf_rl.envs import (
+    REWARDS,
+    ServedRequests,
+    SessionDynamics,
+    SessionState,
+    play_episodes,
+)
 from mtf_rl.envs.observation import observe
 from mtf_rl.fusion import best_candidates
 from mtf_rl.user_models import World
@@ -79,9 +86,11 @@ class RepeatedSessions(SessionDynamics):
             return super().draw_candidates(episode_rng)
         return self._drawn[episode_rng.requests, episode_rng.episodes]
 
-    def begin(self) -> SessionState:
-        """All episodes before their first request."""
-        return self.start(self.seed, self.episodes)
+    def play(
+        self, choose: Callable[[SessionState, IntArray], FloatArray]
+    ) -> Iterator[ServedRequests[SessionState]]:
+        """All episodes to their ends."""
+        return play_episodes(self, choose, seed=self.seed, episodes=self.episodes)
 
     def choose(self, policy: Policy, state: SessionState) -> FloatArray:
         """The policy's fusion parameters; constant weights are spared the observation."""
@@ -114,12 +123,10 @@ class SessionReward:
     def __call__(self, policy: Policy) -> float:
         """Play all sessions to their end."""
         dynamics = self._dynamics
-        state, total = dynamics.begin(), 0.0
-        while len(state.users):
-            self.requests += len(state.users)
-            state, outcome = dynamics.advance(state, dynamics.choose(policy, state), dynamics.seed)
-            total += float(outcome.reward.sum(dtype=np.float64))
-            state = dynamics.select(state, ~(outcome.terminated | outcome.truncated))
+        total = 0.0
+        for request in dynamics.play(lambda state, rows: dynamics.choose(policy, state)):
+            self.requests += len(request.rows)
+            total += float(request.outcome.reward.sum(dtype=np.float64))
         return total / len(dynamics.episodes)
 
 
@@ -133,13 +140,12 @@ class MyopicReward:
     def __init__(self, dynamics: RepeatedSessions, rng: np.random.Generator) -> None:
         self._dynamics = dynamics
         self.requests = 0
-        self._states: list[SessionState] = []
-        state = dynamics.begin()
-        while len(state.users):
-            self._states.append(state)
-            weights = rng.uniform(size=(len(state.users), NUM_TASKS)) * TASK_SIGNS
-            state, outcome = dynamics.advance(state, weights.astype(np.float32), dynamics.seed)
-            state = dynamics.select(state, ~(outcome.terminated | outcome.truncated))
+
+        def choose(state: SessionState, rows: IntArray) -> FloatArray:
+            weights = rng.uniform(size=(len(rows), NUM_TASKS)) * TASK_SIGNS
+            return weights.astype(np.float32)
+
+        self._states = [request.state for request in dynamics.play(choose)]
         self.observations = np.concatenate([dynamics.observe(s) for s in self._states])
 
     def __call__(self, policy: Policy) -> float:

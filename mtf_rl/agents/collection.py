@@ -5,13 +5,13 @@ from typing import Any
 
 import numpy as np
 
-from mtf_rl.agents.behaviour import BehaviourPolicy
+from mtf_rl.agents.behaviour import BehaviourPolicy, Choice
 from mtf_rl.agents.fusion_policy import FusionSetting
-from mtf_rl.core.arrays import BoolArray, FloatArray, IntArray
+from mtf_rl.core.arrays import FloatArray, IntArray
 from mtf_rl.core.errors import ConfigError
 from mtf_rl.core.randomness import EpisodeRng
 from mtf_rl.data import BatchDataset
-from mtf_rl.envs import RequestBudget, SessionDynamics
+from mtf_rl.envs import RequestBudget, SessionDynamics, SessionState, play_episodes
 
 __all__ = ["collect", "setting_of"]
 
@@ -89,15 +89,19 @@ def _play(
     episodes: IntArray,
 ) -> _Sessions:
     """Some episodes to their end."""
-    state = dynamics.start(seed, episodes)
+    chosen: list[tuple[FloatArray, Choice]] = []  # what was seen, and played, at each request
+
+    def choose(state: SessionState, rows: IntArray) -> FloatArray:
+        observation = dynamics.observe(state)
+        episode_rng = EpisodeRng(seed, state.episodes, state.served)
+        chosen.append((observation, behaviour.choose(observation, episode_rng)))
+        return dynamics.action_map.to_parameters(chosen[-1][1].actions)
+
     steps: list[dict[str, Any]] = []
     final: dict[int, FloatArray] = {}
-    observation = dynamics.observe(state)
-    while len(state.users):
-        choice = behaviour.choose(observation, EpisodeRng(seed, state.episodes, state.served))
-        parameters = dynamics.action_map.to_parameters(choice.actions)
-        sessions, served = state.episodes, state.served
-        state, outcome = dynamics.advance(state, parameters, seed)
+    for request in play_episodes(dynamics, choose, seed=seed, episodes=episodes):
+        (observation, choice), outcome = chosen[-1], request.outcome
+        sessions = request.state.episodes
         steps.append(
             {
                 "observations": observation,
@@ -108,14 +112,13 @@ def _play(
                 "terminated": outcome.terminated,
                 "truncated": outcome.truncated,
                 "sessions": sessions,
-                "requests": served.astype(np.int32),
+                "requests": request.state.served.astype(np.int32),
             }
         )
-        following = dynamics.observe(state)
-        for row in np.flatnonzero(outcome.truncated):
-            final[int(sessions[row])] = following[row]
-        going: BoolArray = ~(outcome.terminated | outcome.truncated)
-        state, observation = dynamics.select(state, going), following[going]
+        cut = np.flatnonzero(outcome.truncated)
+        if len(cut):
+            following = dynamics.observe(dynamics.select(request.following, cut))
+            final |= dict(zip(map(int, sessions[cut]), following, strict=True))
     columns = {name: np.concatenate([step[name] for step in steps]) for name in steps[0]}
     return _Sessions(columns, final)
 

@@ -9,6 +9,7 @@ from mtf_rl.envs.environments import (
     FusionSessionEnv,
     FusionSessionVectorEnv,
 )
+from mtf_rl.envs.episodes import ServedRequests, play_episodes
 from mtf_rl.envs.gym_env import FusionEnv, FusionVectorEnv
 from mtf_rl.envs.observation import ObservationLayout, UserProfiles
 from mtf_rl.envs.retention import RetentionDynamics, RetentionOutcome, RetentionState
@@ -35,10 +36,12 @@ __all__ = [
     "Reward",
     "RewardFunction",
     "RewardInputs",
+    "ServedRequests",
     "SessionConfig",
     "SessionDynamics",
     "SessionState",
     "ToyUserModel",
     "UserProfiles",
+    "play_episodes",
     "toy_dynamics",
 ]

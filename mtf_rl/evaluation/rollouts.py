@@ -9,7 +9,13 @@ import numpy as np
 from mtf_rl.core.arrays import FloatArray, IntArray
 from mtf_rl.core.protocols import Policy
 from mtf_rl.core.tasks import NUM_FEEDBACKS
-from mtf_rl.envs import FusionDynamics, Outcome, RequestBudget, RetentionOutcome
+from mtf_rl.envs import (
+    FusionDynamics,
+    Outcome,
+    RequestBudget,
+    RetentionOutcome,
+    play_episodes,
+)
 
 __all__ = ["Sessions", "roll_out", "roll_out_each"]
 
@@ -99,18 +105,17 @@ def _play(
     budget: RequestBudget | None,
 ) -> list[Sessions]:
     episodes = np.tile(numbers, len(policies))
-    state = dynamics.start(seed, episodes)
     sessions = dynamics.sessions
-    tally = _Tally(episodes, state.users, sessions.action_dim)
-    rows = np.arange(len(episodes))  # of the sessions still under way
-    while len(rows):
+
+    def choose(state: Any, rows: IntArray) -> FloatArray:
         action = _actions(policies, dynamics.observe(state), rows // len(numbers))
         if budget is not None:
             budget.spend(len(rows))
-        state, outcome = dynamics.advance(state, sessions.action_map.to_parameters(action), seed)
-        tally.add(rows, outcome)
-        going = np.flatnonzero(~(outcome.terminated | outcome.truncated))
-        state, rows = dynamics.select(state, going), rows[going]
+        return sessions.action_map.to_parameters(action)
+
+    tally = _Tally(episodes, sessions.action_dim)
+    for request in play_episodes(dynamics, choose, seed=seed, episodes=episodes):
+        tally.add(request.rows, dynamics.session(request.state).users, request.outcome)
     played = tally.sessions()
     if len(policies) == 1:
         return [played]
@@ -134,9 +139,10 @@ def _actions(policies: Sequence[Policy], observation: FloatArray, owners: IntArr
 class _Tally:
     """Running sums of sessions under way."""
 
-    def __init__(self, episodes: IntArray, users: IntArray, action_dim: int) -> None:
+    def __init__(self, episodes: IntArray, action_dim: int) -> None:
         count = len(episodes)
-        self._episodes, self._users = episodes, users
+        self._episodes = episodes
+        self._users = np.zeros(count, dtype=np.int32)
         self._reward = np.zeros(count)
         self._depth = np.zeros(count, dtype=np.int64)
         self._visits = np.zeros(count, dtype=np.int64)
@@ -147,7 +153,8 @@ class _Tally:
         self._weights = np.zeros((count, action_dim))
         self._weights_squared = np.zeros((count, action_dim))
 
-    def add(self, rows: IntArray, outcome: Outcome) -> None:
+    def add(self, rows: IntArray, users: IntArray, outcome: Outcome) -> None:
+        self._users[rows] = users
         parameters = outcome.parameters.astype(np.float64)
         self._reward[rows] += outcome.reward
         self._depth[rows] += 1

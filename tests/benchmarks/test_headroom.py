@@ -18,10 +18,10 @@ from benchmarks.world_headroom import (
     search,
 )
 from mtf_rl.agents import ConstantPolicy
-from mtf_rl.core.arrays import FloatArray
+from mtf_rl.core.arrays import FloatArray, IntArray
 from mtf_rl.core.tasks import NUM_TASKS, TASK_SIGNS
 from mtf_rl.data import ScoreTable, UserGroup
-from mtf_rl.envs import UserProfiles
+from mtf_rl.envs import SessionState, UserProfiles, play_episodes
 from mtf_rl.evaluation import roll_out
 from mtf_rl.user_models import World, WorldConfig
 
@@ -121,14 +121,17 @@ def test_without_carry_over_the_objectives_rank_policies_alike(parts: Parts) -> 
 def test_the_myopic_reward_leaves_the_recorded_sessions_as_they_were(
     world: World, parts: Parts, repeated: RepeatedSessions, myopic: MyopicReward
 ) -> None:
-    plain, rng, rewards = parts.dynamics(world, UserGroup.LEARN), np.random.default_rng(0), []
-    state = plain.start(repeated.seed, np.arange(SESSIONS))
-    while len(state.users):
-        likes = plain.action_map.to_parameters(np.tile(LIKES.action, (len(state.users), 1)))
-        rewards += plain.advance(state, likes, repeated.seed)[1].reward.tolist()
-        weights = rng.uniform(size=(len(state.users), NUM_TASKS)) * TASK_SIGNS
-        state, outcome = plain.advance(state, weights.astype(np.float32), repeated.seed)
-        state = plain.select(state, ~(outcome.terminated | outcome.truncated))
+    plain, rng = parts.dynamics(world, UserGroup.LEARN), np.random.default_rng(0)
+    rewards: list[float] = []
+
+    def choose(state: SessionState, rows: IntArray) -> FloatArray:
+        likes = plain.action_map.to_parameters(np.tile(LIKES.action, (len(rows), 1)))
+        rewards.extend(plain.advance(state, likes, repeated.seed)[1].reward.tolist())
+        weights = rng.uniform(size=(len(rows), NUM_TASKS)) * TASK_SIGNS
+        return weights.astype(np.float32)
+
+    for _ in play_episodes(plain, choose, seed=repeated.seed, episodes=np.arange(SESSIONS)):
+        pass
     assert myopic(LIKES) == pytest.approx(np.mean(rewards), rel=1e-9)
 
 

@@ -17,6 +17,7 @@ from mtf_rl.envs import (
     SessionConfig,
     SessionDynamics,
     SessionState,
+    play_episodes,
     toy_dynamics,
 )
 
@@ -28,14 +29,16 @@ def toy() -> SessionDynamics:
 
 def play(dynamics: SessionDynamics, episodes: list[int], seed: int = 3) -> list[list[Any]]:
     """Each episode's slates, rewards and observations, played with fixed odd weights."""
-    state = dynamics.start(seed, np.array(episodes))
+    weights = np.linspace(0.1, 1.0, NUM_TASKS, dtype=np.float32)
     logs: list[list[Any]] = [[] for _ in episodes]
-    rows = np.arange(len(episodes))
-    while len(rows):
-        seen = dynamics.observe(state)
-        weights = np.tile(np.linspace(0.1, 1.0, NUM_TASKS, dtype=np.float32), (len(rows), 1))
-        state, outcome = dynamics.advance(state, weights, seed)
-        for position, row in enumerate(rows):
+    for request in play_episodes(
+        dynamics,
+        lambda state, rows: np.tile(weights, (len(rows), 1)),
+        seed=seed,
+        episodes=np.array(episodes),
+    ):
+        seen, outcome = dynamics.observe(request.state), request.outcome
+        for position, row in enumerate(request.rows):
             logs[row].append(
                 (
                     seen[position].tobytes(),
@@ -43,8 +46,6 @@ def play(dynamics: SessionDynamics, episodes: list[int], seed: int = 3) -> list[
                     outcome.reward[position],
                 )
             )
-        going = np.flatnonzero(~(outcome.terminated | outcome.truncated))
-        state, rows = dynamics.select(state, going), rows[going]
     return logs
 
 

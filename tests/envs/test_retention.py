@@ -18,6 +18,7 @@ from mtf_rl.envs import (
     RetentionDynamics,
     SessionDynamics,
     ToyUserModel,
+    play_episodes,
     toy_dynamics,
 )
 from mtf_rl.evaluation import roll_out
@@ -44,17 +45,17 @@ def slow_toy(hazard: float = 0.4) -> SessionDynamics:
 
 def play(dynamics: RetentionDynamics, episodes: list[int], seed: int = 3) -> list[list[bytes]]:
     """Everything seen and earned in each episode, under fixed weights."""
-    state = dynamics.start(seed, np.array(episodes))
     logs: list[list[bytes]] = [[] for _ in episodes]
-    rows = np.arange(len(episodes))
-    while len(rows):
-        seen = dynamics.observe(state)
-        state, outcome = dynamics.advance(state, np.tile(WEIGHTS, (len(rows), 1)), seed)
-        for position, row in enumerate(rows):
+    for request in play_episodes(
+        dynamics,
+        lambda state, rows: np.tile(WEIGHTS, (len(rows), 1)),
+        seed=seed,
+        episodes=np.array(episodes),
+    ):
+        seen, outcome = dynamics.observe(request.state), request.outcome
+        for position, row in enumerate(request.rows):
             parts = (seen[position], outcome.slate.videos[position], outcome.reward[position])
             logs[row].append(b"".join(np.asarray(part).tobytes() for part in parts))
-        going = np.flatnonzero(~(outcome.terminated | outcome.truncated))
-        state, rows = dynamics.select(state, going), rows[going]
     return logs
 
 

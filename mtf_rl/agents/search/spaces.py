@@ -12,10 +12,10 @@ from mtf_rl.agents.learning import LearningTask
 from mtf_rl.agents.networks import Mlp
 from mtf_rl.agents.policies import ConstantPolicy, MlpPolicy, SavedPolicy, TablePolicy
 from mtf_rl.agents.search.space import SearchSpace
-from mtf_rl.core.arrays import FloatArray
+from mtf_rl.core.arrays import FloatArray, IntArray
 from mtf_rl.core.errors import ConfigError
 from mtf_rl.core.registry import Registry
-from mtf_rl.envs import FusionDynamics, SessionDynamics
+from mtf_rl.envs import FusionDynamics, SessionDynamics, play_episodes
 
 __all__ = ["SEARCH_SPACES", "initial_points", "make_space"]
 
@@ -221,18 +221,15 @@ def _observed(task: LearningTask, action: FloatArray) -> FloatArray:
     """What is seen while the action is played in a few sessions, charged to the budget."""
     dynamics: FusionDynamics[Any] = task.learning
     to_parameters = dynamics.sessions.action_map.to_parameters
-    state = dynamics.start(task.seed, np.arange(OBSERVED_SESSIONS))
-    seen: list[FloatArray] = []
-    going = np.arange(OBSERVED_SESSIONS)
-    while len(going):
-        observation = dynamics.observe(state)
-        seen.append(observation)
-        task.budget.spend(len(observation))
-        actions = np.tile(action.astype(np.float32), (len(observation), 1))
-        state, outcome = dynamics.advance(state, to_parameters(actions), task.seed)
-        going = np.flatnonzero(~(outcome.terminated | outcome.truncated))
-        state = dynamics.select(state, going)
-    return np.concatenate(seen)
+    parameters = to_parameters(action.astype(np.float32)[None])
+
+    def choose(state: Any, rows: IntArray) -> FloatArray:
+        task.budget.spend(len(rows))
+        return np.tile(parameters, (len(rows), 1))
+
+    episodes = np.arange(OBSERVED_SESSIONS)
+    played = play_episodes(dynamics, choose, seed=task.seed, episodes=episodes)
+    return np.concatenate([dynamics.observe(request.state) for request in played])
 
 
 def _column(dynamics: FusionDynamics[Any], name: str) -> int:

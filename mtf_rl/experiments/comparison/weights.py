@@ -7,7 +7,7 @@ import numpy as np
 
 from mtf_rl.core.arrays import FloatArray, IntArray
 from mtf_rl.core.protocols import Policy
-from mtf_rl.envs import FusionDynamics
+from mtf_rl.envs import FusionDynamics, play_episodes
 
 __all__ = ["WeightsAlong", "terciles", "weights_along"]
 
@@ -47,19 +47,19 @@ def weights_along(
     """
     sessions = dynamics.sessions
     width = int(kinds.max()) + 1
-    state = dynamics.start(seed, np.asarray(episodes, dtype=np.int64))
-    mine = kinds[dynamics.session(state).users]  # (num_envs,) of the sessions under way
+
+    def choose(state: Any, rows: IntArray) -> FloatArray:
+        action = policy.predict(dynamics.observe(state), deterministic=True)[0]
+        return sessions.action_map.to_parameters(action)
+
     sums: list[FloatArray] = []
     counts: list[IntArray] = []
-    while len(mine):
-        action = policy.predict(dynamics.observe(state), deterministic=True)[0]
-        state, outcome = dynamics.advance(state, sessions.action_map.to_parameters(action), seed)
+    for request in play_episodes(dynamics, choose, seed=seed, episodes=episodes):
+        mine = kinds[dynamics.session(request.state).users]  # (num_envs,)
         total = np.zeros((width, sessions.action_dim))
-        np.add.at(total, mine, outcome.parameters)
+        np.add.at(total, mine, request.outcome.parameters)
         sums.append(total)
         counts.append(np.bincount(mine, minlength=width))
-        going = np.flatnonzero(~(outcome.terminated | outcome.truncated))
-        state, mine = dynamics.select(state, going), mine[going]
     number = np.stack(counts, axis=1)  # (kinds, requests)
     summed = np.stack(sums, axis=1)  # (kinds, requests, action_dim)
     means = np.full_like(summed, np.nan)
