@@ -16,7 +16,8 @@ def weights_of(dynamics: Any, state: Any) -> FloatArray:
 
 
 def test_every_episode_ends_as_in_a_naive_loop() -> None:
-    for dynamics in (toy_dynamics(), RetentionDynamics(toy_dynamics())):
+    both: list[Any] = [toy_dynamics(), RetentionDynamics(toy_dynamics())]
+    for dynamics in both:
         numbers = np.array([7, 3, 20, 0])
 
         def choose(state: Any, rows: IntArray, dynamics: Any = dynamics) -> FloatArray:
