@@ -48,7 +48,7 @@ from mtf_rl.scorers import (
     fit_scorer,
     labelled_rows,
 )
-from mtf_rl.scorers.sharing import SingleTaskConfig
+from mtf_rl.scorers.configs import SingleTaskConfig
 from mtf_rl.user_models import World, WorldConfig, synthesize
 
 REFERENCE = "single_task"

@@ -3,15 +3,17 @@
 python -m mtf_rl.collect RUN [--behaviour NAME] [--requests N] [--evaluator simulator|ground_truth]
 """
 
-import tyro
-
-from mtf_rl.experiments.collection import CollectConfig, collect_batch
+from mtf_rl.experiments.command_line import parse_command
+from mtf_rl.experiments.command_settings import CollectConfig
 from mtf_rl.experiments.console import Terminal, run_command
 
 
 def main() -> None:
     """Parse, collect, print."""
-    collect_batch(tyro.cli(CollectConfig, prog="python -m mtf_rl.collect"), Terminal())
+    config = parse_command(CollectConfig, "collect")
+    from mtf_rl.experiments.collection import collect_batch
+
+    collect_batch(config, Terminal())
 
 
 if __name__ == "__main__":

@@ -3,15 +3,16 @@
 python -m mtf_rl.compare RUN [flags]
 """
 
-import tyro
-
-from mtf_rl.experiments.comparison import ComparisonConfig, compare, report
+from mtf_rl.experiments.command_line import parse_command
+from mtf_rl.experiments.comparison.config import ComparisonConfig
 from mtf_rl.experiments.console import Terminal, run_command
 
 
 def main() -> None:
     """Parse, compare, print."""
-    config = tyro.cli(ComparisonConfig, prog="python -m mtf_rl.compare")
+    config = parse_command(ComparisonConfig, "compare")
+    from mtf_rl.experiments.comparison import compare, report
+
     terminal = Terminal()
     report(compare(config, terminal), terminal)
 

@@ -3,15 +3,16 @@
 python -m mtf_rl.fidelity RUN [--data DIR] [--sessions N] [--seed N] [--no-truth-again]
 """
 
-import tyro
-
+from mtf_rl.experiments.command_line import parse_command
+from mtf_rl.experiments.command_settings import FidelityConfig
 from mtf_rl.experiments.console import Terminal, run_command
-from mtf_rl.experiments.fidelity import FidelityConfig, report_fidelity
 
 
 def main() -> None:
     """Parse, compare, print."""
-    config = tyro.cli(FidelityConfig, prog="python -m mtf_rl.fidelity")
+    config = parse_command(FidelityConfig, "fidelity")
+    from mtf_rl.experiments.fidelity import report_fidelity
+
     report_fidelity(config, Terminal())
 
 

@@ -3,15 +3,16 @@
 python -m mtf_rl.pretrain [MODEL|all] [--data DIR] [flags]
 """
 
-import tyro
-
+from mtf_rl.experiments.command_line import parse_command
+from mtf_rl.experiments.command_settings import PretrainConfig
 from mtf_rl.experiments.console import Terminal, run_command
-from mtf_rl.experiments.pretraining import PretrainConfig, pretrain
 
 
 def main() -> None:
     """Parse, fit, print."""
-    config = tyro.cli(PretrainConfig, prog="python -m mtf_rl.pretrain")
+    config = parse_command(PretrainConfig, "pretrain")
+    from mtf_rl.experiments.pretraining import pretrain
+
     pretrain(config, Terminal())
 
 

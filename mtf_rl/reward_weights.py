@@ -3,15 +3,16 @@
 python -m mtf_rl.reward_weights --data DIR | --run RUN [--out DIR]
 """
 
-import tyro
-
+from mtf_rl.experiments.command_line import parse_command
+from mtf_rl.experiments.command_settings import RewardWeightsConfig
 from mtf_rl.experiments.console import Terminal, run_command
-from mtf_rl.experiments.reward_weights import RewardWeightsConfig, weigh_rewards
 
 
 def main() -> None:
     """Parse, estimate, print."""
-    config = tyro.cli(RewardWeightsConfig, prog="python -m mtf_rl.reward_weights")
+    config = parse_command(RewardWeightsConfig, "reward_weights")
+    from mtf_rl.experiments.reward_weights import weigh_rewards
+
     weigh_rewards(config, Terminal())
 
 

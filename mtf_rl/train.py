@@ -6,15 +6,17 @@ python -m mtf_rl.train --resume RUN
 
 from mtf_rl.experiments.command_line import parse_resume, parse_train
 from mtf_rl.experiments.console import Terminal, run_command
-from mtf_rl.experiments.training import resume, train
 
 
 def main() -> None:
     """Parse, train, print."""
     resumption = parse_resume()
-    if resumption is None:
-        train(parse_train(), Terminal())
-    else:
+    settings = parse_train() if resumption is None else None
+    from mtf_rl.experiments.training import resume, train
+
+    if settings is not None:
+        train(settings, Terminal())
+    elif resumption is not None:
         resume(resumption.run, Terminal(), reward=resumption.reward)
 
 

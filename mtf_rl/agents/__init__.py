@@ -1,53 +1,63 @@
 """What learns a policy: actor-critics, searches, static weights."""
 
-from mtf_rl.agents.artifact import load_policy, save_policy
-from mtf_rl.agents.behaviour import (
-    BehaviourPolicy,
-    BoundedUniform,
-    Choice,
-    LoggedActions,
-    Mixture,
-    TruncatedGaussian,
-    UniformRandom,
-)
-from mtf_rl.agents.checkpoint import load_checkpoint
-from mtf_rl.agents.collection import collect, setting_of
-from mtf_rl.agents.fusion_policy import FusionPolicy, FusionSetting
-from mtf_rl.agents.learning import (
-    CheckpointPlan,
-    LearnedPolicy,
-    LearningInterruptedError,
-    LearningTask,
-    MetricSink,
-    Watch,
-)
-from mtf_rl.agents.lspi.config import LSPIConfig
-from mtf_rl.agents.networks import Mlp
-from mtf_rl.agents.online.config import ActorCriticConfig
-from mtf_rl.agents.online.han import HanConfig
-from mtf_rl.agents.online.off_policy import DDPGConfig, SACConfig, TD3Config
-from mtf_rl.agents.online.on_policy import A2CConfig, PPOConfig
-from mtf_rl.agents.policies import (
-    ConstantPolicy,
-    GenerativePolicy,
-    MlpPolicy,
-    SavedPolicy,
-    TablePolicy,
-)
-from mtf_rl.agents.ranking import rank
-from mtf_rl.agents.registry import AGENTS, Agent, UniformConfig
-from mtf_rl.agents.search.config import (
-    CemConfig,
-    CmaEsConfig,
-    EsConfig,
-    GpBoConfig,
-    GridConfig,
-    Nsga2Config,
-    RandomSearchConfig,
-    SearchConfig,
-    TpeConfig,
-)
-from mtf_rl.agents.vec_env import SessionVecEnv
+from typing import TYPE_CHECKING
+
+from mtf_rl.core.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from mtf_rl.agents.artifact import load_policy, save_policy
+    from mtf_rl.agents.behaviour import (
+        BehaviourPolicy,
+        BoundedUniform,
+        Choice,
+        LoggedActions,
+        Mixture,
+        TruncatedGaussian,
+        UniformRandom,
+    )
+    from mtf_rl.agents.checkpoint import load_checkpoint
+    from mtf_rl.agents.collection import collect, setting_of
+    from mtf_rl.agents.fusion_policy import FusionPolicy, FusionSetting
+    from mtf_rl.agents.learning import (
+        CheckpointPlan,
+        LearnedPolicy,
+        LearningInterruptedError,
+        LearningTask,
+        MetricSink,
+        Watch,
+    )
+    from mtf_rl.agents.lspi.config import LSPIConfig
+    from mtf_rl.agents.networks import Mlp
+    from mtf_rl.agents.online.config import (
+        A2CConfig,
+        ActorCriticConfig,
+        DDPGConfig,
+        HanConfig,
+        PPOConfig,
+        SACConfig,
+        TD3Config,
+    )
+    from mtf_rl.agents.policies import (
+        ConstantPolicy,
+        GenerativePolicy,
+        MlpPolicy,
+        SavedPolicy,
+        TablePolicy,
+    )
+    from mtf_rl.agents.ranking import rank
+    from mtf_rl.agents.registry import AGENTS, Agent, UniformConfig
+    from mtf_rl.agents.search.config import (
+        CemConfig,
+        CmaEsConfig,
+        EsConfig,
+        GpBoConfig,
+        GridConfig,
+        Nsga2Config,
+        RandomSearchConfig,
+        SearchConfig,
+        TpeConfig,
+    )
+    from mtf_rl.agents.vec_env import SessionVecEnv
 
 __all__ = [
     "AGENTS",
@@ -99,3 +109,5 @@ __all__ = [
     "save_policy",
     "setting_of",
 ]
+
+__getattr__ = lazy_names(__name__, __file__)

@@ -1,15 +1,14 @@
 """The agents by name: what configures each, and what makes it learn."""
 
+import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mtf_rl.agents.learning import LearnedPolicy, LearningTask
 from mtf_rl.agents.lspi.config import LSPIConfig
-from mtf_rl.agents.lspi.learning import learn_lspi
-from mtf_rl.agents.lspi.learning import min_requests as min_requests_of_lspi
+from mtf_rl.agents.lspi.config import min_requests as min_requests_of_lspi
 from mtf_rl.agents.offline.config import (
     AWACConfig,
     BatchRLMTFConfig,
@@ -21,29 +20,15 @@ from mtf_rl.agents.offline.config import (
     IQLConfig,
     TD3BCConfig,
 )
-from mtf_rl.agents.offline.learners import (
-    learn_awac,
-    learn_batch_sac,
-    learn_batch_td3,
-    learn_batchrl_mtf,
-    learn_bc,
-    learn_bcq,
-    learn_cql,
-    learn_iql,
-    learn_td3_bc,
-)
-from mtf_rl.agents.online.config import ActorCriticConfig
-from mtf_rl.agents.online.han import HanConfig, learn_han
-from mtf_rl.agents.online.off_policy import (
+from mtf_rl.agents.online.config import (
+    A2CConfig,
+    ActorCriticConfig,
     DDPGConfig,
+    HanConfig,
+    PPOConfig,
     SACConfig,
     TD3Config,
-    learn_ddpg,
-    learn_sac,
-    learn_td3,
 )
-from mtf_rl.agents.online.on_policy import A2CConfig, PPOConfig, learn_a2c, learn_ppo
-from mtf_rl.agents.policies import ConstantPolicy
 from mtf_rl.agents.search.config import (
     CemConfig,
     CmaEsConfig,
@@ -54,21 +39,14 @@ from mtf_rl.agents.search.config import (
     RandomSearchConfig,
     SearchConfig,
     TpeConfig,
+    min_requests,
 )
-from mtf_rl.agents.search.learners import (
-    learn_cem,
-    learn_cma_es,
-    learn_es,
-    learn_gp_bo,
-    learn_grid,
-    learn_nsga2,
-    learn_random_search,
-    learn_tpe,
-)
-from mtf_rl.agents.search.loop import min_requests
 from mtf_rl.core.registry import Registry
 from mtf_rl.core.tasks import WATCH_CAP_SECONDS
 from mtf_rl.envs import REWARDS
+
+if TYPE_CHECKING:
+    from mtf_rl.agents.learning import LearnedPolicy, LearningTask
 
 __all__ = [
     "AGENTS",
@@ -85,11 +63,14 @@ class UniformConfig:
     """Uniform weights have nothing to set."""
 
 
-def learn_uniform(task: LearningTask, config: UniformConfig) -> LearnedPolicy:
+def learn_uniform(task: "LearningTask", config: UniformConfig) -> "LearnedPolicy":
     """+1 for every task of which more is better, -1 for hate, or the nearest that can be made.
 
     The action map `residual` makes what is near its base alone. Costs nothing.
     """
+    from mtf_rl.agents.learning import LearnedPolicy
+    from mtf_rl.agents.policies import ConstantPolicy
+
     sessions = task.learning.sessions
     uniform = sessions.formula.parameters_of(sessions.formula.tasks.signs)
     action = sessions.action_map.to_action(uniform)
@@ -101,13 +82,16 @@ class RewardWeightedConfig:
     """Hand-set weights have nothing to set."""
 
 
-def learn_reward_weighted(task: LearningTask, config: RewardWeightedConfig) -> LearnedPolicy:
+def learn_reward_weighted(task: "LearningTask", config: RewardWeightedConfig) -> "LearnedPolicy":
     """What a person would set: each task's weight is what its feedback is worth.
 
     In the reward `engagement`, over the largest worth: like .2, comment .6, follow and forward 1,
     hate -1; watch what two minutes are worth, since its prediction is of at most so many; click
     and long_view, which are worth nothing in themselves, 0. Costs nothing.
     """
+    from mtf_rl.agents.learning import LearnedPolicy
+    from mtf_rl.agents.policies import ConstantPolicy
+
     sessions = task.learning.sessions
     worth = REWARDS["engagement"]
     largest = max(abs(entry) for entry in worth.feedbacks)
@@ -118,12 +102,26 @@ def learn_reward_weighted(task: LearningTask, config: RewardWeightedConfig) -> L
     return LearnedPolicy(ConstantPolicy(action), untrained=None, requests_used=0)
 
 
+Learn = Callable[["LearningTask", Any], "LearnedPolicy"]
+"""Learns with settings of the agent's type."""
+
+
+def _later(module: str, name: str) -> Learn:
+    """A function of `mtf_rl.agents` whose module, and torch with it, is imported when it learns."""
+
+    def learn(task: "LearningTask", config: Any) -> "LearnedPolicy":
+        found: Learn = getattr(importlib.import_module(f"mtf_rl.agents.{module}"), name)
+        return found(task, config)
+
+    return learn
+
+
 @dataclass(frozen=True)
 class Agent:
     """The type of an agent's settings, and the function that learns with them."""
 
     config: type[Any]
-    learn: Callable[[LearningTask, Any], LearnedPolicy]
+    learn: Learn
     min_requests: Callable[[Any], int]
     """The smallest budget that settings of this type can work with."""
     from_batch: bool = False
@@ -134,45 +132,42 @@ def _past_warmup(config: ActorCriticConfig) -> int:
     return config.requests_before_learning + 2 * config.num_envs
 
 
-def _search(
-    config: type[SearchConfig], learn: Callable[[LearningTask, Any], LearnedPolicy]
-) -> Agent:
-    return Agent(config, learn, min_requests)
+def _search(config: type[SearchConfig], name: str) -> Agent:
+    return Agent(config, _later("search.learners", name), min_requests)
 
 
-def _of_batch(
-    config: type[Any], learn: Callable[[LearningTask, Any], LearnedPolicy], *, least: int = 2
-) -> Agent:
+def _of_batch(config: type[Any], name: str, *, least: int = 2) -> Agent:
+    learn = _later("offline.learners", name)
     return Agent(config, learn, lambda settings: least, from_batch=True)
 
 
 AGENTS: Registry[Agent] = Registry(
     "agent",
     {
-        "td3": Agent(TD3Config, learn_td3, _past_warmup),
-        "sac": Agent(SACConfig, learn_sac, _past_warmup),
-        "ddpg": Agent(DDPGConfig, learn_ddpg, _past_warmup),
-        "ppo": Agent(PPOConfig, learn_ppo, _past_warmup),
-        "a2c": Agent(A2CConfig, learn_a2c, _past_warmup),
-        "han_actor_critic": Agent(HanConfig, learn_han, _past_warmup),
-        "lspi": Agent(LSPIConfig, learn_lspi, min_requests_of_lspi),
-        "bc": _of_batch(BCConfig, learn_bc),
-        "td3_bc": _of_batch(TD3BCConfig, learn_td3_bc),
-        "bcq": _of_batch(BCQConfig, learn_bcq),
-        "cql": _of_batch(CQLConfig, learn_cql),
-        "iql": _of_batch(IQLConfig, learn_iql),
-        "awac": _of_batch(AWACConfig, learn_awac),
-        "batchrl_mtf": _of_batch(BatchRLMTFConfig, learn_batchrl_mtf, least=200),
-        "batch_td3": _of_batch(BatchTD3Config, learn_batch_td3),
-        "batch_sac": _of_batch(BatchSACConfig, learn_batch_sac),
-        "grid": _search(GridConfig, learn_grid),
-        "random_search": _search(RandomSearchConfig, learn_random_search),
-        "cma_es": _search(CmaEsConfig, learn_cma_es),
-        "tpe": _search(TpeConfig, learn_tpe),
-        "gp_bo": _search(GpBoConfig, learn_gp_bo),
-        "nsga2": _search(Nsga2Config, learn_nsga2),
-        "cem": _search(CemConfig, learn_cem),
-        "es": _search(EsConfig, learn_es),
+        "td3": Agent(TD3Config, _later("online.off_policy", "learn_td3"), _past_warmup),
+        "sac": Agent(SACConfig, _later("online.off_policy", "learn_sac"), _past_warmup),
+        "ddpg": Agent(DDPGConfig, _later("online.off_policy", "learn_ddpg"), _past_warmup),
+        "ppo": Agent(PPOConfig, _later("online.on_policy", "learn_ppo"), _past_warmup),
+        "a2c": Agent(A2CConfig, _later("online.on_policy", "learn_a2c"), _past_warmup),
+        "han_actor_critic": Agent(HanConfig, _later("online.han", "learn_han"), _past_warmup),
+        "lspi": Agent(LSPIConfig, _later("lspi.learning", "learn_lspi"), min_requests_of_lspi),
+        "bc": _of_batch(BCConfig, "learn_bc"),
+        "td3_bc": _of_batch(TD3BCConfig, "learn_td3_bc"),
+        "bcq": _of_batch(BCQConfig, "learn_bcq"),
+        "cql": _of_batch(CQLConfig, "learn_cql"),
+        "iql": _of_batch(IQLConfig, "learn_iql"),
+        "awac": _of_batch(AWACConfig, "learn_awac"),
+        "batchrl_mtf": _of_batch(BatchRLMTFConfig, "learn_batchrl_mtf", least=200),
+        "batch_td3": _of_batch(BatchTD3Config, "learn_batch_td3"),
+        "batch_sac": _of_batch(BatchSACConfig, "learn_batch_sac"),
+        "grid": _search(GridConfig, "learn_grid"),
+        "random_search": _search(RandomSearchConfig, "learn_random_search"),
+        "cma_es": _search(CmaEsConfig, "learn_cma_es"),
+        "tpe": _search(TpeConfig, "learn_tpe"),
+        "gp_bo": _search(GpBoConfig, "learn_gp_bo"),
+        "nsga2": _search(Nsga2Config, "learn_nsga2"),
+        "cem": _search(CemConfig, "learn_cem"),
+        "es": _search(EsConfig, "learn_es"),
         "uniform": Agent(UniformConfig, learn_uniform, lambda config: 0),
         "reward_weighted": Agent(RewardWeightedConfig, learn_reward_weighted, lambda config: 0),
     },

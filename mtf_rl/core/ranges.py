@@ -1,10 +1,19 @@
 """Range checks that configurations share; NaN and infinity never pass."""
 
 import math
+from collections.abc import Iterable
 
 from mtf_rl.core.errors import ConfigError
+from mtf_rl.core.registry import Registry
 
-__all__ = ["check_above", "check_at_least", "check_fraction", "check_proper_fraction", "check_seed"]
+__all__ = [
+    "check_above",
+    "check_at_least",
+    "check_choice",
+    "check_fraction",
+    "check_proper_fraction",
+    "check_seed",
+]
 
 LARGEST_SEED = 2**32 - 1
 
@@ -37,3 +46,12 @@ def check_seed(name: str, value: int) -> None:
     """Refuse a seed that one of the random generators cannot take: outside [0, 2**32)."""
     if not 0 <= value <= LARGEST_SEED:
         raise ConfigError(f"{name} must be in [0, {LARGEST_SEED}], got {value}")
+
+
+def check_choice(kind: str, value: str, choices: Iterable[str]) -> None:
+    """Refuse a name outside a closed set, with the nearest one.
+
+    Raises:
+        UnknownNameError: naming what there is.
+    """
+    Registry(kind, dict.fromkeys(choices))[value]

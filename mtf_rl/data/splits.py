@@ -7,16 +7,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mtf_rl.core.arrays import BoolArray, IntArray
-from mtf_rl.core.errors import ConfigError, DataError, LeakageError
+from mtf_rl.core.errors import DataError, LeakageError
 from mtf_rl.core.randomness import hash_words
 from mtf_rl.data.impressions import Impressions
 from mtf_rl.data.sessions import start_of_day_ms
+from mtf_rl.data.time_plan import TimePlan
 
 __all__ = [
-    "REAL_PLAN",
-    "SYNTHETIC_PLAN",
     "Split",
-    "TimePlan",
     "UserGroup",
     "check_disjoint",
     "scorer_half",
@@ -27,41 +25,6 @@ __all__ = [
 # They keep the two hashes apart from each other and from every other use of the seed.
 _HALF_SALT = 0x48414C46
 _GROUP_SALT = 0x47524F55
-
-
-@dataclass(frozen=True)
-class TimePlan:
-    """Which end of a log tests and validates; the rest is for fitting.
-
-    Raises:
-        ConfigError: if a field is out of range, or validation is asked for in both ways or none.
-    """
-
-    test_days: int = 1
-    """Days at the end of the log that test, at least 1."""
-    validation_days: int = 0
-    """Days before the test days that validate, at least 0; 0 leaves it to `validation_fraction`."""
-    validation_fraction: float = 0.1
-    """Fraction of the requests before the test days that validate, the latest ones, in [0, 1)."""
-
-    def __post_init__(self) -> None:
-        if self.test_days < 1:
-            raise ConfigError(f"test_days must be at least 1, got {self.test_days}")
-        if self.validation_days < 0:
-            raise ConfigError(f"validation_days must be at least 0, got {self.validation_days}")
-        if not 0.0 <= self.validation_fraction < 1.0:
-            raise ConfigError(
-                f"validation_fraction must be in [0, 1), got {self.validation_fraction}"
-            )
-        if (self.validation_days > 0) == (self.validation_fraction > 0):
-            raise ConfigError(
-                "one of validation_days and validation_fraction must be positive and the other 0,"
-                f" got {self.validation_days} and {self.validation_fraction}"
-            )
-
-
-REAL_PLAN = TimePlan(test_days=3, validation_days=1, validation_fraction=0.0)
-SYNTHETIC_PLAN = TimePlan(test_days=1, validation_days=0, validation_fraction=0.1)
 
 
 @dataclass(frozen=True)

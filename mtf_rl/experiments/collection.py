@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import tyro
 
 from mtf_rl.agents import (
     BehaviourPolicy,
@@ -19,14 +18,14 @@ from mtf_rl.agents import (
     setting_of,
 )
 from mtf_rl.core.errors import ConfigError, RunFolderError
-from mtf_rl.core.protocols import GROUND_TRUTH, SIMULATOR, Policy
-from mtf_rl.core.ranges import check_above, check_at_least, check_seed
+from mtf_rl.core.protocols import Policy
 from mtf_rl.core.registry import Registry
 from mtf_rl.data import BatchDataset, UserGroup
 from mtf_rl.envs import RequestBudget, SessionDynamics
 from mtf_rl.evaluation import mean_interval
 from mtf_rl.experiments.assembly import Assembly
 from mtf_rl.experiments.command_line import settings_of_run
+from mtf_rl.experiments.command_settings import CollectConfig
 from mtf_rl.experiments.console import Terminal
 from mtf_rl.experiments.run_evaluation import load_entries
 from mtf_rl.experiments.run_folder import open_run_folder
@@ -43,59 +42,6 @@ __all__ = [
 ]
 
 _RATES_APART = float(np.log(1.25))
-_EVALUATORS = {"simulator": SIMULATOR, "ground_truth": GROUND_TRUTH}
-
-
-@dataclass(frozen=True)
-class CollectConfig:
-    """Roll a behaviour policy on a run's learning users, and write the batch dataset.
-
-    Raises:
-        ConfigError: if a number is out of range, or the evaluator unknown.
-        UnknownNameError: if there is no such behaviour.
-    """
-
-    run: tyro.conf.Positional[Path]
-    """Folder of a run with a policy in it."""
-    behaviour: str = "mix"
-    """uniform_random, truncated_gaussian, bounded_uniform, or mix: one of the first two, session by
-    session."""
-    requests: int = 100_000
-    """Requests, exactly; the last session is cut there."""
-    evaluator: str = "simulator"
-    """Who answers: simulator, or world for the truth of a synthetic log (logging, not learning)."""
-    base: str = "uniform"
-    """The run's policy around which actions are drawn."""
-    std: float = 0.2
-    """Deviation of truncated_gaussian, in units of the action, above 0."""
-    radius: float = 0.15
-    """Radius of bounded_uniform, in units of the action, above 0."""
-    seed: int = 0
-    """Seed of the sessions' random numbers and of the behaviour's."""
-    out: Path | None = None
-    """The Parquet file; by default RUN/data/batch-BEHAVIOUR-JUDGE-SEED.parquet."""
-
-    def __post_init__(self) -> None:
-        check_at_least("requests", self.requests, 1)
-        check_above("deviation", self.std, 0.0)
-        check_above("radius", self.radius, 0.0)
-        check_seed("seed", self.seed)
-        BEHAVIOURS[self.behaviour]
-        if self.evaluator not in _EVALUATORS:
-            raise ConfigError(
-                f"evaluator must be one of {', '.join(_EVALUATORS)}, got {self.evaluator!r}"
-            )
-
-    @property
-    def path(self) -> Path:
-        """The file to write."""
-        name = f"batch-{self.behaviour}-{self.evaluator}-{self.seed}.parquet"
-        return self.out or self.run / "data" / name
-
-    @property
-    def spread(self) -> "ExplorationStd":
-        """How far actions lie from the base policy's."""
-        return ExplorationStd(self.std, self.radius)
 
 
 @dataclass(frozen=True)
@@ -149,9 +95,11 @@ def collect_batch(config: CollectConfig, terminal: Terminal) -> Path:
     if config.base not in entries:
         raise ConfigError(f"base must be one of {', '.join(entries)}, got {config.base!r}")
     assembly = Assembly.load(run.data, run.simulator)
-    dynamics = assembly.dynamics(session, UserGroup.LEARN, _EVALUATORS[config.evaluator])
+    dynamics = assembly.dynamics(session, UserGroup.LEARN, config.evaluator)
     base = entries[config.base].policy
-    behaviour = BEHAVIOURS[config.behaviour](base, dynamics.action_dim, config.spread)
+    behaviour = BEHAVIOURS[config.behaviour](
+        base, dynamics.action_dim, ExplorationStd(config.std, config.radius)
+    )
     with terminal.progress("requests", config.requests) as bar:
         batch = collect(
             dynamics, behaviour, requests=config.requests, seed=config.seed, progress=bar

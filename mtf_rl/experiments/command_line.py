@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, is_dataclass, make_dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import tyro
 
@@ -18,6 +18,7 @@ from mtf_rl.core.errors import ConfigError
 from mtf_rl.core.files import load_json
 from mtf_rl.core.plugins import is_import_path
 from mtf_rl.experiments.config import PRESETS, Baselines, LogConfig, RunConfig, RunSettings
+from mtf_rl.experiments.old_spellings import current_document, current_words, holds_old_fields
 from mtf_rl.experiments.run_folder import RunFolder
 from mtf_rl.experiments.settings import settings_from_json, settings_laid_over
 
@@ -25,6 +26,7 @@ __all__ = [
     "DEFAULT_AGENT",
     "Resumption",
     "log_of_run",
+    "parse_command",
     "parse_resume",
     "parse_train",
     "settings_of_run",
@@ -45,6 +47,15 @@ class _Unchecked:
     baselines: Baselines
 
 
+ConfigT = TypeVar("ConfigT")
+
+
+def parse_command(kind: type[ConfigT], command: str, words: Sequence[str] | None = None) -> ConfigT:
+    """A command's settings from its words, those of the command line by default."""
+    given = current_words(sys.argv[1:] if words is None else words)
+    return tyro.cli(kind, prog=f"python -m mtf_rl.{command}", args=given)
+
+
 def parse_train(arguments: Sequence[str] | None = None) -> RunSettings:
     """Settings from the command line.
 
@@ -52,7 +63,7 @@ def parse_train(arguments: Sequence[str] | None = None) -> RunSettings:
         UnknownNameError: for an agent or preset that is not known.
         ConfigError: for a setting out of range.
     """
-    words = list(sys.argv[1:] if arguments is None else arguments)
+    words = current_words(sys.argv[1:] if arguments is None else arguments)
     early, words = _early_options().parse_known_args(words)
     run, agent_fields = PRESETS[early.preset]()
     document = {} if early.config is None else _read_config_file(Path(early.config))
@@ -161,6 +172,12 @@ def _document_of(run: RunFolder) -> dict[str, Any]:
     document = load_json(run.path / "config.json")
     if not isinstance(document, dict) or set(document) != _SECTIONS:
         raise ConfigError(f"{run.path / 'config.json'} does not hold the settings of a train run")
+    if holds_old_fields(document):
+        raise ConfigError(
+            f"{run.path} was made by an earlier release, whose runs this one does not open. Make"
+            f" it again with the same settings: python -m mtf_rl.train --config"
+            f" {run.path / 'config.json'}"
+        )
     return document
 
 
@@ -207,7 +224,7 @@ def _preset_agent(name: str, agent_fields: dict[str, Any]) -> Any:
 
 def _read_config_file(path: Path) -> dict[str, Any]:
     """A run's own config.json, or just some of its settings."""
-    document = load_json(path)
+    document = current_document(load_json(path))
     if not isinstance(document, dict) or not set(document) <= _SECTIONS:
         raise ConfigError(
             f"{path} must hold an object with some of {', '.join(sorted(_SECTIONS))},"

@@ -6,12 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tyro
 
 from mtf_rl.core.arrays import FloatArray, select_rows
 from mtf_rl.core.files import replace_atomically, save_json
 from mtf_rl.core.protocols import UserModel
-from mtf_rl.core.ranges import check_at_least, check_seed
 from mtf_rl.evaluation.fidelity import (
     PAUSE_FEATURES,
     REPLAY,
@@ -48,6 +46,7 @@ from mtf_rl.evaluation.fidelity import (
 )
 from mtf_rl.experiments.assembly import Assembly
 from mtf_rl.experiments.command_line import log_of_run
+from mtf_rl.experiments.command_settings import FidelityConfig
 from mtf_rl.experiments.console import Terminal
 from mtf_rl.experiments.fidelity_pictures import fidelity_figure
 from mtf_rl.experiments.held_out import HeldOut, read_held_out
@@ -58,40 +57,7 @@ from mtf_rl.user_models.world.synthesis import load_rankers
 
 __all__ = ["FidelityConfig", "report_fidelity"]
 
-_SESSIONS = 5_000
 _FRAGMENTED = 0.5
-
-
-@dataclass(frozen=True)
-class FidelityConfig:
-    """Say how well a run's simulator matches its log, in RUN/fidelity.
-
-    Raises:
-        ConfigError: if sessions is below 100 or seed out of range.
-    """
-
-    run: tyro.conf.Positional[Path]
-    """Folder of a finished run."""
-    data: Path | None = None
-    """Folder of the log's files, if they are no longer where the run's settings say."""
-    sessions: int = _SESSIONS
-    """Sessions of each log that the discriminator sees at most, at least 100."""
-    seed: int = 0
-    """Seed of the simulator's random numbers and of the discriminator."""
-    truth_again: bool = True
-    """Whether a world is simulated again with other random numbers, to show sampling noise."""
-
-    def __post_init__(self) -> None:
-        check_at_least("sessions", self.sessions, 100)
-        check_seed("seed", self.seed)
-
-    @property
-    def folder(self) -> Path:
-        """Where the report goes: settings other than the default have a folder of their own."""
-        parts = [f"sessions-{self.sessions}"] if self.sessions != _SESSIONS else []
-        parts += [f"seed-{self.seed}"] if self.seed else []
-        parts += [] if self.truth_again else ["no-truth-again"]
-        return self.run / "fidelity" / "-".join(parts)
 
 
 def report_fidelity(config: FidelityConfig, terminal: Terminal) -> Path:

@@ -1,50 +1,16 @@
 """Scorers fitted on all training rows of a log, side by side."""
 
 import time
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Annotated
 
 import numpy as np
-import tyro
 
-from mtf_rl.core.ranges import check_at_least, check_seed
-from mtf_rl.experiments.config import LogConfig
+from mtf_rl.experiments.command_settings import PretrainConfig
 from mtf_rl.experiments.console import Terminal
 from mtf_rl.experiments.preparation import fit_and_report, prepare_log, scorer_rows
 from mtf_rl.experiments.run_folder import RunFolder, new_run_folder
-from mtf_rl.scorers import SCORERS, ComparedScorer, ScorerFitConfig, comparison_table
+from mtf_rl.scorers import SCORERS, ComparedScorer, comparison_table
 
 __all__ = ["PretrainConfig", "pretrain"]
-
-
-@dataclass(frozen=True)
-class PretrainConfig:
-    """Fit scorers on all training rows of a log; quality bars are measured so.
-
-    Raises:
-        UnknownNameError: if a model is not known.
-        ConfigError: if rows is below 1.
-    """
-
-    model: tyro.conf.Positional[str] = "mmoe"
-    """Model to fit, or all: the names of docs/scorers.md."""
-    run_dir: Path | None = None
-    """Folder of the run, new or empty; by default runs/MODEL-N, the first free N."""
-    seed: int = 0
-    """Seed of the fit, at least 0."""
-    rows: int = 10_000_000
-    """Training rows at most, at least 1."""
-    log: Annotated[LogConfig, tyro.conf.arg(name="")] = field(default_factory=LogConfig)
-    """The log, given or synthetic."""
-    fit: ScorerFitConfig = field(default_factory=ScorerFitConfig)
-    """How each model is fitted."""
-
-    def __post_init__(self) -> None:
-        check_at_least("rows", self.rows, 1)
-        check_seed("seed", self.seed)
-        if self.model != "all":
-            SCORERS[self.model]
 
 
 def pretrain(config: PretrainConfig, terminal: Terminal) -> RunFolder:

@@ -29,7 +29,13 @@ from mtf_rl.experiments.command_line import settings_of_run
 from mtf_rl.experiments.console import Terminal
 from mtf_rl.experiments.held_out import HeldOut, read_held_out
 from mtf_rl.experiments.run_evaluation import load_entries
-from mtf_rl.experiments.run_folder import RunFolder, open_run_folder, write_table
+from mtf_rl.experiments.run_folder import (
+    RunFolder,
+    check_free,
+    free_folder,
+    open_run_folder,
+    write_table,
+)
 from mtf_rl.fusion import make_action_map, make_formula
 from mtf_rl.scorers import Scorer, labelled_rows
 from mtf_rl.scorers.metrics import grouped_auc
@@ -60,7 +66,7 @@ class ExposureReplay:
 
 
 def replay_run(
-    path: Path, terminal: Terminal, *, reward: str | None = None
+    path: Path, terminal: Terminal, *, reward: str | None = None, out: Path | None = None
 ) -> list[ExposureReplay]:
     """ExposureReplay every static policy of a run, print the table and write it.
 
@@ -68,11 +74,14 @@ def replay_run(
         path: the run's folder.
         terminal: told what happens.
         reward: another reward than the run's.
+        out: folder to write, new or empty; by default a new one in the run's `evaluations/`.
 
     Raises:
         DataError: if the log shows no video at random on its test days, naming the file that would.
         MtfRlError: if the run, its scorer or its log cannot be read.
     """
+    if out is not None:
+        check_free(out, "--out")
     run = open_run_folder(path)
     settings = settings_of_run(run, reward).run
     assembly = Assembly.load(run.data, run.simulator)
@@ -95,7 +104,8 @@ def replay_run(
             predictions, exposures.groups, entry.policy, settings.session, assembly.scores
         )
         found.append(_replay(name, exposures, scores, shown))
-    _report(found, acting, run.path / "random_exposures", terminal)
+    folder = out or free_folder(run.path / "evaluations" / "random-exposures")
+    _report(found, acting, folder, terminal)
     return found
 
 

@@ -7,7 +7,7 @@ from mtf_rl.experiments.assembly import Assembly
 from mtf_rl.experiments.command_line import settings_of_run
 from mtf_rl.experiments.console import Terminal
 from mtf_rl.experiments.run_evaluation import FINAL_SEED, evaluate_policies, load_entries
-from mtf_rl.experiments.run_folder import open_run_folder
+from mtf_rl.experiments.run_folder import check_free, free_folder, open_run_folder
 from mtf_rl.experiments.training import report
 
 __all__ = ["evaluate_run"]
@@ -20,11 +20,12 @@ def evaluate_run(
     seed: int | None,
     terminal: Terminal,
     reward: str | None = None,
+    out: Path | None = None,
 ) -> Path:
-    """Judge every saved policy of a run on fresh rollouts.
+    """Evaluate every saved policy of a run on fresh rollouts.
 
-    Without `sessions`, `seed` and `reward` this repeats the run's own leaderboard; otherwise the
-    new one goes to a folder of its own under the run's `evaluations/`.
+    Without `sessions`, `seed` and `reward` this repeats the run's own leaderboard. No earlier
+    result is written over.
 
     Args:
         path: the run's folder.
@@ -32,6 +33,8 @@ def evaluate_run(
         seed: seed of their random numbers; as in the run by default, which repeats its numbers.
         terminal: told what happens.
         reward: another reward than the run's, or the run's own `module:function` named again.
+        out: folder to write, new or empty; by default a new one in the run's `evaluations/`, named
+            after what differs from the run's own evaluation.
 
     Returns:
         The folder in which the leaderboard was written.
@@ -39,6 +42,8 @@ def evaluate_run(
     Raises:
         MtfRlError: if the folder is not a run with a policy in it, or an artifact is torn.
     """
+    if out is not None:
+        check_free(out, "--out")
     run = open_run_folder(path)
     settings = settings_of_run(run, reward)
     assembly = Assembly.load(run.data, run.simulator)
@@ -52,14 +57,9 @@ def evaluate_run(
     )
     changes = {"sessions": sessions, "seed": seed, "reward": reward}
     names = [f"{name}-{value}" for name, value in changes.items() if value is not None]
-    folder = _new_folder(run.path / "evaluations", names) if names else run.path
+    name = "-".join(names or ["repeated"]).replace(":", ".")
+    folder = out or free_folder(run.path / "evaluations" / name)
+    folder.mkdir(parents=True, exist_ok=True)
     report(evaluation, settings.agent, folder, terminal)
     terminal.say(f"Written to {folder}.")
-    return folder
-
-
-def _new_folder(root: Path, names: list[str]) -> Path:
-    """A folder named after what differs from the run's own judgement; it is that judgement's."""
-    folder = root / "-".join(names).replace(":", ".")
-    folder.mkdir(parents=True, exist_ok=True)
     return folder

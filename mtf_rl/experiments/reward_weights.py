@@ -1,49 +1,20 @@
 """What a log tells of a reward's weights: printed, written, and put as a reward of one's own."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from mtf_rl.core.errors import ConfigError
 from mtf_rl.core.files import replace_atomically
-from mtf_rl.core.ranges import check_above
 from mtf_rl.core.tasks import FEEDBACKS
 from mtf_rl.data import read_kuairand, single_request_fraction
 from mtf_rl.evaluation import RewardWeights, estimate_reward_weights, session_panel
 from mtf_rl.experiments.command_line import log_of_run
+from mtf_rl.experiments.command_settings import RewardWeightsConfig
 from mtf_rl.experiments.console import Terminal
 from mtf_rl.experiments.run_folder import check_free, open_run_folder, write_table
 
 __all__ = ["RewardWeightsConfig", "reward_module", "weigh_rewards"]
 
 _FRAGMENTED = 0.5
-
-
-@dataclass(frozen=True)
-class RewardWeightsConfig:
-    """Estimate how each feedback relates to the watch time of its user's next session.
-
-    Raises:
-        ConfigError: if not just one of data and run is given, or the gap is not above 0.
-    """
-
-    data: Path | None = None
-    """Folder of KuaiRand logs and features."""
-    run: Path | None = None
-    """Folder of a run, whose log is taken, in place of data."""
-    out: Path | None = None
-    """Folder to write, new or empty: reward_weights.md, .csv, .json; my_reward.py if a weight is
-    told."""
-    session_gap_minutes: float | None = None
-    """A longer gap between two requests starts another session, above 0; 30, or the run's."""
-
-    def __post_init__(self) -> None:
-        if (self.data is None) == (self.run is None):
-            raise ConfigError(
-                f"one of data and run must be given, got data={self.data} and run={self.run};"
-                " for example --data DIR"
-            )
-        if self.session_gap_minutes is not None:
-            check_above("session_gap_minutes", self.session_gap_minutes, 0.0)
 
 
 def weigh_rewards(config: RewardWeightsConfig, terminal: Terminal) -> RewardWeights:

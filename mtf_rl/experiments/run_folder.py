@@ -14,8 +14,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from torch.utils.tensorboard.writer import SummaryWriter
-
 import mtf_rl
 from mtf_rl.core.errors import RunFolderError
 from mtf_rl.core.files import load_json, replace_atomically, save_json, sha256_of
@@ -26,6 +24,7 @@ __all__ = [
     "RunFolder",
     "birth_record",
     "check_free",
+    "free_folder",
     "library_versions",
     "new_run_folder",
     "open_run_folder",
@@ -59,6 +58,8 @@ class MetricWriter:
     """
 
     def __init__(self, folder: Path, keep: int = 0) -> None:
+        from torch.utils.tensorboard.writer import SummaryWriter  # seconds that --help goes without
+
         path = folder / "metrics.csv"
         kept = path.read_bytes()[:keep].decode() if keep else "step,name,value\r\n"
         replace_atomically(path, kept.encode())
@@ -189,6 +190,15 @@ def new_run_folder(path: Path | None, *, agent: str, root: Path = Path("runs")) 
     folder = RunFolder(path)
     folder.write_provenance("running")
     return folder
+
+
+def free_folder(path: Path) -> Path:
+    """`path`, or the first of `path`-2, `path`-3, ... that holds nothing yet."""
+    candidate, number = path, 1
+    while candidate.exists() and any(candidate.iterdir()):
+        number += 1
+        candidate = path.with_name(f"{path.name}-{number}")
+    return candidate
 
 
 def check_free(path: Path, option: str) -> None:

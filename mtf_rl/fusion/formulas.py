@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
-from numba import njit
 from typing_extensions import override
 
 from mtf_rl.core.arrays import FloatArray, IntArray
+from mtf_rl.core.compiled import compiled
 from mtf_rl.core.errors import ConfigError
 from mtf_rl.core.registry import Registry
 from mtf_rl.core.tasks import ALL_TASKS, TaskSet
@@ -272,7 +272,7 @@ def _weighted_sum(terms: FloatArray, weights: FloatArray) -> FloatArray:
 # Compiled loops: each row's sums run in one fixed order, whatever the other rows are.
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _weighted_sum_into(terms: Any, weights: Any, total: Any) -> None:
     for row in range(terms.shape[0]):
         for position in range(terms.shape[1]):
@@ -282,7 +282,7 @@ def _weighted_sum_into(terms: Any, weights: Any, total: Any) -> None:
             total[row, position] = value
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _best_into(fused: Any, best: Any) -> None:
     """Insertion into a short sorted list; a later equal score goes behind an earlier one."""
     slate = best.shape[1]
@@ -303,7 +303,7 @@ def _best_into(fused: Any, best: Any) -> None:
             size = min(size + 1, slate)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _ranks_among(pool_ranks: Any, highest: Any, ranks: Any) -> None:
     """Ranks among the candidates, by counting how many have a smaller rank in the pool."""
     counts = np.empty(highest + 2, dtype=np.int64)

@@ -1,60 +1,69 @@
 """Multi-task models: (user, video) to a calibrated probability per task."""
 
-from mtf_rl.scorers.aitm import AITM, AITMConfig
-from mtf_rl.scorers.calibration import (
-    CALIBRATORS,
-    Calibration,
-    TabCalibration,
-    calibrate_by_tab,
-    isotonic,
-    platt,
-    temperature,
-)
-from mtf_rl.scorers.chains import CHAINS, Chain, nesting_violations
-from mtf_rl.scorers.comparison import ComparedScorer, comparison_table
-from mtf_rl.scorers.configs import ModelConfig
-from mtf_rl.scorers.entire_space import (
-    EntireSpace,
-    ESCM2DRConfig,
-    ESCM2IPSConfig,
-    ESMMConfig,
-    MultiDRConfig,
-    MultiIPWConfig,
-)
-from mtf_rl.scorers.evaluation import draw_reliability, evaluate_scorer
-from mtf_rl.scorers.fitting import FittedScorer, ScorerFitConfig, ValidationResult, fit_scorer
-from mtf_rl.scorers.losses import (
-    CounterfactualRisk,
-    OrderPenalty,
-    doubly_robust_risk,
-    inverse_propensity_risk,
-    order_penalty,
-    product_logit,
-    task_losses,
-)
-from mtf_rl.scorers.mmoe import MMoE, MMoEConfig, OMoEConfig
-from mtf_rl.scorers.model import Ensemble, ModelLosses, Network, ScorerConfig, ScorerModel
-from mtf_rl.scorers.monitors import MONITORS, Monitor
-from mtf_rl.scorers.ple import PLE, CGCConfig, PLEConfig
-from mtf_rl.scorers.registry import SCORERS, scorer_name
-from mtf_rl.scorers.report import ScorerReport, TaskReport, report_predictions
-from mtf_rl.scorers.rows import LabelledRows, labelled_rows
-from mtf_rl.scorers.score_table import score_pools
-from mtf_rl.scorers.scorer import Scorer
-from mtf_rl.scorers.sharing import (
-    SharedBottom,
-    SharedBottomConfig,
-    SingleTask,
-    SingleTaskConfig,
-)
-from mtf_rl.scorers.watch_heads import WATCH_HEADS, WatchHead
-from mtf_rl.scorers.weightings import (
-    WEIGHTINGS,
-    DecayingWeights,
-    FixedWeights,
-    UncertaintyWeights,
-    Weighting,
-)
+from typing import TYPE_CHECKING
+
+from mtf_rl.core.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from mtf_rl.scorers.aitm import AITM
+    from mtf_rl.scorers.calibration import (
+        CALIBRATORS,
+        Calibration,
+        TabCalibration,
+        calibrate_by_tab,
+        isotonic,
+        platt,
+        temperature,
+    )
+    from mtf_rl.scorers.chains import CHAINS, Chain, nesting_violations
+    from mtf_rl.scorers.comparison import ComparedScorer, comparison_table
+    from mtf_rl.scorers.configs import (
+        AITMConfig,
+        CGCConfig,
+        ESCM2DRConfig,
+        ESCM2IPSConfig,
+        ESMMConfig,
+        MMoEConfig,
+        ModelConfig,
+        MultiDRConfig,
+        MultiIPWConfig,
+        OMoEConfig,
+        PLEConfig,
+        SharedBottomConfig,
+        SingleTaskConfig,
+    )
+    from mtf_rl.scorers.entire_space import EntireSpace
+    from mtf_rl.scorers.evaluation import draw_reliability, evaluate_scorer
+    from mtf_rl.scorers.fit_config import ScorerFitConfig
+    from mtf_rl.scorers.fitting import FittedScorer, fit_scorer
+    from mtf_rl.scorers.losses import (
+        CounterfactualRisk,
+        OrderPenalty,
+        doubly_robust_risk,
+        inverse_propensity_risk,
+        order_penalty,
+        product_logit,
+        task_losses,
+    )
+    from mtf_rl.scorers.mmoe import MMoE
+    from mtf_rl.scorers.model import Ensemble, ModelLosses, Network, ScorerConfig, ScorerModel
+    from mtf_rl.scorers.monitors import MONITORS, Monitor
+    from mtf_rl.scorers.ple import PLE
+    from mtf_rl.scorers.registry import SCORERS, scorer_name
+    from mtf_rl.scorers.report import ScorerReport, TaskReport, report_predictions
+    from mtf_rl.scorers.rows import LabelledRows, labelled_rows
+    from mtf_rl.scorers.score_table import score_pools
+    from mtf_rl.scorers.scorer import Scorer
+    from mtf_rl.scorers.sharing import SharedBottom, SingleTask
+    from mtf_rl.scorers.training import ValidationResult
+    from mtf_rl.scorers.watch_heads import WATCH_HEADS, WatchHead
+    from mtf_rl.scorers.weightings import (
+        WEIGHTINGS,
+        DecayingWeights,
+        FixedWeights,
+        UncertaintyWeights,
+        Weighting,
+    )
 
 __all__ = [
     "AITM",
@@ -125,3 +134,5 @@ __all__ = [
     "task_losses",
     "temperature",
 ]
+
+__getattr__ = lazy_names(__name__, __file__)

@@ -8,22 +8,21 @@ fitted beside it, with networks of their own on the shared embeddings.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 from typing_extensions import override
 
-from mtf_rl.core.ranges import check_at_least
 from mtf_rl.core.tasks import NUM_TASKS
 from mtf_rl.data import FeatureLayout
 from mtf_rl.scorers.chains import Chain
-from mtf_rl.scorers.configs import ModelConfig, check_widths
+from mtf_rl.scorers.configs import AITMConfig
 from mtf_rl.scorers.layers import GroupedLinear, GroupedMLP, InputLayer, Towers
 from mtf_rl.scorers.losses import order_penalty
 from mtf_rl.scorers.model import ModelLosses, Network, NetworkOutputs, Outputs, Reader
 
-__all__ = ["AITM", "AITMConfig"]
+__all__ = ["AITM"]
 
 
 class AdaptiveTransfer(nn.Module):
@@ -84,26 +83,3 @@ class AITM(Network):
             extra=losses.extra + self.calibrator_weight * penalty.excess,
             measures={**losses.measures, "order_violations": penalty.rate},
         )
-
-
-@dataclass(frozen=True)
-class AITMConfig(ModelConfig):
-    """Sizes of an AITM scorer."""
-
-    bottom_widths: tuple[int, ...] = (64, 32)
-    """Widths of each task's layers below the transfer, each at least 1, at least one layer."""
-
-    calibrator_weight: float = 0.6
-    """alpha, the weight of the behavioural calibrator, at least 0."""
-
-    chain: Chain = field(default_factory=Chain)
-    """The pair of tasks along which is transferred."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_widths("bottom_widths", self.bottom_widths, at_least=1)
-        check_at_least("calibrator_weight", self.calibrator_weight, 0)
-
-    @override
-    def build_member(self, layout: FeatureLayout) -> AITM:
-        return AITM(self, layout)

@@ -1,15 +1,45 @@
-"""Sizes that every scorer has."""
+"""The settings of the scorers' models; what they build is imported when it is built."""
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, get_args
+
+from typing_extensions import override
 
 from mtf_rl.core.errors import ConfigError
-from mtf_rl.core.ranges import check_at_least, check_proper_fraction
-from mtf_rl.data import FeatureLayout
-from mtf_rl.scorers.model import Ensemble, Network, ScorerModel
-from mtf_rl.scorers.watch_heads import WATCH_HEADS
+from mtf_rl.core.ranges import check_at_least, check_choice, check_proper_fraction
+from mtf_rl.core.tasks import NUM_TASKS
+from mtf_rl.scorers.chains import Chain
 
-__all__ = ["ModelConfig", "check_widths"]
+if TYPE_CHECKING:
+    from mtf_rl.data import FeatureLayout
+    from mtf_rl.scorers.aitm import AITM
+    from mtf_rl.scorers.entire_space import EntireSpace, RiskWeights
+    from mtf_rl.scorers.mmoe import MMoE
+    from mtf_rl.scorers.model import Network, ScorerModel
+    from mtf_rl.scorers.ple import PLE
+    from mtf_rl.scorers.sharing import SharedBottom, SingleTask
+
+__all__ = [
+    "AITMConfig",
+    "CGCConfig",
+    "ESCM2DRConfig",
+    "ESCM2IPSConfig",
+    "ESMMConfig",
+    "MMoEConfig",
+    "ModelConfig",
+    "MultiDRConfig",
+    "MultiIPWConfig",
+    "OMoEConfig",
+    "PLEConfig",
+    "SharedBottomConfig",
+    "SingleTaskConfig",
+    "WatchHeadName",
+    "check_widths",
+]
+
+WatchHeadName = Literal["share", "log_normal", "survival"]
+"""The keys of `watch_heads.WATCH_HEADS`."""
 
 
 def check_widths(name: str, widths: tuple[int, ...], *, at_least: int) -> None:
@@ -36,8 +66,8 @@ class ModelConfig(ABC):
     dropout: float = 0.1
     """Fraction of hidden units dropped while fitting, in [0, 1)."""
 
-    watch_head: str = "share"
-    """How play time is modelled: `fraction`, `log_normal` or `survival`."""
+    watch_head: WatchHeadName = "share"
+    """How play time is modelled: `share` of the cap, `log_normal` or `survival`."""
 
     members: int = 1
     """Models of this configuration that are fitted at once and averaged, at least 1."""
@@ -48,14 +78,282 @@ class ModelConfig(ABC):
         check_proper_fraction("dropout", self.dropout)
         check_at_least("dense_bins", self.dense_bins, 0)
         check_at_least("members", self.members, 1)
-        _ = WATCH_HEADS[self.watch_head]
+        check_choice("watch head", self.watch_head, get_args(WatchHeadName))
 
-    def build(self, layout: FeatureLayout) -> ScorerModel:
+    def build(self, layout: "FeatureLayout") -> "ScorerModel":
         """A freshly initialised model, drawing on torch's global generator."""
+        from mtf_rl.scorers.model import Ensemble
+
         if self.members == 1:
             return self.build_member(layout)
         return Ensemble([self.build_member(layout) for _ in range(self.members)])
 
     @abstractmethod
-    def build_member(self, layout: FeatureLayout) -> Network:
+    def build_member(self, layout: "FeatureLayout") -> "Network":
         """One freshly initialised model of the ensemble."""
+
+
+@dataclass(frozen=True)
+class MMoEConfig(ModelConfig):
+    """Sizes of an MMoE scorer."""
+
+    experts: int = 4
+    """Number of experts that all tasks share, at least 1."""
+
+    expert_widths: tuple[int, ...] = (64, 32)
+    """Widths of an expert's layers, each at least 1, at least one layer."""
+
+    gate_dropout: float = 0.0
+    """Chance that a gate does without an expert in a step, in [0, 1)."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_at_least("experts", self.experts, 1)
+        check_widths("expert_widths", self.expert_widths, at_least=1)
+        check_proper_fraction("gate_dropout", self.gate_dropout)
+
+    @override
+    def build_member(self, layout: "FeatureLayout") -> "MMoE":
+        from mtf_rl.scorers.mmoe import MMoE
+
+        return MMoE(self, layout, gates=NUM_TASKS)
+
+
+@dataclass(frozen=True)
+class OMoEConfig(MMoEConfig):
+    """Sizes of an MMoE scorer whose tasks share one gate."""
+
+    @override
+    def build_member(self, layout: "FeatureLayout") -> "MMoE":
+        from mtf_rl.scorers.mmoe import MMoE
+
+        return MMoE(self, layout, gates=1)
+
+
+@dataclass(frozen=True)
+class CGCConfig(ModelConfig):
+    """Sizes of a PLE scorer of one level."""
+
+    task_experts: int = 1
+    """Number of experts of each task at each level, at least 1."""
+
+    shared_experts: int = 2
+    """Number of shared experts at each level, at least 1."""
+
+    expert_widths: tuple[int, ...] = (64, 32)
+    """Widths of an expert's layers, each at least 1, at least one layer."""
+
+    gate_dropout: float = 0.0
+    """Chance that a gate does without an expert in a step, in [0, 1)."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_at_least("task_experts", self.task_experts, 1)
+        check_at_least("shared_experts", self.shared_experts, 1)
+        check_widths("expert_widths", self.expert_widths, at_least=1)
+        check_proper_fraction("gate_dropout", self.gate_dropout)
+
+    @override
+    def build_member(self, layout: "FeatureLayout") -> "PLE":
+        from mtf_rl.scorers.ple import PLE
+
+        return PLE(self, layout, levels=1)
+
+
+@dataclass(frozen=True)
+class PLEConfig(CGCConfig):
+    """Sizes of a PLE scorer."""
+
+    levels: int = 2
+    """Number of extraction levels, at least 1; 1 is CGC."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_at_least("levels", self.levels, 1)
+
+    @override
+    def build_member(self, layout: "FeatureLayout") -> "PLE":
+        from mtf_rl.scorers.ple import PLE
+
+        return PLE(self, layout, levels=self.levels)
+
+
+@dataclass(frozen=True)
+class SharedBottomConfig(ModelConfig):
+    """Sizes of a shared-bottom scorer."""
+
+    trunk_widths: tuple[int, ...] = (128, 64)
+    """Widths of the trunk's layers, each at least 1, at least one layer."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_widths("trunk_widths", self.trunk_widths, at_least=1)
+
+    @override
+    def build_member(self, layout: "FeatureLayout") -> "SharedBottom":
+        from mtf_rl.scorers.sharing import SharedBottom
+
+        return SharedBottom(self, layout)
+
+
+@dataclass(frozen=True)
+class SingleTaskConfig(ModelConfig):
+    """Sizes of each task's network in a single-task scorer."""
+
+    trunk_widths: tuple[int, ...] = (64, 32)
+    """Widths of a network's layers, each at least 1, at least one layer."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_widths("trunk_widths", self.trunk_widths, at_least=1)
+
+    @override
+    def build_member(self, layout: "FeatureLayout") -> "SingleTask":
+        from mtf_rl.scorers.sharing import SingleTask
+
+        return SingleTask(self, layout)
+
+
+@dataclass(frozen=True)
+class AITMConfig(ModelConfig):
+    """Sizes of an AITM scorer."""
+
+    bottom_widths: tuple[int, ...] = (64, 32)
+    """Widths of each task's layers below the transfer, each at least 1, at least one layer."""
+
+    calibrator_weight: float = 0.6
+    """alpha, the weight of the behavioural calibrator, at least 0."""
+
+    chain: Chain = field(default_factory=Chain)
+    """The pair of tasks along which is transferred."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_widths("bottom_widths", self.bottom_widths, at_least=1)
+        check_at_least("calibrator_weight", self.calibrator_weight, 0)
+
+    @override
+    def build_member(self, layout: "FeatureLayout") -> "AITM":
+        from mtf_rl.scorers.aitm import AITM
+
+        return AITM(self, layout)
+
+
+@dataclass(frozen=True)
+class ESMMConfig(ModelConfig):
+    """Sizes of an ESMM scorer."""
+
+    trunk_widths: tuple[int, ...] = (128, 64)
+    """Widths of the trunk's layers, each at least 1, at least one layer."""
+
+    chain: Chain = field(default_factory=Chain)
+    """The pair of tasks whose second is a product."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_widths("trunk_widths", self.trunk_widths, at_least=1)
+
+    @override
+    def build_member(self, layout: "FeatureLayout") -> "EntireSpace":
+        from mtf_rl.scorers.entire_space import EntireSpace, RiskWeights
+
+        return EntireSpace(self, layout, RiskWeights())
+
+
+@dataclass(frozen=True)
+class _CounterfactualConfig(ESMMConfig):
+    """What the counterfactual models' configurations share."""
+
+    counterfactual_weight: float = 0.5
+    """lambda_c, the weight of the counterfactual risk, above 0."""
+
+    propensity_floor: float = 0.05
+    """Least probability of the parent by which an error is divided, in (0, 1]."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_at_least("counterfactual_weight", self.counterfactual_weight, 0)
+        if not 0.0 < self.propensity_floor <= 1.0:
+            raise ConfigError(f"propensity_floor must be in (0, 1], got {self.propensity_floor}")
+
+
+@dataclass(frozen=True)
+class MultiIPWConfig(_CounterfactualConfig):
+    """Sizes and weights of a Multi-IPW scorer."""
+
+    self_normalised: bool = True
+    """Whether the weights are divided by their sum (SNIPS) or by the number of rows (IPS)."""
+
+    @override
+    def build_member(self, layout: "FeatureLayout") -> "EntireSpace":
+        from mtf_rl.scorers.entire_space import EntireSpace
+
+        return EntireSpace(self, layout, self.risk_weights(entire_space=0.0))
+
+    def risk_weights(self, *, entire_space: float) -> "RiskWeights":
+        """The weights of the loss, given lambda_g."""
+        from mtf_rl.scorers.entire_space import RiskWeights
+
+        return RiskWeights(
+            self.counterfactual_weight,
+            entire_space,
+            self.propensity_floor,
+            self_normalised=self.self_normalised,
+        )
+
+
+@dataclass(frozen=True)
+class ESCM2IPSConfig(MultiIPWConfig):
+    """Sizes and weights of an ESCM2-IPS scorer."""
+
+    entire_space_weight: float = 1.0
+    """lambda_g, the weight of the child's loss over all rows, at least 0."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_at_least("entire_space_weight", self.entire_space_weight, 0)
+
+    @override
+    def build_member(self, layout: "FeatureLayout") -> "EntireSpace":
+        from mtf_rl.scorers.entire_space import EntireSpace
+
+        weights = self.risk_weights(entire_space=self.entire_space_weight)
+        return EntireSpace(self, layout, weights)
+
+
+@dataclass(frozen=True)
+class MultiDRConfig(_CounterfactualConfig):
+    """Sizes and weights of a Multi-DR scorer."""
+
+    @override
+    def build_member(self, layout: "FeatureLayout") -> "EntireSpace":
+        from mtf_rl.scorers.entire_space import EntireSpace
+
+        return EntireSpace(self, layout, self.risk_weights(entire_space=0.0))
+
+    def risk_weights(self, *, entire_space: float) -> "RiskWeights":
+        """The weights of the loss, given lambda_g."""
+        from mtf_rl.scorers.entire_space import RiskWeights
+
+        return RiskWeights(
+            self.counterfactual_weight, entire_space, self.propensity_floor, doubly_robust=True
+        )
+
+
+@dataclass(frozen=True)
+class ESCM2DRConfig(MultiDRConfig):
+    """Sizes and weights of an ESCM2-DR scorer."""
+
+    entire_space_weight: float = 1.0
+    """lambda_g, the weight of the child's loss over all rows, at least 0."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_at_least("entire_space_weight", self.entire_space_weight, 0)
+
+    @override
+    def build_member(self, layout: "FeatureLayout") -> "EntireSpace":
+        from mtf_rl.scorers.entire_space import EntireSpace
+
+        weights = self.risk_weights(entire_space=self.entire_space_weight)
+        return EntireSpace(self, layout, weights)

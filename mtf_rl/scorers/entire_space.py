@@ -26,12 +26,9 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
-from mtf_rl.core.errors import ConfigError
-from mtf_rl.core.ranges import check_at_least
 from mtf_rl.core.tasks import NUM_TASKS
 from mtf_rl.data import FeatureLayout
-from mtf_rl.scorers.chains import Chain
-from mtf_rl.scorers.configs import ModelConfig, check_widths
+from mtf_rl.scorers.configs import ESMMConfig
 from mtf_rl.scorers.layers import GroupedLinear, GroupedMLP, InputLayer, Towers
 from mtf_rl.scorers.losses import (
     CounterfactualRisk,
@@ -42,15 +39,7 @@ from mtf_rl.scorers.losses import (
 )
 from mtf_rl.scorers.model import ModelLosses, Network, NetworkOutputs, Outputs, Reader
 
-__all__ = [
-    "ESCM2DRConfig",
-    "ESCM2IPSConfig",
-    "ESMMConfig",
-    "EntireSpace",
-    "EntireSpaceOutputs",
-    "MultiDRConfig",
-    "MultiIPWConfig",
-]
+__all__ = ["EntireSpace", "EntireSpaceOutputs", "RiskWeights"]
 
 
 @dataclass(frozen=True)
@@ -169,109 +158,3 @@ class RiskWeights:
     propensity_floor: float = 1.0
     self_normalised: bool = True
     doubly_robust: bool = False
-
-
-@dataclass(frozen=True)
-class ESMMConfig(ModelConfig):
-    """Sizes of an ESMM scorer."""
-
-    trunk_widths: tuple[int, ...] = (128, 64)
-    """Widths of the trunk's layers, each at least 1, at least one layer."""
-
-    chain: Chain = field(default_factory=Chain)
-    """The pair of tasks whose second is a product."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_widths("trunk_widths", self.trunk_widths, at_least=1)
-
-    @override
-    def build_member(self, layout: FeatureLayout) -> EntireSpace:
-        return EntireSpace(self, layout, RiskWeights())
-
-
-@dataclass(frozen=True)
-class _CounterfactualConfig(ESMMConfig):
-    """What the counterfactual models' configurations share."""
-
-    counterfactual_weight: float = 0.5
-    """lambda_c, the weight of the counterfactual risk, above 0."""
-
-    propensity_floor: float = 0.05
-    """Least probability of the parent by which an error is divided, in (0, 1]."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_at_least("counterfactual_weight", self.counterfactual_weight, 0)
-        if not 0.0 < self.propensity_floor <= 1.0:
-            raise ConfigError(f"propensity_floor must be in (0, 1], got {self.propensity_floor}")
-
-
-@dataclass(frozen=True)
-class MultiIPWConfig(_CounterfactualConfig):
-    """Sizes and weights of a Multi-IPW scorer."""
-
-    self_normalised: bool = True
-    """Whether the weights are divided by their sum (SNIPS) or by the number of rows (IPS)."""
-
-    @override
-    def build_member(self, layout: FeatureLayout) -> EntireSpace:
-        return EntireSpace(self, layout, self.risk_weights(entire_space=0.0))
-
-    def risk_weights(self, *, entire_space: float) -> RiskWeights:
-        """The weights of the loss, given lambda_g."""
-        return RiskWeights(
-            self.counterfactual_weight,
-            entire_space,
-            self.propensity_floor,
-            self_normalised=self.self_normalised,
-        )
-
-
-@dataclass(frozen=True)
-class ESCM2IPSConfig(MultiIPWConfig):
-    """Sizes and weights of an ESCM2-IPS scorer."""
-
-    entire_space_weight: float = 1.0
-    """lambda_g, the weight of the child's loss over all rows, at least 0."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_at_least("entire_space_weight", self.entire_space_weight, 0)
-
-    @override
-    def build_member(self, layout: FeatureLayout) -> EntireSpace:
-        weights = self.risk_weights(entire_space=self.entire_space_weight)
-        return EntireSpace(self, layout, weights)
-
-
-@dataclass(frozen=True)
-class MultiDRConfig(_CounterfactualConfig):
-    """Sizes and weights of a Multi-DR scorer."""
-
-    @override
-    def build_member(self, layout: FeatureLayout) -> EntireSpace:
-        return EntireSpace(self, layout, self.risk_weights(entire_space=0.0))
-
-    def risk_weights(self, *, entire_space: float) -> RiskWeights:
-        """The weights of the loss, given lambda_g."""
-        return RiskWeights(
-            self.counterfactual_weight, entire_space, self.propensity_floor, doubly_robust=True
-        )
-
-
-@dataclass(frozen=True)
-class ESCM2DRConfig(MultiDRConfig):
-    """Sizes and weights of an ESCM2-DR scorer."""
-
-    entire_space_weight: float = 1.0
-    """lambda_g, the weight of the child's loss over all rows, at least 0."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_at_least("entire_space_weight", self.entire_space_weight, 0)
-
-    @override
-    def build_member(self, layout: FeatureLayout) -> EntireSpace:
-        weights = self.risk_weights(entire_space=self.entire_space_weight)
-        return EntireSpace(self, layout, weights)

@@ -13,9 +13,8 @@ import torch
 from torch import Tensor
 
 from mtf_rl.core.arrays import FloatArray, IntArray
-from mtf_rl.core.errors import ConfigError, DataError
-from mtf_rl.core.ranges import check_above, check_at_least, check_proper_fraction
-from mtf_rl.core.tasks import NUM_TASKS, TASK_NAMES
+from mtf_rl.core.errors import DataError
+from mtf_rl.core.tasks import TASK_NAMES
 from mtf_rl.data import UNSEEN_CODE, FeatureLayout
 from mtf_rl.scorers.calibration import (
     CALIBRATORS,
@@ -24,6 +23,7 @@ from mtf_rl.scorers.calibration import (
     calibrate_by_tab,
 )
 from mtf_rl.scorers.chains import CHAINS, warn_of_violations
+from mtf_rl.scorers.fit_config import ScorerFitConfig
 from mtf_rl.scorers.losses import order_penalty
 from mtf_rl.scorers.model import ScorerConfig, ScorerModel
 from mtf_rl.scorers.monitors import MONITORS
@@ -38,94 +38,7 @@ from mtf_rl.scorers.training import (
 )
 from mtf_rl.scorers.weightings import WEIGHTINGS
 
-__all__ = ["FittedScorer", "ScorerFitConfig", "ValidationResult", "fit_scorer"]
-
-
-@dataclass(frozen=True)
-class ScorerFitConfig:
-    """How a scorer is fitted."""
-
-    batch_rows: int = 1024
-    """Rows of a gradient step, at least 1."""
-
-    learning_rate: float = 1e-3
-    """Adam's step size for everything but the embeddings, above 0."""
-
-    embedding_learning_rate: float = 3e-3
-    """Sparse Adam's step size for the embeddings, above 0."""
-
-    weight_decay: float = 0.0
-    """Decoupled decay of everything but the embeddings, at least 0."""
-
-    unknown_fraction: float = 0.2
-    """Fraction of categorical values replaced by "out of vocabulary" while fitting, in [0, 1)."""
-
-    averaging: float = 0.995
-    """Fraction of the running mean of weights that a step keeps, in [0, 1); 0 keeps the last."""
-
-    weighting: str = "fixed"
-    """How tasks' losses add up: `fixed`, `decaying` or `uncertainty`."""
-
-    task_weights: tuple[float, ...] = (1.0,) * NUM_TASKS
-    """Weight of each task's loss, in task order, at least 0 each, not all 0."""
-
-    task_decay: tuple[float, ...] = (1.0,) * NUM_TASKS
-    """Factor of each task's weight per epoch under `decaying`, in task order, in (0, 1]."""
-
-    order_weight: float = 0.0
-    """Weight of the penalty on predicting long_view above click, at least 0."""
-
-    max_epochs: int = 6
-    """Passes over the training rows at most, at least 1."""
-
-    evaluations_per_epoch: int = 4
-    """How often an epoch looks at the validation rows, at least 1."""
-
-    patience: int = 4
-    """Evaluations in a row without improvement that end fitting, at least 1."""
-
-    monitor: str = "normalised_entropy"
-    """What the best state is best in: `normalised_entropy` (least) or `auc` (largest)."""
-
-    monitor_tasks: tuple[str, ...] = ("click", "long_view", "like", "watch")
-    """Tasks over which the monitor is averaged; rarer ones would add mostly noise."""
-
-    calibration: str = "platt"
-    """What is fitted on the validation rows at the end: `platt`, `temperature`, `isotonic` or
-    `identity`."""
-
-    calibrate_by_tab: bool = False
-    """Whether each tab with at least 1000 validation rows is calibrated apart."""
-
-    threads: int = 1
-    """Torch threads, at least 1; results are reproducible for a given number."""
-
-    def __post_init__(self) -> None:
-        for name in ("batch_rows", "max_epochs", "evaluations_per_epoch", "patience", "threads"):
-            check_at_least(name, getattr(self, name), 1)
-        for name in ("learning_rate", "embedding_learning_rate"):
-            check_above(name, getattr(self, name), 0)
-        check_at_least("weight_decay", self.weight_decay, 0)
-        check_at_least("order_weight", self.order_weight, 0)
-        check_proper_fraction("unknown_fraction", self.unknown_fraction)
-        check_proper_fraction("averaging", self.averaging)
-        self._check_tasks()
-        _ = MONITORS[self.monitor], CALIBRATORS[self.calibration], WEIGHTINGS[self.weighting]
-
-    def _check_tasks(self) -> None:
-        weights = self.task_weights
-        if len(weights) != NUM_TASKS or min(weights) < 0.0 or max(weights) == 0.0:
-            raise ConfigError(
-                f"task_weights must be {NUM_TASKS} numbers of at least 0, not all 0, got {weights}"
-            )
-        decay = self.task_decay
-        if len(decay) != NUM_TASKS or not all(0.0 < factor <= 1.0 for factor in decay):
-            raise ConfigError(f"task_decay must be {NUM_TASKS} numbers in (0, 1], got {decay}")
-        unknown = [task for task in self.monitor_tasks if task not in TASK_NAMES]
-        if unknown or not self.monitor_tasks:
-            raise ConfigError(
-                f"monitor_tasks must be some of {', '.join(TASK_NAMES)}, got {self.monitor_tasks}"
-            )
+__all__ = ["FittedScorer", "ValidationResult", "fit_scorer"]
 
 
 @dataclass(frozen=True)

@@ -5,20 +5,18 @@ mixture-of-experts", KDD 2018, equations 6 to 8; OMoE is its equation 5.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from typing_extensions import override
 
-from mtf_rl.core.ranges import check_at_least, check_proper_fraction
 from mtf_rl.core.tasks import NUM_TASKS
 from mtf_rl.data import FeatureLayout
-from mtf_rl.scorers.configs import ModelConfig, check_widths
+from mtf_rl.scorers.configs import MMoEConfig
 from mtf_rl.scorers.layers import Gates, GroupedMLP, InputLayer, Towers
 from mtf_rl.scorers.model import Network, NetworkOutputs, Reader
 
-__all__ = ["MMoE", "MMoEConfig", "OMoEConfig"]
+__all__ = ["MMoE"]
 
 
 class MMoE(Network):
@@ -49,36 +47,3 @@ class MMoE(Network):
         mixed = torch.einsum("kbe,ebw->kbw", gates, experts)  # (gates, batch, width)
         outputs = self.towers(mixed.expand(NUM_TASKS, -1, -1))
         return NetworkOutputs.of_towers(outputs, gates)
-
-
-@dataclass(frozen=True)
-class MMoEConfig(ModelConfig):
-    """Sizes of an MMoE scorer."""
-
-    experts: int = 4
-    """Number of experts that all tasks share, at least 1."""
-
-    expert_widths: tuple[int, ...] = (64, 32)
-    """Widths of an expert's layers, each at least 1, at least one layer."""
-
-    gate_dropout: float = 0.0
-    """Chance that a gate does without an expert in a step, in [0, 1)."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_at_least("experts", self.experts, 1)
-        check_widths("expert_widths", self.expert_widths, at_least=1)
-        check_proper_fraction("gate_dropout", self.gate_dropout)
-
-    @override
-    def build_member(self, layout: FeatureLayout) -> MMoE:
-        return MMoE(self, layout, gates=NUM_TASKS)
-
-
-@dataclass(frozen=True)
-class OMoEConfig(MMoEConfig):
-    """Sizes of an MMoE scorer whose tasks share one gate."""
-
-    @override
-    def build_member(self, layout: FeatureLayout) -> MMoE:
-        return MMoE(self, layout, gates=1)

@@ -11,14 +11,13 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import override
 
-from mtf_rl.core.ranges import check_at_least, check_proper_fraction
 from mtf_rl.core.tasks import NUM_TASKS
 from mtf_rl.data import FeatureLayout
-from mtf_rl.scorers.configs import ModelConfig, check_widths
+from mtf_rl.scorers.configs import CGCConfig
 from mtf_rl.scorers.layers import Gates, GroupedMLP, InputLayer, Towers
 from mtf_rl.scorers.model import Network, NetworkOutputs, Reader
 
-__all__ = ["PLE", "CGCConfig", "PLEConfig"]
+__all__ = ["PLE"]
 
 
 @dataclass(frozen=True)
@@ -103,47 +102,3 @@ class PLE(Network):
         for level in self.levels:
             extracted = level(extracted.tasks, extracted.shared)
         return NetworkOutputs.of_towers(self.towers(extracted.tasks), extracted.gates)
-
-
-@dataclass(frozen=True)
-class CGCConfig(ModelConfig):
-    """Sizes of a PLE scorer of one level."""
-
-    task_experts: int = 1
-    """Number of experts of each task at each level, at least 1."""
-
-    shared_experts: int = 2
-    """Number of shared experts at each level, at least 1."""
-
-    expert_widths: tuple[int, ...] = (64, 32)
-    """Widths of an expert's layers, each at least 1, at least one layer."""
-
-    gate_dropout: float = 0.0
-    """Chance that a gate does without an expert in a step, in [0, 1)."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_at_least("task_experts", self.task_experts, 1)
-        check_at_least("shared_experts", self.shared_experts, 1)
-        check_widths("expert_widths", self.expert_widths, at_least=1)
-        check_proper_fraction("gate_dropout", self.gate_dropout)
-
-    @override
-    def build_member(self, layout: FeatureLayout) -> PLE:
-        return PLE(self, layout, levels=1)
-
-
-@dataclass(frozen=True)
-class PLEConfig(CGCConfig):
-    """Sizes of a PLE scorer."""
-
-    levels: int = 2
-    """Number of extraction levels, at least 1; 1 is CGC."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_at_least("levels", self.levels, 1)
-
-    @override
-    def build_member(self, layout: FeatureLayout) -> PLE:
-        return PLE(self, layout, levels=self.levels)

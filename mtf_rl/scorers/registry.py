@@ -1,19 +1,26 @@
 """The scorers that can be built by name."""
 
+from typing import TYPE_CHECKING
+
 from mtf_rl.core.registry import Registry
-from mtf_rl.scorers.aitm import AITMConfig
-from mtf_rl.scorers.configs import ModelConfig
-from mtf_rl.scorers.entire_space import (
+from mtf_rl.scorers.configs import (
+    AITMConfig,
+    CGCConfig,
     ESCM2DRConfig,
     ESCM2IPSConfig,
     ESMMConfig,
+    MMoEConfig,
+    ModelConfig,
     MultiDRConfig,
     MultiIPWConfig,
+    OMoEConfig,
+    PLEConfig,
+    SharedBottomConfig,
+    SingleTaskConfig,
 )
-from mtf_rl.scorers.mmoe import MMoEConfig, OMoEConfig
-from mtf_rl.scorers.model import ScorerConfig
-from mtf_rl.scorers.ple import CGCConfig, PLEConfig
-from mtf_rl.scorers.sharing import SharedBottomConfig, SingleTaskConfig
+
+if TYPE_CHECKING:
+    from mtf_rl.scorers.model import ScorerConfig
 
 __all__ = ["SCORERS", "scorer_name"]
 
@@ -36,6 +43,6 @@ SCORERS: Registry[type[ModelConfig]] = Registry(
 )
 
 
-def scorer_name(config: ScorerConfig) -> str:
+def scorer_name(config: "ScorerConfig") -> str:
     """The name under which the type of `config` is registered."""
     return next(name for name, kind in SCORERS.items() if kind is type(config))

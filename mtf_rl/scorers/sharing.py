@@ -1,7 +1,6 @@
 """The two ends of sharing: one network per task, and one trunk for all tasks."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -9,11 +8,11 @@ from typing_extensions import override
 
 from mtf_rl.core.tasks import NUM_TASKS
 from mtf_rl.data import FeatureLayout
-from mtf_rl.scorers.configs import ModelConfig, check_widths
+from mtf_rl.scorers.configs import SharedBottomConfig, SingleTaskConfig
 from mtf_rl.scorers.layers import GroupedMLP, InputLayer, Towers
 from mtf_rl.scorers.model import Network, NetworkOutputs, Reader
 
-__all__ = ["SharedBottom", "SharedBottomConfig", "SingleTask", "SingleTaskConfig"]
+__all__ = ["SharedBottom", "SingleTask"]
 
 
 class SharedBottom(Network):
@@ -75,35 +74,3 @@ class SingleTask(Network):
     @override
     def combine(self, read: Sequence[Tensor]) -> NetworkOutputs:
         return NetworkOutputs.of_towers(self.towers(self.trunks.after_reading(read[0])))
-
-
-@dataclass(frozen=True)
-class SharedBottomConfig(ModelConfig):
-    """Sizes of a shared-bottom scorer."""
-
-    trunk_widths: tuple[int, ...] = (128, 64)
-    """Widths of the trunk's layers, each at least 1, at least one layer."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_widths("trunk_widths", self.trunk_widths, at_least=1)
-
-    @override
-    def build_member(self, layout: FeatureLayout) -> SharedBottom:
-        return SharedBottom(self, layout)
-
-
-@dataclass(frozen=True)
-class SingleTaskConfig(ModelConfig):
-    """Sizes of each task's network in a single-task scorer."""
-
-    trunk_widths: tuple[int, ...] = (64, 32)
-    """Widths of a network's layers, each at least 1, at least one layer."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_widths("trunk_widths", self.trunk_widths, at_least=1)
-
-    @override
-    def build_member(self, layout: FeatureLayout) -> SingleTask:
-        return SingleTask(self, layout)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from mtf_rl.core.errors import ConfigError
-from mtf_rl.user_models.prior import DeclaredPrior
+from mtf_rl.user_models.prior_config import DeclaredPriorConfig
 
 __all__ = ["REPLAY_SHARE", "RESPONSES_SHARE", "PriorUse", "Progress", "UserModelFitConfig"]
 
@@ -61,7 +61,7 @@ class UserModelFitConfig:
     """Where the declared prior stands in: auto (what the log cannot teach), always or never."""
     fragment_fraction: float = 0.5
     """Fraction of sessions with one request above which sessions count as fragments, in [0, 1]."""
-    declared: DeclaredPrior = field(default_factory=DeclaredPrior)
+    declared: DeclaredPriorConfig = field(default_factory=DeclaredPriorConfig)
     """The declared prior; its engagement mean and scale are measured on the log."""
     seed: int = 0
     """Seed of the fit, >= 0."""

@@ -207,6 +207,5 @@ def measured_prior(log: ReplayedLog, config: UserModelFitConfig) -> DeclaredPrio
     within /= max(len(engagement) - np.count_nonzero(counts), 1)
     between = max(float(engagement.var() - within), 0.0)
     scale = max(float(np.sqrt(between + within / 6.0)), 1e-3)
-    return replace(
-        config.declared, engagement_mean=float(engagement.mean()), engagement_scale=scale
-    )
+    measured = {"engagement_mean": float(engagement.mean()), "engagement_scale": scale}
+    return DeclaredPrior(**config.declared.to_json() | measured)

@@ -5,15 +5,15 @@ and shows no leaving. What such a log cannot teach is declared here from publish
 named wherever results are shown.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import expit, logit, stdtr, stdtrit
 from typing_extensions import override
 
 from mtf_rl.core.arrays import FloatArray, IntArray
-from mtf_rl.core.errors import ConfigError
 from mtf_rl.core.history import VisibleHistory
+from mtf_rl.user_models.prior_config import DeclaredPriorConfig
 from mtf_rl.user_models.session_features import mean_signals
 from mtf_rl.user_models.sessions import (
     MAX_PAUSE_SECONDS,
@@ -32,48 +32,8 @@ SATISFACTION_LIMIT = 3.0
 
 
 @dataclass(frozen=True)
-class DeclaredPrior(Leaving, Pausing, Returning):
-    """Leaving, pausing and returning as published for the whole feed of KuaiRand-27K and -1K.
-
-    Satisfaction is `visible_engagement`, standardised with the two `engagement_` fields and cut
-    at +-3. It tilts the odds of leaving by exp(-leave_tilt z) and those of returning by
-    exp(return_tilt z). That engagement has such effects, and how strong they are, is assumed.
-
-    Raises:
-        ConfigError: if a field is out of its range.
-    """
-
-    leave_probability_mean: float = 0.0738
-    """Chance that a request is the session's last, at z = 0, in (0, 1). KuaiRand-27K."""
-    leave_tilt: float = 0.25
-    """Log odds of leaving lost per unit of satisfaction, >= 0. Assumed."""
-    next_day_return: float = 0.957
-    """Chance of being active on the next day, at z = 0, in (0, 1). KuaiRand-1K."""
-    later_day_return: float = 0.46
-    """Chance of each later day, in (0, 1); gives KuaiRand-1K's mean return of 1.093 days."""
-    return_tilt: float = 0.25
-    """Log odds of next-day return gained per unit of satisfaction, >= 0. Assumed."""
-    gap_freedom: float = 1.74
-    """Degrees of freedom of the log-t gap between requests, > 0. KuaiRand-27K."""
-    gap_location: float = 4.319
-    """Location of ln(gap seconds). KuaiRand-27K."""
-    gap_scale: float = 1.263
-    """Scale of ln(gap seconds), > 0. KuaiRand-27K."""
-    engagement_mean: float = 0.33
-    """Visible engagement of an average session; measured on the log when a model is fitted."""
-    engagement_scale: float = 0.15
-    """Its deviation between sessions, > 0; measured on the log when a model is fitted."""
-
-    def __post_init__(self) -> None:
-        for name in ("leave_probability_mean", "next_day_return", "later_day_return"):
-            if not 0.0 < getattr(self, name) < 1.0:
-                raise ConfigError(f"{name} must be in (0, 1), got {getattr(self, name)}")
-        for name in ("leave_tilt", "return_tilt"):
-            if getattr(self, name) < 0.0:
-                raise ConfigError(f"{name} must be >= 0, got {getattr(self, name)}")
-        for name in ("gap_freedom", "gap_scale", "engagement_scale"):
-            if getattr(self, name) <= 0.0:
-                raise ConfigError(f"{name} must be > 0, got {getattr(self, name)}")
+class DeclaredPrior(DeclaredPriorConfig, Leaving, Pausing, Returning):
+    """Leaving, pausing and returning by the numbers of a `DeclaredPriorConfig`."""
 
     def satisfaction(self, history: VisibleHistory) -> FloatArray:
         """Standardised visible engagement z, (num_envs,) in [-3, 3]; 0 before any request."""
@@ -122,10 +82,6 @@ class DeclaredPrior(Leaving, Pausing, Returning):
                 f" {self.later_day_return:g}), not fitted"
             ),
         }
-
-    def to_json(self) -> dict[str, float]:
-        """Every field, by name."""
-        return {field.name: getattr(self, field.name) for field in fields(self)}
 
 
 def visible_engagement(history: VisibleHistory) -> FloatArray:

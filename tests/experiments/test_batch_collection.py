@@ -37,8 +37,8 @@ def test_bad_settings_are_refused(run: RunFolder, tmp_path: Path) -> None:
     with pytest.raises(
         ConfigError, match=re.escape("evaluator must be one of simulator, ground_truth, got")
     ):
-        CollectConfig(run.path, evaluator="truth")
-    with pytest.raises(ConfigError, match=re.escape("deviation must be above 0, got 0.0")):
+        CollectConfig(run.path, evaluator="truth")  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match=re.escape("std must be above 0, got 0.0")):
         CollectConfig(run.path, std=0.0)
     config = CollectConfig(run.path, base="td4", out=tmp_path / "b.parquet")
     with pytest.raises(ConfigError, match=re.escape("base must be one of td3, ")):

@@ -161,7 +161,7 @@ def test_the_same_job_in_another_process_is_the_same(run: Path, tmp_path: Path) 
 def test_settings_out_of_range_are_refused(run: Path) -> None:
     config = config_of(run)
     for changes, message in (
-        ({"shares": (1.0,)}, "shares must be in"),
+        ({"fractions": (1.0,)}, "fractions must be in"),
         ({"contestants": ("a2c",)}, "must hold uniform"),
         ({"headline_seeds": 1}, "headline_seeds must be at least 2, got 1"),
     ):

@@ -69,7 +69,7 @@ def test_the_first_ranked_is_the_one_likeliest_liked(
                 firsts.append(worth[mine[np.argmax(likes[mine])]])
     assert len(firsts) == found.top.groups > 5
     assert found.top.value.mean == pytest.approx(np.mean(firsts), rel=1e-5)
-    table = pd.read_csv(run.path / "random_exposures" / "replay.csv")
+    table = pd.read_csv(run.path / "evaluations" / "random-exposures" / "replay.csv")
     assert table.top.to_list() == pytest.approx([found.top.value.mean])
 
 

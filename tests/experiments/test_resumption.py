@@ -146,7 +146,7 @@ def stopped_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("place", "complaint"),
+    ("position", "complaint"),
     [
         (("versions", "torch"), "was begun with torch 0 (now "),
         (("python",), "was begun with python 0 (now "),

@@ -123,8 +123,10 @@ def test_the_same_command_gives_the_same_numbers(run: RunFolder, tmp_path: Path)
 
 def test_evaluate_repeats_the_leaderboard_and_never_replaces_it(run: RunFolder) -> None:
     before = (run.path / "leaderboard.csv").read_bytes()
-    assert evaluate_run(run.path, sessions=None, seed=None, terminal=Terminal()) == run.path
-    assert (run.path / "leaderboard.csv").read_bytes() == before
+    for name in ("repeated", "repeated-2"):
+        repeated = evaluate_run(run.path, sessions=None, seed=None, terminal=Terminal())
+        assert repeated == run.path / "evaluations" / name
+        assert (repeated / "leaderboard.csv").read_bytes() == before
     other = evaluate_run(run.path, sessions=20, seed=9, terminal=Terminal())
     assert other == run.path / "evaluations" / "sessions-20-seed-9"
     assert (other / "leaderboard.csv").read_bytes() != before

@@ -23,6 +23,7 @@ from mtf_rl.scorers import (
     evaluate_scorer,
     fit_scorer,
 )
+from mtf_rl.scorers.fit_config import MonitorName
 from mtf_rl.scorers.fitting import _Schedule
 from mtf_rl.scorers.metrics import auc, normalised_entropy
 from mtf_rl.scorers.scorer import sigmoid
@@ -47,7 +48,7 @@ def monitored(fitted: FittedScorer, name: str, tasks: tuple[str, ...]) -> float:
 
 @pytest.mark.parametrize(("name", "best"), [("normalised_entropy", min), ("auc", max)])
 def test_ends_in_the_best_state_of_the_curve(
-    name: str, best: Callable[[list[float]], float]
+    name: MonitorName, best: Callable[[list[float]], float]
 ) -> None:
     # A step size this large makes the monitor jump about, so that the last state is not the best.
     config = replace(QUICK, monitor=name, learning_rate=0.3, max_epochs=4, patience=20)
@@ -202,7 +203,7 @@ def test_refuses_bad_settings(changes: dict[str, object], message: str) -> None:
 
 def test_offers_the_nearest_monitor() -> None:
     with pytest.raises(UnknownNameError, match=re.escape("Did you mean 'auc'?")):
-        ScorerFitConfig(monitor="acu")
+        ScorerFitConfig(monitor="acu")  # type: ignore[arg-type]
 
 
 class Interrupted(Exception):

@@ -1,11 +1,14 @@
 """The settings of least-squares policy iteration."""
 
+import math
 from dataclasses import dataclass
 
 from mtf_rl.core.errors import ConfigError
 from mtf_rl.core.ranges import check_above, check_at_least, check_fraction, check_proper_fraction
 
-__all__ = ["LSPIConfig"]
+__all__ = ["MIN_REQUESTS_OF_ROUND", "LSPIConfig", "min_requests"]
+
+MIN_REQUESTS_OF_ROUND = 100
 
 
 @dataclass(frozen=True)
@@ -56,3 +59,10 @@ class LSPIConfig:
             check_above(name, fraction, 0.0)
         if self.features is not None and len(set(self.features)) < len(self.features):
             raise ConfigError(f"features must differ from each other, got {self.features}")
+
+
+def min_requests(config: LSPIConfig) -> int:
+    """A budget that pays for some rows in every round."""
+    fractions = [config.first_fraction, (1.0 - config.first_fraction) / max(1, config.rounds - 1)]
+    requests = (MIN_REQUESTS_OF_ROUND + 1) / (min(fractions) * (1.0 - config.finalist_fraction))
+    return math.ceil(requests)

@@ -1,6 +1,5 @@
 """Rounds of collecting sessions, evaluating by least squares, and improving with caution."""
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +9,7 @@ from mtf_rl.agents.collection import collect
 from mtf_rl.agents.features import columns_of, default_columns
 from mtf_rl.agents.final import mean_reward, select_finalist
 from mtf_rl.agents.learning import LearnedPolicy, LearningInterruptedError, LearningTask
-from mtf_rl.agents.lspi.config import LSPIConfig
+from mtf_rl.agents.lspi.config import MIN_REQUESTS_OF_ROUND, LSPIConfig, min_requests
 from mtf_rl.agents.lspi.critic import CriticEvaluation
 from mtf_rl.agents.lspi.improvement import Gain, improved
 from mtf_rl.agents.networks import Mlp
@@ -24,20 +23,13 @@ from mtf_rl.evaluation import Sessions
 from mtf_rl.evaluation.least_squares import QuadraticFeatures
 from mtf_rl.evaluation.standardisation import Standardisation
 
-__all__ = ["learn_lspi", "min_requests"]
+__all__ = ["learn_lspi"]
 
-_LEAST_OF_ROUND = 100
 _STATES = 4_000  # at which the gain of a policy is averaged
 _FINAL_BLOCK = 16  # sessions of each policy at a time
 _LONG_DEPTH = 25  # requests of a session that is long, but not unusually so
 _START_DEVIATION = 0.5  # of the weights of random starts
 _RANDOM_STARTS = 2
-
-
-def min_requests(config: LSPIConfig) -> int:
-    """A budget that pays for some rows in every round."""
-    fractions = [config.first_fraction, (1.0 - config.first_fraction) / max(1, config.rounds - 1)]
-    return math.ceil((_LEAST_OF_ROUND + 1) / (min(fractions) * (1.0 - config.finalist_fraction)))
 
 
 def learn_lspi(task: LearningTask, config: LSPIConfig) -> LearnedPolicy:
@@ -94,7 +86,7 @@ class _Learner:
         if (task.budget.limit or 0) < least:
             raise ConfigError(
                 f"requests must be at least {least}, so that each of {config.rounds} rounds has"
-                f" {_LEAST_OF_ROUND}, got {task.budget.limit}"
+                f" {MIN_REQUESTS_OF_ROUND}, got {task.budget.limit}"
             )
         if not isinstance(task.learning, SessionDynamics):
             raise ConfigError("lspi learns in single sessions, not over several visits of a user")

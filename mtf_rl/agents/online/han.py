@@ -14,7 +14,6 @@ targets; and all that `DDPGConfig` shares with us (network, warm-up, standardise
 squashing penalty). Its state, embeddings of items that the user liked, is the run's observation.
 """
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -24,47 +23,19 @@ from stable_baselines3.common.noise import ActionNoise
 from typing_extensions import override
 
 from mtf_rl.agents.learning import LearnedPolicy, LearningTask
+from mtf_rl.agents.online.config import HanConfig
 from mtf_rl.agents.online.loop import sessions_to_learn_from
 from mtf_rl.agents.online.off_policy import (
-    DeterministicConfig,
     learn_off_policy,
     off_policy_settings,
     penalise_squashing,
 )
 from mtf_rl.core.arrays import FloatArray
-from mtf_rl.core.ranges import check_fraction
 
-__all__ = ["EpsilonGreedy", "HanConfig", "learn_han"]
+__all__ = ["EpsilonGreedy", "learn_han"]
 
 # Keeps the stream of explorations apart from every other that starts at the learner's seed.
 _EXPLORATION_STREAM = 1
-
-
-@dataclass(frozen=True)
-class HanConfig(DeterministicConfig):
-    """DDPG on ranking parameters with epsilon-greedy exploration (Han et al., 2019).
-
-    Raises:
-        ConfigError: if a number is out of range.
-    """
-
-    learning_rate: float = 1.7e-3
-    """Adam's step, above 0, for actor and critic."""
-    batch_size: int = 136
-    """Transitions per gradient step, at least 1."""
-    hidden: tuple[int, ...] = (36, 36)
-    """Widths of the hidden layers of actor and critic."""
-    updates_per_request: float = 0.1
-    """Gradient steps per simulated request, above 0."""
-    first_epsilon: float = 0.62
-    """Fraction of actions drawn uniformly at random right after the warm-up, in [0, 1]."""
-    last_epsilon: float = 0.05
-    """The same when the budget is used, in [0, 1]; in between it changes evenly."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_fraction("first_epsilon", self.first_epsilon)
-        check_fraction("last_epsilon", self.last_epsilon)
 
 
 class EpsilonGreedy:

@@ -5,8 +5,6 @@ fixes the observation statistics; then every batched step of `num_envs` requests
 `updates_per_request * num_envs` gradient steps.
 """
 
-import math
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
@@ -17,21 +15,20 @@ from typing_extensions import override
 
 from mtf_rl.agents.actor import actor_policy
 from mtf_rl.agents.learning import LearnedPolicy, LearningTask, transitions_of
-from mtf_rl.agents.online.config import ActorCriticConfig
+from mtf_rl.agents.online.config import (
+    DDPGConfig,
+    DeterministicConfig,
+    OffPolicyConfig,
+    SACConfig,
+    TD3Config,
+)
 from mtf_rl.agents.online.loop import learn_within_budget, sessions_to_learn_from
 from mtf_rl.agents.online.session_logger import SessionLogger
 from mtf_rl.agents.online.squashing import SquashingPenalty
 from mtf_rl.agents.standardised import StandardisedObservation, freeze_statistics
 from mtf_rl.agents.warm_start import warm_start
-from mtf_rl.core.errors import ConfigError
-from mtf_rl.core.ranges import check_above, check_at_least, check_fraction
 
 __all__ = [
-    "DDPGConfig",
-    "DeterministicConfig",
-    "OffPolicyConfig",
-    "SACConfig",
-    "TD3Config",
     "learn_ddpg",
     "learn_off_policy",
     "learn_sac",
@@ -41,117 +38,6 @@ __all__ = [
 ]
 
 ModelT = TypeVar("ModelT", bound=TD3)
-
-
-@dataclass(frozen=True)
-class OffPolicyConfig(ActorCriticConfig):
-    """What TD3, DDPG and SAC share.
-
-    Raises:
-        ConfigError: if a number is out of range.
-    """
-
-    batch_size: int = 512
-    """Transitions per gradient step, at least 1."""
-    updates_per_request: float = 0.25
-    """Gradient steps per simulated request, above 0."""
-    tau: float = 0.005
-    """Fraction of the networks that moves into their targets per update, in (0, 1]."""
-    warm_start_updates: int = 0
-    """Updates of TD3+BC (of CQL for SAC) on the run's batch before the first request, at least 0;
-    its rows are replayed too, and the warm-up is left out."""
-
-    @property
-    @override
-    def requests_before_learning(self) -> int:
-        return 0 if self.warm_start_updates > 0 else self.warmup_requests
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_at_least("batch_size", self.batch_size, 1)
-        check_at_least("warm_start_updates", self.warm_start_updates, 0)
-        check_fraction("tau", self.tau)
-        for name in ("updates_per_request", "tau"):
-            check_above(name, getattr(self, name), 0.0)
-
-
-@dataclass(frozen=True)
-class DeterministicConfig(OffPolicyConfig):
-    """What learners of a deterministic actor share.
-
-    Raises:
-        ConfigError: if a number is out of range.
-    """
-
-    squashing_penalty: float = 1e-4
-    """Strength of the penalty on what goes into the actor's tanh, at least 0."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_at_least("squashing_penalty", self.squashing_penalty, 0.0)
-
-
-@dataclass(frozen=True)
-class TD3Config(DeterministicConfig):
-    """TD3 (Fujimoto et al., ICML 2018), SB3's implementation.
-
-    Raises:
-        ConfigError: if a number is out of range.
-    """
-
-    action_noise: float = 0.5
-    """Standard deviation of the exploration noise added to actions, at least 0."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_at_least("action_noise", self.action_noise, 0.0)
-
-
-@dataclass(frozen=True)
-class DDPGConfig(DeterministicConfig):
-    """DDPG (Lillicrap et al., ICLR 2016), SB3's implementation: TD3 without its three mends.
-
-    Raises:
-        ConfigError: if a number is out of range.
-    """
-
-    learning_rate: float = 1e-4
-    """Adam's step, above 0, for actor and critic."""
-    batch_size: int = 160
-    """Transitions per gradient step, at least 1."""
-    hidden: tuple[int, ...] = (96, 96)
-    """Widths of the hidden layers of actor and critic."""
-    updates_per_request: float = 0.06
-    """Gradient steps per simulated request, above 0."""
-    action_noise: float = 0.67
-    """Standard deviation of the exploration noise added to actions, at least 0."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_at_least("action_noise", self.action_noise, 0.0)
-
-
-@dataclass(frozen=True)
-class SACConfig(OffPolicyConfig):
-    """SAC (Haarnoja et al., 2018) with a learnt temperature, SB3's implementation.
-
-    Raises:
-        ConfigError: if a number is out of range.
-    """
-
-    target_entropy_per_action: float = -1.0
-    """Entropy that the temperature is steered to, in nats per action entry."""
-    initial_temperature: float = 0.1
-    """Worth of a nat of entropy at the start, in rewards, above 0. SB3's 1.0 drowns the effect of
-    fusion weights, a few tenths of a reward, until long after a budget of this size is spent."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_above("initial_temperature", self.initial_temperature, 0.0)
-        if not math.isfinite(self.target_entropy_per_action):
-            raise ConfigError(
-                f"target_entropy_per_action must be finite, got {self.target_entropy_per_action}"
-            )
 
 
 def learn_td3(task: LearningTask, config: TD3Config) -> LearnedPolicy:

@@ -17,83 +17,18 @@ from torch import nn
 
 from mtf_rl.agents.actor import actor_policy
 from mtf_rl.agents.learning import LearnedPolicy, LearningTask
-from mtf_rl.agents.online.config import ActorCriticConfig
+from mtf_rl.agents.online.config import A2CConfig, OnPolicyConfig, PPOConfig
 from mtf_rl.agents.online.loop import learn_within_budget, sessions_to_learn_from
 from mtf_rl.agents.online.session_logger import SessionLogger
 from mtf_rl.agents.standardised import StandardisedObservation, freeze_statistics
 from mtf_rl.agents.vec_env import SessionVecEnv
 from mtf_rl.core.arrays import BoolArray, FloatArray
 from mtf_rl.core.errors import ConfigError
-from mtf_rl.core.ranges import check_above, check_at_least, check_fraction
 
-__all__ = ["A2CConfig", "OnPolicyConfig", "PPOConfig", "learn_a2c", "learn_ppo"]
+__all__ = ["learn_a2c", "learn_ppo"]
 
 _LOGGED_REQUESTS = 1_000  # about so many from one log line to the next
 _SMALLEST_DEVIATION = 1e-6
-
-
-@dataclass(frozen=True)
-class OnPolicyConfig(ActorCriticConfig):
-    """What PPO and A2C share.
-
-    Raises:
-        ConfigError: if a number is out of range.
-    """
-
-    warmup_requests: int = 2_000
-    """Requests served with uniformly random actions before the first rollout, at least num_envs;
-    what makes no whole rollout at the end of the budget is added."""
-    rollout_requests: int = 512
-    """Requests from one update to the next, at least num_envs."""
-    gae_lambda: float = 0.95
-    """Weight of longer returns in an advantage, in [0, 1]: 0 trusts the critic, 1 the rewards."""
-    initial_std: float = 0.5
-    """Standard deviation of the Gaussian that actions are drawn from at the start, above 0."""
-    entropy_bonus: float = 0.0
-    """Worth of a nat of the Gaussian's entropy in the loss, at least 0."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_at_least("rollout_requests", self.rollout_requests, self.num_envs)
-        check_fraction("gae_lambda", self.gae_lambda)
-        check_above("initial_std", self.initial_std, 0.0)
-        check_at_least("entropy_bonus", self.entropy_bonus, 0.0)
-
-
-@dataclass(frozen=True)
-class PPOConfig(OnPolicyConfig):
-    """PPO (Schulman et al., 2017), SB3's implementation.
-
-    Raises:
-        ConfigError: if a number is out of range.
-    """
-
-    batch_size: int = 256
-    """Transitions per gradient step, at least 2."""
-    epochs: int = 5
-    """Passes over a rollout, at least 1."""
-    clip_range: float = 0.2
-    """How far the ratio of new to old density may leave 1 before its gradient is cut, above 0."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_at_least("batch_size", self.batch_size, 2)
-        check_at_least("epochs", self.epochs, 1)
-        check_above("clip_range", self.clip_range, 0.0)
-
-
-@dataclass(frozen=True)
-class A2CConfig(OnPolicyConfig):
-    """A2C (Mnih et al., ICML 2016, without the asynchrony), SB3's implementation with Adam.
-
-    Raises:
-        ConfigError: if a number is out of range.
-    """
-
-    learning_rate: float = 2e-3
-    """Adam's step, above 0, for actor and critic; a rollout is worth one step only."""
-    rollout_requests: int = 256
-    """Requests from one update to the next, at least num_envs; all are in one gradient step."""
 
 
 def learn_ppo(task: LearningTask, config: PPOConfig) -> LearnedPolicy:

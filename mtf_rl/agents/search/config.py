@@ -2,12 +2,18 @@
 
 from dataclasses import dataclass
 
-from mtf_rl.agents.search.gaussian_process import ACQUISITIONS
-from mtf_rl.agents.search.spaces import SEARCH_SPACES
 from mtf_rl.core.errors import ConfigError
-from mtf_rl.core.ranges import check_above, check_at_least, check_proper_fraction
+from mtf_rl.core.ranges import (
+    check_above,
+    check_at_least,
+    check_choice,
+    check_proper_fraction,
+)
 
 __all__ = [
+    "ACQUISITIONS",
+    "LONG_DEPTH",
+    "SPACE_NAMES",
     "CemConfig",
     "CmaEsConfig",
     "EsConfig",
@@ -17,7 +23,13 @@ __all__ = [
     "RandomSearchConfig",
     "SearchConfig",
     "TpeConfig",
+    "min_requests",
 ]
+
+LONG_DEPTH = 25  # requests of a session that is long, but not unusually so
+
+ACQUISITIONS = ("ei", "ucb")
+SPACE_NAMES = ("static", "groups", "schedule", "features", "linear", "network")
 
 
 @dataclass(frozen=True)
@@ -49,7 +61,7 @@ class SearchConfig:
         check_at_least("finalists", self.finalists, 1)
         if not 0.0 < self.finalist_fraction < 1.0:
             raise ConfigError(f"finalist_fraction must be in (0, 1), got {self.finalist_fraction}")
-        SEARCH_SPACES[self.space]
+        check_choice("search space", self.space, SPACE_NAMES)
 
 
 @dataclass(frozen=True)
@@ -201,3 +213,9 @@ class EsConfig(SearchConfig):
         check_at_least("pairs", self.pairs, 1)
         check_above("sigma", self.sigma, 0.0)
         check_above("learning_rate", self.learning_rate, 0.0)
+
+
+def min_requests(config: SearchConfig) -> int:
+    """A budget that pays for one point in all blocks, and leaves the finalists their share."""
+    sessions = config.sessions_per_trial * config.max_blocks
+    return int(sessions * LONG_DEPTH / (1.0 - config.finalist_fraction)) + 1

@@ -9,14 +9,14 @@ import torch
 from scipy.stats import qmc
 from typing_extensions import override
 
+from mtf_rl.agents.search.config import ACQUISITIONS
 from mtf_rl.agents.search.optimizer import Optimizer, Trial
 from mtf_rl.core.arrays import FloatArray
 from mtf_rl.core.errors import ConfigError
 from mtf_rl.core.ranges import check_above, check_at_least
 
-__all__ = ["ACQUISITIONS", "GaussianProcess"]
+__all__ = ["GaussianProcess"]
 
-ACQUISITIONS = ("ei", "ucb")
 _RESTARTS, _RAW_SAMPLES = 2, 64
 
 

@@ -2,6 +2,7 @@
 
 from mtf_rl.agents.learning import LearnedPolicy, LearningTask
 from mtf_rl.agents.search.config import (
+    LONG_DEPTH,
     CemConfig,
     CmaEsConfig,
     EsConfig,
@@ -13,7 +14,7 @@ from mtf_rl.agents.search.config import (
 )
 from mtf_rl.agents.search.evolution import CmaEs, CrossEntropy, EvolutionStrategy
 from mtf_rl.agents.search.gaussian_process import GaussianProcess
-from mtf_rl.agents.search.loop import LONG_DEPTH, front_by_value, learn_by_search
+from mtf_rl.agents.search.loop import front_by_value, learn_by_search
 from mtf_rl.agents.search.optuna_samplers import Nsga2, Tpe
 from mtf_rl.agents.search.points import Grid, RandomPoints
 

@@ -20,23 +20,13 @@ from mtf_rl.core.errors import ConfigError
 from mtf_rl.envs import BudgetExceededError
 
 __all__ = [
-    "LONG_DEPTH",
     "front_by_value",
     "learn_by_search",
-    "min_requests",
     "pareto_front",
 ]
 
-LONG_DEPTH = 25  # requests of a session that is long, but not unusually so
-
 OptimizerMaker = Callable[[int], Optimizer]
 Shortlist = Callable[[list[Trial]], list[Trial]]
-
-
-def min_requests(config: SearchConfig) -> int:
-    """A budget that pays for one point in all blocks, and leaves the finalists their share."""
-    sessions = config.sessions_per_trial * config.max_blocks
-    return int(sessions * LONG_DEPTH / (1.0 - config.finalist_fraction)) + 1
 
 
 def by_value(trials: list[Trial]) -> list[Trial]:

@@ -1,15 +1,20 @@
 """The leaderboard: contestants, seeds, one budget, both evaluators."""
 
-from mtf_rl.experiments.comparison.comparing import (
-    Comparison,
-    compare,
-    finished_comparison,
-    save_finished_jobs,
-)
-from mtf_rl.experiments.comparison.config import ComparisonConfig
-from mtf_rl.experiments.comparison.contestants import CONTESTANTS, Contestant
-from mtf_rl.experiments.comparison.reporting import page_of, report
-from mtf_rl.experiments.comparison.results import EvaluatedPolicy, Result, Results
+from typing import TYPE_CHECKING
+
+from mtf_rl.core.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from mtf_rl.experiments.comparison.comparing import (
+        Comparison,
+        compare,
+        finished_comparison,
+        save_finished_jobs,
+    )
+    from mtf_rl.experiments.comparison.config import ComparisonConfig
+    from mtf_rl.experiments.comparison.contestants import CONTESTANTS, Contestant
+    from mtf_rl.experiments.comparison.reporting import page_of, report
+    from mtf_rl.experiments.comparison.results import EvaluatedPolicy, Result, Results
 
 __all__ = [
     "CONTESTANTS",
@@ -25,3 +30,5 @@ __all__ = [
     "report",
     "save_finished_jobs",
 ]
+
+__getattr__ = lazy_names(__name__, __file__)

@@ -71,7 +71,7 @@ class ComparisonConfig:
             check_at_least(name, getattr(self, name), least)
         for fraction in self.fractions:
             if not 0.0 < fraction < 1.0:
-                raise ConfigError(f"shares must be in (0, 1), got {fraction}")
+                raise ConfigError(f"fractions must be in (0, 1), got {fraction}")
         for name in self.contestants:
             CONTESTANTS[name]
         if "uniform" not in self.contestants:

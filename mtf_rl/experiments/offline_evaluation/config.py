@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import tyro
 
@@ -45,10 +45,10 @@ class OfflineConfig:
         UnknownNameError: if there is no such estimator or kernel.
     """
 
-    policies: tyro.conf.Positional[tuple[Path, ...]]
-    """Folders of policies, or of runs, which stand for all policies in them."""
-    data: Path
+    data: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="BATCH")]
     """The batch dataset: a Parquet file as `python -m mtf_rl.collect` writes it."""
+    policies: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="POLICY")]
+    """Folders of policies, or of runs, which stand for all policies in them; at least one."""
     simulator: Path | None = None
     """Folder of a run with the log's data, whose simulator the policies are played in too."""
     estimators: tuple[str, ...] = ()

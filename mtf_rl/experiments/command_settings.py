@@ -1,0 +1,243 @@
+"""The settings of the commands beside `train`, `compare` and `ope`.
+
+They stand apart from what the commands do, so that parsing a command line imports no torch.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Literal, get_args
+
+import tyro
+
+from mtf_rl.core.errors import ConfigError
+from mtf_rl.core.ranges import check_above, check_at_least, check_choice, check_seed
+from mtf_rl.experiments.config import LogConfig
+from mtf_rl.scorers import SCORERS, ScorerFitConfig
+from mtf_rl.user_models import WorldConfig
+
+__all__ = [
+    "BEHAVIOUR_NAMES",
+    "CollectConfig",
+    "EvaluateConfig",
+    "FidelityConfig",
+    "PrepareConfig",
+    "PretrainConfig",
+    "ReplayConfig",
+    "RewardWeightsConfig",
+    "SynthesizeConfig",
+]
+
+BEHAVIOUR_NAMES = ("uniform_random", "truncated_gaussian", "bounded_uniform", "mix")
+"""The keys of `collection.BEHAVIOURS`."""
+EvaluatorName = Literal["simulator", "ground_truth"]
+EVALUATOR_NAMES = get_args(EvaluatorName)
+_FIDELITY_SESSIONS = 5_000
+
+
+@dataclass(frozen=True)
+class PrepareConfig:
+    """Check and sessionise a folder of KuaiRand files, and describe what was found."""
+
+    data: tyro.conf.Positional[Path]
+    """Folder with log_standard_*, log_random_*, user_features_*, video_features_*."""
+    out: Path
+    """Folder to write, new or empty: Parquet, description.md, description.json."""
+    session_gap_minutes: float = 30.0
+    """A longer gap between two requests starts another session, above 0."""
+
+
+@dataclass(frozen=True)
+class SynthesizeConfig:
+    """Roll the world's logging policies and write what a platform would have logged.
+
+    Raises:
+        ConfigError: if processes is below 1.
+    """
+
+    out: Path
+    """Folder to write, new or empty."""
+    processes: int = 1
+    """How many processes work, at least 1; the files do not depend on it."""
+    world: Annotated[WorldConfig, tyro.conf.arg(name="")] = field(default_factory=WorldConfig)
+    """The world."""
+
+    def __post_init__(self) -> None:
+        check_at_least("processes", self.processes, 1)
+
+
+@dataclass(frozen=True)
+class PretrainConfig:
+    """Fit scorers on all training rows of a log; quality bars are measured so.
+
+    Raises:
+        UnknownNameError: if a model is not known.
+        ConfigError: if rows is below 1.
+    """
+
+    model: tyro.conf.Positional[str] = "mmoe"
+    """Model to fit, or all: the names of docs/scorers.md."""
+    run_dir: Path | None = None
+    """Folder of the run, new or empty; by default runs/MODEL-N, the first free N."""
+    seed: int = 0
+    """Seed of the fit, at least 0."""
+    rows: int = 10_000_000
+    """Training rows at most, at least 1."""
+    log: Annotated[LogConfig, tyro.conf.arg(name="")] = field(default_factory=LogConfig)
+    """The log, given or synthetic."""
+    fit: ScorerFitConfig = field(default_factory=ScorerFitConfig)
+    """How each model is fitted."""
+
+    def __post_init__(self) -> None:
+        check_at_least("rows", self.rows, 1)
+        check_seed("seed", self.seed)
+        if self.model != "all":
+            SCORERS[self.model]
+
+
+@dataclass(frozen=True)
+class CollectConfig:
+    """Roll a behaviour policy on a run's learning users, and write the batch dataset.
+
+    Raises:
+        ConfigError: if a number is out of range, or the evaluator unknown.
+        UnknownNameError: if there is no such behaviour.
+    """
+
+    run: tyro.conf.Positional[Path]
+    """Folder of a run with a policy in it."""
+    behaviour: str = "mix"
+    """uniform_random, truncated_gaussian, bounded_uniform, or mix: one of the first two, session by
+    session."""
+    requests: int = 100_000
+    """Requests, exactly; the last session is cut there."""
+    evaluator: EvaluatorName = "simulator"
+    """Who answers: the simulator, or the ground truth of a synthetic log (logging, not
+    learning)."""
+    base: str = "uniform"
+    """The run's policy around which actions are drawn."""
+    std: float = 0.2
+    """Standard deviation of truncated_gaussian, in units of the action, above 0."""
+    radius: float = 0.15
+    """Radius of bounded_uniform, in units of the action, above 0."""
+    seed: int = 0
+    """Seed of the sessions' random numbers and of the behaviour's."""
+    out: Path | None = None
+    """The Parquet file; by default RUN/data/batch-BEHAVIOUR-EVALUATOR-SEED.parquet."""
+
+    def __post_init__(self) -> None:
+        check_at_least("requests", self.requests, 1)
+        check_above("std", self.std, 0.0)
+        check_above("radius", self.radius, 0.0)
+        check_seed("seed", self.seed)
+        check_choice("behaviour", self.behaviour, BEHAVIOUR_NAMES)
+        if self.evaluator not in EVALUATOR_NAMES:
+            raise ConfigError(
+                f"evaluator must be one of {', '.join(EVALUATOR_NAMES)}, got {self.evaluator!r}"
+            )
+
+    @property
+    def path(self) -> Path:
+        """The file to write."""
+        name = f"batch-{self.behaviour}-{self.evaluator}-{self.seed}.parquet"
+        return self.out or self.run / "data" / name
+
+
+@dataclass(frozen=True)
+class EvaluateConfig:
+    """Roll out every policy of a run on final users, and write the leaderboard.
+
+    Estimates from logged sessions: python -m mtf_rl.ope. Static weights on videos that were shown
+    at random: python -m mtf_rl.replay.
+
+    Raises:
+        ConfigError: if sessions is below 2 or seed out of range.
+    """
+
+    run: tyro.conf.Positional[Path]
+    """Folder of a finished run."""
+    sessions: int | None = None
+    """Sessions of final users per policy, at least 2; as in the run by default."""
+    seed: int | None = None
+    """Seed of their random numbers; as in the run by default, which repeats its numbers."""
+    reward: str | None = None
+    """Another reward; a run made with your own module:function asks you to name it again."""
+    out: Path | None = None
+    """Folder to write, new or empty; by default a new one in RUN/evaluations."""
+
+    def __post_init__(self) -> None:
+        if self.sessions is not None:
+            check_at_least("sessions", self.sessions, 2)
+        if self.seed is not None:
+            check_seed("seed", self.seed)
+
+
+@dataclass(frozen=True)
+class ReplayConfig:
+    """Rank the videos that a run's log showed at random by each of its static policies."""
+
+    run: tyro.conf.Positional[Path]
+    """Folder of a finished run."""
+    reward: str | None = None
+    """Another reward; a run made with your own module:function asks you to name it again."""
+    out: Path | None = None
+    """Folder to write, new or empty; by default a new one in RUN/evaluations."""
+
+
+@dataclass(frozen=True)
+class FidelityConfig:
+    """Say how well a run's simulator matches its log, in RUN/fidelity.
+
+    Raises:
+        ConfigError: if sessions is below 100 or seed out of range.
+    """
+
+    run: tyro.conf.Positional[Path]
+    """Folder of a finished run."""
+    data: Path | None = None
+    """Folder of the log's files, if they are no longer where the run's settings say."""
+    sessions: int = _FIDELITY_SESSIONS
+    """Sessions of each log that the discriminator sees at most, at least 100."""
+    seed: int = 0
+    """Seed of the simulator's random numbers and of the discriminator."""
+    truth_again: bool = True
+    """Whether a world is simulated again with other random numbers, to show sampling noise."""
+
+    def __post_init__(self) -> None:
+        check_at_least("sessions", self.sessions, 100)
+        check_seed("seed", self.seed)
+
+    @property
+    def folder(self) -> Path:
+        """Where the report goes: settings other than the default have a folder of their own."""
+        parts = [f"sessions-{self.sessions}"] if self.sessions != _FIDELITY_SESSIONS else []
+        parts += [f"seed-{self.seed}"] if self.seed else []
+        parts += [] if self.truth_again else ["no-truth-again"]
+        return self.run / "fidelity" / "-".join(parts)
+
+
+@dataclass(frozen=True)
+class RewardWeightsConfig:
+    """Estimate how each feedback relates to the watch time of its user's next session.
+
+    Raises:
+        ConfigError: if not just one of data and run is given, or the gap is not above 0.
+    """
+
+    data: Path | None = None
+    """Folder of KuaiRand logs and features."""
+    run: Path | None = None
+    """Folder of a run, whose log is taken, in place of data."""
+    out: Path | None = None
+    """Folder to write, new or empty: reward_weights.md, .csv, .json; my_reward.py if a weight is
+    told."""
+    session_gap_minutes: float | None = None
+    """A longer gap between two requests starts another session, above 0; 30, or the run's."""
+
+    def __post_init__(self) -> None:
+        if (self.data is None) == (self.run is None):
+            raise ConfigError(
+                f"one of data and run must be given, got data={self.data} and run={self.run};"
+                " for example --data DIR"
+            )
+        if self.session_gap_minutes is not None:
+            check_above("session_gap_minutes", self.session_gap_minutes, 0.0)

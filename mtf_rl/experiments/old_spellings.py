@@ -1,0 +1,133 @@
+"""Flags, settings and commands in the spelling of the last release, read for one release more.
+
+Each old spelling that is met is named once, with the new one, on stderr.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from mtf_rl.core.deprecation import note_old_spelling
+
+__all__ = [
+    "RENAMED_FIELDS",
+    "current_document",
+    "current_words",
+    "holds_old_fields",
+    "words_of_ope",
+    "words_of_replay",
+]
+
+RENAMED_FIELDS = {
+    "bound": "action_flexibility",
+    "deviation": "std",
+    "elite_share": "elite_fraction",
+    "finalist_share": "finalist_fraction",
+    "first_share": "first_fraction",
+    "held_out_share": "held_out_fraction",
+    "initial_deviation": "initial_std",
+    "judge": "evaluator",
+    "min_share": "min_fraction",
+    "most_blocks": "max_blocks",
+    "random_share": "random_fraction",
+    "samples": "n_action_samples",
+    "shares": "fractions",
+    "threshold": "alpha_threshold",
+    "twin": "myopic_baseline",
+    "validation_share": "validation_fraction",
+    "weight": "conservative_weight",
+}
+"""Fields of settings, old to new; no settings class has a field of an old name."""
+
+_RENAMED_VALUES = {
+    "hand_set": "reward_weighted",
+    "shared-bottom": "shared_bottom",
+    "single-task": "single_task",
+    "escm2-ips": "escm2_ips",
+    "escm2-dr": "escm2_dr",
+    "multi-ipw": "multi_ipw",
+    "multi-dr": "multi_dr",
+}
+"""Names of agents, contestants and scorers, old to new."""
+
+_RENAMED_EVALUATORS = {"world": "ground_truth", "synthetic_truth": "ground_truth"}
+
+
+def current_words(words: Sequence[str]) -> list[str]:
+    """The words of a command line in the current spelling."""
+    current: list[str] = []
+    flag = ""  # the last one; values follow it
+    for word in words:
+        if word.startswith("--"):
+            flag, equals, value = word.partition("=")
+            flag = _current_flag(flag)
+            current.append(flag + equals + (_current_value(flag, value) if equals else ""))
+        else:
+            current.append(_current_value(flag, word))
+    return current
+
+
+def current_document(document: Any) -> Any:
+    """A JSON document of settings in the current spelling."""
+    if not isinstance(document, dict):
+        return document
+    current = {}
+    for name, value in document.items():
+        new = RENAMED_FIELDS.get(str(name), str(name))
+        if new != name:
+            note_old_spelling(f"setting {name}", new)
+        if name in ("agent", "scorer", "evaluator", "judge") and isinstance(value, str):
+            current[new] = _current_value(f"--{new}", value)
+        else:
+            current[new] = current_document(value)
+    return current
+
+
+def holds_old_fields(document: Any) -> bool:
+    """Whether settings in JSON were written before fields were renamed."""
+    return isinstance(document, dict) and any(
+        name in RENAMED_FIELDS or holds_old_fields(value) for name, value in document.items()
+    )
+
+
+def words_of_ope(words: Sequence[str]) -> list[str] | None:
+    """The words for `ope` where those of `evaluate` are the old `--data BATCH POLICY...`."""
+    for position, word in enumerate(words):
+        flag, equals, batch = word.partition("=")
+        if flag == "--data":
+            note_old_spelling("evaluate --data BATCH POLICY...", "ope BATCH POLICY...")
+            after = position + 1 if equals else position + 2
+            batches = [batch] if equals else list(words[position + 1 : after])
+            return [*batches, *words[:position], *words[after:]]
+    return None
+
+
+def words_of_replay(words: Sequence[str]) -> list[str] | None:
+    """The words for `replay` where those of `evaluate` hold the old `--random-log`."""
+    if "--random-log" not in words:
+        return None
+    note_old_spelling("evaluate RUN --random-log", "replay RUN")
+    return [word for word in words if word != "--random-log"]
+
+
+def _current_flag(flag: str) -> str:
+    *path, last = flag.removeprefix("--").split(".")
+    negation = "no-" if last.startswith("no-") else ""
+    old = last.removeprefix("no-").replace("-", "_")
+    if old not in RENAMED_FIELDS:
+        return flag
+    new = ".".join([*path, negation + RENAMED_FIELDS[old].replace("_", "-")])
+    note_old_spelling(flag, f"--{new}")
+    return f"--{new}"
+
+
+def _current_value(flag: str, value: str) -> str:
+    """A value of a flag, or a name that stands alone (where the flag is "" or takes no value)."""
+    if flag.endswith("evaluator"):
+        new = _RENAMED_EVALUATORS.get(value, value)
+    elif flag.endswith(("-dir", "--out", "--data", "--batch", "--config", "--resume")):
+        return value
+    else:
+        new = _RENAMED_VALUES.get(value, value)
+    if new != value:
+        note_old_spelling(value, new)
+    return new
