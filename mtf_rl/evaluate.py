@@ -4,9 +4,10 @@ python -m mtf_rl.evaluate RUN [--sessions N] [--seed N] [--reward NAME] [--out D
 """
 
 import sys
+from collections.abc import Sequence
 
 from mtf_rl.experiments.command_line import parse_command
-from mtf_rl.experiments.command_settings import EvaluateConfig
+from mtf_rl.experiments.command_settings import EvaluateConfig, ReplayConfig
 from mtf_rl.experiments.console import Terminal, run_command
 from mtf_rl.experiments.old_spellings import words_of_ope, words_of_replay
 
@@ -15,14 +16,10 @@ def main() -> None:
     """Parse, roll out, print."""
     words = sys.argv[1:]
     if (ope := words_of_ope(words)) is not None:
-        from mtf_rl.ope import estimate
-
-        estimate(ope)
+        _estimate(ope)
         return
     if (replay := words_of_replay(words)) is not None:
-        from mtf_rl.replay import replay_exposures
-
-        replay_exposures(replay)
+        _replay(replay)
         return
     config = parse_command(EvaluateConfig, "evaluate", words)
     from mtf_rl.experiments.re_evaluation import evaluate_run
@@ -35,6 +32,29 @@ def main() -> None:
         out=config.out,
         terminal=Terminal(),
     )
+
+
+def _estimate(words: Sequence[str]) -> None:
+    """`ope` by its old name, for one release."""
+    from mtf_rl.experiments.offline_evaluation import (
+        OfflineConfig,
+        check_free_for_results,
+        evaluate,
+        report,
+    )
+
+    config = parse_command(OfflineConfig, "ope", words)
+    check_free_for_results(config)
+    terminal = Terminal()
+    report(evaluate(config, terminal), terminal)
+
+
+def _replay(words: Sequence[str]) -> None:
+    """`replay` by its old name, for one release."""
+    from mtf_rl.experiments.random_exposures import replay_run
+
+    config = parse_command(ReplayConfig, "replay", words)
+    replay_run(config.run, Terminal(), reward=config.reward, out=config.out)
 
 
 if __name__ == "__main__":

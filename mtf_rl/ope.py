@@ -3,27 +3,19 @@
 python -m mtf_rl.ope BATCH POLICY... [--simulator RUN] [flags]
 """
 
-import sys
-from collections.abc import Sequence
-
 from mtf_rl.experiments.command_line import parse_command
 from mtf_rl.experiments.console import Terminal, run_command
 from mtf_rl.experiments.offline_evaluation import OfflineConfig
 
 
-def estimate(words: Sequence[str]) -> None:
+def main() -> None:
     """Parse, estimate, print."""
-    config = parse_command(OfflineConfig, "ope", words)
+    config = parse_command(OfflineConfig, "ope")
     from mtf_rl.experiments.offline_evaluation import check_free_for_results, evaluate, report
 
     check_free_for_results(config)  # before the work, not after it
     terminal = Terminal()
     report(evaluate(config, terminal), terminal)
-
-
-def main() -> None:
-    """Estimate with the words of the command line."""
-    estimate(sys.argv[1:])
 
 
 if __name__ == "__main__":

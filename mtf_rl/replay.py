@@ -3,25 +3,17 @@
 python -m mtf_rl.replay RUN [--reward NAME] [--out DIR]
 """
 
-import sys
-from collections.abc import Sequence
-
 from mtf_rl.experiments.command_line import parse_command
 from mtf_rl.experiments.command_settings import ReplayConfig
 from mtf_rl.experiments.console import Terminal, run_command
 
 
-def replay_exposures(words: Sequence[str]) -> None:
+def main() -> None:
     """Parse, rank, print."""
-    config = parse_command(ReplayConfig, "replay", words)
+    config = parse_command(ReplayConfig, "replay")
     from mtf_rl.experiments.random_exposures import replay_run
 
     replay_run(config.run, Terminal(), reward=config.reward, out=config.out)
-
-
-def main() -> None:
-    """Rank with the words of the command line."""
-    replay_exposures(sys.argv[1:])
 
 
 if __name__ == "__main__":
