@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mtf_rl.core.tasks import TASK_NAMES
+from mtf_rl.core.tasks import KUAIRAND_TASKS
 from mtf_rl.data import labels, read_kuairand, scorer_half
 from mtf_rl.user_models import WorldConfig, synthesize
 
@@ -33,7 +33,7 @@ def video_rates() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     # The last day tests, and the simulator learns from the other half of the sessions: a model that
     # has seen either is evaluated by what it was told.
     rows = np.flatnonzero((shown.days < shown.days.max()) & scorer_half(shown, seed=SEED))
-    targets, _ = labels(shown, rows)  # (rows, tasks)
+    targets, _ = labels(shown, rows, data.tasks)  # (rows, tasks)
     videos = shown.videos[rows]
     exposures = np.bincount(videos, minlength=data.num_videos)
     positives = np.stack(
@@ -51,7 +51,10 @@ def main() -> None:
     columns = {
         "user_id": np.repeat(users, POOL),
         "video_id": np.tile(videos[:POOL], len(users)),
-        **{name: np.tile(rates[:POOL, k], len(users)) for k, name in enumerate(TASK_NAMES)},
+        **{
+            name: np.tile(rates[:POOL, k], len(users))
+            for k, name in enumerate(KUAIRAND_TASKS.names)
+        },
     }
     pq.write_table(pa.table(columns), PREDICTIONS)
     command = (

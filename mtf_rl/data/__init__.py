@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from mtf_rl.data.features import FeatureEncoder
     from mtf_rl.data.impressions import Impressions
     from mtf_rl.data.predictions import (
-        PREDICTION_COLUMNS,
         GivenPredictions,
+        prediction_columns,
         read_predictions,
         write_predictions,
     )
@@ -45,7 +45,6 @@ if TYPE_CHECKING:
     from mtf_rl.data.transitions import Transitions
 
 __all__ = [
-    "PREDICTION_COLUMNS",
     "REAL_PLAN",
     "SYNTHETIC_PLAN",
     "UNSEEN_CODE",
@@ -77,6 +76,7 @@ __all__ = [
     "check_disjoint",
     "describe",
     "labels",
+    "prediction_columns",
     "read_kuairand",
     "read_predictions",
     "read_prepared",

@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+from mtf_rl.core.arrays import check_shape
+from mtf_rl.core.log_schema import KUAIRAND_LOG, LogSchema
+from mtf_rl.core.tasks import TaskSet
 from mtf_rl.core.videos import VideoCatalogue
 from mtf_rl.data.accounts import RowAccount
 from mtf_rl.data.feature_tables import FeatureTable
@@ -24,7 +27,11 @@ class DurationFills:
 
 @dataclass(frozen=True)
 class Dataset:
-    """A log, its users and videos by index, and where every row of its files went."""
+    """A log, its users and videos by index, and where every row of its files went.
+
+    Raises:
+        ShapeError: if the rows have another number of feedbacks than the schema's tasks.
+    """
 
     impressions: Impressions
     users: FeatureTable
@@ -33,11 +40,19 @@ class Dataset:
     account: RowAccount
     files: tuple[SourceFile, ...]
     duration_fills: DurationFills
-    session_gap_minutes: float
+    schema: LogSchema = KUAIRAND_LOG
+    """What the rows mean: tasks, scenes, clock, sessions."""
 
     def __post_init__(self) -> None:
         rows = len(self.impressions.users)
         assert rows == self.account.rows_kept, f"{rows} != {self.account.rows_kept} rows"
+        expected = (rows, len(self.tasks.feedbacks))
+        check_shape("feedback", self.impressions.feedback, "rows, feedbacks", expected)
+
+    @property
+    def tasks(self) -> TaskSet:
+        """The kinds of feedback."""
+        return self.schema.tasks
 
     @property
     def num_users(self) -> int:

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mtf_rl.core.tasks import TASK_NAMES
 from mtf_rl.data.dataset import Dataset
 from mtf_rl.data.impressions import Impressions
 from mtf_rl.data.labels import base_rates
@@ -80,7 +79,7 @@ class Description:
         sections = [
             ("Files", _table(("file", "kind", "rows", "ignored columns"), self._file_rows())),
             ("Rows", _table(("what", "count"), self._count_rows())),
-            ("Rates by tab", _table(("tab", "rows", *TASK_NAMES), self._rate_rows())),
+            ("Rates by tab", _table(("tab", "rows", *self.tabs[0].rates), self._rate_rows())),
             ("Requests and sessions", _table(_SPREAD_HEADER, self._spread_rows())),
             ("What is absent", "\n".join(f"- {limit}" for limit in self.limits) or "Nothing."),
         ]
@@ -113,7 +112,7 @@ class Description:
 
     def _rate_rows(self) -> list[tuple[str, ...]]:
         return [
-            (line.tab, f"{line.rows:,}", *(f"{line.rates[name]:.4f}" for name in TASK_NAMES))
+            (line.tab, f"{line.rows:,}", *(f"{rate:.4f}" for rate in line.rates.values()))
             for line in self.tabs
         ]
 
@@ -161,7 +160,7 @@ def describe(dataset: Dataset) -> Description:
         durations_from_median=dataset.duration_fills.from_median,
         first_day=first_day,
         last_day=last_day,
-        tabs=_tab_rates(impressions),
+        tabs=_tab_rates(dataset),
         requests=len(request_rows),
         rows_per_request=_spread(np.diff([*request_rows, len(play_seconds)])),
         sessions=len(np.unique(session_of)),
@@ -209,14 +208,15 @@ def _limits(dataset: Dataset) -> list[str]:
     return limits
 
 
-def _tab_rates(impressions: Impressions) -> tuple[TabRates, ...]:
+def _tab_rates(dataset: Dataset) -> tuple[TabRates, ...]:
+    impressions, tasks = dataset.impressions, dataset.tasks
     masks = {"all": np.ones(len(impressions.tabs), dtype=np.bool_)}
     masks |= {str(tab): impressions.tabs == tab for tab in np.unique(impressions.tabs)}
     return tuple(
         TabRates(
             tab,
             int(rows.sum()),
-            dict(zip(TASK_NAMES, base_rates(impressions, rows).tolist(), strict=True)),
+            dict(zip(tasks.names, base_rates(impressions, rows, tasks).tolist(), strict=True)),
         )
         for tab, rows in masks.items()
     )

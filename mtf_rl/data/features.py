@@ -15,6 +15,7 @@ from mtf_rl.core.arrays import BoolArray, FloatArray, IntArray, check_shape
 from mtf_rl.core.errors import ArtifactError, DataError
 from mtf_rl.core.files import load_arrays, load_json, save_arrays, save_json
 from mtf_rl.core.randomness import hash_words
+from mtf_rl.core.tasks import TaskSet
 from mtf_rl.core.videos import NO_TAG
 from mtf_rl.data.dataset import Dataset
 from mtf_rl.data.feature_layout import (
@@ -25,13 +26,7 @@ from mtf_rl.data.feature_layout import (
     FeatureRows,
     FeatureSide,
 )
-from mtf_rl.data.past_feedback import (
-    SIGNAL_NAMES,
-    PastTotals,
-    RunningTotals,
-    rate_columns,
-    signals,
-)
+from mtf_rl.data.past_feedback import PastTotals, RunningTotals, rate_columns, signals
 
 __all__ = ["FeatureEncoder", "PairSide"]
 
@@ -98,7 +93,9 @@ class FeatureEncoder:
             CategoricalField("hour", int(hour_codes.max()) + 1, FeatureSide.PAIR),
             CategoricalField("tab", int(tab_codes.max()) + 1, FeatureSide.PAIR),
         )
-        layout = FeatureLayout((*user_fields, *video_fields, *pair_fields), _dense_columns())
+        layout = FeatureLayout(
+            (*user_fields, *video_fields, *pair_fields), _dense_columns(dataset.tasks)
+        )
         width = len(layout.dense)
         raw = cls(
             layout=layout,
@@ -109,7 +106,7 @@ class FeatureEncoder:
             video_codes=video_codes,
             hour_codes=hour_codes,
             tab_codes=tab_codes,
-            signal_rates=signals(impressions, rows).mean(axis=0),
+            signal_rates=signals(impressions, rows, dataset.tasks).mean(axis=0),
             means=np.zeros(width),
             stds=np.ones(width),
         )
@@ -163,7 +160,7 @@ class FeatureEncoder:
         """
         self._check(dataset)
         impressions, rows = dataset.impressions, self.fitted_rows
-        values = signals(impressions, rows)
+        values = signals(impressions, rows, dataset.tasks)
         keys = _grouping_keys(dataset, impressions.users[rows], impressions.videos[rows])
         totals = PastTotals.of_all(keys["user_tag"].keys, values, keys["user_tag"].size)
         of_pair = [column.side == FeatureSide.PAIR for column in self.layout.dense]
@@ -276,7 +273,7 @@ class FeatureEncoder:
         """Columns of past feedback for each grouping, (rows, 1 + signals) each."""
         impressions = dataset.impressions
         rows = self.fitted_rows
-        values = signals(impressions, rows)
+        values = signals(impressions, rows, dataset.tasks)
         fitted_keys = _grouping_keys(dataset, impressions.users[rows], impressions.videos[rows])
         fitted_times_ms = impressions.times_ms[rows]
         keys = _grouping_keys(dataset, users, videos)
@@ -350,9 +347,10 @@ def _grouping_keys(dataset: Dataset, users: IntArray, videos: IntArray) -> dict[
     }
 
 
-def _dense_columns() -> tuple[DenseColumn, ...]:
+def _dense_columns(tasks: TaskSet) -> tuple[DenseColumn, ...]:
     def past(grouping: str) -> list[str]:
-        return [f"{grouping}_log_exposures", *(f"{grouping}_{name}_rate" for name in SIGNAL_NAMES)]
+        rates = (f"{grouping}_{name}_rate" for name in tasks.past_signals)
+        return [f"{grouping}_log_exposures", *rates]
 
     names = {
         FeatureSide.USER: [*(f"log_{name}" for name in _USER_COUNTS), *past("user")],

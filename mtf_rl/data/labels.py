@@ -4,24 +4,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mtf_rl.core.arrays import BoolArray, FloatArray
-from mtf_rl.core.tasks import NUM_TASKS, watch_target
+from mtf_rl.core.tasks import TaskSet
 from mtf_rl.data.impressions import Impressions
 
 __all__ = ["base_rates", "labels"]
 
 
-def labels(impressions: Impressions, rows: NDArray[np.generic]) -> tuple[FloatArray, BoolArray]:
+def labels(
+    impressions: Impressions, rows: NDArray[np.generic], tasks: TaskSet
+) -> tuple[FloatArray, BoolArray]:
     """Targets (rows, tasks) float32 in [0, 1] and their mask (rows, tasks), True where they count.
 
-    `rows` is a mask or an index array. The seven feedbacks are 0/1; `watch` is `watch_target`.
+    Args:
+        impressions: the log's rows.
+        rows: a mask or an index array of them.
+        tasks: those of the log.
     """
-    feedback = impressions.feedback[rows].astype(np.float32)
-    watch = watch_target(impressions.play_seconds[rows]).astype(np.float32)
-    targets = np.concatenate([feedback, watch[:, None]], axis=1)  # (rows, tasks)
-    return targets, np.ones((len(targets), NUM_TASKS), dtype=np.bool_)
+    targets = tasks.labels(impressions.feedback[rows], impressions.play_seconds[rows])
+    return targets, np.ones(targets.shape, dtype=np.bool_)
 
 
-def base_rates(impressions: Impressions, rows: NDArray[np.generic]) -> FloatArray:
+def base_rates(impressions: Impressions, rows: NDArray[np.generic], tasks: TaskSet) -> FloatArray:
     """The mean target of each task over `rows`, (tasks,) float64."""
-    targets, _ = labels(impressions, rows)
+    targets, _ = labels(impressions, rows, tasks)
     return np.asarray(targets.mean(axis=0, dtype=np.float64))

@@ -10,26 +10,26 @@ import numpy as np
 from scipy.special import logit
 
 from mtf_rl.core.arrays import BoolArray, FloatArray, IntArray
-from mtf_rl.core.tasks import watch_target
+from mtf_rl.core.tasks import TaskSet
 from mtf_rl.data.impressions import Impressions
 
-__all__ = ["NUM_SIGNALS", "SIGNAL_NAMES", "PastTotals", "RunningTotals", "rate_columns", "signals"]
-
-SIGNAL_NAMES = ("click", "long_view", "like", "social", "hate", "watch")
-NUM_SIGNALS = len(SIGNAL_NAMES)
+__all__ = ["PastTotals", "RunningTotals", "rate_columns", "signals"]
 
 _SMALLEST_RATE = 1e-6
 
 
-def signals(impressions: Impressions, rows: IntArray | BoolArray) -> FloatArray:
-    """What is counted of each row, (rows, signals) float64 in [0, 1].
+def signals(impressions: Impressions, rows: IntArray | BoolArray, tasks: TaskSet) -> FloatArray:
+    """What is counted of each row, (rows, signals) float64 in [0, 1], named `tasks.past_signals`.
 
-    `social` pools follow, comment and forward, which are too rare alone; `watch` is `watch_target`.
+    A signal is a task's label, or the largest label of the tasks that are pooled in it because
+    they are too rare alone.
     """
-    click, long_view, like, follow, comment, forward, hate = impressions.feedback[rows].T
-    watch = watch_target(impressions.play_seconds[rows])
-    values = [click, long_view, like, follow | comment | forward, hate, watch]
-    return np.stack(values, axis=1).astype(np.float64)
+    labels = tasks.labels(impressions.feedback[rows], impressions.play_seconds[rows])
+    pooled = [
+        labels[:, [task.past_signal == name for task in tasks]].max(axis=1)
+        for name in tasks.past_signals
+    ]
+    return np.stack(pooled, axis=1).astype(np.float64)
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class PastTotals:
     @classmethod
     def of_all(cls, keys: IntArray, values: FloatArray, num_keys: int) -> "PastTotals":
         """Totals of every key over rows with `keys` (rows,) and signals `values`."""
-        sums = [np.bincount(keys, values[:, k], num_keys) for k in range(NUM_SIGNALS)]
+        sums = [np.bincount(keys, values[:, k], num_keys) for k in range(values.shape[1])]
         exposures = np.bincount(keys, minlength=num_keys).astype(np.float64)
         return cls(exposures, np.stack(sums, axis=1))
 
@@ -65,7 +65,7 @@ class RunningTotals:
         distinct, ranks = np.unique(times_ms, return_inverse=True)
         positions = keys.astype(np.int64) * (len(distinct) + 1) + ranks
         order = np.argsort(positions, kind="stable")
-        running = np.zeros((len(keys) + 1, NUM_SIGNALS))
+        running = np.zeros((len(keys) + 1, values.shape[1]))
         np.cumsum(values[order], axis=0, out=running[1:])
         return cls(positions[order], running, distinct)
 

@@ -12,15 +12,14 @@ import pyarrow.parquet as pq
 
 from mtf_rl.core.arrays import BoolArray, FloatArray, IntArray
 from mtf_rl.core.errors import DataError
-from mtf_rl.core.tasks import NUM_TASKS, TASK_NAMES
+from mtf_rl.core.tasks import TaskSet
 from mtf_rl.data.accounts import FileAccount
 from mtf_rl.data.dataset import Dataset
 from mtf_rl.data.score_table import ScoreTable
 
-__all__ = ["PREDICTION_COLUMNS", "GivenPredictions", "read_predictions", "write_predictions"]
+__all__ = ["GivenPredictions", "prediction_columns", "read_predictions", "write_predictions"]
 
-PREDICTION_COLUMNS = ("user_id", "video_id", *TASK_NAMES)
-_ID_COLUMNS = PREDICTION_COLUMNS[:2]
+_ID_COLUMNS = ("user_id", "video_id")
 
 _ROWS_AT_ONCE = 262_144
 _USERS_AT_ONCE = 512
@@ -36,11 +35,17 @@ class GivenPredictions:
     ignored_columns: tuple[str, ...]
 
 
+def prediction_columns(tasks: TaskSet) -> tuple[str, ...]:
+    """The columns of a file of predictions: two ids, and the tasks by name."""
+    return (*_ID_COLUMNS, *tasks.names)
+
+
 def read_predictions(path: Path, dataset: Dataset, *, pool: int) -> GivenPredictions:
     """The first `pool` predictions of every user of `dataset`, in the order of the file.
 
-    The file has the columns `PREDICTION_COLUMNS` in any order: ids as the log writes them, and a
-    prediction in [0, 1] per task. `watch` is E[min(play seconds, 120)] / 120. Rows of users or
+    The file has the columns `prediction_columns` in any order: ids as the log writes them, and for
+    each of the dataset's tasks the expected label, in [0, 1]: of KuaiRand's `watch`, for example,
+    E[min(play seconds, 120)] / 120. Rows of users or
     videos that `dataset` does not know, and those of a user whose pool is full, are dropped and
     counted. It is read in pieces, so that memory holds the pools and one piece.
 
@@ -54,11 +59,12 @@ def read_predictions(path: Path, dataset: Dataset, *, pool: int) -> GivenPredict
             value is empty or outside [0, 1]; naming users if one has fewer than `pool` videos, or
             one video twice.
     """
-    file, ignored = _open(path)
+    columns = prediction_columns(dataset.tasks)
+    file, ignored = _open(path, columns)
     filling = _Filling(dataset, pool)
     rows_read = 0
-    for piece in _pieces(file):
-        _check_values(path.name, piece, rows_read)
+    for piece in _pieces(file, columns):
+        _check_values(path.name, piece, columns, rows_read)
         filling.add(piece)
         rows_read += piece.num_rows
     filling.check_full(path.name)
@@ -73,12 +79,12 @@ def write_predictions(path: Path, table: ScoreTable, dataset: Dataset) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.parquet")
     fields = [(name, pa.int64()) for name in _ID_COLUMNS]
-    schema = pa.schema(fields + [(name, pa.float32()) for name in TASK_NAMES])
+    schema = pa.schema(fields + [(name, pa.float32()) for name in table.tasks.names])
     try:
         with pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
             for start in range(0, users, _USERS_AT_ONCE):
                 members = slice(start, start + _USERS_AT_ONCE)
-                scores = table.scores[members].reshape(-1, NUM_TASKS).astype(np.float32)
+                scores = table.scores[members].reshape(-1, len(table.tasks)).astype(np.float32)
                 columns = [
                     np.repeat(dataset.users.ids[members], pool),
                     dataset.videos.ids[table.videos[members].ravel()],
@@ -97,7 +103,7 @@ class _Filling:
     def __init__(self, dataset: Dataset, pool: int) -> None:
         users = dataset.num_users
         self.videos = np.full((users, pool), -1, dtype=np.int32)
-        self.scores = np.zeros((users, pool, NUM_TASKS), dtype=np.float32)
+        self.scores = np.zeros((users, pool, len(dataset.tasks)), dtype=np.float32)
         self.dropped: Counter[str] = Counter()
         self._filled = np.zeros(users, dtype=np.int64)
         self._dataset = dataset
@@ -116,7 +122,7 @@ class _Filling:
         rows, positions = rows[inside], positions[inside]
         self._filled += np.bincount(users[rows], minlength=len(self._filled))
         self.videos[users[rows], positions] = videos[rows]
-        for task, name in enumerate(TASK_NAMES):
+        for task, name in enumerate(self._dataset.tasks.names):
             column = piece.column(name).to_numpy().astype(np.float32)
             self.scores[users[rows], positions, task] = column[rows]
 
@@ -153,7 +159,7 @@ class _Filling:
             )
 
 
-def _open(path: Path) -> tuple[pq.ParquetFile, tuple[str, ...]]:
+def _open(path: Path, columns: tuple[str, ...]) -> tuple[pq.ParquetFile, tuple[str, ...]]:
     """The file, and the columns that are not read."""
     try:
         file = pq.ParquetFile(path)
@@ -162,29 +168,31 @@ def _open(path: Path) -> tuple[pq.ParquetFile, tuple[str, ...]]:
     except (OSError, pa.ArrowException) as error:
         raise DataError(f"{path} cannot be read as Parquet ({error}). Write it again.") from error
     schema = file.schema_arrow
-    missing = [name for name in PREDICTION_COLUMNS if name not in schema.names]
+    missing = [name for name in columns if name not in schema.names]
     if missing:
         raise DataError(
             f"{path.name}: no column {', '.join(missing)}; found {', '.join(schema.names)}."
-            f" Give {', '.join(PREDICTION_COLUMNS)}."
+            f" Give {', '.join(columns)}."
         )
-    for name in PREDICTION_COLUMNS:
+    for name in columns:
         kind = schema.field(name).type
         is_id = name in _ID_COLUMNS
         if not (pa.types.is_integer(kind) if is_id else pa.types.is_floating(kind)):
             expected = "whole numbers" if is_id else "floating point numbers"
             raise DataError(f"{path.name}, column {name}: expected {expected}, got {kind}.")
-    return file, tuple(name for name in schema.names if name not in PREDICTION_COLUMNS)
+    return file, tuple(name for name in schema.names if name not in columns)
 
 
-def _pieces(file: pq.ParquetFile) -> Iterator[pa.RecordBatch]:
+def _pieces(file: pq.ParquetFile, columns: tuple[str, ...]) -> Iterator[pa.RecordBatch]:
     with file:
-        yield from file.iter_batches(batch_size=_ROWS_AT_ONCE, columns=list(PREDICTION_COLUMNS))
+        yield from file.iter_batches(batch_size=_ROWS_AT_ONCE, columns=list(columns))
 
 
-def _check_values(name: str, piece: pa.RecordBatch, rows_before: int) -> None:
+def _check_values(
+    name: str, piece: pa.RecordBatch, columns: tuple[str, ...], rows_before: int
+) -> None:
     """Refuse an empty cell, and a prediction that is no probability."""
-    for column in PREDICTION_COLUMNS:
+    for column in columns:
         cells = piece.column(column)
         wrong = cells.is_null().to_numpy(zero_copy_only=False)
         if column not in _ID_COLUMNS:

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from mtf_rl.core.errors import ArtifactError
 from mtf_rl.core.files import load_json, replace_atomically, save_json, sha256_of
-from mtf_rl.core.tasks import FEEDBACKS
+from mtf_rl.core.log_schema import LogSchema
+from mtf_rl.core.tasks import TaskSet
 from mtf_rl.core.videos import VideoCatalogue
 from mtf_rl.data.accounts import FileAccount, RowAccount
 from mtf_rl.data.dataset import Dataset, DurationFills
@@ -23,14 +24,14 @@ from mtf_rl.data.sources import SourceFile
 
 __all__ = ["read_prepared", "write_prepared"]
 
-_VERSION = 1
+_VERSION = 2
 _TABLES = ("impressions", "users", "videos", "catalogue")
 
 
 def write_prepared(dataset: Dataset, directory: Path) -> None:
     """Write four Parquet files and `dataset.json`, which holds their checksums."""
     tables = {
-        "impressions": _impression_columns(dataset.impressions),
+        "impressions": _impression_columns(dataset.impressions, dataset.tasks),
         "users": _feature_columns(dataset.users),
         "videos": _feature_columns(dataset.videos),
         "catalogue": _catalogue_columns(dataset.catalogue),
@@ -42,7 +43,7 @@ def write_prepared(dataset: Dataset, directory: Path) -> None:
     document = {
         "version": _VERSION,
         "num_tags": dataset.catalogue.num_tags,
-        "session_gap_minutes": dataset.session_gap_minutes,
+        "schema": dataset.schema.to_json(),
         "duration_fills": asdict(dataset.duration_fills),
         "account": [asdict(file) for file in dataset.account.files],
         "files": [asdict(file) for file in dataset.files],
@@ -73,7 +74,8 @@ def read_prepared(directory: Path) -> Dataset:
 
 def _assemble(document: dict[str, Any], tables: dict[str, dict[str, NDArray[Any]]]) -> Dataset:
     impressions = tables["impressions"]
-    feedback = np.stack([impressions.pop(task.name) for task in FEEDBACKS], axis=1)
+    schema = LogSchema.from_json(document["schema"])
+    feedback = np.stack([impressions.pop(name) for name in schema.tasks.feedback_names], axis=1)
     catalogue = tables["catalogue"]
     tags = [values for name, values in catalogue.items() if name.startswith("tag_")]
     return Dataset(
@@ -98,7 +100,7 @@ def _assemble(document: dict[str, Any], tables: dict[str, dict[str, NDArray[Any]
             for file in document["files"]
         ),
         duration_fills=DurationFills(**document["duration_fills"]),
-        session_gap_minutes=document["session_gap_minutes"],
+        schema=schema,
     )
 
 
@@ -112,10 +114,10 @@ def _read_table(directory: Path, name: str, sha256: str) -> dict[str, NDArray[An
     }
 
 
-def _impression_columns(impressions: Impressions) -> Mapping[str, NDArray[Any]]:
+def _impression_columns(impressions: Impressions, tasks: TaskSet) -> Mapping[str, NDArray[Any]]:
     columns = dict(vars(impressions))
     feedback = columns.pop("feedback")
-    return columns | {task.name: feedback[:, k] for k, task in enumerate(FEEDBACKS)}
+    return columns | {name: feedback[:, k] for k, name in enumerate(tasks.feedback_names)}
 
 
 def _catalogue_columns(catalogue: VideoCatalogue) -> Mapping[str, NDArray[Any]]:

@@ -1,6 +1,7 @@
 """KuaiRand's CSV files -> `Dataset`."""
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from mtf_rl.core.arrays import FloatArray, IntArray
-from mtf_rl.core.errors import ConfigError, DataError
+from mtf_rl.core.errors import DataError
+from mtf_rl.core.log_schema import KUAIRAND_LOG, LogSchema
 from mtf_rl.core.randomness import hash_words
 from mtf_rl.core.videos import NO_TAG, VideoCatalogue
 from mtf_rl.data.accounts import FileAccount, RowAccount
@@ -52,8 +54,7 @@ def read_kuairand(directory: Path, *, session_gap_minutes: float = 30.0) -> Data
         ConfigError: if the gap is not positive.
         DataError: naming file, line and column of what is wrong.
     """
-    if not session_gap_minutes > 0:
-        raise ConfigError(f"session_gap_minutes must be positive, got {session_gap_minutes}")
+    schema = replace(KUAIRAND_LOG, session_gap_minutes=session_gap_minutes)
     found = find_files(directory)
     logs = [_read_log(file) for file in found if file.kind.is_log]
     user_table, user_files = _read_features(found, FileKind.USER_FEATURES, USER_COLUMNS)
@@ -65,14 +66,14 @@ def read_kuairand(directory: Path, *, session_gap_minutes: float = 30.0) -> Data
     videos = build_feature_table(video_table, VIDEO_COLUMNS, log["video_id"])
     catalogue, fills = _build_catalogue(videos, log)
     return Dataset(
-        impressions=_build_impressions(log, users, videos, catalogue, session_gap_minutes),
+        impressions=_build_impressions(log, users, videos, catalogue, schema),
         users=users,
         videos=videos,
         catalogue=catalogue,
         account=account,
         files=(*(source for source, _ in logs), *user_files, *video_files, *unused),
         duration_fills=fills,
-        session_gap_minutes=session_gap_minutes,
+        schema=schema,
     )
 
 
@@ -234,7 +235,7 @@ def _build_impressions(
     users: FeatureTable,
     videos: FeatureTable,
     catalogue: VideoCatalogue,
-    session_gap_minutes: float,
+    schema: LogSchema,
 ) -> Impressions:
     user_index = np.searchsorted(users.ids, log["user_id"]).astype(np.int32)
     video_index = np.searchsorted(videos.ids, log["video_id"]).astype(np.int32)
@@ -247,14 +248,14 @@ def _build_impressions(
         users=user_index,
         videos=video_index,
         times_ms=times_ms,
-        days=days_of(times_ms),
-        hours=hours_of(times_ms),
+        days=days_of(times_ms, schema.utc_offset_hours),
+        hours=hours_of(times_ms, schema.utc_offset_hours),
         tabs=log["tab"].astype(np.int16),
         feedback=np.stack([log[name] for name in FLAG_COLUMNS], axis=1).astype(np.uint8),
         play_seconds=(np.maximum(log["play_time_ms"], 0) / 1000.0).astype(np.float32),
         duration_seconds=duration_seconds,
         randomised=log["is_rand"].astype(np.bool_),
         requests=number_requests(user_index, times_ms),
-        sessions=number_sessions(user_index, times_ms, session_gap_minutes),
+        sessions=number_sessions(user_index, times_ms, schema.session_gap_minutes),
         keys=log["keys"].view(np.uint64),
     )

@@ -27,7 +27,8 @@ def retrieve_pools(
     The affinity of a user to a tag is the fraction of the user's clicks that fall on it over the
     fraction of all clicks, smoothed by 10 clicks of the average user; a video's is the mean of its
     tags', and 1 without a tag. So a user without a click has affinity 1 everywhere, and the whole
-    pool is drawn by popularity.
+    pool is drawn by popularity. A click is a positive value of `TaskSet.interest`; in a log without
+    such a task nobody has one.
 
     Args:
         dataset: The log.
@@ -68,7 +69,7 @@ def _popularity(dataset: Dataset, rows: NDArray[np.generic]) -> FloatArray:
 def _tag_lift(dataset: Dataset, rows: NDArray[np.generic]) -> FloatArray:
     """The affinity of every user to every tag, (users, num_tags) float32, 1 on average."""
     impressions, catalogue = dataset.impressions, dataset.catalogue
-    clicked = impressions.feedback[rows, 0] == 1
+    clicked = _interested(dataset, rows)  # (rows,)
     users = impressions.users[rows][clicked]
     fractions = catalogue.tag_fractions[impressions.videos[rows][clicked]]  # (clicks, num_tags)
     clicks = np.zeros((dataset.num_users, catalogue.num_tags))
@@ -78,6 +79,14 @@ def _tag_lift(dataset: Dataset, rows: NDArray[np.generic]) -> FloatArray:
     smoothed = clicks + _AFFINITY_STRENGTH * average
     lift: FloatArray = smoothed / (smoothed.sum(axis=1, keepdims=True) * average)
     return lift.astype(np.float32)
+
+
+def _interested(dataset: Dataset, rows: NDArray[np.generic]) -> BoolArray:
+    """Whether each of `rows` shows interest by the log's task for it, (rows,)."""
+    feedback, task = dataset.impressions.feedback[rows], dataset.tasks.interest
+    if task is None:
+        return np.zeros(len(feedback), dtype=np.bool_)
+    return np.asarray(feedback[:, dataset.tasks.feedback_index(task.name)] == 1)
 
 
 def _draw_pools(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
 
-from mtf_rl.core.tasks import FEEDBACKS
+from mtf_rl.core.tasks import KUAIRAND_TASKS
 
 __all__ = [
     "FLAG_COLUMNS",
@@ -25,7 +25,7 @@ __all__ = [
 
 NULL_TEXTS = ("", "NA", "NULL", "NaN", "None", "nan", "null")
 
-FLAG_COLUMNS = tuple(task.column for task in FEEDBACKS)
+FLAG_COLUMNS = tuple(task.column for task in KUAIRAND_TASKS.feedbacks)
 
 # Milliseconds. 2010 to 2100, so that seconds or microseconds given as time_ms are refused.
 _EARLIEST_MS, _LATEST_MS = 1_262_304_000_000, 4_102_444_800_000

@@ -1,14 +1,16 @@
 """The scorers' predictions for every user's retrieval pool, computed once."""
 
-from dataclasses import dataclass
+import json
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from mtf_rl.core.arrays import FloatArray, IntArray, check_shape
 from mtf_rl.core.errors import ArtifactError, ShapeError
 from mtf_rl.core.files import load_arrays, save_arrays
-from mtf_rl.core.tasks import NUM_TASKS
+from mtf_rl.core.tasks import KUAIRAND_TASKS, TaskSet
 from mtf_rl.data.impressions import Impressions
 
 __all__ = ["ScoreTable", "usual_contexts"]
@@ -24,7 +26,7 @@ class ScoreTable:
         ShapeError: if shapes disagree, or a value is out of its range or not finite.
     """
 
-    scores: FloatArray  # (users, pool, tasks) float32 in [0, 1]
+    scores: FloatArray  # (users, pool, tasks) float32 in [0, 1], the expected labels
     videos: IntArray  # (users, pool) int32
     base_rates: FloatArray  # (tasks,) float64 in [0, 1], of the training rows
     hours: IntArray  # (users,) int8, 0 to 23
@@ -33,13 +35,15 @@ class ScoreTable:
         IntArray  # (fitted rows,) uint64, `Impressions.keys` that the scorer was fitted on;
     )
     # none where that is not known
+    tasks: TaskSet = KUAIRAND_TASKS
+    """Of the scores' last axis."""
 
     def __post_init__(self) -> None:
         if self.videos.ndim != 2:
             raise ShapeError(f"videos must have shape (users, pool), got {self.videos.shape}")
         users, pool = self.videos.shape
-        check_shape("scores", self.scores, "users, pool, tasks", (users, pool, NUM_TASKS))
-        check_shape("base_rates", self.base_rates, "tasks", (NUM_TASKS,))
+        check_shape("scores", self.scores, "users, pool, tasks", (users, pool, len(self.tasks)))
+        check_shape("base_rates", self.base_rates, "tasks", (len(self.tasks),))
         check_shape("hours", self.hours, "users", (users,))
         check_shape("tabs", self.tabs, "users", (users,))
         _check_unit_interval("scores", self.scores)
@@ -68,7 +72,9 @@ class ScoreTable:
 
     def save(self, path: Path) -> None:
         """Write the table as an .npz."""
-        save_arrays(path, vars(self))
+        arrays = {field.name: getattr(self, field.name) for field in fields(self)}
+        tasks = np.array(json.dumps(self.tasks.to_json()))
+        save_arrays(path, arrays | {"tasks": tasks})
 
     @classmethod
     def load(cls, path: Path) -> "ScoreTable":
@@ -78,8 +84,10 @@ class ScoreTable:
             ArtifactError: if the file is missing, torn, or not a score table.
         """
         try:
-            return cls(**load_arrays(path))
-        except (TypeError, ShapeError) as error:
+            arrays: dict[str, Any] = load_arrays(path)
+            tasks = TaskSet.from_json(json.loads(str(arrays.pop("tasks"))))
+            return cls(**arrays, tasks=tasks)
+        except (TypeError, ValueError, KeyError) as error:
             raise ArtifactError(f"{path} is not a score table ({error}). Make it again.") from error
 
 

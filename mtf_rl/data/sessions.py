@@ -6,27 +6,35 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mtf_rl.core.arrays import IntArray
+from mtf_rl.core.log_schema import KUAIRAND_LOG
 
 __all__ = ["days_of", "hours_of", "number_requests", "number_sessions", "start_of_day_ms"]
 
-_UTC8_MS = 8 * 3_600_000
 _HOUR_MS = 3_600_000
 _DAY_MS = 24 * _HOUR_MS
 
 
-def days_of(times_ms: NDArray[Any]) -> IntArray:
-    """Days since 1970-01-01 at UTC+8 of Unix times in milliseconds, int32."""
-    return ((times_ms + _UTC8_MS) // _DAY_MS).astype(np.int32)
+def days_of(
+    times_ms: NDArray[Any], utc_offset_hours: float = KUAIRAND_LOG.utc_offset_hours
+) -> IntArray:
+    """Days since 1970-01-01 of Unix times in milliseconds, by a clock so far from UTC: int32."""
+    return ((times_ms + _offset_ms(utc_offset_hours)) // _DAY_MS).astype(np.int32)
 
 
-def hours_of(times_ms: NDArray[Any]) -> IntArray:
-    """Hour of the day, 0 to 23, at UTC+8 of Unix times in milliseconds, int8."""
-    return ((times_ms + _UTC8_MS) % _DAY_MS // _HOUR_MS).astype(np.int8)
+def hours_of(
+    times_ms: NDArray[Any], utc_offset_hours: float = KUAIRAND_LOG.utc_offset_hours
+) -> IntArray:
+    """Hour of the day, 0 to 23, of Unix times in milliseconds, by a clock so far from UTC: int8."""
+    return ((times_ms + _offset_ms(utc_offset_hours)) % _DAY_MS // _HOUR_MS).astype(np.int8)
 
 
-def start_of_day_ms(day: int) -> int:
+def start_of_day_ms(day: int, utc_offset_hours: float = KUAIRAND_LOG.utc_offset_hours) -> int:
     """The Unix time in milliseconds at which a day of `days_of` begins."""
-    return day * _DAY_MS - _UTC8_MS
+    return day * _DAY_MS - _offset_ms(utc_offset_hours)
+
+
+def _offset_ms(utc_offset_hours: float) -> int:
+    return round(utc_offset_hours * _HOUR_MS)
 
 
 def number_requests(users: IntArray, times_ms: IntArray) -> IntArray:

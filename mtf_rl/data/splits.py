@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from mtf_rl.core.arrays import BoolArray, IntArray
 from mtf_rl.core.errors import DataError, LeakageError
+from mtf_rl.core.log_schema import KUAIRAND_LOG
 from mtf_rl.core.randomness import hash_words
 from mtf_rl.data.impressions import Impressions
 from mtf_rl.data.sessions import start_of_day_ms
@@ -40,21 +41,32 @@ class Split:
     """The first instant that is test."""
 
 
-def split_by_time(impressions: Impressions, plan: TimePlan) -> Split:
+def split_by_time(
+    impressions: Impressions,
+    plan: TimePlan,
+    *,
+    utc_offset_hours: float = KUAIRAND_LOG.utc_offset_hours,
+) -> Split:
     """Cut a log at two instants; rows at or after them come later.
 
     A request falls on one side as a whole, since its rows share their time. A session may be cut:
-    the part after the instant belongs to the later side. Days are those of UTC+8, counted back
-    from the last day of the log.
+    the part after the instant belongs to the later side. Days are counted back from the last day of
+    the log.
+
+    Args:
+        impressions: the log's rows.
+        plan: how many days or requests test and validate.
+        utc_offset_hours: of the log's clock (`LogSchema`), at whose midnight a day begins.
 
     Raises:
         DataError: if a part would be empty.
     """
     times_ms = impressions.times_ms
     last_day = int(impressions.days.max())
-    test_time_ms = start_of_day_ms(last_day - plan.test_days + 1)
+    test_time_ms = start_of_day_ms(last_day - plan.test_days + 1, utc_offset_hours)
     if plan.validation_days:
-        split_time_ms = test_time_ms - (start_of_day_ms(plan.validation_days) - start_of_day_ms(0))
+        first_day = last_day - plan.test_days + 1 - plan.validation_days
+        split_time_ms = start_of_day_ms(first_day, utc_offset_hours)
     else:
         split_time_ms = _fraction_boundary(impressions, test_time_ms, plan.validation_fraction)
     train = times_ms < split_time_ms

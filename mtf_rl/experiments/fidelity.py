@@ -193,7 +193,7 @@ def _roll_all(
                 answers=answers,
                 rng=1 + config.seed,
                 since_ms=held_out.eve_ms,
-                session_gap_minutes=held_out.dataset.session_gap_minutes,
+                session_gap_minutes=held_out.dataset.schema.session_gap_minutes,
                 on_users=bar.reach,
             )
         log = held_out.sessions_of(rolled)

@@ -58,21 +58,27 @@ def read_held_out(
     """
     dataset = _read_log(run, config, given, assembly)
     plan = config.time_plan(synthetic=assembly.world is not None)
-    split = split_by_time(dataset.impressions, plan)
+    offset = dataset.schema.utc_offset_hours
+    split = split_by_time(dataset.impressions, plan, utc_offset_hours=offset)
     _check_unseen(dataset, split, assembly)
     impressions = dataset.impressions
     rows = sessions_since(impressions, split.test_time_ms)
     if not rows.any():
         raise DataError("no session begins in the test days of the log; give a longer log")
-    first, last = int(days_of(np.array([split.test_time_ms]))[0]), int(impressions.days.max())
+    first = int(days_of(np.array([split.test_time_ms]), offset)[0])
+    last = int(impressions.days.max())
     log = SessionLog(
         impressions=select_rows(impressions, rows),
         catalogue=dataset.catalogue,
-        end_ms=start_of_day_ms(last + 1),
-        gap_ms=round(dataset.session_gap_minutes * 60_000),
+        end_ms=start_of_day_ms(last + 1, offset),
+        gap_ms=round(dataset.schema.session_gap_minutes * 60_000),
     )
     return HeldOut(
-        dataset, log, split.test_time_ms, start_of_day_ms(first - 1), np.arange(first - 1, last)
+        dataset,
+        log,
+        split.test_time_ms,
+        start_of_day_ms(first - 1, offset),
+        np.arange(first - 1, last),
     )
 
 

@@ -167,7 +167,11 @@ def log_again(config: LogConfig, seed: int, run: RunFolder) -> PreparedLog:
 
 
 def _split_log(config: LogConfig, seed: int, dataset: Dataset, world: World | None) -> PreparedLog:
-    split = split_by_time(dataset.impressions, config.time_plan(synthetic=world is not None))
+    split = split_by_time(
+        dataset.impressions,
+        config.time_plan(synthetic=world is not None),
+        utc_offset_hours=dataset.schema.utc_offset_hours,
+    )
     return PreparedLog(dataset, split, scorer_half(dataset.impressions, seed=seed), world)
 
 
@@ -341,10 +345,11 @@ def _score_as_given(
     table = ScoreTable(
         scores=given.scores,
         videos=given.videos,
-        base_rates=base_rates(log.dataset.impressions, rows.past),
+        base_rates=base_rates(log.dataset.impressions, rows.past, log.dataset.tasks),
         hours=hours,
         tabs=tabs,
         scorer_keys=np.zeros(0, dtype=np.uint64),
+        tasks=log.dataset.tasks,
     )
     encoder = FeatureEncoder.fit(log.dataset, rows.past)
     report = _report_given(given, table, log.dataset, encoder, rows.test)

@@ -43,7 +43,7 @@ class LabelledRows:
 
 def labelled_rows(encoder: FeatureEncoder, dataset: Dataset, row_numbers: IntArray) -> LabelledRows:
     """The rows of `dataset` numbered `row_numbers` (rows,), in that order."""
-    targets, mask = labels(dataset.impressions, row_numbers)
+    targets, mask = labels(dataset.impressions, row_numbers, dataset.tasks)
     return LabelledRows(
         features=encoder.encode(dataset, row_numbers),
         targets=targets,

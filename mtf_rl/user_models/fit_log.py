@@ -145,7 +145,7 @@ class ReplayedLog:
     def followed_up(self) -> BoolArray:
         """Requests of which it is known, within their own period, who left: (requests,)."""
         end_ms = np.where(self.train_requests, self.split.split_time_ms, self.split.test_time_ms)
-        gap_ms = round(self.dataset.session_gap_minutes * 60_000)
+        gap_ms = round(self.dataset.schema.session_gap_minutes * 60_000)
         return followed_up(self.requests, end_ms=end_ms, gap_ms=gap_ms)
 
 

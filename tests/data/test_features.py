@@ -16,7 +16,7 @@ from mtf_rl.data import (
     labels,
     split_by_time,
 )
-from mtf_rl.data.past_feedback import SIGNAL_NAMES, signals
+from mtf_rl.data.past_feedback import signals
 from tests.data.examples import random_dataset
 
 STRENGTH = 20.0
@@ -41,7 +41,7 @@ def raw_column(encoder: FeatureEncoder, dense: np.ndarray, name: str) -> np.ndar
 
 
 def naive_rate(dataset: Dataset, fitted: np.ndarray, same: np.ndarray, signal: int) -> float:
-    values = signals(dataset.impressions, np.arange(len(same)))[:, signal]
+    values = signals(dataset.impressions, np.arange(len(same)), dataset.tasks)[:, signal]
     prior = values[fitted].mean()
     past = values[same]
     rate = (past.sum() + STRENGTH * prior) / (len(past) + STRENGTH)
@@ -69,7 +69,7 @@ def test_past_feedback_is_that_of_earlier_fitted_rows(
     for row in range(len(key)):
         past = fitted & (key == key[row]) & (rows.times_ms < rows.times_ms[row])
         assert exposures[row] == pytest.approx(math.log1p(past.sum()), abs=1e-5)
-        social = SIGNAL_NAMES.index("social")
+        social = dataset.tasks.past_signals.index("social")
         assert rates[row] == pytest.approx(naive_rate(dataset, fitted, past, social), abs=1e-4)
 
 
@@ -208,11 +208,12 @@ def test_fitting_refuses_a_wrong_mask(dataset: Dataset) -> None:
 
 def test_labels_are_the_eight_tasks_in_order(dataset: Dataset) -> None:
     rows = dataset.impressions
-    targets, mask = labels(rows, np.array([3, 1]))
+    targets, mask = labels(rows, np.array([3, 1]), dataset.tasks)
     assert targets.dtype == np.dtype(np.float32)
     assert targets.shape == mask.shape == (2, 8)
     assert mask.all()
     np.testing.assert_array_equal(targets[:, :7], rows.feedback[[3, 1]])
     watch = [min(float(rows.play_seconds[row]), 120.0) / 120.0 for row in (3, 1)]
     np.testing.assert_allclose(targets[:, 7], watch, rtol=1e-6)
-    np.testing.assert_allclose(base_rates(rows, np.array([3, 1])), targets.mean(axis=0), rtol=1e-6)
+    rates = base_rates(rows, np.array([3, 1]), dataset.tasks)
+    np.testing.assert_allclose(rates, targets.mean(axis=0), rtol=1e-6)

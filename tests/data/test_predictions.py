@@ -10,11 +10,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from mtf_rl.core.errors import DataError
-from mtf_rl.core.tasks import NUM_TASKS, TASK_NAMES
+from mtf_rl.core.tasks import KUAIRAND_TASKS
 from mtf_rl.data import (
-    PREDICTION_COLUMNS,
     Dataset,
     ScoreTable,
+    prediction_columns,
     predictions,
     read_predictions,
     write_predictions,
@@ -37,7 +37,7 @@ def full_columns(dataset: Dataset, *, videos: int = 4, seed: int = 0) -> Columns
         "user_id": np.tile(dataset.users.ids, videos),
         "video_id": np.repeat(dataset.videos.ids[:videos], dataset.num_users),
     }
-    return columns | {name: rng.random(rows) for name in TASK_NAMES}
+    return columns | {name: rng.random(rows) for name in KUAIRAND_TASKS.names}
 
 
 def write(path: Path, columns: Columns) -> Path:
@@ -47,7 +47,7 @@ def write(path: Path, columns: Columns) -> Path:
 
 def extended(columns: Columns, user_id: int, video_id: int, value: float = 0.5) -> Columns:
     """One more row."""
-    row = {"user_id": user_id, "video_id": video_id} | dict.fromkeys(TASK_NAMES, value)
+    row = {"user_id": user_id, "video_id": video_id} | dict.fromkeys(KUAIRAND_TASKS.names, value)
     return {name: np.append(values, row[name]) for name, values in columns.items()}
 
 
@@ -69,7 +69,7 @@ def test_a_file_by_hand(dataset: Dataset, tmp_path: Path) -> None:
     assert (given.videos == [[0, 1]] * dataset.num_users).all()
     # User 3's second video stands in the second round of users.
     row = dataset.num_users + 3
-    expected = [np.float32(columns[name][row]) for name in TASK_NAMES]
+    expected = [np.float32(columns[name][row]) for name in KUAIRAND_TASKS.names]
     assert given.scores[3, 1].tolist() == expected
 
 
@@ -87,7 +87,7 @@ def test_pieces_against_a_naive_reading(
         video_ids = [int(columns["video_id"][row]) for row in rows]
         assert dataset.videos.ids[given.videos[user]].tolist() == video_ids
         for position, row in enumerate(rows):
-            values = [columns[name][row] for name in TASK_NAMES]
+            values = [columns[name][row] for name in KUAIRAND_TASKS.names]
             assert given.scores[user, position] == pytest.approx(values, abs=1e-7)
 
 
@@ -99,9 +99,9 @@ def test_what_was_written_reads_back_equal(
     users, pool = dataset.num_users, 5
     videos = rng.permuted(np.tile(np.arange(dataset.num_videos), (users, 1)), axis=1)[:, :pool]
     table = ScoreTable(
-        scores=rng.random((users, pool, NUM_TASKS)).astype(dtype),
+        scores=rng.random((users, pool, len(KUAIRAND_TASKS))).astype(dtype),
         videos=videos.astype(np.int32),
-        base_rates=np.full(NUM_TASKS, 0.5),
+        base_rates=np.full(len(KUAIRAND_TASKS), 0.5),
         hours=np.zeros(users, dtype=np.int8),
         tabs=np.zeros(users, dtype=np.int16),
         scorer_keys=np.zeros(0, dtype=np.uint64),
@@ -167,6 +167,6 @@ def test_what_is_refused(dataset: Dataset, tmp_path: Path, change: Any, complain
 def test_files_that_are_none(dataset: Dataset, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=re.escape("Give a Parquet file of predictions")):
         read_predictions(tmp_path / "none.parquet", dataset, pool=2)
-    (tmp_path / "text.parquet").write_text(",".join(PREDICTION_COLUMNS))
+    (tmp_path / "text.parquet").write_text(",".join(prediction_columns(KUAIRAND_TASKS)))
     with pytest.raises(DataError, match=re.escape("cannot be read as Parquet")):
         read_predictions(tmp_path / "text.parquet", dataset, pool=2)

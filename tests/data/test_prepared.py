@@ -48,7 +48,7 @@ def test_torn_or_foreign_prepared_data_are_refused(dataset: Dataset, tmp_path: P
         read_prepared(folder)
     document = json.loads((folder / "dataset.json").read_text())
     (folder / "dataset.json").write_text(json.dumps(document | {"version": 99}))
-    with pytest.raises(ArtifactError, match="version 99, expected 1"):
+    with pytest.raises(ArtifactError, match="version 99, expected 2"):
         read_prepared(folder)
 
 

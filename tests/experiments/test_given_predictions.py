@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mtf_rl.agents import TD3Config
-from mtf_rl.core.tasks import NUM_TASKS
+from mtf_rl.core.tasks import KUAIRAND_TASKS
 from mtf_rl.data import ScoreTable, read_kuairand, write_predictions
 from mtf_rl.experiments.assembly import GIVEN_PREDICTIONS, Assembly
 from mtf_rl.experiments.command_line import parse_train
@@ -31,9 +31,9 @@ def write_world_predictions(folder: Path) -> ScoreTable:
     assert world is not None
     rng = np.random.default_rng(0)
     table = ScoreTable(
-        scores=rng.random((WORLD.users, POOL, NUM_TASKS)).astype(np.float32),
+        scores=rng.random((WORLD.users, POOL, len(KUAIRAND_TASKS))).astype(np.float32),
         videos=world.retrieve(POOL),
-        base_rates=np.full(NUM_TASKS, 0.5),
+        base_rates=np.full(len(KUAIRAND_TASKS), 0.5),
         hours=np.zeros(WORLD.users, dtype=np.int8),
         tabs=np.zeros(WORLD.users, dtype=np.int16),
         scorer_keys=np.zeros(0, dtype=np.uint64),

@@ -184,7 +184,6 @@ def _dataset(
         account=RowAccount((FileAccount("log_standard_small.csv", rows, rows, {}, {}),)),
         files=(),
         duration_fills=DurationFills(0, 0),
-        session_gap_minutes=30.0,
     )
 
 
