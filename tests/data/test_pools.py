@@ -1,6 +1,7 @@
 import dataclasses
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -121,6 +122,6 @@ def test_a_score_table_saves_and_loads(tmp_path: Path) -> None:
         ({"tabs": np.zeros(3)}, "tabs must have shape (users) = (2,), got (3,)"),
     ],
 )
-def test_a_wrong_score_table_is_refused(change: dict[str, np.ndarray], message: str) -> None:
+def test_a_wrong_score_table_is_refused(change: dict[str, Any], message: str) -> None:
     with pytest.raises(ShapeError, match=re.escape(message)):
         dataclasses.replace(example_table(), **change)
