@@ -673,7 +673,7 @@ Evaluator: the ground truth, {settings.evaluated} sessions of final users; searc
 {settings.sessions} sessions of learning users on common random numbers. Differences are paired, \
 in % of the second policy's mean, with 95 % intervals clustered by user. Scores: MMoE on at most \
 {settings.rows} logged rows; pool {POOL}, {SessionConfig().candidates} candidates, slate \
-{SessionConfig().slate}, tab {SINGLE_COLUMN}, {SessionConfig().formula}, reward \
+{SessionConfig().slate}, tab {SINGLE_COLUMN}, {SessionConfig().fusion.formula}, reward \
 {SessionConfig().reward}. Features of state-dependent policies: {", ".join(FEATURES)}.
 
 {comparison_table(evaluations)}

@@ -29,7 +29,8 @@ def candidates(policy: FusionPolicy) -> pd.DataFrame:
         {"request": ["evening"] * 5 + ["morning"] * 3, "video_id": range(101, 109)}
     )
     generator = np.random.default_rng(0)
-    for task, base_rate in zip(policy.setting.tasks, policy.setting.base_rates, strict=True):
+    setting = policy.setting
+    for task, base_rate in zip(setting.fusion.tasks, setting.base_rates, strict=True):
         frame[task] = np.clip(base_rate * generator.lognormal(size=len(frame)), 0.0, 1.0)
     # What the policy reads of user and session. Here a session has just begun: nothing was shown
     # or answered, and of the user nothing is known. Static policies read nothing.

@@ -6,7 +6,6 @@ tables and never imported.
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,7 @@ from mtf_rl.agents.policies import (
 from mtf_rl.core.arrays import FloatArray
 from mtf_rl.core.errors import ArtifactError
 from mtf_rl.core.files import load_json, replace_atomically, save_json
+from mtf_rl.fusion import FusionConfig
 
 __all__ = ["load_policy", "save_policy"]
 
@@ -63,7 +63,11 @@ def save_policy(folder: str | Path, policy: FusionPolicy) -> None:
         if isinstance(policy.policy, GenerativePolicy)
         else None,
         "column": policy.policy.column if isinstance(policy.policy, TablePolicy) else None,
-        "setting": asdict(policy.setting),
+        "setting": {
+            "observation": list(policy.setting.observation),
+            "base_rates": list(policy.setting.base_rates),
+            **policy.setting.fusion.to_json(),
+        },
         "tensors_sha256": hashlib.sha256(content).hexdigest(),
     }
     for name, array in tensors.items():
@@ -172,11 +176,7 @@ def _setting_of(record: dict[str, Any]) -> FusionSetting:
     return FusionSetting(
         observation=tuple(record["observation"]),
         base_rates=tuple(record["base_rates"]),
-        tasks=tuple(record["tasks"]),
-        formula=record["formula"],
-        action_map=record["action_map"],
-        base=tuple(record["base"]),
-        radius=record["radius"],
+        fusion=FusionConfig.of_record(record),
     )
 
 

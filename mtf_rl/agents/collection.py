@@ -148,14 +148,8 @@ def _dataset(
 
 def setting_of(dynamics: SessionDynamics) -> dict[str, Any]:
     """What actions and rewards mean in an environment, as a batch dataset keeps it."""
-    config = dynamics.config
-    rates = FusionSetting.of(dynamics).base_rates
     return {
-        "formula": config.formula,
-        "action_map": config.action_map,
-        "tasks": list(config.tasks),
-        "base": list(config.base),
-        "radius": config.radius,
-        "base_rates": list(rates),
-        "reward": config.reward,
+        **dynamics.config.fusion.to_json(),
+        "base_rates": list(FusionSetting.of(dynamics).base_rates),
+        "reward": dynamics.config.reward,
     }

@@ -1,6 +1,6 @@
 """A policy with all that turns its actions into an order of candidates."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -11,10 +11,10 @@ from mtf_rl.agents.policies import ConstantPolicy, SavedPolicy
 from mtf_rl.core.arrays import check_shape, refuse_rows
 from mtf_rl.core.errors import ConfigError, ShapeError
 from mtf_rl.core.protocols import Policy
-from mtf_rl.core.tasks import NUM_TASKS, TaskSet
-from mtf_rl.envs import FusionDynamics, SessionConfig
+from mtf_rl.core.tasks import NUM_TASKS
+from mtf_rl.envs import FusionDynamics
 from mtf_rl.envs.candidates import STATISTICS
-from mtf_rl.fusion import ActionMap, FusionFormula, make_action_map, make_formula
+from mtf_rl.fusion import ActionMap, FusionConfig, FusionFormula
 
 __all__ = ["CANDIDATES_PREFIX", "FusionPolicy", "FusionSetting"]
 
@@ -27,41 +27,21 @@ class FusionSetting:
 
     Raises:
         ConfigError: if a number is out of range, or the parts do not fit each other.
-        UnknownNameError: if a formula, action map or task is not built in.
     """
 
     observation: tuple[str, ...]
     """Names of the numbers that are observed, in order, as `ObservationLayout` has them."""
     base_rates: tuple[float, ...]
     """Mean of each task's feedback where the policy was learnt, in [0, 1]: beta of log_sum."""
-    tasks: tuple[str, ...]
-    """Tasks that are fused, in the one order of tasks."""
-    formula: str
-    """Fusion formula: weighted_sum, log_sum, power_product, rank or click_gated."""
-    action_map: str
-    """Map from action to fusion parameters: box, simplex, residual or power_bias."""
-    base: tuple[float, ...] = ()
-    """Weights around which action map residual moves, one per task; none for uniform ones."""
-    radius: float = 0.15
-    """How far residual moves from them, in units of the action, in (0, 1]."""
+    fusion: FusionConfig = field(default_factory=FusionConfig)
+    """Formula, action map and tasks."""
 
     def __post_init__(self) -> None:
-        session = SessionConfig(  # refuses what no session could be served with
-            formula=self.formula,
-            action_map=self.action_map,
-            tasks=self.tasks,
-            base=self.base,
-            radius=self.radius,
-        )
-        if self.tasks != session.tasks:
-            raise ConfigError(
-                f"tasks must stand in the order {', '.join(session.tasks)}, "
-                f"got {', '.join(self.tasks)}"
-            )
+        tasks = self.fusion.tasks
         rates = np.asarray(self.base_rates, dtype=np.float64)
-        if rates.shape != (len(self.tasks),) or not ((rates >= 0.0) & (rates <= 1.0)).all():
+        if rates.shape != (len(tasks),) or not ((rates >= 0.0) & (rates <= 1.0)).all():
             raise ConfigError(
-                f"base_rates must be one number in [0, 1] for each of {', '.join(self.tasks)}, "
+                f"base_rates must be one number in [0, 1] for each of {', '.join(tasks)}, "
                 f"got {self.base_rates}"
             )
         self._check_observation()
@@ -74,30 +54,23 @@ class FusionSetting:
         return cls(
             observation=dynamics.layout.names,
             base_rates=tuple(float(rate) for rate in rates),
-            tasks=sessions.config.tasks,
-            formula=sessions.config.formula,
-            action_map=sessions.config.action_map,
-            base=sessions.config.base,
-            radius=sessions.config.radius,
+            fusion=sessions.config.fusion,
         )
 
     def make_formula(self) -> FusionFormula:
         """The formula that fuses predictions (..., 8), of which it takes those of its tasks."""
-        tasks = TaskSet.of(self.tasks)
         rates = np.zeros(NUM_TASKS)
-        rates[tasks.columns] = self.base_rates
-        return make_formula(self.formula, rates, tasks)
+        rates[self.fusion.task_set.columns] = self.base_rates
+        return self.fusion.make_formula(rates)
 
     def make_action_map(self) -> ActionMap:
         """The map from actions to that formula's parameters."""
-        return make_action_map(
-            self.action_map, self.make_formula(), base=self.base, radius=self.radius
-        )
+        return self.fusion.make_action_map(self.make_formula())
 
     def statistic_names(self) -> tuple[str, ...]:
         """Names of what `PoolPredictions.statistics` tells of candidates, in its order."""
         return tuple(
-            f"{CANDIDATES_PREFIX}{part}/{task}" for part in STATISTICS for task in self.tasks
+            f"{CANDIDATES_PREFIX}{part}/{task}" for part in STATISTICS for task in self.fusion.tasks
         )
 
     def _check_observation(self) -> None:
@@ -139,7 +112,7 @@ class FusionPolicy(Policy):
         if self.policy.action_dim != len(names):
             raise ShapeError(
                 f"the policy must make {len(names)} parameters for formula "
-                f"'{self.setting.formula}', it makes {self.policy.action_dim}"
+                f"'{self.setting.fusion.formula}', it makes {self.policy.action_dim}"
             )
 
     @property

@@ -46,7 +46,7 @@ def rank(frame: pd.DataFrame, policy: FusionPolicy) -> pd.DataFrame:
     written = ["score", "rank", *(f"weight/{name}" for name in formula.parameter_names)]
     _check_columns(frame, policy, written)
     requests = _requests_of(frame)
-    predictions = _predictions_of(frame, policy.setting.tasks)  # (rows, tasks)
+    predictions = _predictions_of(frame, policy.setting.fusion.tasks)  # (rows, tasks)
     context = _context_of(frame, policy.context, requests)  # (requests, context)
 
     scores = np.empty(len(frame), dtype=np.float32)
@@ -55,7 +55,9 @@ def rank(frame: pd.DataFrame, policy: FusionPolicy) -> pd.DataFrame:
         observation = _observation(policy, context[same], predictions[rows])
         action, _ = policy.predict(observation, deterministic=True)
         weights[same] = action_map.to_parameters(action)
-        shown = _all_tasks(predictions[rows], policy.setting.tasks)  # (num_envs, candidates, 8)
+        shown = _all_tasks(
+            predictions[rows], policy.setting.fusion.tasks
+        )  # (num_envs, candidates, 8)
         scores[rows] = formula.fuse(formula.prepare(shown), weights[same])
 
     order = np.lexsort((-scores, requests.of_row))  # stable: equal scores stay as they came
@@ -99,11 +101,13 @@ def _check_columns(frame: pd.DataFrame, policy: FusionPolicy, written: list[str]
     if len(twice):
         raise DataError(f"columns are there twice: {', '.join(map(str, twice))}; keep one of each")
     present = set(frame.columns)
-    missing = [name for name in (*policy.setting.tasks, *policy.context) if name not in present]
+    missing = [
+        name for name in (*policy.setting.fusion.tasks, *policy.context) if name not in present
+    ]
     if missing:
         raise DataError(
             f"columns are missing: {', '.join(missing)}; a frame needs the policy's tasks"
-            f" ({', '.join(policy.setting.tasks)}), with predictions in [0, 1], and the"
+            f" ({', '.join(policy.setting.fusion.tasks)}), with predictions in [0, 1], and the"
             f" {len(policy.context)} columns that policy.context names"
         )
     spare = [name for name in written if name in present]

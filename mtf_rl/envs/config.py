@@ -1,12 +1,14 @@
 """The settings of the environments."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields, replace
+from typing import Annotated, Any
+
+import tyro
 
 from mtf_rl.core.errors import ConfigError
 from mtf_rl.core.ranges import check_at_least
-from mtf_rl.core.tasks import TASK_NAMES, TaskSet
 from mtf_rl.envs.rewards import check_reward_name
-from mtf_rl.fusion import FORMULAS, check_pair
+from mtf_rl.fusion import FusionConfig
 
 __all__ = ["RetentionConfig", "SessionConfig"]
 
@@ -16,8 +18,8 @@ class SessionConfig:
     """One session of one user: what is shown, how it is fused, what it is worth.
 
     Raises:
-        ConfigError: if a number is out of range, or formula, action map and tasks do not fit.
-        UnknownNameError: if a name is not in its registry.
+        ConfigError: if a number is out of range.
+        UnknownNameError: if the reward is not in its registry.
     """
 
     candidates: int = 100
@@ -26,16 +28,8 @@ class SessionConfig:
     """Videos shown at each request, at most the candidates."""
     max_requests: int = 50
     """Requests after which a session is truncated."""
-    formula: str = "log_sum"
-    """Fusion formula: weighted_sum, log_sum, power_product, rank or click_gated."""
-    action_map: str = "box"
-    """Map from action to fusion parameters: box, simplex, residual or power_bias."""
-    tasks: tuple[str, ...] = TASK_NAMES
-    """Tasks whose predictions are fused and observed; any of click to watch."""
-    base: tuple[float, ...] = ()
-    """Weights around which action map residual moves, one per task; none for uniform ones."""
-    radius: float = 0.15
-    """How far residual moves from them, in units of the action, in (0, 1]."""
+    fusion: Annotated[FusionConfig, tyro.conf.arg(name="")] = field(default_factory=FusionConfig)
+    """How predictions are fused into a ranking score."""
     reward: str = "engagement"
     """Worth of a request: engagement, watch_time, interaction, none or your own module:function."""
 
@@ -46,29 +40,29 @@ class SessionConfig:
                 f"candidates must be at least the slate of {self.slate}, got {self.candidates}"
             )
         check_at_least("max_requests", self.max_requests, 1)
-        FORMULAS[self.formula]
-        check_pair(self.formula, self.action_map)
-        tasks = TaskSet.of(self.tasks)
-        object.__setattr__(self, "base", self._base_in_order(tasks))
-        object.__setattr__(self, "tasks", tasks.names)
         check_reward_name(self.reward)
-        if not 0.0 < self.radius <= 1.0:
-            raise ConfigError(f"radius must be in (0, 1], got {self.radius}")
-        FORMULAS[self.formula]((1.0,) * len(self.tasks), tasks)  # Refuses tasks that do not fit.
 
-    def _base_in_order(self, tasks: TaskSet) -> tuple[float, ...]:
-        """The base as the tasks stand, each within [0, 1], or [-1, 0] for hate."""
-        given = tuple(self.tasks)
-        if self.base and len(self.base) != len(given):
+    def with_settings(self, **settings: Any) -> "SessionConfig":
+        """These settings with some replaced, those of fusion by their own names.
+
+        Raises:
+            ConfigError: if there is no such setting, or one is out of range.
+            UnknownNameError: if a name is not in its registry.
+        """
+        unknown = sorted(set(settings) - set(self.setting_names()))
+        if unknown:
             raise ConfigError(
-                f"base must have one weight for each of {', '.join(given)}, got {self.base}"
+                f"no such setting: {', '.join(unknown)}; known: {', '.join(self.setting_names())}"
             )
-        weights = dict(zip(given, self.base, strict=False))
-        for name, sign in zip(tasks.names, tasks.signs, strict=True):
-            if name in weights and not 0.0 <= weights[name] * sign <= 1.0:
-                limits = "[0, 1]" if sign > 0 else "[-1, 0]"
-                raise ConfigError(f"base of {name} must be in {limits}, got {weights[name]}")
-        return tuple(weights[name] for name in tasks.names) if weights else ()
+        inner = {entry.name for entry in fields(FusionConfig)} & set(settings)
+        fused = {name: settings.pop(name) for name in inner}
+        fusion = replace(settings.pop("fusion", self.fusion), **fused)
+        return replace(self, fusion=fusion, **settings)
+
+    @classmethod
+    def setting_names(cls) -> tuple[str, ...]:
+        """What `with_settings` takes: the fields, and those of fusion."""
+        return tuple(entry.name for kind in (cls, FusionConfig) for entry in fields(kind))
 
 
 @dataclass(frozen=True)

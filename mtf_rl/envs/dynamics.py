@@ -18,14 +18,14 @@ from mtf_rl.core.history import VisibleHistory, add_pause, advance_history, star
 from mtf_rl.core.protocols import UserModel
 from mtf_rl.core.randomness import EpisodeRng, Purpose
 from mtf_rl.core.slates import Response, Slate
-from mtf_rl.core.tasks import FEEDBACKS, TaskSet
+from mtf_rl.core.tasks import FEEDBACKS
 from mtf_rl.core.videos import VideoCatalogue
 from mtf_rl.data import ScoreTable
 from mtf_rl.envs.candidates import PoolPredictions, draw_candidates, rows_of
 from mtf_rl.envs.config import SessionConfig
 from mtf_rl.envs.observation import ObservationLayout, UserProfiles, logits_of, observe
 from mtf_rl.envs.rewards import RewardInputs, reward_named
-from mtf_rl.fusion import best_candidates, make_action_map, make_formula
+from mtf_rl.fusion import best_candidates
 
 __all__ = ["FusionDynamics", "Outcome", "SessionDynamics", "SessionState"]
 
@@ -145,11 +145,9 @@ class SessionDynamics(FusionDynamics[SessionState]):
         self.user_model = user_model
         self.catalogue = catalogue
         self.users = np.asarray(users)
-        tasks = TaskSet.of(config.tasks)
-        self.formula = make_formula(config.formula, scores.base_rates, tasks)
-        self.action_map = make_action_map(
-            config.action_map, self.formula, base=config.base, radius=config.radius
-        )
+        tasks = config.fusion.task_set
+        self.formula = config.fusion.make_formula(scores.base_rates)
+        self.action_map = config.fusion.make_action_map(self.formula)
         self.reward = reward_named(config.reward)
         self.layout = ObservationLayout.of(profiles, tasks)
         self.profiles = profiles

@@ -198,10 +198,10 @@ def refuse_other_base_rates(what: str, setting: FusionSetting, batch: BatchDatas
         position = int(apart.argmax())
         raise ConfigError(
             f"{what} fuses with a base rate of {mine[position]:.4g} for"
-            f" {setting.tasks[position]}, the"
-            f" log's requests were fused with {theirs[position]:.4g}: under {setting.formula}"
-            " the same"
-            f" weights are another ranking. Take a log and a policy of the same data"
+            f" {setting.fusion.tasks[position]}, the"
+            f" log's requests were fused with {theirs[position]:.4g}: under"
+            f" {setting.fusion.formula} the same weights are another ranking. Take a log and a"
+            " policy of the same data"
         )
 
 

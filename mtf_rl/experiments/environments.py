@@ -1,7 +1,7 @@
 """The environments by their Gymnasium ids: a built-in demonstration, or a run's sessions."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import fields, replace
+from dataclasses import fields
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -166,14 +166,14 @@ def session_dynamics(
     groups = {member.name.lower(): member for member in UserGroup}
     if group not in groups:
         raise ConfigError(f"group must be one of {', '.join(groups)}, got {group!r}")
-    known = [entry.name for entry in fields(SessionConfig)]
+    known = SessionConfig.setting_names()
     unknown = sorted(set(settings) - set(known))
     if unknown:
         raise ConfigError(
             f"no such setting: {', '.join(unknown)}; known: {', '.join([*known, *further])}"
         )
     if run is None:
-        dynamics = demo_dynamics(SessionConfig(**settings))
+        dynamics = demo_dynamics(SessionConfig().with_settings(**settings))
     else:
         dynamics = _sessions_of_run(Path(run), _EVALUATORS[evaluator], groups[group], settings)
     if user_model is None:
@@ -191,10 +191,10 @@ def _sessions_of_run(
 
     folder = open_run_folder(path)
     config = settings_of_run(folder, reward=settings.get("reward")).run.session
-    if config.base and "tasks" in settings and "base" not in settings:
+    if config.fusion.base and "tasks" in settings and "base" not in settings:
         raise ConfigError("with other tasks than the run's, base must be given for them too")
     assembly = Assembly.load(folder.data, folder.simulator)
-    return assembly.dynamics(replace(config, **settings), group, evaluator)
+    return assembly.dynamics(config.with_settings(**settings), group, evaluator)
 
 
 def _own_model(user_model: OwnModel, catalogue: VideoCatalogue) -> UserModel[Any]:

@@ -11,7 +11,7 @@ from mtf_rl.core.arrays import BoolArray, FloatArray, IntArray, select_rows
 from mtf_rl.core.errors import DataError
 from mtf_rl.core.history import start_history
 from mtf_rl.core.slates import Response, Slate
-from mtf_rl.core.tasks import FEEDBACKS, TaskSet
+from mtf_rl.core.tasks import FEEDBACKS
 from mtf_rl.data import FeatureEncoder, ScoreTable
 from mtf_rl.data.impressions import Impressions
 from mtf_rl.envs import SessionConfig
@@ -36,7 +36,6 @@ from mtf_rl.experiments.run_folder import (
     open_run_folder,
     write_table,
 )
-from mtf_rl.fusion import make_action_map, make_formula
 from mtf_rl.scorers import Scorer, labelled_rows
 from mtf_rl.scorers.metrics import grouped_auc
 
@@ -179,9 +178,8 @@ def _fused(
 
     Some formulas rank among the candidates, so that groups are fused one by one.
     """
-    tasks = TaskSet.of(session.tasks)
-    formula = make_formula(session.formula, table.base_rates, tasks)
-    actions = make_action_map(session.action_map, formula, base=session.base, radius=session.radius)
+    formula = session.fusion.make_formula(table.base_rates)
+    actions = session.fusion.make_action_map(formula)
     parameters = actions.to_parameters(policy.action[None])  # (1, action_dim)
     fused = np.empty(len(predictions))
     order = np.argsort(groups, kind="stable")

@@ -9,7 +9,10 @@ from mtf_rl.fusion.action_maps import (
     Simplex,
     check_pair,
     make_action_map,
+    maps_that_fit,
 )
+from mtf_rl.fusion.arithmetic import best_candidates
+from mtf_rl.fusion.config import FusionConfig
 from mtf_rl.fusion.formulas import (
     FORMULAS,
     ClickGated,
@@ -18,7 +21,8 @@ from mtf_rl.fusion.formulas import (
     PowerProduct,
     RankSum,
     WeightedSum,
-    best_candidates,
+    WeightFormula,
+    formula_named,
     make_formula,
 )
 
@@ -28,6 +32,7 @@ __all__ = [
     "ActionMap",
     "Box",
     "ClickGated",
+    "FusionConfig",
     "FusionFormula",
     "LogSum",
     "PowerBias",
@@ -35,9 +40,12 @@ __all__ = [
     "RankSum",
     "Residual",
     "Simplex",
+    "WeightFormula",
     "WeightedSum",
     "best_candidates",
     "check_pair",
+    "formula_named",
     "make_action_map",
     "make_formula",
+    "maps_that_fit",
 ]

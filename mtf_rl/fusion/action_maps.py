@@ -1,7 +1,7 @@
 """Maps from an agent's action in [-1, 1] to fusion parameters."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
 from typing_extensions import override
@@ -9,7 +9,7 @@ from typing_extensions import override
 from mtf_rl.core.arrays import FloatArray
 from mtf_rl.core.errors import ConfigError
 from mtf_rl.core.registry import Registry
-from mtf_rl.fusion.formulas import FORMULAS, FusionFormula
+from mtf_rl.fusion.formulas import FusionFormula, formula_named
 
 __all__ = [
     "ACTION_MAPS",
@@ -20,6 +20,7 @@ __all__ = [
     "Simplex",
     "check_pair",
     "make_action_map",
+    "maps_that_fit",
 ]
 
 SIMPLEX_SHARPNESS = 3.0
@@ -28,6 +29,9 @@ BIAS_RANGE = 4.0
 
 class ActionMap(Protocol):
     """A map of actions (num_envs, action_dim) in [-1, 1] onto fusion parameters."""
+
+    makes: ClassVar[tuple[str, ...]]
+    """The `blocks` of the formulas whose parameters it makes; empty for those of another map."""
 
     def to_parameters(self, action: FloatArray) -> FloatArray:
         """Fusion parameters, (num_envs, action_dim) float32."""
@@ -49,6 +53,7 @@ class Box(ActionMap):
     rescaling leaves the order unchanged, one direction of the action is redundant.
     """
 
+    makes = ("weight",)
     signs: FloatArray  # (tasks,)
 
     @override
@@ -73,6 +78,7 @@ class Simplex(ActionMap):
     differ by a factor of e^6 at most.
     """
 
+    makes = ("weight",)
     signs: FloatArray  # (tasks,)
 
     @override
@@ -97,6 +103,7 @@ class Simplex(ActionMap):
 class PowerBias(ActionMap):
     """Powers as `Box` makes weights, and biases beta_k 4^a_k: within a factor of 4 of usual."""
 
+    makes = ("power", "bias")
     signs: FloatArray  # (tasks,)
     betas: FloatArray  # (tasks,), the usual biases
 
@@ -126,6 +133,7 @@ class Residual(ActionMap):
     is moved inwards where the box would leave [-1, 1], so that no part of it is cut off.
     """
 
+    makes = ()
     inner: ActionMap
     base: FloatArray  # (action_dim,), an action of the inner map
     radius: float
@@ -146,33 +154,41 @@ class Residual(ActionMap):
         return np.clip(offset, -1.0, 1.0)
 
 
-_WEIGHTED = ("weighted_sum", "log_sum", "rank", "click_gated")
-ACTION_MAPS: Registry[tuple[str, ...]] = Registry(
+ACTION_MAPS: Registry[type[ActionMap]] = Registry(
     "action map",
-    {
-        "box": _WEIGHTED,
-        "simplex": _WEIGHTED,
-        "residual": tuple(FORMULAS),
-        "power_bias": ("power_product",),
-    },
+    {"box": Box, "simplex": Simplex, "residual": Residual, "power_bias": PowerBias},
 )
-"""The action maps, and the formulas whose parameters each of them makes."""
+
+
+def maps_that_fit(formula: str) -> tuple[str, ...]:
+    """Names of the action maps that make a formula's parameters, given its name.
+
+    Raises:
+        UnknownNameError: if there is no formula of that name.
+    """
+    blocks = formula_named(formula).blocks
+    plain = tuple(kind.makes for kind in ACTION_MAPS.values() if kind.makes)
+    return tuple(
+        name
+        for name, kind in ACTION_MAPS.items()
+        if blocks == kind.makes or (not kind.makes and blocks in plain)
+    )
 
 
 def check_pair(formula: str, action_map: str) -> None:
     """Refuse an action map that does not make the formula's parameters.
 
     Raises:
-        UnknownNameError: if there is no map of that name.
+        UnknownNameError: if there is no map or formula of that name.
         ConfigError: naming the maps that do.
     """
-    if formula in ACTION_MAPS[action_map]:
-        return
-    valid = [name for name, formulas in ACTION_MAPS.items() if formula in formulas]
-    raise ConfigError(
-        f"action map '{action_map}' does not make the parameters of formula '{formula}'; "
-        f"maps that do: {', '.join(valid)}"
-    )
+    ACTION_MAPS[action_map]
+    fitting = maps_that_fit(formula)
+    if action_map not in fitting:
+        raise ConfigError(
+            f"action map '{action_map}' does not make the parameters of formula '{formula}'; "
+            f"maps that do: {', '.join(fitting)}"
+        )
 
 
 def make_action_map(
@@ -194,19 +210,23 @@ def make_action_map(
         UnknownNameError: naming the known maps.
         ConfigError: if `base` is not one weight per task, or the radius out of range.
     """
-    signs = formula.tasks.signs
-    if name == "simplex":
-        return Simplex(signs)
-    usual = formula.parameters_of(signs)
-    is_power = len(usual) > len(signs)
-    plain: ActionMap = PowerBias(signs, usual[len(signs) :]) if is_power else Box(signs)
-    if name != "residual":
-        return plain
+    if ACTION_MAPS[name] is not Residual:
+        return _plain_map(name, formula)
     if not 0.0 < radius <= 1.0:
         raise ConfigError(f"radius must be in (0, 1], got {radius}")
+    signs = formula.tasks.signs
     if base and len(base) != len(signs):
         raise ConfigError(
             f"base must have one weight for each of {', '.join(formula.tasks.names)}, got {base}"
         )
     weights = np.asarray(base, dtype=np.float32) if base else signs
+    inner = next(name for name, kind in ACTION_MAPS.items() if kind.makes == formula.blocks)
+    plain = _plain_map(inner, formula)
     return Residual(plain, plain.to_action(formula.parameters_of(weights)), radius)
+
+
+def _plain_map(name: str, formula: FusionFormula) -> ActionMap:
+    signs = formula.tasks.signs
+    if name == "power_bias":
+        return PowerBias(signs, formula.parameters_of(signs)[len(signs) :])
+    return Simplex(signs) if name == "simplex" else Box(signs)

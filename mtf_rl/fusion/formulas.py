@@ -1,17 +1,16 @@
 """Pure functions that turn per-task scores into one ranking score."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from typing_extensions import override
 
-from mtf_rl.core.arrays import FloatArray, IntArray
-from mtf_rl.core.compiled import compiled
+from mtf_rl.core.arrays import FloatArray
 from mtf_rl.core.errors import ConfigError
 from mtf_rl.core.registry import Registry
 from mtf_rl.core.tasks import ALL_TASKS, TaskSet
+from mtf_rl.fusion.arithmetic import ranks_among, weighted_sum
 
 __all__ = [
     "FORMULAS",
@@ -20,8 +19,9 @@ __all__ = [
     "LogSum",
     "PowerProduct",
     "RankSum",
+    "WeightFormula",
     "WeightedSum",
-    "best_candidates",
+    "formula_named",
     "make_formula",
 ]
 
@@ -34,15 +34,28 @@ class FusionFormula(Protocol):
     What does not depend on the parameters is computed once for a whole score table by `prepare`;
     `fuse` then serves every request. Sums run over the tasks in a fixed order, so that a score
     does not depend on how many users are served at once, not even in its last bit.
+
+    What a formula is stands in the class and nowhere else: its `blocks`, for example, decide which
+    action maps fit it. It is made with `tasks=`, and with `betas=` where it needs base rates.
     """
 
+    blocks: ClassVar[tuple[str, ...]]
+    """The kinds of its parameters, each with one parameter per task: `weight`, or `power` and
+    `bias`."""
+    needs_base_rates: ClassVar[bool] = False
+    """Whether it takes `betas`, the positive base rate of each task."""
+    is_scale_free: ClassVar[bool] = False
+    """Whether a positive multiple of all its parameters leaves the order of candidates as it is."""
     tasks: TaskSet
     """The tasks that are fused."""
 
     @property
     def parameter_names(self) -> tuple[str, ...]:
         """A name for each parameter that the formula takes per request."""
-        ...
+        names = self.tasks.names
+        if len(self.blocks) == 1:
+            return names
+        return tuple(f"{name}_{block}" for block in self.blocks for name in names)
 
     def parameters_of(self, weights: FloatArray) -> FloatArray:
         """The parameters (..., action_dim) that stand for weights (..., tasks)."""
@@ -62,13 +75,10 @@ class FusionFormula(Protocol):
         ...
 
 
-class _Weighted(FusionFormula, Protocol):
-    """A formula whose parameters are one weight per task."""
+class WeightFormula(FusionFormula, Protocol):
+    """A formula whose parameters are one weight per task: a base class for one's own."""
 
-    @property
-    @override
-    def parameter_names(self) -> tuple[str, ...]:
-        return self.tasks.names
+    blocks: ClassVar[tuple[str, ...]] = ("weight",)
 
     @override
     def parameters_of(self, weights: FloatArray) -> FloatArray:
@@ -80,18 +90,19 @@ class _Weighted(FusionFormula, Protocol):
 
 
 @dataclass(frozen=True)
-class WeightedSum(_Weighted):
+class WeightedSum(WeightFormula):
     """s = sum_k w_k p_k, the linear utility of Pinterest's and KuaiSim's rankers."""
 
+    is_scale_free = True
     tasks: TaskSet = ALL_TASKS
 
     @override
     def fuse(self, prepared: FloatArray, parameters: FloatArray) -> FloatArray:
-        return _weighted_sum(prepared, parameters)
+        return weighted_sum(prepared, parameters)
 
 
 @dataclass(frozen=True)
-class LogSum(_Weighted):
+class LogSum(WeightFormula):
     """s = sum_k w_k log(p_k + beta_k) (Zhang et al., BatchRL-MTF, KDD 2022, eq. 1).
 
     The paper sets beta by prior knowledge; ours are the tasks' base rates, so that a score of
@@ -101,6 +112,8 @@ class LogSum(_Weighted):
         ConfigError: unless there is one positive beta per task.
     """
 
+    needs_base_rates = True
+    is_scale_free = True
     betas: tuple[float, ...]
     tasks: TaskSet = ALL_TASKS
 
@@ -114,7 +127,7 @@ class LogSum(_Weighted):
 
     @override
     def fuse(self, prepared: FloatArray, parameters: FloatArray) -> FloatArray:
-        return _weighted_sum(prepared, parameters)
+        return weighted_sum(prepared, parameters)
 
 
 @dataclass(frozen=True)
@@ -127,17 +140,14 @@ class PowerProduct(FusionFormula):
         ConfigError: unless there is one positive usual bias per task.
     """
 
+    blocks = ("power", "bias")
+    needs_base_rates = True
     betas: tuple[float, ...]
     """The biases of parameters that stand for weights."""
     tasks: TaskSet = ALL_TASKS
 
     def __post_init__(self) -> None:
         _check_shifts("power_product", "bias", self.betas, self.tasks)
-
-    @property
-    @override
-    def parameter_names(self) -> tuple[str, ...]:
-        return tuple(f"{name}_{part}" for part in ("power", "bias") for name in self.tasks.names)
 
     @override
     def parameters_of(self, weights: FloatArray) -> FloatArray:
@@ -153,12 +163,12 @@ class PowerProduct(FusionFormula):
         width = len(self.tasks.names)
         powers, biases = parameters[:, :width], parameters[:, width:]
         logs = np.log(prepared + biases[:, None, :])  # (num_envs, candidates, tasks)
-        product: FloatArray = np.exp(_weighted_sum(logs, powers))
+        product: FloatArray = np.exp(weighted_sum(logs, powers))
         return product
 
 
 @dataclass(frozen=True)
-class RankSum(_Weighted):
+class RankSum(WeightFormula):
     """s = sum_k w_k / (r_k + c), r_k the candidate's rank under task k, from 1 for the largest.
 
     Reciprocal rank fusion (Cormack, Clarke and Buettcher, SIGIR 2009) with weights, as short-video
@@ -166,6 +176,7 @@ class RankSum(_Weighted):
     ignores calibration and the size of gaps.
     """
 
+    is_scale_free = True
     tasks: TaskSet = ALL_TASKS
 
     @override
@@ -182,13 +193,12 @@ class RankSum(_Weighted):
 
     @override
     def fuse(self, prepared: FloatArray, parameters: FloatArray) -> FloatArray:
-        ranks = np.empty(prepared.shape, dtype=np.float32)
-        _ranks_among(prepared, int(prepared.max(initial=0)), ranks)
-        return _weighted_sum(1.0 / (ranks + np.float32(RANK_OFFSET)), parameters)
+        ranks = ranks_among(prepared)
+        return weighted_sum(1.0 / (ranks + np.float32(RANK_OFFSET)), parameters)
 
 
 @dataclass(frozen=True)
-class ClickGated(_Weighted):
+class ClickGated(WeightFormula):
     """s = p_click (1 + sum_k w_k p_k): what follows a click counts as far as there is one.
 
     A form told in practitioners' slides, without a paper; the sum is over all tasks of the set.
@@ -210,46 +220,67 @@ class ClickGated(_Weighted):
     @override
     def fuse(self, prepared: FloatArray, parameters: FloatArray) -> FloatArray:
         gate = prepared[:, :, self._click]  # (num_envs, candidates)
-        return gate * (np.float32(1.0) + _weighted_sum(prepared, parameters))
+        return gate * (np.float32(1.0) + weighted_sum(prepared, parameters))
 
 
-FORMULAS: Registry[Callable[[tuple[float, ...], TaskSet], FusionFormula]] = Registry(
+def _checked(name: str, own: Any) -> type[FusionFormula]:
+    """A user's own class, with all that a formula has."""
+    parts = ("blocks", "needs_base_rates", "is_scale_free", "parameters_of", "prepare", "fuse")
+    lacking = [part for part in parts if not hasattr(own, part)]
+    if not isinstance(own, type) or lacking:
+        raise ConfigError(
+            f"formula {name!r} must be a class such as mtf_rl.fusion.WeightFormula with"
+            f" {', '.join(lacking or ['fuse'])}, got {own!r}"
+        )
+    formula: type[FusionFormula] = own
+    return formula
+
+
+FORMULAS: Registry[type[FusionFormula]] = Registry(
     "fusion formula",
     {
-        "weighted_sum": lambda betas, tasks: WeightedSum(tasks),
+        "weighted_sum": WeightedSum,
         "log_sum": LogSum,
         "power_product": PowerProduct,
-        "rank": lambda betas, tasks: RankSum(tasks),
-        "click_gated": lambda betas, tasks: ClickGated(tasks),
+        "rank": RankSum,
+        "click_gated": ClickGated,
     },
+    adapt=_checked,
 )
+
+
+def formula_named(name: str) -> type[FusionFormula]:
+    """The class of a formula: a registered name, or a user's own `module:Class`, which is imported.
+
+    Raises:
+        UnknownNameError: naming the known formulas.
+        ConfigError: if an own formula cannot be imported, or is no class of a formula.
+    """
+    return FORMULAS.resolve(name)
 
 
 def make_formula(name: str, base_rates: FloatArray, tasks: TaskSet = ALL_TASKS) -> FusionFormula:
     """The formula of that name over some tasks.
 
     Args:
-        name: in `FORMULAS`.
+        name: a registered name or `module:Class`.
         base_rates: of all tasks, (8,): the shifts of formulas that take any.
         tasks: those that are fused.
 
     Raises:
         UnknownNameError: naming the known formulas.
-        ConfigError: if the formula needs a task that is not there.
+        ConfigError: if the formula needs a task that is not there, or cannot be imported.
     """
+    kind: Any = formula_named(name)
+    if not kind.needs_base_rates:
+        formula: FusionFormula = kind(tasks=tasks)
+        return formula
     smallest = 1e-6  # A task that was never seen still needs a finite logarithm.
     rates = np.asarray(base_rates)[tasks.columns]
-    return FORMULAS[name](tuple(float(max(rate, smallest)) for rate in rates), tasks)
-
-
-def best_candidates(fused: FloatArray, slate: int) -> IntArray:
-    """Positions of the `slate` best candidates, best first, ties by position: (num_envs, slate).
-
-    `slate` is at most the number of candidates.
-    """
-    best = np.empty((len(fused), slate), dtype=np.int64)
-    _best_into(np.ascontiguousarray(fused), best)
-    return best
+    with_rates: FusionFormula = kind(
+        betas=tuple(float(max(rate, smallest)) for rate in rates), tasks=tasks
+    )
+    return with_rates
 
 
 def _check_shifts(formula: str, what: str, betas: tuple[float, ...], tasks: TaskSet) -> None:
@@ -257,62 +288,3 @@ def _check_shifts(formula: str, what: str, betas: tuple[float, ...], tasks: Task
         raise ConfigError(
             f"{formula} needs a positive {what} for each of {', '.join(tasks.names)}, got {betas}"
         )
-
-
-def _weighted_sum(terms: FloatArray, weights: FloatArray) -> FloatArray:
-    total = np.empty(terms.shape[:2], dtype=np.float32)  # (num_envs, candidates)
-    _weighted_sum_into(
-        np.ascontiguousarray(terms, dtype=np.float32),
-        np.ascontiguousarray(weights, dtype=np.float32),
-        total,
-    )
-    return total
-
-
-# Compiled loops: each row's sums run in one fixed order, whatever the other rows are.
-
-
-@compiled
-def _weighted_sum_into(terms: Any, weights: Any, total: Any) -> None:
-    for row in range(terms.shape[0]):
-        for position in range(terms.shape[1]):
-            value = np.float32(0.0)
-            for task in range(terms.shape[2]):
-                value += weights[row, task] * terms[row, position, task]
-            total[row, position] = value
-
-
-@compiled
-def _best_into(fused: Any, best: Any) -> None:
-    """Insertion into a short sorted list; a later equal score goes behind an earlier one."""
-    slate = best.shape[1]
-    kept = np.empty(slate, dtype=fused.dtype)
-    for row in range(fused.shape[0]):
-        size = 0
-        for position in range(fused.shape[1]):
-            value = fused[row, position]
-            if size == slate and not value > kept[slate - 1]:
-                continue
-            hole = min(size, slate - 1)
-            while hole > 0 and value > kept[hole - 1]:
-                kept[hole] = kept[hole - 1]
-                best[row, hole] = best[row, hole - 1]
-                hole -= 1
-            kept[hole] = value
-            best[row, hole] = position
-            size = min(size + 1, slate)
-
-
-@compiled
-def _ranks_among(pool_ranks: Any, highest: Any, ranks: Any) -> None:
-    """Ranks among the candidates, by counting how many have a smaller rank in the pool."""
-    counts = np.empty(highest + 2, dtype=np.int64)
-    for row in range(pool_ranks.shape[0]):
-        for task in range(pool_ranks.shape[2]):
-            counts[:] = 0
-            for position in range(pool_ranks.shape[1]):
-                counts[int(pool_ranks[row, position, task]) + 1] += 1
-            for rank in range(1, highest + 2):
-                counts[rank] += counts[rank - 1]
-            for position in range(pool_ranks.shape[1]):
-                ranks[row, position, task] = 1 + counts[int(pool_ranks[row, position, task])]

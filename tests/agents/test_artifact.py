@@ -23,17 +23,25 @@ from mtf_rl.agents import (
     save_policy,
 )
 from mtf_rl.core.errors import ArtifactError, ConfigError, DataError, ShapeError, UnknownNameError
-from mtf_rl.envs import RetentionConfig, RetentionDynamics, SessionDynamics, toy_dynamics
+from mtf_rl.envs import (
+    RetentionConfig,
+    RetentionDynamics,
+    SessionDynamics,
+    toy_dynamics,
+)
+from mtf_rl.fusion import FusionConfig
 from tests.agents.examples import fusion_policy, generative_policy, mlp_policy
 
 SETTING = FusionSetting(
     observation=("profile/age", "session/log_requests", "candidates/mean/click"),
     base_rates=(0.5, 0.001, 0.1),
-    tasks=("click", "hate", "watch"),
-    formula="power_product",
-    action_map="residual",
-    base=(1.0, -0.25, 0.5),
-    radius=0.3,
+    fusion=FusionConfig(
+        tasks=("click", "hate", "watch"),
+        formula="power_product",
+        action_map="residual",
+        base=(1.0, -0.25, 0.5),
+        radius=0.3,
+    ),
 )
 POLICIES: dict[str, SavedPolicy] = {
     "constant": ConstantPolicy(np.linspace(-1, 1, 6)),
@@ -67,7 +75,9 @@ def test_equal_policies_make_equal_files(kind: str, tmp_path: Path) -> None:
 def test_the_setting_of_an_environment_makes_its_formula_and_map() -> None:
     toy = toy_dynamics()
     tasks = ("like", "watch")
-    config = replace(toy.config, tasks=tasks, action_map="residual", base=(0.9, 0.2), radius=0.5)
+    config = toy.config.with_settings(
+        tasks=tasks, action_map="residual", base=(0.9, 0.2), radius=0.5
+    )
     dynamics = SessionDynamics(
         scores=replace(toy.scores, base_rates=np.linspace(0.1, 0.8, 8)),
         user_model=toy.user_model,
@@ -221,9 +231,9 @@ def test_settings_and_policies_that_do_not_fit_are_refused() -> None:
     ):
         FusionPolicy(mlp_policy(3, 8), SETTING)
     with pytest.raises(UnknownNameError, match=re.escape("Unknown fusion formula 'log_sums'")):
-        replace(SETTING, formula="log_sums")
+        replace(SETTING.fusion, formula="log_sums")
     with pytest.raises(ConfigError, match=re.escape("base of hate must be in [-1, 0], got 0.25")):
-        replace(SETTING, base=(1.0, 0.25, 0.5))
+        replace(SETTING.fusion, base=(1.0, 0.25, 0.5))
 
 
 def test_context_is_what_is_not_told_by_predictions() -> None:

@@ -1,7 +1,6 @@
 """Candidates in a table, ranked as the environment ranks them."""
 
 import re
-from dataclasses import replace
 from typing import Any
 
 import gymnasium
@@ -101,7 +100,7 @@ def test_the_order_is_the_environments(kind: str, formula: str, action_map: str)
 
 
 def test_weights_and_scores_by_hand() -> None:
-    toy = replace(TOY.config, formula="weighted_sum", tasks=("click", "hate"))
+    toy = TOY.config.with_settings(formula="weighted_sum", tasks=("click", "hate"))
     dynamics = SessionDynamics(
         scores=TOY.scores,
         user_model=TOY.user_model,

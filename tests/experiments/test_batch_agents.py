@@ -96,7 +96,8 @@ def test_a_batch_of_other_base_rates_is_refused(tmp_path: Path) -> None:
         refuse_another_run(tmp_path, other, dynamics)
     near = {**setting, "base_rates": [0.42] * 8}  # as another day may have it
     refuse_another_run(tmp_path, replace(batch, setting=near), dynamics)
-    unshifted = replace(FusionSetting.of(dynamics), formula="weighted_sum")
+    setting_here = FusionSetting.of(dynamics)
+    unshifted = replace(setting_here, fusion=replace(setting_here.fusion, formula="weighted_sum"))
     refuse_other_base_rates("policy w", unshifted, other)  # no base rate moves its order
 
 

@@ -23,11 +23,11 @@ from mtf_rl.envs import (
     ToyUserModel,
 )
 from mtf_rl.experiments.environments import demo_dynamics
-from mtf_rl.fusion import ACTION_MAPS
+from mtf_rl.fusion import FORMULAS, maps_that_fit
 
 ENV_ID = "mtf_rl/FusionSession-v0"
 RETENTION_ID = "mtf_rl/FusionRetention-v0"
-PAIRS = [(formula, name) for name, formulas in ACTION_MAPS.items() for formula in formulas]
+PAIRS = [(formula, name) for formula in FORMULAS for name in maps_that_fit(formula)]
 
 
 @pytest.mark.parametrize("env_id", [ENV_ID, RETENTION_ID])

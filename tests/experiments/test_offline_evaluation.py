@@ -357,7 +357,7 @@ def test_policies_of_another_log_are_refused(folder: Path) -> None:
     setting = dict(batch.setting or {})
     tasks = setting["tasks"]
     swapped = replace(batch, setting={**setting, "tasks": [tasks[1], tasks[0], *tasks[2:]]})
-    with pytest.raises(ConfigError, match=re.escape("policy w acts with tasks ('click', 'long_")):
+    with pytest.raises(ConfigError, match=re.escape("policy w acts with tasks ['click', 'long_")):
         refuse_another_log("w", policy, swapped)
     other = replace(batch, setting={**setting, "formula": "weighted_sum"})
     with pytest.raises(ConfigError, match=r"acts with formula 'log_sum', the log's.*'weighted_"):

@@ -154,20 +154,20 @@ def test_an_own_reward_is_never_imported_at_a_files_word(tmp_path: Path) -> None
 
 def test_a_base_belongs_to_the_tasks_as_they_were_named() -> None:
     words = "--session.tasks like click --session.action-map residual --session.base 0.9 0.1"
-    session = parse_train(words.split()).run.session
-    assert session.tasks == ("click", "like")
-    assert session.base == (0.1, 0.9)
+    fusion = parse_train(words.split()).run.session.fusion
+    assert fusion.tasks == ("click", "like")
+    assert fusion.base == (0.1, 0.9)
     for base, complaint in (((float("nan"), 0.1), "base of click must be in [0, 1], got nan"),):
         with pytest.raises(ConfigError, match=re.escape(complaint)):
-            replace(session, base=base)
+            replace(fusion, base=base)
     with pytest.raises(ConfigError, match=re.escape("base of hate must be in [-1, 0], got 0.5")):
-        replace(session, tasks=("hate",), base=(0.5,), formula="log_sum")
+        replace(fusion, tasks=("hate",), base=(0.5,), formula="log_sum")
 
 
 def test_session_settings_are_flags() -> None:
     words = "--session.tasks watch click --session.action-map residual --session.base 0.5 0.2"
-    session = parse_train(words.split()).run.session
-    assert session.tasks == ("click", "watch")
-    assert session.base == (0.2, 0.5)
+    fusion = parse_train(words.split()).run.session.fusion
+    assert fusion.tasks == ("click", "watch")
+    assert fusion.base == (0.2, 0.5)
     with pytest.raises(ConfigError, match=re.escape("base must have one weight for each of click")):
-        replace(session, base=(1.0,))
+        replace(fusion, base=(1.0,))

@@ -1,8 +1,10 @@
 """Formulas against hand arithmetic, naive loops and properties."""
 
+import json
 import math
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
@@ -11,10 +13,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
+from typing_extensions import override
 
+from mtf_rl.core.arrays import FloatArray, IntArray
 from mtf_rl.core.errors import ConfigError, UnknownNameError
 from mtf_rl.core.tasks import ALL_TASKS, NUM_TASKS, TASK_SIGNS, TaskSet
-from mtf_rl.fusion import FORMULAS, FusionFormula, LogSum, best_candidates, make_formula
+from mtf_rl.fusion import (
+    FORMULAS,
+    FusionConfig,
+    FusionFormula,
+    LogSum,
+    WeightFormula,
+    best_candidates,
+    formula_named,
+    make_formula,
+    maps_that_fit,
+)
+from mtf_rl.fusion.arithmetic import ranks_among, weighted_sum
+from mtf_rl.fusion.compiled import ranks_into, weighted_sum_into
 
 Floats: TypeAlias = NDArray[np.float32]
 
@@ -250,3 +266,85 @@ def test_bad_names_shifts_and_tasks_are_refused() -> None:
         TaskSet.of(["klick"])
     with pytest.raises(ConfigError, match=re.escape("once each, got ('like', 'like')")):
         TaskSet.of(["like", "like"])
+
+
+@given(
+    seed=st.integers(0, 10_000),
+    rows=st.integers(1, 4),
+    tasks=st.integers(1, 8),
+    levels=st.sampled_from([0, 3]),
+)
+def test_few_rows_in_numpy_and_many_compiled_give_the_same_bits(
+    seed: int, rows: int, tasks: int, levels: int
+) -> None:
+    generator = np.random.default_rng(seed)
+    terms = generator.normal(size=(rows, 30, tasks)).astype(np.float32)
+    weights = generator.normal(size=(rows, tasks)).astype(np.float32)
+    pool_ranks = generator.integers(1, levels if levels else 300, terms.shape)
+    compiled = np.empty((rows, 30), dtype=np.float32)
+    weighted_sum_into(terms, weights, compiled)
+    np.testing.assert_array_equal(weighted_sum(terms, weights), compiled)
+    ranks = np.empty(terms.shape, dtype=np.float32)
+    ranks_into(pool_ranks.astype(np.float32), int(pool_ranks.max()), ranks)
+    np.testing.assert_array_equal(ranks_among(pool_ranks.astype(np.float32)), ranks)
+
+
+@dataclass(frozen=True)
+class RootSum(WeightFormula):
+    """A user's own: s = sum_k w_k sqrt(p_k)."""
+
+    is_scale_free = True
+    tasks: TaskSet = ALL_TASKS
+
+    @override
+    def prepare(self, scores: FloatArray) -> FloatArray:
+        return np.asarray(np.sqrt(self.tasks.of_scores(scores)))
+
+    @override
+    def fuse(self, prepared: FloatArray, parameters: FloatArray) -> FloatArray:
+        return np.asarray(np.einsum("nct,nt->nc", prepared, parameters))
+
+
+def test_an_own_formula_fits_every_map_of_its_parameters() -> None:
+    name = f"{__name__}:RootSum"
+    assert maps_that_fit(name) == ("box", "simplex", "residual")
+    for action_map in maps_that_fit(name):
+        config = FusionConfig(formula=name, action_map=action_map, tasks=("watch", "hate"))
+        formula = config.make_formula(BETAS)
+        assert isinstance(formula, RootSum)
+        assert formula.parameter_names == ("hate", "watch")
+        parameters = config.make_action_map(formula).to_parameters(np.ones((1, 2), dtype="f4"))
+        assert (parameters * formula.tasks.signs >= 0.0).all()
+    unfit = FusionConfig(formula=name, action_map="power_bias")  # imported by make_formula alone
+    with pytest.raises(ConfigError, match=re.escape("maps that do: box, simplex, residual")):
+        unfit.make_formula(BETAS)
+    with pytest.raises(ConfigError, match=re.escape("must be a class such as")):
+        FusionConfig(formula="math:sqrt").make_formula(BETAS)
+
+
+@pytest.mark.parametrize("formula", FORMULAS)
+def test_a_fusion_setting_comes_back_from_json(formula: str) -> None:
+    for action_map in maps_that_fit(formula):
+        config = FusionConfig(
+            formula, action_map, tasks=("hate", "click"), base=(-0.5, 0.25), radius=0.5
+        )
+        assert config.base == (0.25, -0.5)
+        assert FusionConfig.of_record(json.loads(json.dumps(config.to_json()))) == config
+
+
+@pytest.mark.parametrize("name", FORMULAS)
+def test_what_is_declared_of_the_scale_and_of_base_rates_holds(name: str) -> None:
+    generator = np.random.default_rng(2)
+    scores = generator.uniform(0.01, 0.6, size=(40, 30, NUM_TASKS)).astype(np.float32)
+    weights = (generator.uniform(0.1, 1.0, size=(40, NUM_TASKS)) * TASK_SIGNS).astype(np.float32)
+
+    def order(scale: float, rates: FloatArray) -> IntArray:
+        formula = make_formula(name, rates)
+        parameters = formula.parameters_of(weights)
+        parameters = (parameters * np.float32(scale)).astype(np.float32)
+        return np.argsort(-formula.fuse(formula.prepare(scores), parameters), axis=1)
+
+    kind = formula_named(name)
+    assert np.array_equal(order(1.0, BETAS), order(4.0, BETAS)) == kind.is_scale_free
+    other = np.full(NUM_TASKS, 0.4)
+    assert np.array_equal(order(1.0, BETAS), order(1.0, other)) == (not kind.needs_base_rates)

@@ -1,23 +1,21 @@
 """How a model of logged sessions looks at an action."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
 from mtf_rl.core.arrays import FloatArray
 from mtf_rl.core.errors import DataError
-from mtf_rl.core.tasks import NUM_TASKS, TaskSet
+from mtf_rl.core.plugins import is_import_path
+from mtf_rl.core.tasks import NUM_TASKS
 from mtf_rl.data import BatchDataset
-from mtf_rl.fusion import ActionMap, make_action_map, make_formula
+from mtf_rl.fusion import FORMULAS, ActionMap, FusionConfig
 
 __all__ = ["ActionView", "Direction", "as_it_is", "view_of"]
 
 ActionView = Callable[[FloatArray], FloatArray]
 """Actions (rows, action_dim) as what Q is a quadratic of, (rows, width)."""
-
-# A positive multiple of all weights leaves their order of candidates as it was.
-_SCALE_FREE = ("weighted_sum", "log_sum", "rank")
 
 
 def as_it_is(actions: FloatArray) -> FloatArray:
@@ -45,22 +43,23 @@ class Direction:
 def view_of(batch: BatchDataset) -> ActionView:
     """The view that suits the formula by which a batch was logged; the action if it is not told.
 
+    Of a user's own formula nothing is imported at a file's word: the view is the action.
+
     Raises:
         DataError: if the setting tells a formula and not what goes with it.
         ConfigError: if the batch's setting holds parts that do not fit each other.
         UnknownNameError: if it names a formula, a map or a task that is not built in.
     """
     setting = batch.setting or {}
-    if setting.get("formula") not in _SCALE_FREE:
+    formula = setting.get("formula")
+    if formula is None or is_import_path(formula) or not FORMULAS[formula].is_scale_free:
         return as_it_is
-    missing = [part for part in ("tasks", "action_map", "base", "radius") if part not in setting]
+    missing = [entry.name for entry in fields(FusionConfig) if entry.name not in setting]
     if missing:
         raise DataError(
-            f"the log's setting tells its formula, {setting['formula']}, but not"
-            f" {', '.join(missing)}; write all of them, or no setting"
+            f"the log's setting tells its formula, {formula}, but not {', '.join(missing)}; write"
+            " all of them, or no setting"
         )
-    tasks = TaskSet.of(tuple(setting["tasks"]))
+    fusion = FusionConfig.of_record(setting)
     # Base rates move no weights: they are the formula's own constants.
-    formula = make_formula(setting["formula"], np.full(NUM_TASKS, 0.5), tasks)
-    base, radius = tuple(setting["base"]), setting["radius"]
-    return Direction(make_action_map(setting["action_map"], formula, base=base, radius=radius))
+    return Direction(fusion.make_action_map(fusion.make_formula(np.full(NUM_TASKS, 0.5))))

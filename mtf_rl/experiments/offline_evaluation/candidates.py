@@ -56,10 +56,8 @@ def refuse_another_log(name: str, policy: FusionPolicy, batch: BatchDataset) -> 
         ConfigError: naming the first difference.
     """
     setting, logged = policy.setting, batch.setting or {}
-    for part in ("tasks", "formula", "action_map", "base", "radius"):
-        mine = getattr(setting, part)
+    for part, mine in setting.fusion.to_json().items():
         theirs = logged.get(part, mine)
-        theirs = tuple(theirs) if isinstance(theirs, list) else theirs
         if mine != theirs:
             raise ConfigError(
                 f"policy {name} acts with {part} {mine!r}, the log's actions have {theirs!r}: they"

@@ -197,7 +197,7 @@ def test_weights_of_one_direction_are_one_action_to_the_model(batch: BatchDatase
     np.testing.assert_allclose(view(actions), expected, atol=1e-6)
     nothing = -signs[None, :].astype(np.float64)  # all weights 0
     np.testing.assert_allclose(view(nothing), 0.0, atol=1e-7)
-    with pytest.raises(DataError, match="tells its formula, log_sum, but not tasks, action_map"):
+    with pytest.raises(DataError, match="tells its formula, log_sum, but not action_map, tasks"):
         view_of(replace(batch, setting={"formula": "log_sum"}))
     for setting in (None, {**(batch.setting or {}), "formula": "click_gated"}):
         plain = view_of(replace(batch, setting=setting))
