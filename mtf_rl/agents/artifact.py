@@ -5,7 +5,7 @@ tables and never imported.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from mtf_rl.agents.policies import (
 from mtf_rl.core.arrays import FloatArray
 from mtf_rl.core.errors import ArtifactError
 from mtf_rl.core.files import load_json, replace_atomically, save_json
+from mtf_rl.core.plugins import refuse_unrepeated
 from mtf_rl.fusion import FusionConfig
 
 __all__ = ["load_policy", "save_policy"]
@@ -80,11 +81,17 @@ def save_policy(folder: str | Path, policy: FusionPolicy) -> None:
     save_json(folder / "policy.json", card)
 
 
-def load_policy(folder: str | Path) -> FusionPolicy:
+def load_policy(folder: str | Path, *, extensions: Collection[str] = ()) -> FusionPolicy:
     """Read what `save_policy` wrote.
+
+    Args:
+        folder: the policy's.
+        extensions: names `module:Class` that may be imported if the policy needs them: a policy of
+            a user's own formula is loaded only where the caller repeats its name.
 
     Raises:
         ArtifactError: if a file is missing, torn, of another version, or holds what does not fit.
+        ConfigError: if the policy needs an extension that is not repeated.
     """
     folder = Path(folder)
     path = folder / "policy.json"
@@ -95,6 +102,9 @@ def load_policy(folder: str | Path) -> FusionPolicy:
             f"{path} is of version {version}, this program reads {POLICY_VERSION}. {_MAKE_AGAIN}"
         )
     tensors = _read_tensors(folder / "policy.safetensors", card.get("tensors_sha256"))
+    refuse_unrepeated(
+        _formula_of(card), extensions, source=folder, how="load_policy(..., extensions=['{name}'])"
+    )
     try:
         return FusionPolicy(_policy_of(card, tensors), _setting_of(card["setting"]))
     except Exception as error:
@@ -102,6 +112,11 @@ def load_policy(folder: str | Path) -> FusionPolicy:
             f"{folder} holds no policy that this program can serve "
             f"({type(error).__name__}: {error}). {_MAKE_AGAIN}"
         ) from error
+
+
+def _formula_of(card: dict[str, Any]) -> object:
+    setting = card.get("setting")
+    return setting.get("formula") if isinstance(setting, dict) else None
 
 
 def _read_tensors(path: Path, checksum: object) -> dict[str, FloatArray]:

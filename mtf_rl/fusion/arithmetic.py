@@ -39,11 +39,11 @@ def ranks_among(pool_ranks: FloatArray) -> FloatArray:
 
     Equal ranks in the pool share the best of their ranks among the candidates.
     """
-    ranks = np.empty(pool_ranks.shape, dtype=np.float32)
+    ranks = np.empty_like(pool_ranks, dtype=np.float32)
     if ranks.size < COMPILED_FROM:
         ordered = np.sort(pool_ranks, axis=1)
         for row in range(len(ranks)):
-            for task in range(ranks.shape[2]):
+            for task in range(pool_ranks.shape[2]):
                 better = np.searchsorted(ordered[row, :, task], pool_ranks[row, :, task])
                 ranks[row, :, task] = 1 + better
         return ranks

@@ -124,7 +124,7 @@ def folder(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("edit", "message"),
     [
-        (lambda card: card["setting"].update(formula="own:formula"), "Unknown fusion formula"),
+        (lambda card: card["setting"].update(formula="log_summ"), "Did you mean 'log_sum'?"),
         (lambda card: card["setting"].update(action_map="os:system"), "Unknown action map"),
         (lambda card: card["setting"].update(action_map="box"), "does not make the parameters"),
         (lambda card: card["setting"].update(tasks=["click", "hate", "buy"]), "Unknown task 'buy'"),
@@ -163,6 +163,23 @@ def test_a_card_that_does_not_fit_is_refused(
     assert "holds no policy that this program can serve" in str(caught.value)
     assert "Make it again" in str(caught.value)
     assert set(sys.modules) == modules
+
+
+def test_an_own_formula_is_imported_only_if_its_name_is_repeated(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "own_product.py").write_text(
+        "from mtf_rl.fusion import PowerProduct\nclass Mine(PowerProduct):\n    pass\n"
+    )
+    monkeypatch.syspath_prepend(str(folder))
+    change(folder, lambda card: card["setting"].update(formula="own_product:Mine"))
+    with pytest.raises(ConfigError, match=re.escape("extensions=['own_product:Mine']")):
+        load_policy(folder)
+    with pytest.raises(ConfigError, match="unless you repeat it"):
+        load_policy(folder, extensions=["own_product:Other"])
+    assert "own_product" not in sys.modules
+    policy = load_policy(folder, extensions=["own_product:Mine"])
+    assert type(policy.setting.make_formula()).__name__ == "Mine"
 
 
 @pytest.mark.parametrize(
