@@ -4,9 +4,12 @@ Few rows are computed in numpy and many in compiled loops, to the same last bit.
 therefore imports no numba, and simulating thousands of sessions is as fast as with it.
 """
 
+from typing import Any
+
 import numpy as np
 
 from mtf_rl.core.arrays import FloatArray, IntArray
+from mtf_rl.core.compiled import compiled
 
 __all__ = ["best_candidates", "ranks_among", "weighted_sum"]
 
@@ -28,9 +31,7 @@ def weighted_sum(terms: FloatArray, weights: FloatArray) -> FloatArray:
         for task in range(weights.shape[1]):
             total += weights[:, task : task + 1] * terms[:, :, task]
         return total
-    from mtf_rl.fusion.compiled import weighted_sum_into
-
-    weighted_sum_into(np.ascontiguousarray(terms), np.ascontiguousarray(weights), total)
+    _weighted_sum_into(np.ascontiguousarray(terms), np.ascontiguousarray(weights), total)
     return total
 
 
@@ -47,9 +48,7 @@ def ranks_among(pool_ranks: FloatArray) -> FloatArray:
                 better = np.searchsorted(ordered[row, :, task], pool_ranks[row, :, task])
                 ranks[row, :, task] = 1 + better
         return ranks
-    from mtf_rl.fusion.compiled import ranks_into
-
-    ranks_into(pool_ranks, int(pool_ranks.max(initial=0)), ranks)
+    _ranks_into(pool_ranks, int(pool_ranks.max(initial=0)), ranks)
     return ranks
 
 
@@ -58,8 +57,56 @@ def best_candidates(fused: FloatArray, slate: int) -> IntArray:
 
     `slate` is at most the number of candidates.
     """
-    from mtf_rl.fusion.compiled import best_into
-
     best = np.empty((len(fused), slate), dtype=np.int64)
-    best_into(np.ascontiguousarray(fused), best)
+    _best_into(np.ascontiguousarray(fused), best)
     return best
+
+
+# Compiled loops: a row does not depend on the others, in whatever thread or batch it stands.
+
+
+@compiled
+def _weighted_sum_into(terms: Any, weights: Any, total: Any) -> None:
+    """sum_k weights_k terms_k, in the order of k."""
+    for row in range(terms.shape[0]):
+        for position in range(terms.shape[1]):
+            value = np.float32(0.0)
+            for task in range(terms.shape[2]):
+                value += weights[row, task] * terms[row, position, task]
+            total[row, position] = value
+
+
+@compiled
+def _best_into(fused: Any, best: Any) -> None:
+    """Insertion into a short sorted list; a later equal score goes behind an earlier one."""
+    slate = best.shape[1]
+    kept = np.empty(slate, dtype=fused.dtype)
+    for row in range(fused.shape[0]):
+        size = 0
+        for position in range(fused.shape[1]):
+            value = fused[row, position]
+            if size == slate and not value > kept[slate - 1]:
+                continue
+            hole = min(size, slate - 1)
+            while hole > 0 and value > kept[hole - 1]:
+                kept[hole] = kept[hole - 1]
+                best[row, hole] = best[row, hole - 1]
+                hole -= 1
+            kept[hole] = value
+            best[row, hole] = position
+            size = min(size + 1, slate)
+
+
+@compiled
+def _ranks_into(pool_ranks: Any, highest: Any, ranks: Any) -> None:
+    """Ranks among the candidates, by counting how many have a smaller rank in the pool."""
+    counts = np.empty(highest + 2, dtype=np.int64)
+    for row in range(pool_ranks.shape[0]):
+        for task in range(pool_ranks.shape[2]):
+            counts[:] = 0
+            for position in range(pool_ranks.shape[1]):
+                counts[int(pool_ranks[row, position, task]) + 1] += 1
+            for rank in range(1, highest + 2):
+                counts[rank] += counts[rank - 1]
+            for position in range(pool_ranks.shape[1]):
+                ranks[row, position, task] = 1 + counts[int(pool_ranks[row, position, task])]

@@ -29,8 +29,7 @@ from mtf_rl.fusion import (
     make_formula,
     maps_that_fit,
 )
-from mtf_rl.fusion.arithmetic import ranks_among, weighted_sum
-from mtf_rl.fusion.compiled import ranks_into, weighted_sum_into
+from mtf_rl.fusion.arithmetic import _ranks_into, _weighted_sum_into, ranks_among, weighted_sum
 
 Floats: TypeAlias = NDArray[np.float32]
 
@@ -282,10 +281,10 @@ def test_few_rows_in_numpy_and_many_compiled_give_the_same_bits(
     weights = generator.normal(size=(rows, tasks)).astype(np.float32)
     pool_ranks = generator.integers(1, levels if levels else 300, terms.shape)
     compiled = np.empty((rows, 30), dtype=np.float32)
-    weighted_sum_into(terms, weights, compiled)
+    _weighted_sum_into(terms, weights, compiled)
     np.testing.assert_array_equal(weighted_sum(terms, weights), compiled)
     ranks = np.empty(terms.shape, dtype=np.float32)
-    ranks_into(pool_ranks.astype(np.float32), int(pool_ranks.max()), ranks)
+    _ranks_into(pool_ranks.astype(np.float32), int(pool_ranks.max()), ranks)
     np.testing.assert_array_equal(ranks_among(pool_ranks.astype(np.float32)), ranks)
 
 
