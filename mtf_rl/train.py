@@ -4,7 +4,7 @@ python -m mtf_rl.train [AGENT] [flags]
 python -m mtf_rl.train --resume RUN
 """
 
-from mtf_rl.experiments.command_line import parse_resume, parse_train
+from mtf_rl.experiments.command_line import parse_resume, parse_train, preset_note
 from mtf_rl.experiments.console import Terminal, run_command
 
 
@@ -15,7 +15,12 @@ def main() -> None:
     from mtf_rl.experiments.training import resume, train
 
     if settings is not None:
-        train(settings, Terminal())
+        terminal, note = Terminal(), preset_note()
+        if note is not None:
+            terminal.say(note)
+        train(settings, terminal)
+        if note is not None:
+            terminal.say(note)
     elif resumption is not None:
         resume(resumption.run, Terminal(), reward=resumption.reward)
 

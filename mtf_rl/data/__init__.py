@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from mtf_rl.data.feature_tables import CategoricalColumn, FeatureTable, NumericColumn
     from mtf_rl.data.features import FeatureEncoder
     from mtf_rl.data.impressions import Impressions
+    from mtf_rl.data.logs import read_log
     from mtf_rl.data.predictions import (
         GivenPredictions,
         prediction_columns,
@@ -78,6 +79,7 @@ __all__ = [
     "labels",
     "prediction_columns",
     "read_kuairand",
+    "read_log",
     "read_predictions",
     "read_prepared",
     "retrieve_pools",

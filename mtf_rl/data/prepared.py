@@ -22,7 +22,7 @@ from mtf_rl.data.impressions import Impressions
 from mtf_rl.data.schema import FileKind
 from mtf_rl.data.sources import SourceFile
 
-__all__ = ["read_prepared", "write_prepared"]
+__all__ = ["is_prepared", "read_prepared", "write_prepared"]
 
 _VERSION = 2
 _TABLES = ("impressions", "users", "videos", "catalogue")
@@ -52,6 +52,11 @@ def write_prepared(dataset: Dataset, directory: Path) -> None:
         "sha256": {name: sha256_of(directory / f"{name}.parquet") for name in _TABLES},
     }
     save_json(directory / "dataset.json", document)
+
+
+def is_prepared(directory: Path) -> bool:
+    """Whether `directory` is one that `write_prepared` wrote."""
+    return (directory / "dataset.json").is_file()
 
 
 def read_prepared(directory: Path) -> Dataset:

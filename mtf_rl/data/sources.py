@@ -43,7 +43,10 @@ def find_files(directory: Path) -> tuple[FoundFile, ...]:
         DataError: if there is no such folder, or no log in it.
     """
     if not directory.is_dir():
-        raise DataError(f"No folder {directory}. Give the folder that holds KuaiRand's CSV files.")
+        raise DataError(
+            f"No folder {directory}. Give the folder that holds KuaiRand's CSV files; they can be"
+            " had at https://kuairand.com"
+        )
     found = tuple(
         FoundFile(path, kind)
         for path in sorted(directory.iterdir())
@@ -60,7 +63,9 @@ def find_files(directory: Path) -> tuple[FoundFile, ...]:
         here = ", ".join(path.name for path in sorted(directory.iterdir())[:8]) or "nothing"
         raise DataError(
             f"No log in {directory}: expected a file log_standard_*.csv or log_random_*.csv"
-            f" (plain, .gz, .xz or .zst), found {here}. Put the log there, or give its folder."
+            f" (plain, .gz, .xz or .zst), or a folder that python -m mtf_rl.prepare wrote; found"
+            f" {here}. Put the log there, or give its folder. KuaiRand can be had at"
+            " https://kuairand.com"
         )
     return found
 

@@ -29,6 +29,7 @@ __all__ = [
     "parse_command",
     "parse_resume",
     "parse_train",
+    "preset_note",
     "settings_of_run",
     "settings_to_resume",
 ]
@@ -80,6 +81,19 @@ def parse_train(arguments: Sequence[str] | None = None) -> RunSettings:
     if is_import_path(settings.run.session.reward):
         _refuse_unnamed(settings.run.session.reward, words)
     return _parse_flags(settings, words)
+
+
+def preset_note(arguments: Sequence[str] | None = None) -> str | None:
+    """What has to be said of results with the preset of a command line; None if nothing."""
+    words = current_words(sys.argv[1:] if arguments is None else arguments)
+    early, _ = _early_options().parse_known_args(words)
+    if early.preset != "smoke":
+        return None
+    return (
+        "--preset smoke proves nothing: it shows in a few minutes that every part runs. With so few"
+        " users and requests most differences are noise, and methods do not reach what they can."
+        " Leave --preset away for numbers to look at."
+    )
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,8 @@ class LogConfig:
     """
 
     data: Path | None = None
-    """Folder of KuaiRand logs and features; without one, a synthetic world writes them."""
+    """Folder of KuaiRand's files (https://kuairand.com), or one that `prepare` wrote; without one,
+    a synthetic world writes a log."""
     session_gap_minutes: float = 30.0
     """A longer gap between two requests starts another session, above 0."""
     test_days: int | None = None

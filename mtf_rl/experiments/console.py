@@ -1,5 +1,6 @@
 """What a command shows while it works: stages, progress bars, framed errors, tables."""
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,14 +12,16 @@ from rich.console import Console
 from rich.panel import Panel
 from rich.progress import (
     BarColumn,
-    MofNCompleteColumn,
     Progress,
+    ProgressColumn,
+    Task,
     TaskID,
     TextColumn,
     TimeElapsedColumn,
 )
 from rich.table import Table
 from rich.text import Text
+from typing_extensions import override
 
 from mtf_rl.core.errors import MtfRlError
 
@@ -40,6 +43,16 @@ class ProgressBar:
     def reach(self, done: int, total: int | None = None) -> None:
         """Move to `done`, of `total` if that is known only now."""
         self._bars.update(self._task, completed=done, total=total)
+
+
+class _CountColumn(ProgressColumn):
+    """Done/total, both with thousands separated; nothing while the total is not known."""
+
+    @override
+    def render(self, task: Task) -> Text:
+        if task.total is None:
+            return Text("")
+        return Text(f"{int(task.completed):,}/{int(task.total):,}", style="progress.download")
 
 
 class Terminal:
@@ -73,8 +86,8 @@ class Terminal:
     @contextmanager
     def progress(self, title: str, total: int | None) -> Iterator["ProgressBar"]:
         """A bar that is gone when the work is done; nothing where there is no screen."""
-        columns = (TextColumn("  {task.description}"), BarColumn(), MofNCompleteColumn())
-        disabled = not self.console.is_terminal
+        columns = (TextColumn("  {task.description}"), BarColumn(), _CountColumn())
+        disabled = not self.console.is_terminal or total == 0
         with Progress(
             *columns,
             TimeElapsedColumn(),
@@ -108,8 +121,12 @@ def run_command(main: Callable[[], None]) -> NoReturn:
     except MtfRlError as error:
         errors.print(Panel(Text(str(error)), title=type(error).__name__, border_style="red"))
         sys.exit(2)
+    except BrokenPipeError:  # The reader of a pipe, such as head, has seen enough.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
     except OSError as error:
-        errors.print(Panel(Text(str(error)), title="The system refused", border_style="red"))
+        title = "File or system error"
+        errors.print(Panel(Text(str(error)), title=title, border_style="red"))
         sys.exit(2)
     except KeyboardInterrupt:
         errors.print("Interrupted. What was finished is in the run folder.")

@@ -8,7 +8,7 @@ import numpy as np
 from mtf_rl.core.arrays import IntArray, select_rows
 from mtf_rl.core.errors import DataError, LeakageError
 from mtf_rl.core.files import load_json
-from mtf_rl.data import Dataset, Split, read_kuairand, split_by_time
+from mtf_rl.data import Dataset, Split, read_log, split_by_time
 from mtf_rl.data.impressions import Impressions
 from mtf_rl.data.sessions import days_of, start_of_day_ms
 from mtf_rl.evaluation.fidelity import SessionLog, sessions_since
@@ -89,7 +89,7 @@ def _read_log(run: RunFolder, config: LogConfig, given: Path | None, assembly: A
             f"the log of {run.path} is not in {folder}. Give the folder that holds its files now"
             " with --data DIR."
         )
-    dataset = read_kuairand(folder, session_gap_minutes=config.session_gap_minutes)
+    dataset = read_log(folder, session_gap_minutes=config.session_gap_minutes)
     rows_kept = load_json(run.data / "description.json")["rows_kept"]
     found = dataset.catalogue.duration_seconds
     unchanged = (

@@ -36,7 +36,8 @@ RENAMED_FIELDS = {
     "validation_share": "validation_fraction",
     "weight": "conservative_weight",
 }
-"""Fields of settings, old to new; no settings class has a field of an old name."""
+"""Fields of settings, old to new. No settings class has a field of an old name, but for `bound` of
+off-policy evaluation's `ModelConfig`."""
 
 _RENAMED_VALUES = {
     "hand_set": "reward_weighted",
@@ -113,7 +114,7 @@ def _current_flag(flag: str) -> str:
     *path, last = flag.removeprefix("--").split(".")
     negation = "no-" if last.startswith("no-") else ""
     old = last.removeprefix("no-").replace("-", "_")
-    if old not in RENAMED_FIELDS:
+    if old not in RENAMED_FIELDS or path == ["model"]:  # ope's --model.bound is another bound
         return flag
     new = ".".join([*path, negation + RENAMED_FIELDS[old].replace("_", "-")])
     note_old_spelling(flag, f"--{new}")

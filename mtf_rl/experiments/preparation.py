@@ -20,7 +20,7 @@ from mtf_rl.data import (
     UserGroup,
     base_rates,
     describe,
-    read_kuairand,
+    read_log,
     read_predictions,
     retrieve_pools,
     scorer_half,
@@ -105,6 +105,8 @@ def prepare_run(
     config: RunConfig, run: RunFolder, metrics: MetricSink, terminal: Terminal
 ) -> Assembly:
     """Make everything up to the environment, and save it in the run's folder."""
+    if config.log.data is None and config.log.world.videos < config.pool:
+        raise ConfigError(_pool_too_large(config.pool, config.log.world.videos))
     log = prepare_log(config.log, config.seed, run, terminal)
     _check_sizes(config, log)
     if config.predictions is None:
@@ -143,7 +145,7 @@ def prepare_log(config: LogConfig, seed: int, run: RunFolder, terminal: Terminal
     else:
         terminal.stage(f"Logs in {config.data}")
         folder = config.data
-    dataset = read_kuairand(folder, session_gap_minutes=config.session_gap_minutes)
+    dataset = read_log(folder, session_gap_minutes=config.session_gap_minutes)
     run.write_text("data/account.txt", _row_account(dataset))
     world = load_world(folder)
     if world is not None:
@@ -162,7 +164,7 @@ def log_again(config: LogConfig, seed: int, run: RunFolder) -> PreparedLog:
         DataError: if the files are missing, or are no log.
     """
     folder = config.data or run.data / "logs"
-    dataset = read_kuairand(folder, session_gap_minutes=config.session_gap_minutes)
+    dataset = read_log(folder, session_gap_minutes=config.session_gap_minutes)
     return _split_log(config, seed, dataset, load_world(folder))
 
 
@@ -182,10 +184,7 @@ def _check_sizes(config: RunConfig, log: PreparedLog) -> None:
         ConfigError: if the pool is larger than the catalogue, or a group of users is empty.
     """
     if log.dataset.num_videos < config.pool:
-        raise ConfigError(
-            f"pool must be at most the {log.dataset.num_videos} videos of the log,"
-            f" got {config.pool}; set --pool, and --session.candidates if it must be smaller too"
-        )
+        raise ConfigError(_pool_too_large(config.pool, log.dataset.num_videos))
     groups = groups_of(log.dataset)
     for group in UserGroup:
         if not (groups == group).any():
@@ -193,6 +192,13 @@ def _check_sizes(config: RunConfig, log: PreparedLog) -> None:
                 f"the log's {len(groups)} users leave none in the group '{group.name.lower()}'"
                 " (70 % learn, 10 % tune, 20 % are final, by a hash of the id); give more users"
             )
+
+
+def _pool_too_large(pool: int, videos: int) -> str:
+    return (
+        f"pool must be at most the {videos} videos of the log, got {pool}; set --pool, and"
+        " --session.candidates if it must be smaller too"
+    )
 
 
 def standard_rows(
@@ -257,7 +263,6 @@ def fit_and_report(
     with terminal.progress(f"steps of {model}", None) as bar:
 
         def on_evaluation(evaluation: ValidationResult) -> None:
-            bar.reach(evaluation.step, evaluation.total_steps)
             metrics(evaluation.step, "scorer/monitor", evaluation.monitor)
             for task, loss in zip(TASK_NAMES, evaluation.task_losses, strict=True):
                 metrics(evaluation.step, f"scorer/loss/{task}", loss)
@@ -273,6 +278,7 @@ def fit_and_report(
             rng=np.random.default_rng(seed),
             past_keys=log.dataset.impressions.keys[rows.past],
             on_evaluation=on_evaluation,
+            on_step=bar.reach,
         )
     test = labelled_rows(encoder, log.dataset, rows.test)
     report = evaluate_scorer(fitted.scorer, test)

@@ -14,7 +14,7 @@ __all__ = ["PretrainConfig", "pretrain"]
 
 
 def pretrain(config: PretrainConfig, terminal: Terminal) -> RunFolder:
-    """Fit, calibrate and evaluator the models; one folder each under the run's `scorer/`.
+    """Fit, calibrate and evaluate the models; one folder each under the run's `scorer/`.
 
     Raises:
         MtfRlError: for anything that the user can mend.
@@ -47,4 +47,8 @@ def pretrain(config: PretrainConfig, terminal: Terminal) -> RunFolder:
                 rows_per_second=len(rows.train) / (time.perf_counter() - start),
             )
         run.write_text("scorer/comparison.md", comparison_table(compared))
+    terminal.say(
+        f"Written to {run.scorer}: a folder for each of {', '.join(models)} with report.md, .csv,"
+        f" reliability.png and the scorer; comparison.md compares them."
+    )
     return run

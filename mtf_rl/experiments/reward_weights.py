@@ -5,7 +5,7 @@ from pathlib import Path
 from mtf_rl.core.errors import ConfigError
 from mtf_rl.core.files import replace_atomically
 from mtf_rl.core.tasks import FEEDBACKS
-from mtf_rl.data import read_kuairand, single_request_fraction
+from mtf_rl.data import read_log, single_request_fraction
 from mtf_rl.evaluation import RewardWeights, estimate_reward_weights, session_panel
 from mtf_rl.experiments.command_line import log_of_run
 from mtf_rl.experiments.command_settings import RewardWeightsConfig
@@ -27,7 +27,7 @@ def weigh_rewards(config: RewardWeightsConfig, terminal: Terminal) -> RewardWeig
         check_free(config.out, "--out")
     folder, gap_minutes = _log_of(config)
     terminal.stage(f"Reward weights from the log in {folder}")
-    dataset = read_kuairand(folder, session_gap_minutes=gap_minutes)
+    dataset = read_log(folder, session_gap_minutes=gap_minutes)
     panel = session_panel(dataset.impressions, session_gap_minutes=gap_minutes)
     weights = estimate_reward_weights(panel)
     page = _page(weights, single_request_fraction(dataset.impressions))

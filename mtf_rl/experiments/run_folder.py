@@ -109,8 +109,9 @@ class _PrefixedSink:
 class RunFolder:
     """Paths of a run, and the record of how it came about."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, is_new: bool = False) -> None:
         self.path = path
+        self._is_new = is_new
         self.data = path / "data"
         self.scorer = path / "scorer"
         self.simulator = path / "simulator"
@@ -145,8 +146,15 @@ class RunFolder:
             self.write_checksums()
         except BaseException as error:
             self.write_provenance(f"stopped: {type(error).__name__}: {error}", **facts)
+            self._remove_if_bare()
             raise
         self.write_provenance("finished", **facts)
+
+    def _remove_if_bare(self) -> None:
+        """Leave no folder of a new run that stopped before it fitted or synthesised anything."""
+        made = (self.data / "logs", self.scorer, self.simulator, self.policies, self.checkpoints)
+        if self._is_new and not any(folder.exists() for folder in made):
+            shutil.rmtree(self.path)
 
     def write_checksums(self) -> None:
         """Add the SHA-256 of every artifact to `provenance.json`."""
@@ -181,15 +189,28 @@ def new_run_folder(path: Path | None, *, agent: str, root: Path = Path("runs")) 
         RunFolderError: if `path` exists and is not an empty folder.
     """
     if path is None:
-        number = 0
-        while (root / f"{agent}-{number}").exists():
-            number += 1
-        path = root / f"{agent}-{number}"
-    check_free(path, "--run-dir")
-    path.mkdir(parents=True, exist_ok=True)
-    folder = RunFolder(path)
+        path = _first_free(root, agent)
+    elif not path.exists():
+        path.mkdir(parents=True)
+    else:
+        check_free(path, "--run-dir")
+    folder = RunFolder(path, is_new=True)
     folder.write_provenance("running")
     return folder
+
+
+def _first_free(root: Path, agent: str) -> Path:
+    """A folder that this process has made, even where others look for one at the same time."""
+    root.mkdir(parents=True, exist_ok=True)
+    number = 0
+    while True:
+        path = root / f"{agent}-{number}"
+        try:
+            path.mkdir(exist_ok=False)
+        except FileExistsError:
+            number += 1
+        else:
+            return path
 
 
 def free_folder(path: Path) -> Path:

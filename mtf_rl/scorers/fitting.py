@@ -77,6 +77,7 @@ def fit_scorer(
     rng: np.random.Generator,
     past_keys: IntArray | None = None,
     on_evaluation: Callable[[ValidationResult], None] | None = None,
+    on_step: Callable[[int, int], None] | None = None,
     checkpoint: Path | None = None,
 ) -> FittedScorer:
     """Fit, restore the best state on `validation`, calibrate on `validation`.
@@ -94,6 +95,7 @@ def fit_scorer(
         past_keys: keys of the rows whose feedback the features tell of, where they are more than
             the rows to learn from; the scorer knows of these too.
         on_evaluation: called after each look at the validation rows.
+        on_step: called after each gradient step with its number and how many there are at most.
         checkpoint: folder in which the fit is kept at each evaluation; one that was cut off goes on
             from there, to the same weights as one that was not.
 
@@ -115,7 +117,7 @@ def fit_scorer(
         if checkpoint is not None:
             store = _Checkpoint(checkpoint, _identity(config, fit, layout, train, validation, seed))
             load_training(store.folder, training, store.identity)
-        _minimise(training, fit, train, validation, on_evaluation, store)
+        _minimise(training, fit, train, validation, on_evaluation, on_step, store)
         logits = model_logits(model, validation.features)
     calibration = _calibrate(fit, logits, validation, base_rates, layout)
     scorer = Scorer(
@@ -153,6 +155,7 @@ def _minimise(
     train: LabelledRows,
     validation: LabelledRows,
     on_evaluation: Callable[[ValidationResult], None] | None,
+    on_step: Callable[[int, int], None] | None,
     store: "_Checkpoint | None",
 ) -> None:
     """Train the model in place and leave it in its best state."""
@@ -163,6 +166,8 @@ def _minimise(
             break
         training.step += 1
         parts.append(_step(training, batch, fit, schedule))
+        if on_step is not None:
+            on_step(training.step, schedule.total_steps)
         if not schedule.evaluates_after(training.step):
             continue
         evaluation = _evaluate(training, fit, schedule, validation, parts)

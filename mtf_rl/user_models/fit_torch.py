@@ -84,11 +84,12 @@ def minimise(
     best, best_state, waited = _mean_loss(loss, held_out), _copy_state(module), 0
     for epoch in range(config.max_epochs):
         shuffled = numbers[torch.randperm(len(numbers), generator=shuffle)]
-        for index in torch.split(shuffled, batch_size):
+        for batch, index in enumerate(torch.split(shuffled, batch_size)):
             optimizer.zero_grad()
             loss(index).backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             schedule.step()
+            on_progress((epoch + batch * batch_size / len(shuffled)) / config.max_epochs)
         now = _mean_loss(loss, held_out)
         on_progress((epoch + 1) / config.max_epochs)
         if now < best:

@@ -26,6 +26,7 @@ from mtf_rl.experiments.comparison.work import (
     SESSION,
     Job,
     Stage,
+    check_budget,
     do_job,
     evaluate_rescored,
     rescored_folder,
@@ -106,6 +107,8 @@ def compare(config: ComparisonConfig, terminal: Terminal) -> Comparison:
         MtfRlError: if a contestant cannot learn.
     """
     digest = run_digest(config.run)
+    for job in (*_whole(config), *_smaller(config)):
+        check_budget(job, config)  # before the first job, not after hours of them
     config.folder.mkdir(parents=True, exist_ok=True)
     with _workers(config) as pool:
         _adopt(config, digest, terminal)

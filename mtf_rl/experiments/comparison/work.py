@@ -44,6 +44,7 @@ __all__ = [
     "SESSION",
     "Job",
     "Stage",
+    "check_budget",
     "do_job",
     "evaluate_rescored",
     "rescored_folder",
@@ -126,6 +127,21 @@ class Stage:
         return RetentionDynamics(sessions) if track == RETENTION else sessions
 
 
+def check_budget(job: Job, config: ComparisonConfig) -> None:
+    """Refuse a job whose budget is too small for its contestant.
+
+    Raises:
+        ConfigError: naming the smallest budget.
+    """
+    contestant = CONTESTANTS[job.contestant]
+    least = AGENTS[contestant.agent].min_requests(contestant.settings())
+    if least > job.requests(config):
+        raise ConfigError(
+            f"{job.contestant} needs at least {least} requests, and {job.fraction:g} of the budget"
+            f" is {job.requests(config)}; set --requests or --fractions"
+        )
+
+
 def do_job(job: Job, config: ComparisonConfig, digest: str) -> Result:
     """Learn, evaluator and write; what is finished is read.
 
@@ -142,15 +158,10 @@ def do_job(job: Job, config: ComparisonConfig, digest: str) -> Result:
     learning = stage.dynamics(job.track, UserGroup.LEARN, learnt_in)
     tuning = stage.dynamics(job.track, UserGroup.TUNE, learnt_in)
     folder = job.folder(config)
+    check_budget(job, config)
     contestant = CONTESTANTS[job.contestant]
     settings = contestant.settings()
     requests = job.requests(config)
-    if AGENTS[contestant.agent].min_requests(settings) > requests:
-        raise ConfigError(
-            f"{job.contestant} needs at least"
-            f" {AGENTS[contestant.agent].min_requests(settings)} requests, and {job.fraction:g} of"
-            f" the budget is {requests}; set --requests or --fractions"
-        )
     task = LearningTask(
         learning=learning,
         tuning=tuning,
