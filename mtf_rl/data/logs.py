@@ -27,9 +27,10 @@ def read_log(directory: Path, *, session_gap_minutes: float = 30.0) -> Dataset:
     if not is_prepared(directory):
         return read_kuairand(directory, session_gap_minutes=session_gap_minutes)
     dataset = read_prepared(directory)
-    if dataset.schema.session_gap_minutes != session_gap_minutes:
+    prepared_with = dataset.schema.session_gap_minutes
+    if prepared_with != session_gap_minutes:
         raise ConfigError(
-            f"{directory} was prepared with --session-gap-minutes {dataset.schema.session_gap_minutes:g},"
+            f"{directory} was prepared with --session-gap-minutes {prepared_with:g},"
             f" but this command asks for {session_gap_minutes:g}. Give the same number, or prepare"
             " the log again."
         )
