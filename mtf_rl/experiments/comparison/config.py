@@ -36,7 +36,7 @@ class ComparisonConfig:
     contestants: tuple[str, ...] = tuple(CONTESTANTS)
     """Who takes part."""
     fractions: tuple[float, ...] = (0.125, 0.25, 0.5)
-    """Smaller budgets, as shares in (0, 1), with which everyone learns anew."""
+    """Smaller budgets, as fractions in (0, 1); every contestant learns again with each."""
     sessions: int = 4_000
     """Sessions of final users for each policy and evaluator, at least 2."""
     tuning_sessions: int = 2_000

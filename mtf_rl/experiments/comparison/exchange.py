@@ -80,7 +80,7 @@ def _records(path: Path) -> dict[tuple[str, str, int, float], dict[str, Any]]:
         for line in lines:
             record = {part: line[part] for part in ("asked", "result", "rescored")}
             result = record["result"]
-            job = (result["contestant"], result["track"], result["seed"], result["share"])
+            job = (result["contestant"], result["track"], result["seed"], result["fraction"])
             records[job] = record
         return records
     except FileNotFoundError as error:

@@ -54,7 +54,7 @@ def _long(comparison: Comparison) -> list[dict[str, str | int | float]]:
     for result in comparison.results.all:
         for evaluator, evaluated in result.evaluated.items():
             record = settings_to_json(result)
-            del record["judged"]
+            del record["evaluated"]
             flat = settings_to_json(evaluated)
             for name in ("rates", "weights", "weights_spread"):
                 values = flat.pop(name)

@@ -71,7 +71,7 @@ class Job:
 
     def folder(self, config: ComparisonConfig) -> Path:
         """Where its result, policy and trials are."""
-        fraction = f"share-{self.fraction:g}"
+        fraction = f"fraction-{self.fraction:g}"
         return (
             config.folder / "jobs" / self.track / self.contestant / f"seed-{self.seed}" / fraction
         )
