@@ -8,12 +8,12 @@ or, in its parts,
     python -m mtf_rl.compare runs/leaderboard
     python -m benchmarks.leaderboard runs/leaderboard
 
-The first makes the default world, scorer and simulator; the second does the work, and goes on where
-it was stopped; this one writes `leaderboard.md`, its pictures, and `leaderboard.jsonl` with the
-result of each job, from which the second goes on (`--jobs benchmarks/leaderboard.jsonl`) where run
-and versions are the same.
+The first command makes the default world, scorer and simulator. The second runs the comparison and
+resumes after a stop. The third writes `leaderboard.md`, its pictures, and `leaderboard.jsonl` with
+the result of each job. The second command can reuse these (`--jobs benchmarks/leaderboard.jsonl`)
+if run and versions are the same.
 
-Another comparison's page, such as that of the real rows, with the flags that it was made with:
+For another comparison's page, such as that of the real rows, give the flags of that comparison:
 
     python -m mtf_rl.train uniform --data DIR --run-dir runs/real
     python -m mtf_rl.compare runs/real --requests 40000 --headline-seeds 3 --sessions 2000 \
@@ -46,14 +46,14 @@ LIBRARIES = ("torch", "stable-baselines3", "optuna", "cmaes", "botorch", "numpy"
 
 @dataclass(frozen=True)
 class Settings:
-    """Which comparison, and the page."""
+    """The comparison, and the page."""
 
     run: tyro.conf.Positional[Path]
     """The run that was compared."""
     requests: int = 100_000
     """Its budget."""
     headline_seeds: int = 10
-    """Its seeds of the headlines."""
+    """Its seeds of the headline contestants."""
     sessions: int = 4_000
     """Its sessions of final users."""
     out: Path = Path("benchmarks/leaderboard.md")
@@ -63,7 +63,7 @@ class Settings:
 
 
 def main() -> None:
-    """Read what is finished, and write the page."""
+    """Read the finished jobs, and write the page."""
     settings = tyro.cli(Settings, description=__doc__)
     config = ComparisonConfig(
         settings.run,
@@ -79,12 +79,13 @@ def main() -> None:
     save_finished_jobs(config, settings.out.with_suffix(".jsonl"))
     versions = ", ".join(f"{name} {version(name)}" for name in LIBRARIES)
     stamp = (
-        f"Made by `benchmarks/leaderboard.py`, which tells the commands; mtf_rl"
+        "You can see here how all methods compare at an equal budget.\n\n"
+        "Made by `benchmarks/leaderboard.py`, which gives the commands; mtf_rl"
         f" {mtf_rl.__version__}, Python {platform.python_version()},"
         f" {versions}; one thread a job, two at once."
     )
     title, _, tables = page.partition("\n\n")
-    write_page(settings.out, f"{title}\n\n{stamp}\n\n{tables}", "## What it says")
+    write_page(settings.out, f"{title}\n\n{stamp}\n\n{tables}")
     print(settings.out.read_text())
 
 

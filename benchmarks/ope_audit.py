@@ -220,7 +220,9 @@ def make_targets(settings: Settings) -> list[str]:
 
 def _contestants(settings: Settings) -> list[str]:
     """Policies of the first seed, as `mtf_rl.compare` left them."""
-    made = sorted((settings.run / "comparison/jobs/session").glob("*/seed-0/fraction-1/policy.json"))
+    made = sorted(
+        (settings.run / "comparison/jobs/session").glob("*/seed-0/fraction-1/policy.json")
+    )
     if not made:
         raise ValueError(f"{settings.run} has no comparison: python -m mtf_rl.compare makes one")
     policies = {path.parents[2].name: path.parent for path in made}

@@ -26,8 +26,9 @@ from mtf_rl.user_models import FittedUserModel, World, load_world
 __all__ = ["GIVEN_PREDICTIONS", "Assembly", "groups_of", "profiles_of"]
 
 RANKED_ANSWERS = (
-    "the log has too few random exposures to teach how videos answer that no ranker chose: the"
-    " simulator answers as if its rankers, who knew more than any feature, had chosen them"
+    "the log has too few random exposures to correct for selection by its rankers: the simulator"
+    " responds as if these rankers, with more information than the features, had selected every"
+    " video"
 )
 GIVEN_PREDICTIONS = (
     "Given predictions, circularity cannot be checked: nobody knows here which rows their model was"

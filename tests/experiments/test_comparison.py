@@ -224,4 +224,4 @@ def test_who_lacks_a_seed_is_left_out_and_named(run: Path, tmp_path: Path) -> No
     partial = finished_comparison(config)
     assert partial.unfinished == ("random_search",)
     assert partial.results.names() == ["uniform", "reward_weighted"]
-    assert "Left out, since not all seeds are there: random_search." in page_of(partial)
+    assert "Not shown, because seeds are missing: random_search." in page_of(partial)

@@ -214,7 +214,7 @@ def test_the_seesaw_holds_the_tables_numbers(comparison: Comparison) -> None:
     assert values[1, 1] == 20.0
     assert values[2, 1] == -20.0
     assert values[2, 2] == 30.0
-    assert "+30.0%" in texts_of(axes)
+    assert "+30.0 %" in texts_of(axes)
 
 
 def test_the_front_is_apart_from_the_dominated() -> None:

@@ -45,9 +45,8 @@ RETAINED = ("uniform", "cem", "td3", "td3_myopic", "ppo", "ppo_myopic")
 SEESAW = ("watch_time", "interaction")
 REFERENCES = ("lspi",)
 NO_TRUTH = (
-    "The truth of this log is not known: policies are evaluated by the simulator that they learnt"
-    " in,"
-    " so that what they gain by its mistakes counts as a gain."
+    "This log has no ground truth. Policies are evaluated in the simulator in which they were"
+    " trained, so a gain from its errors counts as a gain."
 )
 
 

@@ -324,7 +324,7 @@ def front_figure(objectives: FloatArray) -> Figure:
 def seesaw_figure(comparison: Comparison) -> Figure:
     """The seesaw table in colour: blue is more than with uniform weights, red is less."""
     table = seesaw_table(comparison)
-    fractions = np.array([[float(cell.rstrip("%")) for cell in row[2:]] for row in table.rows])
+    fractions = np.array([[float(cell.rstrip(" %")) for cell in row[2:]] for row in table.rows])
     figure, (axes,) = _panels(1, width=10.5, height=1.6 + 0.5 * len(fractions))
     finite = np.abs(fractions[np.isfinite(fractions)])
     bound = min(max(finite.max(initial=1.0), 1.0), 60.0)

@@ -1,4 +1,4 @@
-"""What a comparison found, as tables."""
+"""Results of a comparison, as tables."""
 
 import numpy as np
 from scipy import stats
@@ -32,7 +32,7 @@ UNIFORM = "uniform"
 
 
 def tables_of(comparison: Comparison) -> list[Table]:
-    """All that there are results for."""
+    """Every table that has results."""
     evaluators = comparison.results.evaluators()
     tables = [leaderboard_table(comparison, evaluator) for evaluator in reversed(evaluators)]
     if comparison.tuned_once != UNIFORM:
@@ -53,14 +53,14 @@ def tables_of(comparison: Comparison) -> list[Table]:
 
 
 def summary_of(comparison: Comparison) -> list[str]:
-    """What was done, and how the headline learners stand, in sentences."""
+    """The settings, and the differences of the headline learners, in sentences."""
     config = comparison.config
     done = (
-        f"{config.seeds} seeds for everyone, {config.headline_seeds} for the headlines (in bold):"
-        f" learners {', '.join(comparison.learners)}, named on tuning users in the simulator, and"
-        f" likewise the search {comparison.search} and the best search for weights that are tuned"
-        f" once, {comparison.tuned_once}. {config.sessions:,} sessions of final users for each"
-        " policy and evaluator."
+        f"Every contestant has {config.seeds} seeds; the headline contestants (in bold) have"
+        f" {config.headline_seeds}. They are selected on tuning users in the simulator: the"
+        f" learners {', '.join(comparison.learners)}, the search {comparison.search}, and the best"
+        f" search for static weights, {comparison.tuned_once}. Each policy plays"
+        f" {config.sessions:,} sessions of final users with each evaluator."
     )
     pairs = [(name, comparison.search) for name in comparison.learners]
     if comparison.tuned_once != comparison.search:
@@ -69,19 +69,19 @@ def summary_of(comparison: Comparison) -> list[str]:
     stands = [
         f"{name} over {other}: "
         + "; ".join(
-            f"{_over(comparison, name, other, evaluator)} by {_evaluator(evaluator)}"
+            f"{_over(comparison, name, other, evaluator)} in the {_evaluator(evaluator)}"
             for evaluator in reversed(comparison.results.evaluators())
         )
-        + " (paired by seed, 95 % intervals)."
+        + " (paired by seed, 95 % CI)."
         for name, other in pairs
         if name != other
     ]
-    left_out = f"Left out, since not all seeds are there: {', '.join(comparison.unfinished)}."
+    left_out = f"Not shown, because seeds are missing: {', '.join(comparison.unfinished)}."
     return [done, *stands, *([left_out] if comparison.unfinished else [])]
 
 
 def ordered(comparison: Comparison, evaluator: str, *, track: str = SESSION) -> list[str]:
-    """Contestants by mean reward over the seeds that all have, the best first."""
+    """Contestants by mean reward over the common seeds, the best first."""
     results = comparison.common
     return sorted(
         results.names(track=track),
@@ -132,16 +132,16 @@ def leaderboard_table(comparison: Comparison, evaluator: str) -> Table:
         f"Evaluator: {_evaluator(evaluator)}",
         heads,
         tuple(rows),
-        f"Means over the {comparison.config.seeds} seeds that all have, with 95 % t-intervals;"
-        " differences are paired by seed, over all seeds that both have (`seeds`). Rates are per"
-        " mille of shown videos; `!` marks sessions that are shorter, or hate that is more"
-        " frequent, than with uniform weights beyond the interval."
+        f"Means over the {comparison.config.seeds} seeds that all contestants have, with 95 %"
+        " t-intervals. Differences are paired by seed, over all common seeds of the pair (`seeds`)."
+        " Rates are per mille of shown videos. `!` marks sessions that are significantly shorter,"
+        " or hate that is significantly more frequent, than with uniform weights."
         + "".join(f" {note.rstrip('.')}." for note in comparison.notes if evaluator == SIMULATOR),
     )
 
 
 def statistics_table(comparison: Comparison) -> Table:
-    """What holds beside the mean, under the evaluator who has the last word."""
+    """Further statistics, with the decisive evaluator."""
     evaluator, results = comparison.evaluator, comparison.common
     names = ordered(comparison, evaluator)
     zero = results.mean(UNIFORM, "reward", evaluator)
@@ -168,31 +168,32 @@ def statistics_table(comparison: Comparison) -> Table:
             "on tuning users, simulator",
         ),
         tuple(rows),
-        f"Over the {comparison.config.seeds} seeds that all have, but for the probability, which is"
-        " over all that both have. Bootstrap intervals; of fewer than four seeds the interquartile"
-        f" mean is the mean. Score: 0 for uniform weights, 100 for {best} ({hundred:.2f}).",
+        f"Over the {comparison.config.seeds} seeds that all contestants have; the probability is"
+        " over all common seeds of the pair. Intervals are bootstrap intervals. With fewer than"
+        " four seeds the interquartile mean is the mean. Score: 0 for uniform weights, 100 for"
+        f" {best} ({hundred:.2f}).",
     )
 
 
 def best_known(comparison: Comparison) -> tuple[str, float]:
-    """Who is best under the evaluator who has the last word, in words, and the mean session reward.
+    """The best policy of the decisive evaluator, in words, and its mean session reward.
 
-    Of the contestants and of the references, which learn in the truth with a larger budget.
+    Contestants and references count; references train in the ground truth with a larger budget.
     """
     evaluator, results = comparison.evaluator, comparison.common
     best = ordered(comparison, evaluator)[0]
     value = results.mean(best, "reward", evaluator)
-    words = f"the best of this table, {best}"
+    words = f"the best contestant, {best}"
     for name in results.names(track=REFERENCE):
         reference = results.mean(name, "reward", evaluator, track=REFERENCE)
         if reference > value:
             value = reference
-            words = f"{name} learnt in the truth itself with {REFERENCE_BUDGETS} times the budget"
+            words = f"{name} trained in the ground truth with {REFERENCE_BUDGETS} times the budget"
     return words, value
 
 
 def rewards_by_budget(comparison: Comparison, evaluator: str) -> dict[str, FloatArray]:
-    """Session reward of those who learnt with every budget, (budgets, seeds), the best first.
+    """Session reward of contestants with results for every budget, (budgets, seeds), best first.
 
     Seeds are those that all of them have with every budget; empty where there is none.
     """
@@ -213,7 +214,7 @@ def rewards_by_budget(comparison: Comparison, evaluator: str) -> dict[str, Float
 
 
 def budget_table(comparison: Comparison) -> Table:
-    """The value by fraction of the budget, each learnt anew."""
+    """The value by fraction of the budget, each trained again."""
     evaluator = comparison.evaluator
     found = rewards_by_budget(comparison, evaluator)
     seeds = next(iter(found.values())).shape[1] if found else 0
@@ -226,13 +227,13 @@ def budget_table(comparison: Comparison) -> Table:
         f"Session reward by budget, evaluator: {_evaluator(evaluator)}",
         ("policy", *(f"{int(fraction * requests):,}" for fraction in fractions)),
         rows,
-        "Everyone learns anew with the smaller budget, in requests; means over the seeds that all"
-        f" have with every budget ({seeds}).",
+        "Every contestant learns again with the smaller budget, in requests. Means over the seeds"
+        f" that all contestants have with every budget ({seeds}).",
     )
 
 
 def per_request_table(comparison: Comparison) -> Table:
-    """What choosing weights per request is worth over weights that are tuned once."""
+    """The gain of weights per request over static weights."""
     once, results = comparison.tuned_once, comparison.results
     rows = []
     for name in ordered(comparison, comparison.evaluator):
@@ -248,25 +249,25 @@ def per_request_table(comparison: Comparison) -> Table:
             first, second = results.paired(name, once, evaluator)
             difference = paired_over_seeds(first, second)
             cells.append(_interval(difference, "{:+.2f}"))
-            cells.append(f"{difference.mean / second.mean():+.1%}")
+            cells.append(_percent(difference.mean / second.mean()))
         rows.append(tuple(cells))
     heads = [
         cell
         for evaluator in reversed(results.evaluators())
-        for cell in (f"over {once}, {_evaluator(evaluator)}", "share")
+        for cell in (f"over {once}, {_evaluator(evaluator)}", "relative")
     ]
     return Table(
-        "Weights per request over weights tuned once",
+        "Weights per request over static weights",
         ("policy", "kind", "seeds", *heads),
         tuple(rows),
-        f"Tuned once: {once}, the best search for static weights, named on tuning users. Here are"
-        " all whose weights depend on the user or the request, learners and searches; paired by"
-        " seed.",
+        f"{once} is the best search for static weights, selected on tuning users. The table has all"
+        " contestants whose weights depend on the user or the request, learners and searches."
+        " Differences are paired by seed.",
     )
 
 
 def myopic_table(comparison: Comparison) -> Table:
-    """What looking ahead is worth: each learner over its myopic baseline."""
+    """The gain of a long horizon: each learner over its myopic baseline."""
     results = comparison.results
     rows = []
     for name in results.names():
@@ -281,18 +282,18 @@ def myopic_table(comparison: Comparison) -> Table:
                         _evaluator(evaluator),
                         str(len(first)),
                         _interval(difference, "{:+.2f}"),
-                        f"{difference.mean / second.mean():+.1%}",
+                        _percent(difference.mean / second.mean()),
                     )
                 )
     return Table(
         "Learners over their myopic baselines",
-        ("learner", "evaluator", "seeds", "session reward over the myopic baseline", "share"),
+        ("learner", "evaluator", "seeds", "session reward over the myopic baseline", "relative"),
         tuple(rows),
     )
 
 
 def gap_table(comparison: Comparison) -> Table:
-    """The simulator's value beside the true one; who gains in the simulator alone is named."""
+    """Values in the simulator and in the ground truth, and which policies exploit the simulator."""
     results = comparison.common
     simulated, true = (ordered(comparison, evaluator) for evaluator in (SIMULATOR, GROUND_TRUTH))
     first, second = (
@@ -312,17 +313,25 @@ def gap_table(comparison: Comparison) -> Table:
         for position, name in enumerate(true)
     )
     return Table(
-        "Simulator against truth",
-        ("policy", "simulator", "truth", "rank in the simulator", "true rank", "exploits it"),
+        "Simulator against ground truth",
+        (
+            "policy",
+            "simulator",
+            "ground truth",
+            "rank in the simulator",
+            "rank in the ground truth",
+            "exploits the simulator",
+        ),
         rows,
         f"Rank correlation {rank:.2f} over {len(true)} policies. A policy exploits the simulator"
-        " where its true rank is a quarter of the table or more below its rank there, or where it"
-        " beats the headline search there and loses to it in truth, both beyond the interval.",
+        " if its rank in the ground truth is a quarter of the table or more below its rank in the"
+        " simulator, or if it beats the headline search in the simulator and loses to it in the"
+        " ground truth, both significantly.",
     )
 
 
 def exploits(comparison: Comparison, name: str) -> bool:
-    """Whether a policy gains in the simulator what it does not hold in truth."""
+    """Whether a policy's gain in the simulator is absent in the ground truth."""
     simulated, true = (ordered(comparison, evaluator) for evaluator in (SIMULATOR, GROUND_TRUTH))
     fell = true.index(name) - simulated.index(name) >= max(2, len(true) / 4)
     if name == comparison.search:
@@ -352,10 +361,10 @@ def seesaw_table(comparison: Comparison) -> Table:
                 / results.mean_rate(UNIFORM, task.name, evaluator)
                 for task in FEEDBACKS
             ]
-            rows.append((name, track, *(f"{cell - 1.0:+.1%}" for cell in cells)))
+            rows.append((name, track, *(_percent(cell - 1.0) for cell in cells)))
     return Table(
         f"Seesaw, evaluator: {_evaluator(evaluator)}",
-        ("policy", "learnt for", "requests", "watch time", *(task.name for task in FEEDBACKS)),
+        ("policy", "trained for", "requests", "watch time", *(task.name for task in FEEDBACKS)),
         tuple(rows),
         "Relative to uniform weights: requests and watch time of a session, feedbacks per shown"
         " video. `session` is the run's own reward.",
@@ -386,14 +395,13 @@ def retention_table(comparison: Comparison, evaluator: str) -> Table:
             "requests",
         ),
         tuple(rows),
-        "Learnt and evaluated on `FusionRetention-v0`: up to six sessions of a user; a day away"
-        " costs"
-        " a reward of 1.",
+        "Trained and evaluated on `FusionRetention-v0`: up to six sessions of a user; a day away"
+        " costs a reward of 1.",
     )
 
 
 def stale_table(comparison: Comparison) -> Table:
-    """What frozen policies are worth after the scorer was fitted again."""
+    """Values of frozen policies with refitted scorers."""
     evaluator, results = comparison.evaluator, comparison.results
     rows = []
     before, after = [], []
@@ -411,7 +419,7 @@ def stale_table(comparison: Comparison) -> Table:
                 f"{old.mean():.2f}",
                 f"{new.mean():.2f}",
                 _interval(change, "{:+.2f}"),
-                f"{change.mean / old.mean():+.1%}",
+                _percent(change.mean / old.mean()),
             )
         )
     rank = float(stats.spearmanr(np.array(before), np.array(after)).statistic)
@@ -421,12 +429,12 @@ def stale_table(comparison: Comparison) -> Table:
         for rewards in by_seed.values()
     )
     return Table(
-        f"After the scorer was fitted again, evaluator: {_evaluator(evaluator)}",
-        ("policy", "with its own scorer", "with others", "change", "share"),
+        f"With a refitted scorer, evaluator: {_evaluator(evaluator)}",
+        ("policy", "with its own scorer", "with refitted scorers", "change", "relative"),
         tuple(rows),
-        f"Frozen policies with {scorers} scorers of other seeds, in the same sessions; means over"
-        f" {comparison.config.seeds} seeds of the learners. Intervals are over these, and do not"
-        f" hold the random numbers of the scorers. Rank correlation of the two columns:"
+        f"Frozen policies with {scorers} scorers of other seeds, in the same sessions. Means over"
+        f" {comparison.config.seeds} seeds of the learners. Intervals are over these seeds, and do"
+        " not contain the noise of the scorers. Rank correlation of the two columns:"
         f" {rank:.2f}.",
     )
 
@@ -462,7 +470,11 @@ def _title(comparison: Comparison, name: str) -> str:
 
 
 def _evaluator(evaluator: str) -> str:
-    return {SIMULATOR: "the simulator", GROUND_TRUTH: "the truth"}.get(evaluator, evaluator)
+    return evaluator.replace("_", " ")
+
+
+def _percent(fraction: float) -> str:
+    return f"{100.0 * fraction:+.1f} %"
 
 
 def _interval(interval: Interval, form: str) -> str:
