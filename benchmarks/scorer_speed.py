@@ -260,7 +260,12 @@ def split_work(scorer: Any, layout: FeatureLayout, rows: LabelledRows) -> Callab
         return FeatureRows(part, np.empty((len(part), 0), dtype=np.float32))
 
     users, videos = 5000, 7583
-    pairs = PairScorer(scorer.model, side(FeatureSide.USER, users), side(FeatureSide.VIDEO, videos))
+    pairs = PairScorer(
+        scorer.model,
+        len(scorer.tasks),
+        side(FeatureSide.USER, users),
+        side(FeatureSide.VIDEO, videos),
+    )
     own = side(FeatureSide.PAIR, len(rows))
     rng = np.random.default_rng(0)
     columns = rng.integers(users, size=len(rows)), rng.integers(videos, size=len(rows))

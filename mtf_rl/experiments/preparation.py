@@ -10,7 +10,6 @@ from mtf_rl.agents import MetricSink
 from mtf_rl.core.arrays import BoolArray, IntArray
 from mtf_rl.core.errors import ConfigError, DataError
 from mtf_rl.core.files import load_json, replace_atomically, save_json
-from mtf_rl.core.tasks import TASK_NAMES
 from mtf_rl.data import (
     Dataset,
     FeatureEncoder,
@@ -264,7 +263,7 @@ def fit_and_report(
 
         def on_evaluation(evaluation: ValidationResult) -> None:
             metrics(evaluation.step, "scorer/monitor", evaluation.monitor)
-            for task, loss in zip(TASK_NAMES, evaluation.task_losses, strict=True):
+            for task, loss in zip(log.dataset.tasks.names, evaluation.task_losses, strict=True):
                 metrics(evaluation.step, f"scorer/loss/{task}", loss)
             for name, value in evaluation.measures.items():
                 metrics(evaluation.step, f"scorer/{name}", value)

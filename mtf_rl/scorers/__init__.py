@@ -15,7 +15,7 @@ if TYPE_CHECKING:
         platt,
         temperature,
     )
-    from mtf_rl.scorers.chains import CHAINS, Chain, nesting_violations
+    from mtf_rl.scorers.chains import Chain, NestedPair, nesting_violations
     from mtf_rl.scorers.comparison import ComparedScorer, comparison_table
     from mtf_rl.scorers.configs import (
         AITMConfig,
@@ -68,7 +68,6 @@ if TYPE_CHECKING:
 __all__ = [
     "AITM",
     "CALIBRATORS",
-    "CHAINS",
     "MONITORS",
     "PLE",
     "SCORERS",
@@ -96,6 +95,7 @@ __all__ = [
     "Monitor",
     "MultiDRConfig",
     "MultiIPWConfig",
+    "NestedPair",
     "Network",
     "OMoEConfig",
     "OrderPenalty",

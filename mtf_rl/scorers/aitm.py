@@ -14,9 +14,8 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import override
 
-from mtf_rl.core.tasks import NUM_TASKS
+from mtf_rl.core.tasks import TaskSet
 from mtf_rl.data import FeatureLayout
-from mtf_rl.scorers.chains import Chain
 from mtf_rl.scorers.configs import AITMConfig
 from mtf_rl.scorers.layers import GroupedLinear, GroupedMLP, InputLayer, Towers
 from mtf_rl.scorers.losses import order_penalty
@@ -51,15 +50,21 @@ class AdaptiveTransfer(nn.Module):
 class AITM(Network):
     """A network per task on shared embeddings, and a transfer along the chain."""
 
-    def __init__(self, config: "AITMConfig", layout: FeatureLayout) -> None:
+    def __init__(self, config: "AITMConfig", layout: FeatureLayout, tasks: TaskSet) -> None:
         super().__init__()
-        self.chain: Chain = config.chain
+        self.pair = self.chain = config.chain.among(tasks)
         self.calibrator_weight = config.calibrator_weight
         self.input = InputLayer(layout, config.embedding_dim, config.dense_bins)
-        self.bottoms = GroupedMLP(NUM_TASKS, self.input.width, config.bottom_widths, config.dropout)
+        self.bottoms = GroupedMLP(
+            len(tasks), self.input.width, config.bottom_widths, config.dropout
+        )
         self.transfer = AdaptiveTransfer(self.bottoms.width)
         self.towers = Towers(
-            self.bottoms.width, config.tower_widths, config.dropout, config.watch_head
+            self.bottoms.width,
+            config.tower_widths,
+            config.dropout,
+            config.watch_head,
+            tasks=tasks,
         )
 
     @override
@@ -68,7 +73,7 @@ class AITM(Network):
 
     @override
     def combine(self, read: Sequence[Tensor]) -> NetworkOutputs:
-        parent, child = self.chain.columns
+        parent, child = self.pair.columns
         representations = list(self.bottoms.after_reading(read[0]).unbind())
         representations[child] = self.transfer(representations[parent], representations[child])
         return NetworkOutputs.of_towers(self.towers(torch.stack(representations)))
@@ -76,7 +81,7 @@ class AITM(Network):
     @override
     def losses(self, outputs: Outputs, targets: Tensor, mask: Tensor) -> ModelLosses:
         losses = super().losses(outputs, targets, mask)
-        parent, child = self.chain.columns
+        parent, child = self.pair.columns
         penalty = order_penalty(outputs.logits[:, parent], outputs.logits[:, child])
         return replace(
             losses,

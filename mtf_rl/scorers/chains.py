@@ -1,19 +1,21 @@
 """Pairs of tasks of which the second only happens after the first.
 
 A model that multiplies probabilities along a pair, or holds one below the other, is right only
-where the pair is nested. So a pair must be declared here, and is measured on the training rows.
+where the pair is nested. So tasks declare it (`Task.within`), and it is measured on the training
+rows.
 """
 
 import logging
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from mtf_rl.core.arrays import BoolArray, FloatArray
 from mtf_rl.core.errors import ConfigError
-from mtf_rl.core.tasks import TASK_NAMES
+from mtf_rl.core.tasks import TaskSet
 
-__all__ = ["CHAINS", "Chain", "nesting_violations", "warn_of_violations"]
+__all__ = ["Chain", "NestedPair", "nesting_violations", "warn_of_violations"]
 
 logger = logging.getLogger(__name__)
 
@@ -23,39 +25,55 @@ TOLERATED_VIOLATIONS = 0.02
 
 @dataclass(frozen=True)
 class Chain:
-    """Two tasks, the second of which presupposes the first.
+    """Which nested pair of tasks a model goes along; the first of the log's tasks by default.
 
-    Raises:
-        ConfigError: if the pair is not declared to be nested.
+    A like or a follow needs no click: in KuaiRand's feeds a video plays without one. A valid play
+    of 7 s, which is what `click` means there, does come before the 18 s of a long view.
     """
 
-    parent: str = "click"
-    """The task that comes first."""
+    parent: str = ""
+    """The task that comes first; that of the first nested pair, where it is empty."""
 
-    child: str = "long_view"
-    """The task that can only follow it."""
+    child: str = ""
+    """The task that can only follow it; that of the first nested pair, where it is empty."""
 
-    def __post_init__(self) -> None:
-        if (self.parent, self.child) not in DECLARED:
-            known = ", ".join(f"{parent} -> {child}" for parent, child in DECLARED)
+    def among(self, tasks: TaskSet) -> "NestedPair":
+        """The pair among a log's tasks.
+
+        Raises:
+            ConfigError: if the tasks do not declare it to be nested.
+        """
+        fitting = [
+            pair
+            for pair in tasks.chains
+            if self.parent in ("", pair[0]) and self.child in ("", pair[1])
+        ]
+        if not fitting:
+            known = ", ".join(f"{parent} -> {child}" for parent, child in tasks.chains)
+            wanted = f"{self.parent or 'any task'} -> {self.child or 'any task'}"
             raise ConfigError(
-                f"chain {self.parent} -> {self.child} is not declared: {self.child} is observed"
-                f" without {self.parent}. Declared: {known}."
+                f"chain {wanted} is not declared: no task is `within` another so."
+                f" Declared: {known or 'none'}. Declare `within` on a task, or take a scorer"
+                " without a chain, such as mmoe."
             )
+        return NestedPair(*fitting[0], tasks)
 
-    @property
+
+@dataclass(frozen=True)
+class NestedPair:
+    """Two tasks of a log, the second of which presupposes the first."""
+
+    parent: str
+    child: str
+    tasks: TaskSet
+
+    @cached_property
     def columns(self) -> tuple[int, int]:
-        """Places of parent and child among the tasks."""
-        return TASK_NAMES.index(self.parent), TASK_NAMES.index(self.child)
+        """Positions of parent and child on the axis `tasks`."""
+        return self.tasks.index(self.parent), self.tasks.index(self.child)
 
 
-# A like or a follow needs no click: in KuaiRand's feeds a video plays without one. A valid play of
-# 7 s, which is what `click` means there, does come before the 18 s of a long view.
-DECLARED = (("click", "long_view"),)
-CHAINS = tuple(Chain(parent, child) for parent, child in DECLARED)
-
-
-def nesting_violations(targets: FloatArray, mask: BoolArray, chain: Chain) -> float:
+def nesting_violations(targets: FloatArray, mask: BoolArray, chain: NestedPair) -> float:
     """Fraction of rows without the parent that have the child, in [0, 1]; NaN without such rows.
 
     Args:
@@ -70,7 +88,7 @@ def nesting_violations(targets: FloatArray, mask: BoolArray, chain: Chain) -> fl
     return float((targets[outside, child] >= 0.5).mean())
 
 
-def warn_of_violations(targets: FloatArray, mask: BoolArray, chain: Chain) -> None:
+def warn_of_violations(targets: FloatArray, mask: BoolArray, chain: NestedPair) -> None:
     """Log a warning where the rows break the chain too often; arguments as above."""
     fraction = nesting_violations(targets, mask, chain)
     if fraction > TOLERATED_VIOLATIONS:

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from mtf_rl.core.tasks import TASK_NAMES
 from mtf_rl.scorers.report import ScorerReport
 
 __all__ = ["ComparedScorer", "comparison_table"]
@@ -29,7 +28,8 @@ def comparison_table(scorers: Mapping[str, ComparedScorer]) -> str:
     """
     header = ["task", "scorer", *METRICS, "auc - single-task"]
     lines = [header, ["---"] * len(header)]
-    for task in TASK_NAMES:
+    tasks = [line.task for scorer in list(scorers.values())[:1] for line in scorer.report.tasks]
+    for task in tasks:
         for name, scorer in scorers.items():
             cells = [f"{getattr(scorer.report[task], metric):.4f}" for metric in METRICS]
             lines.append([task, name, *cells, _lead(scorers, name, task)])

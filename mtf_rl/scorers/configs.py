@@ -8,7 +8,7 @@ from typing_extensions import override
 
 from mtf_rl.core.errors import ConfigError
 from mtf_rl.core.ranges import check_at_least, check_choice, check_proper_fraction
-from mtf_rl.core.tasks import NUM_TASKS
+from mtf_rl.core.tasks import KUAIRAND_TASKS, TaskSet
 from mtf_rl.scorers.chains import Chain
 
 if TYPE_CHECKING:
@@ -80,16 +80,20 @@ class ModelConfig(ABC):
         check_at_least("members", self.members, 1)
         check_choice("watch head", self.watch_head, get_args(WatchHeadName))
 
-    def build(self, layout: "FeatureLayout") -> "ScorerModel":
-        """A freshly initialised model, drawing on torch's global generator."""
+    def build(self, layout: "FeatureLayout", tasks: TaskSet = KUAIRAND_TASKS) -> "ScorerModel":
+        """A freshly initialised model of these tasks, drawing on torch's global generator.
+
+        Raises:
+            ConfigError: if the model needs a chain that the tasks lack.
+        """
         from mtf_rl.scorers.model import Ensemble
 
         if self.members == 1:
-            return self.build_member(layout)
-        return Ensemble([self.build_member(layout) for _ in range(self.members)])
+            return self.build_member(layout, tasks)
+        return Ensemble([self.build_member(layout, tasks) for _ in range(self.members)])
 
     @abstractmethod
-    def build_member(self, layout: "FeatureLayout") -> "Network":
+    def build_member(self, layout: "FeatureLayout", tasks: TaskSet) -> "Network":
         """One freshly initialised model of the ensemble."""
 
 
@@ -113,10 +117,10 @@ class MMoEConfig(ModelConfig):
         check_proper_fraction("gate_dropout", self.gate_dropout)
 
     @override
-    def build_member(self, layout: "FeatureLayout") -> "MMoE":
+    def build_member(self, layout: "FeatureLayout", tasks: TaskSet) -> "MMoE":
         from mtf_rl.scorers.mmoe import MMoE
 
-        return MMoE(self, layout, gates=NUM_TASKS)
+        return MMoE(self, layout, tasks, gates=len(tasks))
 
 
 @dataclass(frozen=True)
@@ -124,10 +128,10 @@ class OMoEConfig(MMoEConfig):
     """Sizes of an MMoE scorer whose tasks share one gate."""
 
     @override
-    def build_member(self, layout: "FeatureLayout") -> "MMoE":
+    def build_member(self, layout: "FeatureLayout", tasks: TaskSet) -> "MMoE":
         from mtf_rl.scorers.mmoe import MMoE
 
-        return MMoE(self, layout, gates=1)
+        return MMoE(self, layout, tasks, gates=1)
 
 
 @dataclass(frozen=True)
@@ -154,10 +158,10 @@ class CGCConfig(ModelConfig):
         check_proper_fraction("gate_dropout", self.gate_dropout)
 
     @override
-    def build_member(self, layout: "FeatureLayout") -> "PLE":
+    def build_member(self, layout: "FeatureLayout", tasks: TaskSet) -> "PLE":
         from mtf_rl.scorers.ple import PLE
 
-        return PLE(self, layout, levels=1)
+        return PLE(self, layout, tasks, levels=1)
 
 
 @dataclass(frozen=True)
@@ -172,10 +176,10 @@ class PLEConfig(CGCConfig):
         check_at_least("levels", self.levels, 1)
 
     @override
-    def build_member(self, layout: "FeatureLayout") -> "PLE":
+    def build_member(self, layout: "FeatureLayout", tasks: TaskSet) -> "PLE":
         from mtf_rl.scorers.ple import PLE
 
-        return PLE(self, layout, levels=self.levels)
+        return PLE(self, layout, tasks, levels=self.levels)
 
 
 @dataclass(frozen=True)
@@ -190,10 +194,10 @@ class SharedBottomConfig(ModelConfig):
         check_widths("trunk_widths", self.trunk_widths, at_least=1)
 
     @override
-    def build_member(self, layout: "FeatureLayout") -> "SharedBottom":
+    def build_member(self, layout: "FeatureLayout", tasks: TaskSet) -> "SharedBottom":
         from mtf_rl.scorers.sharing import SharedBottom
 
-        return SharedBottom(self, layout)
+        return SharedBottom(self, layout, tasks)
 
 
 @dataclass(frozen=True)
@@ -208,10 +212,10 @@ class SingleTaskConfig(ModelConfig):
         check_widths("trunk_widths", self.trunk_widths, at_least=1)
 
     @override
-    def build_member(self, layout: "FeatureLayout") -> "SingleTask":
+    def build_member(self, layout: "FeatureLayout", tasks: TaskSet) -> "SingleTask":
         from mtf_rl.scorers.sharing import SingleTask
 
-        return SingleTask(self, layout)
+        return SingleTask(self, layout, tasks)
 
 
 @dataclass(frozen=True)
@@ -233,10 +237,10 @@ class AITMConfig(ModelConfig):
         check_at_least("calibrator_weight", self.calibrator_weight, 0)
 
     @override
-    def build_member(self, layout: "FeatureLayout") -> "AITM":
+    def build_member(self, layout: "FeatureLayout", tasks: TaskSet) -> "AITM":
         from mtf_rl.scorers.aitm import AITM
 
-        return AITM(self, layout)
+        return AITM(self, layout, tasks)
 
 
 @dataclass(frozen=True)
@@ -254,10 +258,10 @@ class ESMMConfig(ModelConfig):
         check_widths("trunk_widths", self.trunk_widths, at_least=1)
 
     @override
-    def build_member(self, layout: "FeatureLayout") -> "EntireSpace":
+    def build_member(self, layout: "FeatureLayout", tasks: TaskSet) -> "EntireSpace":
         from mtf_rl.scorers.entire_space import EntireSpace, RiskWeights
 
-        return EntireSpace(self, layout, RiskWeights())
+        return EntireSpace(self, layout, tasks, RiskWeights())
 
 
 @dataclass(frozen=True)
@@ -285,10 +289,10 @@ class MultiIPWConfig(_CounterfactualConfig):
     """Whether the weights are divided by their sum (SNIPS) or by the number of rows (IPS)."""
 
     @override
-    def build_member(self, layout: "FeatureLayout") -> "EntireSpace":
+    def build_member(self, layout: "FeatureLayout", tasks: TaskSet) -> "EntireSpace":
         from mtf_rl.scorers.entire_space import EntireSpace
 
-        return EntireSpace(self, layout, self.risk_weights(entire_space=0.0))
+        return EntireSpace(self, layout, tasks, self.risk_weights(entire_space=0.0))
 
     def risk_weights(self, *, entire_space: float) -> "RiskWeights":
         """The weights of the loss, given lambda_g."""
@@ -314,11 +318,11 @@ class ESCM2IPSConfig(MultiIPWConfig):
         check_at_least("entire_space_weight", self.entire_space_weight, 0)
 
     @override
-    def build_member(self, layout: "FeatureLayout") -> "EntireSpace":
+    def build_member(self, layout: "FeatureLayout", tasks: TaskSet) -> "EntireSpace":
         from mtf_rl.scorers.entire_space import EntireSpace
 
         weights = self.risk_weights(entire_space=self.entire_space_weight)
-        return EntireSpace(self, layout, weights)
+        return EntireSpace(self, layout, tasks, weights)
 
 
 @dataclass(frozen=True)
@@ -326,10 +330,10 @@ class MultiDRConfig(_CounterfactualConfig):
     """Sizes and weights of a Multi-DR scorer."""
 
     @override
-    def build_member(self, layout: "FeatureLayout") -> "EntireSpace":
+    def build_member(self, layout: "FeatureLayout", tasks: TaskSet) -> "EntireSpace":
         from mtf_rl.scorers.entire_space import EntireSpace
 
-        return EntireSpace(self, layout, self.risk_weights(entire_space=0.0))
+        return EntireSpace(self, layout, tasks, self.risk_weights(entire_space=0.0))
 
     def risk_weights(self, *, entire_space: float) -> "RiskWeights":
         """The weights of the loss, given lambda_g."""
@@ -352,8 +356,8 @@ class ESCM2DRConfig(MultiDRConfig):
         check_at_least("entire_space_weight", self.entire_space_weight, 0)
 
     @override
-    def build_member(self, layout: "FeatureLayout") -> "EntireSpace":
+    def build_member(self, layout: "FeatureLayout", tasks: TaskSet) -> "EntireSpace":
         from mtf_rl.scorers.entire_space import EntireSpace
 
         weights = self.risk_weights(entire_space=self.entire_space_weight)
-        return EntireSpace(self, layout, weights)
+        return EntireSpace(self, layout, tasks, weights)

@@ -26,7 +26,7 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
-from mtf_rl.core.tasks import NUM_TASKS
+from mtf_rl.core.tasks import TaskSet
 from mtf_rl.data import FeatureLayout
 from mtf_rl.scorers.configs import ESMMConfig
 from mtf_rl.scorers.layers import GroupedLinear, GroupedMLP, InputLayer, Towers
@@ -59,14 +59,20 @@ class EntireSpace(Network):
     the gradient of IPS.
     """
 
-    def __init__(self, config: "ESMMConfig", layout: FeatureLayout, risk: "RiskWeights") -> None:
+    def __init__(
+        self, config: "ESMMConfig", layout: FeatureLayout, tasks: TaskSet, risk: "RiskWeights"
+    ) -> None:
         super().__init__()
-        self.chain = config.chain
+        self.pair = self.chain = config.chain.among(tasks)
         self.risk = risk
         self.input = InputLayer(layout, config.embedding_dim, config.dense_bins)
         self.trunk = GroupedMLP(1, self.input.width, config.trunk_widths, config.dropout)
         self.towers = Towers(
-            self.trunk.width, config.tower_widths, config.dropout, config.watch_head
+            self.trunk.width,
+            config.tower_widths,
+            config.dropout,
+            config.watch_head,
+            tasks=tasks,
         )
         self.imputation = GroupedLinear(1, self.trunk.width, 1) if risk.doubly_robust else None
 
@@ -76,10 +82,9 @@ class EntireSpace(Network):
 
     @override
     def combine(self, read: Sequence[Tensor]) -> EntireSpaceOutputs:
-        assert self.chain is not None
-        parent, child = self.chain.columns
+        parent, child = self.pair.columns
         shared = self.trunk.after_reading(read[0])  # (1, batch, width)
-        towers = self.towers(shared.expand(NUM_TASKS, -1, -1))
+        towers = self.towers(shared.expand(len(self.towers.tasks), -1, -1))
         conditional = towers.logits[:, child]
         columns = list(towers.logits.unbind(dim=1))
         columns[child] = product_logit(columns[parent], conditional)
@@ -94,14 +99,13 @@ class EntireSpace(Network):
     @override
     def losses(self, outputs: Outputs, targets: Tensor, mask: Tensor) -> ModelLosses:
         assert isinstance(outputs, EntireSpaceOutputs)
-        assert self.chain is not None
         losses = super().losses(outputs, targets, mask)
         if self.risk.counterfactual == 0.0:
             return losses
-        known = mask[:, list(self.chain.columns)].all(dim=1)  # (batch,)
+        known = mask[:, list(self.pair.columns)].all(dim=1)  # (batch,)
         risk = self.counterfactual_risk(outputs, targets, known)
         scale = torch.ones_like(losses.per_task)
-        scale[self.chain.columns[1]] = self.risk.entire_space
+        scale[self.pair.columns[1]] = self.risk.entire_space
         return ModelLosses(
             per_task=losses.per_task * scale,
             extra=self.risk.counterfactual * (risk.value + risk.imputation),
@@ -115,8 +119,7 @@ class EntireSpace(Network):
         self, outputs: EntireSpaceOutputs, targets: Tensor, known: Tensor
     ) -> CounterfactualRisk:
         """R over the rows `known` (batch,); gradients reach q and the imputation alone."""
-        assert self.chain is not None
-        parent, child = self.chain.columns
+        parent, child = self.pair.columns
         observed = targets[known, parent]  # (rows,)
         labels = torch.where(observed > 0, targets[known, child], 0.0)
         propensities = torch.sigmoid(outputs.logits[known, parent])

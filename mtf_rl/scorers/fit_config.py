@@ -1,11 +1,11 @@
 """The settings of a scorer's fit."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 from mtf_rl.core.errors import ConfigError
 from mtf_rl.core.ranges import check_above, check_at_least, check_choice, check_proper_fraction
-from mtf_rl.core.tasks import NUM_TASKS, TASK_NAMES
+from mtf_rl.core.tasks import TaskSet
 
 __all__ = ["CalibrationName", "MonitorName", "ScorerFitConfig", "WeightingName"]
 
@@ -41,14 +41,16 @@ class ScorerFitConfig:
     weighting: WeightingName = "fixed"
     """How tasks' losses add up: `fixed`, `decaying` or `uncertainty`."""
 
-    task_weights: tuple[float, ...] = (1.0,) * NUM_TASKS
-    """Weight of each task's loss, in task order, at least 0 each, not all 0."""
+    task_weights: tuple[float, ...] = ()
+    """Weight of each task's loss, in task order, at least 0 each, not all 0; by default 1 each."""
 
-    task_decay: tuple[float, ...] = (1.0,) * NUM_TASKS
-    """Factor of each task's weight per epoch under `decaying`, in task order, in (0, 1]."""
+    task_decay: tuple[float, ...] = ()
+    """Factor of each task's weight per epoch under `decaying`, in task order, in (0, 1]; by default
+    1 each."""
 
     order_weight: float = 0.0
-    """Weight of the penalty on predicting long_view above click, at least 0."""
+    """Weight of the penalty on predicting a task above the one that it is within, such as long_view
+    above click; at least 0."""
 
     max_epochs: int = 6
     """Passes over the training rows at most, at least 1."""
@@ -62,8 +64,9 @@ class ScorerFitConfig:
     monitor: MonitorName = "normalised_entropy"
     """What the best state is best in: `normalised_entropy` (least) or `auc` (largest)."""
 
-    monitor_tasks: tuple[str, ...] = ("click", "long_view", "like", "watch")
-    """Tasks over which the monitor is averaged; rarer ones would add mostly noise."""
+    monitor_tasks: tuple[str, ...] = ()
+    """Tasks over which the monitor is averaged; by default those that are declared `monitored`, of
+    KuaiRand's click, long_view, like and watch: rarer ones would add mostly noise."""
 
     calibration: CalibrationName = "platt"
     """What is fitted on the validation rows at the end: `platt`, `temperature`, `isotonic` or
@@ -84,7 +87,13 @@ class ScorerFitConfig:
         check_at_least("order_weight", self.order_weight, 0)
         check_proper_fraction("unknown_fraction", self.unknown_fraction)
         check_proper_fraction("averaging", self.averaging)
-        self._check_tasks()
+        weights, decay = self.task_weights, self.task_decay
+        if weights and not (all(weight >= 0.0 for weight in weights) and any(weights)):
+            raise ConfigError(
+                f"task_weights must be numbers of at least 0, not all 0, got {weights}"
+            )
+        if not all(0.0 < factor <= 1.0 for factor in decay):
+            raise ConfigError(f"task_decay must be numbers in (0, 1], got {decay}")
         for kind, choices in (
             ("monitor", MonitorName),
             ("calibration", CalibrationName),
@@ -92,17 +101,31 @@ class ScorerFitConfig:
         ):
             check_choice(kind, getattr(self, kind), get_args(choices))
 
-    def _check_tasks(self) -> None:
-        weights = self.task_weights
-        if len(weights) != NUM_TASKS or min(weights) < 0.0 or max(weights) == 0.0:
+    def on_tasks(self, tasks: TaskSet) -> "ScorerFitConfig":
+        """The same with a weight and a factor for each of a log's tasks, and monitored tasks named.
+
+        Raises:
+            ConfigError: if another number of weights or factors is given, or nothing is monitored.
+            UnknownNameError: if a monitored task is none of these.
+        """
+        for name in ("task_weights", "task_decay"):
+            given = getattr(self, name)
+            if given and len(given) != len(tasks):
+                raise ConfigError(
+                    f"{name} must be {len(tasks)} numbers, for {', '.join(tasks.names)},"
+                    f" got {given}"
+                )
+        for name in self.monitor_tasks:
+            tasks[name]
+        monitored = self.monitor_tasks or tuple(task.name for task in tasks if task.monitored)
+        if not monitored:
             raise ConfigError(
-                f"task_weights must be {NUM_TASKS} numbers of at least 0, not all 0, got {weights}"
+                f"monitor_tasks must be some of {', '.join(tasks.names)}: none is `monitored`"
             )
-        decay = self.task_decay
-        if len(decay) != NUM_TASKS or not all(0.0 < factor <= 1.0 for factor in decay):
-            raise ConfigError(f"task_decay must be {NUM_TASKS} numbers in (0, 1], got {decay}")
-        unknown = [task for task in self.monitor_tasks if task not in TASK_NAMES]
-        if unknown or not self.monitor_tasks:
-            raise ConfigError(
-                f"monitor_tasks must be some of {', '.join(TASK_NAMES)}, got {self.monitor_tasks}"
-            )
+        ones = (1.0,) * len(tasks)
+        return replace(
+            self,
+            task_weights=self.task_weights or ones,
+            task_decay=self.task_decay or ones,
+            monitor_tasks=monitored,
+        )

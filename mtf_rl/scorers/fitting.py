@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,7 +14,6 @@ from torch import Tensor
 
 from mtf_rl.core.arrays import FloatArray, IntArray
 from mtf_rl.core.errors import DataError
-from mtf_rl.core.tasks import TASK_NAMES
 from mtf_rl.data import UNSEEN_CODE, FeatureLayout
 from mtf_rl.scorers.calibration import (
     CALIBRATORS,
@@ -22,7 +21,7 @@ from mtf_rl.scorers.calibration import (
     TabCalibration,
     calibrate_by_tab,
 )
-from mtf_rl.scorers.chains import CHAINS, warn_of_violations
+from mtf_rl.scorers.chains import Chain, warn_of_violations
 from mtf_rl.scorers.fit_config import ScorerFitConfig
 from mtf_rl.scorers.losses import order_penalty
 from mtf_rl.scorers.model import ScorerConfig, ScorerModel
@@ -100,15 +99,19 @@ def fit_scorer(
             from there, to the same weights as one that was not.
 
     Raises:
+        ConfigError: if settings of the fit do not match the rows' tasks, or the model needs a chain
+            that they lack.
         DataError: if there are no training rows, or the monitor is not defined on `validation`.
         ArtifactError: if the checkpoint is torn, or of other rows, settings or seed.
     """
     if len(train) == 0:
         raise DataError("There are no training rows to fit a scorer on")
+    tasks = train.tasks
+    fit = fit.on_tasks(tasks)
     base_rates = train.base_rates()
     seed = int(rng.integers(2**63))
     with _reproducible(seed, fit.threads):
-        model = config.build(layout)
+        model = config.build(layout, tasks)
         model.start_at(torch.from_numpy(base_rates).float(), torch.from_numpy(train.features.dense))
         if model.chain is not None:
             warn_of_violations(train.targets, train.mask, model.chain)
@@ -118,7 +121,7 @@ def fit_scorer(
             store = _Checkpoint(checkpoint, _identity(config, fit, layout, train, validation, seed))
             load_training(store.folder, training, store.identity)
         _minimise(training, fit, train, validation, on_evaluation, on_step, store)
-        logits = model_logits(model, validation.features)
+        logits = model_logits(model, validation.features, len(tasks))
     calibration = _calibrate(fit, logits, validation, base_rates, layout)
     scorer = Scorer(
         config=config,
@@ -127,6 +130,7 @@ def fit_scorer(
         calibration=calibration,
         base_rates=tuple(float(rate) for rate in base_rates),
         row_keys=_known_rows(train.keys, validation.keys, past_keys),
+        tasks=tasks,
     )
     return FittedScorer(scorer=scorer, curve=tuple(training.curve))
 
@@ -161,11 +165,12 @@ def _minimise(
     """Train the model in place and leave it in its best state."""
     schedule = _Schedule(len(train), fit)
     parts: list[_StepParts] = []
+    chains = [Chain(*pair).among(train.tasks).columns for pair in train.tasks.chains]
     for batch in _batches(_tensors(train), schedule, training):
         if _is_done(training.curve, fit.patience):
             break
         training.step += 1
-        parts.append(_step(training, batch, fit, schedule))
+        parts.append(_step(training, batch, fit, schedule, chains))
         if on_step is not None:
             on_step(training.step, schedule.total_steps)
         if not schedule.evaluates_after(training.step):
@@ -196,7 +201,9 @@ def _evaluate(
 ) -> ValidationResult:
     """Judge the current state on the validation rows."""
     monitor = MONITORS[fit.monitor]
-    predictions = sigmoid(model_logits(training.evaluated, validation.features))
+    predictions = sigmoid(
+        model_logits(training.evaluated, validation.features, len(validation.tasks))
+    )
     value = monitor.value(predictions, validation, fit.monitor_tasks)
     if np.isnan(value):
         raise DataError(_undefined(fit))
@@ -208,7 +215,8 @@ def _evaluate(
         for name in parts[0].measures
     }
     measures |= {
-        f"weight/{task}": weight for task, weight in zip(TASK_NAMES, weights.tolist(), strict=True)
+        f"weight/{task}": weight
+        for task, weight in zip(validation.tasks.names, weights.tolist(), strict=True)
     }
     return ValidationResult(
         step=training.step,
@@ -265,7 +273,11 @@ class _StepParts:
 
 
 def _step(
-    training: Training, batch: _Tensors, fit: ScorerFitConfig, schedule: _Schedule
+    training: Training,
+    batch: _Tensors,
+    fit: ScorerFitConfig,
+    schedule: _Schedule,
+    chains: Sequence[tuple[int, int]],
 ) -> _StepParts:
     """One gradient step of every optimizer; the parts are those before it."""
     model = training.model
@@ -277,8 +289,8 @@ def _step(
     losses = model.losses(outputs, batch.targets, batch.mask)
     weighted = training.weighting(losses.per_task, training.step / schedule.steps_per_epoch)
     total = weighted.total + losses.extra
-    if fit.order_weight > 0.0:
-        total = total + fit.order_weight * _order_excess(outputs.logits)
+    if fit.order_weight > 0.0 and chains:
+        total = total + fit.order_weight * _order_excess(outputs.logits, chains)
     for optimizer in training.optimizers:
         optimizer.zero_grad()
     total.backward()
@@ -289,11 +301,10 @@ def _step(
     return _StepParts(losses.per_task.detach(), weighted.weights.detach(), dict(losses.measures))
 
 
-def _order_excess(logits: Tensor) -> Tensor:
-    """The order penalty of every declared chain, (), of logits (batch, tasks)."""
+def _order_excess(logits: Tensor, chains: Sequence[tuple[int, int]]) -> Tensor:
+    """The order penalty of every chain's columns, (), of logits (batch, tasks)."""
     excesses = [
-        order_penalty(logits[:, parent], logits[:, child]).excess
-        for parent, child in (chain.columns for chain in CHAINS)
+        order_penalty(logits[:, parent], logits[:, child]).excess for parent, child in chains
     ]
     return torch.stack(excesses).sum()
 

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import override
 
-from mtf_rl.core.tasks import TASK_NAMES
+from mtf_rl.core.tasks import KUAIRAND_TASKS, TaskSet
 from mtf_rl.data import FeatureLayout, FeatureSide
-from mtf_rl.scorers.watch_heads import WATCH_HEADS
+from mtf_rl.scorers.watch_heads import WATCH_HEADS, WatchHead
 
 __all__ = [
     "BinEncoding",
@@ -27,6 +27,7 @@ __all__ = [
     "TowerOutputs",
     "Towers",
     "mean_gate_entropies",
+    "replace_column",
 ]
 
 # Embeddings start small: a rare id should say little until rows have spoken for it.
@@ -40,7 +41,6 @@ BIN_STD = 0.05
 # Standardised columns are clipped there; equal quantiles make bins of no width.
 DENSE_LIMIT = 5.0
 LEAST_BIN = 1e-6
-WATCH = TASK_NAMES.index("watch")
 
 
 class BinEncoding(nn.Module):
@@ -241,26 +241,43 @@ def mean_gate_entropies(weights: Tensor) -> Tensor:
     return fractions
 
 
+def replace_column(values: Tensor, position: int, column: Tensor) -> Tensor:
+    """`values` (batch, columns) with the column at `position` replaced by `column` (batch, 1)."""
+    return torch.cat([values[:, :position], column, values[:, position + 1 :]], dim=1)
+
+
 @dataclass(frozen=True)
 class TowerOutputs:
     """What towers say about a batch."""
 
-    logits: Tensor  # (batch, tasks), that of `watch` being of its expected share
-    watch: Tensor  # (batch, parameters) of the watch head
+    logits: Tensor  # (batch, tasks), that of the task in seconds being of its expected label
+    watch: Tensor | None  # (batch, parameters) of the watch head; None without such a task
 
 
 class Towers(nn.Module):
     """One small network per task, from that task's representation to its logit."""
 
     def __init__(
-        self, inputs: int, widths: Sequence[int], dropout: float, watch_head: str = "share"
+        self,
+        inputs: int,
+        widths: Sequence[int],
+        dropout: float,
+        watch_head: str = "share",
+        *,
+        tasks: TaskSet = KUAIRAND_TASKS,
     ) -> None:
         super().__init__()
-        tasks = len(TASK_NAMES)
-        self.hidden = GroupedMLP(tasks, inputs, widths, dropout)
-        self.output = GroupedLinear(tasks, self.hidden.width, 1)
-        self.watch_head = WATCH_HEADS[watch_head]
-        extra = self.watch_head.parameters - 1
+        self.tasks = tasks
+        self.hidden = GroupedMLP(len(tasks), inputs, widths, dropout)
+        self.output = GroupedLinear(len(tasks), self.hidden.width, 1)
+        self.watch: int | None = None
+        """The position of the task in seconds, which has the watch head; None without one."""
+        self.watch_head: WatchHead | None = None
+        extra = 0
+        if tasks.seconds is not None:
+            self.watch = tasks.index(tasks.seconds.name)
+            self.watch_head = WATCH_HEADS[watch_head](tasks.seconds.cap)
+            extra = self.watch_head.parameters - 1
         self.watch_output = GroupedLinear(1, self.hidden.width, extra) if extra else None
 
     @override
@@ -268,12 +285,15 @@ class Towers(nn.Module):
         """Outputs for representations (tasks, batch, inputs)."""
         hidden = self.hidden(representations)  # (tasks, batch, width)
         logits = self.output(hidden).squeeze(2).T  # (batch, tasks)
+        if self.watch is None or self.watch_head is None:
+            return TowerOutputs(logits, None)
+        own = slice(self.watch, self.watch + 1)
         if self.watch_output is None:
-            return TowerOutputs(logits, logits[:, WATCH:])
-        rest = self.watch_output(hidden[WATCH:])[0]  # (batch, parameters - 1)
-        watch = torch.cat([logits[:, WATCH:], rest], dim=1)  # (batch, parameters)
+            return TowerOutputs(logits, logits[:, own])
+        rest = self.watch_output(hidden[own])[0]  # (batch, parameters - 1)
+        watch = torch.cat([logits[:, own], rest], dim=1)  # (batch, parameters)
         expected = self.watch_head.logit(watch)[:, None]
-        return TowerOutputs(torch.cat([logits[:, :WATCH], expected], dim=1), watch)
+        return TowerOutputs(replace_column(logits, self.watch, expected), watch)
 
     def start_at(self, base_rates: Tensor) -> None:
         """Set the output biases to the logits of `base_rates` (tasks,).

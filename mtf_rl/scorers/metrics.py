@@ -1,7 +1,8 @@
 """How well predictions rank and how far they can be believed: pure functions of arrays.
 
 Every function takes predictions and labels over `rows`. A label is 0/1, or a share in [0, 1]
-(the `watch` task); ranking metrics need a condition, so callers binarise shares first (`positive`).
+(a task in seconds, or a count); ranking metrics need a condition, so callers binarise shares first
+(`positive`).
 A metric that is not defined on the given rows is NaN, never an exception and never 0.
 """
 
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mtf_rl.core.arrays import BoolArray, FloatArray, IntArray
-from mtf_rl.core.tasks import LONG_VIEW_SECONDS, WATCH_CAP_SECONDS
+from mtf_rl.core.tasks import Task
 
 __all__ = [
     "GroupedAUC",
@@ -43,14 +44,14 @@ class GroupedAUC:
     """Fraction of users who have both classes, in [0, 1]."""
 
 
-def positive(task: str, targets: FloatArray) -> BoolArray:
+def positive(task: Task, targets: FloatArray) -> BoolArray:
     """The 0/1 condition that ranking metrics use, (rows,).
 
-    A feedback is its own condition. The share `watch` is positive from 18 s of play, the threshold
-    of KuaiRand's `long_view`, without its exception for videos shorter than that.
+    A binary task is its own condition. A share is positive from the task's `positive_from`:
+    KuaiRand's `watch` from 18 s, the threshold of its `long_view`, without the exception for videos
+    shorter than that.
     """
-    threshold = LONG_VIEW_SECONDS / WATCH_CAP_SECONDS if task == "watch" else 0.5
-    return np.asarray(targets >= threshold)
+    return np.asarray(targets >= task.positive_label)
 
 
 def auc(predictions: FloatArray, positives: BoolArray) -> float:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
-from mtf_rl.core.tasks import NUM_TASKS
+from mtf_rl.core.tasks import TaskSet
 from mtf_rl.data import FeatureLayout
 from mtf_rl.scorers.configs import MMoEConfig
 from mtf_rl.scorers.layers import Gates, GroupedMLP, InputLayer, Towers
@@ -25,7 +25,9 @@ class MMoE(Network):
     With one gate (OMoE) all f^k are the same.
     """
 
-    def __init__(self, config: "MMoEConfig", layout: FeatureLayout, *, gates: int) -> None:
+    def __init__(
+        self, config: "MMoEConfig", layout: FeatureLayout, tasks: TaskSet, *, gates: int
+    ) -> None:
         super().__init__()
         self.input = InputLayer(layout, config.embedding_dim, config.dense_bins)
         self.experts = GroupedMLP(
@@ -33,7 +35,11 @@ class MMoE(Network):
         )
         self.gates = Gates(gates, self.input.width, config.experts, config.gate_dropout)
         self.towers = Towers(
-            self.experts.width, config.tower_widths, config.dropout, config.watch_head
+            self.experts.width,
+            config.tower_widths,
+            config.dropout,
+            config.watch_head,
+            tasks=tasks,
         )
 
     @override
@@ -45,5 +51,5 @@ class MMoE(Network):
         experts = self.experts.after_reading(read[0])  # (experts, batch, width)
         gates = self.gates.weigh(read[1])  # (gates, batch, experts)
         mixed = torch.einsum("kbe,ebw->kbw", gates, experts)  # (gates, batch, width)
-        outputs = self.towers(mixed.expand(NUM_TASKS, -1, -1))
+        outputs = self.towers(mixed.expand(len(self.towers.tasks), -1, -1))
         return NetworkOutputs.of_towers(outputs, gates)

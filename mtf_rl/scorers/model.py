@@ -9,15 +9,15 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import override
 
-from mtf_rl.core.tasks import TASK_NAMES
+from mtf_rl.core.tasks import TaskSet
 from mtf_rl.data import FeatureLayout
-from mtf_rl.scorers.chains import Chain
+from mtf_rl.scorers.chains import NestedPair
 from mtf_rl.scorers.layers import (
-    WATCH,
     InputLayer,
     TowerOutputs,
     Towers,
     mean_gate_entropies,
+    replace_column,
 )
 from mtf_rl.scorers.losses import cross_entropies, masked_means
 
@@ -65,7 +65,7 @@ class ScorerModel(nn.Module, ABC):
     the same logits alone as among others.
     """
 
-    chain: Chain | None = None
+    chain: NestedPair | None = None
     """Two tasks of which the model lets one happen only after the other."""
 
     @abstractmethod
@@ -88,7 +88,7 @@ class ScorerModel(nn.Module, ABC):
 
     @override
     def forward(self, categorical: Tensor, dense: Tensor) -> Tensor:
-        """Logits (batch, tasks), in the order of `core.tasks.TASKS`.
+        """Logits (batch, tasks), in the order of the log's `TaskSet`.
 
         Args:
             categorical: (batch, fields) int64 indices, each within its field's size.
@@ -121,7 +121,7 @@ class ScorerModel(nn.Module, ABC):
 class NetworkOutputs(Outputs):
     """What a single network says about a batch."""
 
-    watch: Tensor  # (batch, parameters) of the watch head
+    watch: Tensor | None  # (batch, parameters) of the watch head; None without a task in seconds
     gates: Tensor | None = None  # (gates, batch, experts) of the last level, where there are gates
 
     @classmethod
@@ -158,10 +158,14 @@ class Network(ScorerModel):
         assert isinstance(outputs, NetworkOutputs)
         # A target outside the sample space may be NaN, which times 0 is NaN.
         known = torch.where(mask, targets, 0.0)
-        losses = cross_entropies(outputs.logits[:, :WATCH], known[:, :WATCH])
-        watch = self.towers.watch_head.loss(outputs.watch, known[:, WATCH])  # (batch,)
-        per_task = masked_means(torch.cat([losses, watch[:, None]], dim=1), mask)
-        return ModelLosses(per_task, per_task.new_zeros(()), _gate_measures(outputs.gates))
+        losses = cross_entropies(outputs.logits, known)  # (batch, tasks)
+        towers = self.towers
+        if towers.watch is not None and towers.watch_head is not None and outputs.watch is not None:
+            watch = towers.watch_head.loss(outputs.watch, known[:, towers.watch])  # (batch,)
+            losses = replace_column(losses, towers.watch, watch[:, None])
+        per_task = masked_means(losses, mask)
+        measures = _gate_measures(outputs.gates, towers.tasks)
+        return ModelLosses(per_task, per_task.new_zeros(()), measures)
 
     @override
     def networks(self) -> "tuple[Network, ...]":
@@ -215,14 +219,14 @@ class ScorerConfig(Protocol):
 
     __dataclass_fields__: ClassVar[dict[str, Any]]
 
-    def build(self, layout: FeatureLayout) -> ScorerModel:
-        """A freshly initialised model, drawing on torch's global generator."""
+    def build(self, layout: FeatureLayout, tasks: TaskSet) -> ScorerModel:
+        """A freshly initialised model of these tasks, drawing on torch's global generator."""
         ...
 
 
-def _gate_measures(gates: Tensor | None) -> dict[str, Tensor]:
+def _gate_measures(gates: Tensor | None, tasks: TaskSet) -> dict[str, Tensor]:
     if gates is None:
         return {}
     entropies = mean_gate_entropies(gates.detach())  # (gates,)
-    names = TASK_NAMES if len(entropies) == len(TASK_NAMES) else ("all",)
+    names = tasks.names if len(entropies) == len(tasks) else ("all",)
     return {f"gate_entropy/{name}": value for name, value in zip(names, entropies, strict=True)}

@@ -7,13 +7,13 @@ import numpy as np
 
 from mtf_rl.core.arrays import FloatArray
 from mtf_rl.core.registry import Registry
-from mtf_rl.core.tasks import TASK_NAMES
+from mtf_rl.core.tasks import Task
 from mtf_rl.scorers.metrics import auc, normalised_entropy, positive
 from mtf_rl.scorers.rows import LabelledRows
 
 __all__ = ["MONITORS", "Monitor"]
 
-TaskMetric = Callable[[str, FloatArray, FloatArray], float]
+TaskMetric = Callable[[Task, FloatArray, FloatArray], float]
 
 
 @dataclass(frozen=True)
@@ -21,16 +21,15 @@ class Monitor:
     """A metric of one task, averaged over tasks, and the direction in which it improves."""
 
     metric: TaskMetric
-    """(task name, predictions (rows,), targets (rows,)) -> value, NaN where it is undefined."""
+    """(task, predictions (rows,), targets (rows,)) -> value, NaN where it is undefined."""
 
     higher_is_better: bool
 
     def value(self, predictions: FloatArray, rows: LabelledRows, tasks: Sequence[str]) -> float:
         """Mean over `tasks` of the metric of predictions (rows, tasks); NaN if none is defined."""
-        columns = [TASK_NAMES.index(task) for task in tasks]
         values = [
-            self.metric(TASK_NAMES[k], predictions[m, k], rows.targets[m, k])
-            for k, m in ((k, rows.mask[:, k]) for k in columns)
+            self.metric(rows.tasks[name], predictions[m, k], rows.targets[m, k])
+            for name, k, m in ((name, k, rows.mask[:, k]) for name, k in _columns(rows, tasks))
         ]
         defined = [value for value in values if not np.isnan(value)]
         return float(np.mean(defined)) if defined else np.nan
@@ -40,11 +39,15 @@ class Monitor:
         return value > best if self.higher_is_better else value < best
 
 
-def _normalised_entropy(task: str, predictions: FloatArray, targets: FloatArray) -> float:
+def _columns(rows: LabelledRows, tasks: Sequence[str]) -> list[tuple[str, int]]:
+    return [(name, rows.tasks.index(name)) for name in tasks]
+
+
+def _normalised_entropy(task: Task, predictions: FloatArray, targets: FloatArray) -> float:
     return normalised_entropy(predictions, targets)
 
 
-def _auc(task: str, predictions: FloatArray, targets: FloatArray) -> float:
+def _auc(task: Task, predictions: FloatArray, targets: FloatArray) -> float:
     return auc(predictions, positive(task, targets))
 
 

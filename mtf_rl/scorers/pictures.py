@@ -6,7 +6,6 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from mtf_rl.core.arrays import FloatArray
-from mtf_rl.core.tasks import TASK_NAMES
 from mtf_rl.scorers.metrics import ECE_BINS
 from mtf_rl.scorers.rows import LabelledRows
 
@@ -37,9 +36,11 @@ def reliability_picture(
     `calibrated` and `uncalibrated` are predictions (rows, tasks) for the labelled `rows`.
     """
     figure = Figure(figsize=(14, 7), layout="constrained")
-    for axes, (task, name) in zip(
-        figure.subplots(2, 4).ravel(), enumerate(TASK_NAMES), strict=True
-    ):
+    columns = min(len(rows.tasks), 4)
+    panels = figure.subplots(-(-len(rows.tasks) // columns), columns, squeeze=False).ravel()
+    for axes in panels[len(rows.tasks) :]:
+        axes.set_axis_off()
+    for task, (axes, name) in enumerate(zip(panels, rows.tasks.names, strict=False)):
         mask = rows.mask[:, task]
         axes.set_title(name)
         axes.set_xlabel("predicted")

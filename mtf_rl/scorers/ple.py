@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import override
 
-from mtf_rl.core.tasks import NUM_TASKS
+from mtf_rl.core.tasks import TaskSet
 from mtf_rl.data import FeatureLayout
 from mtf_rl.scorers.configs import CGCConfig
 from mtf_rl.scorers.layers import Gates, GroupedMLP, InputLayer, Towers
@@ -36,13 +36,13 @@ class Extraction(nn.Module):
     ones, which feeds the shared experts and the shared gate of the next level.
     """
 
-    def __init__(self, config: "CGCConfig", inputs: int, *, is_last: bool) -> None:
+    def __init__(self, config: "CGCConfig", inputs: int, tasks: int, *, is_last: bool) -> None:
         super().__init__()
         self.own_per_task = config.task_experts
-        own, shared = NUM_TASKS * config.task_experts, config.shared_experts
+        own, shared = tasks * config.task_experts, config.shared_experts
         self.own = GroupedMLP(own, inputs, config.expert_widths, config.dropout)
         self.shared = GroupedMLP(shared, inputs, config.expert_widths, config.dropout)
-        self.gates = Gates(NUM_TASKS, inputs, self.own_per_task + shared, config.gate_dropout)
+        self.gates = Gates(tasks, inputs, self.own_per_task + shared, config.gate_dropout)
         self.shared_gate = None if is_last else Gates(1, inputs, own + shared, config.gate_dropout)
         self.width = self.own.width
 
@@ -74,7 +74,7 @@ class Extraction(nn.Module):
 
     def _mix_tasks(self, gates: Tensor, own_experts: Tensor, shared_experts: Tensor) -> Tensor:
         own_gates, shared_gates = gates.tensor_split([self.own_per_task], dim=2)
-        per_task = own_experts.reshape(NUM_TASKS, self.own_per_task, *own_experts.shape[1:])
+        per_task = own_experts.reshape(-1, self.own_per_task, *own_experts.shape[1:])
         own = torch.einsum("kbe,kebw->kbw", own_gates, per_task)  # (tasks, batch, width)
         return own + torch.einsum("kbe,ebw->kbw", shared_gates, shared_experts)
 
@@ -82,15 +82,20 @@ class Extraction(nn.Module):
 class PLE(Network):
     """Extraction levels between the features and one tower per task."""
 
-    def __init__(self, config: "CGCConfig", layout: FeatureLayout, *, levels: int) -> None:
+    def __init__(
+        self, config: "CGCConfig", layout: FeatureLayout, tasks: TaskSet, *, levels: int
+    ) -> None:
         super().__init__()
         self.input = InputLayer(layout, config.embedding_dim, config.dense_bins)
         width = config.expert_widths[-1]
-        self.first = Extraction(config, self.input.width, is_last=levels == 1)
+        self.first = Extraction(config, self.input.width, len(tasks), is_last=levels == 1)
         self.levels = nn.ModuleList(
-            Extraction(config, width, is_last=level == levels) for level in range(2, levels + 1)
+            Extraction(config, width, len(tasks), is_last=level == levels)
+            for level in range(2, levels + 1)
         )
-        self.towers = Towers(width, config.tower_widths, config.dropout, config.watch_head)
+        self.towers = Towers(
+            width, config.tower_widths, config.dropout, config.watch_head, tasks=tasks
+        )
 
     @override
     def readers(self) -> tuple[Reader, ...]:

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from mtf_rl.core.arrays import FloatArray
-from mtf_rl.core.tasks import TASK_NAMES
+from mtf_rl.core.registry import Registry
+from mtf_rl.core.tasks import Task, TaskKind
 from mtf_rl.scorers.metrics import (
     auc,
     calibration_ratio,
@@ -22,8 +23,6 @@ from mtf_rl.scorers.metrics import (
 from mtf_rl.scorers.rows import LabelledRows
 
 __all__ = ["ScorerReport", "TaskReport", "report_predictions"]
-
-_SHARE = "watch"  # its targets are shares, of which a probability does not give the variance
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,7 @@ class ScorerReport:
     tasks: tuple[TaskReport, ...]
 
     def __getitem__(self, task: str) -> TaskReport:
-        return self.tasks[TASK_NAMES.index(task)]
+        return Registry("task", {line.task: line for line in self.tasks})[task]
 
     def to_records(self) -> list[dict[str, Any]]:
         """One mapping per task, ready for JSON: NaN is None."""
@@ -88,21 +87,23 @@ def report_predictions(
     """Judge calibrated and uncalibrated predictions, both (rows, tasks), on labelled `rows`."""
     return ScorerReport(
         tuple(
-            _report_task(name, predictions[:, k], uncalibrated[:, k], rows, k)
-            for k, name in enumerate(TASK_NAMES)
+            _report_task(task, predictions[:, k], uncalibrated[:, k], rows, k)
+            for k, task in enumerate(rows.tasks)
         )
     )
 
 
 def _report_task(
-    name: str, predictions: FloatArray, uncalibrated: FloatArray, rows: LabelledRows, task: int
+    task: Task, predictions: FloatArray, uncalibrated: FloatArray, rows: LabelledRows, k: int
 ) -> TaskReport:
-    mask = rows.mask[:, task]
-    p, y = predictions[mask], rows.targets[mask, task]
-    positives = positive(name, y)
+    mask = rows.mask[:, k]
+    p, y = predictions[mask], rows.targets[mask, k]
+    # A probability does not give the variance of a share or a count.
+    is_binary = task.kind is TaskKind.BINARY
+    positives = positive(task, y)
     grouped = grouped_auc(p, positives, rows.users[mask])
     return TaskReport(
-        task=name,
+        task=task.name,
         rows=len(y),
         positives=int(positives.sum()),
         base_rate=float(y.mean(dtype=np.float64)) if len(y) else np.nan,
@@ -115,7 +116,7 @@ def _report_task(
         calibration_ratio=calibration_ratio(p, y),
         ece_uncalibrated=expected_calibration_error(uncalibrated[mask], y),
         ece=expected_calibration_error(p, y),
-        ece_of_chance=np.nan if name == _SHARE else chance_calibration_error(p),
+        ece_of_chance=chance_calibration_error(p) if is_binary else np.nan,
     )
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from mtf_rl.core.arrays import BoolArray, FloatArray, IntArray, check_shape
-from mtf_rl.core.tasks import NUM_TASKS
+from mtf_rl.core.tasks import KUAIRAND_TASKS, TaskSet
 from mtf_rl.data import Dataset, FeatureEncoder, FeatureRows, labels
 
 __all__ = ["LabelledRows", "labelled_rows"]
@@ -14,7 +14,7 @@ class LabelledRows:
     """Features and labels of rows of a log; take some with `core.arrays.select_rows`.
 
     Raises:
-        ShapeError: if the arrays do not share the `rows` axis, or have other than 8 tasks.
+        ShapeError: if the arrays do not share the `rows` axis, or have other than these tasks.
     """
 
     features: FeatureRows
@@ -22,11 +22,12 @@ class LabelledRows:
     mask: BoolArray  # (rows, tasks), True where the row is in the task's sample space
     users: IntArray  # (rows,) whose row it is
     keys: IntArray  # (rows,) uint64, a hash of the raw row
+    tasks: TaskSet = KUAIRAND_TASKS
 
     def __post_init__(self) -> None:
         rows = len(self.features.categorical)
-        check_shape("targets", self.targets, "rows, tasks", (rows, NUM_TASKS))
-        check_shape("mask", self.mask, "rows, tasks", (rows, NUM_TASKS))
+        check_shape("targets", self.targets, "rows, tasks", (rows, len(self.tasks)))
+        check_shape("mask", self.mask, "rows, tasks", (rows, len(self.tasks)))
         check_shape("users", self.users, "rows", (rows,))
         check_shape("keys", self.keys, "rows", (rows,))
 
@@ -50,4 +51,5 @@ def labelled_rows(encoder: FeatureEncoder, dataset: Dataset, row_numbers: IntArr
         mask=mask,
         users=dataset.impressions.users[row_numbers],
         keys=dataset.impressions.keys[row_numbers],
+        tasks=dataset.tasks,
     )

@@ -6,7 +6,6 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from mtf_rl.core.arrays import IntArray
-from mtf_rl.core.tasks import NUM_TASKS
 from mtf_rl.data import Dataset, FeatureEncoder, FeatureSide, ScoreTable
 from mtf_rl.scorers.scorer import Scorer, tab_codes
 from mtf_rl.scorers.split_scoring import PairScorer
@@ -45,8 +44,10 @@ def score_pools(
     users, pool = pools.shape
     pair_layout = encoder.layout.restrict(FeatureSide.PAIR)
     chunk = max(1, PAIRS_AT_ONCE // max(pool, 1))
-    scores = np.empty((users, pool, NUM_TASKS), dtype=dtype)
-    pairs = PairScorer(scorer.model, encoder.user_side(dataset), encoder.video_side(dataset))
+    scores = np.empty((users, pool, len(scorer.tasks)), dtype=dtype)
+    pairs = PairScorer(
+        scorer.model, len(scorer.tasks), encoder.user_side(dataset), encoder.video_side(dataset)
+    )
     pair_side = encoder.pair_side(dataset)
     for start in range(0, users, chunk):
         members = np.arange(start, min(start + chunk, users))
@@ -56,7 +57,7 @@ def score_pools(
         )
         tab_column = tab_codes(own, pair_layout)
         probabilities = scorer.calibration.apply(pairs.logits(*columns, own), tab_column)
-        scores[members] = probabilities.reshape(len(members), pool, NUM_TASKS)
+        scores[members] = probabilities.reshape(len(members), pool, -1)
         if on_users is not None:
             on_users(int(members[-1]) + 1)
     return ScoreTable(
@@ -66,4 +67,5 @@ def score_pools(
         hours=hours.astype(np.int8),
         tabs=tabs.astype(np.int16),
         scorer_keys=scorer.row_keys,
+        tasks=scorer.tasks,
     )

@@ -19,7 +19,7 @@ from mtf_rl.core.files import (
     save_json,
     sha256_of,
 )
-from mtf_rl.core.tasks import TASK_NAMES
+from mtf_rl.core.tasks import KUAIRAND_TASKS, TaskSet
 from mtf_rl.data import FeatureLayout, FeatureRows
 from mtf_rl.scorers.calibration import Calibration, TabCalibration
 from mtf_rl.scorers.chains import Chain
@@ -29,7 +29,7 @@ from mtf_rl.scorers.report import ScorerReport
 
 __all__ = ["Scorer", "model_logits", "sigmoid", "tab_codes"]
 
-FORMAT = 2
+FORMAT = 3
 CARD = "card.json"
 WEIGHTS = "weights.safetensors"
 ROW_KEYS = "row_keys.npz"
@@ -47,6 +47,8 @@ class Scorer:
     row_keys: (
         IntArray  # (rows,) uint64, ascending: the rows it was fitted, stopped or calibrated on
     )
+    tasks: TaskSet = KUAIRAND_TASKS
+    """What it predicts, in the order of its outputs."""
 
     def logits(self, features: FeatureRows) -> FloatArray:
         """Logits (rows, tasks) float32 before calibration.
@@ -55,7 +57,7 @@ class Scorer:
             ShapeError: if the features are not of this scorer's layout.
         """
         _check_features(features, self.layout)
-        return model_logits(self.model, features)
+        return model_logits(self.model, features, len(self.tasks))
 
     def predict(self, features: FeatureRows) -> FloatArray:
         """Calibrated probabilities (rows, tasks) float32 in [0, 1], in task order.
@@ -96,7 +98,9 @@ class Scorer:
             scorer = _from_card(folder, card)
         except (KeyError, TypeError, AttributeError, ConfigError, UnknownNameError) as error:
             reason = f"{type(error).__name__}: {error}"
-            raise ArtifactError(f"{folder / CARD} is not a scorer's card ({reason})") from error
+            raise ArtifactError(
+                f"{folder / CARD} is not a scorer's card ({reason}). Fit it again."
+            ) from error
         if layout is not None and layout != scorer.layout:
             raise ArtifactError(_layout_difference(folder, scorer.layout, layout))
         return scorer
@@ -106,7 +110,7 @@ class Scorer:
             "format": FORMAT,
             "model": scorer_name(self.config),
             "config": asdict(self.config),
-            "tasks": list(TASK_NAMES),
+            "tasks": self.tasks.to_json(),
             "base_rates": list(self.base_rates),
             "rows": len(self.row_keys),
             "calibration": self.calibration.to_json(),
@@ -117,11 +121,11 @@ class Scorer:
         }
 
 
-def model_logits(model: ScorerModel, features: FeatureRows) -> FloatArray:
+def model_logits(model: ScorerModel, features: FeatureRows, tasks: int) -> FloatArray:
     """Logits (rows, tasks) float32 in eval mode, a few thousand rows at a time."""
     model.eval()
     rows = len(features.categorical)
-    logits = np.empty((rows, len(TASK_NAMES)), dtype=np.float32)
+    logits = np.empty((rows, tasks), dtype=np.float32)
     with torch.inference_mode():
         for start in range(0, rows, PREDICT_ROWS):
             chunk = slice(start, start + PREDICT_ROWS)
@@ -159,22 +163,24 @@ def _check_features(features: FeatureRows, layout: FeatureLayout) -> None:
 
 
 def _from_card(folder: Path, card: dict[str, Any]) -> Scorer:
-    if card["format"] != FORMAT or card["tasks"] != list(TASK_NAMES):
+    if card["format"] != FORMAT:
         raise ArtifactError(
-            f"{folder / CARD} has format {card['format']} and tasks {card['tasks']}; this version"
-            f" reads format {FORMAT} and tasks {list(TASK_NAMES)}. Fit the scorer again."
+            f"{folder / CARD} has format {card['format']}; this version reads format {FORMAT}."
+            " Fit the scorer again: `python -m mtf_rl.pretrain`, or `python -m mtf_rl.train`."
         )
     for name, expected in card["sha256"].items():
         _check_sum(folder / name, expected)
     config = _config_from(SCORERS[card["model"]], card["config"])
     layout = FeatureLayout.from_json(card["layout"])
+    tasks = TaskSet.from_json(card["tasks"])
     return Scorer(
         config=config,
         layout=layout,
-        model=_load_model(folder / WEIGHTS, config, layout),
+        model=_load_model(folder / WEIGHTS, config, layout, tasks),
         calibration=_calibration_from(card["calibration"]),
         base_rates=tuple(card["base_rates"]),
         row_keys=load_arrays(folder / ROW_KEYS)["row_keys"],
+        tasks=tasks,
     )
 
 
@@ -203,9 +209,11 @@ def _calibration_from(document: dict[str, Any]) -> Calibration | TabCalibration:
     return kind.from_json(document)
 
 
-def _load_model(path: Path, config: ScorerConfig, layout: FeatureLayout) -> ScorerModel:
+def _load_model(
+    path: Path, config: ScorerConfig, layout: FeatureLayout, tasks: TaskSet
+) -> ScorerModel:
     with torch.random.fork_rng(devices=[]):
-        model = config.build(layout)
+        model = config.build(layout, tasks)
     try:
         model.load_state_dict(safetensors.torch.load(path.read_bytes()))
     except (SafetensorError, RuntimeError) as error:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
-from mtf_rl.core.tasks import NUM_TASKS
+from mtf_rl.core.tasks import TaskSet
 from mtf_rl.data import FeatureLayout
 from mtf_rl.scorers.configs import SharedBottomConfig, SingleTaskConfig
 from mtf_rl.scorers.layers import GroupedMLP, InputLayer, Towers
@@ -21,12 +21,16 @@ class SharedBottom(Network):
     Source: Caruana, "Multitask learning", Machine Learning 28, 1997.
     """
 
-    def __init__(self, config: "SharedBottomConfig", layout: FeatureLayout) -> None:
+    def __init__(self, config: "SharedBottomConfig", layout: FeatureLayout, tasks: TaskSet) -> None:
         super().__init__()
         self.input = InputLayer(layout, config.embedding_dim, config.dense_bins)
         self.trunk = GroupedMLP(1, self.input.width, config.trunk_widths, config.dropout)
         self.towers = Towers(
-            self.trunk.width, config.tower_widths, config.dropout, config.watch_head
+            self.trunk.width,
+            config.tower_widths,
+            config.dropout,
+            config.watch_head,
+            tasks=tasks,
         )
 
     @override
@@ -36,7 +40,8 @@ class SharedBottom(Network):
     @override
     def combine(self, read: Sequence[Tensor]) -> NetworkOutputs:
         shared = self.trunk.after_reading(read[0])  # (1, batch, width)
-        return NetworkOutputs.of_towers(self.towers(shared.expand(NUM_TASKS, -1, -1)))
+        per_task = shared.expand(len(self.towers.tasks), -1, -1)  # (tasks, batch, width)
+        return NetworkOutputs.of_towers(self.towers(per_task))
 
 
 class SingleTask(Network):
@@ -46,20 +51,24 @@ class SingleTask(Network):
     tasks are fitted at once, which is the same as one after the other but for early stopping.
     """
 
-    def __init__(self, config: "SingleTaskConfig", layout: FeatureLayout) -> None:
+    def __init__(self, config: "SingleTaskConfig", layout: FeatureLayout, tasks: TaskSet) -> None:
         super().__init__()
-        own_dim, fields = config.embedding_dim, len(layout.categorical)
-        self.input = InputLayer(layout, NUM_TASKS * own_dim, config.dense_bins)
+        count, own_dim, fields = len(tasks), config.embedding_dim, len(layout.categorical)
+        self.input = InputLayer(layout, count * own_dim, config.dense_bins)
         columns = torch.arange(self.input.width)
-        embedded = fields * NUM_TASKS * own_dim
-        by_task = columns[:embedded].view(fields, NUM_TASKS, own_dim).transpose(0, 1)
-        rest = columns[embedded:].expand(NUM_TASKS, -1)  # dense columns, read by all
-        own = torch.cat([by_task.reshape(NUM_TASKS, -1), rest], dim=1)  # (tasks, own width)
-        self.trunks = GroupedMLP(NUM_TASKS, own.shape[1], config.trunk_widths, config.dropout)
+        embedded = fields * count * own_dim
+        by_task = columns[:embedded].view(fields, count, own_dim).transpose(0, 1)
+        rest = columns[embedded:].expand(count, -1)  # dense columns, read by all
+        own = torch.cat([by_task.reshape(count, -1), rest], dim=1)  # (tasks, own width)
+        self.trunks = GroupedMLP(count, own.shape[1], config.trunk_widths, config.dropout)
         self.own_columns: Tensor  # (tasks, own width)
         self.register_buffer("own_columns", own, persistent=False)
         self.towers = Towers(
-            self.trunks.width, config.tower_widths, config.dropout, config.watch_head
+            self.trunks.width,
+            config.tower_widths,
+            config.dropout,
+            config.watch_head,
+            tasks=tasks,
         )
 
     @override

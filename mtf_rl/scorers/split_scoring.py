@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from mtf_rl.core.arrays import FloatArray, IntArray
-from mtf_rl.core.tasks import NUM_TASKS
 from mtf_rl.data import FeatureRows, FeatureSide
 from mtf_rl.scorers.model import PREDICT_ROWS, Network, ScorerModel
 
@@ -22,9 +21,12 @@ __all__ = ["PairScorer"]
 class PairScorer:
     """A model that has read all users and videos."""
 
-    def __init__(self, model: ScorerModel, users: FeatureRows, videos: FeatureRows) -> None:
+    def __init__(
+        self, model: ScorerModel, tasks: int, users: FeatureRows, videos: FeatureRows
+    ) -> None:
         """`users` and `videos` hold the columns of their side, a row for each user and video."""
         model.eval()
+        self._tasks = tasks
         with torch.inference_mode():
             self._networks = [_HalfRead.of(network, users, videos) for network in model.networks()]
 
@@ -39,7 +41,7 @@ class PairScorer:
         columns = [
             torch.from_numpy(column) for column in (users, videos, pairs.categorical, pairs.dense)
         ]
-        total = torch.zeros(len(users), NUM_TASKS)
+        total = torch.zeros(len(users), self._tasks)
         with torch.inference_mode():
             for start in range(0, len(users), PREDICT_ROWS):
                 part = slice(start, start + PREDICT_ROWS)

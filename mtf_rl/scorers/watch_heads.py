@@ -1,12 +1,13 @@
-"""How play time is modelled: what a head's parameters say about min(play seconds, 120).
+"""How time is modelled: what a head's parameters say about min(seconds, cap) of a task in seconds.
 
-Every head states the expected share E[min(play, 120)] / 120 as a logit, which is what calibration,
+Every head states the expected share E[min(play, cap)] / cap as a logit, which is what calibration,
 metrics and fusion take, and a loss in nats a row. Its first parameter is the watch tower's logit.
+The cap is the task's, 120 s for KuaiRand's `watch`.
 """
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -14,23 +15,30 @@ from torch.nn.functional import binary_cross_entropy_with_logits, logsigmoid, so
 from typing_extensions import override
 
 from mtf_rl.core.registry import Registry
-from mtf_rl.core.tasks import WATCH_CAP_SECONDS
 
 __all__ = ["WATCH_HEADS", "LogNormalHead", "ShareHead", "SurvivalHead", "WatchHead"]
 
 SHARE_FLOOR = 1e-6
 # Below this the log-normal's quotients overflow; above 5 its mean has no meaning any more.
 SIGMA_RANGE = (0.05, 5.0)
-LOG_CAP = math.log(WATCH_CAP_SECONDS)
-# KuaiRand's thresholds of a valid play and a long view are among them.
+# Thresholds of a cap of 120 s; those of another cap are in proportion. KuaiRand's of a valid play
+# and a long view are among them.
 SURVIVAL_SECONDS = (0.0, 3.0, 7.0, 12.0, 18.0, 30.0, 60.0, 90.0)
+SURVIVAL_CAP_SECONDS = 120.0
 
 
 class WatchHead(ABC):
-    """A model of play time, given its parameters for each row."""
+    """A model of play time, given its parameters for each row.
+
+    Args:
+        cap_seconds: from which longer plays count the same.
+    """
 
     parameters: int
     """How many numbers describe a row."""
+
+    def __init__(self, cap_seconds: float) -> None:
+        self.cap_seconds = cap_seconds
 
     @abstractmethod
     def logit(self, parameters: Tensor) -> Tensor:
@@ -71,18 +79,20 @@ class LogNormalHead(WatchHead):
     @override
     def logit(self, parameters: Tensor) -> Tensor:
         some, mu, sigma = _log_normal(parameters)
-        z = (LOG_CAP - mu) / sigma
-        below = torch.exp(mu + sigma**2 / 2 - LOG_CAP + torch.special.log_ndtr(z - sigma))
+        log_cap = math.log(self.cap_seconds)
+        z = (log_cap - mu) / sigma
+        below = torch.exp(mu + sigma**2 / 2 - log_cap + torch.special.log_ndtr(z - sigma))
         fraction = torch.sigmoid(some) * (below + torch.special.ndtr(-z))
         return torch.logit(fraction.clamp(SHARE_FLOOR, 1.0 - SHARE_FLOOR))
 
     @override
     def loss(self, parameters: Tensor, fractions: Tensor) -> Tensor:
         some, mu, sigma = _log_normal(parameters)
-        log_play = torch.log(fractions.clamp(min=SHARE_FLOOR)) + LOG_CAP
+        log_cap = math.log(self.cap_seconds)
+        log_play = torch.log(fractions.clamp(min=SHARE_FLOOR)) + log_cap
         z = (log_play - mu) / sigma
         density = -0.5 * z**2 - torch.log(sigma) - log_play - 0.5 * math.log(2 * math.pi)
-        survival = torch.special.log_ndtr((mu - LOG_CAP) / sigma)
+        survival = torch.special.log_ndtr((mu - log_cap) / sigma)
         played = torch.where(fractions < 1.0, density, survival)
         return -torch.where(fractions > 0.0, logsigmoid(some) + played, logsigmoid(-some))
 
@@ -96,20 +106,22 @@ class SurvivalHead(WatchHead):
     the last parameter.
     """
 
-    def __init__(self, seconds: Sequence[float] = SURVIVAL_SECONDS) -> None:
-        self.seconds = torch.tensor([*seconds, WATCH_CAP_SECONDS])
+    def __init__(self, cap_seconds: float, seconds: Sequence[float] = SURVIVAL_SECONDS) -> None:
+        super().__init__(cap_seconds)
+        scale = cap_seconds / SURVIVAL_CAP_SECONDS
+        self.seconds = torch.tensor([*(scale * start for start in seconds), cap_seconds])
         self.parameters = len(self.seconds)
 
     @override
     def logit(self, parameters: Tensor) -> Tensor:
         survival = torch.exp(torch.cumsum(logsigmoid(parameters), dim=1))  # (batch, thresholds)
         seconds = self.seconds.to(survival)
-        area = torch.trapezoid(survival, seconds, dim=1) / WATCH_CAP_SECONDS  # (batch,)
+        area = torch.trapezoid(survival, seconds, dim=1) / self.cap_seconds  # (batch,)
         return torch.logit(area.clamp(SHARE_FLOOR, 1.0 - SHARE_FLOOR))
 
     @override
     def loss(self, parameters: Tensor, fractions: Tensor) -> Tensor:
-        play = (fractions * WATCH_CAP_SECONDS)[:, None]  # (batch, 1)
+        play = (fractions * self.cap_seconds)[:, None]  # (batch, 1)
         past = play > self.seconds  # (batch, thresholds)
         past[:, -1] = fractions >= 1.0
         at_risk = torch.cat([torch.ones_like(past[:, :1]), past[:, :-1]], dim=1)
@@ -117,10 +129,11 @@ class SurvivalHead(WatchHead):
         return (losses * at_risk).sum(dim=1)
 
 
-WATCH_HEADS: Registry[WatchHead] = Registry(
+WATCH_HEADS: Registry[Callable[[float], WatchHead]] = Registry(
     "watch head",
-    {"share": ShareHead(), "log_normal": LogNormalHead(), "survival": SurvivalHead()},
+    {"share": ShareHead, "log_normal": LogNormalHead, "survival": SurvivalHead},
 )
+"""By name, what makes a head from the cap of the task in seconds."""
 
 
 def _log_normal(parameters: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from mtf_rl.core.arrays import select_rows
-from mtf_rl.core.tasks import NUM_TASKS
+from mtf_rl.core.tasks import KUAIRAND_TASKS
 from mtf_rl.data import FeatureRows
 from mtf_rl.scorers import (
     SCORERS,
@@ -94,7 +94,7 @@ def test_is_registered_under_its_name(name: str) -> None:
 
 def test_probabilities_are_finite_and_in_the_unit_interval(scorer: Scorer) -> None:
     predictions = scorer.predict(FEATURES)
-    assert predictions.shape == (200, NUM_TASKS)
+    assert predictions.shape == (200, len(KUAIRAND_TASKS))
     assert predictions.dtype == np.float32
     assert np.isfinite(predictions).all()
     assert ((predictions >= 0) & (predictions <= 1)).all()

@@ -3,7 +3,7 @@
 import numpy as np
 from scipy.special import expit
 
-from mtf_rl.core.tasks import NUM_TASKS
+from mtf_rl.core.tasks import KUAIRAND_TASKS
 from mtf_rl.data import CategoricalField, DenseColumn, FeatureLayout, FeatureRows, FeatureSide
 from mtf_rl.scorers import (
     AITMConfig,
@@ -70,17 +70,17 @@ def example_rows(rows: int, seed: int = 0) -> LabelledRows:
     """
     features = random_features(rows, seed)
     rng = np.random.default_rng(seed + 1000)
-    offsets = np.linspace(0.5, -2.0, NUM_TASKS)
-    signs = np.ones(NUM_TASKS)
+    offsets = np.linspace(0.5, -2.0, len(KUAIRAND_TASKS))
+    signs = np.ones(len(KUAIRAND_TASKS))
     signs[6] = -1.0
     truth = expit(offsets + 2.0 * signs * features.dense[:, 1:2])  # (rows, tasks)
-    targets = (rng.random((rows, NUM_TASKS)) < truth).astype(np.float32)
+    targets = (rng.random((rows, len(KUAIRAND_TASKS))) < truth).astype(np.float32)
     targets[:, 1] *= targets[:, 0]  # no long view without a click
     targets[:, 7] = truth[:, 7]  # watch is a share
     return LabelledRows(
         features=features,
         targets=targets,
-        mask=np.ones((rows, NUM_TASKS), dtype=np.bool_),
+        mask=np.ones((rows, len(KUAIRAND_TASKS)), dtype=np.bool_),
         users=features.categorical[:, 0],
         keys=np.arange(rows, dtype=np.uint64) + np.uint64(seed * 1_000_000),
     )

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from mtf_rl.core.errors import ConfigError
+from mtf_rl.core.tasks import KUAIRAND_TASKS, Task, TaskSet
 from mtf_rl.scorers import (
     AITMConfig,
     Chain,
@@ -30,14 +31,23 @@ def test_violations_by_hand() -> None:
     targets[4, 1] = 1.0
     mask = np.ones((5, 8), dtype=bool)
     mask[4, 1] = False
-    assert nesting_violations(targets, mask, Chain()) == pytest.approx(1 / 3)
-    assert nesting_violations(ROWS.targets, ROWS.mask, Chain()) == 0.0
-    assert np.isnan(nesting_violations(np.ones((5, 8)), mask, Chain()))
+    pair = Chain().among(KUAIRAND_TASKS)
+    assert (pair.parent, pair.child, pair.columns) == ("click", "long_view", (0, 1))
+    assert nesting_violations(targets, mask, pair) == pytest.approx(1 / 3)
+    assert nesting_violations(ROWS.targets, ROWS.mask, pair) == 0.0
+    assert np.isnan(nesting_violations(np.ones((5, 8)), mask, pair))
 
 
 def test_a_chain_that_is_not_nested_is_refused() -> None:
-    with pytest.raises(ConfigError, match="click -> like is not declared"):
-        Chain("click", "like")
+    with pytest.raises(ConfigError, match="chain click -> like is not declared"):
+        Chain("click", "like").among(KUAIRAND_TASKS)
+
+
+@pytest.mark.parametrize("name", ["esmm", "escm2_dr", "aitm"])
+def test_a_scorer_of_a_chain_refuses_tasks_without_one(name: str) -> None:
+    tasks = TaskSet((Task("buy"), Task("save")))
+    with pytest.raises(ConfigError, match=r"no task is `within` another so\. Declared: none"):
+        SMALL[name].build(LAYOUT, tasks)
 
 
 @pytest.mark.parametrize("name", ["esmm", "aitm"])

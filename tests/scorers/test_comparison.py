@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from mtf_rl.core.tasks import TASK_NAMES
+from mtf_rl.core.tasks import KUAIRAND_TASKS
 from mtf_rl.scorers import ComparedScorer, comparison_table, report_predictions
 from tests.scorers.examples import example_rows
 
@@ -18,7 +18,7 @@ SCORERS = {
 def test_lines_are_tasks_times_scorers_and_costs() -> None:
     cells = [line.strip("| ").split(" | ") for line in comparison_table(SCORERS).splitlines()]
     assert [line[:2] for line in cells[2:18]] == [
-        [task, name] for task in TASK_NAMES for name in SCORERS
+        [task, name] for task in KUAIRAND_TASKS.names for name in SCORERS
     ]
     single, mmoe = (SCORERS[name].report["like"] for name in SCORERS)
     assert cells[7][2] == f"{mmoe.auc:.4f}"

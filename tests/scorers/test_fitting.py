@@ -12,7 +12,7 @@ from scipy.special import expit
 
 from mtf_rl.core.arrays import select_rows
 from mtf_rl.core.errors import ArtifactError, ConfigError, DataError, UnknownNameError
-from mtf_rl.core.tasks import NUM_TASKS, TASK_NAMES
+from mtf_rl.core.tasks import KUAIRAND_TASKS, Task, TaskSet
 from mtf_rl.data import UNSEEN_CODE
 from mtf_rl.scorers import (
     MONITORS,
@@ -56,7 +56,9 @@ def test_ends_in_the_best_state_of_the_curve(
     fitted = fit(config)
     values = [point.monitor for point in fitted.curve]
     assert values[-1] != best(values)
-    assert monitored(fitted, name, config.monitor_tasks) == pytest.approx(best(values), abs=1e-4)
+    assert monitored(fitted, name, ("click", "long_view", "like", "watch")) == pytest.approx(
+        best(values), abs=1e-4
+    )
     assert values[[point.is_best for point in fitted.curve].index(True)] == values[0]
     last_best = max(i for i, point in enumerate(fitted.curve) if point.is_best)
     assert values[last_best] == best(values)
@@ -83,7 +85,7 @@ def test_tells_of_each_evaluation_as_it_happens() -> None:
     )
     assert tuple(seen) == fitted.curve
     assert seen[-1].step <= seen[-1].total_steps == 2 * 10  # 600 rows in batches of 64
-    assert all(len(point.task_losses) == NUM_TASKS for point in seen)
+    assert all(len(point.task_losses) == len(KUAIRAND_TASKS) for point in seen)
 
 
 @pytest.mark.parametrize(
@@ -103,7 +105,7 @@ def test_schedule_spreads_evaluations_over_the_epoch(
 def test_learns_what_is_there() -> None:
     fitted = fit(replace(QUICK, max_epochs=5), train=example_rows(6000, seed=3))
     report = evaluate_scorer(fitted.scorer, example_rows(4000, seed=4))
-    for task in TASK_NAMES[:7]:
+    for task in KUAIRAND_TASKS.names[:7]:
         # The truth itself, sigmoid(offset + 2 x), has an AUC of about .85 on these rows.
         assert report[task].auc > 0.8
         assert report[task].ece < 0.05
@@ -190,15 +192,36 @@ def test_refuses_no_training_rows() -> None:
         ({"learning_rate": -1.0}, "learning_rate must be above 0, got -1.0"),
         ({"weight_decay": float("nan")}, "weight_decay must be at least 0, got nan"),
         ({"unknown_fraction": 1.0}, "unknown_fraction must be in [0, 1), got 1.0"),
-        ({"task_weights": (1.0,)}, "task_weights must be 8 numbers of at least 0, not all 0"),
-        ({"task_weights": (0.0,) * 8}, "task_weights must be 8 numbers of at least 0, not all 0"),
-        ({"monitor_tasks": ("klick",)}, "monitor_tasks must be some of click, long_view"),
-        ({"monitor_tasks": ()}, "monitor_tasks must be some of click, long_view"),
+        ({"task_weights": (0.0,) * 8}, "task_weights must be numbers of at least 0, not all 0"),
+        ({"task_weights": (1.0, float("nan"))}, "task_weights must be numbers of at least 0"),
+        ({"task_decay": (0.0,) * 8}, "task_decay must be numbers in (0, 1], got (0.0,"),
     ],
 )
 def test_refuses_bad_settings(changes: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError, match=re.escape(message)):
         ScorerFitConfig(**changes)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"task_weights": (1.0,)}, "task_weights must be 8 numbers, for click, long_view, like"),
+        ({"task_decay": (1.0, 0.5)}, "task_decay must be 8 numbers, for click"),
+        ({"monitor_tasks": ("klick",)}, "Unknown task 'klick'. Did you mean 'click'?"),
+    ],
+)
+def test_refuses_settings_of_other_tasks(changes: dict[str, object], message: str) -> None:
+    with pytest.raises((ConfigError, UnknownNameError), match=re.escape(message)):
+        ScorerFitConfig(**changes).on_tasks(KUAIRAND_TASKS)  # type: ignore[arg-type]
+
+
+def test_settings_take_weights_and_monitors_from_the_tasks() -> None:
+    tasks = TaskSet((Task("buy"), Task("skip", sign=-1, monitored=False)))
+    settings = ScorerFitConfig().on_tasks(tasks)
+    assert settings.task_weights == settings.task_decay == (1.0, 1.0)
+    assert settings.monitor_tasks == ("buy",)
+    with pytest.raises(ConfigError, match="some of skip: none is `monitored`"):
+        ScorerFitConfig().on_tasks(tasks.subset(["skip"]))
 
 
 def test_offers_the_nearest_monitor() -> None:
@@ -283,8 +306,8 @@ def test_averaged_weights_are_the_recursion() -> None:
 
 def test_evaluations_tell_weights_and_gate_entropies() -> None:
     measures = fit(replace(QUICK, weighting="decaying", task_decay=(0.5,) * 8)).curve[-1].measures
-    assert {f"weight/{task}" for task in TASK_NAMES} < set(measures)
-    assert all(0.0 < measures[f"gate_entropy/{task}"] <= 1.0 for task in TASK_NAMES)
+    assert {f"weight/{task}" for task in KUAIRAND_TASKS.names} < set(measures)
+    assert all(0.0 < measures[f"gate_entropy/{task}"] <= 1.0 for task in KUAIRAND_TASKS.names)
 
 
 def test_an_effective_sample_size_is_told() -> None:

@@ -12,6 +12,7 @@ from sklearn.metrics import log_loss as sklearn_log_loss
 from sklearn.metrics import roc_auc_score
 
 from mtf_rl.core.arrays import BoolArray, FloatArray, IntArray
+from mtf_rl.core.tasks import KUAIRAND_TASKS
 from mtf_rl.scorers.metrics import (
     auc,
     calibration_ratio,
@@ -197,8 +198,8 @@ def test_calibration_ratio() -> None:
 
 def test_watch_counts_as_positive_from_eighteen_seconds() -> None:
     fractions = np.array([17.9, 18.0, 120.0], dtype=np.float32) / 120.0
-    assert positive("watch", fractions).tolist() == [False, True, True]
-    assert positive("like", np.array([0.0, 1.0])).tolist() == [False, True]
+    assert positive(KUAIRAND_TASKS["watch"], fractions).tolist() == [False, True, True]
+    assert positive(KUAIRAND_TASKS["like"], np.array([0.0, 1.0])).tolist() == [False, True]
 
 
 @pytest.mark.parametrize("rate", [0.4, 0.02, 0.0004])

@@ -11,10 +11,11 @@ import torch
 
 from mtf_rl.core.arrays import FloatArray, IntArray
 from mtf_rl.core.errors import ConfigError
-from mtf_rl.core.tasks import NUM_TASKS
+from mtf_rl.core.tasks import KUAIRAND_TASKS
 from mtf_rl.data import FeatureLayout
 from mtf_rl.scorers import (
     PLE,
+    AITMConfig,
     CGCConfig,
     Chain,
     EntireSpace,
@@ -119,7 +120,7 @@ def naive_mmoe(model: MMoE, row: IntArray, dense: FloatArray) -> list[float]:
     groups, _, num_experts = model.gates.linear.weight.shape
     experts = [network(model.experts, i, x) for i in range(num_experts)]
     logits = []
-    for task in range(NUM_TASKS):
+    for task in range(len(KUAIRAND_TASKS)):
         gate = softmax(affine(model.gates.linear, task % groups, x))
         mixed = sum(g * expert for g, expert in zip(gate, experts, strict=True))
         logits.append(tower(model.towers, task, np.asarray(mixed)))
@@ -132,11 +133,11 @@ def naive_extraction(
     """Equations of scorer and paper: E_ki(a_k), E_si(a_s), and the gates over them."""
     experts = [
         [network(level.own, task * own + i, tasks[task]) for i in range(own)]
-        for task in range(NUM_TASKS)
+        for task in range(len(KUAIRAND_TASKS))
     ]
     shared_experts = [network(level.shared, i, common) for i in range(shared)]
     mixed = []
-    for task in range(NUM_TASKS):
+    for task in range(len(KUAIRAND_TASKS)):
         gate = softmax(affine(level.gates.linear, task, tasks[task]))
         visible = experts[task] + shared_experts
         mixed.append(np.asarray(sum(g * e for g, e in zip(gate, visible, strict=True))))
@@ -149,13 +150,13 @@ def naive_extraction(
 
 def naive_ple(model: PLE, config: PLEConfig, row: IntArray, dense: FloatArray) -> list[float]:
     common = features(model.input, LAYOUT, row, dense)
-    tasks = [common] * NUM_TASKS
+    tasks = [common] * len(KUAIRAND_TASKS)
     for level in (model.first, *model.levels):
         assert isinstance(level, Extraction)
         tasks, common = naive_extraction(
             level, config.task_experts, config.shared_experts, tasks, common
         )
-    return [tower(model.towers, task, tasks[task]) for task in range(NUM_TASKS)]
+    return [tower(model.towers, task, tasks[task]) for task in range(len(KUAIRAND_TASKS))]
 
 
 @pytest.mark.parametrize("tower_widths", [(), (3,), (4, 3)])
@@ -163,7 +164,7 @@ def test_mmoe_is_its_equation(tower_widths: tuple[int, ...]) -> None:
     config = MMoEConfig(
         embedding_dim=3, experts=3, expert_widths=(5, 4), tower_widths=tower_widths, dropout=0.5
     )
-    model, rows = redrawn(config.build_member(LAYOUT)), random_features(ROWS)
+    model, rows = redrawn(config.build_member(LAYOUT, KUAIRAND_TASKS)), random_features(ROWS)
     expected = [
         naive_mmoe(model, row, dense)
         for row, dense in zip(rows.categorical, rows.dense, strict=True)
@@ -181,7 +182,7 @@ def test_ple_is_its_equation(levels: int, own: int, shared: int) -> None:
         expert_widths=(5, 4),
         tower_widths=(3,),
     )
-    model, rows = redrawn(config.build_member(LAYOUT)), random_features(ROWS)
+    model, rows = redrawn(config.build_member(LAYOUT, KUAIRAND_TASKS)), random_features(ROWS)
     expected = [
         naive_ple(model, config, row, dense)
         for row, dense in zip(rows.categorical, rows.dense, strict=True)
@@ -192,7 +193,7 @@ def test_ple_is_its_equation(levels: int, own: int, shared: int) -> None:
 def test_mmoe_with_equal_gates_averages_its_experts() -> None:
     # One layer of width 1, towers without hidden layer: everything is visible by hand.
     config = MMoEConfig(experts=2, expert_widths=(1,), tower_widths=())
-    model = redrawn(config.build_member(LAYOUT))
+    model = redrawn(config.build_member(LAYOUT, KUAIRAND_TASKS))
     with torch.no_grad():
         model.gates.linear.weight.zero_()
         layer = first_layer(model.experts)
@@ -209,7 +210,7 @@ def test_mmoe_with_equal_gates_averages_its_experts() -> None:
 
 def test_experts_start_different() -> None:
     torch.manual_seed(0)
-    weights = first_layer(MMoEConfig(experts=4).build_member(LAYOUT).experts).weight
+    weights = first_layer(MMoEConfig(experts=4).build_member(LAYOUT, KUAIRAND_TASKS).experts).weight
     for first, second in itertools.combinations(range(4), 2):
         assert not torch.allclose(weights[first], weights[second])
 
@@ -247,32 +248,34 @@ def test_towers_start_at_the_base_rates() -> None:
     towers = Towers(inputs=4, widths=(5,), dropout=0.0)
     rates = [0.5, 0.01, 0.0, 0.2, 0.2, 0.2, 0.2, 0.3]
     towers.start_at(torch.tensor(rates))
-    logits = towers(torch.zeros(NUM_TASKS, 1, 4)).logits
+    logits = towers(torch.zeros(len(KUAIRAND_TASKS), 1, 4)).logits
     assert torch.sigmoid(logits)[0].tolist() == pytest.approx([*rates[:2], 1e-6, *rates[3:]])
 
 
 def test_shared_bottom_is_its_equation() -> None:
     config = SharedBottomConfig(embedding_dim=3, trunk_widths=(5, 4), tower_widths=(3,))
-    model, rows = redrawn(config.build_member(LAYOUT)), random_features(ROWS)
+    model, rows = redrawn(config.build_member(LAYOUT, KUAIRAND_TASKS)), random_features(ROWS)
     assert isinstance(model, SharedBottom)
     expected = []
     for row, dense in zip(rows.categorical, rows.dense, strict=True):
         shared = network(model.trunk, 0, features(model.input, LAYOUT, row, dense))
-        expected.append([tower(model.towers, task, shared) for task in range(NUM_TASKS)])
+        expected.append([tower(model.towers, task, shared) for task in range(len(KUAIRAND_TASKS))])
     assert forward(model, rows.categorical, rows.dense) == pytest.approx(np.array(expected))
 
 
 def test_single_tasks_share_nothing() -> None:
     config = SingleTaskConfig(embedding_dim=2, trunk_widths=(4,), tower_widths=())
-    model, rows = redrawn(config.build_member(LAYOUT)), random_features(ROWS)
+    model, rows = redrawn(config.build_member(LAYOUT, KUAIRAND_TASKS)), random_features(ROWS)
     assert isinstance(model, SingleTask)
     expected = []
     for row, dense in zip(rows.categorical, rows.dense, strict=True):
         x = features(model.input, LAYOUT, row, dense)
-        vectors = x[: 3 * NUM_TASKS * 2].reshape(3, NUM_TASKS, 2)  # fields, tasks, own width
+        vectors = x[: 3 * len(KUAIRAND_TASKS) * 2].reshape(
+            3, len(KUAIRAND_TASKS), 2
+        )  # fields, tasks, own width
         logits = []
-        for task in range(NUM_TASKS):
-            own = np.concatenate([vectors[:, task].ravel(), x[3 * NUM_TASKS * 2 :]])
+        for task in range(len(KUAIRAND_TASKS)):
+            own = np.concatenate([vectors[:, task].ravel(), x[3 * len(KUAIRAND_TASKS) * 2 :]])
             logits.append(tower(model.towers, task, network(model.trunks, task, own)))
         expected.append(logits)
     assert forward(model, rows.categorical, rows.dense) == pytest.approx(np.array(expected))
@@ -281,13 +284,13 @@ def test_single_tasks_share_nothing() -> None:
     logits[:, 2].sum().backward()
     gradient = model.input.embedding.weight.grad
     assert gradient is not None
-    reached = gradient.to_dense().view(-1, NUM_TASKS, 2).abs().sum(dim=(0, 2)) > 0
-    assert reached.tolist() == [task == 2 for task in range(NUM_TASKS)]
+    reached = gradient.to_dense().view(-1, len(KUAIRAND_TASKS), 2).abs().sum(dim=(0, 2)) > 0
+    assert reached.tolist() == [task == 2 for task in range(len(KUAIRAND_TASKS))]
 
 
 def test_omoe_is_mmoe_with_the_same_gate_for_all() -> None:
     config = OMoEConfig(embedding_dim=3, experts=3, expert_widths=(5, 4), tower_widths=(3,))
-    model, rows = redrawn(config.build_member(LAYOUT)), random_features(ROWS)
+    model, rows = redrawn(config.build_member(LAYOUT, KUAIRAND_TASKS)), random_features(ROWS)
     expected = [
         naive_mmoe(model, row, dense)
         for row, dense in zip(rows.categorical, rows.dense, strict=True)
@@ -310,7 +313,7 @@ def test_cgc_is_one_level_of_ple() -> None:
 
 def test_esmm_multiplies_along_the_chain() -> None:
     config = ESMMConfig(embedding_dim=3, trunk_widths=(5,), tower_widths=(3,))
-    model, rows = redrawn(config.build_member(LAYOUT)), random_features(ROWS)
+    model, rows = redrawn(config.build_member(LAYOUT, KUAIRAND_TASKS)), random_features(ROWS)
     logits = forward(model, rows.categorical, rows.dense)
     for row in range(ROWS):
         x = features(model.input, LAYOUT, rows.categorical[row], rows.dense[row])
@@ -337,7 +340,7 @@ def test_the_counterfactual_risk_teaches_the_conditional_tower_and_not_the_prope
     *, doubly_robust: bool
 ) -> None:
     config = ESCM2DRConfig(embedding_dim=3, trunk_widths=(5,), tower_widths=())
-    model = redrawn(config.build_member(LAYOUT))
+    model = redrawn(config.build_member(LAYOUT, KUAIRAND_TASKS))
     assert isinstance(model, EntireSpace)
     if not doubly_robust:
         model.imputation = None
@@ -345,7 +348,7 @@ def test_the_counterfactual_risk_teaches_the_conditional_tower_and_not_the_prope
     arguments = torch.from_numpy(rows.categorical), torch.from_numpy(rows.dense).double()
     outputs = model.outputs(*arguments)
     assert isinstance(outputs, EntireSpaceOutputs)
-    targets = (torch.rand(64, NUM_TASKS) < 0.5).double()
+    targets = (torch.rand(64, len(KUAIRAND_TASKS)) < 0.5).double()
     everywhere = torch.ones(64, dtype=torch.bool)
     risk = model.counterfactual_risk(outputs, targets, everywhere)
     moved = gradients_of(model, risk.value)
@@ -353,7 +356,7 @@ def test_the_counterfactual_risk_teaches_the_conditional_tower_and_not_the_prope
     assert output is not None
     by_task = output.abs().sum(dim=(1, 2)) > 0
     # Of the towers only that of P(long_view | click): not click's, which is the propensity.
-    assert by_task.tolist() == [task == 1 for task in range(NUM_TASKS)]
+    assert by_task.tolist() == [task == 1 for task in range(len(KUAIRAND_TASKS))]
     assert "trunk.layers.0.weight" in moved
     assert not any(name.startswith("imputation") for name in moved)
     if doubly_robust:
@@ -397,7 +400,10 @@ def test_an_ensemble_averages_logits_and_fits_members_on_their_own() -> None:
         torch.stack(alone).mean(dim=0).detach().numpy()
     )
     assert not torch.allclose(alone[0], alone[1])
-    targets, mask = torch.ones(ROWS, NUM_TASKS).double(), torch.ones(ROWS, NUM_TASKS).bool()
+    targets, mask = (
+        torch.ones(ROWS, len(KUAIRAND_TASKS)).double(),
+        torch.ones(ROWS, len(KUAIRAND_TASKS)).bool(),
+    )
     joint = ensemble.losses(ensemble.outputs(*arguments), targets, mask)
     apart = [
         network.losses(network.outputs(*arguments), targets, mask).per_task
@@ -419,7 +425,10 @@ def test_an_ensemble_averages_logits_and_fits_members_on_their_own() -> None:
         (lambda: MMoEConfig(members=0), "members must be at least 1, got 0"),
         (lambda: MMoEConfig(gate_dropout=1.0), "gate_dropout must be in [0, 1), got 1.0"),
         (lambda: ESCM2DRConfig(propensity_floor=0.0), "propensity_floor must be in (0, 1], got 0"),
-        (lambda: Chain("click", "like"), "chain click -> like is not declared"),
+        (
+            lambda: AITMConfig(chain=Chain("click", "like")).build(LAYOUT),
+            "chain click -> like is not declared",
+        ),
         (lambda: PLEConfig(task_experts=0), "task_experts must be at least 1, got 0"),
         (lambda: PLEConfig(shared_experts=0), "shared_experts must be at least 1, got 0"),
         (

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import log_loss, roc_auc_score
 
-from mtf_rl.core.tasks import TASK_NAMES
+from mtf_rl.core.tasks import KUAIRAND_TASKS
 from mtf_rl.scorers import report_predictions
 from tests.scorers.examples import example_rows
 
@@ -21,11 +21,11 @@ REPORT = report_predictions(PREDICTIONS, UNCALIBRATED, ROWS)
 
 
 def test_has_a_row_per_task_in_task_order() -> None:
-    assert tuple(task.task for task in REPORT.tasks) == TASK_NAMES
+    assert tuple(task.task for task in REPORT.tasks) == KUAIRAND_TASKS.names
 
 
 def test_agrees_with_scikit_learn() -> None:
-    for k, task in enumerate(TASK_NAMES[:7]):
+    for k, task in enumerate(KUAIRAND_TASKS.names[:7]):
         y = ROWS.targets[:, k]
         assert REPORT[task].positives == y.sum()
         assert REPORT[task].base_rate == pytest.approx(y.mean())
@@ -65,7 +65,7 @@ def test_a_task_without_positives_is_not_a_number_and_not_an_error() -> None:
 
 def test_csv_reads_back() -> None:
     lines = list(csv.DictReader(io.StringIO(REPORT.to_csv())))
-    assert [line["task"] for line in lines] == list(TASK_NAMES)
+    assert [line["task"] for line in lines] == list(KUAIRAND_TASKS.names)
     assert float(lines[2]["gauc"]) == pytest.approx(REPORT["like"].gauc)
 
 

@@ -88,7 +88,7 @@ def test_a_missing_file_is_named(scorer: Scorer, tmp_path: Path, name: str) -> N
         (lambda card: card["config"].pop("experts"), "is not a scorer's card (KeyError: "),
         (lambda card: card["config"].update(experts=4), "does not fit the model in its card"),
         (lambda card: card["config"].update(experts=0), "experts must be at least 1, got 0"),
-        (lambda card: card.update(tasks=["click"]), "Fit the scorer again."),
+        (lambda card: card.update(tasks=["click"]), "tasks must be a list of objects"),
         (lambda card: card["calibration"].pop("shift"), "is not a scorer's card (TypeError: "),
         (lambda card: card.update(layout=3), "is not a scorer's card (TypeError: "),
     ],

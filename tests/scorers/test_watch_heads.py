@@ -14,7 +14,7 @@ from mtf_rl.scorers.watch_heads import WATCH_HEADS, LogNormalHead, SurvivalHead
 
 def expected_fraction(head: str, parameters: list[float]) -> float:
     tensor = torch.tensor([parameters], dtype=torch.float64)
-    return float(expit(WATCH_HEADS[head].logit(tensor).item()))
+    return float(expit(WATCH_HEADS[head](120.0).logit(tensor).item()))
 
 
 @pytest.mark.parametrize(("mu", "raw"), [(-3.0, 0.0), (0.0, 0.0), (2.5, -1.0), (4.0, 2.0)])
@@ -27,7 +27,7 @@ def test_log_normal_mean_is_the_integral_of_the_capped_time(mu: float, raw: floa
 
 
 def test_log_normal_loss_is_the_censored_likelihood() -> None:
-    head = LogNormalHead()
+    head = LogNormalHead(120.0)
     parameters = torch.tensor([[0.4, 0.5, 0.2]] * 3, dtype=torch.float64)
     losses = head.loss(parameters, torch.tensor([0.0, 0.25, 1.0], dtype=torch.float64))
     sigma = math.log1p(math.exp(0.2 + math.log(math.e - 1)))
@@ -39,7 +39,7 @@ def test_log_normal_loss_is_the_censored_likelihood() -> None:
 
 def test_survival_mean_by_hand() -> None:
     # P(play > 0) = .5, then all play past 3 s and nobody past 7 s: 3 x .5 + 4 x (.5 + 0) / 2.
-    head = SurvivalHead()
+    head = SurvivalHead(120.0)
     parameters = torch.full((1, head.parameters), -60.0, dtype=torch.float64)
     parameters[0, :2] = torch.tensor([0.0, 60.0])
     fraction = torch.sigmoid(head.logit(parameters)).item()
@@ -47,11 +47,22 @@ def test_survival_mean_by_hand() -> None:
 
 
 def test_survival_loss_counts_only_thresholds_that_were_reached() -> None:
-    head = SurvivalHead()
+    head = SurvivalHead(120.0)
     parameters = torch.zeros(3, head.parameters)
     # 0 s: fails the first threshold. 10 s: past 0, 3, 7, not past 12. 120 s: past all nine.
     losses = head.loss(parameters, torch.tensor([0.0, 10.0 / 120.0, 1.0]))
     assert losses.tolist() == pytest.approx([math.log(2) * count for count in (1, 4, 9)])
+
+
+def test_heads_of_another_cap_are_those_of_two_minutes_in_its_unit() -> None:
+    # Play times, location and cap ten times as large: the share stays, and so do the odds.
+    parameters = torch.tensor([[0.4, 0.5, 0.2]], dtype=torch.float64)
+    scaled = parameters + torch.tensor([0.0, math.log(10.0), 0.0])
+    short, long = LogNormalHead(120.0), LogNormalHead(1200.0)
+    assert long.logit(scaled).item() == pytest.approx(short.logit(parameters).item())
+    short, long = SurvivalHead(120.0), SurvivalHead(1200.0)
+    conditional = torch.linspace(-1.0, 1.0, short.parameters, dtype=torch.float64)[None]
+    assert long.logit(conditional).item() == pytest.approx(short.logit(conditional).item())
 
 
 @pytest.mark.parametrize("name", WATCH_HEADS)
@@ -59,7 +70,7 @@ def test_fitting_recovers_the_mean_of_the_capped_time(name: str) -> None:
     rng = np.random.default_rng(0)
     play: FloatArray = np.exp(rng.normal(2.5, 1.0, 4000)) * (rng.random(4000) < 0.7)
     fractions = torch.from_numpy(np.minimum(play, 120.0) / 120.0)
-    head = WATCH_HEADS[name]
+    head = WATCH_HEADS[name](120.0)
     parameters = torch.zeros(1, head.parameters, dtype=torch.float64, requires_grad=True)
     optimizer = torch.optim.LBFGS([parameters], max_iter=60, line_search_fn="strong_wolfe")
 
@@ -79,7 +90,7 @@ def test_fitting_recovers_the_mean_of_the_capped_time(name: str) -> None:
 
 @pytest.mark.parametrize("name", WATCH_HEADS)
 def test_extreme_parameters_stay_finite(name: str) -> None:
-    head = WATCH_HEADS[name]
+    head = WATCH_HEADS[name](120.0)
     for value in (-40.0, 40.0):
         parameters = torch.full((3, head.parameters), value, requires_grad=True)
         losses = head.loss(parameters, torch.tensor([0.0, 0.3, 1.0]))
