@@ -60,9 +60,9 @@ def test_heads_of_another_cap_are_those_of_two_minutes_in_its_unit() -> None:
     scaled = parameters + torch.tensor([0.0, math.log(10.0), 0.0])
     short, long = LogNormalHead(120.0), LogNormalHead(1200.0)
     assert long.logit(scaled).item() == pytest.approx(short.logit(parameters).item())
-    short, long = SurvivalHead(120.0), SurvivalHead(1200.0)
-    conditional = torch.linspace(-1.0, 1.0, short.parameters, dtype=torch.float64)[None]
-    assert long.logit(conditional).item() == pytest.approx(short.logit(conditional).item())
+    narrow, wide = SurvivalHead(120.0), SurvivalHead(1200.0)
+    conditional = torch.linspace(-1.0, 1.0, narrow.parameters, dtype=torch.float64)[None]
+    assert wide.logit(conditional).item() == pytest.approx(narrow.logit(conditional).item())
 
 
 @pytest.mark.parametrize("name", WATCH_HEADS)
