@@ -130,7 +130,7 @@ class Settings:
     requests: int = 20_000
     """Budget of a trial."""
     sessions: int = 4_000
-    """Sessions of tuning users that a learnt policy plays."""
+    """Sessions of tuning users per trained policy."""
     work: Path = Path("runs/agent_tuning")
     """Folder of finished trials."""
     out: Path = Path("benchmarks/agent_tuning.md")
@@ -153,7 +153,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Trial:
-    """Settings tried, and what was learnt with them."""
+    """Settings of a trial, and the results."""
 
     params: Mapping[str, float | int]  # empty for the defaults
     seed: int  # of the learner
@@ -162,7 +162,7 @@ class Trial:
 
 
 def agent_settings(agent: str, params: Mapping[str, float | int], requests: int) -> Any:
-    """The default settings, but for `params` and the warm-up of a small budget."""
+    """The default settings with `params`, and with the warm-up of a small budget."""
     config = AGENTS[agent].config()
     changes: dict[str, Any] = {name: value for name, value in params.items() if name != WIDTH}
     if WIDTH in params:
@@ -348,7 +348,7 @@ def bench_of(settings: Settings) -> Bench:
 
 
 def value_of_uniform(bench: Bench) -> float:
-    """The value of uniform weights, which nothing is learnt for."""
+    """The value of uniform weights, without training."""
     task = LearningTask(bench.learning, bench.tuning, RequestBudget(0), seed=0)
     policy = AGENTS["uniform"].learn(task, AGENTS["uniform"].config()).policy
     episodes = np.arange(bench.sessions)

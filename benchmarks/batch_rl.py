@@ -221,7 +221,7 @@ def learn(stage: Stage, name: str, seed: int) -> tuple[LearnedPolicy, list[list[
 
 
 def asked_of(stage: Stage, name: str) -> dict[str, Any]:
-    """What a result depends on beside its place: other settings make it anew."""
+    """Settings of a result: with other settings it is computed again."""
     settings = AGENTS[name].config() if name in AGENTS else None
     return {
         "sessions": stage.settings.sessions,
@@ -266,8 +266,8 @@ def result_of(stage: Stage, name: str, seed: int) -> dict[str, Any]:
 # How well the best static weights could be known.
 
 ESTIMATORS = {
-    "gamma .95": LeastSquaresConfig(),
-    "gamma .95, ridge .01": LeastSquaresConfig(ridge=0.01),
+    "gamma 0.95": LeastSquaresConfig(),
+    "gamma 0.95, ridge 0.01": LeastSquaresConfig(ridge=0.01),
     "gamma 0": LeastSquaresConfig(gamma=0.0),
 }
 RANKED, RANKED_SESSIONS = 60, 2_000
@@ -277,7 +277,7 @@ RANKED, RANKED_SESSIONS = 60, 2_000
 class Ranking:
     """Static weights ordered by fitted Q evaluation, beside what they are worth."""
 
-    true_values: FloatArray  # (RANKED,), of sessions answered by who logged
+    true_values: FloatArray  # (RANKED,), of sessions in the logged evaluator
     correlations: dict[str, FloatArray]  # by estimator, (seeds,) Spearman's
     picks: dict[str, FloatArray]  # by estimator, (seeds,) true value of the one ranked first
 

@@ -153,7 +153,7 @@ def rewards_up_to(
 ) -> FloatArray:
     """The reward of each episode up to the requests in `MARKS`, and in all: (episodes, marks + 1).
 
-    Users who have left earn nothing more.
+    Rewards after leaving are 0.
     """
     chunks = [episodes[first : first + CHUNK] for first in range(0, len(episodes), CHUNK)]
     return np.concatenate([_play(dynamics, policy, seed, chunk) for chunk in chunks])

@@ -183,8 +183,8 @@ class D3rlpy:
         answer = self._process.stdout.readline()
         if not answer:
             raise ArtifactError(
-                f"d3rlpy's side ended at {job}. Send it a job by hand to see why, as"
-                " offline_rl_d3rlpy says"
+                f"d3rlpy's side ended at {job}. Send it a job manually to see the error;"
+                " offline_rl_d3rlpy gives the command"
             )
         result: Result = json.loads(answer)
         return result

@@ -64,7 +64,7 @@ def episode_rows(replay: ReplayBatch) -> dict[str, Array]:
     """The replay in d3rlpy's form: whole episodes, each with a last row that is only arrived at.
 
     A cut episode of N rows makes N - 1 transitions there, for the last row's successor is not in
-    it. So the state at the cut becomes a row, and all rows of the replay are learnt from.
+    it. So the state at the cut becomes a row, and all rows of the replay are used for training.
     """
 
     def extended(values: Array, last: Array) -> Array:

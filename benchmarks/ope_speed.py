@@ -36,13 +36,13 @@ class Settings:
     resamples: int = 1_000
     """Bootstrap resamples."""
     looped: int = 3_000
-    """Sessions of which the loop does one resample."""
+    """Sessions of the resample that the loop computes."""
     out: Path = Path("benchmarks/ope_speed.md")
     """The page to write."""
 
 
 def made_up(settings: Settings, seed: int) -> OPEInputs:
-    """Log ratios with a deviation of .2 a request, rewards, and a model of them."""
+    """Log ratios with a std of 0.2 a request, rewards, and a model of them."""
     rng = np.random.default_rng(seed)
     shape = (settings.sessions, settings.requests)
     rewards = rng.exponential(size=shape)

@@ -28,7 +28,7 @@ __all__ = [
 
 ALGORITHMS = ("BC", "TD3+BC", "IQL", "AWAC", "BCQ", "CQL")  # cheap ones first
 ACTION_SCALE = 2.0  # the torque of an action of 1
-REWARD_SCALE = 0.1  # on the rewards that are learnt from; returns are in the environment's units
+REWARD_SCALE = 0.1  # on the rewards used for training; returns are in the environment's units
 EPISODES = 20
 FIRST_EPISODE_SEED = 1000
 HORIZON = 200

@@ -2,10 +2,10 @@
 
     python -m benchmarks.prior_tilt [--users 1000] [--days 8] [--seeds 0 1 2]
 
-KuaiRand says nothing about it, and the declared prior needs a number: the one that the default
-world shows. The world's logs are written and read like any other; each session is replayed, and
-two logistic regressions on the prior's own measure of engagement, standardised over requests
-(over session ends, for the return), give the tilts.
+KuaiRand has no data on it, and the declared prior needs a number: that of the default world. The
+world's logs are written and read like any other. Each session is replayed. Two logistic regressions
+on the prior's own measure of engagement give the tilts. The measure is standardised over requests
+(over session ends, for the return).
 """
 
 import argparse
@@ -66,8 +66,8 @@ def main() -> None:
         print(f"seed {seed}: leave_tilt {found[-1][0]:.3f}, return_tilt {found[-1][1]:.3f}")
     means, spreads = np.mean(found, axis=0), np.std(found, axis=0)
     print(
-        f"mean: leave_tilt {means[0]:.3f} +- {spreads[0]:.3f},"
-        f" return_tilt {means[1]:.3f} +- {spreads[1]:.3f}"
+        f"mean: leave_tilt {means[0]:.3f} ± {spreads[0]:.3f},"
+        f" return_tilt {means[1]:.3f} ± {spreads[1]:.3f}"
     )
 
 

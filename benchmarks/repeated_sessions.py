@@ -161,8 +161,8 @@ class MyopicReward:
 class OneStepOracle(SessionDynamics):
     """Ranks by the expected reward of each candidate now, whatever the fusion parameters.
 
-    It knows the world's probabilities for this user, hour and hidden boredom, with watch time
-    counted up to its cap of 120 s. It does not know this request's random numbers, and looks one
+    It uses the world's probabilities for this user, hour and hidden boredom, with watch time
+    counted up to its cap of 120 s. It does not use this request's random numbers, and looks one
     request ahead only: neither satisfaction nor tiredness enter.
     """
 

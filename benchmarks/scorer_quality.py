@@ -121,7 +121,7 @@ def load_rows(dataset: Dataset) -> Rows:
 
 
 def measure_scorer(name: str, rows: Rows, seeds: Sequence[int], members: int) -> Result:
-    """Fit a scorer of default sizes, but for its members, once per seed."""
+    """Fit a scorer of default sizes, with `members` members, once per seed."""
     start = time.perf_counter()
     reports, predictions, validation, halves = [], [], [], []
     for seed in seeds:
@@ -173,7 +173,7 @@ def lead_table(best: Result, trees: Result, test: LabelledRows, resamples: int) 
             everyone = np.arange(len(test))
             low, high = np.quantile([lead(rows) for rows in samples], [0.025, 0.975])
             lines.append(
-                f"| {task} | {metric} | {lead(everyone):+.4f} | {low:+.4f} to {high:+.4f} |"
+                f"| {task} | {metric} | {lead(everyone):+.4f} | [{low:+.4f}, {high:+.4f}] |"
             )
     return "\n".join(lines)
 
@@ -272,7 +272,7 @@ def quality_table(results: dict[str, Result]) -> str:
 
 
 def spread(values: FloatArray) -> str:
-    """Mean and standard deviation over seeds; nothing where it is not defined."""
+    """Mean and std over seeds; empty where undefined."""
     if np.isnan(values).any():
         return ""
     if len(values) == 1:

@@ -133,7 +133,7 @@ def policies_of(searches: Searches, searched_in: str) -> dict[str, Policy]:
     return found
 
 
-# The judgement.
+# The evaluation.
 
 
 @dataclass(frozen=True)
@@ -253,7 +253,7 @@ def fraction_interval(
 
 
 def pair(shape: str, searched_in: str, evaluator: str) -> HeadroomComparison:
-    """Long against myopic, both searched in one place."""
+    """Long against myopic, both found with one evaluator."""
     return HeadroomComparison(
         named(shape, LONG, searched_in), named(shape, MYOPIC, searched_in), evaluator
     )

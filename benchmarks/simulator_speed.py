@@ -87,7 +87,7 @@ def stepper(dynamics: SessionDynamics, num_envs: int) -> Callable[[], object]:
 
 
 def sb3_stepper(dynamics: SessionDynamics, num_envs: int) -> Callable[[], object]:
-    """One step of the same environment through Stable-Baselines3's face."""
+    """One step of the same environment through Stable-Baselines3's wrapper."""
     env = SessionVecEnv(FusionSessionVectorEnv(dynamics, num_envs))
     env.seed(0)
     env.reset()
@@ -105,7 +105,7 @@ class UserLoop:
         self.following = num_envs
 
     def step(self) -> list[tuple[FloatArray, float]]:
-        """Observation and reward of everyone's next request."""
+        """Observation and reward of every user's next request."""
         outcomes = []
         for env, state in enumerate(self.states):
             after, outcome = self.dynamics.advance(state, self.parameters[env : env + 1], 0)
@@ -147,7 +147,7 @@ def numpy_statistics(logits: FloatArray, users: IntArray, candidates: IntArray) 
 
 
 def numpy_best(fused: FloatArray, slate: int) -> IntArray:
-    """`best_candidates` by array operations, but for ties."""
+    """`best_candidates` by array operations, except for ties."""
     rows = np.arange(len(fused))[:, None]
     chosen = np.sort(np.argpartition(-fused, slate - 1, axis=1)[:, :slate], axis=1)
     order = np.argsort(-fused[rows, chosen], axis=1, kind="stable")

@@ -420,7 +420,7 @@ def world_digest(config: WorldConfig) -> str:
     return f"seed-{config.seed}-{digest.hexdigest()[:8]}"
 
 
-# The judgement: every policy in the same sessions of final users.
+# The evaluation: every policy in the same sessions of final users.
 
 
 @dataclass(frozen=True)

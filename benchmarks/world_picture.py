@@ -78,7 +78,7 @@ def _draw_likes(axes: Axes, rows: LoggedRows, users: int) -> None:
     axes.plot(grid, stats.beta(0.10, 5.0).cdf(grid), color=TARGET_COLOUR)
     axes.set(xscale="log", title="Users: a few give most likes", ylabel="fraction of users")
     axes.set_xlabel("like rate in the feed, at most")
-    axes.legend(["world", "KuaiRand-Pure: beta(.10, 5.0)"], frameon=False)
+    axes.legend(["world", "KuaiRand-Pure: beta(0.10, 5.0)"], frameon=False)
 
 
 def _draw_plays(axes: Axes, rows: LoggedRows, targets: tuple[CalibrationRow, ...]) -> None:

@@ -160,7 +160,7 @@ def test_draws_have_the_expected_rates(world: World, tab: int) -> None:
 
 @pytest.mark.parametrize("tab", [0, 1])
 def test_the_outlook_agrees_with_the_equations(world: World, tab: int) -> None:
-    """The compiled loop against docs/world.md, written once more with plain numbers."""
+    """The compiled loop against docs/world_behaviour.md, written once more with plain numbers."""
     rng, config = np.random.default_rng(2), world.config
     users, videos = world.users, world.videos
     appeal_fraction, bait_fraction = (1.0, 0.8, 0.8, 0.5, -0.5), (-0.2, -0.3, 0.7, 0.5, 0.7)
@@ -206,7 +206,7 @@ def naive_expectations(
     *,
     feed: bool,
 ) -> list[float]:
-    """docs/world.md once more, with SciPy's laws and plain numbers."""
+    """docs/world_behaviour.md once more, with SciPy's laws and plain numbers."""
     skip_law = stats.lognorm(s=0.66, scale=np.exp(0.66))
     watch_law = stats.lognorm(s=1.07, scale=np.exp(mean))
     lured_law = stats.lognorm(s=0.4, scale=np.exp(2.35))
@@ -493,7 +493,7 @@ def test_usual_tiredness_makes_no_difference(world: World) -> None:
 
 
 def test_satisfaction_is_built_from_what_the_user_cares_about(world: World) -> None:
-    """A second, row-by-row statement of the value of a slate (docs/world.md)."""
+    """A second, row-by-row statement of the value of a slate (docs/world_behaviour.md)."""
     users = np.arange(60)
     slate, history = make_slate(world, users), start_history(np.zeros(60), NUM_TAGS)
     state = replace(bored_state(world, 60, 0.3), satisfaction=np.full(60, 0.2))

@@ -1,6 +1,6 @@
 """The constants of how a video is played and what a play brings.
 
-Each is calibrated, taken from KuaiRand's rows, or assumed; `docs/world.md` says which.
+Each is calibrated, taken from KuaiRand's rows, or assumed: see `docs/world_behaviour.md`.
 """
 
 import numpy as np
