@@ -22,8 +22,8 @@ def actor_policy(model: BaseAlgorithm) -> MlpPolicy:
     mean, scale = standardisation_of(model)
     layers = _layers_of(model)
     network = Mlp(
-        weights=tuple(layer.weight.detach().numpy().copy() for layer in layers),
-        biases=tuple(layer.bias.detach().numpy().copy() for layer in layers),
+        weights=tuple(layer.weight.detach().cpu().numpy().copy() for layer in layers),
+        biases=tuple(layer.bias.detach().cpu().numpy().copy() for layer in layers),
         # A Gaussian of PPO or A2C is not squashed: what leaves the box is cut.
         output="clip" if isinstance(model, OnPolicyAlgorithm) else "tanh",
     )

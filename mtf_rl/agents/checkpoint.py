@@ -228,7 +228,7 @@ def _tensors_of(model: Any) -> dict[str, NDArray[Any]]:
             continue
         for number, entry in state["state"].items():
             tensors |= {f"{name}/{number}/{key}": value for key, value in entry.items()}
-    return {name: value.detach().numpy().copy() for name, value in tensors.items()}
+    return {name: value.detach().cpu().numpy().copy() for name, value in tensors.items()}
 
 
 def _load_tensors(model: Any, arrays: Mapping[str, NDArray[Any]]) -> None:

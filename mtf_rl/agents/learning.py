@@ -98,6 +98,8 @@ class LearningTask:
     study: Path | None = None
     """Where a search stores its trials (SQLite), and looks for some to go on from; None keeps them
     in memory."""
+    device: str = "cpu"
+    """Torch device of the learner's networks."""
 
 
 def transitions_of(task: LearningTask) -> Transitions:

@@ -45,4 +45,4 @@ def freeze_statistics(model: BaseAlgorithm, observations: FloatArray) -> None:
 def standardisation_of(model: BaseAlgorithm) -> tuple[FloatArray, FloatArray]:
     """Mean and scale, each (obs_dim,), of the model's extractors."""
     extractors = [m for m in model.policy.modules() if isinstance(m, StandardisedObservation)]
-    return extractors[0].mean.numpy().copy(), extractors[0].scale.numpy().copy()
+    return extractors[0].mean.cpu().numpy().copy(), extractors[0].scale.cpu().numpy().copy()

@@ -12,6 +12,7 @@ import tyro
 from mtf_rl.core.errors import ConfigError
 from mtf_rl.core.ranges import check_above, check_at_least, check_choice, check_seed
 from mtf_rl.experiments.config import LogConfig
+from mtf_rl.experiments.devices import DeviceName
 from mtf_rl.scorers import SCORERS, ScorerFitConfig
 from mtf_rl.user_models import WorldConfig
 
@@ -82,6 +83,9 @@ class PretrainConfig:
     """Seed of the fit, at least 0."""
     rows: int = 10_000_000
     """Training rows at most, at least 1."""
+    device: DeviceName = "cpu"
+    """Torch device of the fit; auto is cuda where there is a GPU. Only cpu gives repeatable
+    numbers."""
     log: Annotated[LogConfig, tyro.conf.arg(name="")] = field(default_factory=LogConfig)
     """The log, given or synthetic."""
     fit: ScorerFitConfig = field(default_factory=ScorerFitConfig)

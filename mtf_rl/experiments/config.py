@@ -3,16 +3,17 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import tyro
 
 from mtf_rl.agents import AGENTS, CmaEsConfig, GpBoConfig, GridConfig, RandomSearchConfig
 from mtf_rl.core.errors import ConfigError
-from mtf_rl.core.ranges import check_above, check_at_least, check_seed
+from mtf_rl.core.ranges import check_above, check_at_least, check_choice, check_seed
 from mtf_rl.core.registry import Registry
 from mtf_rl.data import REAL_PLAN, SYNTHETIC_PLAN, TimePlan
 from mtf_rl.envs import SessionConfig
+from mtf_rl.experiments.devices import DeviceName
 from mtf_rl.scorers import SCORERS, ScorerFitConfig
 from mtf_rl.user_models import UserModelFitConfig, WorldConfig
 
@@ -89,8 +90,9 @@ class RunConfig:
     """Rows that a scorer is fitted on at most, at least 1."""
     pool: int = 300
     """Videos in each user's retrieval pool, at least the candidates."""
-    device: str = "cpu"
-    """Torch device of the learners; only cpu gives repeatable numbers."""
+    device: DeviceName = "cpu"
+    """Torch device of scorer, user model and learners; auto is cuda where there is a GPU. Only cpu
+    gives repeatable numbers."""
     checkpoint_seconds: float = 60.0
     """Seconds from one checkpoint of a learner to the next, at least 0, for `--resume`."""
     log: Annotated[LogConfig, tyro.conf.arg(name="")] = field(default_factory=LogConfig)
@@ -116,8 +118,7 @@ class RunConfig:
             raise ConfigError(
                 f"pool must be at least the {self.session.candidates} candidates, got {self.pool}"
             )
-        if self.device != "cpu":
-            raise ConfigError(f"device must be cpu, got {self.device!r}")
+        check_choice("device", self.device, get_args(DeviceName))
         SCORERS[self.scorer]
 
 

@@ -29,6 +29,7 @@ from mtf_rl.data import (
 from mtf_rl.experiments.assembly import GIVEN_PREDICTIONS, Assembly, groups_of, profiles_of
 from mtf_rl.experiments.config import LogConfig, RunConfig
 from mtf_rl.experiments.console import Terminal
+from mtf_rl.experiments.devices import DeviceName, chosen_device
 from mtf_rl.experiments.run_folder import RunFolder
 from mtf_rl.scorers import (
     SCORERS,
@@ -252,10 +253,11 @@ def fit_and_report(
     *,
     seed: int,
     folder: Path,
+    device: DeviceName,
     metrics: MetricSink,
     terminal: Terminal,
 ) -> FittedAndReported:
-    """Fit and calibrate one scorer, evaluator it on the test rows, save all of it in `folder`."""
+    """Fit and calibrate one scorer, evaluate it on the test rows, save all of it in `folder`."""
     learnt = np.zeros_like(rows.past)
     learnt[rows.train] = True
     encoder = FeatureEncoder.fit(log.dataset, rows.past, learnt=learnt)
@@ -278,6 +280,7 @@ def fit_and_report(
             past_keys=log.dataset.impressions.keys[rows.past],
             on_evaluation=on_evaluation,
             on_step=bar.reach,
+            device=chosen_device(device),
         )
     test = labelled_rows(encoder, log.dataset, rows.test)
     report = evaluate_scorer(fitted.scorer, test)
@@ -314,6 +317,7 @@ def score_with_a_model(
         _scorer_rows(config, log),
         seed=config.seed,
         folder=folder,
+        device=config.device,
         metrics=metrics,
         terminal=terminal,
     )
@@ -412,6 +416,7 @@ def _fit_user_model(
             pools=pools,
             config=replace(config.user_model, seed=config.seed),
             on_progress=lambda stage, fraction: bar.reach(int(100 * fraction)),
+            device=chosen_device(config.device),
         )
 
 

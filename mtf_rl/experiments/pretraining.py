@@ -6,6 +6,7 @@ import numpy as np
 
 from mtf_rl.experiments.command_settings import PretrainConfig
 from mtf_rl.experiments.console import Terminal
+from mtf_rl.experiments.devices import chosen_device
 from mtf_rl.experiments.preparation import fit_and_report, prepare_log, scorer_rows
 from mtf_rl.experiments.run_folder import RunFolder, new_run_folder
 from mtf_rl.scorers import SCORERS, ComparedScorer, comparison_table
@@ -20,10 +21,11 @@ def pretrain(config: PretrainConfig, terminal: Terminal) -> RunFolder:
         MtfRlError: for anything that the user can mend.
     """
     models = list(SCORERS) if config.model == "all" else [config.model]
+    device = chosen_device(config.device)
     run = new_run_folder(config.run_dir, agent=f"pretrain-{config.model}")
     run.write_config(config)
     terminal.say(f"Run folder: {run.path}")
-    with run.recorded() as metrics, terminal.logging_to(run.path / "log.txt"):
+    with run.recorded(torch_device=device) as metrics, terminal.logging_to(run.path / "log.txt"):
         log = prepare_log(config.log, config.seed, run, terminal)
         everything = np.ones_like(log.half)
         rows = scorer_rows(log, everything, most=(config.rows,) * 3, seed=config.seed)
@@ -37,6 +39,7 @@ def pretrain(config: PretrainConfig, terminal: Terminal) -> RunFolder:
                 log,
                 rows,
                 seed=config.seed,
+                device=config.device,
                 folder=run.scorer / model,
                 metrics=metrics.prefixed(model),
                 terminal=terminal,

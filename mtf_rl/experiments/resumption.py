@@ -71,8 +71,12 @@ def kept_metrics(run: RunFolder, progress: Progress) -> int:
     return progress.metrics_bytes
 
 
-def check_resumable(run: RunFolder, *, torch_threads: int) -> None:
+def check_resumable(run: RunFolder, **surroundings: Any) -> None:
     """Refuse a run that is finished, or that would end with other numbers here.
+
+    Args:
+        run: the folder.
+        **surroundings: what its provenance recorded, as it is now.
 
     Raises:
         RunFolderError: naming what differs.
@@ -81,7 +85,7 @@ def check_resumable(run: RunFolder, *, torch_threads: int) -> None:
     if record.get("status") == "finished":
         raise RunFolderError(f"{run.path} is finished; there is nothing to resume.")
     was = _surroundings(record)
-    now = _surroundings(birth_record() | {"torch_threads": torch_threads})
+    now = _surroundings(birth_record() | surroundings)
     different = [
         f"{name} {was.get(name)} (now {now.get(name)})"
         for name in sorted(was.keys() | now.keys())
@@ -137,7 +141,7 @@ def note_given_batch(run: RunFolder, path: Path) -> None:
 
 def _surroundings(record: dict[str, Any]) -> dict[str, Any]:
     """What the numbers of a run depend on beside its settings."""
-    own = {name: record.get(name) for name in ("python", "torch_threads")}
+    own = {name: record.get(name) for name in ("python", "torch_threads", "torch_device")}
     return own | dict(record.get("versions", {}))
 
 

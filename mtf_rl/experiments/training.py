@@ -26,6 +26,7 @@ from mtf_rl.experiments.collection import batch_for, describe_batch
 from mtf_rl.experiments.command_line import settings_to_resume
 from mtf_rl.experiments.config import RunConfig, RunSettings
 from mtf_rl.experiments.console import Terminal
+from mtf_rl.experiments.devices import chosen_device
 from mtf_rl.experiments.pictures import leaderboard_figure, save_figure
 from mtf_rl.experiments.preparation import indented, prepare_run
 from mtf_rl.experiments.resumption import (
@@ -69,6 +70,7 @@ def train(settings: RunSettings, terminal: Terminal) -> RunFolder:
     Raises:
         MtfRlError: for anything that the user can mend.
     """
+    surroundings_of(settings.run)  # Refuses a device that is not there before a folder is made.
     run = new_run_folder(settings.run.run_dir, agent=settings.agent)
     run.write_config(settings)
     terminal.say(f"Run folder: {run.path}")
@@ -95,18 +97,29 @@ def resume(path: Path, terminal: Terminal, *, reward: str | None = None) -> RunF
         MtfRlError: for anything else that the user can mend.
     """
     run = open_run_folder(path)
-    check_resumable(run, torch_threads=_TORCH_THREADS)
+    settings = settings_to_resume(run, reward)
+    check_resumable(run, **surroundings_of(settings.run))
     with held(run):
         progress = Progress.load(run)
         terminal.say(f"Resuming {run.path}")
-        _train(settings_to_resume(run, reward), run, progress, terminal)
+        _train(settings, run, progress, terminal)
     return run
+
+
+def surroundings_of(config: RunConfig) -> dict[str, Any]:
+    """What a run's numbers depend on beside its settings and versions.
+
+    Raises:
+        ConfigError: if the device is not there.
+    """
+    return {"torch_threads": _TORCH_THREADS, "torch_device": chosen_device(config.device)}
 
 
 def _train(settings: RunSettings, run: RunFolder, progress: Progress, terminal: Terminal) -> None:
     torch.set_num_threads(_TORCH_THREADS)
+    surroundings = surroundings_of(settings.run)
     with (
-        run.recorded(keep=kept_metrics(run, progress), torch_threads=_TORCH_THREADS) as metrics,
+        run.recorded(keep=kept_metrics(run, progress), **surroundings) as metrics,
         terminal.logging_to(run.path / "log.txt"),
     ):
         _work(settings, run, progress, metrics, terminal)
@@ -198,6 +211,7 @@ class _PolicyTrainer:
             tuning=self._tuning,
             budget=budget,
             seed=self._config.seed,
+            device=chosen_device(self._config.device),
             metrics=self._metrics.prefixed(name),
             checkpoints=CheckpointPlan(
                 checkpoint, self._config.checkpoint_seconds, mark=self._metrics.length

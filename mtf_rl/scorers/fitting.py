@@ -65,6 +65,10 @@ class _Tensors:
             self.mask.index_select(0, rows),
         )
 
+    def to(self, device: torch.device) -> "_Tensors":
+        tensors = (self.categorical, self.dense, self.targets, self.mask)
+        return _Tensors(*(tensor.to(device) for tensor in tensors))
+
 
 def fit_scorer(
     config: ScorerConfig,
@@ -78,6 +82,7 @@ def fit_scorer(
     on_evaluation: Callable[[ValidationResult], None] | None = None,
     on_step: Callable[[int, int], None] | None = None,
     checkpoint: Path | None = None,
+    device: str = "cpu",
 ) -> FittedScorer:
     """Fit, restore the best state on `validation`, calibrate on `validation`.
 
@@ -97,6 +102,8 @@ def fit_scorer(
         on_step: called after each gradient step with its number and how many there are at most.
         checkpoint: folder in which the fit is kept at each evaluation; one that was cut off goes on
             from there, to the same weights as one that was not.
+        device: torch device of the fit; the scorer comes back on the CPU. Only `cpu` gives
+            repeatable weights.
 
     Raises:
         ConfigError: if settings of the fit do not match the rows' tasks, or the model needs a chain
@@ -115,12 +122,13 @@ def fit_scorer(
         model.start_at(torch.from_numpy(base_rates).float(), torch.from_numpy(train.features.dense))
         if model.chain is not None:
             warn_of_violations(train.targets, train.mask, model.chain)
-        training = _start(model, fit, rng)
+        training = _start(model.to(device), fit, rng)
         store = None
         if checkpoint is not None:
             store = _Checkpoint(checkpoint, _identity(config, fit, layout, train, validation, seed))
             load_training(store.folder, training, store.identity)
         _minimise(training, fit, train, validation, on_evaluation, on_step, store)
+        model.to("cpu")
         logits = model_logits(model, validation.features, len(tasks))
     calibration = _calibrate(fit, logits, validation, base_rates, layout)
     scorer = Scorer(
@@ -142,6 +150,7 @@ def _known_rows(train: IntArray, validation: IntArray, past: IntArray | None) ->
 
 def _start(model: ScorerModel, fit: ScorerFitConfig, rng: np.random.Generator) -> Training:
     weighting = WEIGHTINGS[fit.weighting](fit.task_weights, fit.task_decay)
+    weighting.to(next(model.parameters()).device)
     return Training(
         model=model,
         weighting=weighting,
@@ -165,8 +174,9 @@ def _minimise(
     """Train the model in place and leave it in its best state."""
     schedule = _Schedule(len(train), fit)
     parts: list[_StepParts] = []
+    device = next(training.model.parameters()).device
     chains = [Chain(*pair).among(train.tasks).columns for pair in train.tasks.chains]
-    for batch in _batches(_tensors(train), schedule, training):
+    for batch in _batches(_tensors(train).to(device), schedule, training):
         if _is_done(training.curve, fit.patience):
             break
         training.step += 1
@@ -257,7 +267,7 @@ def _batches(tensors: _Tensors, schedule: _Schedule, training: Training) -> Iter
         done -= epoch * schedule.steps_per_epoch
     for _ in range(epoch, schedule.epochs):
         training.epoch_rng_state = dict(training.rng.bit_generator.state)
-        order = torch.from_numpy(training.rng.permutation(schedule.rows))
+        order = torch.from_numpy(training.rng.permutation(schedule.rows)).to(tensors.mask.device)
         for rows in torch.split(order, schedule.batch_rows)[done:]:
             yield tensors.take(rows)
         done = 0
@@ -284,6 +294,7 @@ def _step(
     model.train()
     # Otherwise the out-of-vocabulary rows, met only after the split, would keep their random start.
     unknown = torch.rand(batch.categorical.shape) < fit.unknown_fraction  # (batch, fields)
+    unknown = unknown.to(batch.categorical.device)
     categorical = batch.categorical.masked_fill(unknown, UNSEEN_CODE)
     outputs = model.outputs(categorical, batch.dense)
     losses = model.losses(outputs, batch.targets, batch.mask)

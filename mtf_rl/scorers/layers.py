@@ -235,7 +235,7 @@ def mean_gate_entropies(weights: Tensor) -> Tensor:
     """
     experts = weights.shape[2]
     if experts == 1:
-        return torch.ones(len(weights))
+        return weights.new_ones(len(weights))
     entropies = torch.special.entr(weights).sum(dim=2)  # (gates, batch)
     fractions: Tensor = entropies.mean(dim=1) / math.log(experts)
     return fractions

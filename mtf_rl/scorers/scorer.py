@@ -124,14 +124,15 @@ class Scorer:
 def model_logits(model: ScorerModel, features: FeatureRows, tasks: int) -> FloatArray:
     """Logits (rows, tasks) float32 in eval mode, a few thousand rows at a time."""
     model.eval()
+    device = next(model.parameters()).device
     rows = len(features.categorical)
     logits = np.empty((rows, tasks), dtype=np.float32)
     with torch.inference_mode():
         for start in range(0, rows, PREDICT_ROWS):
             chunk = slice(start, start + PREDICT_ROWS)
-            categorical = torch.from_numpy(features.categorical[chunk])
-            dense = torch.from_numpy(features.dense[chunk])
-            logits[chunk] = model(categorical, dense).numpy()
+            categorical = torch.from_numpy(features.categorical[chunk]).to(device)
+            dense = torch.from_numpy(features.dense[chunk]).to(device)
+            logits[chunk] = model(categorical, dense).cpu().numpy()
     return logits
 
 

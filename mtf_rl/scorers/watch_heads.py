@@ -122,7 +122,7 @@ class SurvivalHead(WatchHead):
     @override
     def loss(self, parameters: Tensor, fractions: Tensor) -> Tensor:
         play = (fractions * self.cap_seconds)[:, None]  # (batch, 1)
-        past = play > self.seconds  # (batch, thresholds)
+        past = play > self.seconds.to(play)  # (batch, thresholds)
         past[:, -1] = fractions >= 1.0
         at_risk = torch.cat([torch.ones_like(past[:, :1]), past[:, :-1]], dim=1)
         losses = binary_cross_entropy_with_logits(parameters, past.to(play), reduction="none")

@@ -1,7 +1,7 @@
 """What the fits of a user model share: one side's layer, the descent, tensors."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -83,7 +83,7 @@ def minimise(
     numbers = torch.as_tensor(train)
     best, best_state, waited = _mean_loss(loss, held_out), _copy_state(module), 0
     for epoch in range(config.max_epochs):
-        shuffled = numbers[torch.randperm(len(numbers), generator=shuffle)]
+        shuffled = numbers[torch.randperm(len(numbers), generator=shuffle, device="cpu")]
         for batch, index in enumerate(torch.split(shuffled, batch_size)):
             optimizer.zero_grad()
             loss(index).backward()  # type: ignore[no-untyped-call]
@@ -113,13 +113,18 @@ def _copy_state(module: nn.Module) -> dict[str, Tensor]:
     return {name: value.clone() for name, value in module.state_dict().items()}
 
 
+def _default_device(device: str) -> AbstractContextManager[Any]:
+    """Where tensors are made; the context costs time at each call, so `cpu` goes without."""
+    return nullcontext() if device == "cpu" else torch.device(device)
+
+
 @contextmanager
-def reproducible_torch(seed: int) -> Iterator[None]:
-    """One thread and a seeded generator inside, both as they were outside."""
+def reproducible_torch(seed: int, device: str = "cpu") -> Iterator[None]:
+    """One thread, a seeded generator and a default device inside, all as they were outside."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng(devices=[]), _default_device(device):
             torch.manual_seed(seed)
             yield
     finally:
@@ -138,5 +143,5 @@ def float_tensor(array: NDArray[Any]) -> Tensor:
 
 def to_numpy(tensor: Tensor) -> FloatArray:
     """A float64 array, cut off from the gradient."""
-    values: FloatArray = tensor.detach().double().numpy()
+    values: FloatArray = tensor.detach().double().cpu().numpy()
     return values

@@ -24,6 +24,7 @@ def fit_user_model(
     pools: IntArray | None = None,
     config: UserModelFitConfig | None = None,
     on_progress: Progress | None = None,
+    device: str = "cpu",
 ) -> FittedUserModel:
     """The user model of the rows in `half` (rows,) that are not test rows.
 
@@ -33,6 +34,8 @@ def fit_user_model(
     days before the test a user was active at all, since the return after a session is otherwise
     not seen.
 
+    Networks are fitted on the torch `device`; only `cpu` gives repeatable weights.
+
     Raises:
         DataError: if the half has no training or no validation rows, or if `config.prior` is
             `never` and the log has nothing to fit a part on.
@@ -41,7 +44,7 @@ def fit_user_model(
     report_progress = on_progress or (lambda stage, fraction: None)
     report_progress("replay", 0.0)
     log = ReplayedLog.make(dataset, split, half, config, pools)
-    with reproducible_torch(config.seed):
+    with reproducible_torch(config.seed, device):
         responses, reports = fit_responses(log, config, report_progress)
         traces, after = fit_traces(log, responses)
         parts = fit_session_parts(log, after, config, report_progress)

@@ -2,21 +2,25 @@
 
 import json
 import re
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from mtf_rl.agents import AGENTS, CmaEsConfig, LSPIConfig, SACConfig, TD3Config
-from mtf_rl.core.errors import ArtifactError, ConfigError, MtfRlError, UnknownNameError
+from mtf_rl.core.errors import ArtifactError, ConfigError, DataError, MtfRlError, UnknownNameError
 from mtf_rl.experiments.command_line import parse_train, settings_of_run
 from mtf_rl.experiments.config import PRESETS, Baselines, RunConfig, RunSettings
+from mtf_rl.experiments.console import Terminal
+from mtf_rl.experiments.devices import chosen_device
 from mtf_rl.experiments.run_folder import new_run_folder, open_run_folder
 from mtf_rl.experiments.settings import (
     settings_from_json,
     settings_laid_over,
     settings_to_json,
 )
+from mtf_rl.experiments.training import train
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -84,7 +88,6 @@ def test_a_preset_reaches_every_agent() -> None:
         ("td3 --requests 9000", ConfigError, "requests must be at least 10064 for td3"),
         ("uniform --requests 900", ConfigError, "requests must be at least 4267 for grid"),
         ("--test-days 0", ConfigError, "test_days must be at least 1, got 0"),
-        ("--device cuda", ConfigError, "device must be cpu, got 'cuda'"),
     ],
 )
 def test_bad_options_are_refused(words: str, kind: type[MtfRlError], message: str) -> None:
@@ -171,3 +174,40 @@ def test_session_settings_are_flags() -> None:
     assert fusion.base == (0.2, 0.5)
     with pytest.raises(ConfigError, match=re.escape("base must have one weight for each of click")):
         replace(fusion, base=(1.0,))
+
+
+def test_devices_are_chosen_by_what_the_machine_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    for found, chosen in ((False, "cpu"), (True, "cuda")):
+        monkeypatch.setattr("torch.cuda.is_available", lambda found=found: found)
+        assert chosen_device("auto") == chosen
+        assert chosen_device("cpu") == "cpu"
+    assert chosen_device("cuda") == "cuda"
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(ConfigError, match=re.escape("--device cuda: torch")):
+        chosen_device("cuda")
+
+
+def test_a_device_that_is_not_there_leaves_no_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    settings = parse_train(["--device", "cuda", "--run-dir", str(tmp_path / "r")])
+    with pytest.raises(ConfigError, match=re.escape("Use --device cpu")):
+        train(settings, Terminal())
+    assert not (tmp_path / "r").exists()
+
+
+def test_a_run_that_made_nothing_leaves_no_folder(tmp_path: Path) -> None:
+    words = ["--data", str(tmp_path / "missing"), "--run-dir", str(tmp_path / "r")]
+    with pytest.raises(DataError, match=re.escape("No folder")):
+        train(parse_train(words), Terminal())
+    assert not (tmp_path / "r").exists()
+    with pytest.raises(ConfigError, match=re.escape("pool must be at most the 60 videos")):
+        train(parse_train(["--world.videos", "60", *words[2:]]), Terminal())
+    assert not (tmp_path / "r").exists()
+
+
+def test_default_folders_are_made_by_one_process_each(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        made = list(pool.map(lambda _: new_run_folder(None, agent="a", root=tmp_path), range(16)))
+    assert sorted(run.path.name for run in made) == sorted(f"a-{n}" for n in range(16))

@@ -175,15 +175,15 @@ def _generative(model: BCQ) -> GenerativePolicy:
         perturbation=_network(policy.actor.mu, "tanh"),
         critic=_network(policy.critic.q_networks[0], "identity"),
         action_flexibility=policy.action_flexibility,
-        latents=policy.latents.numpy().copy(),
+        latents=policy.latents.cpu().numpy().copy(),
     )
 
 
 def _network(layers: nn.Module, output: str) -> Mlp:
     linear = [module for module in layers.modules() if isinstance(module, nn.Linear)]
     return Mlp(
-        weights=tuple(layer.weight.detach().numpy().copy() for layer in linear),
-        biases=tuple(layer.bias.detach().numpy().copy() for layer in linear),
+        weights=tuple(layer.weight.detach().cpu().numpy().copy() for layer in linear),
+        biases=tuple(layer.bias.detach().cpu().numpy().copy() for layer in linear),
         output=output,
     )
 
@@ -212,6 +212,7 @@ def _shared(task: LearningTask, config: BatchConfig) -> dict[str, Any]:
         "batch_size": config.batch_size,
         "policy_kwargs": {"net_arch": list(config.hidden)},
         "seed": task.seed,
+        "device": task.device,
     }
 
 
@@ -363,4 +364,4 @@ class _CheckpointSelector(BaseCallback):
         if value > self._value and not diagnostics.diverged:
             self._value = value
             state = self.model.policy.state_dict()
-            self._networks = {name: kept.numpy().copy() for name, kept in state.items()}
+            self._networks = {name: kept.cpu().numpy().copy() for name, kept in state.items()}

@@ -102,7 +102,7 @@ def off_policy_settings(task: LearningTask, config: OffPolicyConfig) -> dict[str
             "features_extractor_class": StandardisedObservation,
         },
         "seed": task.seed,
-        "device": "cpu",
+        "device": task.device,
     }
 
 

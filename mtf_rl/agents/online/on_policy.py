@@ -108,7 +108,7 @@ def _shared_settings(task: LearningTask, config: OnPolicyConfig) -> dict[str, An
             "features_extractor_class": StandardisedObservation,
         },
         "seed": task.seed,
-        "device": "cpu",
+        "device": task.device,
     }
 
 
