@@ -20,6 +20,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import sklearn
@@ -124,9 +125,10 @@ def measure_scorer(name: str, rows: Rows, seeds: Sequence[int], members: int) ->
     """Fit a scorer of default sizes, with `members` members, once per seed."""
     start = time.perf_counter()
     reports, predictions, validation, halves = [], [], [], []
+    kind: Any = SCORERS[name]
     for seed in seeds:
         fitted = fit_scorer(
-            SCORERS[name](members=members),
+            kind(members=members),
             ScorerFitConfig(),
             rows.layout,
             rows.train,

@@ -5,6 +5,10 @@ Importing the package registers its Gymnasium environments; it imports no torch.
 
 import gymnasium
 
+from mtf_rl.core.plugins import allow_extensions
+
+__all__ = ["allow_extensions"]
+
 __version__ = "0.1.0"
 
 gymnasium.register(

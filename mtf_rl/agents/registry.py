@@ -2,8 +2,8 @@
 
 import importlib
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, is_dataclass
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
@@ -41,6 +41,7 @@ from mtf_rl.agents.search.config import (
     TpeConfig,
     min_requests,
 )
+from mtf_rl.core.errors import ConfigError
 from mtf_rl.core.registry import Registry
 from mtf_rl.core.tasks import WATCH_CAP_SECONDS
 from mtf_rl.envs import REWARDS
@@ -55,6 +56,7 @@ __all__ = [
     "UniformConfig",
     "learn_reward_weighted",
     "learn_uniform",
+    "own_agent",
 ]
 
 
@@ -128,6 +130,48 @@ class Agent:
     """Whether it learns from a batch dataset alone, and touches no session."""
 
 
+def own_agent(name: str, own: Any) -> Agent:
+    """The agent that a user's own object makes: an `Agent`, or a dataclass of settings that learns.
+
+    The dataclass has a default for each setting, and `learn(task) -> LearnedPolicy`. It may have
+    `min_requests`, a number or a method, and `from_batch = True`.
+
+    Raises:
+        ConfigError: if it is neither.
+    """
+    if isinstance(own, Agent):
+        return own
+    expected = (
+        f"agent {name!r} must be a dataclass of settings with a default each and a method"
+        " learn(self, task: LearningTask) -> LearnedPolicy, or an mtf_rl.agents.Agent"
+    )
+    if not (isinstance(own, type) and is_dataclass(own) and callable(getattr(own, "learn", None))):
+        raise ConfigError(f"{expected}; got {own!r}")
+    try:
+        own()
+    except TypeError as error:
+        raise ConfigError(f"{expected}; without arguments it raises: {error}") from error
+
+    def learn(task: "LearningTask", settings: Any) -> "LearnedPolicy":
+        from mtf_rl.agents.learning import LearnedPolicy
+        from mtf_rl.agents.policies import SavedPolicy
+
+        learned = settings.learn(task)
+        policy = getattr(learned, "policy", None)
+        if not isinstance(learned, LearnedPolicy) or not isinstance(policy, get_args(SavedPolicy)):
+            raise ConfigError(
+                f"agent {name!r} must return a LearnedPolicy whose policy is one of"
+                f" {', '.join(kind.__name__ for kind in get_args(SavedPolicy))}, got {learned!r}"
+            )
+        return learned
+
+    def min_requests(settings: Any) -> int:
+        least = getattr(settings, "min_requests", 0)
+        return int(least() if callable(least) else least)
+
+    return Agent(own, learn, min_requests, from_batch=bool(getattr(own, "from_batch", False)))
+
+
 def _past_warmup(config: ActorCriticConfig) -> int:
     return config.requests_before_learning + 2 * config.num_envs
 
@@ -171,4 +215,5 @@ AGENTS: Registry[Agent] = Registry(
         "uniform": Agent(UniformConfig, learn_uniform, lambda config: 0),
         "reward_weighted": Agent(RewardWeightedConfig, learn_reward_weighted, lambda config: 0),
     },
+    adapt=own_agent,
 )

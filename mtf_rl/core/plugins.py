@@ -1,28 +1,34 @@
 """Extensions: a user's own object, named `module:Name` where an option takes a registered name.
 
 One rule keeps files harmless: no file may have code imported. A name that a file holds is imported
-only if the caller has repeated it (`refuse_unrepeated`).
+only if the caller repeats it: on the command line, or with `allow_extensions` in Python.
 """
 
 import difflib
 import importlib
 import re
 import traceback
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from mtf_rl.core.errors import ConfigError
 
 __all__ = [
+    "allow_extensions",
+    "allowed_extensions",
     "check_import_path",
     "import_from_path",
     "import_paths_in",
     "is_import_path",
     "refuse_unrepeated",
+    "repeated_on_command_line",
+    "short_name",
     "where_raised",
 ]
 
+_FLAG = "--extension"
+_ALLOWED: set[str] = set()
 _IMPORT_PATH = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
 
 
@@ -71,6 +77,7 @@ def import_from_path(name: str, option: str) -> Any:
         raise ConfigError(
             f"{option} {name!r} cannot be imported: {module.__file__} has no '{attribute}'.{hint}"
         )
+    _ALLOWED.add(name)  # The caller named it, and its module has run: a file changes nothing now.
     return getattr(module, attribute)
 
 
@@ -88,6 +95,11 @@ def where_raised(error: BaseException) -> str:
     return f"{said} ({own[-1].filename}, line {own[-1].lineno})" if own else said
 
 
+def short_name(name: str) -> str:
+    """A registered name as it is; of `module:Name` the Name, for folders, tables and tags."""
+    return name.rpartition(":")[2]
+
+
 def import_paths_in(document: Any) -> Iterator[str]:
     """Every text in a JSON document that has the form `module:Name`."""
     if isinstance(document, str):
@@ -101,23 +113,57 @@ def import_paths_in(document: Any) -> Iterator[str]:
             yield from import_paths_in(value)
 
 
-def refuse_unrepeated(
-    document: Any, repeated: Collection[str], *, source: object, how: str
-) -> None:
+def refuse_unrepeated(document: Any, *, source: object, repeated: Collection[str] = ()) -> None:
     """Refuse a file's document that names an extension which the caller has not repeated.
 
     Args:
         document: what the file holds, as JSON.
-        repeated: names that the caller gave, such as the words of a command line.
         source: the file or folder, for the message.
-        how: what to do, with `{name}` where the name stands.
+        repeated: names that the caller gave, beside those that `allow_extensions` was called with.
 
     Raises:
         ConfigError: naming the extension, the file and the remedy.
     """
     for name in import_paths_in(document):
-        if name not in repeated:
+        if name not in repeated and name not in _ALLOWED:
             raise ConfigError(
                 f"{source} names the extension {name!r}. Nothing that a file names is imported"
-                f" unless you repeat it: {how.format(name=name)}"
+                f" unless you repeat it: {_FLAG} {name} on the command line, or"
+                f" mtf_rl.allow_extensions({name!r}) in Python"
             )
+
+
+def allow_extensions(*names: str) -> None:
+    """Repeat the names of your own extensions, so that files read by this process may hold them.
+
+    Raises:
+        ConfigError: if a name is not of the form `module:Name`.
+    """
+    for name in names:
+        check_import_path(name, "extension")
+        _ALLOWED.add(name)
+
+
+def allowed_extensions() -> tuple[str, ...]:
+    """The names that were repeated or imported so far, for worker processes."""
+    return tuple(sorted(_ALLOWED))
+
+
+def repeated_on_command_line(words: Sequence[str]) -> list[str]:
+    """Allow every `module:Name` among a command's words, which its user typed.
+
+    Returns:
+        The words without `--extension NAME`, which has no other effect.
+    """
+    kept: list[str] = []
+    rest = iter(words)
+    for word in rest:
+        flag, _, value = word.partition("=")
+        if flag == _FLAG:
+            allow_extensions(value or next(rest, ""))
+            continue
+        kept.append(word)
+        for part in (word, value):
+            if _IMPORT_PATH.fullmatch(part):
+                allow_extensions(part)
+    return kept

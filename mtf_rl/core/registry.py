@@ -20,8 +20,9 @@ _NAME = re.compile(r"[^\W\d]\w*")
 class Registry(Mapping[str, EntryT], Generic[EntryT]):
     """Names of one kind, in the order in which they are written.
 
-    Indexing finds registered names only. `resolve` also imports a user's own `module:Name`, so it
-    is called on names that the user gave, never on one that only a file holds.
+    `resolve` also imports a user's own `module:Name`, so it is called on names that the caller
+    gave, never on one that only a file holds. Indexing imports nothing: it finds registered names,
+    and own ones that were resolved before.
 
     >>> Registry("scorer", {"mmoe": 1, "ple": 2})["pel"]
     Traceback (most recent call last):
@@ -44,10 +45,14 @@ class Registry(Mapping[str, EntryT], Generic[EntryT]):
     ) -> None:
         self.kind = kind
         self._entries = dict(entries)
+        self._built_in = frozenset(entries)
         self._adapt = adapt
+        self._own: dict[str, EntryT] = {}
 
     @override
     def __getitem__(self, name: str) -> EntryT:
+        if name in self._own:
+            return self._own[name]
         if name not in self._entries:
             raise UnknownNameError(self._complaint(name))
         return self._entries[name]
@@ -108,8 +113,18 @@ class Registry(Mapping[str, EntryT], Generic[EntryT]):
             ConfigError: if the object cannot be imported, or is not of this kind.
         """
         if self._adapt is not None and is_import_path(name):
-            return self.adapted(name, import_from_path(name, self._option))
+            self._own[name] = self.adapted(name, import_from_path(name, self._option))
         return self[name]
+
+    def name_of(self, entry: EntryT) -> str | None:
+        """The name of an entry that is registered or was resolved; None if it is neither."""
+        named = (*self._entries.items(), *self._own.items())
+        return next((name for name, known in named if known is entry), None)
+
+    @property
+    def registered_here(self) -> frozenset[str]:
+        """Names that `register` added in this process, which its workers do not know."""
+        return frozenset(self._entries) - self._built_in
 
     @property
     def _option(self) -> str:

@@ -16,7 +16,7 @@ import tyro
 from mtf_rl.agents import AGENTS
 from mtf_rl.core.errors import ConfigError
 from mtf_rl.core.files import load_json
-from mtf_rl.core.plugins import is_import_path
+from mtf_rl.core.plugins import is_import_path, refuse_unrepeated
 from mtf_rl.experiments.config import PRESETS, Baselines, LogConfig, RunConfig, RunSettings
 from mtf_rl.experiments.old_spellings import current_document, current_words, holds_old_fields
 from mtf_rl.experiments.run_folder import RunFolder
@@ -68,6 +68,8 @@ def parse_train(arguments: Sequence[str] | None = None) -> RunSettings:
     early, words = _early_options().parse_known_args(words)
     run, agent_fields = PRESETS[early.preset]()
     document = {} if early.config is None else _read_config_file(Path(early.config))
+    typed = {part for word in words for part in (word, word.partition("=")[2])}
+    refuse_unrepeated(document, source=early.config, repeated=typed)
     agent, words = _take_agent(words, default=document.get("agent", DEFAULT_AGENT))
     settings = _Unchecked(
         agent=agent,
@@ -78,8 +80,6 @@ def parse_train(arguments: Sequence[str] | None = None) -> RunSettings:
         ),
     )
     settings = _with_document(settings, document)
-    if is_import_path(settings.run.session.reward):
-        _refuse_unnamed(settings.run.session.reward, words)
     return _parse_flags(settings, words)
 
 
@@ -156,27 +156,21 @@ def settings_of_run(run: RunFolder, reward: str | None = None) -> RunSettings:
 
     Args:
         run: the folder.
-        reward: instead of the run's own. An own `module:function` is imported when sessions are
-            made, so a file must not choose it: the user has to name it again.
+        reward: instead of the run's own; naming the run's own `module:function` repeats it.
 
     Raises:
         ArtifactError: if the file is missing or torn.
-        ConfigError: if it is of another version, or holds an own reward that is not named again.
+        ConfigError: if it is of another version, or names an extension that is not repeated.
     """
     document = _document_of(run)
+    if reward is not None:
+        document["run"]["session"]["reward"] = reward
+    refuse_unrepeated(document, source=run.path, repeated=() if reward is None else (reward,))
     agent = document["agent"]
     config = settings_from_json(RunConfig, document["run"])
-    if reward is not None:
-        config = replace(config, session=replace(config.session, reward=reward))
-    elif is_import_path(config.session.reward):
-        raise ConfigError(
-            f"{run.path} was made with the own reward {config.session.reward!r}. Opening a run"
-            f" imports nothing that its files name; name the reward again: --reward"
-            f" {config.session.reward}, or reward=..."
-        )
     return RunSettings(
         agent=agent,
-        agent_settings=settings_from_json(AGENTS[agent].config, document["agent_settings"]),
+        agent_settings=settings_from_json(AGENTS.resolve(agent).config, document["agent_settings"]),
         run=config,
         baselines=settings_from_json(Baselines, document["baselines"]),
     )
@@ -211,10 +205,11 @@ def _take_agent(words: list[str], *, default: str) -> tuple[str, list[str]]:
     for position, word in enumerate(words):
         before = words[position - 1] if position else ""
         is_value = before.startswith("--") and "=" not in before and before not in switches
-        if not is_value and (word in AGENTS or (position == 0 and not word.startswith("-"))):
-            AGENTS[word]
+        named = word in AGENTS or is_import_path(word)
+        if not is_value and (named or position == 0) and not word.startswith("-"):
+            AGENTS.resolve(word)
             return word, words[:position] + words[position + 1 :]
-    AGENTS[default]
+    AGENTS.resolve(default)
     return default, words
 
 
@@ -261,15 +256,6 @@ def _with_document(base: "_Unchecked", document: dict[str, Any]) -> "_Unchecked"
         run=settings_laid_over(base.run, document.get("run", {})),
         baselines=settings_laid_over(base.baselines, document.get("baselines", {})),
     )
-
-
-def _refuse_unnamed(reward: str, words: list[str]) -> None:
-    """An own reward that only a settings file names would be imported at a file's word."""
-    if not any(word.split("=")[0] == "--session.reward" for word in words):
-        raise ConfigError(
-            f"the settings file names the own reward {reward!r}, which would be imported; name it"
-            f" again: --session.reward {reward}"
-        )
 
 
 def _parse_flags(base: "_Unchecked", words: list[str]) -> RunSettings:

@@ -76,7 +76,7 @@ class PretrainConfig:
     """
 
     model: tyro.conf.Positional[str] = "mmoe"
-    """Model to fit, or all: the names of docs/scorers.md."""
+    """Model to fit: a name of docs/scorers.md, all, or your own as module:Config."""
     run_dir: Path | None = None
     """Folder of the run, new or empty; by default runs/MODEL-N, the first free N."""
     seed: int = 0
@@ -95,7 +95,7 @@ class PretrainConfig:
         check_at_least("rows", self.rows, 1)
         check_seed("seed", self.seed)
         if self.model != "all":
-            SCORERS[self.model]
+            SCORERS.check(self.model)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import tyro
 
 from mtf_rl.agents import AGENTS, CmaEsConfig, GpBoConfig, GridConfig, RandomSearchConfig
 from mtf_rl.core.errors import ConfigError
+from mtf_rl.core.plugins import short_name
 from mtf_rl.core.ranges import check_above, check_at_least, check_choice, check_seed
 from mtf_rl.core.registry import Registry
 from mtf_rl.data import REAL_PLAN, SYNTHETIC_PLAN, TimePlan
@@ -82,7 +83,7 @@ class RunConfig:
     """Batch dataset that batch-RL agents learn from; without one, `requests` are collected in the
     simulator."""
     scorer: str = "mmoe"
-    """Multi-task model that predicts: mmoe, ple or another of the registry."""
+    """Multi-task model that predicts: a name of docs/scorers.md, or your own as module:Config."""
     predictions: Path | None = None
     """Parquet file of predictions (user_id, video_id, one column per task), in place of a scorer
     and of retrieval: each user's first rows are the pool."""
@@ -119,7 +120,7 @@ class RunConfig:
                 f"pool must be at least the {self.session.candidates} candidates, got {self.pool}"
             )
         check_choice("device", self.device, get_args(DeviceName))
-        SCORERS[self.scorer]
+        SCORERS.check(self.scorer)
 
 
 @dataclass(frozen=True)
@@ -149,9 +150,15 @@ class RunSettings:
     run: RunConfig
     baselines: Baselines = field(default_factory=Baselines)
 
+    @property
+    def label(self) -> str:
+        """The agent's name in folders and tables: of `module:Name` the Name."""
+        label = short_name(self.agent)
+        return self.agent if self.agent == label else f"own_{label}" if label in AGENTS else label
+
     def __post_init__(self) -> None:
         for name, settings in ((self.agent, self.agent_settings), *vars(self.baselines).items()):
-            least = AGENTS[name].min_requests(settings)
+            least = AGENTS.resolve(name).min_requests(settings)
             if self.run.requests < least:
                 raise ConfigError(
                     f"requests must be at least {least} for {name} with these settings,"

@@ -24,6 +24,7 @@ from rich.text import Text
 from typing_extensions import override
 
 from mtf_rl.core.errors import MtfRlError
+from mtf_rl.core.plugins import repeated_on_command_line
 
 __all__ = ["Terminal", "run_command"]
 
@@ -117,6 +118,7 @@ def run_command(main: Callable[[], None]) -> NoReturn:
     """Run a command; frame errors that a user can mend, and exit with 0, 1, 2 or 130."""
     errors = Console(stderr=True, highlight=False)
     try:
+        sys.argv[1:] = repeated_on_command_line(sys.argv[1:])
         main()
     except MtfRlError as error:
         errors.print(Panel(Text(str(error)), title=type(error).__name__, border_style="red"))

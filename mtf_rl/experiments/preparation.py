@@ -271,7 +271,7 @@ def fit_and_report(
                 metrics(evaluation.step, f"scorer/{name}", value)
 
         fitted = fit_scorer(
-            SCORERS[model](),
+            SCORERS.resolve(model)(),
             fit,
             encoder.layout,
             labelled_rows(encoder, log.dataset, rows.train),

@@ -4,6 +4,7 @@ import time
 
 import numpy as np
 
+from mtf_rl.core.plugins import short_name
 from mtf_rl.experiments.command_settings import PretrainConfig
 from mtf_rl.experiments.console import Terminal
 from mtf_rl.experiments.devices import chosen_device
@@ -21,8 +22,10 @@ def pretrain(config: PretrainConfig, terminal: Terminal) -> RunFolder:
         MtfRlError: for anything that the user can mend.
     """
     models = list(SCORERS) if config.model == "all" else [config.model]
+    for model in models:
+        SCORERS.resolve(model)  # A mistake in one's own is told before anything is read.
     device = chosen_device(config.device)
-    run = new_run_folder(config.run_dir, agent=f"pretrain-{config.model}")
+    run = new_run_folder(config.run_dir, agent=f"pretrain-{short_name(config.model)}")
     run.write_config(config)
     terminal.say(f"Run folder: {run.path}")
     with run.recorded(torch_device=device) as metrics, terminal.logging_to(run.path / "log.txt"):
@@ -40,11 +43,11 @@ def pretrain(config: PretrainConfig, terminal: Terminal) -> RunFolder:
                 rows,
                 seed=config.seed,
                 device=config.device,
-                folder=run.scorer / model,
-                metrics=metrics.prefixed(model),
+                folder=run.scorer / short_name(model),
+                metrics=metrics.prefixed(short_name(model)),
                 terminal=terminal,
             )
-            compared[model] = ComparedScorer(
+            compared[short_name(model)] = ComparedScorer(
                 report=fitted.report,
                 parameters=sum(weight.numel() for weight in fitted.scorer.model.parameters()),
                 rows_per_second=len(rows.train) / (time.perf_counter() - start),

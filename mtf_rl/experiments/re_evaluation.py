@@ -60,6 +60,6 @@ def evaluate_run(
     name = "-".join(names or ["repeated"]).replace(":", ".")
     folder = out or free_folder(run.path / "evaluations" / name)
     folder.mkdir(parents=True, exist_ok=True)
-    report(evaluation, settings.agent, folder, terminal)
+    report(evaluation, settings.label, folder, terminal)
     terminal.say(f"Written to {folder}.")
     return folder

@@ -21,6 +21,7 @@ from mtf_rl.core.files import replace_atomically
 from mtf_rl.core.protocols import SIMULATOR
 from mtf_rl.data import BatchDataset, UserGroup
 from mtf_rl.envs import RequestBudget
+from mtf_rl.envs.rewards import reward_named
 from mtf_rl.experiments.assembly import Assembly
 from mtf_rl.experiments.collection import batch_for, describe_batch
 from mtf_rl.experiments.command_line import settings_to_resume
@@ -54,6 +55,7 @@ from mtf_rl.experiments.run_folder import (
     open_run_folder,
     write_table,
 )
+from mtf_rl.scorers import SCORERS
 
 __all__ = ["report", "resume", "train"]
 
@@ -71,7 +73,8 @@ def train(settings: RunSettings, terminal: Terminal) -> RunFolder:
         MtfRlError: for anything that the user can mend.
     """
     surroundings_of(settings.run)  # Refuses a device that is not there before a folder is made.
-    run = new_run_folder(settings.run.run_dir, agent=settings.agent)
+    _try_extensions(settings)
+    run = new_run_folder(settings.run.run_dir, agent=settings.label)
     run.write_config(settings)
     terminal.say(f"Run folder: {run.path}")
     with held(run):
@@ -99,6 +102,7 @@ def resume(path: Path, terminal: Terminal, *, reward: str | None = None) -> RunF
     run = open_run_folder(path)
     settings = settings_to_resume(run, reward)
     check_resumable(run, **surroundings_of(settings.run))
+    _try_extensions(settings)
     with held(run):
         progress = Progress.load(run)
         terminal.say(f"Resuming {run.path}")
@@ -113,6 +117,16 @@ def surroundings_of(config: RunConfig) -> dict[str, Any]:
         ConfigError: if the device is not there.
     """
     return {"torch_threads": _TORCH_THREADS, "torch_device": chosen_device(config.device)}
+
+
+def _try_extensions(settings: RunSettings) -> None:
+    """Import the user's own parts, so that a mistake in one is told before anything is fitted.
+
+    Raises:
+        ConfigError: if one cannot be imported, or is not what it must be.
+    """
+    SCORERS.resolve(settings.run.scorer)
+    reward_named(settings.run.session.reward)
 
 
 def _train(settings: RunSettings, run: RunFolder, progress: Progress, terminal: Terminal) -> None:
@@ -148,22 +162,22 @@ def _work(
         progress = Progress(prepared=True, metrics_bytes=metrics.length())
         progress.save(run)
     trainer = _PolicyTrainer(assembly, config, run, progress, metrics, terminal)
-    trainer.learn(settings.agent, settings.agent, settings.agent_settings)
+    trainer.learn(settings.label, settings.agent, settings.agent_settings)
     if config.myopic_baseline and _looks_ahead(settings.agent_settings):
         myopic_baseline = replace(settings.agent_settings, gamma=0.0)
-        trainer.learn(f"{settings.agent}_myopic", settings.agent, myopic_baseline)
+        trainer.learn(f"{settings.label}_myopic", settings.agent, myopic_baseline)
     baselines = {**vars(settings.baselines), "uniform": UniformConfig()}
     for name, baseline_settings in baselines.items():
         if name != settings.agent:
             trainer.learn(name, name, baseline_settings)
     terminal.stage("Judging")
     evaluation = evaluate_policies(assembly, config, trainer.entries, terminal)
-    report(evaluation, settings.agent, run.path, terminal)
+    report(evaluation, settings.label, run.path, terminal)
     terminal.say("What it rests on:")
     terminal.say(indented((run.scorer / "report.md").read_text()))
     terminal.say(indented((run.data / "account.txt").read_text()))
     metrics.tensorboard.add_figure(
-        "leaderboard", leaderboard_figure(evaluation.rows, settings.agent), config.requests
+        "leaderboard", leaderboard_figure(evaluation.rows, settings.label), config.requests
     )
     for row in evaluation.rows:
         metrics(row.requests_used, f"final/{row.evaluator}/{row.policy}/reward", row.reward.mean)
@@ -220,8 +234,9 @@ class _PolicyTrainer:
         )
         if AGENTS[agent].from_batch:
             task = replace(task, batch=self._batch(budget))
-            self._terminal.stage(f"Policy {name}: {agent_settings.updates} updates on the batch")
-            goal = ("updates", agent_settings.updates)
+            updates = getattr(agent_settings, "updates", 0)
+            self._terminal.stage(f"Policy {name}: {updates} updates on the batch")
+            goal = ("updates", updates)
         else:
             if getattr(agent_settings, "warm_start_updates", 0) > 0:
                 task = replace(task, batch=self._given_batch())
@@ -274,7 +289,7 @@ class _PolicyTrainer:
 
     def _keep(self, name: str, agent: str, learned: LearnedPolicy) -> None:
         self.entries[name] = Entry(learned.policy, learned.requests_used)
-        if learned.untrained is not None and name == agent:
+        if learned.untrained is not None and not name.endswith("_myopic"):
             self.entries[f"{name}_untrained"] = Entry(learned.untrained, 0)
         save_entries(self._run.policies, self.entries, FusionSetting.of(self._learning))
 

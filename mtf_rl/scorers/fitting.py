@@ -326,10 +326,13 @@ def _optimizers(
     groups: list[dict[str, Any]] = [{"params": model.dense_parameters()}]
     if weighting:
         groups.append({"params": weighting, "weight_decay": 0.0})
-    return (
-        torch.optim.AdamW(groups, lr=fit.learning_rate, weight_decay=fit.weight_decay, fused=True),
-        torch.optim.SparseAdam(model.sparse_parameters(), lr=fit.embedding_learning_rate),
+    dense = torch.optim.AdamW(
+        groups, lr=fit.learning_rate, weight_decay=fit.weight_decay, fused=True
     )
+    tables = model.sparse_parameters()
+    if not tables:
+        return (dense,)
+    return dense, torch.optim.SparseAdam(tables, lr=fit.embedding_learning_rate)
 
 
 def _calibrate(

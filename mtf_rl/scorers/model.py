@@ -19,7 +19,7 @@ from mtf_rl.scorers.layers import (
     mean_gate_entropies,
     replace_column,
 )
-from mtf_rl.scorers.losses import cross_entropies, masked_means
+from mtf_rl.scorers.losses import cross_entropies, masked_means, task_losses
 
 __all__ = [
     "PREDICT_ROWS",
@@ -59,10 +59,11 @@ class ModelLosses:
 
 
 class ScorerModel(nn.Module, ABC):
-    """A module from features to logits.
+    """A module from features to logits; a scorer of one's own needs `outputs` alone.
 
     It never applies a sigmoid and never looks across rows (no BatchNorm): in eval mode a row gets
-    the same logits alone as among others.
+    the same logits alone as among others. Tables of `nn.Embedding(sparse=True)` are fitted by the
+    optimizer of embeddings, everything else by the other.
     """
 
     chain: NestedPair | None = None
@@ -72,19 +73,23 @@ class ScorerModel(nn.Module, ABC):
     def outputs(self, categorical: Tensor, dense: Tensor) -> Outputs:
         """Everything that the model says; the arguments are those of `forward`."""
 
-    @abstractmethod
     def losses(self, outputs: Outputs, targets: Tensor, mask: Tensor) -> ModelLosses:
-        """One loss per task, and what the model adds.
+        """One loss per task, and what the model adds; by default each task's mean cross-entropy.
 
         Args:
             outputs: of this model.
             targets: (batch, tasks) in [0, 1].
             mask: (batch, tasks) bool, True where the row is in the task's sample space.
         """
+        per_task = task_losses(outputs.logits, targets, mask)
+        return ModelLosses(per_task, per_task.new_zeros(()))
 
-    @abstractmethod
     def networks(self) -> "tuple[Network, ...]":
-        """The networks whose logits are averaged; of most models, the model itself."""
+        """The networks whose logits are averaged, if the model is made of such; else none.
+
+        Where there are some, pairs are split into users and videos (`split_scoring`) to save time.
+        """
+        return ()
 
     @override
     def forward(self, categorical: Tensor, dense: Tensor) -> Tensor:
@@ -97,7 +102,7 @@ class ScorerModel(nn.Module, ABC):
         return self.outputs(categorical, dense).logits
 
     def start_at(self, base_rates: Tensor, dense: Tensor) -> None:
-        """Let predictions start about the base rates (tasks,), and bins at quantiles.
+        """Let the networks' predictions start about the base rates (tasks,), bins at quantiles.
 
         `dense` holds the dense columns of the training rows, (rows, dense columns).
         """
@@ -107,9 +112,9 @@ class ScorerModel(nn.Module, ABC):
                 network.input.bins.position_edges(dense)
 
     def sparse_parameters(self) -> list[nn.Parameter]:
-        """The embedding tables, whose gradients are sparse."""
-        tables = [network.input.embedding for network in self.networks()]
-        return [parameter for table in tables for parameter in table.parameters()]
+        """The embedding tables whose gradients are sparse."""
+        tables = (module for module in self.modules() if isinstance(module, nn.Embedding))
+        return [weight for table in tables if table.sparse for weight in table.parameters()]
 
     def dense_parameters(self) -> list[nn.Parameter]:
         """Every other parameter."""

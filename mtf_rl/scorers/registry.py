@@ -1,7 +1,9 @@
 """The scorers that can be built by name."""
 
-from typing import TYPE_CHECKING
+from dataclasses import is_dataclass
+from typing import TYPE_CHECKING, Any
 
+from mtf_rl.core.errors import ConfigError
 from mtf_rl.core.registry import Registry
 from mtf_rl.scorers.configs import (
     AITMConfig,
@@ -10,7 +12,6 @@ from mtf_rl.scorers.configs import (
     ESCM2IPSConfig,
     ESMMConfig,
     MMoEConfig,
-    ModelConfig,
     MultiDRConfig,
     MultiIPWConfig,
     OMoEConfig,
@@ -22,9 +23,31 @@ from mtf_rl.scorers.configs import (
 if TYPE_CHECKING:
     from mtf_rl.scorers.model import ScorerConfig
 
-__all__ = ["SCORERS", "scorer_name"]
+__all__ = ["SCORERS", "own_scorer", "scorer_name"]
 
-SCORERS: Registry[type[ModelConfig]] = Registry(
+
+def own_scorer(name: str, own: Any) -> "type[ScorerConfig]":
+    """A user's own class of settings, which builds a `ScorerModel`.
+
+    Raises:
+        ConfigError: if it is no dataclass with a default each and a method `build`.
+    """
+    expected = (
+        f"scorer {name!r} must be a dataclass of settings with a default each and a method"
+        " build(self, layout: FeatureLayout) -> ScorerModel"
+    )
+    if not (isinstance(own, type) and is_dataclass(own) and callable(getattr(own, "build", None))):
+        raise ConfigError(f"{expected}; got {own!r}")
+    try:
+        own()
+    except TypeError as error:
+        raise ConfigError(f"{expected}; without arguments it raises: {error}") from error
+    kind: Any = own
+    config: "type[ScorerConfig]" = kind
+    return config
+
+
+SCORERS: "Registry[type[ScorerConfig]]" = Registry(
     "scorer",
     {
         "mmoe": MMoEConfig,
@@ -40,9 +63,11 @@ SCORERS: Registry[type[ModelConfig]] = Registry(
         "multi_dr": MultiDRConfig,
         "aitm": AITMConfig,
     },
+    adapt=own_scorer,
 )
 
 
 def scorer_name(config: "ScorerConfig") -> str:
-    """The name under which the type of `config` is registered."""
-    return next(name for name, kind in SCORERS.items() if kind is type(config))
+    """The name of the type of `config`: registered, or the `module:Class` of a user's own."""
+    kind = type(config)
+    return SCORERS.name_of(kind) or f"{kind.__module__}:{kind.__qualname__}"

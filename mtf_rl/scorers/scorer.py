@@ -19,6 +19,7 @@ from mtf_rl.core.files import (
     save_json,
     sha256_of,
 )
+from mtf_rl.core.plugins import refuse_unrepeated
 from mtf_rl.core.tasks import KUAIRAND_TASKS, TaskSet
 from mtf_rl.data import FeatureLayout, FeatureRows
 from mtf_rl.scorers.calibration import Calibration, TabCalibration
@@ -92,8 +93,11 @@ class Scorer:
 
         Raises:
             ArtifactError: if a file is missing, torn, of another version, or `layout` differs.
+            ConfigError: if it is of a user's own model, which the caller has not repeated.
         """
         card = load_json(folder / CARD)
+        if isinstance(card, dict):
+            refuse_unrepeated(card.get("model"), source=folder / CARD)
         try:
             scorer = _from_card(folder, card)
         except (KeyError, TypeError, AttributeError, ConfigError, UnknownNameError) as error:
@@ -171,7 +175,7 @@ def _from_card(folder: Path, card: dict[str, Any]) -> Scorer:
         )
     for name, expected in card["sha256"].items():
         _check_sum(folder / name, expected)
-    config = _config_from(SCORERS[card["model"]], card["config"])
+    config = _config_from(SCORERS.resolve(card["model"]), card["config"])
     layout = FeatureLayout.from_json(card["layout"])
     tasks = TaskSet.from_json(card["tasks"])
     return Scorer(

@@ -1,8 +1,9 @@
 """Logits of many pairs of users and videos, most of whose work is done once per user and video.
 
-The first layer is affine, so what it makes of a pair is the sum of what it makes of the user's
-columns, the video's and the pair's own: W x = W_u x_u + W_v x_v + W_p x_p. The first two, which are
-nearly all of it, are computed once for every user and every video and looked up for each pair.
+A model made of `Network`s has an affine first layer, so what it makes of a pair is the sum of what
+it makes of the user's columns, the video's and the pair's own: W x = W_u x_u + W_v x_v + W_p x_p.
+The first two, which are nearly all of it, are computed once for every user and every video and
+looked up for each pair. Any other model is given whole rows.
 """
 
 from collections.abc import Sequence
@@ -28,7 +29,9 @@ class PairScorer:
         model.eval()
         self._tasks = tasks
         with torch.inference_mode():
-            self._networks = [_HalfRead.of(network, users, videos) for network in model.networks()]
+            self._parts: list[_HalfRead | _WholeRows] = [
+                _HalfRead.of(network, users, videos) for network in model.networks()
+            ] or [_WholeRows.of(model, users, videos)]
 
     def logits(self, users: IntArray, videos: IntArray, pairs: FeatureRows) -> FloatArray:
         """Logits (rows, tasks) float32 before calibration.
@@ -45,10 +48,37 @@ class PairScorer:
         with torch.inference_mode():
             for start in range(0, len(users), PREDICT_ROWS):
                 part = slice(start, start + PREDICT_ROWS)
-                for network in self._networks:
-                    total[part] += network.logits(*(column[part] for column in columns))
-        mean: FloatArray = (total / len(self._networks)).numpy()
+                for each in self._parts:
+                    total[part] += each.logits(*(column[part] for column in columns))
+        mean: FloatArray = (total / len(self._parts)).numpy()
         return mean
+
+
+@dataclass(frozen=True)
+class _WholeRows:
+    """Any model, with the columns of users and videos that its rows are put together from."""
+
+    model: ScorerModel
+    users: tuple[Tensor, Tensor]  # (users, fields) and (users, dense columns)
+    videos: tuple[Tensor, Tensor]
+
+    @classmethod
+    def of(cls, model: ScorerModel, users: FeatureRows, videos: FeatureRows) -> "_WholeRows":
+        def tensors(rows: FeatureRows) -> tuple[Tensor, Tensor]:
+            return torch.from_numpy(rows.categorical), torch.from_numpy(rows.dense)
+
+        return cls(model, tensors(users), tensors(videos))
+
+    def logits(self, users: Tensor, videos: Tensor, categorical: Tensor, dense: Tensor) -> Tensor:
+        # A layout holds the columns of users, videos and pairs in this order.
+        fields, columns = (
+            torch.cat([of_users[users], of_videos[videos], own], dim=1)
+            for of_users, of_videos, own in zip(
+                self.users, self.videos, (categorical, dense), strict=True
+            )
+        )
+        logits: Tensor = self.model(fields, columns)
+        return logits
 
 
 @dataclass(frozen=True)

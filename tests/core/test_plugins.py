@@ -7,7 +7,15 @@ import numpy as np
 import pytest
 
 from mtf_rl.core.errors import ConfigError, ShapeError, UnknownNameError
-from mtf_rl.core.plugins import import_from_path, import_paths_in, is_import_path, refuse_unrepeated
+from mtf_rl.core.plugins import (
+    allow_extensions,
+    allowed_extensions,
+    import_from_path,
+    import_paths_in,
+    is_import_path,
+    refuse_unrepeated,
+    repeated_on_command_line,
+)
 from mtf_rl.core.registry import Registry
 from mtf_rl.envs import SessionConfig
 from mtf_rl.envs.rewards import REWARDS, reward_named, trial_inputs
@@ -124,13 +132,40 @@ def test_a_registered_reward_is_tried_too() -> None:
     assert "of_a_test" not in REWARDS
 
 
+@pytest.fixture
+def _nothing_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mtf_rl.core.plugins._ALLOWED", set())
+
+
+@pytest.mark.usefixtures("_nothing_allowed")
 def test_a_file_names_nothing_that_is_imported_unless_repeated() -> None:
     document = {"agent": "a.b:C", "deep": [{"reward": "m:f"}, "C:/runs/x", "10:30", "two words:x"]}
     assert list(import_paths_in(document)) == ["a.b:C", "m:f"]
-    refuse_unrepeated(document, {"a.b:C", "m:f"}, source="x.json", how="--own {name}")
+    refuse_unrepeated(document, repeated={"a.b:C", "m:f"}, source="x.json")
     message = (
         "x.json names the extension 'm:f'. Nothing that a file names is imported unless you"
-        " repeat it: --own m:f"
+        " repeat it: --extension m:f on the command line, or mtf_rl.allow_extensions('m:f')"
     )
     with pytest.raises(ConfigError, match=re.escape(message)):
-        refuse_unrepeated(document, {"a.b:C"}, source="x.json", how="--own {name}")
+        refuse_unrepeated(document, repeated={"a.b:C"}, source="x.json")
+    allow_extensions("m:f")
+    refuse_unrepeated(document, repeated={"a.b:C"}, source="x.json")
+    with pytest.raises(ConfigError, match=re.escape("must be a registered name or module:Name")):
+        allow_extensions("no name")
+
+
+@pytest.mark.usefixtures("_nothing_allowed")
+def test_what_is_typed_counts_as_repeated() -> None:
+    words = ["RUN", "--session.reward=m:f", "--extension", "a:B", "--scorer", "s:C", "--x=1:2"]
+    kept = repeated_on_command_line([*words, "--extension=d:E"])
+    assert kept == ["RUN", "--session.reward=m:f", "--scorer", "s:C", "--x=1:2"]
+    assert allowed_extensions() == ("a:B", "d:E", "m:f", "s:C")
+
+
+@pytest.mark.usefixtures("_nothing_allowed")
+def test_what_was_imported_may_be_named_by_files(own_module: str) -> None:
+    reward_named(f"{own_module}:minutes")
+    refuse_unrepeated({"reward": f"{own_module}:minutes"}, source="x.json")
+    assert REWARDS[f"{own_module}:minutes"] is not None
+    with pytest.raises(UnknownNameError):
+        REWARDS[f"{own_module}:finished"]  # Indexing imports nothing.

@@ -144,12 +144,12 @@ def test_an_own_reward_is_never_imported_at_a_files_word(tmp_path: Path) -> None
     settings = RunSettings("td3", TD3Config(), replace(run_config, session=session))
     run = new_run_folder(tmp_path / "r", agent="td3")
     run.write_config(settings)
-    with pytest.raises(ConfigError, match=re.escape("name the reward again: --reward mine:worth")):
+    with pytest.raises(ConfigError, match=re.escape("repeat it: --extension mine:worth")):
         settings_of_run(run)
     assert settings_of_run(run, reward="mine:worth") == settings
     assert settings_of_run(run, reward="watch_time").run.session.reward == "watch_time"
     config = ["--config", str(tmp_path / "r" / "config.json")]
-    with pytest.raises(ConfigError, match=re.escape("again: --session.reward mine:worth")):
+    with pytest.raises(ConfigError, match=re.escape("repeat it: --extension mine:worth")):
         parse_train(config)
     named = parse_train([*config, "--session.reward", "mine:worth"])
     assert named.run.session.reward == "mine:worth"

@@ -13,8 +13,11 @@ from types import FrameType
 
 import numpy as np
 
-from mtf_rl.core.errors import RunFolderError
+from mtf_rl.agents import AGENTS
+from mtf_rl.core.errors import ConfigError, RunFolderError
+from mtf_rl.core.plugins import allowed_extensions
 from mtf_rl.core.protocols import GROUND_TRUTH
+from mtf_rl.envs.rewards import reward_named
 from mtf_rl.experiments.command_line import settings_of_run
 from mtf_rl.experiments.comparison.config import ComparisonConfig
 from mtf_rl.experiments.comparison.contestants import CONTESTANTS, LEARNER, SEARCH
@@ -29,6 +32,7 @@ from mtf_rl.experiments.comparison.work import (
     check_budget,
     do_job,
     evaluate_rescored,
+    prepare_worker,
     rescored_folder,
     rescored_rewards,
     run_digest,
@@ -105,9 +109,11 @@ def compare(config: ComparisonConfig, terminal: Terminal) -> Comparison:
         RunFolderError: if the run's folder is not one.
         MtfRlError: if a contestant cannot learn.
     """
+    _refuse_registered_here(config)
     digest = run_digest(config.run)
     for job in (*_whole(config), *_smaller(config)):
         check_budget(job, config)  # before the first job, not after hours of them
+    reward_named(settings_of_run(open_run_folder(config.run)).run.session.reward)
     config.folder.mkdir(parents=True, exist_ok=True)
     with _workers(config) as pool:
         _adopt(config, digest, terminal)
@@ -129,6 +135,21 @@ def compare(config: ComparisonConfig, terminal: Terminal) -> Comparison:
         rescored = work.rescore(whole)
         work.do("Smaller budgets", _smaller(config))
         return replace(work.named(), notes=_notes(config), rescored=rescored)
+
+
+def _refuse_registered_here(config: ComparisonConfig) -> None:
+    """Worker processes know built-in names and `module:Name`, not what this process registered.
+
+    Raises:
+        ConfigError: naming what only this process knows.
+    """
+    for name in config.contestants:
+        for registry, entry in ((CONTESTANTS, name), (AGENTS, CONTESTANTS[name].agent)):
+            if entry in registry.registered_here:
+                raise ConfigError(
+                    f"{registry.kind} '{entry}' is registered in this process alone, and compare"
+                    " works in others. Put it in a module and name it as module:Name"
+                )
 
 
 def finished_comparison(config: ComparisonConfig) -> Comparison:
@@ -356,11 +377,16 @@ def _workers(config: ComparisonConfig) -> Iterator[ProcessPoolExecutor]:
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ[name] = "1"
     with _sigterm_stops():
-        yield from _pool(config.workers)
+        yield from _pool(config)
 
 
-def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
-    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
+def _pool(config: ComparisonConfig) -> Iterator[ProcessPoolExecutor]:
+    pool = ProcessPoolExecutor(
+        config.workers,
+        mp_context=get_context("spawn"),
+        initializer=prepare_worker,
+        initargs=(config.contestants, allowed_extensions()),
+    )
     try:
         yield pool
     except BaseException:

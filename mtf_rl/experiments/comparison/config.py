@@ -34,7 +34,7 @@ class ComparisonConfig:
     headline_learners: int = 2
     """How many learners are headline ones: the best on tuning users; at least 1."""
     contestants: tuple[str, ...] = tuple(CONTESTANTS)
-    """Who takes part."""
+    """Who takes part; your own contestant or agent as module:Name."""
     fractions: tuple[float, ...] = (0.125, 0.25, 0.5)
     """Smaller budgets, as fractions in (0, 1); every contestant learns again with each."""
     sessions: int = 4_000
@@ -73,7 +73,7 @@ class ComparisonConfig:
             if not 0.0 < fraction < 1.0:
                 raise ConfigError(f"fractions must be in (0, 1), got {fraction}")
         for name in self.contestants:
-            CONTESTANTS[name]
+            CONTESTANTS.resolve(name)
         if "uniform" not in self.contestants:
             raise ConfigError("contestants must hold uniform, the zero of the scale")
 

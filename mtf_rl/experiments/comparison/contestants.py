@@ -5,6 +5,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mtf_rl.agents import AGENTS
+from mtf_rl.core.errors import ConfigError
+from mtf_rl.core.plugins import is_import_path
 from mtf_rl.core.registry import Registry
 
 __all__ = ["CONTESTANTS", "LEARNER", "SEARCH", "STATIC", "Contestant"]
@@ -41,11 +43,29 @@ class Contestant:
         Raises:
             UnknownNameError: if there is no such agent.
         """
-        return replace(AGENTS[self.agent].config(), **self.changes)
+        return replace(AGENTS.resolve(self.agent).config(), **self.changes)
 
 
 def _myopic_baseline(name: str) -> Contestant:
     return Contestant(name, LEARNER, {"gamma": 0.0}, myopic_baseline_of=name)
+
+
+def own_contestant(name: str, own: Any) -> Contestant:
+    """The contestant that a user's own object makes: a `Contestant`, or an agent as a learner.
+
+    Raises:
+        ConfigError: if it is neither.
+    """
+    if isinstance(own, Contestant):
+        own.settings()
+        return own
+    if not is_import_path(name):
+        raise ConfigError(
+            f"contestant {name!r} must be a Contestant, got {own!r}; register an agent in AGENTS"
+            f" and then Contestant({name!r}, LEARNER) here"
+        )
+    AGENTS.resolve(name)
+    return Contestant(name, LEARNER)
 
 
 CONTESTANTS: Registry[Contestant] = Registry(
@@ -83,4 +103,5 @@ CONTESTANTS: Registry[Contestant] = Registry(
         "cql_myopic": _myopic_baseline("cql"),
         "td3_bc_myopic": _myopic_baseline("td3_bc"),
     },
+    adapt=own_contestant,
 )

@@ -21,6 +21,7 @@ from mtf_rl.agents import (
 )
 from mtf_rl.core.errors import ConfigError
 from mtf_rl.core.files import load_json, save_json, sha256_of
+from mtf_rl.core.plugins import allow_extensions
 from mtf_rl.core.protocols import GROUND_TRUTH, SIMULATOR, Policy
 from mtf_rl.data import UserGroup
 from mtf_rl.envs import FusionDynamics, RequestBudget, RetentionDynamics
@@ -47,6 +48,7 @@ __all__ = [
     "check_budget",
     "do_job",
     "evaluate_rescored",
+    "prepare_worker",
     "rescored_folder",
     "rescored_path",
     "rescored_rewards",
@@ -72,9 +74,8 @@ class Job:
     def folder(self, config: ComparisonConfig) -> Path:
         """Where its result, policy and trials are."""
         fraction = f"fraction-{self.fraction:g}"
-        return (
-            config.folder / "jobs" / self.track / self.contestant / f"seed-{self.seed}" / fraction
-        )
+        name = self.contestant.replace(":", ".")
+        return config.folder / "jobs" / self.track / name / f"seed-{self.seed}" / fraction
 
     def finished(self, config: ComparisonConfig, digest: str) -> Result | None:
         """Its result, if it is there."""
@@ -140,6 +141,13 @@ def check_budget(job: Job, config: ComparisonConfig) -> None:
             f"{job.contestant} needs at least {least} requests, and {job.fraction:g} of the budget"
             f" is {job.requests(config)}; set --requests or --fractions"
         )
+
+
+def prepare_worker(contestants: tuple[str, ...], extensions: tuple[str, ...]) -> None:
+    """Let a fresh process know what the one that starts it was told of extensions."""
+    allow_extensions(*extensions)
+    for name in contestants:
+        CONTESTANTS.resolve(name)
 
 
 def do_job(job: Job, config: ComparisonConfig, digest: str) -> Result:
