@@ -168,4 +168,4 @@ def test_what_was_imported_may_be_named_by_files(own_module: str) -> None:
     refuse_unrepeated({"reward": f"{own_module}:minutes"}, source="x.json")
     assert REWARDS[f"{own_module}:minutes"] is not None
     with pytest.raises(UnknownNameError):
-        REWARDS[f"{own_module}:finished"]  # Indexing imports nothing.
+        REWARDS[f"{own_module}:scalar"]  # Indexing imports nothing.
