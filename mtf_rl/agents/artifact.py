@@ -102,9 +102,7 @@ def load_policy(folder: str | Path, *, extensions: Collection[str] = ()) -> Fusi
             f"{path} is of version {version}, this program reads {POLICY_VERSION}. {_MAKE_AGAIN}"
         )
     tensors = _read_tensors(folder / "policy.safetensors", card.get("tensors_sha256"))
-    refuse_unrepeated(
-        _formula_of(card), extensions, source=folder, how="load_policy(..., extensions=['{name}'])"
-    )
+    refuse_unrepeated(_formula_of(card), source=folder, repeated=extensions)
     try:
         return FusionPolicy(_policy_of(card, tensors), _setting_of(card["setting"]))
     except Exception as error:

@@ -43,7 +43,7 @@ def own_scorer(name: str, own: Any) -> "type[ScorerConfig]":
     except TypeError as error:
         raise ConfigError(f"{expected}; without arguments it raises: {error}") from error
     kind: Any = own
-    config: "type[ScorerConfig]" = kind
+    config: type[ScorerConfig] = kind
     return config
 
 
