@@ -173,7 +173,7 @@ def test_an_own_formula_is_imported_only_if_its_name_is_repeated(
     )
     monkeypatch.syspath_prepend(str(folder))
     change(folder, lambda card: card["setting"].update(formula="own_product:Mine"))
-    with pytest.raises(ConfigError, match=re.escape("extensions=['own_product:Mine']")):
+    with pytest.raises(ConfigError, match=re.escape("--extension own_product:Mine")):
         load_policy(folder)
     with pytest.raises(ConfigError, match="unless you repeat it"):
         load_policy(folder, extensions=["own_product:Other"])
