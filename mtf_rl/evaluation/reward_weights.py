@@ -1,4 +1,4 @@
-"""What each feedback of a session tells of the watch time of its user's next one."""
+"""Association of each feedback of a session with the watch time of its user's next session."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -51,21 +51,21 @@ _CONTROLS_ALONE = tuple(name for name in CONTROLS if name != "shown_video")
 
 
 class Verdict(StrEnum):
-    """Whether a log tells a weight."""
+    """Whether a weight differs significantly from 0."""
 
-    TOLD = "told"
-    SINGLY = "told if it were the only question"
-    NOT_TOLD = "not told by this log"
-    TOO_FEW = "too few users gave it"
+    SIGNIFICANT = "significant"
+    SINGLY = "significant on its own"
+    NOT_SIGNIFICANT = "not significant"
+    TOO_FEW = "too few users"
 
 
 @dataclass(frozen=True)
 class InputWeight:
-    """Minutes of the next session that go with one more of an input in this one."""
+    """Minutes of the next session per unit of an input in this session."""
 
     name: str
-    total: float  # how many of it the sessions hold
-    users: int  # with more of it in some of their sessions than in others
+    total: float  # sum over sessions
+    users: int  # users with more of it in some sessions than in others
     pooled: Interval
     within: Interval
     corrected: Interval
@@ -74,14 +74,14 @@ class InputWeight:
     verdict: Verdict
 
     @property
-    def is_told(self) -> bool:
-        """Whether the weight differs from 0 among all that were asked for."""
-        return self.verdict is Verdict.TOLD
+    def is_significant(self) -> bool:
+        """Whether the weight differs from 0, jointly with all other inputs."""
+        return self.verdict is Verdict.SIGNIFICANT
 
 
 @dataclass(frozen=True)
 class RewardWeights:
-    """The weights of all inputs, in the order of `INPUTS`, and what they rest on."""
+    """The weights of all inputs, in the order of `INPUTS`, and the data behind them."""
 
     inputs: tuple[InputWeight, ...]
     shown_video: Interval  # the corrected weight of one more video shown
@@ -100,32 +100,35 @@ class RewardWeights:
 
     @property
     def reward(self) -> tuple[float, tuple[float, ...]] | None:
-        """Worth of a watch minute and of each feedback; 0 where not told, None if nothing is.
+        """Worth of a watch minute and of each feedback: 0 if not significant, None if none is.
 
-        In watch minutes where theirs is told and positive, else in minutes of the next session.
+        In watch minutes if their weight is significant and positive, otherwise in minutes of the
+        next session.
         """
-        if not any(weight.is_told for weight in self.inputs):
+        if not any(weight.is_significant for weight in self.inputs):
             return None
-        told = [weight.corrected.mean if weight.is_told else 0.0 for weight in self.inputs]
-        unit = told[_WATCH] if self.is_in_watch_minutes else 1.0
-        return told[_WATCH] / unit, tuple(value / unit for value in told[:_WATCH])
+        significant = [
+            weight.corrected.mean if weight.is_significant else 0.0 for weight in self.inputs
+        ]
+        unit = significant[_WATCH] if self.is_in_watch_minutes else 1.0
+        return significant[_WATCH] / unit, tuple(value / unit for value in significant[:_WATCH])
 
     @property
     def is_in_watch_minutes(self) -> bool:
-        """Whether a weight can be named in watch minutes of the same session."""
-        return self["watch_minute"].is_told and self["watch_minute"].corrected.low > 0.0
+        """Whether weights can be expressed in watch minutes of the same session."""
+        return self["watch_minute"].is_significant and self["watch_minute"].corrected.low > 0.0
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a reader must know, a sentence each."""
+        """Notes for the reader, one sentence each."""
         return (*_standing_notes(self), *_warnings(self))
 
     def to_records(self) -> list[dict[str, Any]]:
-        """One mapping per input, ready for JSON: what is not a finite number is None."""
+        """One mapping per input, ready for JSON; numbers that are not finite are None."""
         return [_record(weight) for weight in self.inputs]
 
     def to_markdown(self) -> str:
-        """A table for people, the account of sessions, and the notes."""
+        """A table, the account of sessions, and the notes."""
         head = ["input", "total", "users", "pooled", "within", "corrected", "alone"]
         head += ["per watch minute", "verdict"]
         lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
@@ -147,22 +150,23 @@ def estimate_reward_weights(panel: SessionPanel, *, confidence: float = 0.95) ->
 
     The four estimates of a weight, all over the same sessions and clustered by user:
 
-    - pooled: jointly with the other inputs and the controls, over all users. A user who likes
-      much and watches much shows in it.
-    - within: the same, with an intercept of each user, so that a session is compared with other
-      sessions of its user.
-    - corrected: the same, freed of the bias that within has since the outcome of a session is an
-      input of the next (`fit_half_panels`). Verdicts and ratios are of this one.
-    - alone: corrected, of this input without the others and without the length: its total
-      association, as a study of one feedback at a time would find it.
+    - pooled: jointly with the other inputs and the controls, over all users. It is confounded
+      between users: heavy likers may also be heavy watchers.
+    - within: the same, with an intercept per user: a session is compared with other sessions of
+      its user.
+    - corrected: the same, without the first order of the bias of within. The bias arises because
+      the outcome of a session is an input of the next (`fit_half_panels`). Verdicts and ratios use
+      this estimate.
+    - alone: corrected, for this input without the others and without the length: its total
+      association.
 
-    BatchRL-MTF (Zhang et al., KDD 2022, Eq. 2) chose its reward by the relation of each feedback
-    to future dwell time and published neither method nor numbers; this is ours.
+    BatchRL-MTF (Zhang et al., KDD 2022, Eq. 2) derived its reward from the relation of each
+    feedback to future dwell time, and published neither method nor numbers. The method is ours.
 
     Args:
-        panel: of sessions and what followed them.
-        confidence: of the intervals, in (0, 1). A weight is `told` if an interval excludes 0 that
-            is so wide that all 8 together have this confidence (Bonferroni).
+        panel: sessions and their next sessions.
+        confidence: of the intervals, in (0, 1). A weight is `significant` if its interval excludes
+            0 when widened so that all 8 together have this confidence (Bonferroni).
 
     Raises:
         DataError: if fewer than `FEWEST_USERS` users have `FEWEST_SESSIONS` sessions, or the
@@ -186,7 +190,7 @@ def estimate_reward_weights(panel: SessionPanel, *, confidence: float = 0.95) ->
 
 
 class _Fits:
-    """The regressions of the outcome on some inputs and controls, where they vary at all."""
+    """The regressions of the outcome on the inputs and controls that vary."""
 
     def __init__(self, panel: SessionPanel, names: tuple[str, ...]) -> None:
         everything = np.column_stack([panel.inputs, panel.controls])  # (sessions, columns)
@@ -251,30 +255,30 @@ def _verdict(corrected: Interval, jointly: Interval, users: int) -> Verdict:
     if users < FEWEST_USERS:
         return Verdict.TOO_FEW
     if jointly.excludes_zero:
-        return Verdict.TOLD
-    return Verdict.SINGLY if corrected.excludes_zero else Verdict.NOT_TOLD
+        return Verdict.SIGNIFICANT
+    return Verdict.SINGLY if corrected.excludes_zero else Verdict.NOT_SIGNIFICANT
 
 
 def _with_enough_sessions(panel: SessionPanel) -> SessionPanel:
     """The users whose sessions can be halved.
 
     Raises:
-        DataError: if they are too few.
+        DataError: if there are too few.
     """
     _, groups, counts = np.unique(panel.users, return_inverse=True, return_counts=True)
     kept = counts[groups] >= FEWEST_SESSIONS
     users = int((counts >= FEWEST_SESSIONS).sum())
     if users < FEWEST_USERS:
         raise DataError(
-            f"{users} of {len(counts)} users have {FEWEST_SESSIONS} or more sessions that another"
-            f" follows, and intervals over users need at least {FEWEST_USERS} of them; give a"
-            " longer log"
+            f"{users} of {len(counts)} users have at least {FEWEST_SESSIONS} sessions with a next"
+            f" session; intervals over users need at least {FEWEST_USERS} such users. Give a longer"
+            " log"
         )
     return panel.select(kept, FEW_SESSIONS)
 
 
 def _givers(panel: SessionPanel) -> IntArray:
-    """How many users have more of an input in some sessions than in others, (inputs,)."""
+    """Users with more of an input in some sessions than in others, (inputs,)."""
     _, first = np.unique(panel.users, return_index=True)  # users stand together
     most = np.maximum.reduceat(panel.inputs, first, axis=0)  # (users, inputs)
     least = np.minimum.reduceat(panel.inputs, first, axis=0)
@@ -283,17 +287,17 @@ def _givers(panel: SessionPanel) -> IntArray:
 
 def _standing_notes(weights: RewardWeights) -> tuple[str, ...]:
     return (
-        f"Weights are minutes of play in the next session per feedback or minute in this"
-        f" one, with {weights.confidence:.0%} intervals clustered by user. They are associations in"
-        " a log, no effects: what makes a user like and what makes the user stay may have a common"
-        " cause.",
-        f"With {weights.sessions_per_user:.1f} sessions a user, the `within` weights are biased by"
-        " the order of one over that, since the outcome of a session is an input of the next;"
-        " `corrected` is free of the first order of it.",
-        f"`{Verdict.TOLD}` holds for all {len(INPUTS)} inputs together. Asked one by one,"
-        f" {1.0 - weights.confidence:.0%} of the weights that are 0 would seem not to be.",
-        "Users who did not come back within the log have no next session, so what drives them off"
-        " is not in these weights.",
+        "Weights are minutes of play in the next session per feedback or minute in this session,"
+        f" with {100.0 * weights.confidence:.0f} % CI clustered by user. They are associations in a"
+        " log, not causal effects: a like and a longer session may have a common cause.",
+        f"With {weights.sessions_per_user:.1f} sessions per user, the `within` weights have a bias"
+        " of the order of one over this number, because the outcome of a session is an input of the"
+        " next. `corrected` removes the first order of it.",
+        f"`{Verdict.SIGNIFICANT}` holds for all {len(INPUTS)} inputs together. Tested one by one,"
+        f" {100.0 * (1.0 - weights.confidence):.0f} % of the weights that are 0 would appear to"
+        " differ from 0.",
+        "Users without a return within the log have no next session, so causes of churn are not in"
+        " these weights.",
     )
 
 
@@ -301,24 +305,24 @@ def _warnings(weights: RewardWeights) -> tuple[str, ...]:
     warnings = []
     if weights.condition_number > ENTANGLED:
         warnings.append(
-            f"The inputs are entangled (condition number {weights.condition_number:.0f}, above"
-            f" {ENTANGLED:.0f}): the weights of those that come together are badly told apart, and"
-            " `alone` may have another sign."
+            f"The inputs are nearly collinear (condition number {weights.condition_number:.0f},"
+            f" above {ENTANGLED:.0f}): weights of inputs that occur together are hard to separate,"
+            " and `alone` may have another sign."
         )
     if not weights.is_in_watch_minutes:
         warnings.append(
-            "The weight of a watch minute is not told to be positive, so weights per watch minute"
-            " mean nothing here."
+            "The weight of a watch minute is not significantly positive, so weights per watch"
+            " minute have no meaning here."
         )
     contrary = [
         weight.name
         for weight, sign in zip(weights.inputs, _SIGNS, strict=True)
-        if weight.is_told and weight.corrected.mean * sign < 0
+        if weight.is_significant and weight.corrected.mean * sign < 0
     ]
     if contrary:
         warnings.append(
-            f"The weight of {', '.join(contrary)} has the sign that one would not give it: think"
-            " about what it stands for before it becomes a reward."
+            f"The weight of {', '.join(contrary)} has the opposite sign of its task. Examine the"
+            " cause before you use it as a reward."
         )
     return tuple(warnings)
 

@@ -232,8 +232,8 @@ class RewardWeightsConfig:
     run: Path | None = None
     """Folder of a run, whose log is taken, in place of data."""
     out: Path | None = None
-    """Folder to write, new or empty: reward_weights.md, .csv, .json; my_reward.py if a weight is
-    told."""
+    """Folder to write, new or empty: reward_weights.md, .csv, .json; also my_reward.py if a weight
+    is significant."""
     session_gap_minutes: float | None = None
     """A longer gap between two requests starts another session, above 0; 30, or the run's."""
 

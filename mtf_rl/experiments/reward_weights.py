@@ -1,4 +1,4 @@
-"""What a log tells of a reward's weights: printed, written, and put as a reward of one's own."""
+"""Reward weights estimated from a log: printed, and written with a reward module."""
 
 from pathlib import Path
 
@@ -44,19 +44,19 @@ def weigh_rewards(config: RewardWeightsConfig, terminal: Terminal) -> RewardWeig
 def reward_module(weights: RewardWeights) -> str:
     """A Python module that defines the weights as `worth`, a reward of `mtf_rl.envs`.
 
-    Weights that the log does not tell are 0.
+    Weights that are not significant are 0.
 
     Raises:
-        ConfigError: if the log tells no weight.
+        ConfigError: if no weight is significant.
     """
     if weights.reward is None:
-        raise ConfigError("the log tells no weight, so there is no reward to write")
+        raise ConfigError("no weight is significant in this log, so there is no reward to write")
     watch_minute, feedbacks = weights.reward
     unit = "this session" if weights.is_in_watch_minutes else "the next session"
     names = ", ".join(task.name for task in FEEDBACKS)
     values = ", ".join(f"{value:.4g}" for value in feedbacks)
     return (
-        f'"""A reward in watch minutes of {unit}, as a log tells it; 0 is not told."""\n\n'
+        f'"""A reward in watch minutes of {unit}, estimated from a log; 0: not significant."""\n\n'
         "from mtf_rl.envs import Reward\n\n"
         f"# {names}\n"
         f"worth = Reward(watch_minute={watch_minute:.4g}, feedbacks=({values}))\n"
@@ -79,13 +79,13 @@ def _page(weights: RewardWeights, fragments: float) -> str:
     if fragments > _FRAGMENTED:
         parts.insert(
             1,
-            f"**These are fragments of sessions: {fragments:.0%} of them have one request. The log"
-            " holds some of the shown videos only, so neither what a user did in a session nor how"
-            " long the next one was is known, which as a rule draws weights towards 0. Do not make"
-            " a reward of them.**\n",
+            f"**These sessions are fragments: {100.0 * fragments:.0f} % of them have one request."
+            " The log contains only some of the shown videos, so neither the feedback of a session"
+            " nor the length of the next one is complete. This usually biases weights towards 0. Do"
+            " not use them as a reward.**\n",
         )
     if weights.reward is None:
-        parts.append("This log tells no weight: there is nothing to make a reward of.\n")
+        parts.append("No weight is significant in this log, so no reward is written.\n")
     else:
         parts.append("As a reward of your own:\n\n```python\n" + reward_module(weights) + "```\n")
     return "\n".join(parts)

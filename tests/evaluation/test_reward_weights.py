@@ -77,24 +77,24 @@ def test_sessions_against_loops(tmp_path: Path) -> None:
 
 
 def test_planted_weights_are_found() -> None:
-    covered, told = np.zeros(len(INPUTS)), np.zeros(len(INPUTS))
+    covered, significant = np.zeros(len(INPUTS)), np.zeros(len(INPUTS))
     repeats = 25
     for seed in range(repeats):
         weights = estimate_reward_weights(planted_panel(seed))
         for position, (weight, truth) in enumerate(zip(weights.inputs, PLANTED, strict=True)):
             covered[position] += weight.corrected.low <= truth <= weight.corrected.high
-            told[position] += weight.is_told
+            significant[position] += weight.is_significant
     assert covered.sum() / (repeats * len(INPUTS)) > 0.9
     assert covered.min() / repeats > 0.75
     planted = np.array(PLANTED) != 0.0
-    assert (told[planted] == repeats).all()
-    assert told[~planted].sum() <= 3  # of 75, at 95 % for all 8 together
+    assert (significant[planted] == repeats).all()
+    assert significant[~planted].sum() <= 3  # of 75, at 95 % for all 8 together
 
 
 def test_what_is_said_of_planted_weights() -> None:
     weights = estimate_reward_weights(planted_panel(0))
-    assert weights["hate"].verdict is Verdict.TOLD
-    assert weights["click"].verdict in (Verdict.NOT_TOLD, Verdict.SINGLY)
+    assert weights["hate"].verdict is Verdict.SIGNIFICANT
+    assert weights["click"].verdict in (Verdict.NOT_SIGNIFICANT, Verdict.SINGLY)
     # The user's level makes clicks and minutes go together between users.
     assert weights["click"].pooled.low > 0.0
     assert weights["watch_minute"].within.high < 0.4
@@ -110,7 +110,7 @@ def test_what_is_said_of_planted_weights() -> None:
     assert "| like |" in page
     assert "One more video shown, corrected: " in page
     assert weights.shown_video.low < 0.0 < weights.shown_video.high
-    assert not any("sign" in note or "entangled" in note for note in weights.notes)
+    assert not any("opposite sign" in note or "collinear" in note for note in weights.notes)
 
 
 def test_scale_level_and_order_of_users() -> None:
@@ -150,10 +150,10 @@ def test_what_a_log_cannot_tell() -> None:
     assert weights.to_records()[3]["corrected_low"] is None
     assert weights["comment"].verdict is Verdict.TOO_FEW
     assert weights["comment"].users <= 20
-    assert any("entangled" in note for note in weights.notes)
+    assert any("collinear" in note for note in weights.notes)
     noise = np.random.default_rng(4).normal(size=len(panel.users))
     silent = estimate_reward_weights(replace(panel, outcome=noise))
     assert silent.reward is None
-    assert any("per watch minute mean nothing" in note for note in silent.notes)
-    with pytest.raises(DataError, match=re.escape("30 of 30 users have 4 or more sessions")):
+    assert any("watch minute have no meaning" in note for note in silent.notes)
+    with pytest.raises(DataError, match=re.escape("30 of 30 users have at least 4 sessions")):
         estimate_reward_weights(planted_panel(0, users=30, rows=4))

@@ -27,7 +27,7 @@ def test_a_synthetic_log_is_weighed(tmp_path: Path, capsys: pytest.CaptureFixtur
     weights = weigh_rewards(config, Terminal())
     page = (tmp_path / "out" / "reward_weights.md").read_text()
     assert weights.to_markdown() in page
-    assert "fragments of sessions" not in page
+    assert "sessions are fragments" not in page
     assert weights.to_markdown().splitlines()[0] in capsys.readouterr().out
     table = pd.read_csv(tmp_path / "out" / "reward_weights.csv")
     assert tuple(table.input) == INPUTS
@@ -53,10 +53,10 @@ def test_fragments_are_called_so(tmp_path: Path, capsys: pytest.CaptureFixture[s
     write_log(tmp_path, *rows)
     weights = weigh_rewards(RewardWeightsConfig(data=tmp_path), Terminal())
     printed = capsys.readouterr().out
-    assert "These are fragments of sessions: 100% of them have one request" in printed
+    assert "These sessions are fragments: 100 % of them have one request" in printed
     assert weights.reward is None
-    assert "This log tells no weight" in printed
-    with pytest.raises(ConfigError, match=re.escape("the log tells no weight")):
+    assert "No weight is significant in this log" in printed
+    with pytest.raises(ConfigError, match=re.escape("no weight is significant in this log")):
         reward_module(weights)
 
 
