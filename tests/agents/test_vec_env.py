@@ -106,7 +106,7 @@ def test_rewards_are_scaled_and_returns_are_not() -> None:
     assert [info["episode"]["r"] for info in same_infos] == returns == reward.tolist()
 
 
-@pytest.mark.parametrize(("place", "name"), [(0, "observation"), (1, "reward")])
+@pytest.mark.parametrize(("position", "name"), [(0, "observation"), (1, "reward")])
 def test_what_is_not_finite_is_refused(
     position: int, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
