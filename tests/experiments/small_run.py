@@ -1,36 +1,62 @@
-"""A small run up to its simulator, for what needs no policy."""
+"""A small run: the flags of its command, and the run once it is finished."""
 
-from dataclasses import replace
+import shutil
 from pathlib import Path
 
-import pytest
-
-from mtf_rl.agents import TD3Config
-from mtf_rl.experiments.config import PRESETS, RunSettings
-from mtf_rl.experiments.console import Terminal
-from mtf_rl.experiments.preparation import prepare_run
+from mtf_rl.experiments.command_line import parse_train
+from mtf_rl.experiments.config import RunSettings
+from mtf_rl.experiments.resumption import Progress
 from mtf_rl.experiments.run_folder import RunFolder, new_run_folder
-from mtf_rl.user_models import WorldConfig
 
-__all__ = ["prepare_small_run"]
+__all__ = [
+    "LEARNER_FLAGS",
+    "RUN_FLAGS",
+    "SEARCHES",
+    "USERS",
+    "begin",
+    "begin_prepared",
+    "copy_of",
+    "small_settings",
+]
+
+USERS = 80
+SEARCHES = ("grid", "random_search", "cma_es", "gp_bo")
+RUN_FLAGS = [
+    "--preset", "smoke", "--world.users", str(USERS), "--world.videos", "320",
+    "--world.days", "2", "--world.seed", "3", "--scorer-rows", "4000",
+    "--scorer-fit.max-epochs", "1", "--user-model.max-rows", "4000",
+    "--user-model.max-epochs", "1", "--requests", "1600", "--sessions", "60",
+    "--tuning-sessions", "30", "--checkpoint-seconds", "0",
+]  # fmt: skip
+for search in SEARCHES:
+    flag = f"--{search.replace('_', '-')}"
+    RUN_FLAGS += [f"{flag}.sessions-per-trial", "4", f"{flag}.max-blocks", "2"]
+LEARNER_FLAGS = ["--warmup-requests", "300", "--num-envs", "8"]  # of agents that learn online
 
 
-def prepare_small_run(folder: Path, *, users: int) -> RunFolder:
-    """Data, scorer and simulator of a world of a few users."""
-    config = PRESETS["smoke"]()[0]
-    config = replace(
-        config,
-        run_dir=folder,
-        requests=20_000,
-        scorer_rows=3_000,
-        log=replace(config.log, world=WorldConfig(users=users, videos=320, days=2, seed=3)),
-        scorer_fit=replace(config.scorer_fit, max_epochs=1),
-        user_model=replace(config.user_model, max_rows=4_000, max_epochs=1),
-    )
-    run = new_run_folder(config.run_dir, agent="td3")
-    run.write_config(RunSettings("td3", TD3Config(), config))
-    with pytest.MonkeyPatch.context() as patch:
-        # Another process takes longer to start than these logs to write.
-        patch.setattr("os.cpu_count", lambda: 1)
-        prepare_run(config, run, lambda step, name, value: None, Terminal())
+def small_settings(folder: Path, agent: str, *flags: str) -> RunSettings:
+    """Settings of a run of a few users, with these flags of the agent."""
+    return parse_train([agent, *RUN_FLAGS, *flags, "--run-dir", str(folder)])
+
+
+def begin(folder: Path, agent: str, *flags: str) -> RunFolder:
+    """What a run looks like that was killed at its very beginning."""
+    run = new_run_folder(folder, agent=agent)
+    run.write_config(small_settings(folder, agent, *flags))
+    run.write_provenance("running", torch_threads=1)
     return run
+
+
+def begin_prepared(folder: Path, agent: str, prepared: Path, *flags: str) -> RunFolder:
+    """The same, killed when everything up to the first learner was there."""
+    run = begin(folder, agent, *flags)
+    for part in ("data", "scorer", "simulator"):
+        shutil.copytree(prepared / part, folder / part)
+    Progress(prepared=True).save(run)
+    return run
+
+
+def copy_of(run: RunFolder, folder: Path) -> RunFolder:
+    """A copy that a test may write into."""
+    shutil.copytree(run.path, folder)
+    return RunFolder(folder)

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from mtf_rl.agents import FusionSetting
-from mtf_rl.agents.offline.config import BatchRLMTFConfig, TD3BCConfig
+from mtf_rl.agents.offline.config import BatchRLMTFConfig
 from mtf_rl.core.errors import ConfigError
 from mtf_rl.data import BatchDataset
 from mtf_rl.envs import RequestBudget, toy_dynamics
@@ -21,11 +21,10 @@ from mtf_rl.experiments.collection import (
     refuse_other_base_rates,
 )
 from mtf_rl.experiments.command_line import parse_train
-from mtf_rl.experiments.config import PRESETS, RunConfig, RunSettings
 from mtf_rl.experiments.console import Terminal
-from mtf_rl.experiments.training import train
-from mtf_rl.user_models import WorldConfig
-from tests.experiments.small_baselines import SMALL_BASELINES
+from mtf_rl.experiments.run_folder import RunFolder
+from mtf_rl.experiments.training import resume
+from tests.experiments.small_run import begin_prepared
 
 
 def collected(tmp_path: Path, requests: int = 300) -> BatchDataset:
@@ -115,25 +114,16 @@ def test_a_batch_without_densities_is_described_so(tmp_path: Path) -> None:
     assert "known for 100%" in describe_batch(batch)
 
 
-def test_the_main_job_with_an_agent_that_learns_from_a_batch(tmp_path: Path) -> None:
-    run: RunConfig = PRESETS["smoke"]()[0]
-    run = replace(
-        run,
-        run_dir=tmp_path / "run",
-        requests=900,
-        sessions=40,
-        tuning_sessions=20,
-        scorer_rows=8_000,
-        log=replace(run.log, world=WorldConfig(users=80, videos=320, days=2, seed=3)),
-        scorer_fit=replace(run.scorer_fit, max_epochs=1),
-        user_model=replace(run.user_model, max_rows=8_000, max_epochs=1),
-    )
-    agent = TD3BCConfig(updates=40, hidden=(16,))
-    folder = train(RunSettings("td3_bc", agent, run, SMALL_BASELINES), Terminal())
+def test_the_main_job_with_an_agent_that_learns_from_a_batch(
+    finished: RunFolder, tmp_path: Path
+) -> None:
+    flags = ("--updates", "40", "--hidden", "16")
+    folder = begin_prepared(tmp_path / "run", "td3_bc", finished.path, *flags)
+    resume(folder.path, Terminal())
     table = pd.read_csv(folder.path / "leaderboard.csv")
     used = table.groupby("policy").requests_used.first()
-    assert used["td3_bc"] == used["td3_bc_myopic"] == 900
-    assert len(BatchDataset.load(folder.data / "batch.parquet").rewards) == 900
+    assert used["td3_bc"] == used["td3_bc_myopic"] == 1600
+    assert len(BatchDataset.load(folder.data / "batch.parquet").rewards) == 1600
     metrics = pd.read_csv(folder.path / "metrics.csv")
     assert "td3_bc/train/cloning_loss" in set(metrics.name)
 
@@ -142,7 +132,7 @@ def test_the_papers_preset_and_flags() -> None:
     settings = parse_train(["batchrl_mtf", "--preset", "paper"])
     assert isinstance(settings.agent_settings, BatchRLMTFConfig)
     assert (settings.agent_settings.updates, settings.run.requests) == (300_000, 100_000)
-    flags = ["cql", "--batch", "mine.parquet", "--threshold", "2.0", "--updates", "7"]
+    flags = ["cql", "--batch", "mine.parquet", "--alpha-threshold", "2.0", "--updates", "7"]
     given = parse_train(flags)
     assert given.run.batch == Path("mine.parquet")
-    assert (given.agent_settings.threshold, given.agent_settings.updates) == (2.0, 7)
+    assert (given.agent_settings.alpha_threshold, given.agent_settings.updates) == (2.0, 7)

@@ -11,7 +11,11 @@ from mtf_rl.data import BatchDataset
 from mtf_rl.experiments.collection import BEHAVIOURS, CollectConfig, collect_batch
 from mtf_rl.experiments.console import Terminal
 from mtf_rl.experiments.run_folder import RunFolder
-from tests.experiments.test_training import finished_run  # noqa: F401  (the fixture `run`)
+
+
+@pytest.fixture(name="run")
+def finished_run(finished: RunFolder) -> RunFolder:
+    return finished
 
 
 @pytest.mark.parametrize("behaviour", BEHAVIOURS)

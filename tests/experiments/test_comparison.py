@@ -2,8 +2,12 @@
 
 import json
 import re
+import shutil
+from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,6 +16,7 @@ import pytest
 from mtf_rl.core.errors import ArtifactError, ConfigError, RunFolderError, UnknownNameError
 from mtf_rl.data import BatchDataset
 from mtf_rl.experiments.comparison import (
+    CONTESTANTS,
     ComparisonConfig,
     Results,
     compare,
@@ -20,6 +25,9 @@ from mtf_rl.experiments.comparison import (
     report,
     save_finished_jobs,
 )
+from mtf_rl.experiments.comparison.contestants import LEARNER as LEARNER_KIND
+from mtf_rl.experiments.comparison.contestants import SEARCH as SEARCH_KIND
+from mtf_rl.experiments.comparison.contestants import Contestant
 from mtf_rl.experiments.comparison.exchange import adopt_jobs
 from mtf_rl.experiments.comparison.tables import (
     against,
@@ -31,23 +39,52 @@ from mtf_rl.experiments.comparison.tables import (
 )
 from mtf_rl.experiments.comparison.work import SESSION, Job, do_job, run_digest
 from mtf_rl.experiments.console import Terminal
+from mtf_rl.experiments.run_folder import RunFolder
 from tests.experiments.comparison_examples import LEARNERS, SEARCH, made_up_comparison
-from tests.experiments.small_run import prepare_small_run
+from tests.made_once import MadeOnce
+
+WORK = "mtf_rl.experiments.comparison.comparing"
+NAMES = ("uniform", "random_search", "a2c", "a2c_myopic")
 
 
-@pytest.fixture(scope="module", name="run")
-def prepared_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return prepare_small_run(tmp_path_factory.mktemp("runs") / "small", users=60).path
+class InThisProcess:
+    """A pool whose jobs are done at once: a process takes longer to start than a job to do."""
+
+    def submit(self, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        try:
+            future.set_result(function(*arguments))
+        except Exception as error:  # noqa: BLE001  (as a pool does)
+            future.set_exception(error)
+        return future
 
 
-def config_of(run: Path) -> ComparisonConfig:
+@pytest.fixture(name="small")
+def small_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Few updates and short trials, all in this process."""
+    search = {"sessions_per_trial": 4, "max_blocks": 2, "finalists": 2}
+    entries = {
+        "random_search": Contestant("random_search", SEARCH_KIND, search),
+        "td3_bc": Contestant("td3_bc", LEARNER_KIND, {"updates": 20, "hidden": (8,)}),
+    }
+    for name, entry in entries.items():
+        monkeypatch.setitem(CONTESTANTS._entries, name, entry)
+    monkeypatch.setattr(f"{WORK}._pool", lambda *settings: iter([InThisProcess()]))
+
+
+@pytest.fixture(name="run")
+def finished_run(finished: RunFolder) -> Path:
+    return finished.path
+
+
+def config_of(run: Path, out: Path) -> ComparisonConfig:
     return ComparisonConfig(
         run=run,
-        requests=8_000,
+        requests=2_800,
         seeds=2,
         headline_seeds=3,
         headline_learners=1,
-        contestants=("uniform", "random_search", "a2c", "a2c_myopic"),
+        contestants=NAMES,
         fractions=(0.75,),
         sessions=40,
         tuning_sessions=20,
@@ -55,12 +92,23 @@ def config_of(run: Path) -> ComparisonConfig:
         retention=False,
         rescored=1,
         workers=1,
+        out=out,
     )
 
 
-def test_a_comparison_from_jobs_to_page(run: Path) -> None:
-    config = config_of(run)
-    comparison = compare(config, Terminal())
+@pytest.fixture(name="config")
+def config_of_finished(run: Path, made_once: MadeOnce, small: None) -> ComparisonConfig:
+    """Of a comparison that is finished and reported; nobody may write into its folder."""
+    return config_of(
+        run,
+        made_once.folder(
+            "comparison", lambda out: report(compare(config_of(run, out), Terminal()), Terminal())
+        ),
+    )
+
+
+def test_a_comparison_from_jobs_to_page(config: ComparisonConfig) -> None:
+    comparison = finished_comparison(config)
     assert comparison.learners == ("a2c",)
     assert comparison.search == "random_search"
     results = comparison.results
@@ -68,43 +116,48 @@ def test_a_comparison_from_jobs_to_page(run: Path) -> None:
     assert [result.seed for result in results.of("a2c_myopic")] == [0, 1, 2]
     smaller = [result.requests_used for result in results.of("a2c", fraction=0.75)]
     assert len(smaller) == 2
-    assert all(5_900 < used <= 6_000 for used in smaller)
+    assert all(2_000 < used <= 2_100 for used in smaller)
     assert not results.of("a2c_myopic", fraction=0.75)
-    assert all(result.requests_used <= 8_000 for result in results.all)
+    assert all(result.requests_used <= 2_800 for result in results.all)
     rescored = comparison.rescored["a2c"]
     assert sorted(rescored) == [0, 1]
     assert all(len(rewards) == 1 for rewards in rescored[0].values())
-    report(comparison, Terminal())
     table = pd.read_csv(config.folder / "leaderboard.csv")
     assert set(table.policy) == set(config.contestants)
     long = pd.read_csv(config.folder / "results.csv")
     assert len(long) == 2 * len(results.all)
+    # What was written as the jobs were done is what is read of them.
     assert (config.folder / "leaderboard.md").read_text() == page_of(comparison)
 
-    # Once more: nothing is done again, and what is read is the same.
-    digest = run_digest(run)
-    path = Job("a2c", SESSION, 0, 1.0).folder(config) / "result.json"
-    before = path.stat().st_mtime_ns
-    again = finished_comparison(config)
-    assert page_of(again) == page_of(comparison)
-    assert path.stat().st_mtime_ns == before
+
+def test_what_is_finished_is_not_done_again(
+    config: ComparisonConfig, run: Path, tmp_path: Path
+) -> None:
+    copied = replace(config, out=Path(shutil.copytree(config.folder, tmp_path / "copy")))
+    files = sorted((copied.folder / "jobs").rglob("result.json"))
+    before = [path.stat().st_mtime_ns for path in files]
+    assert page_of(compare(copied, Terminal())) == page_of(finished_comparison(config))
+    assert [path.stat().st_mtime_ns for path in files] == before
     # A result of other settings is not taken.
-    record = json.loads(path.read_text())
-    path.write_text(json.dumps(record | {"fingerprint": {}}))
-    assert Job("a2c", SESSION, 0, 1.0).finished(config, digest) is None
-    path.write_text(json.dumps(record))
+    digest, job = run_digest(run), Job("a2c", SESSION, 0, 1.0)
+    path = job.folder(copied) / "result.json"
+    assert job.finished(copied, digest) is not None
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"fingerprint": {}}))
+    assert job.finished(copied, digest) is None
 
 
-def test_what_another_budget_left_is_not_learnt_from(run: Path, tmp_path: Path) -> None:
+def test_what_another_budget_left_is_not_learnt_from(
+    run: Path, tmp_path: Path, small: None
+) -> None:
     """A batch of 500 requests is neither taken for one of 600 nor kept."""
     job, digest = Job("td3_bc", SESSION, 0, 1.0), run_digest(run)
-    config = replace(config_of(run), contestants=("uniform", "td3_bc"), out=tmp_path)
+    config = replace(config_of(run, tmp_path), contestants=("uniform", "td3_bc"))
     for requests in (500, 600):
         result = do_job(job, replace(config, requests=requests), digest)
         batch = BatchDataset.load(job.folder(config) / "batch.parquet")
         assert result.requests_used == len(batch.rewards) == requests
     search = Job("random_search", SESSION, 0, 1.0)
-    for requests in (5_000, 6_000):
+    for requests in (1_000, 1_200):
         result = do_job(search, replace(config, requests=requests), digest)
         assert 0.8 * requests < result.requests_used <= requests
 
@@ -144,11 +197,14 @@ def test_budgets_are_compared_over_the_seeds_that_all_have_finished(tmp_path: Pa
     assert "every budget (2)" in budget_table(partial).note
 
 
-def test_the_same_job_in_another_process_is_the_same(run: Path, tmp_path: Path) -> None:
-    config = replace(config_of(run), out=tmp_path, fractions=(), rescored=0, workers=2)
+def test_the_same_job_in_another_process_is_the_same(
+    config: ComparisonConfig, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = finished_comparison(config).results
     pair = ("uniform", "a2c")
-    other = compare(replace(config, contestants=pair), Terminal()).results
-    first = finished_comparison(config_of(run)).results
+    again = replace(config, contestants=pair, out=tmp_path, fractions=(), rescored=0, workers=2)
+    monkeypatch.undo()  # of doing all in this process
+    other = compare(again, Terminal()).results
     for name in pair:
         for one, two in zip(first.of(name)[:2], other.of(name)[:2], strict=True):
             assert one.evaluated == two.evaluated
@@ -158,8 +214,8 @@ def test_the_same_job_in_another_process_is_the_same(run: Path, tmp_path: Path) 
     assert np.isfinite(mine - theirs).all()
 
 
-def test_settings_out_of_range_are_refused(run: Path) -> None:
-    config = config_of(run)
+def test_settings_out_of_range_are_refused(run: Path, tmp_path: Path, small: None) -> None:
+    config = config_of(run, tmp_path)
     for changes, message in (
         ({"fractions": (1.0,)}, "fractions must be in"),
         ({"contestants": ("a2c",)}, "must hold uniform"),
@@ -173,11 +229,13 @@ def test_settings_out_of_range_are_refused(run: Path) -> None:
         compare(replace(config, contestants=("uniform", "td3")), Terminal())
 
 
-def test_another_machine_goes_on_with_what_this_one_finished(run: Path, tmp_path: Path) -> None:
-    there = replace(config_of(run), contestants=("uniform", "random_search"), fractions=())
-    finished = compare(replace(there, out=tmp_path / "there"), Terminal())
-    path = save_finished_jobs(replace(there, out=tmp_path / "there"))
-    here = replace(there, out=tmp_path / "here", jobs=(path,))
+def test_another_machine_goes_on_with_what_this_one_finished(
+    config: ComparisonConfig, run: Path, tmp_path: Path
+) -> None:
+    chosen = replace(config, contestants=("uniform", "random_search"), fractions=())
+    finished = finished_comparison(chosen)
+    path = save_finished_jobs(chosen, tmp_path / "jobs.jsonl")
+    here = replace(chosen, out=tmp_path / "here", jobs=(path,))
     taken = compare(here, Terminal())
     assert page_of(taken) == page_of(finished)  # seconds of learning, which differ if done again
     job = Job("random_search", SESSION, 0, 1.0)
@@ -189,9 +247,9 @@ def test_another_machine_goes_on_with_what_this_one_finished(run: Path, tmp_path
         name: found[0]["simulator"][0] for name, found in finished.rescored.items()
     }
     # Jobs of another budget are not those that are asked for.
-    other = replace(there, requests=9_000, out=tmp_path / "other")
+    other = replace(chosen, requests=9_000, out=tmp_path / "other")
     assert adopt_jobs(path, [job], other, run_digest(run)) == 0
-    assert adopt_jobs(path, [job], there, run_digest(run)) == 0  # finished already
+    assert adopt_jobs(path, [job], chosen, run_digest(run)) == 0  # finished already
 
 
 def test_a_file_that_holds_no_jobs_is_refused(run: Path, tmp_path: Path) -> None:
@@ -204,12 +262,12 @@ def test_a_file_that_holds_no_jobs_is_refused(run: Path, tmp_path: Path) -> None
         (later, "has version 9, expected 1"),
     ):
         with pytest.raises(ArtifactError, match=message):
-            adopt_jobs(path, [], config_of(run), run_digest(run))
+            adopt_jobs(path, [], config_of(run, tmp_path), run_digest(run))
 
 
-def test_who_lacks_a_seed_is_left_out_and_named(run: Path, tmp_path: Path) -> None:
+def test_who_lacks_a_seed_is_left_out_and_named(run: Path, tmp_path: Path, small: None) -> None:
     names = ("uniform", "random_search", "reward_weighted")
-    config = replace(config_of(run), contestants=names, fractions=(), rescored=0, out=tmp_path)
+    config = replace(config_of(run, tmp_path), contestants=names, fractions=(), rescored=0)
     digest = run_digest(run)
     with pytest.raises(RunFolderError, match=re.escape("no 2 finished seeds of uniform")):
         finished_comparison(config)

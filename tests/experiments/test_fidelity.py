@@ -17,15 +17,14 @@ from mtf_rl.experiments.console import Terminal
 from mtf_rl.experiments.fidelity import FidelityConfig, report_fidelity
 from mtf_rl.experiments.held_out import read_held_out
 from mtf_rl.experiments.run_folder import RunFolder
-from tests.experiments.small_run import prepare_small_run
+from tests.experiments.small_run import copy_of
 
 FILES = ("fidelity.md", "fidelity.csv", "fidelity.json", "fidelity.png")
 
 
 @pytest.fixture(scope="module", name="run")
-def prepared_run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
-    """A run up to its simulator; the comparison needs no policy."""
-    return prepare_small_run(tmp_path_factory.mktemp("runs") / "small", users=48)
+def reported_run(finished: RunFolder, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    return copy_of(finished, tmp_path_factory.mktemp("runs") / "small")
 
 
 @pytest.fixture(scope="module", name="folder")

@@ -1,84 +1,69 @@
 """The main job on predictions of a model from elsewhere."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from mtf_rl.agents import TD3Config
 from mtf_rl.core.tasks import KUAIRAND_TASKS
 from mtf_rl.data import ScoreTable, read_kuairand, write_predictions
 from mtf_rl.experiments.assembly import GIVEN_PREDICTIONS, Assembly
 from mtf_rl.experiments.command_line import parse_train
-from mtf_rl.experiments.config import PRESETS, RunSettings
 from mtf_rl.experiments.console import Terminal
 from mtf_rl.experiments.random_exposures import replay_run
 from mtf_rl.experiments.re_evaluation import evaluate_run
 from mtf_rl.experiments.run_folder import RunFolder
 from mtf_rl.experiments.training import train
-from mtf_rl.user_models import WorldConfig, load_world, synthesize
-from tests.experiments.small_baselines import SMALL_BASELINES
+from mtf_rl.user_models import load_world
+from tests.experiments.small_run import LEARNER_FLAGS, USERS, small_settings
 
 POOL = 120
-WORLD = WorldConfig(users=60, videos=240, days=2, seed=5)
 
 
-def write_world_predictions(folder: Path) -> ScoreTable:
+def write_world_predictions(logs: Path, folder: Path) -> ScoreTable:
     """Noise, as predictions for the pools that the world's retrieval finds."""
-    synthesize(WORLD, folder / "logs")
-    dataset, world = read_kuairand(folder / "logs"), load_world(folder / "logs")
+    dataset, world = read_kuairand(logs), load_world(logs)
     assert world is not None
     rng = np.random.default_rng(0)
     table = ScoreTable(
-        scores=rng.random((WORLD.users, POOL, len(KUAIRAND_TASKS))).astype(np.float32),
+        scores=rng.random((USERS, POOL, len(KUAIRAND_TASKS))).astype(np.float32),
         videos=world.retrieve(POOL),
         base_rates=np.full(len(KUAIRAND_TASKS), 0.5),
-        hours=np.zeros(WORLD.users, dtype=np.int8),
-        tabs=np.zeros(WORLD.users, dtype=np.int16),
+        hours=np.zeros(USERS, dtype=np.int8),
+        tabs=np.zeros(USERS, dtype=np.int16),
         scorer_keys=np.zeros(0, dtype=np.uint64),
     )
     write_predictions(folder / "predictions.parquet", table, dataset)
     return table
 
 
-def test_a_run_on_given_predictions(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    table = write_world_predictions(tmp_path)
-    preset = PRESETS["smoke"]()[0]
-    config = replace(
-        preset,
-        run_dir=tmp_path / "run",
-        predictions=tmp_path / "predictions.parquet",
-        pool=POOL,
-        requests=600,
-        sessions=40,
-        tuning_sessions=20,
-        myopic_baseline=False,
-        log=replace(preset.log, world=WORLD),
-        user_model=replace(preset.user_model, max_rows=8_000, max_epochs=1),
-    )
-    agent = TD3Config(warmup_requests=300, num_envs=8)
-    run = train(RunSettings("td3", agent, config, SMALL_BASELINES), Terminal())
+def test_a_run_on_given_predictions(
+    finished: RunFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = write_world_predictions(finished.data / "logs", tmp_path)
+    flags = [*LEARNER_FLAGS, "--data", str(finished.data / "logs"), "--pool", str(POOL)]
+    flags += ["--predictions", str(tmp_path / "predictions.parquet"), "--no-myopic-baseline"]
+    run = train(small_settings(tmp_path / "run", "td3", *flags), Terminal())
     assembly = Assembly.load(run.data, run.simulator)
     np.testing.assert_array_equal(assembly.scores.scores, table.scores)
     np.testing.assert_array_equal(assembly.scores.videos, table.videos)
     assert len(assembly.scores.scorer_keys) == 0
     assert 0.3 < assembly.scores.base_rates[0] < 0.5  # the log's click rate, not the file's
     report = (run.scorer / "report.md").read_text()
-    assert f"{60 * POOL} rows read = {60 * POOL} kept + 0 dropped" in report
+    assert f"{USERS * POOL} rows read = {USERS * POOL} kept + 0 dropped" in report
     assert GIVEN_PREDICTIONS in report
     assert "| long_view |" in report
     for name in ("leaderboard.md", "log.txt"):
         assert GIVEN_PREDICTIONS in (run.path / name).read_text()
     evaluated = evaluate_run(run.path, sessions=10, seed=None, terminal=Terminal())
     assert GIVEN_PREDICTIONS in (evaluated / "leaderboard.md").read_text()
-    the_replay_is_of_random_exposures_in_the_pools(run, table, capsys)
+    the_replay_is_of_random_exposures_in_the_pools(run, finished.data / "logs", table, capsys)
 
 
 def the_replay_is_of_random_exposures_in_the_pools(
-    run: RunFolder, table: ScoreTable, capsys: pytest.CaptureFixture[str]
+    run: RunFolder, logs: Path, table: ScoreTable, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    log = read_kuairand(run.data / "logs").impressions
+    log = read_kuairand(logs).impressions
     last = log.randomised & (log.days == log.days.max())
     pools = [set(pool) for pool in table.videos.tolist()]
     pairs = zip(log.users[last].tolist(), log.videos[last].tolist(), strict=True)

@@ -49,7 +49,6 @@ from mtf_rl.experiments.offline_evaluation import (
 )
 from mtf_rl.experiments.offline_evaluation.candidates import load_candidates, refuse_another_log
 from mtf_rl.experiments.run_folder import RunFolder
-from tests.experiments.small_run import prepare_small_run
 
 ESTIMATING = "mtf_rl.experiments.offline_evaluation.estimating"
 UNIFORM = np.array([1, 1, 1, 1, 1, 1, -1, 1], dtype=np.float32)
@@ -57,8 +56,8 @@ WATCH = np.array([-1, -1, -1, -1, -1, -1, 1, 1], dtype=np.float32)
 
 
 @pytest.fixture(scope="module", name="run")
-def prepared_run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
-    return prepare_small_run(tmp_path_factory.mktemp("runs") / "small", users=60)
+def finished_run(finished: RunFolder) -> RunFolder:
+    return finished
 
 
 @pytest.fixture(scope="module", name="dynamics")

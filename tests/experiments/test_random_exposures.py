@@ -1,5 +1,6 @@
 """Static weights replayed on a run's random exposures."""
 
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -19,14 +20,15 @@ from mtf_rl.experiments.random_exposures import replay_run
 from mtf_rl.experiments.run_evaluation import Entry, save_entries
 from mtf_rl.experiments.run_folder import RunFolder
 from mtf_rl.scorers import Scorer, labelled_rows
-from tests.experiments.small_run import prepare_small_run
+from tests.experiments.small_run import copy_of
 
 LIKE = np.array([-1, -1, 1, -1, -1, -1, 1, -1], dtype=np.float32)  # a weight on likes alone
 
 
 @pytest.fixture(scope="module", name="run")
-def run_with_policies(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
-    run = prepare_small_run(tmp_path_factory.mktemp("runs") / "small", users=120)
+def run_with_policies(finished: RunFolder, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    run = copy_of(finished, tmp_path_factory.mktemp("runs") / "small")
+    shutil.rmtree(run.policies)
     assembly = Assembly.load(run.data, run.simulator)
     session = settings_of_run(run).run.session
     dynamics = assembly.dynamics(session, UserGroup.LEARN, SIMULATOR)

@@ -13,12 +13,11 @@ from mtf_rl.experiments.command_line import settings_of_run
 from mtf_rl.experiments.console import Terminal
 from mtf_rl.experiments.rescoring import rescored_assembly
 from mtf_rl.experiments.run_folder import RunFolder
-from tests.experiments.small_run import prepare_small_run
 
 
-@pytest.fixture(scope="module", name="run")
-def prepared_run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
-    return prepare_small_run(tmp_path_factory.mktemp("runs") / "small", users=40)
+@pytest.fixture(name="run")
+def finished_run(finished: RunFolder) -> RunFolder:
+    return finished
 
 
 def again(run: RunFolder, seed: int, folder: Path) -> Assembly:

@@ -15,45 +15,18 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from mtf_rl.core.errors import ArtifactError, ConfigError, RunFolderError
 from mtf_rl.core.files import load_json, save_json
-from mtf_rl.experiments.command_line import Resumption, parse_resume, parse_train
+from mtf_rl.experiments.command_line import Resumption, parse_resume
 from mtf_rl.experiments.console import Terminal
 from mtf_rl.experiments.resumption import Progress, checkpoint_path, held, note_given_batch
 from mtf_rl.experiments.run_folder import RunFolder, new_run_folder
-from mtf_rl.experiments.training import resume, train
+from mtf_rl.experiments.training import resume
+from tests.experiments.small_run import LEARNER_FLAGS, RUN_FLAGS, SEARCHES, begin, begin_prepared
 
 ROOT = Path(__file__).parents[2]
-SIZE = [
-    "--preset", "smoke", "--world.users", "80", "--world.videos", "320", "--world.days", "2",
-    "--scorer-rows", "4000", "--user-model.max-rows", "4000", "--user-model.max-epochs", "1",
-    "--scorer-fit.max-epochs", "1", "--requests", "1600", "--warmup-requests", "300",
-    "--num-envs", "8", "--sessions", "20", "--tuning-sessions", "10", "--no-myopic-baseline",
-    "--checkpoint-seconds", "0",
-]  # fmt: skip
-SEARCHES = ("grid", "random_search", "cma_es", "gp_bo")
-for search in SEARCHES:
-    flag = f"--{search.replace('_', '-')}"
-    SIZE += [f"{flag}.sessions-per-trial", "4", f"{flag}.most-blocks", "2"]
 
 
 def command(*words: str) -> list[str]:
     return [sys.executable, "-m", "mtf_rl.train", *words]
-
-
-def begin(folder: Path, agent: str, *words: str) -> RunFolder:
-    """What a run looks like that was killed at its very beginning."""
-    run = new_run_folder(folder, agent=agent)
-    run.write_config(parse_train([agent, *SIZE, *words]))
-    run.write_provenance("running", torch_threads=1)
-    return run
-
-
-def begin_prepared(folder: Path, agent: str, prepared: Path, *words: str) -> RunFolder:
-    """The same, killed when everything up to the first learner was there."""
-    run = begin(folder, agent, *words)
-    for part in ("data", "scorer", "simulator"):
-        shutil.copytree(prepared / part, folder / part)
-    Progress(prepared=True).save(run)
-    return run
 
 
 def kill_amid_learning(words: list[str], folder: Path, agent: str) -> None:
@@ -74,10 +47,16 @@ def kill_amid_learning(words: list[str], folder: Path, agent: str) -> None:
 
 
 def assert_ends_alike(whole: Path, resumed: Path, agent: str) -> None:
-    for name in (agent, f"{agent}_untrained", *SEARCHES, "uniform"):
-        file = Path("policy") / name / "policy.safetensors"
-        assert (resumed / file).read_bytes() == (whole / file).read_bytes()
-    assert (resumed / "leaderboard.csv").read_bytes() == (whole / "leaderboard.csv").read_bytes()
+    policies = {path.parent.name for path in whole.glob("policy/*/policy.json")}
+    assert policies >= {agent, f"{agent}_untrained", *SEARCHES, "uniform"}
+    assert {path.parent.name for path in resumed.glob("policy/*/policy.json")} == policies
+    files = [
+        *(f"policy/{name}/policy.safetensors" for name in sorted(policies)),
+        *(f"leaderboard.{ending}" for ending in ("csv", "md", "json")),
+        "data/score_table.npz",
+    ]
+    for file in files:
+        assert (resumed / file).read_bytes() == (whole / file).read_bytes(), file
     first, second = (
         pd.read_csv(folder / "metrics.csv", dtype=str).query("not name.str.contains('/time/')")
         for folder in (whole, resumed)
@@ -90,16 +69,17 @@ def assert_ends_alike(whole: Path, resumed: Path, agent: str) -> None:
     assert not (resumed / "checkpoints").exists()
 
 
-@pytest.fixture(scope="module", name="whole")
-def whole_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("runs") / "whole"
-    train(parse_train(["td3", *SIZE, "--run-dir", str(folder)]), Terminal())
-    return folder
+@pytest.fixture(name="whole")
+def whole_run(finished: RunFolder) -> Path:
+    return finished.path
 
 
 def test_a_killed_run_ends_as_one_left_alone(whole: Path, tmp_path: Path) -> None:
+    """So the same command in another process gives the same numbers, too."""
     killed = tmp_path / "killed"
-    kill_amid_learning(command("td3", *SIZE, "--run-dir", str(killed)), killed, "td3")
+    kill_amid_learning(
+        command("td3", *RUN_FLAGS, *LEARNER_FLAGS, "--run-dir", str(killed)), killed, "td3"
+    )
     resume(killed, Terminal())
     log = (killed / "log.txt").read_text()
     assert "Data, scorer and simulator are there." in log
@@ -119,21 +99,22 @@ def test_finished_policies_are_kept_and_later_ones_learnt_anew(whole: Path, tmp_
     kept = [line for line in lines if not line.split(b",")[1].startswith(later)]
     before_search = sum(map(len, kept))
     assert lines[: len(kept)] == kept
-    progress = Progress(prepared=True, finished=("td3",), metrics_bytes=before_search)
+    progress = Progress(prepared=True, finished=("td3", "td3_myopic"), metrics_bytes=before_search)
     progress.save(RunFolder(folder))
     shutil.copytree(folder / "policy/uniform", folder / "policy/grid", dirs_exist_ok=True)
     resume(folder, Terminal())
     log = (folder / "log.txt").read_text()
-    assert "Policy td3 is there." in log
+    for name in ("td3", "td3_myopic"):
+        assert f"Policy {name} is there." in log
     assert "Policy grid is there." not in log
     assert_ends_alike(whole, folder, "td3")
 
 
 def test_a_resumed_run_may_be_killed_too(whole: Path, tmp_path: Path) -> None:
-    budget = ("--requests", "6000")
-    alone = begin_prepared(tmp_path / "alone", "ppo", whole, *budget).path
+    flags = (*LEARNER_FLAGS, "--rollout-requests", "160", "--no-myopic-baseline")
+    alone = begin_prepared(tmp_path / "alone", "ppo", whole, *flags).path
     resume(alone, Terminal())
-    killed = begin_prepared(tmp_path / "killed", "ppo", whole, *budget).path
+    killed = begin_prepared(tmp_path / "killed", "ppo", whole, *flags).path
     kill_amid_learning(command("--resume", str(killed)), killed, "ppo")
     resume(killed, Terminal())
     assert "Policy ppo goes on from its checkpoint." in (killed / "log.txt").read_text()
