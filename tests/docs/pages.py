@@ -33,10 +33,10 @@ def without_code(text: str) -> Iterator[tuple[int, str]]:
 
 
 def prose_lines(text: str) -> Iterator[tuple[int, str]]:
-    """Numbered lines that are neither code nor table, without their URLs."""
+    """Numbered lines that are neither code nor table, without the targets of their links."""
     for number, line in without_code(text):
         if not line.lstrip().startswith("|"):
-            yield number, _URL.sub("", line)
+            yield number, re.sub(r"\]\([^)]*\)", "]", _URL.sub("", line))
 
 
 def table_rows(text: str, heading: str) -> list[list[str]]:

@@ -27,6 +27,7 @@ from mtf_rl.experiments.re_evaluation import evaluate_run
 from mtf_rl.experiments.run_folder import RunFolder, open_run_folder
 from mtf_rl.experiments.training import train
 from mtf_rl.user_models import WorldConfig
+from tests.docs.pages import ROOT, glossary_names, matches_any
 from tests.experiments.small_run import LEARNER_FLAGS, SEARCHES, USERS, copy_of, small_settings
 
 LEARNT = {"td3", "td3_untrained", "td3_myopic", "uniform", *SEARCHES}
@@ -85,6 +86,10 @@ def test_the_run_folder_is_complete_and_reads_back(run: RunFolder) -> None:
         values = metrics[metrics.name == name].value
         assert len(values)
         assert np.isfinite(values).all()
+    explained = glossary_names((ROOT / "docs" / "glossary.md").read_text(), "## Metrics")
+    for name in metrics.name.unique():
+        policy, _, rest = name.partition("/")
+        assert matches_any(rest if policy in POLICIES else name, explained), name
     events = EventAccumulator(str(run.path))
     events.Reload()
     assert set(metrics.name) <= set(events.Tags()["scalars"])

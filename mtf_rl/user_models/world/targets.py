@@ -72,9 +72,11 @@ TARGETS = (
     _within("away_next_day", 0.043, 0.30, _RETURN),
     _within("return_gap_minus_one_days", 0.09, 0.30, _RETURN),
     Target("ks_click_of_users", 0.0, 0.0, 0.1, _FIT + ": beta(3.0, 3.4)"),
-    Target("ks_like_of_users", 0.0, 0.0, 0.1, _FIT + ": beta(.10, 5.0)"),
-    Target("ks_like_of_videos", 0.0, 0.0, 0.1, _FIT + ": beta(.9, 43)"),
+    Target("ks_like_of_users", 0.0, 0.0, 0.1, _FIT + ": beta(0.10, 5.0)"),
+    Target("ks_like_of_videos", 0.0, 0.0, 0.1, _FIT + ": beta(0.9, 43)"),
     _between("correlation_exposures_click", -0.6, -0.4, _FEED),
-    _between("gini_of_exposures", 0.70, 0.83, "KuaiRand-Pure (.712) and 27K (.827) standard logs"),
+    _between(
+        "gini_of_exposures", 0.70, 0.83, "KuaiRand-Pure (0.712) and 27K (0.827) standard logs"
+    ),
     Target("spearman_like_valid_play", 0.03, -0.15, 0.15, _STATISTIC),
 )
