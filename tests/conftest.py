@@ -20,3 +20,10 @@ def folders_of_all_workers(tmp_path_factory: pytest.TempPathFactory) -> MadeOnce
     root = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "made_once"
     root.mkdir(exist_ok=True)
     return MadeOnce(Path(root))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What is made once takes seconds to make."""
+    for item in items:
+        if "made_once" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.slow)

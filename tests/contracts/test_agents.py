@@ -94,6 +94,12 @@ def learn(name: str, seed: int = 0, budget: int = BUDGET, **changes: Any) -> Lea
     return AGENTS[name].learn(task, settings_of(name, **changes))
 
 
+@cache
+def learnt(name: str) -> LearnedPolicy:
+    """What an agent learns with seed 0, learnt once for all tests that only look at it."""
+    return learn(name)
+
+
 def actions_of(learned: LearnedPolicy) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
     dynamics = toy_dynamics()
     return learned.policy.predict(dynamics.observe(dynamics.start(5, np.arange(32))))[0]
@@ -105,7 +111,7 @@ def learnt_actions(name: str) -> bytes:
 
 @pytest.mark.parametrize("name", AGENTS)
 def test_actions_lie_in_bounds_and_the_budget_is_kept(name: str) -> None:
-    learned = learn(name)
+    learned = learnt(name)
     actions = actions_of(learned)
     assert actions.shape == (32, 8)
     assert np.abs(actions).max() <= 1.0
@@ -121,7 +127,7 @@ def another_process() -> Iterator[Pool]:
 
 @pytest.mark.parametrize("name", AGENTS)
 def test_same_seed_same_policy_here_and_in_another_process(name: str, elsewhere: Pool) -> None:
-    here = learnt_actions(name)
+    here = actions_of(learnt(name)).tobytes()
     assert learnt_actions(name) == here
     assert elsewhere.apply(learnt_actions, (name,)) == here
     # Uniform weights have no seed; the search finds the toy's optimum, a hand-set point, with any.
@@ -137,7 +143,7 @@ def test_the_least_budget_is_enough(name: str) -> None:
 
 @pytest.mark.parametrize("name", AGENTS)
 def test_saved_and_loaded_it_acts_the_same(name: str, tmp_path: Path) -> None:
-    learned = learn(name)
+    learned = learnt(name)
     setting = FusionSetting.of(toy_dynamics())
     save_policy(tmp_path, FusionPolicy(learned.policy, setting))
     loaded = load_policy(tmp_path)
@@ -154,7 +160,7 @@ def test_a_budget_that_the_warmup_eats_is_refused(name: str) -> None:
 
 @pytest.mark.parametrize("name", WITH_NETWORK)
 def test_the_untrained_network_is_kept_and_is_another(name: str) -> None:
-    learned = learn(name)
+    learned = learnt(name)
     assert isinstance(learned.policy, MlpPolicy)
     assert isinstance(learned.untrained, MlpPolicy)
     np.testing.assert_array_equal(learned.untrained.mean, learned.policy.mean)
@@ -164,7 +170,7 @@ def test_the_untrained_network_is_kept_and_is_another(name: str) -> None:
 
 @pytest.mark.parametrize("name", having("gamma"))
 def test_a_myopic_twin_learns_something_else(name: str) -> None:
-    assert actions_of(learn(name, gamma=0.0)).tobytes() != actions_of(learn(name)).tobytes()
+    assert actions_of(learn(name, gamma=0.0)).tobytes() != actions_of(learnt(name)).tobytes()
 
 
 @pytest.mark.parametrize("name", having("gamma"))
@@ -215,7 +221,7 @@ def test_a_warm_start_takes_over_what_a_batch_taught(name: str) -> None:
     task = replace(task, budget=RequestBudget(BUDGET), batch=toy_batch(400))
     learned = AGENTS[name].learn(task, settings)
     assert 0.85 * BUDGET < learned.requests_used <= BUDGET
-    assert actions_of(learned).tobytes() != actions_of(learn(name)).tobytes()
+    assert actions_of(learned).tobytes() != actions_of(learnt(name)).tobytes()
 
 
 @pytest.mark.parametrize("name", FROM_BATCH)

@@ -111,6 +111,7 @@ def test_names_are_escaped_and_a_lone_contestant_makes_a_page(comparison: Compar
     assert "uniform" in html_of(lone, {})
 
 
+@pytest.mark.external
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here to open the page with")
 def test_a_browser_without_a_network_draws_the_charts_and_sorts(
     comparison: Comparison, page: str, tmp_path: Path
