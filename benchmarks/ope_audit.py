@@ -34,7 +34,7 @@ import platform
 import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from multiprocessing import get_context
 from pathlib import Path
@@ -66,7 +66,7 @@ from mtf_rl.core.protocols import GROUND_TRUTH, SIMULATOR
 from mtf_rl.core.tasks import TASK_NAMES
 from mtf_rl.data import BatchDataset, UserGroup
 from mtf_rl.envs import RequestBudget, SessionDynamics
-from mtf_rl.evaluation import Interval, mean_interval, roll_out
+from mtf_rl.evaluation import mean_interval, roll_out
 from mtf_rl.evaluation.off_policy import ESTIMATORS, rank_correlation, regret
 from mtf_rl.experiments.assembly import Assembly
 from mtf_rl.experiments.collection import BEHAVIOURS, ExplorationStd
@@ -91,7 +91,7 @@ TIMED: dict[str, tuple[str, ...]] = {
     **{name: (name,) for name in ("composite", *NETWORKS)},
 }
 TRUTH_SEED, LOG_SEED = 5_000_003, 6_000_003
-SHOWN = ("composite", "corrected", "scaled", "dm", "drl", "magic", "sn_pdis", "request_sn")
+SHOWN = ("composite", "corrected", "scaled", "dm", "drl", "sn_pdis", "request_sn")
 
 
 @dataclass(frozen=True)
@@ -285,14 +285,16 @@ def true_value(name: str, settings: Settings) -> dict[str, float]:
     return found
 
 
-def played(name: str, settings: Settings) -> Interval:
-    """What a target earns in the simulator; kept."""
-    path = settings.kept / f"simulated-{settings.simulated}" / f"{name}.json"
+def played(name: str, settings: Settings) -> np.ndarray:
+    """Session rewards of a target in the simulator, (sessions,); kept."""
+    path = settings.kept / f"simulated-{settings.simulated}" / f"{name}.npy"
     if not path.exists():
         policy = load_policy(settings.kept / "targets" / name)
         found = play(stage_of(settings.run).simulator, policy, sessions=settings.simulated)
-        save_json(path, asdict(found))
-    return Interval(**load_json(path))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.save(path, found, allow_pickle=False)
+    rewards: np.ndarray = np.load(path, allow_pickle=False)
+    return rewards
 
 
 def do_job(job: Job, names: Sequence[str], settings: Settings) -> None:
@@ -318,20 +320,23 @@ def do_job(job: Job, names: Sequence[str], settings: Settings) -> None:
         config.data.unlink()
 
 
-def _findings(config: OfflineConfig, known: dict[str, Interval]) -> dict[str, Any]:
+def _findings(config: OfflineConfig, known: dict[str, np.ndarray]) -> dict[str, Any]:
     """What is kept of an evaluation."""
     found = evaluate(config, Terminal(), played=known)
-    records = [
-        {
-            "target": one.policy.removeprefix("targets/"),
-            "estimator": one.estimator,
-            "value": one.value.mean,
-            "low": one.value.low,
-            "high": one.value.high,
-        }
-        for one in found.findings
-    ]
-    return {"behaviour": found.logged.mean, "findings": records}
+    records = []
+    for one in found.findings:
+        if one.policy in found.candidates:
+            value = one.value.interval(config.confidence)
+            records.append(
+                {
+                    "target": one.policy.removeprefix("targets/"),
+                    "estimator": one.estimator,
+                    "value": value.mean,
+                    "low": value.low,
+                    "high": value.high,
+                }
+            )
+    return {"behaviour": found.logged.value, "findings": records}
 
 
 def _log(job: Job, settings: Settings, stage: Stage) -> BatchDataset:

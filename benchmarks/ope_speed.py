@@ -54,7 +54,6 @@ def made_up(settings: Settings, seed: int) -> OPEInputs:
         q=v + rng.normal(0.0, 0.1, shape),
         v=v,
         visits=rng.lognormal(0.0, 0.1, shape),
-        state_visits=rng.lognormal(0.0, 0.1, shape),
         model_visits=rng.lognormal(0.0, 0.1, shape),
         leverage=1.0,
     )
@@ -67,7 +66,7 @@ def vectorised(settings: Settings) -> float:
     rng = np.random.default_rng(0)
     resamples = Resamples.draw(settings.sessions, rng, resamples=settings.resamples)
     for inputs in inputs_of_all:
-        resamples.intervals([estimate_sum(name, inputs) for name in ESTIMATORS])
+        resamples.estimates([estimate_sum(name, inputs) for name in ESTIMATORS])
     return time.perf_counter() - start
 
 

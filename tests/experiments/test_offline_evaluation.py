@@ -1,18 +1,20 @@
-"""Policies told from a log: what is refused, estimated, recommended and written."""
+"""Off-policy evaluation of policies on a log: refusals, estimates, recommendation, files."""
 
 import json
 import re
 import sys
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
+from typing_extensions import override
 
-from mtf_rl import evaluate as command
+from mtf_rl import ope as command
 from mtf_rl.agents import (
     ConstantPolicy,
     FusionPolicy,
@@ -21,6 +23,7 @@ from mtf_rl.agents import (
     TruncatedGaussian,
     UniformRandom,
     collect,
+    load_policy,
     save_policy,
 )
 from mtf_rl.core.errors import (
@@ -33,16 +36,30 @@ from mtf_rl.core.errors import (
 from mtf_rl.core.protocols import SIMULATOR
 from mtf_rl.data import BatchDataset, UserGroup
 from mtf_rl.envs import SessionDynamics
-from mtf_rl.evaluation import Interval, roll_out
+from mtf_rl.evaluation import roll_out
 from mtf_rl.evaluation.fitted_q import FQEConfig
-from mtf_rl.evaluation.off_policy import ModelConfig
+from mtf_rl.evaluation.off_policy import (
+    Estimate,
+    Estimator,
+    ModelConfig,
+    OPEInputs,
+    RatioSum,
+    Support,
+    SupportCheck,
+    Weighting,
+    mean_estimate,
+)
 from mtf_rl.experiments.assembly import Assembly
 from mtf_rl.experiments.command_line import settings_of_run
 from mtf_rl.experiments.console import Terminal
 from mtf_rl.experiments.offline_evaluation import (
+    OFFLINE_ESTIMATORS,
     Finding,
+    NetworkEstimator,
     OfflineConfig,
     OfflineEvaluation,
+    Refusal,
+    answer_of,
     evaluate,
     recommendation_of,
     report,
@@ -53,6 +70,15 @@ from mtf_rl.experiments.run_folder import RunFolder
 ESTIMATING = "mtf_rl.experiments.offline_evaluation.estimating"
 UNIFORM = np.array([1, 1, 1, 1, 1, 1, -1, 1], dtype=np.float32)
 WATCH = np.array([-1, -1, -1, -1, -1, -1, 1, 1], dtype=np.float32)
+
+
+def first_reward(inputs: OPEInputs) -> RatioSum:
+    """Mean reward of first requests, whatever the policy is."""
+    return RatioSum.mean(inputs.rewards[:, 0])
+
+
+FIRST_REQUEST = Estimator(first_reward, Weighting.VISITS)
+THIRD_NETWORK = NetworkEstimator(FQEConfig(updates=7, hidden=(3,)))
 
 
 @pytest.fixture(scope="module", name="run")
@@ -101,13 +127,13 @@ def test_where_the_simulator_wrote_the_log_estimates_are_its_values(
         played = roll_out(dynamics, ConstantPolicy(action), seed=77, episodes=np.arange(3_000))
         true = float(played.reward.mean())
         for estimator in ("dm", "composite", "corrected", "scaled", "simulator"):
-            value = evaluation.of(f"policies/{name}", estimator).value
+            value = evaluation.of(f"policies/{name}", estimator).value.interval()
             slack = 0.12 * true
             assert value.low - slack < true < value.high + slack, (name, estimator)
     # Correcting a simulator that has no error adds noise alone: both halves tell the same.
     for name in evaluation.policies:
-        simulated = evaluation.of(name, "simulator").value
-        corrected = evaluation.of(name, "corrected").value
+        simulated = evaluation.of(name, "simulator").value.interval()
+        corrected = evaluation.of(name, "corrected").value.interval()
         assert corrected.low < simulated.mean < corrected.high
         assert corrected.high - corrected.low > simulated.high - simulated.low
 
@@ -123,8 +149,8 @@ def test_what_the_log_says_of_the_simulators_error_is_added(
     length = len(batch.rewards) / len(np.unique(batch.sessions))
     for name in evaluation.policies:
         moved = {
-            estimator: better.of(name, estimator).value.mean
-            - evaluation.of(name, estimator).value.mean
+            estimator: better.of(name, estimator).value.value
+            - evaluation.of(name, estimator).value.value
             for estimator in ("corrected", "dm", "simulator")
         }
         assert moved["simulator"] == 0.0
@@ -145,22 +171,23 @@ def test_a_simulator_that_is_wrong_by_a_scale_is_scaled(
             before = evaluation.of(name, estimator)
             after = found.of(name, estimator)
             for one, other in ((after.value, before.value), (after.gain, before.gain)):
-                assert one.mean == pytest.approx(1.5 * other.mean, rel=1e-4)
-                assert one.high == pytest.approx(1.5 * other.high, rel=1e-4)
+                assert one.value == pytest.approx(1.5 * other.value, rel=1e-4)
+                high, expected = one.interval().high, 1.5 * other.interval().high
+                assert high == pytest.approx(expected, rel=1e-4)
 
 
 def test_densities_are_left_alone_where_no_estimator_weighs_them(
     evaluation: OfflineEvaluation, folder: Path
 ) -> None:
     config = replace(config_of(folder), estimators=("dm", "sam_is"))
-    assert not config.weighs_densities
-    assert replace(config, estimators=("dm", "sm_is")).weighs_densities
     found = evaluate(config, Terminal())
     assert not found.bandwidths
     assert not found.distributions
     for name in found.policies:
-        alone, beside = found.of(name, "dm").value, evaluation.of(name, "dm").value
-        assert (alone.mean, alone.low) == pytest.approx((beside.mean, beside.low))
+        alone, beside = (one.of(name, "dm").value for one in (found, evaluation))
+        assert alone.value == pytest.approx(beside.value)
+        assert alone.interval().low == pytest.approx(beside.interval().low)
+    assert evaluate(replace(config, estimators=("request_sn",)), Terminal()).bandwidths
 
 
 def test_gains_are_over_the_log_and_its_own_value_is_the_mean(
@@ -168,26 +195,98 @@ def test_gains_are_over_the_log_and_its_own_value_is_the_mean(
 ) -> None:
     batch = BatchDataset.load(folder / "log.parquet")
     mean = np.bincount(batch.sessions, weights=batch.rewards).mean()
-    assert evaluation.logged.mean == pytest.approx(mean, rel=1e-5)
+    assert evaluation.logged.value == pytest.approx(mean, rel=1e-5)
     assert evaluation.requests == len(batch.rewards)
     for found in evaluation.findings:
         if found.estimator == "simulator":
             continue  # over the log's actions as they fare in the simulator
-        assert found.gain.mean == pytest.approx(found.value.mean - mean, rel=1e-4, abs=1e-4)
-        assert found.value.low <= found.value.mean <= found.value.high
+        assert found.gain.value == pytest.approx(found.value.value - mean, rel=1e-4, abs=1e-4)
+        interval = found.value.interval()
+        assert interval.low <= found.value.value <= interval.high
+
+
+def test_gains_over_the_reference_are_paired(evaluation: OfflineEvaluation) -> None:
+    """The reference is the policy with uniform weights, which is among the candidates."""
+    assert evaluation.reference == "policies/uniform"
+    assert evaluation.reference_label == "uniform weights"
+    assert evaluation.candidates == ("policies/uniform", "policies/watch")
+    for estimator in evaluation.config.asked:
+        base, other = (evaluation.of(name, estimator) for name in evaluation.candidates)
+        assert (base.over_reference.value, base.over_reference.stderr) == (0.0, 0.0)
+        difference = other.value.value - base.value.value
+        assert other.over_reference.value == pytest.approx(difference, abs=1e-6)
+        apart = np.hypot(other.value.stderr, base.value.stderr)
+        assert 0.0 < other.over_reference.stderr < 1.5 * apart
+        if estimator in ("simulator", "scaled"):  # The same random numbers serve both.
+            assert other.over_reference.stderr < apart
+    linear = evaluate(replace(evaluation.config, interval="t"), Terminal())
+    for estimator in ("dm", "drl"):
+        resampled = evaluation.of("policies/watch", estimator).over_reference
+        found = linear.of("policies/watch", estimator).over_reference
+        assert found.value == pytest.approx(resampled.value)
+        assert found.stderr == pytest.approx(resampled.stderr, rel=0.2)
+
+
+def test_without_uniform_weights_among_the_policies_they_are_added(
+    evaluation: OfflineEvaluation, folder: Path, run: RunFolder
+) -> None:
+    config = replace(config_of(folder, run), policies=(folder / "policies" / "watch",))
+    found = evaluate(replace(config, estimators=("composite", "scaled", "dm")), Terminal())
+    assert (found.candidates, found.reference) == (("policies/watch",), "uniform")
+    assert {one.policy for one in found.findings} == {"policies/watch", "uniform"}
+    for estimator in ("scaled", "dm"):
+        same = evaluation.of("policies/watch", estimator).over_reference
+        assert found.of("policies/watch", estimator).over_reference.value == pytest.approx(
+            same.value
+        )
+    # Of a single candidate the composite believes the log in full, beside a reference too.
+    assert found.of("policies/watch", "composite").log_fraction == 1.0
+    assert recommendation_of(found).compared == 1
+
+
+class CountingPolicy(ConstantPolicy):
+    """Counts the rows that it is asked for."""
+
+    asked = 0
+
+    @override
+    def predict(self, observation: Any, *args: Any, **keywords: Any) -> Any:
+        type(self).asked += len(observation)
+        return super().predict(observation, *args, **keywords)
+
+
+def test_a_policy_is_asked_once_for_each_row(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    setting = load_policy(folder / "policies" / "watch").setting
+    policy = FusionPolicy(CountingPolicy(WATCH), setting)
+    monkeypatch.setattr(f"{ESTIMATING}.load_candidates", lambda paths: {"counted": policy})
+    evaluate(config_of(folder), Terminal())
+    assert CountingPolicy.asked == len(BatchDataset.load(folder / "log.parquet").rewards)
+
+
+def test_an_own_estimator_is_named_by_module_and_name(folder: Path) -> None:
+    config = replace(config_of(folder), estimators=("dm", f"{__name__}:FIRST_REQUEST"))
+    found = evaluate(config, Terminal())
+    batch = BatchDataset.load(folder / "log.parquet")
+    for name in found.candidates:
+        own = found.of(name, f"{__name__}:FIRST_REQUEST")
+        assert own.value.value == pytest.approx(batch.rewards[batch.requests == 0].mean())
+        assert own.check.support is Support.SUPPORTED
+    for wrong in ("WATCH", "NOTHING"):
+        with pytest.raises(ConfigError, match=wrong):
+            evaluate(replace(config, estimators=(f"{__name__}:{wrong}",)), Terminal())
 
 
 def test_policies_that_were_played_before_are_not_played_again(
     evaluation: OfflineEvaluation, folder: Path, run: RunFolder
 ) -> None:
-    known = Interval(7.0, 6.0, 8.0)
+    known = np.linspace(6.0, 8.0, config_of(folder, run).sessions)
     again = evaluate(config_of(folder, run), Terminal(), played={"policies/watch": known})
-    assert again.of("policies/watch", "simulator").value == known
+    assert again.of("policies/watch", "simulator").value == mean_estimate(known)
     with pytest.raises(ConfigError, match="played must name policies that are evaluated, got x;"):
         evaluate(config_of(folder, run), Terminal(), played={"x": known})
-    moved = known.mean - evaluation.of("policies/watch", "simulator").value.mean
-    assert again.of("policies/watch", "corrected").value.mean == pytest.approx(
-        evaluation.of("policies/watch", "corrected").value.mean + moved
+    moved = known.mean() - evaluation.of("policies/watch", "simulator").value.value
+    assert again.of("policies/watch", "corrected").value.value == pytest.approx(
+        evaluation.of("policies/watch", "corrected").value.value + moved
     )
     for estimator in ("simulator", "corrected"):
         same = evaluation.of("policies/uniform", estimator)
@@ -212,18 +311,18 @@ def test_a_log_of_weights_that_act_on_what_is_observed(
     found = evaluate(config, Terminal())
     for name in found.policies:
         simulated, corrected = (
-            found.of(name, one).value.mean for one in ("simulator", "corrected")
+            found.of(name, one).value.value for one in ("simulator", "corrected")
         )
         assert corrected == pytest.approx(simulated, rel=0.25)  # the simulator has no error here
 
 
-def test_networks_answer_beside_the_linear_model(
+def test_networks_are_refused_where_they_leave_the_range(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A few updates on a small log."""
-    few = partial(FQEConfig, updates=1_500, tau=0.1)
-    monkeypatch.setattr(f"{ESTIMATING}.FQEConfig", few)
-    monkeypatch.setattr(f"{ESTIMATING}.CONSERVATIVE_OPESTIMATOR", few(alpha=5e-4))
+    """A few updates on a small log, on which a fit without discount may diverge."""
+    for name, alpha in (("fqe", 0.0), ("cope", 5e-4)):
+        few = NetworkEstimator(FQEConfig(updates=1_500, tau=0.1, alpha=alpha))
+        monkeypatch.setitem(OFFLINE_ESTIMATORS._entries, name, few)
     config = replace(config_of(folder), estimators=("fqe", "cope", "dm"), interval="t")
     found = evaluate(config, Terminal())
     batch = BatchDataset.load(folder / "log.parquet")
@@ -233,36 +332,61 @@ def test_networks_answer_beside_the_linear_model(
         for network in ("fqe", "cope"):
             told = found.of(name, network)
             assert told.leverage == linear.leverage
-            assert told.supported == (0.0 <= told.value.mean <= largest), (name, network, told)
-    uniform = found.of("policies/uniform", "fqe")
-    assert uniform.supported
-    assert 20.0 < uniform.value.mean < 120.0  # dm says 39: of its order
+            within = 0.0 <= told.value.value <= largest
+            assert within != told.check.support.is_refusal, (name, network, told)
+        values = [found.of(name, one).value.value for one in ("fqe", "cope")]
+        assert values[0] != values[1]
+
+
+def test_a_network_estimator_is_fitted_with_the_settings_that_it_declares(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A third one does not run as one of the two."""
+    seen = []
+
+    def fit(transitions: Any, policy: Any, settings: FQEConfig) -> SimpleNamespace:
+        seen.append(settings)
+        return SimpleNamespace(
+            q=lambda observations, actions: np.full(len(observations), float(settings.updates)),
+            diagnostics=SimpleNamespace(diverged=False),
+        )
+
+    monkeypatch.setattr(f"{ESTIMATING}.fit_q", fit)
+    third = f"{__name__}:THIRD_NETWORK"
+    config = replace(config_of(folder), estimators=("fqe", third, "cope"), interval="t", seed=5)
+    found = evaluate(replace(config, policies=config.policies[:1]), Terminal())
+    assert [one.updates for one in seen] == [5000, 7, 5000]
+    assert [one.alpha for one in seen] == [0.0, 0.0, 5e-4]
+    assert {(one.gamma, one.seed) for one in seen} == {(1.0, 5)}
+    assert found.of("policies/uniform", third).value.value == pytest.approx(7.0)
 
 
 @pytest.mark.parametrize(
-    ("worth", "verdict"),
+    ("worth", "diverged", "support"),
     [
-        (1e5, "not supported: the value lies outside what any logged session earned"),
-        (-1.0, "not supported: the value lies outside what any logged session earned"),
-        (20.0, "not supported: Q grew beyond what rewards add up to"),
-        (20.0, "supported"),
+        (1e5, False, Support.NOT_SUPPORTED),
+        (-1.0, False, Support.NOT_SUPPORTED),
+        (20.0, True, Support.NOT_SUPPORTED),
+        (20.0, False, Support.SUPPORTED),
     ],
 )
-def test_what_a_network_may_not_say(
-    worth: float, verdict: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_networks_value_must_be_possible(
+    worth: float,
+    diverged: bool,  # noqa: FBT001
+    support: Support,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     fitted = SimpleNamespace(
         q=lambda observations, actions: np.full(len(observations), worth),
-        state_values=lambda observations, policy: np.full(len(observations), worth),
-        diagnostics=SimpleNamespace(diverged="grew" in verdict),
+        diagnostics=SimpleNamespace(diverged=diverged),
     )
     monkeypatch.setattr(f"{ESTIMATING}.fit_q", lambda transitions, policy, settings: fitted)
     config = replace(config_of(folder), estimators=("fqe",), interval="t")
     found = evaluate(replace(config, policies=config.policies[:1]), Terminal())
     told = found.of("policies/uniform", "fqe")
-    assert told.value.mean == pytest.approx(worth)
-    assert told.verdict.startswith(verdict)
-    assert told.supported == (verdict == "supported")
+    assert told.value.value == pytest.approx(worth)
+    assert told.check.support is support
 
 
 def test_what_is_written(evaluation: OfflineEvaluation, tmp_path: Path) -> None:
@@ -271,74 +395,152 @@ def test_what_is_written(evaluation: OfflineEvaluation, tmp_path: Path) -> None:
     table = pd.read_csv(folder / "evaluation.csv")
     assert len(table) == 2 * len(evaluation.config.asked)
     assert set(table.policy) == {"policies/uniform", "policies/watch"}
-    assert table.value.to_list() == pytest.approx(
-        [found.value.mean for found in evaluation.findings]
-    )
+    text = {"policy", "estimator", "support", "reason"}
+    assert all(pd.api.types.is_numeric_dtype(table[name]) for name in set(table) - text)
+    assert set(table.support) <= {one.name.lower() for one in Support}
+    for column, estimates in (
+        ("value", [found.value for found in evaluation.findings]),
+        ("gain", [found.gain for found in evaluation.findings]),
+        ("over_reference", [found.over_reference for found in evaluation.findings]),
+    ):
+        assert table[column].to_list() == pytest.approx([one.value for one in estimates])
+        errors = [one.stderr for one in estimates]
+        assert table[f"{column}_stderr"].to_list() == pytest.approx(errors)
+        lows = [one.interval().low for one in estimates]
+        assert table[f"{column}_low"].to_list() == pytest.approx(lows)
+    recommendation = recommendation_of(evaluation)
     written = json.loads((folder / "recommendation.json").read_text())
-    assert written["reason"] == recommendation_of(evaluation).reason
+    assert written["reason"] == answer_of(evaluation, recommendation)
+    assert written["policy"] == recommendation.policy
     assert written["estimator"] == "composite"
     page = (folder / "evaluation.md").read_text()
     assert written["reason"] in page
+    assert "request_sn" in page  # the page holds all estimators
     assert (folder / "estimates.png").stat().st_size > 10_000
     assert list((folder / "tensorboard").glob("events.*"))
 
 
-def test_the_command_prints_table_and_recommendation(
+@pytest.mark.parametrize("flags", [[], ["--all"]])
+def test_the_command_prints_the_answer_first_and_tables_that_fit(
+    flags: list[str],
     folder: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    words = ["--data", folder / "log.parquet", folder / "policies" / "watch"]
-    words += ["--estimators", "dm", "--out", tmp_path / "out", "--interval", "t"]
-    monkeypatch.setattr(sys, "argv", ["evaluate", *map(str, words)])
+    words = [folder / "log.parquet", folder / "policies" / "watch", *flags]
+    words += ["--estimators", "dm", "request_sn", "--out", tmp_path / "out", "--interval", "t"]
+    monkeypatch.setattr(sys, "argv", ["ope", *map(str, words)])
     command.main()
     printed = capsys.readouterr().out
-    assert "policies/watch" in printed
-    assert "Recommended: " in printed
+    first = printed.splitlines()[0]
+    assert first.startswith(("Recommended: policies/watch", "No policy is recommended: "))
+    assert "over uniform weights" in printed
+    assert ("request_sn" in printed) == bool(flags)
+    rows = [line for line in printed.splitlines() if line.startswith((" policies/", " policy "))]
+    assert len(rows) >= 4
+    assert max(len(line.rstrip()) for line in rows) <= 80
+    assert "…" not in printed
+    assert re.search(r"(?<!\d)\.\d", printed.split("Written")[0]) is None  # no leading-dot decimals
     assert (tmp_path / "out" / "evaluation.csv").exists()
 
 
-def finding(policy: str, gain: Interval, verdict: str = "supported: leverage 1.0") -> Finding:
-    value = Interval(gain.mean + 10.0, gain.low + 10.0, gain.high + 10.0)
-    return Finding(policy, "dm", value, gain, verdict)
+FAR = SupportCheck(Support.NOT_SUPPORTED, "the model extrapolates, leverage 31.0")
+NEAR = SupportCheck(Support.SUPPORTED, "leverage 1.0")
+HALF = float(stats.norm.ppf(0.975))
 
 
-def made_up(folder: Path, *findings: Finding) -> OfflineEvaluation:
+def finding(
+    policy: str, gain: float, half: float, check: SupportCheck = NEAR, *, over: float | None = None
+) -> Finding:
+    """Made up, with half-widths of 95 % intervals."""
+    return Finding(
+        policy,
+        "dm",
+        Estimate(gain + 10.0, half / HALF),
+        Estimate(gain, half / HALF),
+        Estimate(gain if over is None else over, half / HALF),
+        check,
+    )
+
+
+def made_up(
+    folder: Path, *findings: Finding, reference: str = "uniform", added: bool = True
+) -> OfflineEvaluation:
     config = replace(config_of(folder), estimators=("dm",))
-    return OfflineEvaluation(config, Interval(10, 9, 11), 50, 700, "x", findings, {}, {})
+    names = tuple(one.policy for one in findings)
+    rows = (*findings, finding(reference, 0.5, 1.0, over=0.0)) if added else findings
+    return OfflineEvaluation(
+        config, Estimate(10.0, 0.5), 50, 700, "x", names, reference, rows, {}, {}
+    )
 
 
-def test_recommended_is_the_best_that_surely_gains(folder: Path) -> None:
-    sure, weak = Interval(3.0, 2.0, 4.0), Interval(2.0, 0.1, 3.9)
-    found = recommendation_of(made_up(folder, finding("a", sure), finding("b", weak)))
-    assert found.policy == "a"
+def test_recommended_is_the_best_whose_gain_is_significant(folder: Path) -> None:
+    evaluation = made_up(folder, finding("a", 3.0, 1.0, over=2.5), finding("b", 2.0, 1.9))
+    found = recommendation_of(evaluation)
+    assert (found.policy, found.refusal, found.compared) == ("a", None, 2)
     # Widened for the best of two: 1 * 2.2414 / 1.9600 = 1.1436 below.
-    assert "+3.00 [+1.86, +4.14]" in found.reason
-    found = recommendation_of(made_up(folder, finding("a", weak), finding("b", weak)))
-    assert found.policy is None
-    assert "not surely better than the log's own" in found.reason
-    alone = recommendation_of(made_up(folder, finding("b", weak)))
+    answer = answer_of(evaluation, found)
+    assert answer.startswith(
+        "Recommended: a. It gains +2.5 [1.4, 3.6] reward per session over uniform weights and"
+        " +3.0 [1.9, 4.1] over the log's own policies (95 % CI, widened for the best of 2)"
+    )
+    assert "supported: leverage 1.0" in answer
+    unsure = made_up(folder, finding("a", 2.0, 1.9), finding("b", 2.0, 1.9))
+    found = recommendation_of(unsure)
+    assert (found.policy, found.refusal) == (None, Refusal.NOT_BETTER_THAN_LOG)
+    assert answer_of(unsure, found).startswith("No policy is recommended: no gain over the log's")
+    alone = recommendation_of(made_up(folder, finding("b", 2.0, 1.9)))
     assert alone.policy == "b"  # one policy alone is not the best of several
 
 
+def test_a_reference_is_compared_with_and_not_recommended(folder: Path) -> None:
+    high = finding("uniform", 9.0, 1.0, over=0.0)
+    evaluation = made_up(folder, finding("a", 3.0, 1.0), added=False)
+    evaluation = replace(evaluation, findings=(*evaluation.findings, high))
+    assert recommendation_of(evaluation).policy == "a"
+    best = made_up(folder, finding("uniform", 3.0, 1.0, over=0.0), added=False)
+    assert answer_of(best, recommendation_of(best)).startswith(
+        "Recommended: uniform. It has uniform weights. It gains +3.0 [2.0, 4.0] over the log's own"
+    )
+
+
+def test_production_must_be_beaten_too(folder: Path) -> None:
+    for over, refusal in ((2.0, None), (0.5, Refusal.NOT_BETTER_THAN_PRODUCTION)):
+        evaluation = made_up(folder, finding("a", 3.0, 1.0, over=over), reference="production")
+        found = recommendation_of(evaluation)
+        assert found.refusal is refusal
+        answer = answer_of(evaluation, found)
+        assert f"gains +{over} [{over - 1.0}, {over + 1.0}] reward per session over prod" in answer
+        assert ("no gain over production is significant" in answer) == (refusal is not None)
+
+
 def test_what_is_not_supported_is_not_recommended(folder: Path) -> None:
-    far = "not supported by this data: a model's guess, leverage 31.0"
-    high, sure = Interval(9.0, 8.0, 10.0), Interval(3.0, 2.0, 4.0)
-    found = recommendation_of(made_up(folder, finding("a", high, far), finding("b", sure)))
+    evaluation = made_up(folder, finding("a", 9.0, 1.0, FAR), finding("b", 3.0, 1.0))
+    found = recommendation_of(evaluation)
     assert found.policy == "b"
-    assert "a is estimated higher, but not supported by this data" in found.reason
-    none = recommendation_of(made_up(folder, finding("a", high, far)))
-    assert none.policy is None
-    assert "leverage 31.0" in none.reason
+    assert "a has a larger estimate, but it is not supported: the model extrapolates" in answer_of(
+        evaluation, found
+    )
+    none = made_up(folder, finding("a", 9.0, 1.0, FAR))
+    found = recommendation_of(none)
+    assert (found.policy, found.refusal) == (None, Refusal.NOT_SUPPORTED)
+    assert "leverage 31.0" in answer_of(none, found)
+
+
+def test_no_decision_depends_on_the_words_of_a_reason(folder: Path) -> None:
+    words = SupportCheck(Support.SUPPORTED, "not supported: 'not supported' is only a word here")
+    assert recommendation_of(made_up(folder, finding("a", 3.0, 1.0, words))).policy == "a"
+    words = SupportCheck(Support.NOT_SUPPORTED, "supported")
+    assert recommendation_of(made_up(folder, finding("a", 3.0, 1.0, words))).policy is None
 
 
 def test_without_an_estimator_that_may_recommend_nothing_is(folder: Path) -> None:
-    found = made_up(folder, finding("a", Interval(3.0, 2.0, 4.0)))
-    config = replace(found.config, estimators=("request_sn",))
-    recommendation = recommendation_of(replace(found, config=config))
-    assert recommendation.policy is None
-    assert "ask for one of composite, corrected, dm" in recommendation.reason
+    found = made_up(folder, finding("a", 3.0, 1.0))
+    asked = replace(found, config=replace(found.config, estimators=("request_sn",)))
+    recommendation = recommendation_of(asked)
+    assert (recommendation.policy, recommendation.refusal) == (None, Refusal.NO_ESTIMATOR)
+    assert "Request one of composite, corrected, dm" in answer_of(asked, recommendation)
 
 
 def test_results_are_not_written_among_other_files(

@@ -8,8 +8,8 @@ import numpy as np
 from mtf_rl.core.arrays import FloatArray
 from mtf_rl.core.protocols import Policy
 from mtf_rl.data import Transitions
-from mtf_rl.evaluation.least_squares import QuadraticFeatures
-from mtf_rl.evaluation.least_squares.regression import refuse_ill_conditioned
+from mtf_rl.evaluation.least_squares import QuadraticFeatures, TransitionSums, solve_lstd_q
+from mtf_rl.evaluation.least_squares.regression import ridge_penalty
 from mtf_rl.evaluation.policy_actions import next_actions
 
 __all__ = ["ActionValues", "CriticEvaluation"]
@@ -31,10 +31,10 @@ class ActionValues:
 
 @dataclass(frozen=True)
 class CriticEvaluation:
-    """LSTD-Q of policies on fixed rows (Lagoudakis and Parr, JMLR 2003, section 5).
+    """LSTD-Q of policies on fixed rows, with the covariance of its coefficients.
 
-    theta solves A theta = mean[phi r] with A = mean[phi (phi - gamma (1 - terminated) phi')'] +
-    ridge, phi' at the policy's action. With TD errors delta its covariance is estimated by
+    theta and A are those of `solve_lstd_q`. With TD errors delta the covariance of theta is
+    estimated by
 
         A^-1 mean[delta^2 phi phi'] A^-T / rows,
 
@@ -54,9 +54,8 @@ class CriticEvaluation:
 
     @cached_property
     def _gram(self) -> FloatArray:
-        penalty = np.full(self.features.count, self.ridge)
-        penalty[0] = 0.0
-        gram: FloatArray = self._now.T @ self._now / len(self._now) + np.diag(penalty)
+        """Sum of phi phi', (features, features)."""
+        gram: FloatArray = self._now.T @ self._now
         return gram
 
     def of(self, policy: Policy) -> ActionValues:
@@ -69,10 +68,13 @@ class CriticEvaluation:
         then = self.features.joint(rows.next_observations, next_actions(policy, rows))
         then[rows.terminated] = 0.0
         count = len(rewards)
-        matrix = self._gram - self.gamma * (self._now.T @ then) / count
-        refuse_ill_conditioned(matrix, "this policy")
-        inverse = np.linalg.inv(matrix)
-        theta = inverse @ (self._now.T @ rewards) / count
+        solved = solve_lstd_q(
+            TransitionSums(self._gram, self._now.T @ then, self._now.T @ rewards, count),
+            gamma=self.gamma,
+            penalty=ridge_penalty(self.features.count, self.ridge),
+            what="this policy",
+        )
+        theta, inverse = solved.coefficients, solved.inverse
         errors = rewards + self.gamma * (then @ theta) - self._now @ theta  # (rows,)
         meat = (self._now * (errors**2)[:, None]).T @ self._now / count
         action = slice(self.features.state_count, None)

@@ -9,7 +9,8 @@ from mtf_rl.core.protocols import Policy
 from mtf_rl.data.transitions import Transitions
 from mtf_rl.evaluation.least_squares.config import LeastSquaresConfig
 from mtf_rl.evaluation.least_squares.features import QuadraticFeatures
-from mtf_rl.evaluation.least_squares.regression import Moments, chunks, refuse_ill_conditioned
+from mtf_rl.evaluation.least_squares.lstd import TransitionSums, solve_lstd_q
+from mtf_rl.evaluation.least_squares.regression import chunks, penalised_gram, ridge_penalty
 from mtf_rl.evaluation.policy_actions import next_actions, policy_actions
 from mtf_rl.evaluation.session_ends import check_starts, check_value_exists
 
@@ -58,9 +59,7 @@ def least_squares_q(
 
         mean[phi (phi - gamma (1 - terminated) phi_next)'] theta + ridge theta = mean[phi r],
 
-    which is solved once. It is LSTD-Q of Lagoudakis and Parr ("Least-squares policy iteration",
-    JMLR 2003, section 5) for a fixed policy, with the ridge of the regression. The constant bears
-    no ridge.
+    which `solve_lstd_q` solves once. The constant has no ridge.
 
     Raises:
         DataError: if the features are collinear, Q is not determined, gamma is 1 and no row is
@@ -70,21 +69,25 @@ def least_squares_q(
     config = config or LeastSquaresConfig()
     check_value_exists(transitions, config.gamma)
     features = QuadraticFeatures.of(transitions, config.observation_terms)
-    moments = _moments(transitions, next_actions(policy, transitions), features)
-    gram = moments.penalised_gram(config.ridge)
-    step = gram - config.gamma * moments.onward
-    refuse_ill_conditioned(step, "this policy")
-    iteration = np.linalg.solve(gram, config.gamma * moments.onward)
+    sums = _sums(transitions, next_actions(policy, transitions), features)
+    gram = penalised_gram(sums.gram / sums.rows, config.ridge)
+    solved = solve_lstd_q(
+        sums,
+        gamma=config.gamma,
+        penalty=ridge_penalty(features.count, config.ridge),
+        what="this policy",
+    )
+    iteration = np.linalg.solve(gram, config.gamma * sums.onward / sums.rows)
     return LeastSquaresQ(
         features=features,
-        coefficients=np.linalg.solve(step, moments.rewards),
+        coefficients=solved.coefficients,
         spectral_radius=float(np.abs(np.linalg.eigvals(iteration)).max()),
     )
 
 
-def _moments(
+def _sums(
     transitions: Transitions, onward_actions: FloatArray, features: QuadraticFeatures
-) -> Moments:
+) -> TransitionSums:
     gram, onward = np.zeros((2, features.count, features.count))
     rewards = np.zeros(features.count)
     for rows in chunks(len(transitions)):
@@ -94,5 +97,4 @@ def _moments(
         gram += now.T @ now
         onward += now.T @ then
         rewards += now.T @ transitions.rewards[rows]
-    count = len(transitions)
-    return Moments(gram / count, onward / count, rewards / count)
+    return TransitionSums(gram, onward, rewards, len(transitions))

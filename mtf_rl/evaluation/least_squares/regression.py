@@ -1,13 +1,17 @@
 """The ridge regression on which fitted Q evaluation rests."""
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from mtf_rl.core.arrays import FloatArray, IntArray
 from mtf_rl.core.errors import DataError
 
-__all__ = ["LARGEST_CONDITION", "Moments", "chunks", "refuse_ill_conditioned"]
+__all__ = [
+    "LARGEST_CONDITION",
+    "chunks",
+    "penalised_gram",
+    "refuse_ill_conditioned",
+    "ridge_penalty",
+]
 
 # Beyond it, float64 leaves a coefficient fewer than four digits.
 LARGEST_CONDITION = 1e12
@@ -15,30 +19,27 @@ LARGEST_CONDITION = 1e12
 _ROWS_AT_ONCE = 4096
 
 
-@dataclass(frozen=True)
-class Moments:
-    """Means over the rows of the products of features phi with each other and with outcomes."""
+def ridge_penalty(features: int, ridge: float) -> FloatArray:
+    """Weights of squared coefficients, (features,): `ridge`, and 0 for the constant, the first."""
+    penalty = np.full(features, ridge)
+    penalty[0] = 0.0
+    return penalty
 
-    gram: FloatArray  # (features, features), mean of phi phi'
-    onward: FloatArray  # (features, next features), mean of phi (1 - terminated) phi_next'
-    rewards: FloatArray  # (features,), mean of phi r
 
-    def penalised_gram(self, ridge: float) -> FloatArray:
-        """The gram matrix + ridge I, the constant being free, (features, features).
+def penalised_gram(gram: FloatArray, ridge: float) -> FloatArray:
+    """Mean of phi phi' + the ridge penalty, (features, features).
 
-        Raises:
-            DataError: if it is singular to the precision of float64.
-        """
-        penalty = np.full(len(self.gram), ridge)
-        penalty[0] = 0.0
-        gram: FloatArray = self.gram + np.diag(penalty)
-        sizes = np.linalg.eigvalsh(gram)
-        if not sizes[0] * LARGEST_CONDITION > sizes[-1]:
-            raise DataError(
-                f"the {len(gram)} features are collinear over these rows: eigenvalues from"
-                f" {sizes[0]:.3g} to {sizes[-1]:.3g}; raise ridge (now {ridge:g}) or give more rows"
-            )
-        return gram
+    Raises:
+        DataError: if it is singular to the precision of float64.
+    """
+    penalised: FloatArray = gram + np.diag(ridge_penalty(len(gram), ridge))
+    sizes = np.linalg.eigvalsh(penalised)
+    if not sizes[0] * LARGEST_CONDITION > sizes[-1]:
+        raise DataError(
+            f"the {len(gram)} features are collinear over these rows: eigenvalues from"
+            f" {sizes[0]:.3g} to {sizes[-1]:.3g}; raise ridge (now {ridge:g}) or give more rows"
+        )
+    return penalised
 
 
 def refuse_ill_conditioned(matrix: FloatArray, what: str) -> None:

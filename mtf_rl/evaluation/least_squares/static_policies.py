@@ -8,7 +8,11 @@ from mtf_rl.core.arrays import FloatArray, check_shape, refuse_rows
 from mtf_rl.data.transitions import Transitions
 from mtf_rl.evaluation.least_squares.config import LeastSquaresConfig
 from mtf_rl.evaluation.least_squares.features import QuadraticFeatures
-from mtf_rl.evaluation.least_squares.regression import Moments, chunks, refuse_ill_conditioned
+from mtf_rl.evaluation.least_squares.regression import (
+    chunks,
+    penalised_gram,
+    refuse_ill_conditioned,
+)
 from mtf_rl.evaluation.session_ends import check_starts, check_value_exists
 
 __all__ = ["StaticPolicies", "StaticPolicyValues", "static_policies"]
@@ -92,13 +96,15 @@ def static_policies(
     config = config or LeastSquaresConfig()
     check_value_exists(transitions, config.gamma)
     features = QuadraticFeatures.of(transitions, config.observation_terms)
-    moments = _moments(transitions, features)
-    outcomes = np.column_stack([moments.rewards, moments.onward])
-    fits = np.linalg.solve(moments.penalised_gram(config.ridge), outcomes)
+    gram, outcomes = _moments(transitions, features)
+    fits = np.linalg.solve(penalised_gram(gram, config.ridge), outcomes)
     return StaticPolicies(features, config.gamma, fits[:, 0], fits[:, 1:])
 
 
-def _moments(transitions: Transitions, features: QuadraticFeatures) -> Moments:
+def _moments(
+    transitions: Transitions, features: QuadraticFeatures
+) -> tuple[FloatArray, FloatArray]:
+    """Means of phi phi', and of phi r beside phi (1 - terminated) x(s')'."""
     gram = np.zeros((features.count, features.count))
     onward = np.zeros((features.count, features.state_count))
     rewards = np.zeros(features.count)
@@ -110,4 +116,4 @@ def _moments(transitions: Transitions, features: QuadraticFeatures) -> Moments:
         onward += now.T @ then
         rewards += now.T @ transitions.rewards[rows]
     count = len(transitions)
-    return Moments(gram / count, onward / count, rewards / count)
+    return gram / count, np.column_stack([rewards / count, onward / count])

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import Enum
 from functools import cached_property
 
 import numpy as np
@@ -9,42 +10,40 @@ import numpy as np
 from mtf_rl.core.arrays import BoolArray, FloatArray
 from mtf_rl.core.errors import DataError
 from mtf_rl.core.registry import Registry
-from mtf_rl.evaluation.off_policy.magic import magic_fraction
 from mtf_rl.evaluation.off_policy.sums import RatioSum
 
-__all__ = ["ESTIMATORS", "Estimator", "OPEInputs", "estimate_sum", "shrunk"]
+__all__ = ["ESTIMATORS", "Estimator", "OPEInputs", "Weighting", "estimate_sum"]
 
-_LARGEST_LOG = 300.0  # the squares of larger weights would be infinite
+_MAX_LOG = 300.0  # The squares of larger weights would be infinite.
 
 
 @dataclass(frozen=True)
 class OPEInputs:
-    """What is known of logged sessions and one target policy; sessions need not be of one length.
+    """Logged sessions and what is computed from them for one target policy.
 
-    Arrays are (sessions, time); past the end of a session log ratios, rewards, Q and V are 0. Q and
-    V are of the target: rewards to come after a request's action, and after its observation.
+    Arrays are (sessions, time), padded to the longest session; past the end of a session log
+    ratios, rewards, Q and V are 0. Q and V are of the target: rewards to come after a request's
+    action, and after its observation.
     """
 
     log_ratios: FloatArray
+    """Log of rho_t, the target's density of the logged action over the behaviour's."""
     rewards: FloatArray
     live: BoolArray
+    """Where a session had a request."""
     gamma: float = 1.0
     """Discount per request, in [0, 1]; the project's value J has 1."""
     q: FloatArray | None = None
     v: FloatArray | None = None
     visits: FloatArray | None = None
-    """zeta, how much oftener the target meets a request's state and action than the log does."""
-    state_visits: FloatArray | None = None
-    """The same of the state alone."""
+    """zeta: density ratio of the target's and the log's state-action visits."""
     model_visits: FloatArray | None = None
-    """zeta in the class of Q, where Q is linear and was fitted to these sessions."""
+    """zeta in the function class of Q, where Q is linear and fitted to these sessions."""
     leverage: float | None = None
-    """How many times farther the target's actions lie from the log's mean than the log's do, as
-    the variance of a linear Q grows; None where Q is not linear."""
+    """Mean leverage of a linear Q at the target's actions over that at the log's, by which the
+    variance of its predictions grows; None where Q is not linear."""
     bound: float = 10.0
-    """lambda of the clipped, shrunk and switched weights, above 0."""
-    window: int = 3
-    """k of the estimators that weigh a request by its last k ratios, at least 1."""
+    """Largest weight of `clipped_dr`, above 0."""
 
     @cached_property
     def discounts(self) -> FloatArray:
@@ -66,14 +65,6 @@ class OPEInputs:
         """w_{t-1}, with w_{-1} = 1."""
         return _shifted(self.weights)
 
-    @cached_property
-    def windowed(self) -> FloatArray:
-        """Product of the last `window` ratios up to t."""
-        total = np.zeros_like(self.log_ratios)
-        for back in range(min(self.window, total.shape[1])):
-            total[:, back:] += self.log_ratios[:, : total.shape[1] - back]
-        return _exp(total)
-
     @property
     def model(self) -> tuple[FloatArray, FloatArray]:
         """Q and V.
@@ -85,20 +76,20 @@ class OPEInputs:
             raise DataError("this estimator needs Q and V of the target, and none were given")
         return self.q, self.v
 
-    def visited(self, what: str) -> FloatArray:
-        """`visits` or `state_visits`.
+    @property
+    def state_action_visits(self) -> FloatArray:
+        """`visits`.
 
         Raises:
             DataError: if they were not given.
         """
-        found: FloatArray | None = getattr(self, what)
-        if found is None:
-            raise DataError(f"this estimator needs {what} of the target, and none were given")
-        return found
+        if self.visits is None:
+            raise DataError("this estimator needs visits of the target, and none were given")
+        return self.visits
 
 
 def _exp(logs: FloatArray) -> FloatArray:
-    return np.exp(np.minimum(logs, _LARGEST_LOG))
+    return np.exp(np.minimum(logs, _MAX_LOG))
 
 
 def _shifted(weights: FloatArray) -> FloatArray:
@@ -110,9 +101,9 @@ def _shifted(weights: FloatArray) -> FloatArray:
 def _direct(inputs: OPEInputs) -> RatioSum:
     """Mean V(s_0).
 
-    Where Q was fitted to these sessions, each adds to V(s_0) what it moves the fit by: zeta times
-    its temporal-difference errors, whose mean, 0 but for the ridge, is taken off. Intervals then
-    hold the error of the fit to first order.
+    Where Q was fitted to these sessions, each session adds to V(s_0) its influence on the fit: zeta
+    times its temporal-difference errors, less their mean (0 but for the ridge). Intervals then
+    contain the error of the fit to first order.
     """
     value = inputs.model[1][:, 0]
     if inputs.model_visits is None:
@@ -131,12 +122,6 @@ def _normalised_trajectory(inputs: OPEInputs) -> RatioSum:
     return RatioSum(last * (inputs.rewards @ inputs.discounts)[:, None], last)
 
 
-def _clipped_trajectory(inputs: OPEInputs) -> RatioSum:
-    """NCIS: min(w, lambda), self-normalised (Swaminathan and Joachims, NeurIPS 2015)."""
-    last = np.minimum(inputs.weights[:, -1:], inputs.bound)
-    return RatioSum(last * (inputs.rewards @ inputs.discounts)[:, None], last)
-
-
 def _per_decision(inputs: OPEInputs) -> RatioSum:
     """Mean sum_t gamma^t w_t r_t (Precup et al., 2000)."""
     return RatioSum.mean((inputs.weights * inputs.rewards) @ inputs.discounts)
@@ -149,25 +134,6 @@ def _normalised(inputs: OPEInputs, weights: FloatArray, values: FloatArray) -> R
 
 def _normalised_per_decision(inputs: OPEInputs) -> RatioSum:
     return _normalised(inputs, inputs.weights, inputs.rewards)
-
-
-def _clipped_per_decision(inputs: OPEInputs) -> RatioSum:
-    weights = np.minimum(inputs.weights, inputs.bound)
-    return _normalised(inputs, weights, inputs.rewards)
-
-
-def shrunk(weights: FloatArray, bound: float) -> FloatArray:
-    """Lambda w / (w^2 + lambda): w where it is small, lambda / w where it is large.
-
-    Optimistic shrinkage of Su et al., ICML 2020. Differs from the paper, whose requests stand
-    alone: here a session's product of ratios is shrunk.
-    """
-    kept: FloatArray = bound * weights / (weights**2 + bound)
-    return kept
-
-
-def _shrunk_per_decision(inputs: OPEInputs) -> RatioSum:
-    return _normalised(inputs, shrunk(inputs.weights, inputs.bound), inputs.rewards)
 
 
 def _doubly_robust(inputs: OPEInputs) -> RatioSum:
@@ -190,20 +156,6 @@ def _clipped_doubly_robust(inputs: OPEInputs) -> RatioSum:
     return _corrected(inputs, np.minimum(inputs.weights, inputs.bound))
 
 
-def _shrunk_doubly_robust(inputs: OPEInputs) -> RatioSum:
-    return _corrected(inputs, shrunk(inputs.weights, inputs.bound))
-
-
-def _switched_doubly_robust(inputs: OPEInputs) -> RatioSum:
-    """Weights up to lambda, and the model alone past the first larger one (Wang et al., 2017).
-
-    A weight that is left out is 0 from there on, so that what follows is V of where the session
-    was left. Differs from the paper, whose requests stand alone: here products are compared.
-    """
-    within = np.logical_and.accumulate(inputs.weights <= inputs.bound, axis=1)
-    return _corrected(inputs, np.where(within, inputs.weights, 0.0))
-
-
 def _weighted_doubly_robust(inputs: OPEInputs) -> RatioSum:
     """Doubly robust with weights normalised at each t (Thomas and Brunskill, ICML 2016)."""
     q, v = inputs.model
@@ -212,64 +164,21 @@ def _weighted_doubly_robust(inputs: OPEInputs) -> RatioSum:
     return correction.plus(_normalised(inputs, before, v))
 
 
-def _magic(inputs: OPEInputs) -> RatioSum:
-    """A mixture of model and weights of least estimated error (Thomas and Brunskill, 2016).
+def _normalised_request(inputs: OPEInputs) -> RatioSum:
+    """sum_t gamma^t P(request t) (sum_i rho_it r_it) / (sum_i rho_it), over sessions that had it.
 
-    Mixed are g_j: weighted doubly robust for j requests, then the model.
-    """
-    q, v = inputs.model
-    correction = _normalised(inputs, inputs.weights, inputs.rewards - q)
-    model = _normalised(inputs, inputs.weights_before, v)
-    time = inputs.rewards.shape[1]
-    lengths = np.array(sorted({0, *(2**k for k in range(time.bit_length()) if 2**k < time), time}))
-    times = np.arange(time)[:, None]
-    # V counts where a correction follows, and once more where the model takes over.
-    corrected, followed = (
-        (times < lengths).astype(np.float64),
-        (times <= lengths).astype(np.float64),
-    )  # (time, lengths)
-    influences = correction.influences @ corrected + model.influences @ followed
-    values = correction.values @ corrected + model.values @ followed
-    fractions = magic_fraction(list(influences.T), list(values))
-    return correction.scaled(corrected @ fractions).plus(model.scaled(followed @ fractions))
-
-
-def _alive(inputs: OPEInputs, weights: FloatArray) -> RatioSum:
-    """sum_t gamma^t P(request t) (sum_i w_it r_it) / (sum_i w_it), over sessions that had it.
-
-    How many have it is taken as logged: weights that speak of one request say nothing of the
-    sessions that ended before it.
+    Each request is a session of its own: states and the fraction of sessions that have request t
+    are those of the log.
     """
     live = inputs.live.astype(np.float64)
-    kept = np.where(inputs.live, weights, 0.0)
+    kept = np.where(inputs.live, inputs.ratios, 0.0)
     return RatioSum(kept * inputs.rewards * inputs.discounts, kept, live)
-
-
-def _windowed(inputs: OPEInputs) -> RatioSum:
-    """Weights of the last k ratios alone: actions before are taken as the log's."""
-    return _normalised(inputs, inputs.windowed, inputs.rewards)
-
-
-def _request(inputs: OPEInputs) -> RatioSum:
-    """Mean sum_t gamma^t rho_t r_t: each request a session of its own, states as logged."""
-    return RatioSum.mean((inputs.ratios * inputs.rewards) @ inputs.discounts)
-
-
-def _normalised_request(inputs: OPEInputs) -> RatioSum:
-    """The same, self-normalised at each t among the sessions that had this request."""
-    return _alive(inputs, inputs.ratios)
 
 
 def _state_action_visits(inputs: OPEInputs) -> RatioSum:
     """Mean sum_t gamma^t zeta(s_t, a_t) r_t (Liu et al., NeurIPS 2018; Uehara et al., 2020)."""
-    visits = np.where(inputs.live, inputs.visited("visits"), 0.0)
+    visits = np.where(inputs.live, inputs.state_action_visits, 0.0)
     return RatioSum.mean((visits * inputs.rewards) @ inputs.discounts)
-
-
-def _state_visits(inputs: OPEInputs) -> RatioSum:
-    """Mean sum_t gamma^t zeta(s_t) rho_t r_t."""
-    visits = np.where(inputs.live, inputs.visited("state_visits"), 0.0)
-    return RatioSum.mean((visits * inputs.ratios * inputs.rewards) @ inputs.discounts)
 
 
 def _doubly_robust_visits(inputs: OPEInputs) -> RatioSum:
@@ -279,7 +188,8 @@ def _doubly_robust_visits(inputs: OPEInputs) -> RatioSum:
     a whole session.
     """
     return RatioSum.mean(
-        inputs.model[1][:, 0] + _weighed_errors(inputs, inputs.visited("visits")) @ inputs.discounts
+        inputs.model[1][:, 0]
+        + _weighed_errors(inputs, inputs.state_action_visits) @ inputs.discounts
     )
 
 
@@ -291,62 +201,67 @@ def _weighed_errors(inputs: OPEInputs, visits: FloatArray) -> FloatArray:
     return np.where(inputs.live, visits * errors, 0.0)
 
 
+class Weighting(Enum):
+    """The weights of an estimator, by which its support is judged."""
+
+    NONE = "no weights"
+    SESSIONS = "products of density ratios over a session"
+    CLIPPED_SESSIONS = "clipped products of density ratios over a session"
+    REQUESTS = "density ratios of single requests"
+    VISITS = "state-action density ratios"
+
+
 @dataclass(frozen=True)
 class Estimator:
-    """How an estimate is made of the evidence, and what it needs."""
+    """A closed-form estimator: a formula, and what it needs.
+
+    Of one's own: name an instance as `module:NAME`, or register it in a notebook.
+    """
 
     make: Callable[[OPEInputs], RatioSum]
-    needs: tuple[str, ...] = ()
-    """Of `model` (Q and V), `visits` and `state_visits`."""
-    horizon: str = "session"
-    """session, or request: where earlier actions are taken as the log's."""
-    weighs: str = "weights"
-    """The weights by which its support is evaluated: weights, clipped, shrunk, windowed, ratios,
-    visits, state_visits, or none."""
+    """The estimate as a sum of ratios of means over sessions."""
+    weighting: Weighting
+    """Its weights. Density ratios and visits are computed only if an estimator needs them."""
+    needs_model: bool = False
+    """Whether it needs Q and V."""
 
     @property
-    def weighs_densities(self) -> bool:
-        """Whether it needs the target's density of the log's actions."""
-        return self.weighs not in ("none", "visits")
+    def needs_densities(self) -> bool:
+        """Whether it needs the target's and the behaviour's density of the logged actions."""
+        return self.weighting not in (Weighting.NONE, Weighting.VISITS)
 
     @property
     def rests_on_densities(self) -> bool:
-        """Whether nothing but these weights carries it."""
-        return self.weighs_densities and "model" not in self.needs
+        """Whether density ratios alone carry the estimate."""
+        return self.needs_densities and not self.needs_model
 
 
 ESTIMATORS: Registry[Estimator] = Registry(
     "estimator",
     {
-        "dm": Estimator(_direct, ("model",), weighs="none"),
-        "tis": Estimator(_trajectory),
-        "sn_tis": Estimator(_normalised_trajectory),
-        "ncis": Estimator(_clipped_trajectory, weighs="clipped"),
-        "pdis": Estimator(_per_decision),
-        "sn_pdis": Estimator(_normalised_per_decision),
-        "clipped_pdis": Estimator(_clipped_per_decision, weighs="clipped"),
-        "shrunk_pdis": Estimator(_shrunk_per_decision, weighs="shrunk"),
-        "window": Estimator(_windowed, weighs="windowed", horizon="request"),
-        "dr": Estimator(_doubly_robust, ("model",)),
-        "clipped_dr": Estimator(_clipped_doubly_robust, ("model",), weighs="clipped"),
-        "shrunk_dr": Estimator(_shrunk_doubly_robust, ("model",), weighs="shrunk"),
-        "switch_dr": Estimator(_switched_doubly_robust, ("model",)),
-        "sn_dr": Estimator(_weighted_doubly_robust, ("model",)),
-        "magic": Estimator(_magic, ("model",)),
-        "sam_is": Estimator(_state_action_visits, ("visits",), weighs="visits"),
-        "sm_is": Estimator(_state_visits, ("state_visits",), weighs="state_visits"),
-        "drl": Estimator(_doubly_robust_visits, ("model", "visits"), weighs="visits"),
-        "request_is": Estimator(_request, horizon="request", weighs="ratios"),
-        "request_sn": Estimator(_normalised_request, horizon="request", weighs="ratios"),
+        "dm": Estimator(_direct, Weighting.NONE, needs_model=True),
+        "tis": Estimator(_trajectory, Weighting.SESSIONS),
+        "sn_tis": Estimator(_normalised_trajectory, Weighting.SESSIONS),
+        "pdis": Estimator(_per_decision, Weighting.SESSIONS),
+        "sn_pdis": Estimator(_normalised_per_decision, Weighting.SESSIONS),
+        "dr": Estimator(_doubly_robust, Weighting.SESSIONS, needs_model=True),
+        "clipped_dr": Estimator(
+            _clipped_doubly_robust, Weighting.CLIPPED_SESSIONS, needs_model=True
+        ),
+        "sn_dr": Estimator(_weighted_doubly_robust, Weighting.SESSIONS, needs_model=True),
+        "sam_is": Estimator(_state_action_visits, Weighting.VISITS),
+        "drl": Estimator(_doubly_robust_visits, Weighting.VISITS, needs_model=True),
+        "request_sn": Estimator(_normalised_request, Weighting.REQUESTS),
     },
 )
+"""Each is a standard baseline, or one that the audit (benchmarks/ope_audit.md) found accurate."""
 
 
 def estimate_sum(name: str, inputs: OPEInputs) -> RatioSum:
-    """What an estimator makes of the evidence.
+    """The estimate of an estimator, by its name.
 
     Raises:
         UnknownNameError: if there is no such estimator.
-        DataError: if it needs what the evidence lacks.
+        DataError: if it needs what the inputs lack.
     """
     return ESTIMATORS[name].make(inputs)

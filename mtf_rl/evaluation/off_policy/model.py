@@ -1,6 +1,6 @@
-"""Q, V and visits of a target, linear in quadratic features and solved at once."""
+"""Q, V and density ratios of a target, linear in quadratic features and solved in one step."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -8,9 +8,9 @@ import numpy as np
 
 from mtf_rl.core.arrays import FloatArray, IntArray
 from mtf_rl.core.ranges import check_above, check_fraction
-from mtf_rl.evaluation.least_squares import QuadraticFeatures
+from mtf_rl.evaluation.least_squares import QuadraticFeatures, TransitionSums, solve_lstd_q
 from mtf_rl.evaluation.least_squares.config import ObservationTerms
-from mtf_rl.evaluation.least_squares.regression import refuse_ill_conditioned
+from mtf_rl.evaluation.least_squares.regression import refuse_ill_conditioned, ridge_penalty
 from mtf_rl.evaluation.off_policy.estimators import OPEInputs
 from mtf_rl.evaluation.off_policy.logged import LoggedSessions
 from mtf_rl.evaluation.off_policy.targets import DensityTarget, log_ratios
@@ -19,7 +19,6 @@ from mtf_rl.evaluation.standardisation import Standardisation
 
 __all__ = ["ModelConfig", "SessionModel", "inputs_of"]
 
-_LARGEST_RATIO_LOG = 30.0
 _KEPT_NUMBERS = 100_000_000  # features of a log that are kept in memory, 800 MB
 
 
@@ -43,16 +42,13 @@ class ModelConfig:
     draws: int = 8
     """Actions drawn of a stochastic target for its expectation, at least 1."""
     bound: float = 10.0
-    """lambda of the clipped, shrunk and switched weights, above 0."""
-    window: int = 3
-    """Ratios that the estimator `window` multiplies, at least 1."""
+    """Largest weight of `clipped_dr`, above 0."""
 
     def __post_init__(self) -> None:
         check_fraction("gamma", self.gamma)
         check_above("ridge", self.ridge, 0.0)
         check_above("draws", self.draws, 0)
         check_above("bound", self.bound, 0.0)
-        check_above("window", self.window, 0)
 
 
 def inputs_of(
@@ -107,8 +103,7 @@ class SessionModel:
             config.observation_terms,
             None if config.crossed else (),
         )
-        self._penalty = np.full(self._features.count, config.ridge)
-        self._penalty[0] = 0.0
+        self._penalty = ridge_penalty(self._features.count, config.ridge)
 
     def inputs(self, target: DensityTarget, rng: np.random.Generator) -> OPEInputs:
         """Everything that the closed-form estimators ask for.
@@ -120,24 +115,21 @@ class SessionModel:
         Raises:
             DataError: if a fit is not determined, or the target's density is no number.
         """
-        ratios = log_ratios(self._logged, target)
-        return replace(
-            self.direct(target, rng), log_ratios=ratios, state_visits=self._state_visits(ratios)
-        )
+        drawn = target.draws(self._logged.batch.observations, rng, self._config.draws)
+        return replace(self.direct(drawn), log_ratios=log_ratios(self._logged, target))
 
-    def direct(self, target: DensityTarget, rng: np.random.Generator) -> OPEInputs:
-        """What weighs no density: Q, V and visits; ratios are NaN, and state visits are left out.
+    def direct(self, actions: Sequence[FloatArray]) -> OPEInputs:
+        """What needs no density: Q, V and visits; ratios are NaN.
 
         Args:
-            target: the policy that is evaluated.
-            rng: of the actions that are drawn of a stochastic target.
+            actions: one or more draws of the target's actions at the rows, each (rows,
+                action_dim); a deterministic target has one.
 
         Raises:
             DataError: if a fit is not determined.
         """
         logged, config = self._logged, self._config
-        drawn = target.draws(logged.batch.observations, rng, config.draws)
-        answers, leverage = self._answers([self._view(one) for one in drawn])
+        answers, leverage = self._answers([self._view(one) for one in actions])
         q, v, model_visits, visits = (logged.padded(one, fill=0.0) for one in answers)
         return OPEInputs(
             log_ratios=np.full_like(logged.rewards, np.nan),
@@ -150,7 +142,6 @@ class SessionModel:
             leverage=leverage,
             visits=visits,
             bound=config.bound,
-            window=config.window,
         )
 
     @cached_property
@@ -240,20 +231,21 @@ class SessionModel:
     def _coefficients(self, moments: "_TargetMoments") -> tuple[FloatArray, FloatArray, FloatArray]:
         """Of Q, of visits in its class, and of those that are linear in the observation."""
         log, gamma, count = self._log, self._config.gamma, len(self._logged)
-        ridge, linear = np.diag(self._penalty), self._linear
-        forward = log.gram - gamma * np.hstack([log.onward, moments.onward])
+        q = solve_lstd_q(
+            TransitionSums(log.gram, np.hstack([log.onward, moments.onward]), log.reward, count),
+            gamma=gamma,
+            penalty=self._penalty,
+            what="the target",
+        )
         backward = log.discounted - gamma * np.hstack(
             [log.discounted_onward, moments.discounted_onward]
         )
         start = np.concatenate([log.start, moments.start]) / count
-        own = np.zeros_like(start)
-        transposed = backward.T / count + ridge
-        own[linear] = _solution(transposed[np.ix_(linear, linear)], start[linear], "the target")
-        return (
-            _solution(forward / count + ridge, log.reward / count, "the target"),
-            _solution(forward.T / count + ridge, start, "the target"),
-            own,
-        )
+        own, linear = np.zeros_like(start), self._linear
+        transposed = (backward.T / count + np.diag(self._penalty))[np.ix_(linear, linear)]
+        refuse_ill_conditioned(transposed, "the target")
+        own[linear] = np.linalg.solve(transposed, start[linear])
+        return q.coefficients, q.inverse.T @ start, own
 
     def _leverage(self, moments: "_TargetMoments") -> float:
         """Mean of phi' G^-1 phi at the target's actions over that at the log's."""
@@ -265,38 +257,12 @@ class SessionModel:
 
     @cached_property
     def _linear(self) -> IntArray:
-        """Places of the features that are linear in the observation."""
+        """Positions of the features that are linear in the observation."""
         positions = np.arange(self._features.count)
         linear: IntArray = positions[
             (positions <= self._features.obs_dim) | (positions >= self._features.state_count)
         ]
         return linear
-
-    def _state_visits(self, ratios: FloatArray) -> FloatArray:
-        """zeta(s) of each request, (sessions, time), linear in the observation."""
-        logged, gamma = self._logged, self._config.gamma
-        width, requests = 1 + self._features.obs_dim, logged.batch.requests
-        ratio = np.exp(np.minimum(ratios[logged.live], _LARGEST_RATIO_LOG))
-        matrix, start = np.zeros((width, width)), np.zeros(width)
-        for rows, state in self._linear_states():
-            onward = gamma * ratio[rows, None] * _following(logged, rows, state)
-            matrix += self._weighed(rows, state).T @ (state - onward)
-            start += state[requests[rows] == 0].sum(axis=0)
-        count = len(logged)
-        penalty = np.diag(self._penalty[:width])
-        alpha = _solution(matrix.T / count + penalty, start / count, "the target, by its visits,")
-        visits = np.concatenate([state @ alpha for _, state in self._linear_states()])
-        return logged.padded(visits, fill=0.0)
-
-    def _linear_states(self) -> Iterator[tuple[slice, FloatArray]]:
-        """Rows of some sessions at a time, and (1, s) there, (rows, 1 + obs_dim)."""
-        if self._keeps:
-            for rows, now in self._kept:
-                yield rows, now[:, : 1 + self._features.obs_dim]
-            return
-        linear = replace(self._features, observation_terms="linear")
-        for rows in self._logged.pieces:
-            yield rows, linear.state(self._logged.batch.observations[rows])
 
     def _pieces(self) -> Iterator[tuple[slice, FloatArray]]:
         """Rows of some sessions at a time, and phi of what was logged there, (rows, features).
@@ -382,13 +348,3 @@ def _discounts(gamma: float, requests: IntArray) -> FloatArray:
     """gamma^t, (rows, 1)."""
     discounts: FloatArray = gamma ** requests.astype(np.float64)[:, None]
     return discounts
-
-
-def _solution(matrix: FloatArray, target: FloatArray, what: str) -> FloatArray:
-    """The solution.
-
-    Raises:
-        DataError: if the matrix is singular to the precision of float64.
-    """
-    refuse_ill_conditioned(matrix, what)
-    return np.linalg.solve(matrix, target)

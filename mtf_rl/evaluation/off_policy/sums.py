@@ -1,23 +1,24 @@
 """An estimate as a sum of ratios of means over sessions, and its intervals."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from mtf_rl.core.arrays import FloatArray
 from mtf_rl.core.errors import ConfigError
 from mtf_rl.evaluation.intervals import Interval
+from mtf_rl.evaluation.off_policy.estimate import Estimate
 
 __all__ = [
     "RatioSum",
     "Resamples",
     "bernstein_interval",
     "bootstrap_intervals",
-    "percentile_intervals",
+    "bootstrapped",
+    "mean_estimate",
     "t_interval",
 ]
 
@@ -80,9 +81,16 @@ class RatioSum:
             moved += (self.factors - means) * ratios
         return moved
 
-    def scaled(self, fraction: float | FloatArray) -> "RatioSum":
-        """`fraction` times the estimate; or a fraction of each column, (columns,)."""
-        return RatioSum(self.numerators * fraction, self.denominators, self.factors)
+    def estimate(self, *, less: FloatArray | None = None) -> Estimate:
+        """The estimate with the standard error of its influences, n - 1 degrees of freedom.
+
+        Args:
+            less: values of the same sessions, (sessions,), whose mean is subtracted, in pairs.
+        """
+        influence, value = self.influence, self.value
+        if less is not None:
+            influence, value = influence - less, value - float(less.mean())
+        return replace(mean_estimate(influence), value=value)
 
     def plus(self, other: "RatioSum") -> "RatioSum":
         """The sum of two estimates of the same sessions."""
@@ -125,24 +133,25 @@ def _ratios(tops: FloatArray, bottoms: FloatArray) -> FloatArray:
     return ratios
 
 
+def mean_estimate(values: FloatArray) -> Estimate:
+    """The mean of (sessions,), with the standard error of independent sessions."""
+    count, mean = len(values), float(values.mean())
+    if count < 2:
+        return Estimate(mean, np.inf)
+    return Estimate(mean, float(values.std(ddof=1) / np.sqrt(count)), count - 1)
+
+
 def t_interval(
     estimate: RatioSum, *, less: FloatArray | None = None, confidence: float = 0.95
 ) -> Interval:
-    """Value +- t_{n-1} times the deviation of the influences / sqrt n, two-sided.
+    """The t-interval of `RatioSum.estimate`, two-sided.
 
     Args:
         estimate: the estimate.
-        less: values of the same sessions, (sessions,), whose mean is taken off, in pairs.
-        confidence: of the interval.
+        less: values of the same sessions, (sessions,), whose mean is subtracted, in pairs.
+        confidence: nominal coverage, in (0, 1).
     """
-    influence, value = estimate.influence, estimate.value
-    if less is not None:
-        influence, value = influence - less, value - float(less.mean())
-    count = len(influence)
-    if count < 2:
-        return Interval(value, -np.inf, np.inf)
-    half = stats.t.ppf(0.5 + confidence / 2.0, count - 1) * influence.std(ddof=1) / np.sqrt(count)
-    return Interval(value, value - float(half), value + float(half))
+    return estimate.estimate(less=less).interval(confidence)
 
 
 def bernstein_interval(
@@ -178,9 +187,9 @@ def bootstrap_intervals(
     resamples: int = 1_000,
     confidence: float = 0.95,
 ) -> list[Interval]:
-    """`Resamples.intervals` of estimates of the same sessions."""
+    """Percentile intervals of estimates of the same sessions."""
     drawn = Resamples.draw(len(estimates[0].numerators), rng, resamples=resamples)
-    return drawn.intervals(estimates, confidence=confidence)
+    return [one.interval(confidence) for one in drawn.estimates(estimates)]
 
 
 @dataclass(frozen=True)
@@ -197,15 +206,12 @@ class Resamples:
             row[:] = np.bincount(rng.integers(sessions, size=sessions), minlength=sessions)
         return cls(counts)
 
-    def intervals(
-        self, estimates: Sequence[RatioSum], *, confidence: float = 0.95
-    ) -> list[Interval]:
-        """Percentile intervals."""
-        values = np.array([part.value for part in estimates])
-        return percentile_intervals(values, self.draws(estimates), confidence=confidence)
+    def estimates(self, sums: Sequence[RatioSum]) -> list[Estimate]:
+        """Estimates of the sessions that were resampled."""
+        return bootstrapped(np.array([part.value for part in sums]), self.draws(sums))
 
     def draws(self, estimates: Sequence[RatioSum]) -> FloatArray:
-        """The estimates of each resample, normalised anew, (resamples, estimates).
+        """The estimates in each resample, normalised anew, (resamples, estimates).
 
         One product of counts and columns serves all estimates.
         """
@@ -226,15 +232,12 @@ class Resamples:
         return self.draws([RatioSum.mean(values)])[:, 0]
 
 
-def percentile_intervals(
-    values: FloatArray, drawn: FloatArray, *, confidence: float = 0.95
-) -> list[Interval]:
-    """Limits of values (estimates,) by their resamples (resamples, estimates)."""
-    edge = 0.5 - confidence / 2.0
-    limits = np.quantile(drawn, [edge, 1.0 - edge], axis=0)
+def bootstrapped(values: FloatArray, drawn: FloatArray) -> list[Estimate]:
+    """Estimates of values (estimates,) by their resamples (resamples, estimates)."""
+    errors = drawn.std(axis=0, ddof=1)
     return [
-        Interval(float(value), float(low), float(high))
-        for value, low, high in zip(values, *limits, strict=True)
+        Estimate(float(value), float(error), resamples=column)
+        for value, error, column in zip(values, errors, drawn.T, strict=True)
     ]
 
 

@@ -1,117 +1,200 @@
-"""Estimates of what policies are worth, from logged sessions and, if there is one, a simulator."""
+"""The estimates of policies' values, from logged sessions and a simulator if there is one."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import product
 
 import numpy as np
 
 from mtf_rl.agents import FusionPolicy
+from mtf_rl.core.arrays import FloatArray
 from mtf_rl.core.errors import ConfigError
 from mtf_rl.core.protocols import Policy
 from mtf_rl.data import BatchDataset, Transitions
-from mtf_rl.evaluation import Interval, end_at_cut
-from mtf_rl.evaluation.fitted_q import CONSERVATIVE_OPESTIMATOR, FQEConfig, fit_q
+from mtf_rl.evaluation import end_at_cut
+from mtf_rl.evaluation.fitted_q import fit_q
 from mtf_rl.evaluation.off_policy import (
+    Estimate,
+    Estimator,
     LoggedSessions,
     OPEInputs,
+    PolicyReplay,
     ProductKernel,
     RatioSum,
     Resamples,
+    RewardDistribution,
     SessionModel,
-    SmoothedTarget,
+    SimulatorComparison,
+    Support,
+    SupportCheck,
+    WeightSupport,
+    bootstrapped,
     effective_size,
     estimate_sum,
-    leverage_verdict,
-    percentile_intervals,
+    leverage_check,
+    log_ratios_of,
+    mean_estimate,
     reward_distribution,
-    slope_bandwidth,
-    support_of,
-    t_interval,
+    slope_bandwidth_around,
     view_of,
+    weight_support,
 )
-from mtf_rl.evaluation.off_policy.support import LEAST_SIZE
+from mtf_rl.evaluation.off_policy.support import MIN_SIZE
+from mtf_rl.evaluation.policy_actions import policy_actions
 from mtf_rl.experiments.console import Terminal
 from mtf_rl.experiments.offline_evaluation.candidates import load_candidates, refuse_another_log
-from mtf_rl.experiments.offline_evaluation.config import (
-    CLOSED_FORM,
-    NETWORK,
-    SIMULATED,
-    OfflineConfig,
+from mtf_rl.experiments.offline_evaluation.config import OfflineConfig
+from mtf_rl.experiments.offline_evaluation.estimators import (
+    NetworkEstimator,
+    OfflineEstimator,
+    SimulatorEstimator,
 )
-from mtf_rl.experiments.offline_evaluation.correcting import PolicyReplay, simulated_findings
 from mtf_rl.experiments.offline_evaluation.findings import Finding, OfflineEvaluation
+from mtf_rl.experiments.offline_evaluation.reference import with_reference
 from mtf_rl.experiments.offline_evaluation.simulated import Simulated, play
 
 __all__ = ["evaluate"]
 
 
 def evaluate(
-    config: OfflineConfig, terminal: Terminal, *, played: Mapping[str, Interval] | None = None
+    config: OfflineConfig, terminal: Terminal, *, played: Mapping[str, FloatArray] | None = None
 ) -> OfflineEvaluation:
-    """Estimate every policy by every estimator.
+    """Estimate every policy, and the reference policy, by every estimator.
 
     Args:
         config: which log, policies and estimators.
-        terminal: told what happens.
-        played: session reward in the simulator by a policy's name, where it is known already, as
-            of an earlier log: these policies are not played again. Intervals are of the config's
-            confidence.
+        terminal: where progress is shown.
+        played: session rewards in the simulator (sessions,) by a policy's name, where they are
+            known already, as of an earlier log: these policies are not played again.
 
     Raises:
         ArtifactError: if a file is missing or torn.
-        ConfigError: if a policy or the simulator does not fit the log, or `played` names another
-            policy.
+        ConfigError: if a policy or the simulator does not fit the log, `played` names another
+            policy, or an own estimator cannot be imported.
         DataError: if the log has no densities, or a fit is not determined.
     """
+    estimators = config.entries()
     batch = BatchDataset.load(config.data)
-    policies = load_candidates(config.policies)
-    for name, policy in policies.items():
+    candidates = load_candidates(config.policies)
+    for name, policy in candidates.items():
         refuse_another_log(name, policy, batch)
-    strangers = sorted(set(played or {}) - set(policies))
-    if strangers:
+    policies, reference = with_reference(candidates)
+    unknown = sorted(set(played or {}) - set(policies))
+    if unknown:
         raise ConfigError(
-            f"played must name policies that are evaluated, got {', '.join(strangers)}; evaluated"
+            f"played must name policies that are evaluated, got {', '.join(unknown)}; evaluated"
             f" are {', '.join(policies)}"
         )
     logged = LoggedSessions(batch)
-    terminal.stage(
-        f"{len(policies)} policies, told from {logged.count:,} sessions"
-        f" ({len(logged):,} requests) answered by {batch.evaluator}"
-    )
     run = config.simulator
     simulated = None if run is None else Simulated.of(run, config, logged, terminal)
-    work = _Work.of(config, logged, simulated, played or {})
-    findings: list[Finding] = []
-    replays: list[PolicyReplay] = []
-    bandwidths, distributions = {}, {}
+    work = _Work(config, estimators, logged, simulated, played or {})
+    # The reference comes first: gains over it are taken policy by policy.
+    order = sorted(policies, key=lambda name: name != reference)
+    rows: list[_PolicyRows] = []
+    base: _Measured | None = None
     with terminal.progress("policies", len(policies)) as bar:
-        for name, policy in policies.items():
-            kernel = work.kernel(policy)
-            inputs = work.inputs(policy, kernel)
-            findings += work.findings(name, policy, inputs)
-            if config.asked_of(SIMULATED):
-                replays.append(work.replay(name, policy, inputs))
-            if config.weighs_densities:
-                bandwidths[name] = kernel.bandwidths
-                weights = inputs.weights[:, -1]
-                if effective_size(weights) >= LEAST_SIZE:
-                    distributions[name] = reward_distribution(logged.session_rewards, weights)
+        for name in order:
+            row, measured = work.rows(name, policies[name], base)
+            rows.append(row)
+            base = base or measured
             bar(1)
-    findings += work.simulated_findings(replays)
-    position = {(name, one): n for n, (name, one) in enumerate(product(policies, config.asked))}
-    findings.sort(key=lambda found: position[found.policy, found.estimator])
+    rows.sort(key=lambda row: list(policies).index(row.policy))
+    found = {(one.policy, one.estimator): one for row in rows for one in row.findings}
+    for one in work.simulator_findings(rows, reference, candidates=len(candidates)):
+        found[one.policy, one.estimator] = one
     return OfflineEvaluation(
         config=config,
-        logged=work.own,
+        logged=mean_estimate(logged.session_rewards),
         sessions=logged.count,
         requests=len(logged),
         evaluator=batch.evaluator,
-        findings=tuple(findings),
-        bandwidths=bandwidths,
-        distributions=distributions,
+        candidates=tuple(candidates),
+        reference=reference,
+        findings=tuple(found[name, one] for name in policies for one in estimators),
+        bandwidths={row.policy: row.bandwidths for row in rows if row.bandwidths is not None},
+        distributions={
+            row.policy: row.distribution for row in rows if row.distribution is not None
+        },
     )
+
+
+@dataclass(frozen=True)
+class _SessionErrors:
+    """How standard errors over the log's sessions are made: linearised, or by resampling."""
+
+    rewards: FloatArray  # (sessions,), of the log's own policies
+    resamples: Resamples | None  # None for linearised ratios
+
+    def measure(self, sums: Sequence[RatioSum]) -> "_Measured":
+        """Sums of one policy, measured once."""
+        drawn = None if self.resamples is None else self.resamples.draws(sums)
+        return _Measured(self, list(sums), drawn)
+
+    @cached_property
+    def own_drawn(self) -> FloatArray:
+        """Mean reward of the log's own policies in each resample, (resamples,)."""
+        assert self.resamples is not None
+        return self.resamples.means(self.rewards)
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """Estimates of one policy, by several estimators on the same sessions."""
+
+    errors: _SessionErrors
+    sums: list[RatioSum]
+    drawn: FloatArray | None  # (resamples, estimators)
+
+    @property
+    def values(self) -> list[Estimate]:
+        """The estimates."""
+        if self.drawn is None:
+            return [part.estimate() for part in self.sums]
+        return bootstrapped(self._points, self.drawn)
+
+    @property
+    def gains(self) -> list[Estimate]:
+        """Gains over the log's own policies, paired by session."""
+        rewards = self.errors.rewards
+        if self.drawn is None:
+            return [part.estimate(less=rewards) for part in self.sums]
+        drawn = self.drawn - self.errors.own_drawn[:, None]
+        return bootstrapped(self._points - rewards.mean(), drawn)
+
+    def over(self, other: "_Measured") -> list[Estimate]:
+        """Gains over the same estimates of another policy, paired by session."""
+        if self.drawn is None or other.drawn is None:
+            return [
+                replace(one.estimate(less=two.influence), value=one.value - two.value)
+                for one, two in zip(self.sums, other.sums, strict=True)
+            ]
+        return bootstrapped(self._points - other._points, self.drawn - other.drawn)
+
+    @property
+    def _points(self) -> FloatArray:
+        return np.array([part.value for part in self.sums])
+
+
+@dataclass(frozen=True)
+class _Evidence:
+    """What estimators use of one policy, whose actions at the log's rows are asked for once."""
+
+    policy: Policy
+    actions: FloatArray  # (rows, action_dim)
+    inputs: OPEInputs
+
+
+@dataclass(frozen=True)
+class _PolicyRows:
+    """The results of one policy that need no other policy but the reference."""
+
+    policy: str
+    findings: list[Finding]
+    replay: PolicyReplay | None
+    leverage: float | None
+    bandwidths: FloatArray | None
+    distribution: RewardDistribution | None
 
 
 @dataclass(frozen=True)
@@ -119,148 +202,182 @@ class _Work:
     """Everything that policies are evaluated with."""
 
     config: OfflineConfig
+    estimators: Mapping[str, OfflineEstimator]
     logged: LoggedSessions
-    model: SessionModel
     simulated: Simulated | None
-    played: Mapping[str, Interval]
-
-    @classmethod
-    def of(
-        cls,
-        config: OfflineConfig,
-        logged: LoggedSessions,
-        simulated: Simulated | None,
-        played: Mapping[str, Interval],
-    ) -> "_Work":
-        model = SessionModel(logged, config.model, view_of(logged.batch))
-        return cls(config, logged, model, simulated, played)
+    played: Mapping[str, FloatArray]
 
     @cached_property
-    def resamples(self) -> Resamples:
-        """The same for every policy, so that they are compared on the same sessions."""
-        rng = np.random.default_rng(self.config.seed)
-        return Resamples.draw(self.logged.count, rng, resamples=self.config.resamples)
+    def model(self) -> SessionModel:
+        """The linear model of the log."""
+        return SessionModel(self.logged, self.config.model, view_of(self.logged.batch))
+
+    @cached_property
+    def errors(self) -> _SessionErrors:
+        """The same resamples for every policy, so that policies are compared in pairs."""
+        resamples = None
+        if self.config.interval == "bootstrap":
+            rng = np.random.default_rng(self.config.seed)
+            resamples = Resamples.draw(self.logged.count, rng, resamples=self.config.resamples)
+        return _SessionErrors(self.logged.session_rewards, resamples)
+
+    @cached_property
+    def transitions(self) -> Transitions:
+        """The log's rows for Q networks; reward stops at the last request of every session."""
+        return end_at_cut(Transitions.of(self.logged.batch))
 
     @property
-    def own(self) -> Interval:
-        """Session reward of the log's own policies."""
-        return t_interval(
-            RatioSum.mean(self.logged.session_rewards), confidence=self.config.confidence
+    def _needs_densities(self) -> bool:
+        return any(
+            isinstance(one, Estimator) and one.needs_densities for one in self.estimators.values()
         )
 
-    def kernel(self, policy: FusionPolicy) -> ProductKernel:
-        """The given bandwidth, or SLOPE's; of no meaning where no estimator weighs densities."""
-        config, width = self.config, self.logged.batch.actions.shape[1]
-        if config.bandwidth is not None or not config.weighs_densities:
-            return ProductKernel(np.full(width, config.bandwidth or 1.0), config.kernel)
-        return slope_bandwidth(self.logged, policy, kernel=config.kernel)
-
-    def inputs(self, policy: FusionPolicy, kernel: ProductKernel) -> OPEInputs:
-        """Ratios of the smoothed policy; Q, V and visits of the policy itself."""
-        target, rng = SmoothedTarget(policy, kernel), np.random.default_rng(self.config.seed)
-        if self.config.weighs_densities:
-            return self.model.inputs(target, rng)
-        return self.model.direct(target, rng)
-
-    def findings(self, name: str, policy: FusionPolicy, inputs: OPEInputs) -> list[Finding]:
-        """One for each estimator that was asked for and needs no simulator."""
-        found = self._closed_form(name, self.config.asked_of(CLOSED_FORM), inputs)
-        for estimator in self.config.asked_of(NETWORK):
-            found += self._network(name, estimator, policy, inputs)
-        return found
-
-    def _closed_form(
-        self, name: str, estimators: Sequence[str], inputs: OPEInputs
-    ) -> list[Finding]:
-        if not estimators:
-            return []
-        sums = [estimate_sum(one, inputs) for one in estimators]
-        values, gains = self._intervals(sums)
-        found = []
-        for one, value, gain in zip(estimators, values, gains, strict=True):
-            support = support_of(one, inputs)
-            leverage = inputs.leverage if support is None else None
-            verdict = leverage_verdict(leverage) if support is None else support.verdict
-            found.append(Finding(name, one, value, gain, verdict, support, leverage))
-        return found
-
-    def _intervals(self, sums: Sequence[RatioSum]) -> tuple[list[Interval], list[Interval]]:
-        """Of the estimates, and of what they are over the log's own, of the same sessions."""
-        rewards, confidence = self.logged.session_rewards, self.config.confidence
-        if self.config.interval == "t":
-            return (
-                [t_interval(part, confidence=confidence) for part in sums],
-                [t_interval(part, less=rewards, confidence=confidence) for part in sums],
-            )
-        values = np.array([part.value for part in sums])
-        drawn, own_drawn = self.resamples.draws(sums), self.resamples.means(rewards)
-        return (
-            percentile_intervals(values, drawn, confidence=confidence),
-            percentile_intervals(
-                values - rewards.mean(), drawn - own_drawn[:, None], confidence=confidence
-            ),
+    def rows(
+        self, name: str, policy: FusionPolicy, reference: _Measured | None
+    ) -> tuple[_PolicyRows, _Measured]:
+        """Evaluate one policy; `reference` is None for the reference itself."""
+        batch = self.logged.batch
+        actions = policy_actions(policy, batch.observations, action_dim=batch.actions.shape[1])
+        inputs = self.model.direct([actions])
+        bandwidths = distribution = None
+        if self._needs_densities:
+            kernel = self._kernel(actions)
+            bandwidths = kernel.bandwidths
+            densities = kernel.log_density(batch.actions, actions)
+            inputs = replace(inputs, log_ratios=log_ratios_of(self.logged, densities))
+            weights = inputs.weights[:, -1]
+            if effective_size(weights) >= MIN_SIZE:
+                distribution = reward_distribution(self.logged.session_rewards, weights)
+        estimates = list(self._session_estimates(_Evidence(policy, actions, inputs)))
+        measured = self.errors.measure([one.total for one in estimates])
+        values, gains = measured.values, measured.gains
+        over = measured.over(reference or measured)
+        rows = _PolicyRows(
+            policy=name,
+            findings=[
+                Finding(
+                    policy=name,
+                    estimator=one.estimator,
+                    value=values[position],
+                    gain=gains[position],
+                    over_reference=over[position],
+                    check=one.check,
+                    weights=one.weights,
+                    leverage=one.leverage,
+                )
+                for position, one in enumerate(estimates)
+            ],
+            replay=self._replay(name, policy, inputs),
+            leverage=inputs.leverage,
+            bandwidths=bandwidths,
+            distribution=distribution,
         )
+        return rows, measured
+
+    def _kernel(self, actions: FloatArray) -> ProductKernel:
+        """The given bandwidth, or SLOPE's."""
+        config = self.config
+        if config.bandwidth is not None:
+            return ProductKernel(np.full(actions.shape[1], config.bandwidth), config.kernel)
+        return slope_bandwidth_around(self.logged, actions, kernel=config.kernel)
+
+    def _session_estimates(self, evidence: _Evidence) -> Iterator["_SessionEstimate"]:
+        """One for each estimator that needs no simulator."""
+        for name, estimator in self.estimators.items():
+            if isinstance(estimator, Estimator):
+                yield _closed_form(name, estimator, evidence.inputs)
+            elif isinstance(estimator, NetworkEstimator):
+                yield self._network(name, estimator, evidence)
 
     def _network(
-        self, name: str, estimator: str, policy: Policy, inputs: OPEInputs
-    ) -> list[Finding]:
-        """Fitted Q evaluation, plain or conservative; its own error is in no interval."""
-        batch, config = self.logged.batch, self.config
-        base = FQEConfig() if estimator == "fqe" else CONSERVATIVE_OPESTIMATOR
-        settings = replace(base, gamma=config.model.gamma, seed=config.seed)
-        fitted = fit_q(end_at_cut(Transitions.of(batch)), policy, settings)
+        self, name: str, estimator: NetworkEstimator, evidence: _Evidence
+    ) -> "_SessionEstimate":
+        """The direct method with a fitted network; the error of the fit is in no interval."""
+        batch = self.logged.batch
+        settings = replace(estimator.settings, gamma=self.config.model.gamma, seed=self.config.seed)
+        fitted = fit_q(self.transitions, evidence.policy, settings)
         q = self.logged.padded(fitted.q(batch.observations, batch.actions), fill=0.0)
-        v = self.logged.padded(fitted.state_values(batch.observations, policy), fill=0.0)
-        bare = replace(inputs, q=q, v=v, model_visits=None)
-        values, gains = self._intervals([estimate_sum("dm", bare)])
-        rewards = self.logged.session_rewards
+        v = self.logged.padded(fitted.q(batch.observations, evidence.actions), fill=0.0)
+        total = estimate_sum("dm", replace(evidence.inputs, q=q, v=v, model_visits=None))
+        rewards, leverage = self.logged.session_rewards, evidence.inputs.leverage
+        check = leverage_check(leverage)
         if fitted.diagnostics.diverged:
-            verdict = "not supported: Q grew beyond what rewards add up to"
-        elif not rewards.min() <= values[0].mean <= rewards.max():
-            verdict = "not supported: the value lies outside what any logged session earned"
-        else:
-            verdict = leverage_verdict(inputs.leverage)
-        return [Finding(name, estimator, values[0], gains[0], verdict, leverage=inputs.leverage)]
-
-    def replay(self, name: str, policy: FusionPolicy, inputs: OPEInputs) -> PolicyReplay:
-        """What the simulator says of a policy, and what the log says of the simulator."""
-        config, simulated = self.config, self.simulated
-        assert simulated is not None
-        played = self.played.get(name) or play(
-            simulated.dynamics,
-            policy,
-            sessions=config.sessions,
-            seed=config.seed,
-            confidence=config.confidence,
-        )
-        (told, told_gain), (replayed, replayed_gain) = (
-            _with_gain(found, logged, config.confidence)
-            for found, logged in (
-                (estimate_sum("dm", inputs), self.logged),
-                (simulated.direct(policy), simulated.replayed),
+            check = SupportCheck(Support.NOT_SUPPORTED, "Q exceeds what rewards can add up to")
+        elif not rewards.min() <= total.value <= rewards.max():
+            check = SupportCheck(
+                Support.NOT_SUPPORTED, "the value is outside the range of logged session rewards"
             )
-        )
+        return _SessionEstimate(name, total, check, leverage=leverage)
+
+    def _replay(self, name: str, policy: FusionPolicy, inputs: OPEInputs) -> PolicyReplay | None:
+        """The policy in the simulator, if an estimator needs it."""
+        asked = any(isinstance(one, SimulatorEstimator) for one in self.estimators.values())
+        if self.simulated is None or not asked:
+            return None
+        played = self.played.get(name)
+        if played is None:
+            config = self.config
+            played = play(
+                self.simulated.dynamics, policy, sessions=config.sessions, seed=config.seed
+            )
         return PolicyReplay(
-            name, played, told, told_gain, replayed, replayed_gain, leverage=inputs.leverage
+            played=played,
+            logged=estimate_sum("dm", inputs).influence,
+            replayed=self.simulated.direct(policy),
         )
 
-    def simulated_findings(self, replays: Sequence[PolicyReplay]) -> list[Finding]:
-        """One for each policy and estimator that needs a simulator."""
+    def simulator_findings(
+        self, rows: Sequence[_PolicyRows], reference: str, *, candidates: int
+    ) -> Iterator[Finding]:
+        """One for each policy and estimator that needs a simulator; candidates come first."""
+        replays = [row.replay for row in rows if row.replay is not None]
         if self.simulated is None or not replays:
-            return []
-        confidence = self.config.confidence
-        return simulated_findings(
+            return
+        comparison = SimulatorComparison(
             replays,
-            self.config.asked_of(SIMULATED),
-            own=self.own,
-            own_replayed=t_interval(self.simulated.own, confidence=confidence),
-            confidence=confidence,
+            own=self.logged.session_rewards,
+            own_replayed=self.simulated.replayed.session_rewards,
+            pooled=candidates,
         )
+        base = [row.policy for row in rows].index(reference)
+        for name, estimator in self.estimators.items():
+            if not isinstance(estimator, SimulatorEstimator):
+                continue
+            estimates = estimator.combine(comparison)
+            for row, one in zip(rows, estimates, strict=True):
+                difference = one.value.minus(estimates[base].value)
+                yield Finding(
+                    policy=row.policy,
+                    estimator=name,
+                    value=one.value.estimate,
+                    gain=one.gain.estimate,
+                    over_reference=difference.estimate,
+                    check=_simulator_check(estimator, row.leverage),
+                    leverage=row.leverage if estimator.assumption is None else None,
+                    log_fraction=one.log_fraction,
+                )
 
 
-def _with_gain(
-    estimate: RatioSum, logged: LoggedSessions, confidence: float
-) -> tuple[Interval, Interval]:
-    """t-intervals of an estimate, and of it over what its sessions earned."""
-    gain = t_interval(estimate, less=logged.session_rewards, confidence=confidence)
-    return t_interval(estimate, confidence=confidence), gain
+@dataclass(frozen=True)
+class _SessionEstimate:
+    """An estimate over the log's sessions, with its support."""
+
+    estimator: str
+    total: RatioSum
+    check: SupportCheck
+    weights: WeightSupport | None = None
+    leverage: float | None = None
+
+
+def _simulator_check(estimator: SimulatorEstimator, leverage: float | None) -> SupportCheck:
+    if estimator.assumption is None:
+        return leverage_check(leverage)
+    return SupportCheck(Support.NOT_CHECKED, estimator.assumption)
+
+
+def _closed_form(name: str, estimator: Estimator, inputs: OPEInputs) -> _SessionEstimate:
+    weights = weight_support(estimator, inputs)
+    if weights is not None:
+        return _SessionEstimate(name, estimator.make(inputs), weights.check, weights=weights)
+    check = leverage_check(inputs.leverage)
+    return _SessionEstimate(name, estimator.make(inputs), check, leverage=inputs.leverage)

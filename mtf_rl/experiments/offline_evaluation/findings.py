@@ -1,38 +1,42 @@
-"""What an offline evaluation found."""
+"""The results of an off-policy evaluation."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from mtf_rl.core.arrays import FloatArray
-from mtf_rl.evaluation import Interval
-from mtf_rl.evaluation.off_policy import RewardDistribution, Support
+from mtf_rl.evaluation.off_policy import (
+    Estimate,
+    RewardDistribution,
+    SupportCheck,
+    WeightSupport,
+)
 from mtf_rl.experiments.offline_evaluation.config import OfflineConfig
+from mtf_rl.experiments.offline_evaluation.reference import PRODUCTION
 
 __all__ = ["Finding", "OfflineEvaluation"]
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What one estimator says of one policy."""
+    """The estimates of one policy by one estimator, in session reward."""
 
     policy: str
     estimator: str
-    value: Interval
-    """Session reward."""
-    gain: Interval
-    """Over what the log's own policies earned in the same sessions; of `simulator`, over what the
-    log's actions earn there."""
-    verdict: str
-    """Whether the data support it, with the figure that says so."""
-    support: Support | None = None
-    """Of the weights; None for what weighs nothing."""
+    value: Estimate
+    """Session reward of the policy."""
+    gain: Estimate
+    """Gain over the log's own policies, paired by session; of `simulator`, over the log's actions
+    in the simulator."""
+    over_reference: Estimate
+    """Gain over the reference policy: production, or uniform weights."""
+    check: SupportCheck
+    """Whether the data support the value."""
+    weights: WeightSupport | None = None
+    """Of the importance weights; None for an estimator without weights."""
     leverage: float | None = None
-    """Of a linear model at the policy's actions, 1 at the log's."""
-
-    @property
-    def supported(self) -> bool:
-        """Whether the verdict does not refuse it."""
-        return not self.verdict.startswith("not supported")
+    """Of a linear model at the policy's actions; 1 at the log's."""
+    log_fraction: float | None = None
+    """lambda of `composite`: weight of the log's departure from the simulator, in [0, 1]."""
 
 
 @dataclass(frozen=True)
@@ -40,13 +44,18 @@ class OfflineEvaluation:
     """All findings on a log."""
 
     config: OfflineConfig
-    logged: Interval
+    logged: Estimate
     """Session reward of the log's own policies."""
     sessions: int
     requests: int
     evaluator: str
     """Who answered in the log."""
+    candidates: tuple[str, ...]
+    """The policies that were given, which may be recommended."""
+    reference: str
+    """The policy that `over_reference` compares with."""
     findings: tuple[Finding, ...]
+    """Of the candidates, and of the reference."""
     bandwidths: Mapping[str, FloatArray]
     """Of the kernel, by policy, (action_dim,)."""
     distributions: Mapping[str, RewardDistribution]
@@ -62,6 +71,16 @@ class OfflineEvaluation:
 
     @property
     def policies(self) -> list[str]:
-        """Names, by the estimator that recommends, or the first; the best first."""
+        """Names by the estimator that orders policies, the largest value first."""
         chosen = [f for f in self.findings if f.estimator == self.config.ordering]
-        return [f.policy for f in sorted(chosen, key=lambda found: -found.value.mean)]
+        return [f.policy for f in sorted(chosen, key=lambda found: -found.value.value)]
+
+    @property
+    def has_production(self) -> bool:
+        """Whether the reference is production."""
+        return self.reference == PRODUCTION
+
+    @property
+    def reference_label(self) -> str:
+        """The reference in a sentence."""
+        return "production" if self.has_production else "uniform weights"

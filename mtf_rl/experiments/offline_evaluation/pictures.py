@@ -25,7 +25,7 @@ _MARGIN = 0.5  # of the range of the ordering estimator's intervals; others are 
 
 
 def pictures_of(evaluation: OfflineEvaluation) -> dict[str, Figure]:
-    """All that there is something to show for, by name."""
+    """The figures by name; the distribution only where weights support one."""
     made = {"estimates": estimates_figure(evaluation)}
     if evaluation.distributions:
         made["distribution"] = distribution_figure(evaluation)
@@ -35,7 +35,7 @@ def pictures_of(evaluation: OfflineEvaluation) -> dict[str, Figure]:
 def estimates_figure(evaluation: OfflineEvaluation) -> Figure:
     """Each policy's value by each estimator, beside what the log's own policies earned.
 
-    What the data do not support is hollow; intervals that leave the panel are cut.
+    Estimates that the data do not support are hollow; intervals beyond the panel are cut.
     """
     names = evaluation.policies[::-1]
     asked = evaluation.config.asked
@@ -48,7 +48,7 @@ def estimates_figure(evaluation: OfflineEvaluation) -> Figure:
             found = evaluation.of(name, estimator)
             height = position - (number - (len(asked) - 1) / 2.0) / (len(asked) + 1.5)
             ink = _INKS[number % len(_INKS)]
-            value = found.value
+            value = found.value.interval(evaluation.config.confidence)
             axes.plot([value.low, value.high], [height, height], color=ink, linewidth=1.4)
             axes.plot(
                 value.mean,
@@ -56,17 +56,17 @@ def estimates_figure(evaluation: OfflineEvaluation) -> Figure:
                 "o",
                 color=ink,
                 markersize=5,
-                markerfacecolor=ink if found.supported else "white",
+                markerfacecolor="white" if found.check.support.is_refusal else ink,
             )
     for number, estimator in enumerate(asked):  # full, whatever the last policy's support is
         axes.plot([], [], "o", color=_INKS[number % len(_INKS)], markersize=5, label=estimator)
-    logged = evaluation.logged
+    logged = evaluation.logged.interval(evaluation.config.confidence)
     axes.axvspan(logged.low, logged.high, color=_QUIET, alpha=0.4, lw=0, zorder=0)
-    axes.axvline(logged.mean, color=_QUIET, linewidth=1.0, zorder=0, label="the log's own")
+    axes.axvline(logged.mean, color=_QUIET, linewidth=1.0, zorder=0, label="the log's own policies")
     axes.set_xlim(*_frame(evaluation))
     axes.set_yticks(range(len(names)), names)
-    axes.set_xlabel(f"session reward ({evaluation.config.confidence:.0%} intervals)")
-    axes.set_title("Told from the log (hollow: not supported)", loc="left", fontweight="bold")
+    axes.set_xlabel(f"session reward ({100.0 * evaluation.config.confidence:g} % CI)")
+    axes.set_title("Estimates from the log (hollow: not supported)", loc="left", fontweight="bold")
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)
     axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), frameon=False, fontsize=9)
@@ -75,8 +75,10 @@ def estimates_figure(evaluation: OfflineEvaluation) -> Figure:
 
 def _frame(evaluation: OfflineEvaluation) -> tuple[float, float]:
     """Limits by the ordering estimator's intervals and the log's own value."""
-    shown = [f.value for f in evaluation.findings if f.estimator == evaluation.config.ordering]
-    ends = np.array([[v.mean, v.low, v.high] for v in (evaluation.logged, *shown)]).ravel()
+    config = evaluation.config
+    shown = [f.value for f in evaluation.findings if f.estimator == config.ordering]
+    intervals = [one.interval(config.confidence) for one in (evaluation.logged, *shown)]
+    ends = np.array([[one.mean, one.low, one.high] for one in intervals]).ravel()
     low, high = ends[np.isfinite(ends)].min(), ends[np.isfinite(ends)].max()
     margin = _MARGIN * ((high - low) or 1.0)
     return low - margin, high + margin

@@ -1,70 +1,87 @@
-"""Which policy the log speaks for, or why none."""
+"""Which policy the log supports, or why none."""
 
 from dataclasses import dataclass
+from enum import Enum
 
 from scipy import stats
 
 from mtf_rl.evaluation import Interval
-from mtf_rl.experiments.offline_evaluation.config import RECOMMENDING
-from mtf_rl.experiments.offline_evaluation.findings import OfflineEvaluation
+from mtf_rl.evaluation.off_policy import Estimate
+from mtf_rl.experiments.offline_evaluation.findings import Finding, OfflineEvaluation
 
-__all__ = ["Recommendation", "recommendation_of"]
+__all__ = ["Recommendation", "Refusal", "recommendation_of", "widened"]
+
+
+class Refusal(Enum):
+    """Why no policy is recommended."""
+
+    NO_ESTIMATOR = "no requested estimator may recommend"
+    NOT_SUPPORTED = "the data support no policy's value"
+    NOT_BETTER_THAN_LOG = "no gain over the log's own policies is significant"
+    NOT_BETTER_THAN_PRODUCTION = "no gain over production is significant"
 
 
 @dataclass(frozen=True)
 class Recommendation:
-    """A policy, or none, and the reason."""
+    """A policy, or the reason for none."""
 
-    policy: str | None
-    reason: str
+    refusal: Refusal | None
+    """None if the best policy is recommended."""
+    best: Finding | None = None
+    """The supported candidate with the largest value; None if there is none."""
+    passed_over: Finding | None = None
+    """The candidate with the largest value, where the data do not support it."""
+    compared: int = 1
+    """Candidates among which the best was chosen; its intervals are widened for so many."""
+
+    @property
+    def policy(self) -> str | None:
+        """The recommended policy."""
+        return self.best.policy if self.best is not None and self.refusal is None else None
 
 
 def recommendation_of(evaluation: OfflineEvaluation) -> Recommendation:
-    """The supported policy of the largest estimate, if it surely beats the log's own policies.
+    """The supported candidate of the largest value, if its gain is significant.
 
-    The estimate is the recommended estimator's. Since the best of several is chosen, its interval
-    over the log is widened to confidence 1 - (1 - confidence) / policies (Bonferroni).
+    The estimate is the recommending estimator's. The gain over the log's own policies must be
+    above 0, and over production where production was given; both with intervals that are `widened`
+    for the best of several candidates.
     """
     config = evaluation.config
-    estimator = config.recommended
+    estimator = config.recommending
     if estimator is None:
-        return Recommendation(
-            None,
-            f"None: no estimator was asked for that may recommend; ask for one of"
-            f" {', '.join(RECOMMENDING)} (--estimators).",
-        )
-    found = [evaluation.of(name, estimator) for name in evaluation.policies]
-    supported = [one for one in found if one.supported]
+        return Recommendation(Refusal.NO_ESTIMATOR)
+    found = [
+        evaluation.of(name, estimator)
+        for name in evaluation.policies
+        if name in evaluation.candidates
+    ]
+    supported = [one for one in found if not one.check.support.is_refusal]
+    first = found[0]
     if not supported:
-        return Recommendation(
-            None, f"None: no policy's value is supported by this data. {found[0].verdict}."
-        )
+        return Recommendation(Refusal.NOT_SUPPORTED, passed_over=first, compared=len(found))
     best = supported[0]
-    gain = _widened(best.gain, config.confidence, len(found))
-    beyond = (
-        f" ({found[0].policy} is estimated higher, but {found[0].verdict}.)"
-        if found[0] is not best
-        else ""
+    refusal = None
+    if widened(best.gain, config.confidence, len(found)).low <= 0.0:
+        refusal = Refusal.NOT_BETTER_THAN_LOG
+    elif evaluation.has_production and (
+        widened(best.over_reference, config.confidence, len(found)).low <= 0.0
+    ):
+        refusal = Refusal.NOT_BETTER_THAN_PRODUCTION
+    return Recommendation(
+        refusal, best, passed_over=None if best is first else first, compared=len(found)
     )
-    figures = (
-        f"by {estimator} a session is worth {best.value.mean:.2f} [{best.value.low:.2f},"
-        f" {best.value.high:.2f}], {gain.mean:+.2f} [{gain.low:+.2f}, {gain.high:+.2f}] over the"
-        f" log's own policies ({config.confidence:.0%}, widened for the best of {len(found)});"
-        f" {best.verdict}"
-    )
-    if gain.low <= 0.0:
-        return Recommendation(
-            None,
-            f"None: {best.policy} is the best supported, but not surely better than the log's own"
-            f" policies: {figures}.{beyond}",
-        )
-    return Recommendation(best.policy, f"{best.policy}: {figures}.{beyond}")
 
 
-def _widened(interval: Interval, confidence: float, policies: int) -> Interval:
-    """The interval at Bonferroni's confidence, by the normal distribution's quantiles."""
+def widened(estimate: Estimate, confidence: float, comparisons: int) -> Interval:
+    """The interval for the best of several policies: Bonferroni, by normal quantiles.
+
+    Half-widths grow from the quantile of `confidence` to that of 1 - (1 - confidence) /
+    comparisons, so that a bootstrap needs no resamples in the far tails.
+    """
     alpha = 1.0 - confidence
-    factor = stats.norm.ppf(1.0 - alpha / 2.0 / policies) / stats.norm.ppf(1.0 - alpha / 2.0)
+    factor = stats.norm.ppf(1.0 - alpha / 2.0 / comparisons) / stats.norm.ppf(1.0 - alpha / 2.0)
+    interval = estimate.interval(confidence)
     low = interval.mean - factor * (interval.mean - interval.low)
     high = interval.mean + factor * (interval.high - interval.mean)
     return Interval(interval.mean, float(low), float(high))

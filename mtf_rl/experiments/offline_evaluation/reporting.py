@@ -1,4 +1,4 @@
-"""What an offline evaluation leaves behind."""
+"""The outputs of an off-policy evaluation: the answer, tables, files and pictures."""
 
 import shutil
 from pathlib import Path
@@ -9,48 +9,170 @@ from torch.utils.tensorboard.writer import SummaryWriter
 from mtf_rl.core.errors import RunFolderError
 from mtf_rl.core.files import replace_atomically, save_json
 from mtf_rl.evaluation import Interval
+from mtf_rl.evaluation.off_policy import Estimate
 from mtf_rl.experiments.console import Terminal
 from mtf_rl.experiments.offline_evaluation.config import OfflineConfig
+from mtf_rl.experiments.offline_evaluation.estimators import RECOMMENDING
 from mtf_rl.experiments.offline_evaluation.findings import Finding, OfflineEvaluation
 from mtf_rl.experiments.offline_evaluation.pictures import pictures_of
-from mtf_rl.experiments.offline_evaluation.recommending import recommendation_of
+from mtf_rl.experiments.offline_evaluation.recommending import (
+    Recommendation,
+    Refusal,
+    recommendation_of,
+    widened,
+)
+from mtf_rl.experiments.offline_evaluation.tables import (
+    cell,
+    digits_for,
+    distribution_tables,
+    estimator_table,
+    recommended_tables,
+    support_table,
+)
 from mtf_rl.experiments.pictures import save_figure
 from mtf_rl.experiments.run_folder import write_table
 from mtf_rl.experiments.settings import settings_to_json
 from mtf_rl.experiments.tables import Table
 
-__all__ = ["check_free_for_results", "report", "tables_of"]
+__all__ = ["answer_of", "check_free_for_results", "report", "tables_of"]
 
 
 def report(evaluation: OfflineEvaluation, terminal: Terminal) -> Path:
-    """Print tables and the recommendation; write them, pictures and events of TensorBoard.
+    """Print the answer and the recommending estimator's tables; write everything.
+
+    With `--all` the tables of all estimators are printed too.
 
     Returns:
         The folder.
     """
     folder = evaluation.config.folder
     check_free_for_results(evaluation.config)
-    tables = tables_of(evaluation)
-    for table in tables:
+    recommendation = recommendation_of(evaluation)
+    answer = answer_of(evaluation, recommendation)
+    _write(evaluation, recommendation, answer, folder)
+    terminal.say(answer)
+    is_all = evaluation.config.all
+    for table in tables_of(evaluation) if is_all else recommended_tables(evaluation):
         terminal.table(table.title, list(table.columns), [list(row) for row in table.rows])
         if table.note:
             terminal.say(table.note)
-    recommendation = recommendation_of(evaluation)
-    terminal.say(f"Recommended: {recommendation.reason}")
+    terminal.say(summary_of(evaluation))
+    more = "" if is_all else " Print the tables of all estimators: --all."
+    terminal.say(
+        f"Written to {folder}: evaluation.csv, .json, .md; recommendation.json; pictures;"
+        f" TensorBoard: tensorboard --logdir {folder / 'tensorboard'}.{more}"
+    )
+    return folder
+
+
+def check_free_for_results(config: OfflineConfig) -> None:
+    """Refuse a folder that holds something else than an earlier off-policy evaluation.
+
+    Raises:
+        RunFolderError: if it does.
+    """
+    folder = config.folder
+    mine = (folder / "recommendation.json").exists()
+    if folder.exists() and any(folder.iterdir()) and not mine:
+        raise RunFolderError(
+            f"{folder} holds other files; choose another --out. Only an earlier off-policy"
+            " evaluation is overwritten"
+        )
+
+
+def answer_of(evaluation: OfflineEvaluation, recommendation: Recommendation) -> str:
+    """The recommendation or its refusal, with the gain over the reference, in a few sentences."""
+    best, above = recommendation.best, recommendation.passed_over
+    if recommendation.refusal is Refusal.NO_ESTIMATOR:
+        return (
+            "No policy is recommended: no requested estimator may recommend. Request one of"
+            f" {', '.join(RECOMMENDING)} (--estimators)."
+        )
+    if best is None:
+        assert above is not None
+        return (
+            "No policy is recommended: the data support no policy's value. The largest estimate is"
+            f" that of {above.policy}, {above.check.text}."
+        )
+    gains = _gains(evaluation, recommendation, best)
+    beyond = (
+        f" {above.policy} has a larger estimate, but it is {above.check.text}."
+        if above is not None
+        else ""
+    )
+    if recommendation.refusal is None:
+        lead = f"Recommended: {best.policy}. It {gains}"
+    else:
+        lead = (
+            f"No policy is recommended: {recommendation.refusal.value}. The best supported policy,"
+            f" {best.policy}, {gains}"
+        )
+    return f"{lead}. Estimated by {best.estimator}, {best.check.text}.{beyond}"
+
+
+def _gains(evaluation: OfflineEvaluation, recommendation: Recommendation, best: Finding) -> str:
+    """Both gains of the best policy, with intervals widened for the choice."""
+    config, count = evaluation.config, recommendation.compared
+    over, log = (widened(one, config.confidence, count) for one in (best.over_reference, best.gain))
+    digits = digits_for([over, log])
+    chosen = f", widened for the best of {count}" if count > 1 else ""
+    interval = f"({100.0 * config.confidence:g} % CI{chosen})"
+    over_log = f"{cell(log, digits, signed=True)} over the log's own policies {interval}"
+    if best.policy == evaluation.reference:
+        return f"has {evaluation.reference_label}. It gains {over_log}"
+    return (
+        f"gains {cell(over, digits, signed=True)} reward per session over"
+        f" {evaluation.reference_label} and {over_log}"
+    )
+
+
+def summary_of(evaluation: OfflineEvaluation) -> str:
+    """The log, and what the intervals contain."""
+    config = evaluation.config
+    own = evaluation.logged.interval(config.confidence)
+    return (
+        f"The log has {evaluation.sessions:,} sessions ({evaluation.requests:,} requests) answered"
+        f" by {evaluation.evaluator}; its own policies earned {cell(own, digits_for([own]))} per"
+        f" session. Intervals are over sessions ({config.interval}; t where policies are"
+        " simulated). They do not contain the error of a model that cannot express Q."
+    )
+
+
+def tables_of(evaluation: OfflineEvaluation) -> list[Table]:
+    """Two tables for each estimator, and the distributions of session reward."""
+    return [
+        *(
+            make(evaluation, estimator)
+            for estimator in evaluation.config.asked
+            for make in (estimator_table, support_table)
+        ),
+        *distribution_tables(evaluation),
+    ]
+
+
+def _write(
+    evaluation: OfflineEvaluation, recommendation: Recommendation, answer: str, folder: Path
+) -> None:
     page = [
-        f"# Offline evaluation of {evaluation.config.data.name}",
-        _summary(evaluation),
-        f"Recommended: {recommendation.reason}",
-        *(table.to_markdown() for table in tables),
+        f"# Off-policy evaluation on {evaluation.config.data.name}",
+        answer,
+        summary_of(evaluation),
+        *(table.to_markdown() for table in tables_of(evaluation)),
     ]
     replace_atomically(folder / "evaluation.md", ("\n\n".join(page) + "\n").encode())
-    write_table(folder / "evaluation", [_flat(found) for found in evaluation.findings])
+    confidence = evaluation.config.confidence
+    write_table(folder / "evaluation", [_record(one, confidence) for one in evaluation.findings])
+    best = recommendation.best
     save_json(
         folder / "recommendation.json",
         {
             "policy": recommendation.policy,
-            "reason": recommendation.reason,
+            "refusal": None if recommendation.refusal is None else recommendation.refusal.name,
+            "reason": answer,
             "estimator": evaluation.config.ordering,
+            "reference": evaluation.reference,
+            "compared": recommendation.compared,
+            "best": None if best is None else _record(best, confidence),
             "settings": settings_to_json(evaluation.config),
         },
     )
@@ -61,112 +183,34 @@ def report(evaluation: OfflineEvaluation, terminal: Terminal) -> Path:
             save_figure(figure, folder / f"{name}.png")
             writer.add_figure(f"offline/{name}", figure, close=False)
         for found in evaluation.findings:
-            writer.add_scalar(f"offline/{found.policy}/{found.estimator}", found.value.mean)
-    terminal.say(
-        f"Written to {folder}: evaluation.csv, .json, .md; recommendation.json;"
-        f" {', '.join(f'{name}.png' for name in pictures)};"
-        f" TensorBoard: tensorboard --logdir {folder / 'tensorboard'}"
-    )
-    return folder
+            writer.add_scalar(f"offline/{found.policy}/{found.estimator}", found.value.value)
 
 
-def check_free_for_results(config: OfflineConfig) -> None:
-    """Refuse a folder that holds something else than an earlier offline evaluation.
-
-    Raises:
-        RunFolderError: if it does.
-    """
-    folder = config.folder
-    mine = (folder / "recommendation.json").exists()
-    if folder.exists() and any(folder.iterdir()) and not mine:
-        raise RunFolderError(
-            f"{folder} holds other files; choose another --out. Only an earlier offline evaluation"
-            " is written over"
-        )
-
-
-def _summary(evaluation: OfflineEvaluation) -> str:
-    own = evaluation.logged
-    return (
-        f"{evaluation.sessions:,} sessions ({evaluation.requests:,} requests), answered by"
-        f" {evaluation.evaluator}; the log's own policies earned {_interval(own)} a session."
-    )
-
-
-def tables_of(evaluation: OfflineEvaluation) -> list[Table]:
-    """Policies by estimator, and the distribution of their sessions' reward."""
-    rows = [
-        _row(evaluation.of(policy, estimator))
-        for policy in evaluation.policies
-        for estimator in evaluation.config.asked
-    ]
-    percent = f"{evaluation.config.confidence:.0%}"
-    estimates = Table(
-        title="Session reward, told from the log",
-        columns=("policy", "estimator", "value", "over the log's own", "support"),
-        rows=tuple(rows),
-        note=f"{_summary(evaluation)} Intervals: {percent}, {evaluation.config.interval} over"
-        " sessions, t where policies are simulated. What a model cannot express is in no interval.",
-    )
-    return [estimates, *_distribution(evaluation)]
-
-
-def _row(found: Finding) -> tuple[str, ...]:
-    gain = found.gain
-    over = f"{gain.mean:+.2f} [{gain.low:+.2f}, {gain.high:+.2f}]"
-    return (found.policy, found.estimator, _interval(found.value), over, found.verdict)
-
-
-def _distribution(evaluation: OfflineEvaluation) -> list[Table]:
-    if not evaluation.distributions:
-        return []
-    rows = tuple(
-        (
-            name,
-            f"{found.mean:.2f}",
-            f"{found.variance**0.5:.2f}",
-            *(f"{found.quantile(fraction):.2f}" for fraction in (0.25, 0.5, 0.75)),
-            f"{found.cvar(0.1):.2f}",
-        )
-        for name, found in evaluation.distributions.items()
-    )
-    return [
-        Table(
-            title="Distribution of session reward, by weights of whole sessions",
-            columns=(
-                "policy",
-                "mean",
-                "deviation",
-                "quarter",
-                "median",
-                "three quarters",
-                "CVaR 10 %",
-            ),
-            rows=rows,
-            note="CVaR 10 %: mean of the worst tenth. Policies without support are left out.",
-        )
-    ]
-
-
-def _interval(interval: Interval) -> str:
-    return f"{interval.mean:.2f} [{interval.low:.2f}, {interval.high:.2f}]"
-
-
-def _flat(found: Finding) -> dict[str, Any]:
-    support = found.support
+def _record(found: Finding, confidence: float) -> dict[str, Any]:
+    """A finding as numbers, with its support as names."""
+    weights = found.weights
     return {
         "policy": found.policy,
         "estimator": found.estimator,
-        "value": found.value.mean,
-        "value_low": found.value.low,
-        "value_high": found.value.high,
-        "gain": found.gain.mean,
-        "gain_low": found.gain.low,
-        "gain_high": found.gain.high,
-        "effective_sessions": None if support is None else support.effective,
-        "largest_weight": None if support is None else support.largest,
-        "zero_weights": None if support is None else support.zero,
-        "mean_weight": None if support is None else support.mass,
+        **_numbers("value", found.value, confidence),
+        **_numbers("gain", found.gain, confidence),
+        **_numbers("over_reference", found.over_reference, confidence),
+        "effective_sessions": None if weights is None else weights.effective,
+        "largest_weight": None if weights is None else weights.largest,
+        "zero_weights": None if weights is None else weights.zero,
+        "mean_weight": None if weights is None else weights.mass,
         "leverage": found.leverage,
-        "verdict": found.verdict,
+        "log_weight": found.log_fraction,
+        "support": found.check.support.name.lower(),
+        "reason": found.check.reason,
+    }
+
+
+def _numbers(name: str, estimate: Estimate, confidence: float) -> dict[str, float]:
+    interval: Interval = estimate.interval(confidence)
+    return {
+        name: estimate.value,
+        f"{name}_stderr": estimate.stderr,
+        f"{name}_low": interval.low,
+        f"{name}_high": interval.high,
     }

@@ -1,4 +1,4 @@
-"""A simulator in which policies, and the log's own actions, are played."""
+"""The simulator of a run, in which policies and the log's own actions are played."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,20 +6,13 @@ from pathlib import Path
 import numpy as np
 
 from mtf_rl.agents import LoggedActions, collect
+from mtf_rl.core.arrays import FloatArray
 from mtf_rl.core.protocols import SIMULATOR, Policy
 from mtf_rl.data import UserGroup
 from mtf_rl.envs import SessionDynamics
-from mtf_rl.evaluation import Interval, roll_out
-from mtf_rl.evaluation.off_policy import (
-    LoggedSessions,
-    ProductKernel,
-    RatioSum,
-    SessionModel,
-    SmoothedTarget,
-    estimate_sum,
-    t_interval,
-    view_of,
-)
+from mtf_rl.evaluation import roll_out
+from mtf_rl.evaluation.off_policy import LoggedSessions, SessionModel, estimate_sum, view_of
+from mtf_rl.evaluation.policy_actions import policy_actions
 from mtf_rl.experiments.assembly import Assembly
 from mtf_rl.experiments.collection import refuse_another_run
 from mtf_rl.experiments.command_line import settings_of_run
@@ -29,13 +22,13 @@ from mtf_rl.experiments.run_folder import open_run_folder
 
 __all__ = ["Simulated", "play"]
 
-# Random numbers of the simulated sessions, apart from that of learners and of final evaluating.
+# Seeds of the simulated sessions, apart from those of learners and of final evaluation.
 _SIMULATED_SEED, _REPLAYED_SEED = 3_000_003, 4_000_003
 
 
 @dataclass(frozen=True)
 class Simulated:
-    """A simulator, and what the log's actions lead to in it."""
+    """A simulator, and the log's actions replayed in it."""
 
     dynamics: SessionDynamics
     replayed: LoggedSessions
@@ -45,7 +38,7 @@ class Simulated:
     def of(
         cls, run: Path, config: OfflineConfig, logged: LoggedSessions, terminal: Terminal
     ) -> "Simulated":
-        """Read a run, and play the log's actions in its simulator.
+        """Read a run, and replay the log's actions in its simulator.
 
         Raises:
             ArtifactError: if a file of the run is missing or torn.
@@ -60,7 +53,7 @@ class Simulated:
         behaviour = LoggedActions(
             batch.actions, batch.log_densities, np.flatnonzero(batch.requests == 0)
         )
-        with terminal.progress("requests of the log played in the simulator", len(logged)) as bar:
+        with terminal.progress("requests of the log replayed in the simulator", len(logged)) as bar:
             replayed = collect(
                 dynamics,
                 behaviour,
@@ -71,29 +64,17 @@ class Simulated:
         sessions = LoggedSessions(replayed)
         return cls(dynamics, sessions, SessionModel(sessions, config.model, view_of(batch)))
 
-    @property
-    def own(self) -> RatioSum:
-        """Session reward of the log's actions."""
-        return RatioSum.mean(self.replayed.session_rewards)
-
-    def direct(self, policy: Policy) -> RatioSum:
-        """What `dm` says of a policy, told from the replayed actions."""
-        width = self.replayed.batch.actions.shape[1]
-        target = SmoothedTarget(policy, ProductKernel(np.ones(width)))  # no density is asked for
-        return estimate_sum("dm", self.model.direct(target, np.random.default_rng(0)))
+    def direct(self, policy: Policy) -> FloatArray:
+        """D' of `PolicyReplay`: what each replayed session adds to the `dm` estimate."""
+        batch = self.replayed.batch
+        actions = policy_actions(policy, batch.observations, action_dim=batch.actions.shape[1])
+        return estimate_sum("dm", self.model.direct([actions])).influence
 
 
-def play(
-    dynamics: SessionDynamics,
-    policy: Policy,
-    *,
-    sessions: int,
-    seed: int = 0,
-    confidence: float = 0.95,
-) -> Interval:
-    """Session reward of a policy in the simulator, over some sessions of one random numbers.
+def play(dynamics: SessionDynamics, policy: Policy, *, sessions: int, seed: int = 0) -> FloatArray:
+    """Session reward of a policy in the simulator, (sessions,) float64.
 
-    A t-interval over sessions, as the log's: both speak of the users who are logged.
+    Session i has the same random numbers for every policy.
     """
     played = roll_out(dynamics, policy, seed=_SIMULATED_SEED + seed, episodes=np.arange(sessions))
-    return t_interval(RatioSum.mean(played.reward.astype(np.float64)), confidence=confidence)
+    return played.reward.astype(np.float64)

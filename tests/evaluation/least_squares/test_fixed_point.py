@@ -28,7 +28,7 @@ QUADRATIC = LeastSquaresConfig(observation_terms="squares")
 
 
 @pytest.mark.parametrize(
-    ("rows", "gamma", "deviation"),
+    ("rows", "gamma", "std"),
     [(20_000, 0.95, 0.03), (20_000, 0.8, 0.009), (100_000, 0.8, 0.004)],
 )
 @pytest.mark.parametrize("seed", [0, 1, 2])

@@ -111,9 +111,7 @@ def inputs(gamma: float = 1.0, *, wrong: float = 0.0, target: FloatArray = TARGE
         q=padded(q[times, states, actions]),
         v=padded(v[times, states]),
         visits=padded(visits[times, states, actions]),
-        state_visits=padded(state_visits[times, states]),
         bound=1e12,
-        window=TIME,
     )
 
 

@@ -147,5 +147,5 @@ def test_bad_kernels_are_refused() -> None:
         ProductKernel(np.array([0.0]))
     with pytest.raises(UnknownNameError, match="Did you mean 'gaussian'"):
         ProductKernel(np.array([0.1]), "gaussianx")
-    with pytest.raises(ShapeError, match=re.escape("actions must have shape (rows, num_param")):
+    with pytest.raises(ShapeError, match=re.escape("actions must have shape (rows, action_dim")):
         ProductKernel(np.array([0.1])).log_density(np.zeros((3, 2)), np.zeros((3, 2)))

@@ -131,7 +131,7 @@ def test_a_static_policy_is_solved_as_any_other(batch: BatchDataset, gamma: floa
         )
         for target in (SmoothedTarget(policy, kernel), Twice(policy, kernel))
     )
-    for name in ("q", "v", "visits", "state_visits", "model_visits"):
+    for name in ("q", "v", "visits", "model_visits"):
         np.testing.assert_allclose(
             getattr(found, name), getattr(expected, name), rtol=1e-6, atol=1e-7, err_msg=name
         )
@@ -171,7 +171,7 @@ def test_pieces_are_whole_sessions_and_all_rows(
     cut = inputs_of(logged, UniformTarget(), ModelConfig(), np.random.default_rng(1))
     assert whole.q is not None
     assert cut.q is not None
-    for name in ("q", "v", "visits", "state_visits", "model_visits"):
+    for name in ("q", "v", "visits", "model_visits"):
         np.testing.assert_allclose(
             getattr(cut, name), getattr(whole, name), rtol=1e-6, atol=1e-8, err_msg=name
         )
@@ -180,9 +180,6 @@ def test_pieces_are_whole_sessions_and_all_rows(
     monkeypatch.setattr("mtf_rl.evaluation.off_policy.model._KEPT_NUMBERS", 0)
     again = inputs_of(logged, UniformTarget(), ModelConfig(), np.random.default_rng(1))
     np.testing.assert_array_equal(again.q, cut.q)
-    assert again.state_visits is not None
-    assert cut.state_visits is not None
-    np.testing.assert_allclose(again.state_visits, cut.state_visits, rtol=1e-9)
 
 
 def test_weights_of_one_direction_are_one_action_to_the_model(batch: BatchDataset) -> None:
