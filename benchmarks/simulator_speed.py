@@ -35,7 +35,8 @@ from mtf_rl.core.protocols import GROUND_TRUTH, SIMULATOR
 from mtf_rl.core.randomness import EpisodeRng, Purpose
 from mtf_rl.data import UserGroup
 from mtf_rl.envs import FusionSessionVectorEnv, RewardInputs, SessionDynamics, SessionState
-from mtf_rl.envs.candidates import UPPER_QUANTILE, rows_of
+from mtf_rl.envs.candidates import rows_of
+from mtf_rl.envs.summaries import UPPER_QUANTILE
 from mtf_rl.experiments.assembly import Assembly
 from mtf_rl.experiments.command_line import settings_of_run
 from mtf_rl.experiments.run_folder import open_run_folder

@@ -13,6 +13,7 @@ import numpy as np
 from safetensors.numpy import load, save
 
 from mtf_rl.agents.fusion_policy import FusionPolicy, FusionSetting
+from mtf_rl.agents.inputs import on_observation
 from mtf_rl.agents.networks import Mlp
 from mtf_rl.agents.policies import (
     ConstantPolicy,
@@ -21,15 +22,16 @@ from mtf_rl.agents.policies import (
     SavedPolicy,
     TablePolicy,
 )
-from mtf_rl.core.arrays import FloatArray
+from mtf_rl.core.arrays import FloatArray, IntArray
 from mtf_rl.core.errors import ArtifactError
 from mtf_rl.core.files import load_json, replace_atomically, save_json
+from mtf_rl.core.origin import remedy
 from mtf_rl.core.plugins import refuse_unrepeated
 from mtf_rl.fusion import FusionConfig
 
 __all__ = ["load_policy", "save_policy"]
 
-POLICY_VERSION = 2
+POLICY_VERSION = 3
 _MAKE_AGAIN = "Make it again, with the command that trained it."
 _NETWORKS = {
     "constant": (),
@@ -40,13 +42,16 @@ _NETWORKS = {
 
 
 def save_policy(folder: str | Path, policy: FusionPolicy) -> None:
-    """Write the policy's arrays and then, with their checksum, the card that describes them."""
+    """Write the policy's arrays and then, with their checksum, the card that describes them.
+
+    Kept are the inputs that can change an action, and no others.
+    """
     folder = Path(folder)
-    kind = _kind_of(policy.policy)
-    networks = {name: getattr(policy.policy, name) for name in _NETWORKS[kind]}
+    served = policy.served
+    kind = _kind_of(served)
+    networks = {name: getattr(served, name) for name in _NETWORKS[kind]}
     tensors = {
-        name: np.ascontiguousarray(array)
-        for name, array in _arrays_of(policy.policy, networks).items()
+        name: np.ascontiguousarray(array) for name, array in _arrays_of(served, networks).items()
     }
     content = save(tensors)
     card = {
@@ -60,10 +65,10 @@ def save_policy(folder: str | Path, policy: FusionPolicy) -> None:
             }
             for name, network in networks.items()
         },
-        "action_flexibility": policy.policy.action_flexibility
-        if isinstance(policy.policy, GenerativePolicy)
+        "action_flexibility": served.action_flexibility
+        if isinstance(served, GenerativePolicy)
         else None,
-        "column": policy.policy.column if isinstance(policy.policy, TablePolicy) else None,
+        "inputs": list(policy.inputs),
         "setting": {
             "observation": list(policy.setting.observation),
             "base_rates": list(policy.setting.base_rates),
@@ -99,12 +104,16 @@ def load_policy(folder: str | Path, *, extensions: Collection[str] = ()) -> Fusi
     version = card.get("version") if isinstance(card, dict) else None
     if version != POLICY_VERSION:
         raise ArtifactError(
-            f"{path} is of version {version}, this program reads {POLICY_VERSION}. {_MAKE_AGAIN}"
+            f"{path} is of version {version}, this program reads {POLICY_VERSION}."
+            f" {remedy(folder, 'Make it again')}"
         )
     tensors = _read_tensors(folder / "policy.safetensors", card.get("tensors_sha256"))
     refuse_unrepeated(_formula_of(card), source=folder, repeated=extensions)
     try:
-        return FusionPolicy(_policy_of(card, tensors), _setting_of(card["setting"]))
+        setting = _setting_of(card["setting"])
+        served = _policy_of(card, tensors)
+        inputs = _positions(card["inputs"], setting, served)
+        return FusionPolicy(on_observation(served, inputs, len(setting.observation)), setting)
     except Exception as error:
         raise ArtifactError(
             f"{folder} holds no policy that this program can serve "
@@ -168,8 +177,7 @@ def _policy_of(card: dict[str, Any], tensors: Mapping[str, FloatArray]) -> Saved
     if kind == "constant":
         return ConstantPolicy(tensors["action"])
     if kind == "table":
-        observed = len(card["setting"]["observation"])
-        return TablePolicy(observed, card["column"], tensors["edges"], tensors["actions"])
+        return TablePolicy(1, 0, tensors["edges"], tensors["actions"])
     networks = {
         name: _network_of(name, card["networks"][name], tensors) for name in _NETWORKS[kind]
     }
@@ -191,6 +199,17 @@ def _setting_of(record: dict[str, Any]) -> FusionSetting:
         base_rates=tuple(record["base_rates"]),
         fusion=FusionConfig.of_record(record),
     )
+
+
+def _positions(inputs: list[str], setting: FusionSetting, served: SavedPolicy) -> IntArray:
+    """Where the policy's inputs stand in the observation."""
+    unknown = [name for name in inputs if name not in setting.observation]
+    if unknown:
+        raise ValueError(f"inputs {', '.join(unknown)} are not observed")
+    expected = 0 if isinstance(served, ConstantPolicy) else served.obs_dim
+    if len(inputs) != expected:
+        raise ValueError(f"inputs must be {expected} names, got {len(inputs)}")
+    return np.array([setting.observation.index(name) for name in inputs], dtype=np.int64)
 
 
 def _network_of(name: str, described: dict[str, Any], tensors: Mapping[str, FloatArray]) -> Mlp:

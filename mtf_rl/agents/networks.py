@@ -2,12 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
-from numba import njit
 
 from mtf_rl.core.arrays import FloatArray, check_shape
+from mtf_rl.core.compiled import compiled
 from mtf_rl.core.errors import ShapeError
 from mtf_rl.core.registry import Registry
 
@@ -93,26 +94,43 @@ class Mlp:
         """
         check_shape("values", values, "rows, inputs", (len(values), self.inputs))
         activation = HIDDEN_ACTIVATIONS[self.hidden]
-        for weight, bias in zip(self.weights[:-1], self.biases[:-1], strict=True):
+        values = np.ascontiguousarray(values, dtype=np.float64)
+        for weight, bias in self._layers[:-1]:
             values = activation(_layer(values, weight, bias))
-        return OUTPUT_ACTIVATIONS[self.output](_layer(values, self.weights[-1], self.biases[-1]))
+        return OUTPUT_ACTIVATIONS[self.output](_layer(values, *self._layers[-1]))
+
+    @cached_property
+    def _layers(self) -> tuple[tuple[FloatArray, FloatArray], ...]:
+        """Weights (inputs, outputs) and biases (outputs,) in float64."""
+        pairs = zip(self.weights, self.biases, strict=True)
+        return tuple(
+            (np.ascontiguousarray(weight.T, dtype=np.float64), bias.astype(np.float64))
+            for weight, bias in pairs
+        )
+
+
+COMPILED_FROM = 1 << 18
+"""Products from which a compiled loop is used; below it a request is served without numba."""
 
 
 def _layer(values: FloatArray, weight: FloatArray, bias: FloatArray) -> FloatArray:
-    sums = np.empty((len(values), len(bias)))  # (rows, outputs)
-    _sum_into(
-        np.ascontiguousarray(values, dtype=np.float64),
-        np.ascontiguousarray(weight.T, dtype=np.float64),
-        bias.astype(np.float64),
-        sums,
-    )
+    """Bias plus products in the order of the inputs, (rows, outputs) float64."""
+    rows, (inputs, outputs) = len(values), weight.shape
+    if rows * weight.size < COMPILED_FROM:
+        terms = np.empty((rows, 1 + inputs, outputs))
+        terms[:, 0] = bias
+        np.multiply(values[:, :, None], weight, out=terms[:, 1:])
+        # Running sums: their order does not depend on the shape, as that of a plain sum does.
+        return np.add.accumulate(terms, axis=1, out=terms)[:, -1]
+    sums = np.empty((rows, outputs))
+    _sum_into(np.ascontiguousarray(values), weight, bias, sums)
     return sums
 
 
 # Compiled, since a matrix product of BLAS sums in an order that depends on the number of rows.
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _sum_into(values: Any, weight: Any, bias: Any, sums: Any) -> None:
     """`weight` is (inputs, outputs), so that the inner loop runs along memory.
 

@@ -2,24 +2,24 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from mtf_rl.agents.fusion_policy import FusionPolicy
 from mtf_rl.core.arrays import FloatArray, IntArray
 from mtf_rl.core.errors import DataError
-from mtf_rl.core.tasks import NUM_TASKS, TaskSet
-from mtf_rl.envs.candidates import PoolPredictions
-from mtf_rl.envs.observation import OBSERVATION_BOUND, logits_of
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["rank"]
 
 REQUEST = "request"
 
 
-def rank(frame: pd.DataFrame, policy: FusionPolicy) -> pd.DataFrame:
+def rank(frame: "pd.DataFrame", policy: FusionPolicy) -> "pd.DataFrame":
     """The candidates of each request, best first, as the environment would rank them.
 
     A request's result is the same whether it comes alone or among others.
@@ -42,29 +42,32 @@ def rank(frame: pd.DataFrame, policy: FusionPolicy) -> pd.DataFrame:
             prediction is no number in [0, 1]; or if what belongs to a request is no finite number,
             or differs within it.
     """
-    formula, action_map = policy.setting.make_formula(), policy.setting.make_action_map()
-    written = ["score", "rank", *(f"weight/{name}" for name in formula.parameter_names)]
+    import pandas as pd  # loaded already, by whoever made the frame
+
+    names = policy.parameter_names
+    written = ["score", "rank", *(f"weight/{name}" for name in names)]
     _check_columns(frame, policy, written)
     requests = _requests_of(frame)
-    predictions = _predictions_of(frame, policy.setting.fusion.tasks)  # (rows, tasks)
+    predictions = _predictions_of(frame, policy.tasks)  # (rows, tasks)
     context = _context_of(frame, policy.context, requests)  # (requests, context)
 
     scores = np.empty(len(frame), dtype=np.float32)
-    weights = np.empty((len(requests.sizes), len(formula.parameter_names)), dtype=np.float32)
+    parameters = np.empty((len(requests.sizes), len(names)), dtype=np.float32)
     for same, rows in requests.by_size():  # (num_envs,), (num_envs, candidates)
-        observation = _observation(policy, context[same], predictions[rows])
-        action, _ = policy.predict(observation, deterministic=True)
-        weights[same] = action_map.to_parameters(action)
-        shown = _all_tasks(
-            predictions[rows], policy.setting.fusion.tasks
-        )  # (num_envs, candidates, 8)
-        scores[rows] = formula.fuse(formula.prepare(shown), weights[same])
+        parameters[same] = policy.parameters(predictions[rows], context[same])
+        scores[rows] = policy.fused(predictions[rows], parameters[same])
 
     order = np.lexsort((-scores, requests.of_row))  # stable: equal scores stay as they came
     of_row = requests.of_row[order]
     positions = np.arange(len(frame)) - requests.starts[of_row]
-    values = [scores[order], positions + 1, *weights[of_row].T]
-    return frame.iloc[order].assign(**dict(zip(written, values, strict=True)))
+    ranked = frame.iloc[order]
+    # One block for all weights: to assign column by column takes longer than all the rest.
+    first = {"score": scores[order], "rank": positions + 1}
+    added = (
+        pd.DataFrame(first, index=ranked.index, copy=False),
+        pd.DataFrame(parameters[of_row], index=ranked.index, columns=written[2:], copy=False),
+    )
+    return pd.concat([ranked, *added], axis=1)
 
 
 @dataclass(frozen=True)
@@ -96,18 +99,17 @@ class _Requests:
             yield same, self.rows[self.starts[same][:, None] + np.arange(size)]
 
 
-def _check_columns(frame: pd.DataFrame, policy: FusionPolicy, written: list[str]) -> None:
-    twice = frame.columns[frame.columns.duplicated()].unique()
-    if len(twice):
+def _check_columns(frame: "pd.DataFrame", policy: FusionPolicy, written: list[str]) -> None:
+    columns = frame.columns
+    if not columns.is_unique:
+        twice = columns[columns.duplicated()].unique()
         raise DataError(f"columns are there twice: {', '.join(map(str, twice))}; keep one of each")
-    present = set(frame.columns)
-    missing = [
-        name for name in (*policy.setting.fusion.tasks, *policy.context) if name not in present
-    ]
+    present = set(columns)
+    missing = [name for name in (*policy.tasks, *policy.context) if name not in present]
     if missing:
         raise DataError(
             f"columns are missing: {', '.join(missing)}; a frame needs the policy's tasks"
-            f" ({', '.join(policy.setting.fusion.tasks)}), with predictions in [0, 1], and the"
+            f" ({', '.join(policy.tasks)}), with predictions in [0, 1], and the"
             f" {len(policy.context)} columns that policy.context names"
         )
     spare = [name for name in written if name in present]
@@ -117,9 +119,15 @@ def _check_columns(frame: pd.DataFrame, policy: FusionPolicy, written: list[str]
         raise DataError("the frame has no row; give one row per candidate")
 
 
-def _requests_of(frame: pd.DataFrame) -> _Requests:
+def _requests_of(frame: "pd.DataFrame") -> _Requests:
     if REQUEST not in frame.columns:
         return _Requests.of(np.zeros(len(frame), dtype=np.int64), np.array(["all"], dtype=object))
+    values = frame[REQUEST].to_numpy()
+    if values.dtype.kind in "iu":
+        labels, numbers = np.unique(values, return_inverse=True)
+        return _Requests.of(numbers.astype(np.int64), labels.astype(object))
+    import pandas as pd
+
     numbers, labels = pd.factorize(frame[REQUEST], sort=True)
     missing = np.flatnonzero(numbers < 0)
     if len(missing):
@@ -127,25 +135,26 @@ def _requests_of(frame: pd.DataFrame) -> _Requests:
     return _Requests.of(numbers.astype(np.int64), np.asarray(labels, dtype=object))
 
 
-def _predictions_of(frame: pd.DataFrame, tasks: tuple[str, ...]) -> FloatArray:
+def _predictions_of(frame: "pd.DataFrame", tasks: tuple[str, ...]) -> FloatArray:
     """The tasks' predictions, (rows, tasks) float32 in [0, 1]."""
-    predictions = np.empty((len(frame), len(tasks)), dtype=np.float32)
+    predictions = np.empty((len(frame), len(tasks)))
     for column, name in enumerate(tasks):
-        values = _numbers(frame, name)
-        bad = np.flatnonzero(~((values >= 0.0) & (values <= 1.0)))
-        if len(bad):
-            raise DataError(
-                f"{name} must be a prediction in [0, 1], got {values[bad[0]]} in row "
-                f"{frame.index[bad[0]]} ({len(bad)} rows are so)"
-            )
-        predictions[:, column] = values
-    return predictions
+        predictions[:, column] = _numbers(frame, name)
+    sound = (predictions >= 0.0) & (predictions <= 1.0)
+    if not sound.all():
+        column = int(np.flatnonzero(~sound.all(axis=0))[0])
+        bad = np.flatnonzero(~sound[:, column])
+        raise DataError(
+            f"{tasks[column]} must be a prediction in [0, 1], got {predictions[bad[0], column]} in"
+            f" row {frame.index[bad[0]]} ({len(bad)} rows are so)"
+        )
+    return predictions.astype(np.float32)
 
 
-def _context_of(frame: pd.DataFrame, names: tuple[str, ...], requests: _Requests) -> FloatArray:
-    """What is read of each request besides its predictions, (requests, context) float32."""
+def _context_of(frame: "pd.DataFrame", names: tuple[str, ...], requests: _Requests) -> FloatArray:
+    """What is read of each request besides its predictions, (requests, context) float64."""
     first = requests.first
-    context = np.empty((len(first), len(names)), dtype=np.float32)
+    context = np.empty((len(first), len(names)))
     for column, name in enumerate(names):
         values = _numbers(frame, name)
         odd = np.flatnonzero(~np.isfinite(values))
@@ -160,41 +169,19 @@ def _context_of(frame: pd.DataFrame, names: tuple[str, ...], requests: _Requests
                 f"{name} must be the same in all rows of a request; in request {label} row "
                 f"{frame.index[differs[0]]} differs from the first"
             )
-        context[:, column] = np.clip(values[first], -OBSERVATION_BOUND, OBSERVATION_BOUND)
+        context[:, column] = values[first]
     return context
 
 
-def _numbers(frame: pd.DataFrame, name: str) -> FloatArray:
+def _numbers(frame: "pd.DataFrame", name: str) -> FloatArray:
     """A column as (rows,) float64, NaN where it has no value."""
-    if not pd.api.types.is_numeric_dtype(frame[name]):
-        raise DataError(f"{name} must hold numbers, got a column of type {frame[name].dtype}")
-    numbers: FloatArray = frame[name].to_numpy(dtype=np.float64, na_value=np.nan)
+    column = frame[name]
+    values: NDArray[Any] = column.to_numpy()
+    if values.dtype.kind in "fiub":
+        return values.astype(np.float64)
+    import pandas as pd
+
+    if not pd.api.types.is_numeric_dtype(column):
+        raise DataError(f"{name} must hold numbers, got a column of type {column.dtype}")
+    numbers: FloatArray = column.to_numpy(dtype=np.float64, na_value=np.nan)
     return numbers
-
-
-def _all_tasks(predictions: FloatArray, tasks: tuple[str, ...]) -> FloatArray:
-    """Predictions (num_envs, candidates, tasks) among those of all tasks, (..., 8); others 0."""
-    shown = np.zeros((*predictions.shape[:2], NUM_TASKS), dtype=np.float32)
-    shown[:, :, TaskSet.of(tasks).columns] = predictions
-    return shown
-
-
-def _observation(policy: FusionPolicy, context: FloatArray, predictions: FloatArray) -> FloatArray:
-    """What the policy sees of each request, (num_envs, obs_dim) float32.
-
-    Args:
-        policy: whose names are followed.
-        context: (num_envs, context).
-        predictions: of the candidates, (num_envs, candidates, tasks).
-    """
-    num_envs, count = predictions.shape[:2]
-    if policy.is_static:
-        return np.empty((num_envs, 0), dtype=np.float32)
-    everyone = np.tile(np.arange(count), (num_envs, 1))  # (num_envs, candidates)
-    statistics = PoolPredictions.of(logits_of(predictions)).statistics(
-        np.arange(num_envs), everyone
-    )
-    found = dict(zip(policy.context, context.T, strict=True))
-    found |= dict(zip(policy.setting.statistic_names(), statistics.T, strict=True))
-    columns = [found[name] for name in policy.setting.observation]
-    return np.stack(columns, axis=1).astype(np.float32)

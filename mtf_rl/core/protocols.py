@@ -1,14 +1,16 @@
 """The joints of the project: what a user model and a policy must offer."""
 
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mtf_rl.core.arrays import BoolArray, FloatArray, IntArray
-from mtf_rl.core.history import VisibleHistory
-from mtf_rl.core.randomness import EpisodeRng
-from mtf_rl.core.slates import Response, Slate
+
+if TYPE_CHECKING:  # A policy is served without numba, which random numbers are compiled with.
+    from mtf_rl.core.history import VisibleHistory
+    from mtf_rl.core.randomness import EpisodeRng
+    from mtf_rl.core.slates import Response, Slate
 
 __all__ = ["GROUND_TRUTH", "SIMULATOR", "Policy", "UserModel"]
 
@@ -33,7 +35,7 @@ class UserModel(Protocol[StateT]):
     hour_fractions: FloatArray
     """(24,), the fraction of sessions that start in each hour of the day."""
 
-    def start(self, users: IntArray, rng: EpisodeRng) -> StateT:
+    def start(self, users: IntArray, rng: "EpisodeRng") -> StateT:
         """The state of `users` (num_envs,) as they open the app."""
         ...
 
@@ -42,16 +44,18 @@ class UserModel(Protocol[StateT]):
         ...
 
     def respond(
-        self, state: StateT, slate: Slate, history: VisibleHistory, rng: EpisodeRng
-    ) -> tuple[Response, StateT]:
+        self, state: StateT, slate: "Slate", history: "VisibleHistory", rng: "EpisodeRng"
+    ) -> "tuple[Response, StateT]":
         """What the users do with every shown video; `history` is what came before this slate."""
         ...
 
-    def leave(self, state: StateT, history: VisibleHistory, rng: EpisodeRng) -> BoolArray:
+    def leave(self, state: StateT, history: "VisibleHistory", rng: "EpisodeRng") -> BoolArray:
         """Who leaves the session now, (num_envs,); `history` includes the slate just answered."""
         ...
 
-    def pause_seconds(self, state: StateT, history: VisibleHistory, rng: EpisodeRng) -> FloatArray:
+    def pause_seconds(
+        self, state: StateT, history: "VisibleHistory", rng: "EpisodeRng"
+    ) -> FloatArray:
         """Seconds from this request to the next one of those who stay, (num_envs,), <= 1800.
 
         `history` is the one before the gap is added: its `last_watch_seconds` is the time that
@@ -59,7 +63,7 @@ class UserModel(Protocol[StateT]):
         """
         ...
 
-    def return_days(self, state: StateT, history: VisibleHistory, rng: EpisodeRng) -> IntArray:
+    def return_days(self, state: StateT, history: "VisibleHistory", rng: "EpisodeRng") -> IntArray:
         """Days until each user's next active day after the session, (num_envs,), >= 1."""
         ...
 

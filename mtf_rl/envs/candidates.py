@@ -11,11 +11,10 @@ from numba import njit
 
 from mtf_rl.core.arrays import FloatArray, IntArray
 from mtf_rl.core.randomness import EpisodeRng, Purpose, mix64_compiled
+from mtf_rl.envs.summaries import STATISTICS, upper_rank
 
-__all__ = ["STATISTICS", "PoolPredictions", "draw_candidates", "rows_of"]
+__all__ = ["PoolPredictions", "draw_candidates", "rows_of"]
 
-STATISTICS = ("mean", "spread", "upper")
-UPPER_QUANTILE = 0.9
 _HASH_BUCKETS = 256
 
 
@@ -68,7 +67,7 @@ class PoolPredictions:
         """
         count, tasks = candidates.shape[1], self.logits.shape[2]
         statistics = np.empty((len(users), len(STATISTICS), tasks), dtype=np.float32)
-        largest = count - int(UPPER_QUANTILE * (count - 1))
+        largest = upper_rank(count)
         _summarise_into(self.logits, self.descending, users, candidates, largest, statistics)
         return statistics.reshape(len(users), -1)
 

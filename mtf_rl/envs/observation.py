@@ -11,12 +11,18 @@ import numpy as np
 from mtf_rl.core.arrays import FloatArray, check_shape
 from mtf_rl.core.history import SIGNAL_NAMES, VisibleHistory
 from mtf_rl.core.tasks import TaskSet
-from mtf_rl.envs.candidates import STATISTICS
+from mtf_rl.envs.summaries import OBSERVATION_BOUND, STATISTICS, logits_of
 
-__all__ = ["OBSERVATION_BOUND", "ObservationLayout", "UserProfiles", "logits_of", "observe"]
+__all__ = [
+    "OBSERVATION_BOUND",
+    "ObservationLayout",
+    "UserProfiles",
+    "logits_of",
+    "observe",
+    "session_block",
+    "session_names",
+]
 
-OBSERVATION_BOUND = 20.0
-_SMALLEST_PROBABILITY = 1e-6
 _BLOCKS = ("profile", "session", "candidates", "visits")
 
 
@@ -68,15 +74,18 @@ class ObservationLayout:
     @staticmethod
     def of(profiles: UserProfiles, tasks: TaskSet) -> "ObservationLayout":
         """The layout of the observations that `observe` makes."""
-        averages = [
-            f"{pace}/{signal}" for pace in ("last", "fast", "slow") for signal in SIGNAL_NAMES
-        ]
         statistics = [f"{part}/{task}" for part in STATISTICS for task in tasks.names]
         return ObservationLayout(
             profile=tuple(f"profile/{name}" for name in profiles.names),
-            session=tuple(f"session/{name}" for name in (*_CLOCK_NAMES, *averages)),
+            session=session_names(),
             candidates=tuple(f"candidates/{name}" for name in statistics),
         )
+
+
+def session_names() -> tuple[str, ...]:
+    """Names of the numbers of `session_block`, in its order."""
+    averages = [f"{pace}/{signal}" for pace in ("last", "fast", "slow") for signal in SIGNAL_NAMES]
+    return tuple(f"session/{name}" for name in (*_CLOCK_NAMES, *averages))
 
 
 _CLOCK_NAMES = (
@@ -97,20 +106,13 @@ def observe(profiles: FloatArray, history: VisibleHistory, statistics: FloatArra
         history: the session so far.
         statistics: `PoolPredictions.statistics` of the candidates, (num_envs, 3 * tasks).
     """
-    blocks = [profiles, _session_block(history), statistics]
+    blocks = [profiles, session_block(history), statistics]
     observation = np.concatenate(blocks, axis=1).astype(np.float32)
     return np.clip(observation, -OBSERVATION_BOUND, OBSERVATION_BOUND)
 
 
-def logits_of(scores: FloatArray) -> FloatArray:
-    """Predictions in [0, 1] on the logit scale, float32, cut at 1e-6 from both ends."""
-    low = np.float32(_SMALLEST_PROBABILITY)
-    clipped = np.clip(scores.astype(np.float32), low, np.float32(1.0) - low)
-    logits: FloatArray = np.log(clipped) - np.log1p(-clipped)
-    return logits
-
-
-def _session_block(history: VisibleHistory) -> FloatArray:
+def session_block(history: VisibleHistory) -> FloatArray:
+    """What is observed of the session so far, (num_envs, session), named by `session_names`."""
     angle = history.hours * (2.0 * np.pi / 24.0)
     clock = [
         np.log1p(history.requests),

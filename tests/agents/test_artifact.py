@@ -18,7 +18,11 @@ from mtf_rl.agents import (
     ConstantPolicy,
     FusionPolicy,
     FusionSetting,
+    GenerativePolicy,
+    Mlp,
+    MlpPolicy,
     SavedPolicy,
+    TablePolicy,
     load_policy,
     save_policy,
 )
@@ -138,7 +142,11 @@ def folder(tmp_path: Path) -> Path:
         (lambda card: card["setting"].update(radius="wide"), "TypeError"),
         (lambda card: card["setting"].update(base=[1.0]), "base must have one weight"),
         (lambda card: card["setting"].pop("observation"), "KeyError: 'observation'"),
-        (lambda card: card["setting"]["observation"].pop(), "the policy must read obs_dim"),
+        (
+            lambda card: card["setting"]["observation"].pop(),
+            "inputs candidates/mean/click are not observed",
+        ),
+        (lambda card: card["inputs"].pop(), "inputs must be 3 names, got 2"),
         (
             lambda card: card["setting"].update(observation=["a", "b", "candidates/mode/click"]),
             "observation 'candidates/mode/click' is none that candidates have",
@@ -228,12 +236,78 @@ def test_torn_files_are_refused(folder: Path) -> None:
         load_policy(folder / "elsewhere")
 
 
-@pytest.mark.parametrize(("content", "version"), [('{"version": 1}', 1), ("[]", None), ("3", None)])
+@pytest.mark.parametrize(
+    ("content", "version"),
+    [('{"version": 1}', 1), ('{"version": 2}', 2), ("[]", None), ("3", None)],
+)
 def test_another_version_is_refused(folder: Path, content: str, version: int | None) -> None:
     (folder / "policy.json").write_text(content)
-    message = f"is of version {version}, this program reads 2. Make it again"
+    message = f"is of version {version}, this program reads 3. Make it again, with the command"
     with pytest.raises(ArtifactError, match=re.escape(message)):
         load_policy(folder)
+
+
+def test_the_command_that_makes_an_old_policy_again_is_told(tmp_path: Path) -> None:
+    """A run as it was written before names changed: the bound of BCQ was called `bound`."""
+    folder = tmp_path / "run" / "policy" / "td3"
+    folder.mkdir(parents=True)
+    command = "/somewhere/mtf_rl/train.py td3 --preset smoke"
+    (tmp_path / "run" / "provenance.json").write_text(json.dumps({"command": command}))
+    (folder / "policy.json").write_text(json.dumps({"version": 2, "kind": "mlp", "bound": None}))
+    with pytest.raises(
+        ArtifactError, match=r"reads 3. Make it again: python -m mtf_rl.train td3 --preset smoke$"
+    ):
+        load_policy(folder)
+
+
+def few_inputs(policy: SavedPolicy, unused: int) -> SavedPolicy:
+    """The policy, but one observed number has no effect."""
+
+    def of(network: Mlp) -> Mlp:
+        first = network.weights[0].copy()
+        first[:, unused] = 0.0
+        return replace(network, weights=(first, *network.weights[1:]))
+
+    if isinstance(policy, MlpPolicy):
+        return replace(policy, network=of(policy.network))
+    assert isinstance(policy, GenerativePolicy)
+    return replace(
+        policy,
+        decoder=of(policy.decoder),
+        perturbation=of(policy.perturbation),
+        critic=of(policy.critic),
+    )
+
+
+@pytest.mark.parametrize("kind", ["mlp", "generative"])
+@pytest.mark.parametrize("unused", [0, 1, 2])
+def test_only_inputs_that_can_change_an_action_are_kept(
+    kind: str, unused: int, tmp_path: Path
+) -> None:
+    policy = FusionPolicy(few_inputs(POLICIES[kind], unused), SETTING)
+    names = tuple(name for k, name in enumerate(SETTING.observation) if k != unused)
+    assert policy.inputs == names
+    assert policy.context == tuple(name for name in names if not name.startswith("candidates/"))
+    save_policy(tmp_path, policy)
+    tensors = load_file(tmp_path / "policy.safetensors")
+    assert tensors["mean"].shape == (2,)
+    again = load_policy(tmp_path)
+    assert again.inputs == names
+    observation = np.random.default_rng(1).normal(size=(7, 3)).astype(np.float32)
+    np.testing.assert_array_equal(again.predict(observation)[0], policy.predict(observation)[0])
+    other = observation.copy()
+    other[:, unused] = 7.0
+    np.testing.assert_array_equal(again.predict(other)[0], policy.predict(observation)[0])
+
+
+def test_a_table_policy_reads_one_number(tmp_path: Path) -> None:
+    actions = np.linspace(-1.0, 1.0, 12).reshape(2, 6)
+    table = TablePolicy(3, 1, np.array([0.5]), actions)
+    save_policy(tmp_path, FusionPolicy(table, SETTING))
+    again = load_policy(tmp_path)
+    assert again.inputs == ("session/log_requests",)
+    observation = np.array([[9.0, 0.0, 9.0], [0.0, 0.5, 0.0]], dtype=np.float32)
+    np.testing.assert_array_equal(again.predict(observation)[0], actions.astype(np.float32))
 
 
 def test_settings_and_policies_that_do_not_fit_are_refused() -> None:

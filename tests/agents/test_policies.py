@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 import mtf_rl.agents.policies
 from mtf_rl.agents import ConstantPolicy, GenerativePolicy, Mlp, MlpPolicy
+from mtf_rl.agents.networks import _layer, _sum_into
 from mtf_rl.core.arrays import FloatArray
 from mtf_rl.core.errors import ConfigError, DataError, ShapeError, UnknownNameError
 from tests.agents.examples import generative_policy, mlp_policy, random_mlp
@@ -195,7 +196,7 @@ def test_generative_policies_that_do_not_fit_are_refused() -> None:
     policy = generative_policy(3, 2, samples=4)
     with pytest.raises(ShapeError, match=re.escape("obs_dim + latent_dim = 4 inputs and 2 out")):
         replace(policy, latents=policy.latents[:, :1])
-    with pytest.raises(ShapeError, match=re.escape("perturbation must have obs_dim + num_parame")):
+    with pytest.raises(ShapeError, match=re.escape("perturbation must have obs_dim + action_d")):
         replace(policy, perturbation=random_mlp((5, 4, 3)))
     with pytest.raises(ShapeError, match=re.escape("5 inputs and 1 outputs, got 5 and 2")):
         replace(policy, critic=random_mlp((5, 4, 2), output="identity"))
@@ -214,3 +215,20 @@ def test_generative_policies_that_do_not_fit_are_refused() -> None:
 def test_a_constant_policy_plays_its_action() -> None:
     action, _ = ConstantPolicy(np.array([0.5, -1.0])).predict(np.zeros((3, 4), dtype=np.float32))
     np.testing.assert_array_equal(action, [[0.5, -1.0]] * 3)
+
+
+@given(
+    seed=st.integers(0, 10_000),
+    rows=st.integers(1, 5),
+    inputs=st.sampled_from([0, 1, 3, 64, 131]),
+    outputs=st.sampled_from([1, 2, 8, 64]),
+)
+def test_few_rows_in_numpy_and_many_compiled_give_the_same_bits(
+    seed: int, rows: int, inputs: int, outputs: int
+) -> None:
+    generator = np.random.default_rng(seed)
+    values = generator.normal(size=(rows, inputs))
+    weight, bias = generator.normal(size=(inputs, outputs)), generator.normal(size=outputs)
+    compiled = np.empty((rows, outputs))
+    _sum_into(values, weight, bias, compiled)
+    np.testing.assert_array_equal(_layer(values, weight, bias), compiled)
