@@ -10,21 +10,16 @@ import numpy as np
 
 from mtf_rl.core.arrays import FloatArray, IntArray
 from mtf_rl.core.slates import Response, Slate
-from mtf_rl.core.tasks import FEEDBACKS
+from mtf_rl.core.tasks import KUAIRAND_TASKS, TaskSet
 from mtf_rl.core.videos import VideoCatalogue
 
 __all__ = [
-    "NUM_SIGNALS",
-    "SIGNAL_NAMES",
     "VisibleHistory",
     "add_pause",
     "advance_history",
     "start_history",
     "tag_overlap",
 ]
-
-SIGNAL_NAMES = (*(task.name for task in FEEDBACKS), "play_ratio")
-NUM_SIGNALS = len(SIGNAL_NAMES)
 
 FAST_RATE = 0.5
 SLOW_RATE = 0.1
@@ -35,8 +30,8 @@ TAG_RATE = 0.2
 class VisibleHistory:
     """The session so far, one row per user; averages start at zero and are not corrected for it.
 
-    A signal of a slate is its mean over the shown videos: seven feedback rates, then `play_ratio`,
-    play time over duration clipped to 1.
+    A signal of a slate is its mean over the shown videos: each of the log's feedbacks, then
+    `play_ratio`, play time over duration clipped to 1. `TaskSet.signal_names` names them.
     """
 
     requests: IntArray  # (num_envs,) int32, requests answered so far
@@ -51,9 +46,11 @@ class VisibleHistory:
     repetition: FloatArray  # (num_envs,) float32, moving average at rate 0.5 of `tag_overlap`
 
 
-def start_history(hours: FloatArray, num_tags: int) -> VisibleHistory:
+def start_history(
+    hours: FloatArray, num_tags: int, tasks: TaskSet = KUAIRAND_TASKS
+) -> VisibleHistory:
     """The empty history of sessions that start at `hours` (num_envs,)."""
-    num_envs = len(hours)
+    num_envs, signals = len(hours), len(tasks.signal_names)
 
     def zeros(*axes: int) -> FloatArray:
         return np.zeros((num_envs, *axes), dtype=np.float32)
@@ -63,9 +60,9 @@ def start_history(hours: FloatArray, num_tags: int) -> VisibleHistory:
         hours=np.asarray(hours, dtype=np.float32),
         elapsed_seconds=zeros(),
         watch_seconds=zeros(),
-        last=zeros(NUM_SIGNALS),
-        fast=zeros(NUM_SIGNALS),
-        slow=zeros(NUM_SIGNALS),
+        last=zeros(signals),
+        fast=zeros(signals),
+        slow=zeros(signals),
         last_watch_seconds=zeros(),
         tag_exposure=zeros(num_tags),
         repetition=zeros(),

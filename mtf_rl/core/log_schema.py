@@ -29,7 +29,8 @@ class Scenes:
     two_column: tuple[int, ...] = ()
     """Scenes that show a page of covers: a video plays only when it is opened; may be none."""
     opened_by: str = ""
-    """The binary task that opens a video in a two-column scene; none, where it is empty."""
+    """The task with `played_seconds` that opens a video in a two-column scene, and follows its rule
+    in the others; none, where it is empty."""
 
     def __post_init__(self) -> None:
         negative = [scene for scene in (self.main, *self.two_column) if scene < 0]
@@ -54,8 +55,9 @@ class LogSchema:
     """What is declared of a log, and kept with everything that is made from it.
 
     Raises:
-        ConfigError: if a field is out of range, tasks are nested in tasks that are not there, or a
-            task that opens videos is unknown or not binary.
+        ConfigError: if a field is out of range, tasks refer to tasks that are not there, or the
+            task that opens videos has no `played_seconds`.
+        UnknownNameError: if the task that opens videos is none of the tasks.
     """
 
     tasks: TaskSet = KUAIRAND_TASKS
@@ -68,16 +70,17 @@ class LogSchema:
     """A longer gap between a user's requests starts a new session, in minutes, above 0."""
 
     def __post_init__(self) -> None:
-        self.tasks.check_nesting()
+        self.tasks.check_complete()
         if not self.session_gap_minutes > 0:
             raise ConfigError(
                 f"session_gap_minutes must be positive, got {self.session_gap_minutes}"
             )
         if not abs(self.utc_offset_hours) <= _MAX_OFFSET_HOURS:
             raise ConfigError(f"utc_offset_hours must be in [-14, 14], got {self.utc_offset_hours}")
-        if self.scenes.opened_by and self.tasks[self.scenes.opened_by].is_seconds:
+        opened_by = self.scenes.opened_by
+        if opened_by and self.tasks[opened_by].played_seconds is None:
             raise ConfigError(
-                f"scenes.opened_by must be a binary task, and '{self.scenes.opened_by}' is not"
+                f"scenes.opened_by must be a task with played_seconds, and '{opened_by}' has none"
             )
 
     def to_json(self) -> dict[str, Any]:

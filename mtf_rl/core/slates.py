@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 from mtf_rl.core.arrays import BoolArray, FloatArray, IntArray, check_shape
-from mtf_rl.core.tasks import NUM_FEEDBACKS
 
 __all__ = ["Response", "Slate"]
 
@@ -19,7 +18,7 @@ class Slate:
     users: IntArray  # (num_envs,) user indices
     videos: IntArray  # (num_envs, slate) int32 video indices
     mask: BoolArray  # (num_envs, slate), True where a video was shown
-    tabs: IntArray  # (num_envs,), KuaiRand's scene: 1 a single-column feed, 0 a two-column page
+    tabs: IntArray  # (num_envs,), the scene in which they are shown: see `log_schema.Scenes`
     ranked: BoolArray | None = None
     """(num_envs,), True where a log's ranker chose the videos; None: nowhere."""
 
@@ -40,11 +39,10 @@ class Response:
         ShapeError: if the arrays do not agree.
     """
 
-    feedback: FloatArray  # (num_envs, slate, 7) float32 of 0/1, in the order of `FEEDBACKS`
+    feedback: FloatArray  # (num_envs, slate, feedbacks) float32: 0/1, or a count
     watch_seconds: FloatArray  # (num_envs, slate) float32
 
     def __post_init__(self) -> None:
         num_envs, slate = self.watch_seconds.shape
-        check_shape(
-            "feedback", self.feedback, "num_envs, slate, 7", (num_envs, slate, NUM_FEEDBACKS)
-        )
+        expected = (num_envs, slate, self.feedback.shape[-1])
+        check_shape("feedback", self.feedback, "num_envs, slate, feedbacks", expected)

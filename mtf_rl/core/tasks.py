@@ -177,13 +177,19 @@ class TaskSet:
         if len(timed) > 1:
             raise ConfigError(f"one task may be in seconds, got {', '.join(timed)}")
 
-    def check_nesting(self) -> None:
-        """Refuse a task that is within one which is not there, or is not binary.
+    def check_complete(self) -> None:
+        """Refuse a task that refers to one which is not there.
 
         Raises:
-            ConfigError: naming both tasks.
+            ConfigError: naming a task within one that is unknown or not binary, or one that follows
+                from play where no task is in seconds.
         """
         for child in self.tasks:
+            if child.played_seconds is not None and self.seconds is None:
+                raise ConfigError(
+                    f"task '{child.name}' has played_seconds, and no task is in seconds."
+                    " Add the task that is time played, or leave played_seconds out."
+                )
             if not child.within:
                 continue
             if child.within == child.name or child.within not in self.names:

@@ -1,6 +1,6 @@
 """The days of a run's log that neither its scorer nor its user model has seen."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -35,7 +35,7 @@ class HeldOut:
         """The sessions of another log of the same days that begin in the test days."""
         rows = sessions_since(impressions, self.start_ms)
         chosen = select_rows(impressions, rows)
-        return SessionLog(chosen, self.log.catalogue, self.log.end_ms, self.log.gap_ms)
+        return replace(self.log, impressions=chosen)
 
     def __str__(self) -> str:
         log = self.log
@@ -72,6 +72,7 @@ def read_held_out(
         catalogue=dataset.catalogue,
         end_ms=start_of_day_ms(last + 1, offset),
         gap_ms=round(dataset.schema.session_gap_minutes * 60_000),
+        schema=dataset.schema,
     )
     return HeldOut(
         dataset,

@@ -14,12 +14,7 @@ from mtf_rl.user_models.fit_log import ReplayedLog
 from mtf_rl.user_models.networks import round_to_grid
 from mtf_rl.user_models.play import NUM_OUTCOMES, allowed_outcomes, play_outcomes
 from mtf_rl.user_models.replay import logged_slate
-from mtf_rl.user_models.responses import (
-    FIRST_INTERACTION,
-    NUM_INTERACTIONS,
-    TWO_COLUMN_TAB,
-    ResponseModel,
-)
+from mtf_rl.user_models.responses import ResponseModel
 
 __all__ = ["calibrated", "event_shift", "held_out_logits", "logged_logits", "outcome_shifts"]
 
@@ -54,9 +49,10 @@ def calibrated(log: ReplayedLog, model: ResponseModel) -> ResponseModel:
     outcomes, allowed = play_outcomes(play, duration), allowed_outcomes(duration)
     logits = held_out_logits(log, model)
     given_play = model.interaction_logits(logits, play, duration)
-    events = impressions.feedback[:, FIRST_INTERACTION:] > 0
-    two_column = impressions.tabs == TWO_COLUMN_TAB
-    shifts = np.zeros((2, NUM_OUTCOMES + NUM_INTERACTIONS))
+    rules = model.rules
+    events = rules.events(impressions.feedback)
+    two_column = rules.schema.scenes.is_two_column(impressions.tabs)
+    shifts = np.zeros((2, rules.num_outputs))
     for scene, rows in enumerate((~two_column, two_column)):
         if not rows.any():
             continue
@@ -65,7 +61,7 @@ def calibrated(log: ReplayedLog, model: ResponseModel) -> ResponseModel:
         )
         shifts[scene, NUM_OUTCOMES:] = [
             event_shift(given_play[rows, column], events[rows, column])
-            for column in range(NUM_INTERACTIONS)
+            for column in range(rules.num_interactions)
         ]
     return replace(model, scene_shifts=round_to_grid(shifts))
 
@@ -88,8 +84,8 @@ def outcome_shifts(logits: FloatArray, allowed: BoolArray, outcomes: IntArray) -
     return shifts
 
 
-def event_shift(logits: FloatArray, events: BoolArray) -> float:
-    """What to add to the logits (rows,) of 0/1 events.
+def event_shift(logits: FloatArray, events: BoolArray | FloatArray) -> float:
+    """What to add to the logits (rows,) of events in [0, 1].
 
     After the shift the mean prediction is the events' rate, drawn to the former mean prediction
     by 200 events: a rare feedback keeps what the training rows said.

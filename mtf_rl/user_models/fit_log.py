@@ -9,11 +9,11 @@ from mtf_rl.core.errors import DataError
 from mtf_rl.core.randomness import hash_words
 from mtf_rl.data import Dataset, FeatureEncoder, FeatureLayout, FeatureRows, FeatureSide, Split
 from mtf_rl.data.impressions import Impressions
+from mtf_rl.user_models.answer_rules import AnswerRules
 from mtf_rl.user_models.censoring import followed_up
 from mtf_rl.user_models.fit_config import UserModelFitConfig
-from mtf_rl.user_models.prior import ENGAGEMENT_VALUES, DeclaredPrior
+from mtf_rl.user_models.prior import DeclaredPrior
 from mtf_rl.user_models.replay import LoggedRequests, LogReplay, group_requests, replay
-from mtf_rl.user_models.responses import TWO_COLUMN_TAB
 
 __all__ = ["ReplayedLog", "SideInputs", "hour_fractions", "measured_prior", "unplayed_click"]
 
@@ -110,7 +110,7 @@ class ReplayedLog:
             dataset=dataset,
             split=split,
             requests=requests,
-            replayed=replay(impressions, requests, dataset.catalogue),
+            replayed=replay(impressions, requests, dataset.catalogue, dataset.schema),
             rows=rows,
             request_of_row=request_of_row,
             position_of_row=position_of_row,
@@ -130,6 +130,11 @@ class ReplayedLog:
             retrieved=_in_pools(dataset, rows, pools),
             pools=_every_video(dataset) if pools is None else pools,
         )
+
+    @property
+    def rules(self) -> AnswerRules:
+        """Which feedbacks follow from play."""
+        return AnswerRules(self.dataset.schema)
 
     @property
     def impressions(self) -> Impressions:
@@ -185,10 +190,14 @@ def hour_fractions(log: ReplayedLog) -> FloatArray:
     return fractions
 
 
-def unplayed_click(impressions: Impressions, train: BoolArray) -> float:
-    """The chance of a click where nothing was played, in two-column scenes."""
-    unplayed = train & (impressions.tabs == TWO_COLUMN_TAB) & (impressions.play_seconds == 0.0)
-    return float(impressions.feedback[unplayed, 0].mean()) if unplayed.any() else 0.0
+def unplayed_click(impressions: Impressions, train: BoolArray, rules: AnswerRules) -> float:
+    """The chance that an unplayed video was opened, in two-column scenes; 0 without such."""
+    opening = next((rule.column for rule in rules.plays if rule.opens), None)
+    if opening is None:
+        return 0.0
+    two_column = rules.schema.scenes.is_two_column(impressions.tabs)
+    unplayed = train & two_column & (impressions.play_seconds == 0.0)
+    return float(impressions.feedback[unplayed, opening].mean()) if unplayed.any() else 0.0
 
 
 def measured_prior(log: ReplayedLog, config: UserModelFitConfig) -> DeclaredPrior:
@@ -200,12 +209,17 @@ def measured_prior(log: ReplayedLog, config: UserModelFitConfig) -> DeclaredPrio
     impressions = select_rows(log.impressions, log.train)
     ratio = np.minimum(impressions.play_seconds / impressions.duration_seconds, 1.0)
     signals = np.concatenate([impressions.feedback, ratio[:, None]], axis=1)
-    engagement = (signals * ENGAGEMENT_VALUES).sum(axis=1)
+    worth = log.dataset.tasks.signal_worth
+    engagement = (signals * np.array(worth)).sum(axis=1)
     counts = np.bincount(impressions.users)
     means = np.bincount(impressions.users, weights=engagement) / np.maximum(counts, 1)
     within = ((engagement - means[impressions.users]) ** 2).sum()
     within /= max(len(engagement) - np.count_nonzero(counts), 1)
     between = max(float(engagement.var() - within), 0.0)
     scale = max(float(np.sqrt(between + within / 6.0)), 1e-3)
-    measured = {"engagement_mean": float(engagement.mean()), "engagement_scale": scale}
+    measured = {
+        "engagement_mean": float(engagement.mean()),
+        "engagement_scale": scale,
+        "signal_worth": worth,
+    }
     return DeclaredPrior(**config.declared.to_json() | measured)

@@ -14,7 +14,7 @@ from mtf_rl.user_models.play import (
     play_outcomes,
 )
 from mtf_rl.user_models.reports import PartReport
-from mtf_rl.user_models.responses import FIRST_INTERACTION, ResponseModel, interaction_names
+from mtf_rl.user_models.responses import ResponseModel
 
 __all__ = ["event_reports", "response_reports"]
 
@@ -46,14 +46,19 @@ def response_reports(log: ReplayedLog, model: ResponseModel) -> list[PartReport]
             PartReport("play outcome", len(held_out), float(mean), name, float(reference))
         )
     given_play = model.interaction_logits(logits, play[held_out], duration[held_out])
-    for column, name in enumerate(interaction_names()):
-        events = impressions.feedback[:, FIRST_INTERACTION + column] > 0
-        reports += event_reports(name, events, users, log.train, expit(given_play[:, column]))
+    events = model.rules.events(impressions.feedback)
+    for column, task in enumerate(model.rules.interactions):
+        chances = expit(given_play[:, column])
+        reports += event_reports(task.name, events[:, column], users, log.train, chances)
     return reports
 
 
 def event_reports(
-    part: str, events: BoolArray, users: IntArray, train: BoolArray, probabilities: FloatArray
+    part: str,
+    events: BoolArray | FloatArray,
+    users: IntArray,
+    train: BoolArray,
+    probabilities: FloatArray,
 ) -> list[PartReport]:
     """The likelihood of held-out events (rows not in `train`), beside the base and user rates."""
     held_out = events[~train]

@@ -37,8 +37,6 @@ from mtf_rl.user_models.play import (
 )
 from mtf_rl.user_models.reports import PartReport
 from mtf_rl.user_models.responses import (
-    FIRST_INTERACTION,
-    NUM_INTERACTIONS,
     ResponseModel,
     Unranked,
     request_features,
@@ -66,8 +64,8 @@ def fit_responses(
     log: ReplayedLog, config: UserModelFitConfig, on_progress: Progress
 ) -> tuple[ResponseModel, list[PartReport]]:
     """The fitted responses, and what is said of them on held-out rows."""
-    impressions = log.impressions
-    session_raw = request_features(log.replayed.before, log.requests.tabs)
+    impressions, rules = log.impressions, log.rules
+    session_raw = request_features(log.replayed.before, log.requests.tabs, rules.schema.scenes)
     session = Standardiser.fit(session_raw[log.train_requests])
     per_request = row_features(log.replayed.overlap)  # (requests, slate, row features)
     duration, play = impressions.duration_seconds, impressions.play_seconds
@@ -84,7 +82,7 @@ def fit_responses(
         play=float_tensor(play_features(play, duration)),
         outcome=torch.as_tensor(outcomes),
         allowed=torch.as_tensor(allowed_outcomes(duration)),
-        interactions=float_tensor(impressions.feedback[:, FIRST_INTERACTION:]),
+        interactions=float_tensor(rules.events(impressions.feedback)),
     )
     module = _ResponseModule(log, data, config)
     minimise(
@@ -103,9 +101,10 @@ def fit_responses(
         network=module.export(log, session),
         play_weights=to_numpy(module.play.weight).T,
         play_times=PlayTimes.fit(play[log.train], duration[log.train]),
-        unplayed_click=np.asarray(unplayed_click(impressions, log.train)),
-        unranked=Unranked.unknown(log.dataset.num_users),
-        scene_shifts=np.zeros((2, NUM_OUTCOMES + NUM_INTERACTIONS)),
+        unplayed_click=np.asarray(unplayed_click(impressions, log.train, rules)),
+        unranked=Unranked.unknown(log.dataset.num_users, rules),
+        scene_shifts=np.zeros((2, rules.num_outputs)),
+        rules=rules,
     )
     model = calibrated(log, model)
     reports = response_reports(log, model)
@@ -124,8 +123,8 @@ class _ResponseModule(nn.Module):
         self.video = PredictorBlock(log.video_inputs, config.embedding, hidden + factors)
         self.session = nn.Linear(data.session.shape[1], hidden, bias=False)
         self.row = nn.Linear(data.row.shape[1] + factors, hidden, bias=False)
-        self.output = nn.Linear(hidden, NUM_OUTCOMES + NUM_INTERACTIONS)
-        self.play = nn.Linear(NUM_PLAY_FEATURES, NUM_INTERACTIONS, bias=False)
+        self.output = nn.Linear(hidden, log.rules.num_outputs)
+        self.play = nn.Linear(NUM_PLAY_FEATURES, log.rules.num_interactions, bias=False)
         self._start_at_rates(data, torch.as_tensor(log.train))
 
     def _start_at_rates(self, data: _ResponseData, train: Tensor) -> None:
@@ -133,7 +132,7 @@ class _ResponseModule(nn.Module):
         outcome, interactions = data.outcome[train], data.interactions[train].double()
         counts = torch.bincount(outcome, minlength=NUM_OUTCOMES).double()
         overall = interactions.mean(dim=0).clamp(min=MIN_RATE)
-        sums = torch.zeros(NUM_OUTCOMES, NUM_INTERACTIONS).double()
+        sums = torch.zeros(NUM_OUTCOMES, interactions.shape[1]).double()
         sums.index_add_(0, outcome, interactions)
         strength = likelihoods.PRIOR_STRENGTH
         rates = (sums + strength * overall) / (

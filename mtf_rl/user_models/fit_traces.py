@@ -6,12 +6,14 @@ import numpy as np
 
 from mtf_rl.core.arrays import FloatArray, IntArray, select_rows
 from mtf_rl.core.slates import Response, Slate
+from mtf_rl.user_models.answer_rules import AnswerRules
 from mtf_rl.user_models.calibration import logged_logits
 from mtf_rl.user_models.fit_log import ReplayedLog
 from mtf_rl.user_models.play import outcome_fractions
 from mtf_rl.user_models.replay import logged_slate, session_chunks
 from mtf_rl.user_models.responses import ResponseModel
 from mtf_rl.user_models.traces import (
+    NUM_MINUTES,
     SessionTrace,
     TraceReader,
     advance_trace,
@@ -33,12 +35,14 @@ def fit_traces(log: ReplayedLog, model: ResponseModel) -> tuple[TraceReader, Ses
     simulator. What is usual for a session's user is what his other sessions say.
     """
     impressions = log.impressions
+    rules = model.rules
     prediction = _thoughts(log, model)  # (rows, thoughts)
     actions = row_actions(
         impressions.feedback.astype(np.float64),
         impressions.play_seconds,
         impressions.duration_seconds,
         log.replayed.overlap[log.request_of_row, log.position_of_row],
+        rules,
     )
     _, first_requests, session_of_request = np.unique(
         log.requests.sessions, return_index=True, return_inverse=True
@@ -46,10 +50,10 @@ def fit_traces(log: ReplayedLog, model: ResponseModel) -> tuple[TraceReader, Ses
     owners = log.requests.users[first_requests]  # (sessions,)
     sessions = session_of_request[log.request_of_row[log.train]]  # (training rows,)
     known = (owners, sessions, prediction[log.train], actions[log.train])
-    reader = TraceReader.fit(*known, num_users=log.dataset.num_users)
+    reader = TraceReader.fit(*known, num_users=log.dataset.num_users, rules=rules)
     others = reader.without(*known)
     signals = np.empty((len(log.requests.users), reader.usual_signals.shape[1]))
-    minutes = np.empty((len(signals), 2))
+    minutes = np.empty((len(signals), NUM_MINUTES))
     for requests in _parts(len(signals)):
         slate, response = _logged(log, requests)
         first, last = np.searchsorted(log.request_of_row, [requests[0], requests[-1] + 1])
@@ -59,8 +63,8 @@ def fit_traces(log: ReplayedLog, model: ResponseModel) -> tuple[TraceReader, Ses
             _on_slates(prediction[first:last], slate),
             _on_slates(actions[first:last], slate),
         )
-        minutes[requests] = long_minutes(slate, response)
-    return reader, _walk(log, signals, minutes)
+        minutes[requests] = long_minutes(slate, response, rules)
+    return reader, _walk(log, rules, signals, minutes)
 
 
 def _thoughts(log: ReplayedLog, model: ResponseModel) -> FloatArray:
@@ -71,15 +75,17 @@ def _thoughts(log: ReplayedLog, model: ResponseModel) -> FloatArray:
         first, last = np.searchsorted(log.request_of_row, [requests[0], requests[-1] + 1])
         duration = impressions.duration_seconds[first:last]
         logits = logged_logits(log, model, requests)
-        parts.append(thoughts_of(logits, outcome_fractions(logits, duration)))
+        parts.append(thoughts_of(logits, outcome_fractions(logits, duration), model.rules))
     return np.concatenate(parts)
 
 
-def _walk(log: ReplayedLog, signals: FloatArray, minutes: FloatArray) -> SessionTrace:
+def _walk(
+    log: ReplayedLog, rules: AnswerRules, signals: FloatArray, minutes: FloatArray
+) -> SessionTrace:
     """Traces (requests,) after each request, one request of all sessions at a time."""
-    traces = start_trace(len(signals))
+    traces = start_trace(len(signals), rules)
     for chunk in session_chunks(log.requests):
-        trace = start_trace(len(chunk[0]))
+        trace = start_trace(len(chunk[0]), rules)
         for requests in chunk:
             trace = select_rows(trace, np.arange(len(requests)))
             elapsed = log.replayed.before.elapsed_seconds[requests]

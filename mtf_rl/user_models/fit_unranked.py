@@ -14,7 +14,6 @@ from mtf_rl.user_models.fit_log import ReplayedLog
 from mtf_rl.user_models.play import NUM_OUTCOMES, allowed_outcomes, play_outcomes
 from mtf_rl.user_models.reports import PartReport
 from mtf_rl.user_models.responses import (
-    FIRST_INTERACTION,
     NUM_ROW_FEATURES,
     ResponseModel,
     Unranked,
@@ -112,7 +111,7 @@ def _at(
 def _usual_logits(
     log: ReplayedLog, model: ResponseModel, users: IntArray, position: float
 ) -> FloatArray:
-    """Mean logits (users, 14 + 5) over evenly spread places of the users' pools."""
+    """Mean logits (users, outputs) over evenly spread places of the users' pools."""
     network = model.network
     pool = log.pools.shape[1]
     columns = np.unique(np.linspace(0, pool - 1, _POOL_SAMPLE).astype(np.int64))
@@ -139,5 +138,5 @@ def _mean_likelihood(log: ReplayedLog, model: ResponseModel, rows: IntArray) -> 
         play_outcomes(play, duration), logits[:, :NUM_OUTCOMES], allowed_outcomes(duration)
     )
     chances = expit(model.interaction_logits(logits, play, duration))
-    events = impressions.feedback[rows, FIRST_INTERACTION:] > 0
+    events = model.rules.events(impressions.feedback[rows])
     return float(outcomes.mean() + likelihoods.bernoulli(events, chances).sum(axis=1).mean())

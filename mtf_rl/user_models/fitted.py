@@ -9,13 +9,16 @@ from numpy.typing import NDArray
 from typing_extensions import override
 
 from mtf_rl.core.arrays import BoolArray, FloatArray, IntArray
-from mtf_rl.core.errors import ArtifactError
+from mtf_rl.core.errors import ArtifactError, ConfigError
 from mtf_rl.core.files import load_arrays, load_json, save_arrays, save_json
 from mtf_rl.core.history import VisibleHistory, tag_overlap
+from mtf_rl.core.log_schema import LogSchema
 from mtf_rl.core.protocols import SIMULATOR, UserModel
 from mtf_rl.core.randomness import EpisodeRng, Purpose
 from mtf_rl.core.slates import Response, Slate
+from mtf_rl.core.tasks import TaskSet
 from mtf_rl.core.videos import VideoCatalogue
+from mtf_rl.user_models.answer_rules import AnswerRules
 from mtf_rl.user_models.array_records import ArrayRecord
 from mtf_rl.user_models.play import outcome_fractions
 from mtf_rl.user_models.prior import DeclaredPrior
@@ -41,7 +44,7 @@ from mtf_rl.user_models.traces import (
 
 __all__ = ["FittedState", "FittedUserModel", "ResponsePrediction"]
 
-FORMAT = 4
+FORMAT = 5
 MAX_RETURN_DAYS = 60
 _DOCUMENT = "user_model.json"
 _ARCHIVE = "user_model.npz"
@@ -59,7 +62,7 @@ class FittedState:
 class ResponsePrediction:
     """What a fitted user thinks of a slate before it is answered."""
 
-    logits: FloatArray  # (num_envs * slate, 14 + 5), of the outcomes of play and the interactions
+    logits: FloatArray  # (num_envs * slate, outcomes + interactions), before any play
     fractions: FloatArray  # (num_envs * slate, 14), `outcome_fractions` of them
     of_videos: FloatArray  # (num_envs * slate, thoughts), `thoughts_of` the videos, for the trace
     overlap: FloatArray  # (num_envs, slate), `tag_overlap` of the videos
@@ -87,6 +90,16 @@ class FittedUserModel(UserModel[FittedState]):
     report: FitReport = field(default_factory=lambda: FitReport(()))
 
     @property
+    def rules(self) -> AnswerRules:
+        """Which feedbacks follow from play, by the log's tasks and scenes."""
+        return self.responses.rules
+
+    @property
+    def tasks(self) -> TaskSet:
+        """The kinds of feedback that it gives."""
+        return self.rules.tasks
+
+    @property
     def declared_parts(self) -> tuple[str, ...]:
         """Names of the parts that are a declared prior, not fitted."""
         return tuple(
@@ -95,12 +108,12 @@ class FittedUserModel(UserModel[FittedState]):
 
     @override
     def start(self, users: IntArray, rng: EpisodeRng) -> FittedState:
-        return FittedState(users, start_trace(len(users)))
+        return FittedState(users, start_trace(len(users), self.rules))
 
     @override
     def resume(self, state: FittedState, away_seconds: FloatArray) -> FittedState:
         # The log's sessions taught no memory between them.
-        return FittedState(state.users, start_trace(len(state.users)))
+        return FittedState(state.users, start_trace(len(state.users), self.rules))
 
     @override
     def respond(
@@ -118,7 +131,7 @@ class FittedUserModel(UserModel[FittedState]):
         duration = self.catalogue.duration_seconds[slate.videos].ravel()  # (rows,)
         logits = self.responses.logits(slate, history, overlap)
         fractions = outcome_fractions(logits, duration)
-        of_videos = thoughts_of(logits, fractions)
+        of_videos = thoughts_of(logits, fractions, self.rules)
         if slate.ranked is not None:
             ranked = np.repeat(slate.ranked, slate.videos.shape[1])[:, None]
             as_logged = self.responses.as_logged().logits(slate, history, overlap)
@@ -147,11 +160,11 @@ class FittedUserModel(UserModel[FittedState]):
                 response.watch_seconds.ravel(),
                 duration,
                 prediction.overlap.ravel(),
+                self.rules,
             ),
         )
-        trace = advance_trace(
-            state.trace, signals, long_minutes(slate, response), history.elapsed_seconds
-        )
+        minutes = long_minutes(slate, response, self.rules)
+        trace = advance_trace(state.trace, signals, minutes, history.elapsed_seconds)
         return replace(state, trace=trace)
 
     @override
@@ -187,6 +200,7 @@ class FittedUserModel(UserModel[FittedState]):
         arrays |= self.traces.to_arrays("traces")
         document: dict[str, Any] = {
             "format": FORMAT,
+            "log": self.rules.schema.to_json(),
             "num_tags": self.catalogue.num_tags,
             "prior_parts": list(self.prior_parts),
             "report": self.report.to_json(),
@@ -213,10 +227,13 @@ class FittedUserModel(UserModel[FittedState]):
         document = load_json(folder / _DOCUMENT)
         arrays = load_arrays(folder / _ARCHIVE)
         if not isinstance(document, dict) or document.get("format") != FORMAT:
-            raise ArtifactError(f"{folder / _DOCUMENT} is not of format {FORMAT}. Make it again.")
+            raise ArtifactError(
+                f"{folder / _DOCUMENT} is not of format {FORMAT}. Make the simulator again:"
+                " `python -m mtf_rl.train`."
+            )
         try:
             return _assemble(document, arrays)
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, ConfigError) as error:
             raise ArtifactError(
                 f"{folder} lacks {error} of a user model. Make it again."
             ) from error
@@ -231,13 +248,14 @@ _SESSION_PARTS: dict[str, type[ArrayRecord]] = {
 
 def _assemble(document: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> FittedUserModel:
     priors = document["priors"]
+    rules = AnswerRules(LogSchema.from_json(document["log"]))
     parts: dict[str, Any] = {
         name: DeclaredPrior(**priors[name]) if name in priors else kind.from_arrays(arrays, name)
         for name, kind in _SESSION_PARTS.items()
     }
     return FittedUserModel(
-        responses=ResponseModel.from_arrays(arrays, "responses"),
-        traces=TraceReader.from_arrays(arrays, "traces"),
+        responses=ResponseModel.from_arrays(arrays, "responses", rules=rules),
+        traces=TraceReader.from_arrays(arrays, "traces", rules=rules),
         **parts,
         hour_fractions=arrays["hour_fractions"],
         catalogue=VideoCatalogue(

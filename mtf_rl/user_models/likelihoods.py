@@ -17,9 +17,14 @@ MIN_PROBABILITY = 1e-6
 PRIOR_STRENGTH = 20.0
 
 
-def bernoulli(events: BoolArray, probabilities: FloatArray) -> FloatArray:
-    """Log probability of 0/1 events, elementwise; probabilities are kept 1e-6 off 0 and 1."""
+def bernoulli(events: BoolArray | FloatArray, probabilities: FloatArray) -> FloatArray:
+    """Log probability of 0/1 events, elementwise; probabilities are kept 1e-6 off 0 and 1.
+
+    An event in between, the label of a count, is so many tries' mean.
+    """
     kept = np.clip(probabilities, MIN_PROBABILITY, 1.0 - MIN_PROBABILITY)
+    if events.dtype != np.bool_:
+        return np.asarray(events * np.log(kept) + (1.0 - events) * np.log1p(-kept))
     return np.where(events, np.log(kept), np.log1p(-kept))
 
 
@@ -39,7 +44,11 @@ def log_normal(values: FloatArray, mean: FloatArray | float, std: float) -> Floa
 
 
 def group_rates(
-    events: BoolArray, groups: IntArray, num_groups: int, *, strength: float = PRIOR_STRENGTH
+    events: BoolArray | FloatArray,
+    groups: IntArray,
+    num_groups: int,
+    *,
+    strength: float = PRIOR_STRENGTH,
 ) -> FloatArray:
     """The rate of events in each group (groups,), drawn to the overall rate.
 

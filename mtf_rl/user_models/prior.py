@@ -5,6 +5,7 @@ and shows no leaving. What such a log cannot teach is declared here from publish
 named wherever results are shown.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +14,7 @@ from typing_extensions import override
 
 from mtf_rl.core.arrays import FloatArray, IntArray
 from mtf_rl.core.history import VisibleHistory
+from mtf_rl.core.tasks import KUAIRAND_TASKS
 from mtf_rl.user_models.prior_config import DeclaredPriorConfig
 from mtf_rl.user_models.session_features import mean_signals
 from mtf_rl.user_models.sessions import (
@@ -24,10 +26,8 @@ from mtf_rl.user_models.sessions import (
 )
 from mtf_rl.user_models.traces import SessionTrace
 
-__all__ = ["ENGAGEMENT_VALUES", "DeclaredPrior", "visible_engagement"]
+__all__ = ["DeclaredPrior", "visible_engagement"]
 
-# In the order of core's signals: click, long_view, like, follow, comment, forward, hate, ratio.
-ENGAGEMENT_VALUES = np.array([0.0, 0.0, 1.0, 5.0, 3.0, 5.0, -5.0, 1.0])
 SATISFACTION_LIMIT = 3.0
 
 
@@ -37,7 +37,8 @@ class DeclaredPrior(DeclaredPriorConfig, Leaving, Pausing, Returning):
 
     def satisfaction(self, history: VisibleHistory) -> FloatArray:
         """Standardised visible engagement z, (num_envs,) in [-3, 3]; 0 before any request."""
-        standard = (visible_engagement(history) - self.engagement_mean) / self.engagement_scale
+        engagement = visible_engagement(history, self.signal_worth)
+        standard = (engagement - self.engagement_mean) / self.engagement_scale
         limited = np.clip(standard, -SATISFACTION_LIMIT, SATISFACTION_LIMIT)
         return np.where(history.requests > 0, limited, 0.0)
 
@@ -84,13 +85,16 @@ class DeclaredPrior(DeclaredPriorConfig, Leaving, Pausing, Returning):
         }
 
 
-def visible_engagement(history: VisibleHistory) -> FloatArray:
+def visible_engagement(
+    history: VisibleHistory, signal_worth: Sequence[float] = KUAIRAND_TASKS.signal_worth
+) -> FloatArray:
     """Engagement per shown video, from the slow averages: (num_envs,).
 
-    play ratio + 1 like + 3 comment + 5 follow + 5 forward - 5 hate. The played ratio stands for
-    minutes, as both have a mean of about a third on KuaiRand; unlike minutes per request it does
-    not depend on how many videos of a request the log kept.
+    The worth of every signal (`TaskSet.signal_worth`) times its average: of KuaiRand, play ratio
+    + 1 like + 3 comment + 5 follow + 5 forward - 5 hate. The played ratio stands for minutes, as
+    both have a mean of about a third on KuaiRand; unlike minutes per request it does not depend on
+    how many videos of a request the log kept.
     """
     _, slow = mean_signals(history)
     # A sum in fixed order: a matrix product's last bits would depend on the number of rows.
-    return np.asarray((slow * ENGAGEMENT_VALUES).sum(axis=1))
+    return np.asarray((slow * np.array(signal_worth)).sum(axis=1))

@@ -1,8 +1,10 @@
 """The numbers of the declared prior, from published statistics."""
 
 from dataclasses import dataclass, fields
+from typing import Any
 
 from mtf_rl.core.errors import ConfigError
+from mtf_rl.core.tasks import KUAIRAND_TASKS
 
 __all__ = ["DeclaredPriorConfig"]
 
@@ -39,8 +41,12 @@ class DeclaredPriorConfig:
     """Visible engagement of an average session; measured on the log when a model is fitted."""
     engagement_scale: float = 0.15
     """Its deviation between sessions, > 0; measured on the log when a model is fitted."""
+    signal_worth: tuple[float, ...] = KUAIRAND_TASKS.signal_worth
+    """Worth of each signal of a slate in visible engagement; taken from the log's tasks when a
+    model is fitted."""
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "signal_worth", tuple(self.signal_worth))
         for name in ("leave_probability_mean", "next_day_return", "later_day_return"):
             if not 0.0 < getattr(self, name) < 1.0:
                 raise ConfigError(f"{name} must be in (0, 1), got {getattr(self, name)}")
@@ -51,6 +57,6 @@ class DeclaredPriorConfig:
             if getattr(self, name) <= 0.0:
                 raise ConfigError(f"{name} must be > 0, got {getattr(self, name)}")
 
-    def to_json(self) -> dict[str, float]:
+    def to_json(self) -> dict[str, Any]:
         """Every field, by name."""
         return {field.name: getattr(self, field.name) for field in fields(self)}

@@ -13,6 +13,7 @@ from mtf_rl.core.history import (
     start_history,
     tag_overlap,
 )
+from mtf_rl.core.log_schema import KUAIRAND_LOG, LogSchema
 from mtf_rl.core.slates import Response, Slate
 from mtf_rl.core.videos import VideoCatalogue
 from mtf_rl.data.impressions import Impressions
@@ -29,7 +30,6 @@ __all__ = [
 ]
 
 SESSIONS_AT_ONCE = 2048
-UTC_OFFSET_HOURS = 8.0
 NO_REQUEST = np.iinfo(np.int64).max
 
 
@@ -124,14 +124,17 @@ def logged_slate(impressions: Impressions, requests: LoggedRequests) -> tuple[Sl
 
 
 def replay(
-    impressions: Impressions, requests: LoggedRequests, catalogue: VideoCatalogue
+    impressions: Impressions,
+    requests: LoggedRequests,
+    catalogue: VideoCatalogue,
+    schema: LogSchema = KUAIRAND_LOG,
 ) -> LogReplay:
     """Walk through all sessions, one request at a time, as the simulator would."""
-    before = _blank_history(len(requests.users))
-    after = _blank_history(len(requests.users))
+    before = _blank_history(len(requests.users), schema)
+    after = _blank_history(len(requests.users), schema)
     overlap = np.zeros(requests.mask.shape, dtype=np.float32)
     for chosen in session_chunks(requests):
-        history = first_history(requests, chosen[0], catalogue.num_tags)
+        history = first_history(requests, chosen[0], catalogue.num_tags, schema)
         for index in chosen:
             history = select_rows(history, np.arange(len(index)))
             slate, response = logged_slate(impressions, select_rows(requests, index))
@@ -157,14 +160,16 @@ def session_chunks(requests: LoggedRequests) -> Iterator[list[IntArray]]:
         yield [starts[chunk[lengths[chunk] > step]] + step for step in range(longest)]
 
 
-def first_history(requests: LoggedRequests, index: IntArray, num_tags: int) -> VisibleHistory:
+def first_history(
+    requests: LoggedRequests, index: IntArray, num_tags: int, schema: LogSchema = KUAIRAND_LOG
+) -> VisibleHistory:
     """The empty history of sessions whose first requests are `index` (num_envs,)."""
-    hours = (requests.times_ms[index] / 3_600_000.0 + UTC_OFFSET_HOURS) % 24.0
-    return start_history(hours, num_tags)
+    hours = (requests.times_ms[index] / 3_600_000.0 + schema.utc_offset_hours) % 24.0
+    return start_history(hours, num_tags, schema.tasks)
 
 
-def _blank_history(requests: int) -> VisibleHistory:
-    return start_history(np.zeros(requests), num_tags=0)
+def _blank_history(requests: int, schema: LogSchema) -> VisibleHistory:
+    return start_history(np.zeros(requests), num_tags=0, tasks=schema.tasks)
 
 
 def _write(target: VisibleHistory, index: IntArray, history: VisibleHistory) -> None:

@@ -1,67 +1,46 @@
 """What a fitted user does with a shown video: play time first, then everything else."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from scipy.special import expit
 
-from mtf_rl.core.arrays import BoolArray, FloatArray, IntArray
+from mtf_rl.core.arrays import FloatArray, IntArray
 from mtf_rl.core.history import VisibleHistory
+from mtf_rl.core.log_schema import KUAIRAND_LOG, Scenes
 from mtf_rl.core.randomness import EpisodeRng, Purpose
 from mtf_rl.core.slates import Response, Slate
-from mtf_rl.core.tasks import (
-    FEEDBACKS,
-    LONG_VIEW_SECONDS,
-    NUM_FEEDBACKS,
-    VALID_PLAY_SECONDS,
-    is_long_view,
-    is_valid_play,
-)
 from mtf_rl.core.videos import VideoCatalogue
-from mtf_rl.user_models.array_records import ArrayRecord
+from mtf_rl.user_models.answer_rules import KUAIRAND_RULES, AnswerRules
+from mtf_rl.user_models.array_records import NOT_AN_ARRAY, ArrayRecord
 from mtf_rl.user_models.networks import ResponseNetwork, round_to_grid
 from mtf_rl.user_models.play import (
     NUM_OUTCOMES,
     ZERO_PLAY,
     PlayTimes,
     draw_outcomes,
-    outcomes_from,
     play_features,
 )
-from mtf_rl.user_models.session_features import HISTORY_FEATURES, history_features
+from mtf_rl.user_models.session_features import history_features
 
 __all__ = [
-    "FIRST_INTERACTION",
-    "NUM_INTERACTIONS",
-    "NUM_REQUEST_FEATURES",
     "NUM_ROW_FEATURES",
-    "TWO_COLUMN_TAB",
     "ResponseModel",
     "Unranked",
-    "interaction_names",
     "request_features",
     "row_features",
 ]
 
-TWO_COLUMN_TAB = 0
-MAIN_TAB = 1
-FIRST_INTERACTION = 2  # after click and long_view, which follow from the play
-NUM_INTERACTIONS = NUM_FEEDBACKS - FIRST_INTERACTION
 NUM_ROW_FEATURES = 2
 _OVERLAP, _PLACE = 0, 1
-NUM_REQUEST_FEATURES = len(HISTORY_FEATURES) + 3
-# What a log's rankers move as well as its users: all but the hour.
-_RANKERS_TOO = [
-    column for column, name in enumerate(HISTORY_FEATURES) if not name.endswith(("_sin", "_cos"))
-]
 
 
-def request_features(history: VisibleHistory, tabs: IntArray) -> FloatArray:
+def request_features(
+    history: VisibleHistory, tabs: IntArray, scenes: Scenes = KUAIRAND_LOG.scenes
+) -> FloatArray:
     """The visible history and the scene: (num_envs, features) float64."""
-    scene = np.stack(
-        [tabs == TWO_COLUMN_TAB, tabs == MAIN_TAB, (tabs != TWO_COLUMN_TAB) & (tabs != MAIN_TAB)],
-        axis=1,
-    )
+    two_column, main = scenes.is_two_column(tabs), tabs == scenes.main
+    scene = np.stack([two_column, main, ~(two_column | main)], axis=1)
     return np.concatenate([history_features(history), scene], axis=1)
 
 
@@ -90,12 +69,13 @@ class Unranked(ArrayRecord):
     position: FloatArray  # (), from 0; NaN where it is not known, and answers are those of a log
     session_fraction: FloatArray  # (), in [0, 1]
     contrast: FloatArray  # (), positive
-    usual_logits: FloatArray  # (users, 14 + 5), means over the user's pool, without scene shifts
+    usual_logits: FloatArray  # (users, 14 + interactions), means over the user's pool,
+    # without scene shifts
 
     @classmethod
-    def unknown(cls, num_users: int) -> "Unranked":
+    def unknown(cls, num_users: int, rules: AnswerRules = KUAIRAND_RULES) -> "Unranked":
         """That of a log without random exposures."""
-        usual_logits = np.zeros((num_users, NUM_OUTCOMES + NUM_INTERACTIONS))
+        usual_logits = np.zeros((num_users, rules.num_outputs))
         return cls(np.asarray(np.nan), np.asarray(1.0), np.asarray(1.0), usual_logits)
 
     @property
@@ -108,8 +88,8 @@ class Unranked(ArrayRecord):
 class ResponseModel(ArrayRecord):
     """A network over outcomes of play, and interactions given the play that was drawn.
 
-    The network's outputs are the logits of the 14 outcomes of play, then those of like, follow,
-    comment, forward and hate before anything is known of the play.
+    The network's outputs are the logits of the 14 outcomes of play, then those of the interactions
+    before anything is known of the play: of KuaiRand like, follow, comment, forward and hate.
     """
 
     network: ResponseNetwork
@@ -117,7 +97,10 @@ class ResponseModel(ArrayRecord):
     play_times: PlayTimes
     unplayed_click: FloatArray  # (), chance of a click without any play in two-column scenes
     unranked: Unranked
-    scene_shifts: FloatArray  # (2, 14 + 5), added to the logits: single-column, two-column scenes
+    scene_shifts: FloatArray  # (2, 14 + interactions), added to the logits: in single-column and
+    # in two-column scenes
+    rules: AnswerRules = field(default=KUAIRAND_RULES, metadata=NOT_AN_ARRAY)
+    """Which feedbacks follow from play."""
 
     def logits(
         self,
@@ -126,7 +109,7 @@ class ResponseModel(ArrayRecord):
         overlap: FloatArray,
         tastes: FloatArray | None = None,
     ) -> FloatArray:
-        """(num_envs * slate, 14 + 5).
+        """(num_envs * slate, 14 + interactions).
 
         Args:
             slate: the videos.
@@ -134,29 +117,31 @@ class ResponseModel(ArrayRecord):
             overlap: their `tag_overlap`, (num_envs, slate).
             tastes: (num_envs, slate, tastes) as of the slate's time; as of the split by default.
         """
-        session, rows = request_features(history, slate.tabs), row_features(overlap)
+        scenes = self.rules.schema.scenes
+        session, rows = request_features(history, slate.tabs, scenes), row_features(overlap)
         if self.unranked.is_known:
-            usual = self.network.session.mean[_RANKERS_TOO]
-            moved = session[:, _RANKERS_TOO] - usual
-            session[:, _RANKERS_TOO] = usual + self.unranked.session_fraction * moved
+            columns = self.rules.ranked_columns
+            usual = self.network.session.mean[columns]
+            moved = session[:, columns] - usual
+            session[:, columns] = usual + self.unranked.session_fraction * moved
             rows[:, :, _OVERLAP] *= self.unranked.session_fraction
             rows[:, :, _PLACE] = np.log1p(self.unranked.position)
         logits = self.network.logits(slate.users, slate.videos, session, rows, tastes)
         if self.unranked.is_known:
             usual = np.repeat(self.unranked.usual_logits[slate.users], rows.shape[1], axis=0)
             logits = round_to_grid(usual + self.unranked.contrast * (logits - usual))
-        shifts = self.scene_shifts[(slate.tabs == TWO_COLUMN_TAB).astype(np.int64)]
+        shifts = self.scene_shifts[scenes.is_two_column(slate.tabs).astype(np.int64)]
         logits.reshape(*slate.videos.shape, -1)[...] += shifts[:, None, :]
         return logits
 
     def as_logged(self) -> "ResponseModel":
         """The model that answers what a log's rankers chose, by place and time of the session."""
-        return replace(self, unranked=Unranked.unknown(len(self.network.user_part)))
+        return replace(self, unranked=Unranked.unknown(len(self.network.user_part), self.rules))
 
     def interaction_logits(
         self, logits: FloatArray, play_seconds: FloatArray, duration_seconds: FloatArray
     ) -> FloatArray:
-        """(rows, 5), given what `logits` returned and the play, (rows,) each."""
+        """(rows, interactions), given what `logits` returned and the play, (rows,) each."""
         features = play_features(play_seconds, duration_seconds)
         return logits[:, NUM_OUTCOMES:] + features @ self.play_weights
 
@@ -170,23 +155,33 @@ class ResponseModel(ArrayRecord):
     ) -> Response:
         """One draw of every shown video's answer, given its `logits` and `outcome_fractions`."""
         num_envs, width = slate.videos.shape
+        rules, feedbacks = self.rules, len(self.rules.tasks.feedbacks)
         duration = catalogue.duration_seconds[slate.videos].ravel()  # (rows,)
         mode = rng.uniforms(Purpose.PLAY_MODE, width).ravel()
         position = rng.uniforms(Purpose.PLAY_TIME, width).ravel()
-        outcomes = draw_outcomes(fractions, mode)
-        play = self.play_times.draw(outcomes, duration, position)
+        if rules.tasks.seconds is None:
+            play = np.zeros(len(duration), dtype=np.float32)
+        else:
+            play = self.play_times.draw(draw_outcomes(fractions, mode), duration, position)
 
-        chances = rng.uniforms(Purpose.FEEDBACK, width * NUM_FEEDBACKS).reshape(-1, NUM_FEEDBACKS)
-        feedback = np.empty((len(play), NUM_FEEDBACKS), dtype=np.float32)  # (rows, 7)
-        two_column = np.repeat(slate.tabs == TWO_COLUMN_TAB, width)
-        feedback[:, 0] = self._clicks(play, duration, two_column, chances[:, 0])
-        feedback[:, 1] = is_long_view(play, duration)
-        interactions = expit(self.interaction_logits(logits, play, duration))
-        feedback[:, FIRST_INTERACTION:] = chances[:, FIRST_INTERACTION:] < interactions
+        uniforms = rng.uniforms(Purpose.FEEDBACK, width * feedbacks).reshape(-1, feedbacks)
+        feedback = np.empty((len(play), feedbacks), dtype=np.float32)  # (rows, feedbacks)
+        two_column = np.repeat(rules.schema.scenes.is_two_column(slate.tabs), width)
+        for rule in rules.plays:
+            happened = rule.task.follows(play, duration)
+            if rule.opens:
+                # In two columns it is a tap, without which nothing plays.
+                tapped = (play > 0.0) | (uniforms[:, rule.column] < self.unplayed_click)
+                happened = np.where(two_column, tapped, happened)
+            feedback[:, rule.column] = happened
+        if rules.num_interactions:
+            columns = rules.interaction_columns
+            chances = expit(self.interaction_logits(logits, play, duration))
+            feedback[:, columns] = rules.draw_interactions(chances, uniforms[:, columns])
 
         shown = slate.mask
         return Response(
-            feedback=feedback.reshape(num_envs, width, NUM_FEEDBACKS) * shown[..., None],
+            feedback=feedback.reshape(num_envs, width, feedbacks) * shown[..., None],
             watch_seconds=play.reshape(num_envs, width) * shown,
         )
 
@@ -198,35 +193,23 @@ class ResponseModel(ArrayRecord):
         play_seconds: FloatArray,
         catalogue: VideoCatalogue,
     ) -> FloatArray:
-        """Probability of each feedback, (num_envs, slate, 7), from logits and outcome fractions.
+        """The expected label of each feedback, (num_envs, slate, feedbacks).
 
-        Clicks and long views are foreseen before any play; the interactions are given the play,
-        `play_seconds` (num_envs, slate).
+        What follows from play is foreseen before any play, from outcome `fractions`; the
+        interactions are given the play, `play_seconds` (num_envs, slate), and `logits`.
         """
+        rules = self.rules
         duration = catalogue.duration_seconds[slate.videos].ravel()  # (rows,)
-        played = 1.0 - fractions[:, ZERO_PLAY]
-        tapped = played + fractions[:, ZERO_PLAY] * self.unplayed_click
-        two_column = np.repeat(slate.tabs == TWO_COLUMN_TAB, slate.videos.shape[1])
-        valid = fractions[:, outcomes_from(VALID_PLAY_SECONDS) :].sum(axis=1)
-        chances = np.empty((len(duration), NUM_FEEDBACKS))  # (rows, 7)
-        chances[:, 0] = np.where(two_column, tapped, valid)
-        chances[:, 1] = fractions[:, outcomes_from(LONG_VIEW_SECONDS) :].sum(axis=1)
-        interactions = self.interaction_logits(logits, play_seconds.ravel(), duration)
-        chances[:, FIRST_INTERACTION:] = expit(interactions)
-        return chances.reshape(*slate.videos.shape, NUM_FEEDBACKS)
-
-    def _clicks(
-        self,
-        play_seconds: FloatArray,
-        duration_seconds: FloatArray,
-        two_column: BoolArray,
-        chances: FloatArray,
-    ) -> BoolArray:
-        """A valid play in a single column; in two columns a tap, without which nothing plays."""
-        tapped = (play_seconds > 0.0) | (chances < self.unplayed_click)
-        return np.where(two_column, tapped, is_valid_play(play_seconds, duration_seconds))
-
-
-def interaction_names() -> tuple[str, ...]:
-    """The feedbacks that the network predicts given the play."""
-    return tuple(task.name for task in FEEDBACKS[FIRST_INTERACTION:])
+        two_column = np.repeat(rules.schema.scenes.is_two_column(slate.tabs), slate.videos.shape[1])
+        chances = np.empty((len(duration), len(rules.tasks.feedbacks)))  # (rows, feedbacks)
+        for rule in rules.plays:
+            happens = fractions[:, rule.first_outcome :].sum(axis=1)
+            if rule.opens:
+                played = 1.0 - fractions[:, ZERO_PLAY]
+                tapped = played + fractions[:, ZERO_PLAY] * self.unplayed_click
+                happens = np.where(two_column, tapped, happens)
+            chances[:, rule.column] = happens
+        if rules.num_interactions:
+            interactions = self.interaction_logits(logits, play_seconds.ravel(), duration)
+            chances[:, rules.interaction_columns] = expit(interactions)
+        return chances.reshape(*slate.videos.shape, len(rules.tasks.feedbacks))

@@ -3,11 +3,12 @@
 import numpy as np
 
 from mtf_rl.core.arrays import FloatArray
-from mtf_rl.core.history import FAST_RATE, NUM_SIGNALS, SIGNAL_NAMES, SLOW_RATE, VisibleHistory
+from mtf_rl.core.history import FAST_RATE, SLOW_RATE, VisibleHistory
+from mtf_rl.core.tasks import TaskSet
 
-__all__ = ["HISTORY_FEATURES", "history_features", "mean_signals"]
+__all__ = ["history_feature_names", "history_features", "mean_signals"]
 
-HISTORY_FEATURES = (
+_CLOCK_FEATURES = (
     "ln_requests",
     "first_request",
     "ln_elapsed_minutes",
@@ -18,16 +19,23 @@ HISTORY_FEATURES = (
     "hour_cos",
     "half_day_sin",
     "half_day_cos",
-    *(f"last_{name}" for name in SIGNAL_NAMES),
-    *(f"fast_{name}" for name in SIGNAL_NAMES),
-    *(f"slow_{name}" for name in SIGNAL_NAMES),
 )
 
 
+def history_feature_names(tasks: TaskSet) -> tuple[str, ...]:
+    """The names of `history_features` where a log has these tasks."""
+    paces = ("last", "fast", "slow")
+    return (
+        *_CLOCK_FEATURES,
+        *(f"{pace}_{name}" for pace in paces for name in tasks.signal_names),
+    )
+
+
 def history_features(history: VisibleHistory) -> FloatArray:
-    """One row per session, (num_envs, features) float64, in the order of `HISTORY_FEATURES`."""
+    """One row per session, (num_envs, features) float64, named by `history_feature_names`."""
+    num_signals = history.last.shape[1]
     angle = history.hours.astype(np.float64) * (2.0 * np.pi / 24.0)
-    features = np.empty((len(history.requests), len(HISTORY_FEATURES)))
+    features = np.empty((len(history.requests), len(_CLOCK_FEATURES) + 3 * num_signals))
     columns = (
         np.log1p(history.requests),
         history.requests == 0,
@@ -43,7 +51,7 @@ def history_features(history: VisibleHistory) -> FloatArray:
     for index, column in enumerate(columns):
         features[:, index] = column
     fast, slow = mean_signals(history)
-    signals = features[:, len(columns) :].reshape(-1, 3, NUM_SIGNALS)
+    signals = features[:, len(columns) :].reshape(-1, 3, num_signals)
     signals[:, 0] = history.last
     signals[:, 1] = fast
     signals[:, 2] = slow

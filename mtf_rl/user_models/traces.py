@@ -6,21 +6,19 @@ another one. Each signal counts less what is usual for the user, so that an empt
 a usual session. Leaving and returning read the trace; no policy sees it.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from scipy.special import logit
 
 from mtf_rl.core.arrays import FloatArray, IntArray
 from mtf_rl.core.slates import Response, Slate
-from mtf_rl.core.tasks import FEEDBACKS, LONG_VIEW_SECONDS, VALID_PLAY_SECONDS
-from mtf_rl.user_models.array_records import ArrayRecord
-from mtf_rl.user_models.play import NUM_OUTCOMES, outcomes_from
-from mtf_rl.user_models.responses import interaction_names
+from mtf_rl.user_models.answer_rules import KUAIRAND_RULES, AnswerRules
+from mtf_rl.user_models.array_records import NOT_AN_ARRAY, ArrayRecord
+from mtf_rl.user_models.play import NUM_OUTCOMES
 
 __all__ = [
-    "NUM_TRACE_FEATURES",
-    "TRACE_SIGNALS",
+    "NUM_MINUTES",
     "SessionTrace",
     "TraceReader",
     "advance_trace",
@@ -32,17 +30,7 @@ __all__ = [
     "usual_strengths",
 ]
 
-TRACE_SIGNALS = (
-    *(task.name for task in FEEDBACKS),
-    "play_ratio",
-    "clicked_in_vain",
-    "overlap",
-    *(f"clicked_{name}_logit" for name in interaction_names()),
-    "clicked_long_logit",
-    "clicked_in_vain_long_logit",
-)
 NUM_MINUTES = 2
-NUM_TRACE_FEATURES = len(TRACE_SIGNALS) + NUM_MINUTES
 
 TRACE_RATE = 0.25
 MINUTES_FADE_SECONDS = 1200.0
@@ -58,14 +46,14 @@ class SessionTrace:
     """The traces of `num_envs` sessions; zeros at their start."""
 
     averages: FloatArray  # (num_envs, trace signals) float32, moving averages at rate 0.25
-    minutes: FloatArray  # (num_envs, 2) float32, fading sums: played, and beyond 18 s of a video
+    minutes: FloatArray  # (num_envs, 2) float32, fading sums: played, and beyond `long_seconds`
     clock_seconds: FloatArray  # (num_envs,) float32, session time up to which they have faded
 
 
-def start_trace(num_envs: int) -> SessionTrace:
+def start_trace(num_envs: int, rules: AnswerRules = KUAIRAND_RULES) -> SessionTrace:
     """The traces of sessions that have seen nothing."""
     return SessionTrace(
-        averages=np.zeros((num_envs, len(TRACE_SIGNALS)), dtype=np.float32),
+        averages=np.zeros((num_envs, len(rules.trace_signals)), dtype=np.float32),
         minutes=np.zeros((num_envs, NUM_MINUTES), dtype=np.float32),
         clock_seconds=np.zeros(num_envs, dtype=np.float32),
     )
@@ -97,10 +85,12 @@ def trace_features(trace: SessionTrace) -> FloatArray:
     return np.concatenate([trace.averages, np.log1p(trace.minutes)], axis=1).astype(np.float64)
 
 
-def long_minutes(slate: Slate, response: Response) -> FloatArray:
-    """Minutes played, and those beyond 18 s of each video, summed over the slate: (num_envs, 2)."""
+def long_minutes(
+    slate: Slate, response: Response, rules: AnswerRules = KUAIRAND_RULES
+) -> FloatArray:
+    """Minutes played, and those from which each video is long, over the slate: (num_envs, 2)."""
     played = response.watch_seconds * slate.mask / 60.0  # (num_envs, slate)
-    beyond = np.maximum(played - LONG_VIEW_SECONDS / 60.0, 0.0)
+    beyond = np.maximum(played - rules.long_seconds / 60.0, 0.0)
     return np.stack([played.sum(axis=1), beyond.sum(axis=1)], axis=1)
 
 
@@ -108,8 +98,9 @@ def long_minutes(slate: Slate, response: Response) -> FloatArray:
 class TraceReader(ArrayRecord):
     """What is usual for each user, against which a slate's signals are counted."""
 
-    usual_thoughts: FloatArray  # (users, interactions + 1), mean thoughts of what was shown
+    usual_thoughts: FloatArray  # (users, thoughts), mean thoughts of what was shown
     usual_signals: FloatArray  # (users, trace signals), mean signals
+    rules: AnswerRules = field(default=KUAIRAND_RULES, metadata=NOT_AN_ARRAY)
 
     @classmethod
     def fit(
@@ -119,6 +110,7 @@ class TraceReader(ArrayRecord):
         prediction: FloatArray,
         actions: FloatArray,
         num_users: int,
+        rules: AnswerRules = KUAIRAND_RULES,
     ) -> "TraceReader":
         """From training rows.
 
@@ -128,16 +120,17 @@ class TraceReader(ArrayRecord):
             prediction: `thoughts_of` them, (rows, thoughts).
             actions: their `row_actions`, (rows, feedbacks + 3).
             num_users: rows of the result.
+            rules: of the log.
         """
         users = owners[sessions]
         usual_thoughts = _Sums.of(users, prediction, num_users).means(
             usual_strengths(owners, sessions, prediction)
         )
-        signals = _row_signals(actions, prediction - usual_thoughts[users])
+        signals = _row_signals(rules, actions, prediction - usual_thoughts[users])
         usual_signals = _Sums.of(users, signals, num_users).means(
             usual_strengths(owners, sessions, signals)
         )
-        return cls(usual_thoughts, usual_signals)
+        return cls(usual_thoughts, usual_signals, rules)
 
     def without(
         self, owners: IntArray, sessions: IntArray, prediction: FloatArray, actions: FloatArray
@@ -149,7 +142,7 @@ class TraceReader(ArrayRecord):
         that `fit` was given.
         """
         users = owners[sessions]
-        signals = _row_signals(actions, prediction - self.usual_thoughts[users])
+        signals = _row_signals(self.rules, actions, prediction - self.usual_thoughts[users])
         usual = [
             _Sums.of(users, values, len(self.usual_thoughts))
             .take(owners)
@@ -157,11 +150,15 @@ class TraceReader(ArrayRecord):
             .means(usual_strengths(owners, sessions, values))
             for values in (prediction, signals)
         ]
-        return TraceReader(*usual)
+        return TraceReader(*usual, self.rules)
 
     def of(self, users: IntArray) -> "TraceReader":
         """What is usual for `users` (num_envs,), one row each."""
-        return TraceReader(self.usual_thoughts[users], self.usual_signals[users])
+        return replace(
+            self,
+            usual_thoughts=self.usual_thoughts[users],
+            usual_signals=self.usual_signals[users],
+        )
 
     def signals(self, slate: Slate, prediction: FloatArray, actions: FloatArray) -> FloatArray:
         """Mean signals of the shown videos less what is usual, (num_envs, trace signals).
@@ -176,24 +173,32 @@ class TraceReader(ArrayRecord):
         """As `signals`, of a reader whose rows are those of the slate."""
         num_envs, width = slate.mask.shape
         usual = np.repeat(self.usual_thoughts, width, axis=0)
-        signals = _row_signals(actions, prediction - usual).reshape(num_envs, width, -1)
+        signals = _row_signals(self.rules, actions, prediction - usual)
+        signals = signals.reshape(num_envs, width, -1)
         shown = slate.mask.astype(np.float64)
         fraction = shown / np.maximum(shown.sum(axis=1, keepdims=True), 1.0)
         means = (signals * fraction[..., None]).sum(axis=1)  # (num_envs, trace signals)
         return np.asarray(means - self.usual_signals)
 
 
-def thoughts_of(logits: FloatArray, fractions: FloatArray) -> FloatArray:
-    """What was thought of each video before it was shown, (rows, interactions + 1).
+def thoughts_of(
+    logits: FloatArray, fractions: FloatArray, rules: AnswerRules = KUAIRAND_RULES
+) -> FloatArray:
+    """What was thought of each video before it was shown, (rows, thoughts).
 
-    The logits of the interactions before any play, and that of a long view after a valid play.
+    The logits of the interactions before any play and, where the log has a `play_chain`, that of
+    its child after its parent: in KuaiRand of a long view after a valid play.
 
     Args:
         logits: of outcomes and interactions, (rows, outcomes + interactions).
         fractions: the outcomes' probabilities, (rows, outcomes).
+        rules: of the log.
     """
-    clicks = fractions[:, outcomes_from(VALID_PLAY_SECONDS) :].sum(axis=1)
-    long_views = fractions[:, outcomes_from(LONG_VIEW_SECONDS) :].sum(axis=1)
+    if rules.play_chain is None:
+        return logits[:, NUM_OUTCOMES:]
+    parent, child = rules.play_chain
+    clicks = fractions[:, parent.first_outcome :].sum(axis=1)
+    long_views = fractions[:, child.first_outcome :].sum(axis=1)
     long_given_click = long_views / np.maximum(clicks, 1e-9)
     bounded = np.clip(long_given_click, LEAST_CHANCE, 1.0 - LEAST_CHANCE)
     return np.concatenate([logits[:, NUM_OUTCOMES:], logit(bounded)[:, None]], axis=1)
@@ -204,22 +209,30 @@ def row_actions(
     play_seconds: FloatArray,
     duration_seconds: FloatArray,
     overlap: FloatArray,
+    rules: AnswerRules = KUAIRAND_RULES,
 ) -> FloatArray:
-    """What was done with each video, (rows, feedbacks + 3), of (rows, ...) arrays.
+    """What was done with each video, (rows, actions), of (rows, ...) arrays.
 
-    The feedbacks, the played ratio cut at 1, a click without a long view, and the tag overlap.
+    The feedbacks, the played ratio cut at 1, the parent of a `play_chain` without the child (in
+    KuaiRand a click without a long view), and the tag overlap.
     """
-    ratio = np.minimum(play_seconds / duration_seconds, 1.0)
-    in_vain = feedback[:, 0] * (1.0 - feedback[:, 1])
-    return np.concatenate(
-        [feedback, np.stack([ratio, in_vain, overlap], axis=1)], axis=1, dtype=np.float64
-    )
+    further = [np.minimum(play_seconds / duration_seconds, 1.0)]
+    if rules.play_chain is not None:
+        parent, child = rules.play_chain
+        further.append(feedback[:, parent.column] * (1.0 - feedback[:, child.column]))
+    further.append(overlap)
+    return np.concatenate([feedback, np.stack(further, axis=1)], axis=1, dtype=np.float64)
 
 
-def _row_signals(actions: FloatArray, prediction: FloatArray) -> FloatArray:
+def _row_signals(rules: AnswerRules, actions: FloatArray, prediction: FloatArray) -> FloatArray:
     """The trace signals of each video, (rows, trace signals), thoughts less the usual ones."""
-    clicked, in_vain = actions[:, :1], actions[:, len(FEEDBACKS) + 1, None]
-    return np.concatenate([actions, clicked * prediction, in_vain * prediction[:, -1:]], axis=1)
+    signals = [actions, prediction]
+    if rules.interest is not None:
+        signals[1] = actions[:, rules.interest, None] * prediction
+    if rules.play_chain is not None:
+        in_vain = actions[:, len(rules.tasks.feedbacks) + 1, None]
+        signals.append(in_vain * prediction[:, -1:])
+    return np.concatenate(signals, axis=1)
 
 
 def usual_strengths(owners: IntArray, sessions: IntArray, values: FloatArray) -> FloatArray:

@@ -80,8 +80,9 @@ def test_a_subset_keeps_the_order_and_names_what_is_unknown() -> None:
 
 
 def test_json_gives_the_same_log_back() -> None:
-    scenes = Scenes(main=2, two_column=(0, 3), opened_by="buy")
-    shop = LogSchema(SHOP, scenes, utc_offset_hours=-5.0, session_gap_minutes=10.0)
+    tasks = TaskSet((Task("open", played_seconds=3.0), *SHOP))
+    scenes = Scenes(main=2, two_column=(0, 3), opened_by="open")
+    shop = LogSchema(tasks, scenes, utc_offset_hours=-5.0, session_gap_minutes=10.0)
     for log in (shop, KUAIRAND_LOG):
         assert LogSchema.from_json(json.loads(json.dumps(log.to_json()))) == log
 
@@ -117,6 +118,14 @@ def test_a_short_description_takes_the_defaults() -> None:
         ({"tasks": [{"name": "buy"}], "session_gap_minutes": 0}, "must be positive, got 0"),
         ({"tasks": [{"name": "buy"}], "scenes": {"opened_by": "buy"}}, "no scene has two columns"),
         ({"tasks": [{"name": "buy"}], "scene": {}}, "Did you mean 'scenes'?"),
+        (
+            {"tasks": [{"name": "buy"}], "scenes": {"two_column": [0], "opened_by": "buy"}},
+            "opened_by must be a task with played_seconds, and 'buy' has none",
+        ),
+        (
+            {"tasks": [{"name": "buy", "played_seconds": 5}]},
+            "task 'buy' has played_seconds, and no task is in seconds",
+        ),
         ({"names": []}, "must be an object with a list of tasks"),
     ],
 )

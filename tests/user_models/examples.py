@@ -20,17 +20,15 @@ from mtf_rl.data import (
     NumericColumn,
     RowAccount,
 )
+from mtf_rl.user_models.answer_rules import KUAIRAND_RULES
 from mtf_rl.user_models.networks import ResponseNetwork, SessionNetwork, Standardiser
 from mtf_rl.user_models.play import NUM_OUTCOMES, NUM_PLAY_FEATURES, PlayTimes
 from mtf_rl.user_models.responses import (
-    NUM_INTERACTIONS,
-    NUM_REQUEST_FEATURES,
     NUM_ROW_FEATURES,
     ResponseModel,
     Unranked,
 )
-from mtf_rl.user_models.session_features import HISTORY_FEATURES
-from mtf_rl.user_models.traces import NUM_TRACE_FEATURES, TRACE_SIGNALS, TraceReader
+from mtf_rl.user_models.traces import NUM_MINUTES, TraceReader
 
 NUM_TAGS = 3
 DAY_MS = 86_400_000
@@ -242,7 +240,7 @@ def random_history(num_envs: int, seed: int = 0) -> VisibleHistory:
 
 def random_session_network(num_users: int, seed: int = 0) -> SessionNetwork:
     rng = np.random.default_rng(seed)
-    features = len(HISTORY_FEATURES) + NUM_TRACE_FEATURES
+    features = len(KUAIRAND_RULES.history_names) + (len(KUAIRAND_RULES.trace_signals) + NUM_MINUTES)
     return SessionNetwork(
         user_part=rng.normal(size=(num_users, 8)),
         user_factors=rng.normal(size=(num_users, 3)),
@@ -261,8 +259,8 @@ NUM_TASTES = 7  # a log count and six signals, as the encoder has them
 def random_trace_reader(num_users: int, seed: int = 0) -> TraceReader:
     rng = np.random.default_rng(seed)
     return TraceReader(
-        usual_thoughts=rng.normal(size=(num_users, NUM_INTERACTIONS + 1)),
-        usual_signals=rng.normal(size=(num_users, len(TRACE_SIGNALS))) / 4.0,
+        usual_thoughts=rng.normal(size=(num_users, KUAIRAND_RULES.num_interactions + 1)),
+        usual_signals=rng.normal(size=(num_users, len(KUAIRAND_RULES.trace_signals))) / 4.0,
     )
 
 
@@ -271,7 +269,7 @@ def random_response_model(
 ) -> ResponseModel:
     rng = np.random.default_rng(seed)
     hidden, factors, videos = 16, 4, catalogue.num_videos
-    outputs = NUM_OUTCOMES + NUM_INTERACTIONS
+    outputs = KUAIRAND_RULES.num_outputs
     play = rng.gamma(1.0, 20.0, 5000)
     duration = rng.uniform(5.0, 100.0, 5000)
     return ResponseModel(
@@ -282,13 +280,16 @@ def random_response_model(
             video_factors=rng.normal(size=(videos, factors)),
             tastes=rng.normal(size=(num_users, catalogue.num_tags + 1, NUM_TASTES)) / 4.0,
             first_tags=catalogue.tags[:, 0] + 1,
-            session=Standardiser(np.zeros(NUM_REQUEST_FEATURES), np.ones(NUM_REQUEST_FEATURES)),
-            session_weights=rng.normal(size=(NUM_REQUEST_FEATURES, hidden)) / 6.0,
+            session=Standardiser(
+                np.zeros(KUAIRAND_RULES.num_request_features),
+                np.ones(KUAIRAND_RULES.num_request_features),
+            ),
+            session_weights=rng.normal(size=(KUAIRAND_RULES.num_request_features, hidden)) / 6.0,
             row_weights=rng.normal(size=(NUM_ROW_FEATURES + NUM_TASTES + factors, hidden)),
             output_weights=rng.normal(size=(hidden, outputs)) / 4.0,
             output_bias=np.where(np.arange(outputs) < NUM_OUTCOMES, 0.0, -2.0),
         ),
-        play_weights=rng.normal(size=(NUM_PLAY_FEATURES, NUM_INTERACTIONS)) / 4.0,
+        play_weights=rng.normal(size=(NUM_PLAY_FEATURES, KUAIRAND_RULES.num_interactions)) / 4.0,
         play_times=PlayTimes.fit(play, duration),
         unplayed_click=np.asarray(0.3),
         unranked=Unranked.unknown(num_users),

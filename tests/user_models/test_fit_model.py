@@ -20,9 +20,9 @@ from mtf_rl.core.randomness import EpisodeRng
 from mtf_rl.core.slates import Slate
 from mtf_rl.core.tasks import is_long_view, is_valid_play
 from mtf_rl.user_models import DeclaredPrior, FitReport, FittedUserModel, PartReport
+from mtf_rl.user_models.answer_rules import KUAIRAND_RULES
 from mtf_rl.user_models.play import NUM_OUTCOMES, allowed_outcomes, play_outcomes
 from mtf_rl.user_models.responses import Unranked, request_features, row_features
-from mtf_rl.user_models.session_features import HISTORY_FEATURES
 from mtf_rl.user_models.sessions import FittedLeaving, FittedPausing, FittedReturning
 from mtf_rl.user_models.traces import start_trace
 from tests.user_models.examples import (
@@ -144,7 +144,7 @@ def test_unranked_videos_answer_at_one_place_and_differ_more(model: FittedUserMo
     values = Unranked(np.asarray(20.0), np.asarray(0.25), np.asarray(1.5), usual)
     unranked = replace(model.responses, unranked=values)
     session, rows = request_features(history, slate.tabs), row_features(overlap)
-    clock = [name.endswith(("_sin", "_cos")) for name in HISTORY_FEATURES]
+    clock = [name.endswith(("_sin", "_cos")) for name in KUAIRAND_RULES.history_names]
     kept = np.append(clock, [True, True, True])  # the hour and the scene count whole
     session[:, ~kept] *= 0.25  # the usual session's features are 0 here
     rows[..., 0] *= 0.25
@@ -268,7 +268,7 @@ def test_a_torn_or_foreign_artifact_is_refused(model: FittedUserModel, tmp_path:
     model.save(tmp_path)
     document = load_json(tmp_path / "user_model.json")
     save_json(tmp_path / "user_model.json", document | {"format": 99})
-    with pytest.raises(ArtifactError, match=re.escape("is not of format 4")):
+    with pytest.raises(ArtifactError, match=re.escape("is not of format 5")):
         FittedUserModel.load(tmp_path)
     del document["prior_parts"]
     save_json(tmp_path / "user_model.json", document)

@@ -15,8 +15,9 @@ from mtf_rl.core.history import (
 from mtf_rl.core.slates import Response, Slate
 from mtf_rl.data import Dataset
 from mtf_rl.user_models import replay as replay_module
+from mtf_rl.user_models.answer_rules import KUAIRAND_RULES
 from mtf_rl.user_models.replay import NO_REQUEST, group_requests, replay
-from mtf_rl.user_models.session_features import HISTORY_FEATURES, history_features, mean_signals
+from mtf_rl.user_models.session_features import history_features, mean_signals
 from tests.user_models.examples import DAY_MS, NUM_TAGS, impressions_of, small_catalogue, small_log
 
 
@@ -106,7 +107,7 @@ def test_requests_of_a_hand_example() -> None:
 def test_history_features_of_a_hand_example() -> None:
     catalogue = small_catalogue()
     history = start_history(np.array([6.0]), NUM_TAGS)
-    named = dict(zip(HISTORY_FEATURES, history_features(history)[0], strict=True))
+    named = dict(zip(KUAIRAND_RULES.history_names, history_features(history)[0], strict=True))
     assert named["first_request"] == 1.0
     assert named["hour_sin"] == pytest.approx(1.0)
     assert named["half_day_cos"] == pytest.approx(-1.0)
@@ -115,7 +116,7 @@ def test_history_features_of_a_hand_example() -> None:
     clicked[0, 0, 0] = 1.0
     response = Response(clicked, np.array([[2.5]], dtype=np.float32))
     history = add_pause(advance_history(history, slate, response, catalogue), np.array([120.0]))
-    named = dict(zip(HISTORY_FEATURES, history_features(history)[0], strict=True))
+    named = dict(zip(KUAIRAND_RULES.history_names, history_features(history)[0], strict=True))
     assert named["ln_requests"] == pytest.approx(np.log(2.0))
     assert named["ln_elapsed_minutes"] == pytest.approx(np.log(3.0))
     assert named["ln_last_watch_seconds"] == pytest.approx(np.log(3.5))

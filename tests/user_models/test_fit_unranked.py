@@ -8,12 +8,13 @@ from scipy.special import expit
 
 from mtf_rl.core.arrays import IntArray
 from mtf_rl.data import SYNTHETIC_PLAN, Dataset, split_by_time
+from mtf_rl.user_models.answer_rules import KUAIRAND_RULES
 from mtf_rl.user_models.calibration import logged_logits
 from mtf_rl.user_models.fit_config import UserModelFitConfig
 from mtf_rl.user_models.fit_log import ReplayedLog
 from mtf_rl.user_models.fit_unranked import MIN_RANDOM_ROWS, _at, with_unranked
 from mtf_rl.user_models.play import draw_outcomes, outcome_fractions
-from mtf_rl.user_models.responses import FIRST_INTERACTION, ResponseModel
+from mtf_rl.user_models.responses import ResponseModel
 from tests.user_models.examples import random_response_model, small_log
 
 
@@ -47,7 +48,9 @@ def answered_by(log: ReplayedLog, model: ResponseModel) -> ReplayedLog:
     randomised = seen.randomised[log.rows]
     rows = log.rows[randomised]
     played[rows] = play[randomised]
-    feedback[rows, FIRST_INTERACTION:] = (rng.random(chances.shape) < chances)[randomised]
+    feedback[rows, KUAIRAND_RULES.interaction_columns] = (rng.random(chances.shape) < chances)[
+        randomised
+    ]
     answered = replace(seen, play_seconds=played, feedback=feedback)
     return replace(log, dataset=replace(log.dataset, impressions=answered))
 

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from mtf_rl.core.errors import ConfigError
-from mtf_rl.core.history import SIGNAL_NAMES, VisibleHistory, start_history
+from mtf_rl.core.history import VisibleHistory, start_history
+from mtf_rl.core.tasks import KUAIRAND_TASKS
 from mtf_rl.user_models.prior import DeclaredPrior, visible_engagement
 from mtf_rl.user_models.traces import start_trace
 from tests.user_models.examples import random_history
@@ -21,7 +22,9 @@ ONE_USER = np.zeros(1, dtype=np.int64)
 
 def history_with(requests: int = 4, **signals: float) -> VisibleHistory:
     """A history whose corrected averages are the given signals."""
-    values = np.array([signals.get(name, 0.0) for name in SIGNAL_NAMES], dtype=np.float32)
+    values = np.array(
+        [signals.get(name, 0.0) for name in KUAIRAND_TASKS.signal_names], dtype=np.float32
+    )
     history = start_history(np.array([12.0]), 2)
     return replace(
         history,

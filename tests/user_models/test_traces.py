@@ -16,15 +16,15 @@ from mtf_rl.core.slates import Response, Slate
 from mtf_rl.core.videos import VideoCatalogue
 from mtf_rl.data import SYNTHETIC_PLAN, TimePlan, split_by_time
 from mtf_rl.user_models import DeclaredPrior, FittedUserModel
+from mtf_rl.user_models.answer_rules import KUAIRAND_RULES
 from mtf_rl.user_models.fit_config import UserModelFitConfig
 from mtf_rl.user_models.fit_log import ReplayedLog
 from mtf_rl.user_models.fit_traces import fit_traces
 from mtf_rl.user_models.play import NUM_OUTCOMES, allowed_outcomes, outcome_fractions
 from mtf_rl.user_models.replay import logged_slate
-from mtf_rl.user_models.responses import NUM_INTERACTIONS, ResponseModel
+from mtf_rl.user_models.responses import ResponseModel
 from mtf_rl.user_models.traces import (
-    NUM_TRACE_FEATURES,
-    TRACE_SIGNALS,
+    NUM_MINUTES,
     TraceReader,
     advance_trace,
     long_minutes,
@@ -36,12 +36,14 @@ from mtf_rl.user_models.traces import (
 )
 from tests.user_models.examples import random_response_model, small_log
 
-CLICKED, IN_VAIN = (TRACE_SIGNALS.index(name) for name in ("click", "clicked_in_vain"))
+CLICKED, IN_VAIN = (
+    KUAIRAND_RULES.trace_signals.index(name) for name in ("click", "clicked_in_vain")
+)
 
 
 def test_a_step_by_hand() -> None:
     trace = start_trace(1)
-    signals = np.zeros((1, len(TRACE_SIGNALS)))
+    signals = np.zeros((1, len(KUAIRAND_RULES.trace_signals)))
     signals[0, CLICKED] = 0.8
     trace = advance_trace(trace, signals, np.array([[3.0, 1.0]]), np.array([0.0]))
     signals[0, CLICKED] = 0.4
@@ -50,7 +52,7 @@ def test_a_step_by_hand() -> None:
     assert trace.averages[0, CLICKED] == pytest.approx(0.25)
     np.testing.assert_allclose(trace.minutes, [[3.0 / np.e + 2.0, 1.0 / np.e]], rtol=1e-6)
     features = trace_features(trace)
-    assert features.shape == (1, NUM_TRACE_FEATURES)
+    assert features.shape == (1, (len(KUAIRAND_RULES.trace_signals) + NUM_MINUTES))
     assert features[0, -1] == pytest.approx(np.log1p(1.0 / np.e))
 
 
@@ -67,7 +69,7 @@ def test_minutes_by_hand() -> None:
 
 def test_thoughts_against_a_softmax() -> None:
     rng = np.random.default_rng(0)
-    logits = rng.normal(size=(50, NUM_OUTCOMES + NUM_INTERACTIONS))
+    logits = rng.normal(size=(50, KUAIRAND_RULES.num_outputs))
     duration = rng.uniform(20.0, 400.0, 50)
     found = thoughts_of(logits, outcome_fractions(logits, duration))
     for row in range(50):
@@ -92,7 +94,7 @@ def test_the_signals_of_a_users_own_rows_have_mean_zero() -> None:
     owners, sessions = np.repeat([0, 1], 40), np.repeat(np.arange(80), 100)
     feedback = (rng.random((8000, 7)) < np.where(users == 0, 0.6, 0.1)[:, None]).astype(float)
     actions = row_actions(feedback, np.full(8000, 5.0), np.full(8000, 9.0), np.zeros(8000))
-    prediction = rng.normal(size=(8000, NUM_INTERACTIONS + 1)) + users[:, None]
+    prediction = rng.normal(size=(8000, KUAIRAND_RULES.num_interactions + 1)) + users[:, None]
     reader = TraceReader.fit(owners, sessions, prediction, actions, num_users=3)
     slate = Slate(
         users=np.array([0, 1]),
@@ -111,13 +113,13 @@ def test_the_signals_of_a_users_own_rows_have_mean_zero() -> None:
 @given(st.integers(0, 10_000), st.floats(0.1, 3.0))
 def test_a_liked_click_counts_more_than_another(seed: int, more: float) -> None:
     rng = np.random.default_rng(seed)
-    reader = TraceReader(np.zeros((1, 6)), np.zeros((1, len(TRACE_SIGNALS))))
+    reader = TraceReader(np.zeros((1, 6)), np.zeros((1, len(KUAIRAND_RULES.trace_signals))))
     one = np.zeros(1, dtype=np.int64)
     slate = Slate(one, one[:, None], one[:, None] == 0, one)
     feedback = np.zeros((1, 7))
     prediction = rng.normal(size=(1, 6))
     liked = prediction + more
-    column = TRACE_SIGNALS.index("clicked_like_logit")
+    column = KUAIRAND_RULES.trace_signals.index("clicked_like_logit")
     for clicked in (0.0, 1.0):
         feedback[0, 0] = clicked
         actions = row_actions(feedback, np.ones(1), np.ones(1), np.zeros(1))
@@ -180,7 +182,7 @@ def test_what_is_usual_without_a_session_by_hand() -> None:
     rng = np.random.default_rng(3)
     owners = np.array([0, 0, 1, 1])
     sessions = np.array([0, 0, 1, 2, 2, 1])
-    prediction = rng.normal(size=(6, NUM_INTERACTIONS + 1))
+    prediction = rng.normal(size=(6, KUAIRAND_RULES.num_interactions + 1))
     actions = row_actions(rng.random((6, 7)), np.ones(6), np.ones(6), np.zeros(6))
     reader = TraceReader.fit(owners, sessions, prediction, actions, num_users=2)
     others = reader.without(owners, sessions, prediction, actions)
@@ -211,7 +213,7 @@ def test_traces_of_a_log_against_a_loop() -> None:
         owners, numbered, np.stack([clicks, clicks * (1 - trained[:, 1])], axis=1)
     )
     for session in np.unique(requests.sessions)[:20]:
-        averages, minutes, clock = np.zeros(len(TRACE_SIGNALS)), np.zeros(2), 0.0
+        averages, minutes, clock = np.zeros(len(KUAIRAND_RULES.trace_signals)), np.zeros(2), 0.0
         for request in np.flatnonzero(requests.sessions == session):
             mine = np.flatnonzero(log.request_of_row == request)
             elapsed = float(log.replayed.before.elapsed_seconds[request])

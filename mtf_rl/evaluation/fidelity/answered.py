@@ -7,7 +7,6 @@ import numpy as np
 from mtf_rl.core.arrays import BoolArray, FloatArray, IntArray, select_rows
 from mtf_rl.core.history import add_pause, advance_history
 from mtf_rl.core.randomness import EpisodeRng, Purpose
-from mtf_rl.core.tasks import NUM_FEEDBACKS
 from mtf_rl.data.impressions import Impressions
 from mtf_rl.user_models import FittedUserModel
 from mtf_rl.user_models.replay import (
@@ -32,7 +31,7 @@ class AnsweredLog:
     """
 
     impressions: Impressions  # the log's rows, with the simulator's feedback and play
-    chances: FloatArray  # (rows, 7), how likely each logged feedback was; see ResponseModel.chances
+    chances: FloatArray  # (rows, feedbacks), how likely each was; see ResponseModel.chances
     leave_chances: FloatArray  # (requests,), after the logged answer
     return_chances: FloatArray  # (requests,), of the next day, if the session ended here
     pause_seconds: FloatArray  # (requests,), drawn
@@ -62,7 +61,7 @@ def answer_log(model: FittedUserModel, impressions: Impressions, *, seed: int) -
             feedback=np.zeros_like(impressions.feedback),
             play_seconds=np.zeros_like(impressions.play_seconds),
         ),
-        chances=np.zeros((len(impressions.users), NUM_FEEDBACKS)),
+        chances=np.zeros((len(impressions.users), len(model.tasks.feedbacks))),
         leave_chances=np.zeros(len(requests.users)),
         return_chances=np.zeros(len(requests.users)),
         pause_seconds=np.zeros(len(requests.users)),
@@ -82,7 +81,7 @@ def _answer_sessions(
 ) -> None:
     """Walk some sessions side by side and write the answers into `answered`."""
     catalogue = model.catalogue
-    history = first_history(requests, chunk[0], catalogue.num_tags)
+    history = first_history(requests, chunk[0], catalogue.num_tags, model.rules.schema)
     users = requests.users[chunk[0]]
     state = model.start(users, EpisodeRng(seed, requests.sessions[chunk[0]], np.zeros_like(users)))
     for index in chunk:

@@ -6,9 +6,10 @@ from functools import cached_property
 import numpy as np
 
 from mtf_rl.core.arrays import BoolArray, FloatArray, IntArray, select_rows
+from mtf_rl.core.log_schema import KUAIRAND_LOG, LogSchema
+from mtf_rl.core.tasks import TaskSet
 from mtf_rl.core.videos import NO_TAG, VideoCatalogue
 from mtf_rl.data.impressions import Impressions
-from mtf_rl.user_models.responses import TWO_COLUMN_TAB
 
 __all__ = ["SessionLog", "sessions_since"]
 
@@ -34,6 +35,29 @@ class SessionLog:
     """The instant at which the log stops."""
     gap_ms: int
     """After a longer gap a session is another one."""
+    schema: LogSchema = KUAIRAND_LOG
+    """What the rows mean: tasks and scenes."""
+
+    @property
+    def tasks(self) -> TaskSet:
+        """The kinds of feedback."""
+        return self.schema.tasks
+
+    def feedback(self, name: str) -> IntArray:
+        """The rows' values (rows,) of a task by name.
+
+        Raises:
+            UnknownNameError: if it is none of the log's tasks.
+        """
+        return self.impressions.feedback[:, self.tasks.feedback_index(name)]
+
+    @cached_property
+    def interest(self) -> IntArray:
+        """The values (rows,) of the task that shows interest (`TaskSet.interest`); else zeros."""
+        task = self.tasks.interest
+        if task is None:
+            return np.zeros(len(self.impressions.users), dtype=np.int64)
+        return self.feedback(task.name)
 
     @cached_property
     def request_starts(self) -> IntArray:
@@ -118,7 +142,7 @@ class SessionLog:
     @cached_property
     def two_column(self) -> BoolArray:
         """Rows of pages on which a video starts with a tap, (rows,); elsewhere it starts itself."""
-        return np.asarray(self.impressions.tabs == TWO_COLUMN_TAB)
+        return self.schema.scenes.is_two_column(self.impressions.tabs)
 
     @cached_property
     def repeated(self) -> BoolArray:
