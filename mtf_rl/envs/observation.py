@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from mtf_rl.core.arrays import FloatArray, check_shape
-from mtf_rl.core.history import SIGNAL_NAMES, VisibleHistory
-from mtf_rl.core.tasks import TaskSet
+from mtf_rl.core.history import VisibleHistory
+from mtf_rl.core.tasks import KUAIRAND_TASKS, TaskSet
 from mtf_rl.envs.summaries import OBSERVATION_BOUND, STATISTICS, logits_of
 
 __all__ = [
@@ -72,19 +72,28 @@ class ObservationLayout:
         raise KeyError(name)
 
     @staticmethod
-    def of(profiles: UserProfiles, tasks: TaskSet) -> "ObservationLayout":
-        """The layout of the observations that `observe` makes."""
+    def of(
+        profiles: UserProfiles, tasks: TaskSet, log_tasks: TaskSet = KUAIRAND_TASKS
+    ) -> "ObservationLayout":
+        """The layout of the observations that `observe` makes.
+
+        Args:
+            profiles: what is known of each user.
+            tasks: those that are fused, whose predictions are summarised.
+            log_tasks: all of the dataset's, whose feedback is in the session's history.
+        """
         statistics = [f"{part}/{task}" for part in STATISTICS for task in tasks.names]
         return ObservationLayout(
             profile=tuple(f"profile/{name}" for name in profiles.names),
-            session=session_names(),
+            session=session_names(log_tasks),
             candidates=tuple(f"candidates/{name}" for name in statistics),
         )
 
 
-def session_names() -> tuple[str, ...]:
-    """Names of the numbers of `session_block`, in its order."""
-    averages = [f"{pace}/{signal}" for pace in ("last", "fast", "slow") for signal in SIGNAL_NAMES]
+def session_names(tasks: TaskSet = KUAIRAND_TASKS) -> tuple[str, ...]:
+    """Names of the numbers of `session_block` where a log has these tasks, in its order."""
+    paces = ("last", "fast", "slow")
+    averages = [f"{pace}/{signal}" for pace in paces for signal in tasks.signal_names]
     return tuple(f"session/{name}" for name in (*_CLOCK_NAMES, *averages))
 
 

@@ -143,14 +143,14 @@ class TraceReader(ArrayRecord):
         """
         users = owners[sessions]
         signals = _row_signals(self.rules, actions, prediction - self.usual_thoughts[users])
-        usual = [
+        usual_thoughts, usual_signals = (
             _Sums.of(users, values, len(self.usual_thoughts))
             .take(owners)
             .minus(_Sums.of(sessions, values, len(owners)))
             .means(usual_strengths(owners, sessions, values))
             for values in (prediction, signals)
-        ]
-        return TraceReader(*usual, self.rules)
+        )
+        return TraceReader(usual_thoughts, usual_signals, self.rules)
 
     def of(self, users: IntArray) -> "TraceReader":
         """What is usual for `users` (num_envs,), one row each."""

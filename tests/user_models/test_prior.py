@@ -105,7 +105,7 @@ def test_gaps_against_rejection() -> None:
 )
 def test_impossible_settings_are_refused(field: str, value: float, message: str) -> None:
     with pytest.raises(ConfigError, match=re.escape(message)):
-        replace(DeclaredPrior(), **{field: value})
+        replace(DeclaredPrior(), **{field: value})  # type: ignore[arg-type]
 
 
 def test_every_part_has_a_sentence_with_its_numbers() -> None:
