@@ -75,7 +75,7 @@ def fit_pooled(design: FloatArray, outcome: FloatArray, users: IntArray) -> Esti
     Args:
         design: (rows, columns).
         outcome: (rows,).
-        users: (rows,) who clusters the errors.
+        users: (rows,) clusters of the errors.
 
     Raises:
         DataError: if the columns are collinear, or there are fewer than two users.
@@ -142,7 +142,7 @@ def varies(design: FloatArray, users: IntArray) -> BoolArray:
 def condition_number(design: FloatArray, users: IntArray) -> float:
     """Largest over smallest singular value of the columns within users, scaled to equal length.
 
-    Beyond about 30, coefficients of entangled columns are badly told apart (Belsley, Kuh and
+    Beyond about 30, coefficients of nearly collinear columns are hard to separate (Belsley, Kuh and
     Welsch, "Regression diagnostics", 1980).
     """
     stds = _demeaned(design, _groups(users))
@@ -160,7 +160,7 @@ def _fit(design: FloatArray, outcome: FloatArray, groups: IntArray) -> Estimate:
     if not np.linalg.cond(gram) < _LARGEST_CONDITION:
         raise DataError(
             f"the {design.shape[1]} inputs and controls are collinear over these {len(design)}"
-            " rows, so their weights cannot be told apart; give a longer log"
+            " rows, so their weights cannot be separated; give a longer log"
         )
     scaled = design / lengths
     coefficients = np.linalg.solve(gram, scaled.T @ outcome)

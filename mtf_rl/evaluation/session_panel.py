@@ -84,7 +84,7 @@ def session_panel(impressions: Impressions, *, session_gap_minutes: float) -> Se
 
     Args:
         impressions: the log.
-        session_gap_minutes: by which its sessions were told apart.
+        session_gap_minutes: the gap that separates sessions.
 
     Raises:
         DataError: if no session is left.

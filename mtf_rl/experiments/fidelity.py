@@ -67,7 +67,7 @@ def report_fidelity(config: FidelityConfig, terminal: Terminal) -> Path:
 
     Args:
         config: which run, and how closely to look.
-        terminal: told what is found.
+        terminal: prints the report.
 
     Returns:
         The folder that was written.
@@ -98,7 +98,7 @@ def report_fidelity(config: FidelityConfig, terminal: Terminal) -> Path:
 
 @dataclass
 class _Findings:
-    """What each source says, collected one after the other."""
+    """Results of each source, collected one after the other."""
 
     measures: dict[str, list[Measure]] = field(default_factory=dict)
     distances: dict[str, list[Distance]] = field(default_factory=dict)
@@ -207,7 +207,7 @@ def _roll_all(
 def _verdicts(
     log: SessionLog, others: Mapping[str, SessionVectors], config: FidelityConfig
 ) -> tuple[dict[str, Discrimination], tuple[Discrimination, ...]]:
-    """What the discriminator says of each source, and where it must see a difference."""
+    """The discriminator's results for each source, and its controls."""
 
     def evaluator(
         name: str, log: SessionVectors, other: SessionVectors, *, explain: bool
@@ -250,20 +250,20 @@ def _setting(assembly: Assembly, config: FidelityConfig) -> str:
 
 def _notes(assembly: Assembly, held_out: HeldOut) -> list[str]:
     """What the log cannot support, a sentence each."""
-    use = "not compared" if assembly.world is None else "rollouts live by it, the replay omits it"
+    use = "not compared" if assembly.world is None else "used in rollouts, omitted in the replay"
     notes = [f"{sentence}: {use}." for sentence in assembly.simulator.prior_parts]
     single = float((held_out.log.requests_per_session == 1).mean())
     if single > _FRAGMENTED:
         notes.append(
-            f"{single:.0%} of the held-out sessions have a single request: place in the session,"
-            " tag repetition and the order of a session's feedback rest on the few others. A"
-            " discriminator that sees little more than single videos is no test: compare its"
-            " result on shuffled answers."
+            f"{100.0 * single:.0f} % of the held-out sessions have a single request. Position in"
+            " the session, tag repetition and the order of a session's feedback rest on the few"
+            " others. With little more than single videos the discriminator has no power: compare"
+            " its result on shuffled answers."
         )
     if assembly.world is None:
         notes.append(
-            "The logging policy is not known, and chose with knowledge that the log does not hold:"
-            " a match on its slates says nothing of slates that another policy would choose."
+            "The logging policy is unknown, and selected with information that the log does not"
+            " contain. A match on its slates is no evidence for slates of another policy."
         )
         notes += [
             f"{rows:,} rows of the files were dropped before anything else: {reason}."
@@ -271,7 +271,7 @@ def _notes(assembly: Assembly, held_out: HeldOut) -> list[str]:
         ]
     if len(held_out.return_days) == 1:
         notes.append(
-            "One day is held out: returns are those to this day, and sessions that its midnight"
-            " cuts count up to there."
+            "One day is held out: returns are those to this day. Sessions that its midnight cuts"
+            " count up to midnight."
         )
     return notes

@@ -31,7 +31,7 @@ _WIDTHS = {"log": 2.6, TRUTH_AGAIN: 2.6}
 def fidelity_figure(report: FidelityReport) -> Figure:
     """The log and what should look like it, a panel for each kind of figure.
 
-    Panels of which the log says nothing are left out.
+    Panels without data in the log are left out.
     """
     panels: list[Callable[[Axes, FidelityReport], None]] = [_rates]
     drawn = {curve.quantity for curve in report.curves}
@@ -85,7 +85,7 @@ def _gaps(axes: Axes, report: FidelityReport) -> None:
 
 
 def _quantiles(axes: Axes, report: FidelityReport, quantity: str) -> None:
-    """Quantiles over those of the log, at the same share."""
+    """Quantiles over those of the log, at the same fraction."""
     curves = {curve.source: curve for curve in report.curves if curve.quantity == quantity}
     log = np.array(curves["log"].y)
     shown = log > 0
@@ -121,7 +121,7 @@ _CURVES: dict[str, Callable[[Axes, FidelityReport], None]] = {
 
 
 def _positions(axes: Axes, report: FidelityReport) -> None:
-    """Click rate by place in the session."""
+    """Click rate by position in the session."""
     names = [f"click in {position_name(*positions)}" for positions in POSITIONS]
     entries = [entry for entry in report.comparisons if entry.name in names]
     positions = np.arange(len(entries))
@@ -146,11 +146,11 @@ def _positions(axes: Axes, report: FidelityReport) -> None:
     axes.set_xticks(positions, ticks)
     axes.set_xlabel("requests of the session")
     axes.legend(frameon=False, fontsize=8)
-    axes.set_title("Click rate by place in the session", loc="left", fontweight="bold")
+    axes.set_title("Click rate by position in the session", loc="left", fontweight="bold")
 
 
 def _calibration(axes: Axes, report: FidelityReport) -> None:
-    """What happened over what was foretold, by tenth, on logarithmic axes."""
+    """Observed over predicted probability, by tenth, on logarithmic axes."""
     least = 1.0
     for entry in report.reliabilities:
         if entry.part not in ("click", "long_view", "like", "leaving"):
@@ -164,7 +164,7 @@ def _calibration(axes: Axes, report: FidelityReport) -> None:
     axes.set_yscale("log")
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(FuncFormatter(_percent))
-    axes.set_xlabel("foretold")
+    axes.set_xlabel("predicted")
     axes.set_ylabel("seen in the log")
     axes.legend(frameon=False, fontsize=8)
     axes.set_title("Calibration by tenths", loc="left", fontweight="bold")

@@ -43,15 +43,15 @@ __all__ = ["ExposureReplay", "replay_run"]
 
 NDCG_AT = 3
 CLAIM = (
-    "Each row tells of single videos that were shown at random on days that nothing was fitted on:"
-    " what those brought that the weights would rank first among a user's of a day. It does not"
-    " tell what a ranking does to the rest of a session, nor of videos that were not shown."
+    "Each row is the reward of single videos shown at random on days without fitted rows: those"
+    " that the weights rank first among a user's random videos of a day. It contains no effect on"
+    " the rest of a session, and no videos that were not shown."
 )
 
 
 @dataclass(frozen=True)
 class ExposureReplay:
-    """What random exposures say of some weights."""
+    """Results of some weights on random exposures."""
 
     policy: str
     top: TopRanked
@@ -71,7 +71,7 @@ def replay_run(
 
     Args:
         path: the run's folder.
-        terminal: told what happens.
+        terminal: prints progress and the result.
         reward: another reward than the run's.
         out: folder to write, new or empty; by default a new one in the run's `evaluations/`.
 
@@ -131,7 +131,7 @@ def _predictions(
 ) -> tuple[FloatArray, BoolArray]:
     """Predictions (rows, tasks), and where there are any, (rows,) bool.
 
-    A scorer tells of every row, at its hour and tab; given predictions of pools alone.
+    A scorer predicts every row, at its hour and tab; given predictions cover pools only.
     """
     if (run.scorer / "card.json").exists():
         scorer = Scorer.load(run.scorer)
@@ -218,8 +218,8 @@ def _report(
         ]
         for one in found
     ]
-    columns = ["policy", "first-ranked brings", "over a random order", "MTF-GAUC"]
-    terminal.table("ExposureReplay on random exposures", [*columns, f"NDCG@{NDCG_AT}"], rows)
+    columns = ["policy", "reward, first-ranked", "over a random order", "MTF-GAUC"]
+    terminal.table("Replay on random exposures", [*columns, f"NDCG@{NDCG_AT}"], rows)
     tasks = [task.name for task in FEEDBACKS]
     by_task = [[one.policy, *(f"{one.gauc[task]:.3f}" for task in tasks)] for one in found]
     terminal.table("GAUC of the fused score, by feedback", ["policy", *tasks], by_task)
@@ -230,9 +230,7 @@ def _report(
             f" are left out); 95 % intervals by user. {CLAIM}"
         )
     if acting:
-        terminal.say(
-            f"Not replayed, since they act on what is observed in a session: {', '.join(acting)}."
-        )
+        terminal.say(f"Not replayed, because they depend on the session: {', '.join(acting)}.")
     write_table(folder / "replay", [_flat(one) for one in found])
     terminal.say(f"Written to {folder}: replay.csv, .json.")
 

@@ -53,7 +53,7 @@ def test_the_first_ranked_is_the_one_likeliest_liked(
     printed = capsys.readouterr().out
     assert "Not replayed" in printed
     assert "acting" in printed
-    assert "does not tell what a ranking does to the rest" in " ".join(printed.split())
+    assert "contains no effect on the rest of a session" in " ".join(printed.split())
     # The same by a loop over users and days.
     log = read_kuairand(run.data / "logs").impressions
     dataset = read_kuairand(run.data / "logs")

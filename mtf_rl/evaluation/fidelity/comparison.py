@@ -92,7 +92,7 @@ class Bar:
 def compare_measures(
     log: Sequence[Measure], others: Mapping[str, Sequence[Measure]]
 ) -> list[FidelityComparison]:
-    """Every figure of the log that another source has too, beside what that says."""
+    """Every figure that the log and another source have, side by side."""
     found = {
         source: {measure.key: measure.value.mean for measure in measures}
         for source, measures in others.items()
@@ -211,7 +211,7 @@ def check_bars(
     for source in (REPLAY, ROLLOUT):
         lengths = [row.others.get(source) for row in distances if row.name == SESSION_LENGTH]
         bars += [_below("session length: KS", source, d.ks, _LENGTH_BAR) for d in lengths if d]
-    # Sessions as a whole can be told of rollouts only: those of a replay are the log's.
+    # Whole sessions exist in rollouts only: those of a replay are the log's.
     source = ROLLOUT if ROLLOUT in verdicts else REPLAY
     bars.append(_below("discriminator: AUC", source, verdicts[source].auc.mean, _AUC_BAR))
     for control in controls:
@@ -222,7 +222,7 @@ def check_bars(
 
 
 def _rate_bar(entry: FidelityComparison, source: str) -> Bar:
-    """A common feedback must be near the log's, a sparse one within what the log can tell."""
+    """A common feedback must be near the log's, a sparse one within the log's interval."""
     value = entry.others[source]
     if entry.name in _SPARSE:
         wanted = f"{entry.log.low:.5f} to {entry.log.high:.5f}"

@@ -20,8 +20,8 @@ _REQUESTS = 60
 class FidelityCurve:
     """One quantity for one source.
 
-    Of play and gaps the quantiles y at the shares x; of session length the share y of sessions
-    with more than x requests.
+    For play and gaps: the quantiles y at the fractions x. For session length: the fraction y of
+    sessions with more than x requests.
     """
 
     quantity: str

@@ -1,4 +1,4 @@
-"""A classifier that tries to tell the sessions of two logs apart."""
+"""A classifier that tries to distinguish the sessions of two logs."""
 
 from dataclasses import dataclass
 
@@ -23,7 +23,7 @@ _HALF_SALT = 0x48414C56
 
 @dataclass(frozen=True)
 class Suspect:
-    """A feature by which sessions are told apart."""
+    """A feature that distinguishes sessions."""
 
     feature: str
     cost: float
@@ -34,14 +34,14 @@ class Suspect:
 
 @dataclass(frozen=True)
 class Discrimination:
-    """How well two sets of sessions could be told apart."""
+    """How well a classifier distinguishes two sets of sessions."""
 
     name: str
     sessions: tuple[int, int]
     auc: Interval
-    """Area under the ROC curve on users that the classifier did not know; .5 is a guess."""
+    """Area under the ROC curve on users outside the training folds; 0.5 is a guess."""
     suspects: tuple[Suspect, ...]
-    """The features that tell most, most telling first; none where it was not asked."""
+    """The most informative features, in order; empty if not requested."""
 
 
 def discriminate(
@@ -72,7 +72,7 @@ def discriminate(
     sizes = (len(drawn[0].users), len(drawn[1].users))
     if min(sizes) < _LEAST_SESSIONS:
         raise DataError(
-            f"telling sessions apart needs at least {_LEAST_SESSIONS} finished sessions of each"
+            f"the discriminator needs at least {_LEAST_SESSIONS} finished sessions of each"
             f" log, got {sizes[0]} and {sizes[1]}. Give a longer log or more users."
         )
     values = np.concatenate([part.values for part in drawn])
@@ -110,7 +110,7 @@ def permuted(vectors: SessionVectors, seed: int) -> SessionVectors:
 
 
 def two_halves(vectors: SessionVectors, seed: int) -> tuple[SessionVectors, SessionVectors]:
-    """The sessions of two halves of the users, by a hash: nothing tells them apart."""
+    """The sessions of two halves of the users, by a hash: no true difference."""
     first = hash_words(_HALF_SALT, seed, vectors.users) >> np.uint64(63) == 1
     return vectors.take(np.flatnonzero(first)), vectors.take(np.flatnonzero(~first))
 

@@ -134,7 +134,7 @@ def _sessions(log: SessionLog) -> dict[str, Interval]:
 def session_figures(log: SessionLog, left: FloatArray | BoolArray) -> dict[str, Interval]:
     """How long sessions last when after each request (requests,) the user `left`, or may have.
 
-    Requests of which the log does not show whether the user left do not count.
+    Requests with an unobserved end do not count.
     """
     known = log.followed_up
     tally = survival_tally(log.users_of_requests, log.step_of_request, known, left)
@@ -189,9 +189,9 @@ def _spreads(log: SessionLog) -> dict[str, Interval]:
     click = shown.feedback[rows, 0].astype(np.float64)
     watch = shown.play_seconds[rows].astype(np.float64)
     return {
-        "click rate, users' deviation": between_std(click, users, users),
-        "watch seconds, users' deviation": between_std(watch, users, users),
-        "click rate, sessions' deviation": between_std(click, sessions, users),
+        "click rate, users' std": between_std(click, users, users),
+        "watch seconds, users' std": between_std(watch, users, users),
+        "click rate, sessions' std": between_std(click, sessions, users),
     }
 
 
@@ -226,7 +226,7 @@ def _rate(log: SessionLog, values: FloatArray | IntArray | BoolArray, rows: Bool
 
 
 def between_std(values: FloatArray, groups: IntArray, users: IntArray) -> Interval:
-    """The standard deviation of group means, (rows,) each, without the noise of few rows.
+    """The std of group means, (rows,) each, without the noise of few rows.
 
     With n_g rows in each of G groups, n in all, MSW the variance within groups and MSB the
     variance of means weighted by n_g: (MSB - MSW) / n0, n0 = (n - sum n_g^2 / n) / (G - 1), is

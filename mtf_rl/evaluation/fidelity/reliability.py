@@ -39,7 +39,7 @@ class Reliability:
 
 
 def reliability(part: str, chances: FloatArray, events: BoolArray, *, seed: int) -> Reliability:
-    """How well `chances` (observations,), at least one, foretold `events` (observations,).
+    """Calibration of `chances` (observations,), at least one, for `events` (observations,).
 
     ECE = sum over bins of (n_b / n) |mean chance - fraction of events| (Naeini et al. 2015), with
     bins of equal mass.

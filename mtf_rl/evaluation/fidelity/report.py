@@ -84,13 +84,13 @@ class FidelityReport:
                     verdict.name,
                     f"{verdict.sessions[0]} + {verdict.sessions[1]}",
                     f"{verdict.auc.mean:.3f}",
-                    f"{verdict.auc.low:.3f} to {verdict.auc.high:.3f}",
+                    f"[{verdict.auc.low:.3f}, {verdict.auc.high:.3f}]",
                 ]
                 for verdict in self.verdicts
             ],
         )
         yield ReportTable(
-            "What tells the sessions apart",
+            "Features that distinguish the sessions",
             ["feature", "of", "AUC lost without it", "log's mean", "its mean"],
             [
                 [
@@ -213,7 +213,7 @@ class FidelityReport:
 _KEY = {
     REPLAY: "the simulator answers the logged slates, one step ahead, with the logged history",
     ROLLOUT: "the world's rankers serve the simulator freely",
-    TRUTH_AGAIN: "they serve the world with other random numbers: differences are sampling noise",
+    TRUTH_AGAIN: "these rankers serve the world with other random numbers: sampling noise",
 }
 
 

@@ -45,13 +45,13 @@ def roll_log(
     when on an active day its users open the app. Memory holds one chunk of users and the result.
 
     Args:
-        world: who retrieves, and whose users visit.
-        rankers: who chose the slates of the log.
-        answers: who responds, leaves, pauses and returns.
+        world: provides retrieval and the visits of users.
+        rankers: the rankers of the log.
+        answers: user model for responses, leaving, pauses and returns.
         rng: which random numbers, at least 0; that of the world's own log is 0.
         since_ms: Unix time of the first row to keep.
         session_gap_minutes: a longer gap starts another session.
-        on_users: told how many users are done.
+        on_users: called with the number of finished users.
     """
     size = max(1, math.ceil(_CHUNK_USER_DAYS / world.config.days))
     parts = []
@@ -65,7 +65,7 @@ def roll_log(
 
 
 def _read(rows: LoggedRows, catalogue: VideoCatalogue, since_ms: int) -> dict[str, Any]:
-    """The columns of `Impressions`, but for the numbers of requests and sessions."""
+    """The columns of `Impressions`, without the numbers of requests and sessions."""
     kept = _FIRST_MS + rows.times_ms >= since_ms
     videos, times_ms = rows.videos[kept], _FIRST_MS + rows.times_ms[kept]
     return {

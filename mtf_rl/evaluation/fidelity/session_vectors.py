@@ -43,7 +43,7 @@ _BRIEF_SECONDS = 3.0
 
 @dataclass(frozen=True)
 class SessionVectors:
-    """Sessions as rows of numbers; NaN where a session is too short to tell."""
+    """Sessions as rows of numbers; NaN where a session is too short."""
 
     values: FloatArray  # (sessions, 30)
     users: IntArray  # (sessions,)
@@ -141,6 +141,6 @@ def _ratio(tops: FloatArray, bottoms: FloatArray | IntArray) -> FloatArray:
 
 
 def _spread(squares: FloatArray, mean: FloatArray, counts: FloatArray | IntArray) -> FloatArray:
-    """The deviation of values with these sums of squares, means and counts; NaN below two."""
+    """The std of values with these sums of squares, means and counts; NaN below two."""
     variance = np.maximum(_ratio(squares, counts) - mean**2, 0.0)
     return np.where(counts >= 2, np.sqrt(variance), np.nan)

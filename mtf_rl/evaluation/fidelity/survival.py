@@ -15,7 +15,7 @@ _RESAMPLES = 200
 
 @dataclass(frozen=True)
 class SurvivalTally:
-    """Requests at risk of being the last, and how many were, by user and place in the session."""
+    """Requests at risk of being the last, and last requests, by user and position."""
 
     at_risk: FloatArray  # (users, LONGEST)
     left: FloatArray  # (users, LONGEST), sums of leaves, or of the chances of leaving
