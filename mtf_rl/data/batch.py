@@ -12,13 +12,16 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from mtf_rl.core.arrays import BoolArray, FloatArray, IntArray, check_shape, refuse_rows
+from mtf_rl.core.deprecation import note_old_spelling
 from mtf_rl.core.errors import ArtifactError, DataError
 from mtf_rl.core.files import replace_atomically
 
 __all__ = ["BatchDataset"]
 
 _METADATA = b"mtf_rl.batch"
-_VERSION = 1
+_VERSION = 2
+_OLD_KEYS = {"judge": "evaluator"}  # of the metadata of version 1, which are read for one release
+_OLD_EVALUATORS = {"synthetic_truth": "ground_truth", "world": "ground_truth"}
 _VECTORS = ("observation", "action", "final_observation")
 
 
@@ -201,14 +204,33 @@ def _document(path: Path, table: pa.Table) -> dict[str, Any]:
         document = json.loads(raw or b"null")
     except ValueError as error:
         raise DataError(f"{path}: the metadata {_METADATA.decode()} is no JSON") from error
+    if isinstance(document, dict) and document.get("version") == 1:
+        document = _in_new_spelling(document)
     needed = {"version", "behaviour_names", "observation_names", "parameter_names", "evaluator"}
     if not isinstance(document, dict) or not needed <= set(document):
         raise DataError(
             f"{path} lacks the metadata {_METADATA.decode()} with {', '.join(sorted(needed))}"
         )
     if document["version"] != _VERSION:
-        raise DataError(f"{path} is of version {document['version']}, this reads {_VERSION}")
+        raise DataError(
+            f"{path} is of version {document['version']}, this program reads {_VERSION}. Make it"
+            " again: python -m mtf_rl.collect RUN"
+        )
     return document
+
+
+def _in_new_spelling(document: dict[str, Any]) -> dict[str, Any]:
+    """Metadata of version 1 with the names of version 2."""
+    renamed = {}
+    for name, value in document.items():
+        if name in _OLD_KEYS:
+            note_old_spelling(f"{name} in a batch's metadata", _OLD_KEYS[name])
+        renamed[_OLD_KEYS.get(name, name)] = value
+    evaluator = renamed.get("evaluator")
+    if evaluator in _OLD_EVALUATORS:
+        note_old_spelling(f"evaluator {evaluator}", _OLD_EVALUATORS[evaluator])
+        renamed["evaluator"] = _OLD_EVALUATORS[evaluator]
+    return renamed | {"version": _VERSION}
 
 
 def _vectors(values: FloatArray, present: BoolArray | None = None) -> pa.Array:

@@ -17,6 +17,7 @@ from typing import Any, Self
 import mtf_rl
 from mtf_rl.core.errors import RunFolderError
 from mtf_rl.core.files import load_json, replace_atomically, save_json, sha256_of
+from mtf_rl.core.origin import remedy
 from mtf_rl.experiments.settings import settings_to_json
 
 __all__ = [
@@ -32,6 +33,8 @@ __all__ = [
     "write_table",
 ]
 
+RUN_FORMAT = 2
+"""Number of the layout of a run folder's files; it changes when names in them change."""
 _VERSIONS_OF = (
     "numpy",
     "numba",
@@ -246,12 +249,31 @@ def open_run_folder(path: Path) -> RunFolder:
             f"{path} is not a run folder (no config.json in it). "
             f"Make one: python -m mtf_rl.train --run-dir {path}"
         )
+    _refuse_old(path)
     return RunFolder(path)
+
+
+def _refuse_old(path: Path) -> None:
+    """Refuse a run whose files an earlier version of this program wrote, with other names.
+
+    Raises:
+        RunFolderError: with the command that makes the run again.
+    """
+    if not (path / "provenance.json").is_file():
+        return
+    record = load_json(path / "provenance.json")
+    written = record.get("format", 1) if isinstance(record, dict) else None
+    if written != RUN_FORMAT:
+        raise RunFolderError(
+            f"{path} is a run of format {written}, this program reads format {RUN_FORMAT}. Move it"
+            f" away. {remedy(path, 'Then make it again')}"
+        )
 
 
 def birth_record() -> dict[str, Any]:
     """The command, code and surroundings of this process."""
     return {
+        "format": RUN_FORMAT,
         "command": " ".join(sys.argv),
         "commit": _commit(),
         "start": _now(),

@@ -1,5 +1,6 @@
 """Batch datasets: exact round trips, next observations, and what is refused."""
 
+import json
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -120,3 +121,50 @@ def test_a_log_without_densities_loads_and_says_that_they_are_unknown(tmp_path: 
     some = pa.array([-0.5, None, -0.1], pa.float64())
     pq.write_table(table.set_column(position, "log_density", some), path)
     np.testing.assert_array_equal(BatchDataset.load(path).log_densities, [-0.5, np.nan, -0.1])
+
+
+def old_file(path: Path, evaluator: str, **changed: object) -> None:
+    """A batch as it was written before names changed: version 1, with the key `judge`."""
+    dataset().save(path)
+    table = pq.read_table(path)
+    document = json.loads(table.schema.metadata[b"mtf_rl.batch"])
+    del document["evaluator"]
+    document |= {"version": 1, "judge": evaluator} | changed
+    pq.write_table(table.replace_schema_metadata({b"mtf_rl.batch": json.dumps(document)}), path)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [("synthetic_truth", "ground_truth"), ("simulator", "simulator")]
+)
+def test_the_old_spelling_is_read_with_one_line_and_written_no_more(
+    old: str,
+    new: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("mtf_rl.core.deprecation._NOTED", set())
+    old_file(tmp_path / "old.parquet", old)
+    batches = [BatchDataset.load(tmp_path / "old.parquet") for _ in range(2)]
+    assert batches[1].evaluator == new
+    noted = capsys.readouterr().err.splitlines()
+    assert noted[0].startswith("judge in a batch's metadata is the old spelling of evaluator;")
+    assert noted[1:] == (
+        []
+        if old == new
+        else [f"evaluator {old} is the old spelling of {new}; the next release refuses it."]
+    )
+    batches[0].save(tmp_path / "new.parquet")
+    document = json.loads(pq.read_table(tmp_path / "new.parquet").schema.metadata[b"mtf_rl.batch"])
+    assert (document["version"], document["evaluator"]) == (2, new)
+    assert "judge" not in document
+
+
+def test_a_batch_of_an_unknown_version_says_how_to_make_it_again(tmp_path: Path) -> None:
+    old_file(tmp_path / "b.parquet", "simulator", version=3)
+    path = tmp_path / "b.parquet"
+    table = pq.read_table(path)
+    document = json.loads(table.schema.metadata[b"mtf_rl.batch"]) | {"evaluator": "simulator"}
+    pq.write_table(table.replace_schema_metadata({b"mtf_rl.batch": json.dumps(document)}), path)
+    with pytest.raises(DataError, match=r"version 3, this program reads 2\. Make it again: python"):
+        BatchDataset.load(tmp_path / "b.parquet")

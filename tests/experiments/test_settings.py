@@ -9,7 +9,14 @@ from pathlib import Path
 import pytest
 
 from mtf_rl.agents import AGENTS, CmaEsConfig, LSPIConfig, SACConfig, TD3Config
-from mtf_rl.core.errors import ArtifactError, ConfigError, DataError, MtfRlError, UnknownNameError
+from mtf_rl.core.errors import (
+    ArtifactError,
+    ConfigError,
+    DataError,
+    MtfRlError,
+    RunFolderError,
+    UnknownNameError,
+)
 from mtf_rl.experiments.command_line import parse_train, settings_of_run
 from mtf_rl.experiments.config import PRESETS, Baselines, RunConfig, RunSettings
 from mtf_rl.experiments.console import Terminal
@@ -211,3 +218,24 @@ def test_default_folders_are_made_by_one_process_each(tmp_path: Path) -> None:
     with ThreadPoolExecutor(8) as pool:
         made = list(pool.map(lambda _: new_run_folder(None, agent="a", root=tmp_path), range(16)))
     assert sorted(run.path.name for run in made) == sorted(f"a-{n}" for n in range(16))
+
+
+@pytest.mark.parametrize(
+    ("record", "remedy"),
+    [
+        (
+            {"command": "/usr/lib/mtf_rl/train.py --preset smoke --run-dir runs/s"},
+            "Then make it again: python -m mtf_rl.train --preset smoke --run-dir runs/s",
+        ),
+        ({"command": ""}, "Then make it again, with the command that made it: python -m mtf_rl."),
+    ],
+)
+def test_a_run_of_the_old_format_says_how_to_make_it_again(
+    record: dict[str, str], remedy: str, tmp_path: Path
+) -> None:
+    """Before names changed a run had no format number, and its settings other names."""
+    (tmp_path / "config.json").write_text(json.dumps({"run": {"myopic_twin": True}}))
+    (tmp_path / "provenance.json").write_text(json.dumps(record))
+    message = f"{tmp_path} is a run of format 1, this program reads format 2. Move it away. "
+    with pytest.raises(RunFolderError, match=re.escape(message + remedy)):
+        open_run_folder(tmp_path)
