@@ -46,7 +46,14 @@ if TYPE_CHECKING:
         task_losses,
     )
     from mtf_rl.scorers.mmoe import MMoE
-    from mtf_rl.scorers.model import Ensemble, ModelLosses, Network, ScorerConfig, ScorerModel
+    from mtf_rl.scorers.model import (
+        Ensemble,
+        ModelLosses,
+        Network,
+        Outputs,
+        ScorerConfig,
+        ScorerModel,
+    )
     from mtf_rl.scorers.monitors import MONITORS, Monitor
     from mtf_rl.scorers.ple import PLE
     from mtf_rl.scorers.registry import SCORERS, scorer_name
@@ -99,6 +106,7 @@ __all__ = [
     "Network",
     "OMoEConfig",
     "OrderPenalty",
+    "Outputs",
     "PLEConfig",
     "Scorer",
     "ScorerConfig",

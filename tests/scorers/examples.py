@@ -1,36 +1,28 @@
-"""Small rows with a known structure, for the tests of the scorers."""
+"""Every scorer at a small size; the rows are those of its contract."""
 
-import numpy as np
-from scipy.special import expit
-
-from mtf_rl.core.tasks import KUAIRAND_TASKS
-from mtf_rl.data import CategoricalField, DenseColumn, FeatureLayout, FeatureRows, FeatureSide
+from mtf_rl.experiments.contracts.scorers import (
+    LAYOUT,
+    QUICK,
+    example_rows,
+    random_features,
+)
 from mtf_rl.scorers import (
     AITMConfig,
     CGCConfig,
     ESCM2DRConfig,
     ESCM2IPSConfig,
     ESMMConfig,
-    LabelledRows,
     MMoEConfig,
     ModelConfig,
     MultiDRConfig,
     MultiIPWConfig,
     OMoEConfig,
     PLEConfig,
-    ScorerFitConfig,
     SharedBottomConfig,
     SingleTaskConfig,
 )
 
-LAYOUT = FeatureLayout(
-    categorical=(
-        CategoricalField("user", 12, FeatureSide.USER),
-        CategoricalField("video", 9, FeatureSide.VIDEO),
-        CategoricalField("tab", 4, FeatureSide.PAIR),
-    ),
-    dense=(DenseColumn("age", FeatureSide.VIDEO), DenseColumn("rate", FeatureSide.PAIR)),
-)
+__all__ = ["LAYOUT", "QUICK", "SMALL", "example_rows", "random_features"]
 
 # Every registered scorer at a size that fits in milliseconds.
 SMALL: dict[str, ModelConfig] = {
@@ -47,40 +39,3 @@ SMALL: dict[str, ModelConfig] = {
     "multi_dr": MultiDRConfig(embedding_dim=4, tower_widths=(8,), trunk_widths=(24, 16)),
     "aitm": AITMConfig(embedding_dim=4, tower_widths=(8,), bottom_widths=(16, 8)),
 }
-
-QUICK = ScorerFitConfig(
-    batch_rows=64, learning_rate=0.01, embedding_learning_rate=0.01, max_epochs=2
-)
-
-
-def random_features(rows: int, seed: int = 0) -> FeatureRows:
-    """Any features of `LAYOUT`, missing and unseen values among them."""
-    rng = np.random.default_rng(seed)
-    sizes = [field.size for field in LAYOUT.categorical]
-    return FeatureRows(
-        categorical=rng.integers(0, sizes, size=(rows, len(sizes))),
-        dense=rng.normal(size=(rows, len(LAYOUT.dense))).astype(np.float32),
-    )
-
-
-def example_rows(rows: int, seed: int = 0) -> LabelledRows:
-    """Rows whose every task is more likely the larger the second dense column; hate less.
-
-    A long view only happens after a click.
-    """
-    features = random_features(rows, seed)
-    rng = np.random.default_rng(seed + 1000)
-    offsets = np.linspace(0.5, -2.0, len(KUAIRAND_TASKS))
-    signs = np.ones(len(KUAIRAND_TASKS))
-    signs[6] = -1.0
-    truth = expit(offsets + 2.0 * signs * features.dense[:, 1:2])  # (rows, tasks)
-    targets = (rng.random((rows, len(KUAIRAND_TASKS))) < truth).astype(np.float32)
-    targets[:, 1] *= targets[:, 0]  # no long view without a click
-    targets[:, 7] = truth[:, 7]  # watch is a share
-    return LabelledRows(
-        features=features,
-        targets=targets,
-        mask=np.ones((rows, len(KUAIRAND_TASKS)), dtype=np.bool_),
-        users=features.categorical[:, 0],
-        keys=np.arange(rows, dtype=np.uint64) + np.uint64(seed * 1_000_000),
-    )

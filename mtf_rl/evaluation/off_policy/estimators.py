@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from mtf_rl.core.arrays import BoolArray, FloatArray
-from mtf_rl.core.errors import DataError
+from mtf_rl.core.errors import ConfigError, DataError
 from mtf_rl.core.registry import Registry
 from mtf_rl.evaluation.off_policy.sums import RatioSum
 
@@ -236,6 +236,19 @@ class Estimator:
         return self.needs_densities and not self.needs_model
 
 
+def own_estimator(name: str, own: object) -> Estimator:
+    """A user's own `Estimator`.
+
+    Raises:
+        ConfigError: if it is none.
+    """
+    if not isinstance(own, Estimator):
+        raise ConfigError(
+            f"estimator {name!r} must be a mtf_rl.evaluation.off_policy.Estimator, got {own!r}"
+        )
+    return own
+
+
 ESTIMATORS: Registry[Estimator] = Registry(
     "estimator",
     {
@@ -253,6 +266,7 @@ ESTIMATORS: Registry[Estimator] = Registry(
         "drl": Estimator(_doubly_robust_visits, Weighting.VISITS, needs_model=True),
         "request_sn": Estimator(_normalised_request, Weighting.REQUESTS),
     },
+    adapt=own_estimator,
 )
 """Each is a standard baseline, or one that the audit (benchmarks/ope_audit.md) found accurate."""
 
