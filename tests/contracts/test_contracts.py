@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from mtf_rl.agents import ConstantPolicy, LearnedPolicy
-from mtf_rl.evaluation.off_policy import Estimator, RatioSum
+from mtf_rl.evaluation.off_policy import Estimator, RatioSum, Weighting
 from mtf_rl.experiments.comparison import Contestant
 from mtf_rl.fusion import Box, WeightFormula
 from mtf_rl.scorers import Outputs, ScorerModel
@@ -81,7 +81,7 @@ def misspelt(inputs):
     return inputs.watch_second.sum(axis=1)
 
 
-half = Estimator(lambda inputs: RatioSum.mean(0.5 * inputs.rewards.sum(axis=1)))
+half = Estimator(lambda inputs: RatioSum.mean(0.5 * inputs.rewards.sum(axis=1)), Weighting.NONE)
 winner = Contestant("lspi", "champion")
 number = 3
 """

@@ -24,7 +24,6 @@ def _inputs() -> OPEInputs:
         q=to_come,
         v=to_come,
         visits=ones,
-        state_visits=ones,
     )
 
 
@@ -51,7 +50,7 @@ def _session_order(estimator: Estimator) -> None:
         inputs,
         **{
             name: getattr(inputs, name)[order]
-            for name in ("log_ratios", "rewards", "live", "q", "v", "visits", "state_visits")
+            for name in ("log_ratios", "rewards", "live", "q", "v", "visits")
         },
     )
     first, second = _value(estimator, inputs), _value(estimator, moved)
