@@ -202,7 +202,7 @@ def _weighed_errors(inputs: OPEInputs, visits: FloatArray) -> FloatArray:
 
 
 class Weighting(Enum):
-    """The weights of an estimator, by which its support is judged."""
+    """The weights of an estimator, which determine its support."""
 
     NONE = "no weights"
     SESSIONS = "products of density ratios over a session"
