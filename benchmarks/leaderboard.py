@@ -56,6 +56,8 @@ class Settings:
     """Its seeds of the headline contestants."""
     sessions: int = 4_000
     """Its sessions of final users."""
+    production: str | None = None
+    """Its weights that serve today."""
     out: Path = Path("benchmarks/leaderboard.md")
     """The page to write; the jobs' results go beside it."""
     pictures: Path = Path("docs/images")
@@ -70,6 +72,7 @@ def main() -> None:
         requests=settings.requests,
         headline_seeds=settings.headline_seeds,
         sessions=settings.sessions,
+        production=settings.production,
     )
     comparison = finished_comparison(config)
     page = page_of(comparison)

@@ -5,17 +5,24 @@ Neural fitted Q evaluation is in `mtf_rl.evaluation.fitted_q`, apart, since it i
 
 from mtf_rl.evaluation.intervals import (
     Interval,
+    change_interval,
     combined,
+    linearised_interval,
     mean_interval,
     quantile_interval,
+    rate_change_interval,
+    rate_difference_interval,
+    rate_interval,
     ratio_interval,
 )
 from mtf_rl.evaluation.leaderboard import (
     LeaderboardRow,
     PolicySessions,
+    difference_cells,
     leaderboard,
     leaderboard_columns,
-    paired_difference,
+    limits,
+    metric_cells,
 )
 from mtf_rl.evaluation.least_squares import (
     LeastSquaresConfig,
@@ -24,6 +31,14 @@ from mtf_rl.evaluation.least_squares import (
     StaticPolicyValues,
     least_squares_q,
     static_policies,
+)
+from mtf_rl.evaluation.metrics import (
+    METRIC_SIGNS,
+    Metrics,
+    metric_changes,
+    metric_differences,
+    metrics_of,
+    paired_difference,
 )
 from mtf_rl.evaluation.reward_weights import (
     InputWeight,
@@ -36,11 +51,13 @@ from mtf_rl.evaluation.session_ends import end_at_cut
 from mtf_rl.evaluation.session_panel import SessionPanel, SessionSummary, session_panel
 
 __all__ = [
+    "METRIC_SIGNS",
     "InputWeight",
     "Interval",
     "LeaderboardRow",
     "LeastSquaresConfig",
     "LeastSquaresQ",
+    "Metrics",
     "PolicySessions",
     "RewardWeights",
     "SessionPanel",
@@ -49,15 +66,26 @@ __all__ = [
     "StaticPolicies",
     "StaticPolicyValues",
     "Verdict",
+    "change_interval",
     "combined",
+    "difference_cells",
     "end_at_cut",
     "estimate_reward_weights",
     "leaderboard",
     "leaderboard_columns",
     "least_squares_q",
+    "limits",
+    "linearised_interval",
     "mean_interval",
+    "metric_cells",
+    "metric_changes",
+    "metric_differences",
+    "metrics_of",
     "paired_difference",
     "quantile_interval",
+    "rate_change_interval",
+    "rate_difference_interval",
+    "rate_interval",
     "ratio_interval",
     "roll_out",
     "roll_out_each",

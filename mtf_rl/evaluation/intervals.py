@@ -9,7 +9,18 @@ from scipy import stats
 from mtf_rl.core.arrays import BoolArray, FloatArray, IntArray
 from mtf_rl.core.errors import ShapeError
 
-__all__ = ["Interval", "combined", "mean_interval", "quantile_interval", "ratio_interval"]
+__all__ = [
+    "Interval",
+    "change_interval",
+    "combined",
+    "linearised_interval",
+    "mean_interval",
+    "quantile_interval",
+    "rate_change_interval",
+    "rate_difference_interval",
+    "rate_interval",
+    "ratio_interval",
+]
 
 
 @dataclass(frozen=True)
@@ -97,6 +108,107 @@ def ratio_interval(
     error = np.sqrt(count / (count - 1) * np.sum((tops - ratio * bottoms) ** 2)) / total
     half = float(stats.t.ppf(0.5 + confidence / 2.0, count - 1) * error)
     return Interval(ratio, ratio - half, ratio + half)
+
+
+def linearised_interval(
+    estimate: float, influences: FloatArray, clusters: IntArray, *, confidence: float = 0.95
+) -> Interval:
+    """An estimate with a t-interval robust to clusters (rows,), by the delta method.
+
+    With e_g the sum over cluster g of the rows' influences, each row's first-order contribution to
+    the estimate's error, and G clusters, the variance is G / (G - 1) sum_g e_g^2 (Cochran, Sampling
+    Techniques, section 6.3; Deng, Knoblich and Lu, KDD 2018, for rates of randomised users). An
+    estimate that is not finite, and one of fewer than two clusters, have an infinite interval.
+
+    Args:
+        estimate: any smooth function of sums over the rows.
+        influences: (rows,), with sum 0 over all rows.
+        clusters: (rows,), such as users.
+        confidence: of the interval, in (0, 1).
+    """
+    _, groups = np.unique(clusters, return_inverse=True)
+    sums = np.bincount(groups, weights=influences)  # (clusters,)
+    count = len(sums)
+    if count < 2 or not np.isfinite(estimate):
+        return Interval(estimate, -np.inf, np.inf)
+    error = np.sqrt(count / (count - 1) * np.sum(sums**2))
+    half = float(stats.t.ppf(0.5 + confidence / 2.0, count - 1) * error)
+    return Interval(estimate, estimate - half, estimate + half)
+
+
+def change_interval(values: FloatArray, reference: FloatArray, clusters: IntArray) -> Interval:
+    """The mean of `values` (rows,) relative to that of `reference` (rows,), minus 1.
+
+    The two are paired by row: (sum v - sum r) / |sum r|, with a 95 % interval robust to clusters.
+    NaN where the reference sums to 0.
+    """
+    total = float(np.sum(reference, dtype=np.float64))
+    if total == 0.0:
+        return Interval(np.nan, -np.inf, np.inf)
+    ratio = float(np.sum(values, dtype=np.float64)) / total
+    sign = np.sign(total)
+    influences = sign * (values - ratio * reference) / total  # (rows,)
+    return linearised_interval(float(sign * (ratio - 1.0)), influences, clusters)
+
+
+def rate_interval(events: FloatArray, shown: FloatArray | IntArray, clusters: IntArray) -> Interval:
+    """Events per thing shown, sum e / sum s over (rows,), with a 95 % interval within [0, 1].
+
+    The interval is robust to clusters (`ratio_interval`). Where there is no event that formula
+    gives 0 width; the upper limit is then that of Clopper and Pearson, 1 - 0.025^(1 / sum s).
+    """
+    total = float(np.sum(shown))
+    if total > 0.0 and not np.any(events):
+        return Interval(0.0, 0.0, float(1.0 - 0.025 ** (1.0 / total)))
+    found = ratio_interval(events, np.asarray(shown, dtype=np.float64), clusters)
+    return Interval(found.mean, max(found.low, 0.0), min(found.high, 1.0))
+
+
+def rate_difference_interval(
+    events: FloatArray,
+    shown: FloatArray | IntArray,
+    reference_events: FloatArray,
+    reference_shown: FloatArray | IntArray,
+    clusters: IntArray,
+) -> Interval:
+    """A rate minus the reference's, both over the same rows (rows,), with a 95 % interval.
+
+    With R = sum e / sum s and R' of the reference, row i's influence is
+    (e_i - R s_i) / sum s - (e'_i - R' s'_i) / sum s'.
+    """
+    rate, own = _rate(events, shown)
+    other, theirs = _rate(reference_events, reference_shown)
+    return linearised_interval(rate - other, own - theirs, clusters)
+
+
+def rate_change_interval(
+    events: FloatArray,
+    shown: FloatArray | IntArray,
+    reference_events: FloatArray,
+    reference_shown: FloatArray | IntArray,
+    clusters: IntArray,
+) -> Interval:
+    """A rate relative to the reference's, R / R' - 1, over the same rows, with a 95 % interval.
+
+    With the influences own_i and theirs_i of the two rates, that of the quotient is
+    (own_i - R / R' theirs_i) / R'. NaN where the reference has no event.
+    """
+    rate, own = _rate(events, shown)
+    other, theirs = _rate(reference_events, reference_shown)
+    if not other > 0.0:
+        return Interval(np.nan, -np.inf, np.inf)
+    ratio = rate / other
+    return linearised_interval(ratio - 1.0, (own - ratio * theirs) / other, clusters)
+
+
+def _rate(events: FloatArray, shown: FloatArray | IntArray) -> tuple[float, FloatArray]:
+    """Events per thing shown, NaN where nothing is, and each row's influence on it, (rows,)."""
+    total = float(np.sum(shown))
+    if total == 0.0:
+        return np.nan, np.zeros(len(events))
+    rate = float(np.sum(events)) / total
+    influences: FloatArray = (events - rate * shown) / total
+    return rate, influences
 
 
 def quantile_interval(

@@ -8,40 +8,36 @@ import numpy as np
 from mtf_rl.core.arrays import FloatArray
 from mtf_rl.core.errors import ConfigError
 from mtf_rl.core.tasks import FEEDBACKS
-from mtf_rl.evaluation.intervals import Interval, mean_interval
+from mtf_rl.evaluation.intervals import Interval
+from mtf_rl.evaluation.metrics import (
+    Metrics,
+    metric_changes,
+    metric_differences,
+    metrics_of,
+    paired_difference,
+)
 from mtf_rl.evaluation.rollouts import Sessions
 
 __all__ = [
     "LeaderboardRow",
     "PolicySessions",
+    "difference_cells",
     "leaderboard",
     "leaderboard_columns",
-    "paired_difference",
+    "limits",
+    "metric_cells",
 ]
-
-_FIRST_COLUMNS = (
-    "policy",
-    "evaluator",
-    "declared",
-    "requests_used",
-    "sessions",
-    "reward_mean",
-    "reward_low",
-    "reward_high",
-    "depth_mean",
-    "watch_seconds_mean",
-    *(f"{task.name}_rate" for task in FEEDBACKS),
-    "delta_vs_best_static_mean",
-    "delta_vs_best_static_low",
-    "delta_vs_best_static_high",
-)
 
 
 def leaderboard_columns(parameter_names: tuple[str, ...]) -> tuple[str, ...]:
     """Names of a row's cells, for a formula with these parameters."""
-    weights = (f"{name}_weight" for name in parameter_names)
-    spreads = (f"{name}_weight_spread" for name in parameter_names)
-    return (*_FIRST_COLUMNS, *weights, *spreads)
+    none = Interval(0.0, 0.0, 0.0)
+    metrics = Metrics(none, none, none, (none,) * len(FEEDBACKS))
+    empty = np.zeros(len(parameter_names))
+    row = LeaderboardRow(
+        "", "", (), 0, 0, 0, metrics, "", metrics, metrics, none, parameter_names, empty, empty
+    )
+    return tuple(row.cells())
 
 
 @dataclass(frozen=True)
@@ -57,8 +53,8 @@ class PolicySessions:
 class LeaderboardRow:
     """One policy under one evaluator.
 
-    Rewards and watch seconds are per session, rates per shown video; weights are means over
-    sessions of the session's mean, spreads of its standard deviation over requests.
+    Weights are means over sessions of the session's mean, spreads of its standard deviation over
+    requests.
     """
 
     policy: str
@@ -66,10 +62,15 @@ class LeaderboardRow:
     declared: tuple[str, ...]
     requests_used: int
     sessions: int
-    reward: Interval
-    depth_mean: float
-    watch_seconds_mean: float
-    rates: FloatArray  # (7,)
+    users: int
+    """Users who had one of the sessions."""
+    metrics: Metrics
+    reference: str
+    """The policy that serves today: production, or uniform weights."""
+    differences: Metrics
+    """Every metric minus the reference's."""
+    changes: Metrics
+    """Every metric relative to the reference's, minus 1."""
     delta_vs_best_static: Interval
     parameter_names: tuple[str, ...]
     weights: FloatArray  # (action_dim,)
@@ -77,21 +78,53 @@ class LeaderboardRow:
 
     def cells(self) -> dict[str, str | int | float]:
         """The row by column name, in the order of `leaderboard_columns`."""
-        values: tuple[str | int | float, ...] = (
-            self.policy,
-            self.evaluator,
-            "+".join(self.declared) or "none",
-            self.requests_used,
-            self.sessions,
-            *_limits(self.reward),
-            self.depth_mean,
-            self.watch_seconds_mean,
-            *(float(rate) for rate in self.rates),
-            *_limits(self.delta_vs_best_static),
-            *(float(weight) for weight in self.weights),
-            *(float(spread) for spread in self.weights_spread),
-        )
-        return dict(zip(leaderboard_columns(self.parameter_names), values, strict=True))
+        weights = zip(self.parameter_names, self.weights, strict=True)
+        spreads = zip(self.parameter_names, self.weights_spread, strict=True)
+        return {
+            "policy": self.policy,
+            "evaluator": self.evaluator,
+            "declared": "+".join(self.declared) or "none",
+            "requests_used": self.requests_used,
+            "sessions": self.sessions,
+            "users": self.users,
+            **metric_cells(self.metrics),
+            **limits("delta_vs_best_static", self.delta_vs_best_static),
+            "reference": self.reference,
+            **difference_cells(self.differences),
+            **{f"{name}_weight": float(weight) for name, weight in weights},
+            **{f"{name}_weight_spread": float(spread) for name, spread in spreads},
+        }
+
+
+def metric_cells(metrics: Metrics) -> dict[str, float]:
+    """Means and limits by column name: X_mean, X_low, X_high; a rate's mean is TASK_rate."""
+    cells: dict[str, float] = {
+        **limits("reward", metrics.reward),
+        **limits("depth", metrics.depth),
+        **limits("watch_seconds", metrics.watch_seconds),
+    }
+    for task, rate in zip(FEEDBACKS, metrics.rates, strict=True):
+        name = f"{task.name}_rate"
+        cells |= {name: rate.mean, f"{name}_low": rate.low, f"{name}_high": rate.high}
+    return cells
+
+
+def difference_cells(differences: Metrics) -> dict[str, float]:
+    """Differences from what serves today: delta_vs_production for the reward, and for the rest."""
+    cells = limits("delta_vs_production", differences.reward)
+    others = ("depth", "watch_seconds", *(f"{task.name}_rate" for task in FEEDBACKS))
+    for name, interval in zip(others, differences.all[1:], strict=True):
+        cells |= limits(f"{name}_delta_vs_production", interval)
+    return cells
+
+
+def limits(name: str, interval: Interval) -> dict[str, float]:
+    """An interval as NAME_mean, NAME_low and NAME_high."""
+    return {
+        f"{name}_mean": interval.mean,
+        f"{name}_low": interval.low,
+        f"{name}_high": interval.high,
+    }
 
 
 def leaderboard(
@@ -99,6 +132,7 @@ def leaderboard(
     *,
     evaluator: str,
     best_static: str,
+    reference: str,
     parameter_names: tuple[str, ...],
     declared: tuple[str, ...] = (),
 ) -> list[LeaderboardRow]:
@@ -109,55 +143,34 @@ def leaderboard(
         evaluator: who answered, `simulator` or `ground_truth`.
         best_static: the static policy, chosen beforehand on tuning users, that the others are
             compared with.
+        reference: the policy that serves today, which they are compared with too.
         parameter_names: of the fusion formula.
         declared: parts of the evaluator that are a declared prior, not fitted on the log.
 
     Raises:
-        ConfigError: if `best_static` does not take part, or the episodes differ.
+        ConfigError: if `best_static` or `reference` does not take part, or the episodes differ.
     """
-    by_name: Mapping[str, PolicySessions] = {entry.policy: entry for entry in contestants}
-    if best_static not in by_name:
-        raise ConfigError(f"the best static policy '{best_static}' is not among {list(by_name)}")
-    reference = by_name[best_static].sessions
-    rows = [_row(entry, reference, evaluator, declared, parameter_names) for entry in contestants]
-    return sorted(rows, key=lambda row: -row.reward.mean)
-
-
-def paired_difference(sessions: Sessions, reference: Sessions) -> Interval:
-    """The mean difference of session reward on common random numbers, clustered by user.
-
-    Raises:
-        ConfigError: if the two played different episodes.
-    """
-    if not np.array_equal(sessions.episodes, reference.episodes):
-        raise ConfigError("paired policies must play the same episodes")
-    return mean_interval(sessions.reward - reference.reward, reference.users)
-
-
-def _row(
-    entry: PolicySessions,
-    reference: Sessions,
-    evaluator: str,
-    declared: tuple[str, ...],
-    parameter_names: tuple[str, ...],
-) -> LeaderboardRow:
-    sessions = entry.sessions
-    return LeaderboardRow(
-        policy=entry.policy,
-        evaluator=evaluator,
-        declared=declared,
-        requests_used=entry.requests_used,
-        sessions=len(sessions.episodes),
-        reward=mean_interval(sessions.reward, sessions.users),
-        depth_mean=float(sessions.depth.mean()),
-        watch_seconds_mean=float(sessions.watch_seconds.mean()),
-        rates=sessions.feedback.sum(axis=0) / sessions.impressions.sum(),
-        delta_vs_best_static=paired_difference(sessions, reference),
-        parameter_names=parameter_names,
-        weights=sessions.weights.mean(axis=0),
-        weights_spread=sessions.weights_spread.mean(axis=0),
-    )
-
-
-def _limits(interval: Interval) -> tuple[float, float, float]:
-    return interval.mean, interval.low, interval.high
+    by_name: Mapping[str, Sessions] = {entry.policy: entry.sessions for entry in contestants}
+    for role, name in (("best static policy", best_static), ("reference", reference)):
+        if name not in by_name:
+            raise ConfigError(f"the {role} '{name}' is not among {list(by_name)}")
+    rows = [
+        LeaderboardRow(
+            policy=entry.policy,
+            evaluator=evaluator,
+            declared=declared,
+            requests_used=entry.requests_used,
+            sessions=len(entry.sessions.episodes),
+            users=len(np.unique(entry.sessions.users)),
+            metrics=metrics_of(entry.sessions),
+            reference=reference,
+            differences=metric_differences(entry.sessions, by_name[reference]),
+            changes=metric_changes(entry.sessions, by_name[reference]),
+            delta_vs_best_static=paired_difference(entry.sessions, by_name[best_static]),
+            parameter_names=parameter_names,
+            weights=entry.sessions.weights.mean(axis=0),
+            weights_spread=entry.sessions.weights_spread.mean(axis=0),
+        )
+        for entry in contestants
+    ]
+    return sorted(rows, key=lambda row: -row.metrics.reward.mean)

@@ -79,6 +79,9 @@ class RunConfig:
     """Sessions of tuning users on which the best static weights are named, at least 2."""
     myopic_baseline: bool = True
     """Whether a myopic baseline (gamma 0) of a learner is trained and evaluated beside it."""
+    production: str | None = None
+    """Fusion weights that serve today, as a contestant: a JSON file with a weight by task name, or
+    0.4,0.8,... in task order. Without them, uniform weights take their place."""
     batch: Path | None = None
     """Batch dataset that batch-RL agents learn from; without one, `requests` are collected in the
     simulator."""

@@ -2,12 +2,11 @@
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.panel import Panel
 from rich.progress import (
@@ -19,12 +18,14 @@ from rich.progress import (
     TextColumn,
     TimeElapsedColumn,
 )
-from rich.table import Table
 from rich.text import Text
 from typing_extensions import override
 
 from mtf_rl.core.errors import MtfRlError
 from mtf_rl.core.plugins import repeated_on_command_line
+
+if TYPE_CHECKING:
+    from mtf_rl.experiments.tables import Cell, Column
 
 __all__ = ["Terminal", "run_command"]
 
@@ -98,18 +99,15 @@ class Terminal:
         ) as bars:
             yield ProgressBar(bars, bars.add_task(title, total=total))
 
-    def table(self, title: str, columns: list[str], rows: list[list[str]]) -> None:
-        """Print a table; the first column is text, the others are numbers."""
-        table = Table(
-            title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD, pad_edge=False
-        )
-        for index, column in enumerate(columns):
-            table.add_column(column, justify="left" if index == 0 else "right", no_wrap=True)
-        for row in rows:
-            table.add_row(*row)
-        self._print(table)
+    def table(
+        self, title: str, columns: "Sequence[str | Column]", rows: "Sequence[Sequence[Cell]]"
+    ) -> None:
+        """Print a table of text that fits the screen; the first column names the rows."""
+        from mtf_rl.experiments.tables import Table, show  # imports all of evaluation
 
-    def _print(self, content: Text | Table) -> None:
+        show(Table(title, tuple(columns), tuple(tuple(row) for row in rows)), self)
+
+    def _print(self, content: Text) -> None:
         for console in (self.console, *self._logs):
             console.print(content, soft_wrap=True)
 

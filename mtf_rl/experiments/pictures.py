@@ -33,7 +33,9 @@ def leaderboard_figure(rows: Sequence[LeaderboardRow], learned: str) -> Figure:
             left.plot([delta.low, delta.high], [position, position], color=colour, linewidth=2.5)
             left.plot(delta.mean, position, "o", color=colour, markersize=7)
         left.axvline(0.0, color=_QUIET, linewidth=1.0, zorder=0)
-        left.set_yticks(positions, [f"{row.policy}  {row.reward.mean:.2f}" for row in chosen])
+        left.set_yticks(
+            positions, [f"{row.policy}  {row.metrics.reward.mean:.2f}" for row in chosen]
+        )
         left.set_title(f"Evaluator: {evaluator}", loc="left", fontweight="bold")
         left.set_xlabel("session reward over the best static weights (95 % interval)")
         weights = np.stack([row.weights for row in chosen])  # (policies, parameters)

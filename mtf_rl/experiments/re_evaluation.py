@@ -8,7 +8,7 @@ from mtf_rl.experiments.command_line import settings_of_run
 from mtf_rl.experiments.console import Terminal
 from mtf_rl.experiments.run_evaluation import FINAL_SEED, evaluate_policies, load_entries
 from mtf_rl.experiments.run_folder import check_free, free_folder, open_run_folder
-from mtf_rl.experiments.training import report
+from mtf_rl.experiments.run_report import report
 
 __all__ = ["evaluate_run"]
 

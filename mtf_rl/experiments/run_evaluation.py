@@ -1,4 +1,4 @@
-"""Policies evaluated side by side, under every evaluator, and what is written and shown of it."""
+"""Policies evaluated side by side, under every evaluator."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,7 +16,6 @@ from mtf_rl.agents import (
 )
 from mtf_rl.core.files import load_json, save_json
 from mtf_rl.core.protocols import GROUND_TRUTH, SIMULATOR
-from mtf_rl.core.tasks import FEEDBACKS
 from mtf_rl.data import UserGroup
 from mtf_rl.envs import SessionDynamics
 from mtf_rl.evaluation import (
@@ -29,6 +28,7 @@ from mtf_rl.evaluation import (
     roll_out,
 )
 from mtf_rl.experiments.assembly import Assembly
+from mtf_rl.experiments.comparison.contestants import PRODUCTION
 from mtf_rl.experiments.config import RunConfig
 from mtf_rl.experiments.console import Terminal
 
@@ -40,10 +40,7 @@ __all__ = [
     "entry_folders",
     "evaluate_policies",
     "load_entries",
-    "markdown_of",
-    "render_evaluation",
     "save_entries",
-    "weights_sentence",
 ]
 
 # Seeds of the random numbers on tuning and final users: fixed, so that runs of different seeds are
@@ -74,7 +71,28 @@ class RunEvaluation:
     rows: tuple[LeaderboardRow, ...]
     sessions: Mapping[str, Mapping[str, Sessions]]  # by evaluator, then by policy
     best_static: str
-    notes: tuple[str, ...]  # what is declared, not fitted
+    """The static policy that is best on tuning users."""
+    reference: str
+    """The policy that serves today: production, or uniform weights where none is given."""
+    requests: int
+    """Budget of each policy that is learned or searched."""
+    declared: tuple[str, ...]
+    """Parts of the simulator that are a declared prior."""
+    notes: tuple[str, ...]
+    """What is declared, not fitted, in sentences."""
+
+    @property
+    def evaluator(self) -> str:
+        """The evaluator that decides: the ground truth, where it is known."""
+        return GROUND_TRUTH if GROUND_TRUTH in self.sessions else SIMULATOR
+
+    def of(self, evaluator: str) -> tuple[LeaderboardRow, ...]:
+        """The rows of one evaluator, best reward first."""
+        return tuple(row for row in self.rows if row.evaluator == evaluator)
+
+    def row(self, policy: str, evaluator: str) -> LeaderboardRow:
+        """The row of one policy."""
+        return next(row for row in self.of(evaluator) if row.policy == policy)
 
     def difference(self, policy: str, reference: str, evaluator: str) -> Interval:
         """Session reward of one policy over another's, paired on common random numbers."""
@@ -144,6 +162,7 @@ def evaluate_policies(
             bar(1)
     entries = {**entries, **held}
     static = [name for name, entry in entries.items() if entry.is_static]
+    reference = PRODUCTION if PRODUCTION in entries else "uniform"
     best_static = max(static, key=lambda name: float(tuned[name].reward.mean()))
     episodes = np.arange(config.sessions)
     rows: list[LeaderboardRow] = []
@@ -164,10 +183,19 @@ def evaluate_policies(
             contestants,
             evaluator=evaluator,
             best_static=best_static,
+            reference=reference,
             parameter_names=tuning.formula.parameter_names,
             declared=declared,
         )
-    return RunEvaluation(tuple(rows), played, best_static, assembly.notes)
+    return RunEvaluation(
+        tuple(rows),
+        played,
+        best_static,
+        reference,
+        config.requests,
+        assembly.declared_parts,
+        assembly.notes,
+    )
 
 
 def _tune(tuning: SessionDynamics, entry: Entry, sessions: int) -> Sessions:
@@ -179,89 +207,3 @@ def _static_mean(tuning: SessionDynamics, played: Sessions, entry: Entry) -> Ent
     weights = np.average(played.weights, axis=0, weights=played.depth)
     action = tuning.action_map.to_action(weights.astype(np.float32))
     return Entry(ConstantPolicy(action), entry.requests_used)
-
-
-def render_evaluation(evaluation: RunEvaluation, terminal: Terminal) -> None:
-    """Print the leaderboard, one table per evaluator, and the simulator's gap."""
-    for evaluator in evaluation.sessions:
-        rows = [row for row in evaluation.rows if row.evaluator == evaluator]
-        terminal.table(
-            f"Leaderboard, evaluator: {evaluator}"
-            f" ({rows[0].sessions} sessions of final users; ± is half a 95 % interval)",
-            ["policy", "requests", "reward", "Δ best static", "depth", "watch s", *_RATE_HEADS],
-            [_cells(row) for row in rows],
-        )
-    best = f"Best static weights, named on tuning users: {evaluation.best_static}."
-    terminal.say(f"{best} Δ is paired on common random numbers.")
-    if GROUND_TRUTH in evaluation.sessions:
-        terminal.say(_gap_sentence(evaluation))
-
-
-def markdown_of(evaluation: RunEvaluation) -> str:
-    """The leaderboard as a page, with what it rests on."""
-    head = ["policy", "requests", "reward", "Δ best static", "depth", "watch s", *_RATE_HEADS]
-    lines = []
-    for evaluator in evaluation.sessions:
-        rows = [row for row in evaluation.rows if row.evaluator == evaluator]
-        lines += [f"## Evaluator: {evaluator} ({rows[0].sessions} sessions of final users)", ""]
-        lines += ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
-        lines += ["| " + " | ".join(_cells(row)) + " |" for row in rows]
-        lines += [""]
-    lines += [
-        f"Best static weights, named on tuning users: {evaluation.best_static}. ± is half a 95 %"
-        " interval clustered by user; Δ is paired on common random numbers; rates are per mille of"
-        " shown"
-        " videos.",
-        *evaluation.notes,
-    ]
-    if GROUND_TRUTH in evaluation.sessions:
-        lines.append(_gap_sentence(evaluation))
-    return "\n".join(lines) + "\n"
-
-
-_RATE_HEADS = [f"{task.name} ‰" for task in FEEDBACKS]
-
-
-def _cells(row: LeaderboardRow) -> list[str]:
-    return [
-        row.policy,
-        str(row.requests_used),
-        _with_margin(row.reward),
-        "reference"
-        if row.delta_vs_best_static.high == 0.0 == row.delta_vs_best_static.low
-        else _with_margin(row.delta_vs_best_static, sign="+"),
-        f"{row.depth_mean:.2f}",
-        f"{row.watch_seconds_mean:.0f}",
-        *(f"{1000.0 * rate:.3g}" for rate in row.rates),
-    ]
-
-
-def _with_margin(interval: Interval, sign: str = "") -> str:
-    return f"{interval.mean:{sign}.3f} ± {interval.high - interval.mean:.3f}"
-
-
-def _gap_sentence(evaluation: RunEvaluation) -> str:
-    """How far the simulator is from the truth, in the mean of all policies' session reward."""
-    gaps = [
-        float(simulated.reward.mean() - true.reward.mean())
-        for simulated, true in zip(
-            *(played.values() for played in evaluation.sessions.values()), strict=True
-        )
-    ]
-    true_mean = np.mean([s.reward.mean() for s in evaluation.sessions[GROUND_TRUTH].values()])
-    return (
-        f"The simulator's gap: its session rewards lie {np.mean(gaps):+.3f} from the truth on"
-        f" average over the policies ({np.mean(gaps) / true_mean:+.1%}), {min(gaps):+.3f} to"
-        f" {max(gaps):+.3f}."
-    )
-
-
-def weights_sentence(row: LeaderboardRow) -> str:
-    """Mean fusion weights of a policy and how much they move within a session."""
-    parts = [
-        f"{name} {mean:.2f}±{spread:.2f}"
-        for name, mean, spread in zip(
-            row.parameter_names, row.weights, row.weights_spread, strict=True
-        )
-    ]
-    return f"{row.policy}: mean weight ± spread within a session: {', '.join(parts)}"

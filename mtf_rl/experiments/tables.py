@@ -1,30 +1,297 @@
-"""Tables of text cells, for the screen and for pages."""
+"""Typed tables: numbers stay numbers until a table is written as text, Markdown or HTML."""
 
+import html
+import math
+import shutil
+import textwrap
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
-__all__ = ["Table", "plain"]
+from mtf_rl.evaluation import Interval
+from mtf_rl.experiments.console import Terminal
+
+__all__ = ["Cell", "Column", "Marked", "Table", "screen_width", "show", "to_html", "to_text"]
+
+MAX_WIDTH = 100
+NAME_WIDTH = 22
+_GAP = "  "
+
+
+@dataclass(frozen=True)
+class Marked:
+    """A number that stands out, such as a guardrail that is passed."""
+
+    value: "float | Interval"
+    mark: str = "!"
+
+
+Cell = str | int | float | Interval | Marked | None
+"""Text, a count, a number, a number with its 95 % CI, or nothing."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """How the numbers of a column are written."""
+
+    head: str
+    scale: float = 1.0
+    """Factor before writing: 100 for %, 1,000 for ‰."""
+    signed: bool = False
+    """Whether a plus sign is written, as for differences."""
+    decimals: int | None = None
+    """Decimals; by default as many as show two digits of the usual margin."""
+    better: int = 0
+    """For differences: +1 if more is better, -1 if less is better, 0 if neither."""
 
 
 @dataclass(frozen=True)
 class Table:
-    """A titled table of text cells."""
+    """A titled table; the first column has the names of its rows."""
 
     title: str
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
+    columns: tuple[Column | str, ...]
+    """A plain text is a column of text or counts."""
+    rows: tuple[tuple[Cell, ...], ...]
     note: str = ""
+    bold: frozenset[str] = field(default_factory=frozenset)
+    """Names of rows that stand out."""
+
+    @property
+    def heads(self) -> tuple[Column, ...]:
+        """The columns with their forms."""
+        return tuple(
+            column if isinstance(column, Column) else Column(column) for column in self.columns
+        )
+
+    def texts(self) -> list[list[str]]:
+        """The cells as text, row by row."""
+        written = [
+            [_written(cell, column, *form) for cell in cells]
+            for column, cells, form in zip(self.heads, self._cells, self._forms, strict=True)
+        ]
+        return [list(row) for row in zip(*written, strict=True)]
 
     def to_markdown(self) -> str:
         """A heading, the note and the table."""
         lines = [f"## {self.title}", ""]
         if self.note:
             lines += [self.note, ""]
-        lines += [f"| {' | '.join(self.columns)} |", "|" + " --- |" * len(self.columns)]
-        lines += [f"| {' | '.join(row)} |" for row in self.rows]
+        lines += [f"| {' | '.join(column.head for column in self.heads)} |"]
+        lines += ["|" + " --- |" * len(self.heads)]
+        for row in self.texts():
+            name = f"**{row[0]}**" if row[0] in self.bold else row[0]
+            lines.append(f"| {' | '.join(_escaped(cell) for cell in (name, *row[1:]))} |")
         return "\n".join(lines)
 
+    @property
+    def _cells(self) -> list[list[Cell]]:
+        """Column by column."""
+        return [[row[position] for row in self.rows] for position in range(len(self.heads))]
 
-def plain(rows: Sequence[Sequence[str]]) -> list[list[str]]:
-    """Cells without Markdown's stars."""
-    return [[cell.replace("**", "") for cell in row] for row in rows]
+    @property
+    def _forms(self) -> list[tuple[int, bool]]:
+        """Of each column, its decimals and whether intervals are written as margins."""
+        return [
+            (
+                column.decimals if column.decimals is not None else _usual_decimals(column, cells),
+                all(_is_symmetric(_bare(cell)) for cell in cells),
+            )
+            for column, cells in zip(self.heads, self._cells, strict=True)
+        ]
+
+
+def screen_width() -> int:
+    """Columns of the screen, or of COLUMNS, at most 100; 100 where there is no screen."""
+    return min(MAX_WIDTH, shutil.get_terminal_size((MAX_WIDTH, 24)).columns)
+
+
+def show(table: Table, terminal: Terminal) -> None:
+    """Print a table and its note so that it fits the screen."""
+    terminal.say("")
+    terminal.stage(table.title)
+    terminal.say(to_text(table, screen_width()))
+    if table.note:
+        terminal.say(textwrap.fill(table.note, screen_width()))
+
+
+def to_text(table: Table, width: int) -> str:
+    """The table without its title; columns that do not fit follow below, with the names again.
+
+    Long names and heads are folded; numbers are never cut.
+    """
+    names = [_folded(row[0], NAME_WIDTH) for row in table.texts()]
+    head = _folded(table.heads[0].head, NAME_WIDTH)
+    first = max((len(line) for lines in (head, *names) for line in lines), default=0)
+    blocks = [
+        _block(table.heads[position].head, [row[position] for row in table.texts()])
+        for position in range(1, len(table.heads))
+    ]
+    parts = _parts([len(block[0][0]) + len(_GAP) for block in blocks], width - first)
+    texts = [
+        _part_text(head, names, first, [blocks[position] for position in part]) for part in parts
+    ]
+    return "\n\n".join(texts)
+
+
+def to_html(table: Table) -> str:
+    """The table, with the number behind each cell as the key to sort by.
+
+    Differences are coloured where their CI excludes 0, by whether the change is better.
+    """
+    heads = "".join(
+        f"<th><button>{html.escape(column.head)}</button></th>" for column in table.heads
+    )
+    rows = "\n".join(
+        "<tr>"
+        + "".join(
+            _html_cell(cell, text, column, bold=position == 0 and text in table.bold)
+            for position, (cell, text, column) in enumerate(
+                zip(row, texts, table.heads, strict=True)
+            )
+        )
+        + "</tr>"
+        for row, texts in zip(table.rows, table.texts(), strict=True)
+    )
+    note = f'<p class="note">{html.escape(table.note)}</p>' if table.note else ""
+    return (
+        f"<h2>{html.escape(table.title)}</h2>{note}\n"
+        f'<div class="wide"><table><thead><tr>{heads}</tr></thead>\n<tbody>{rows}</tbody>'
+        "</table></div>"
+    )
+
+
+def _html_cell(cell: Cell, text: str, column: Column, *, bold: bool) -> str:
+    value = _bare(cell)
+    number = value.mean if isinstance(value, Interval) else value
+    key = "" if number is None else str(number)
+    shown = f"<b>{html.escape(text)}</b>" if bold else html.escape(text)
+    return f'<td data-key="{html.escape(key)}"{_colour(value, column)}>{shown}</td>'
+
+
+def _colour(value: Cell, column: Column) -> str:
+    if not column.better or not isinstance(value, Interval) or not value.excludes_zero:
+        return ""
+    return ' class="better"' if value.mean * column.better > 0.0 else ' class="worse"'
+
+
+def _bare(cell: Cell) -> str | int | float | Interval | None:
+    return cell.value if isinstance(cell, Marked) else cell
+
+
+def _is_symmetric(value: Cell) -> bool:
+    """Whether a margin says all of an interval; true of what is none."""
+    if not isinstance(value, Interval) or not math.isfinite(value.high - value.low):
+        return True
+    margins = value.high - value.mean, value.mean - value.low
+    return math.isclose(*margins, rel_tol=1e-6, abs_tol=1e-12)
+
+
+def _usual_decimals(column: Column, cells: Sequence[Cell]) -> int:
+    """As many as show two digits of the middle margin, 0 to 4; 2 where there is none."""
+    margins = sorted(
+        column.scale * (value.high - value.low) / 2.0
+        for value in map(_bare, cells)
+        if isinstance(value, Interval) and 0.0 < value.high - value.low < math.inf
+    )
+    if not margins:
+        return 2
+    return min(4, max(0, 1 - math.floor(math.log10(margins[len(margins) // 2]))))
+
+
+def _written(cell: Cell, column: Column, decimals: int, as_margin: bool) -> str:
+    value = _bare(cell)
+    mark = f" {cell.mark}" if isinstance(cell, Marked) else ""
+    if value is None or isinstance(value, str):
+        return value or ""
+    if isinstance(value, int):
+        return f"{value:,}{mark}"
+    if not isinstance(value, Interval):
+        return f"{_number(value, column, decimals)}{mark}"
+    mean = _number(value.mean, column, decimals)
+    if not math.isfinite(value.high - value.low):
+        return f"{mean}{' (no CI)' if math.isfinite(value.mean) else ''}{mark}"
+    if as_margin:
+        margin = replace(column, signed=False)
+        return f"{mean} ± {_number((value.high - value.low) / 2.0, margin, decimals)}{mark}"
+    low, high = (_number(limit, column, decimals) for limit in (value.low, value.high))
+    return f"{mean} [{low}, {high}]{mark}"
+
+
+def _number(value: float, column: Column, decimals: int) -> str:
+    if not math.isfinite(value):
+        return "n/a"
+    rounded = round(column.scale * value, decimals) + 0.0  # no "-0.0"
+    return f"{rounded:{'+' if column.signed else ''},.{decimals}f}"
+
+
+def _escaped(cell: str) -> str:
+    return cell.replace("|", "\\|")
+
+
+def _folded(name: str, width: int) -> list[str]:
+    """A name in lines of at most `width`, broken after `_`, `/` or a space where it must be."""
+    lines = [""]
+    for part in name.replace("_", "_\0").replace("/", "/\0").replace(" ", " \0").split("\0"):
+        if lines[-1] and len(lines[-1]) + len(part.rstrip()) > width:
+            lines.append("  ")
+        lines[-1] += part
+    return [line.rstrip() for line in lines]
+
+
+def _block(head: str, cells: Sequence[str]) -> tuple[list[str], list[str]]:
+    """A column's head, folded, and its cells, all of one width and flush right.
+
+    Marks at the end of cells stand in a column of their own.
+    """
+    if any(cell.endswith(" !") for cell in cells):
+        cells = [cell if cell.endswith(" !") else f"{cell}  " for cell in cells]
+    words = max((len(word) for word in head.split()), default=0)
+    width = max([words, *(len(cell) for cell in cells)])
+    heads = textwrap.wrap(head, width) or [""]
+    return [line.rjust(width) for line in heads], [cell.rjust(width) for cell in cells]
+
+
+def _parts(widths: Sequence[int], available: int) -> list[range]:
+    """Columns for each part, in order: as few parts as fit, with about as many columns each."""
+    fewest = len(_filled(widths, available, len(widths)))
+    for most in range(1, len(widths) + 1):
+        parts = _filled(widths, available, most)
+        if len(parts) == fewest:
+            return parts
+    return [range(0)]
+
+
+def _filled(widths: Sequence[int], available: int, most: int) -> list[range]:
+    """Parts filled one after the other with at most `most` columns, at least one."""
+    parts, first, used = [], 0, 0
+    for position, width in enumerate(widths):
+        if position > first and (used + width > available or position - first >= most):
+            parts.append(range(first, position))
+            first, used = position, 0
+        used += width
+    return [*parts, range(first, len(widths))]
+
+
+def _part_text(
+    head: Sequence[str],
+    names: Sequence[Sequence[str]],
+    first: int,
+    blocks: Sequence[tuple[list[str], list[str]]],
+) -> str:
+    height = max([len(head), *(len(block[0]) for block in blocks)])
+    lines = []
+    for line in range(height):
+        cells = [_from_below(head, line, height).ljust(first)]
+        cells += [_from_below(block[0], line, height).rjust(len(block[0][0])) for block in blocks]
+        lines.append(_GAP.join(cells))
+    lines.append("─" * (first + sum(len(block[0][0]) + len(_GAP) for block in blocks)))
+    for row, name in enumerate(names):
+        lines.append(_GAP.join([name[0].ljust(first), *(block[1][row] for block in blocks)]))
+        lines += name[1:]
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _from_below(lines: Sequence[str], line: int, height: int) -> str:
+    """A line of a head whose last line stands lowest."""
+    position = line - (height - len(lines))
+    return lines[position] if position >= 0 else ""

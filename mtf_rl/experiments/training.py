@@ -17,7 +17,6 @@ from mtf_rl.agents import (
     UniformConfig,
 )
 from mtf_rl.core.errors import ConfigError
-from mtf_rl.core.files import replace_atomically
 from mtf_rl.core.protocols import SIMULATOR
 from mtf_rl.data import BatchDataset, UserGroup
 from mtf_rl.envs import RequestBudget
@@ -25,11 +24,13 @@ from mtf_rl.envs.rewards import reward_named
 from mtf_rl.experiments.assembly import Assembly
 from mtf_rl.experiments.collection import batch_for, describe_batch
 from mtf_rl.experiments.command_line import settings_to_resume
+from mtf_rl.experiments.comparison.contestants import PRODUCTION
 from mtf_rl.experiments.config import RunConfig, RunSettings
 from mtf_rl.experiments.console import Terminal
 from mtf_rl.experiments.devices import chosen_device
-from mtf_rl.experiments.pictures import leaderboard_figure, save_figure
-from mtf_rl.experiments.preparation import indented, prepare_run
+from mtf_rl.experiments.pictures import leaderboard_figure
+from mtf_rl.experiments.preparation import prepare_run
+from mtf_rl.experiments.production import production_policy, read_production, resolve_production
 from mtf_rl.experiments.resumption import (
     Progress,
     check_resumable,
@@ -40,24 +41,23 @@ from mtf_rl.experiments.resumption import (
 )
 from mtf_rl.experiments.run_evaluation import (
     Entry,
-    RunEvaluation,
     evaluate_policies,
     load_entries,
-    markdown_of,
-    render_evaluation,
     save_entries,
-    weights_sentence,
 )
 from mtf_rl.experiments.run_folder import (
     MetricWriter,
     RunFolder,
     new_run_folder,
     open_run_folder,
-    write_table,
 )
+<<<<<<< HEAD
 from mtf_rl.scorers import SCORERS
+=======
+from mtf_rl.experiments.run_report import report
+>>>>>>> c6c95bf (Say the answer first: production's weights, intervals for every metric, typed tables)
 
-__all__ = ["report", "resume", "train"]
+__all__ = ["resume", "train"]
 
 _TORCH_THREADS = 1  # Sums in another order would give other weights.
 
@@ -73,8 +73,15 @@ def train(settings: RunSettings, terminal: Terminal) -> RunFolder:
         MtfRlError: for anything that the user can mend.
     """
     surroundings_of(settings.run)  # Refuses a device that is not there before a folder is made.
+<<<<<<< HEAD
     _try_extensions(settings)
     run = new_run_folder(settings.run.run_dir, agent=settings.label)
+=======
+    if settings.run.production is not None:
+        given = resolve_production(settings.run.production, settings.run.session)
+        settings = replace(settings, run=replace(settings.run, production=given))
+    run = new_run_folder(settings.run.run_dir, agent=settings.agent)
+>>>>>>> c6c95bf (Say the answer first: production's weights, intervals for every metric, typed tables)
     run.write_config(settings)
     terminal.say(f"Run folder: {run.path}")
     with held(run):
@@ -170,18 +177,27 @@ def _work(
     for name, baseline_settings in baselines.items():
         if name != settings.agent:
             trainer.learn(name, name, baseline_settings)
-    terminal.stage("Judging")
+    if config.production is not None:
+        trainer.keep_production(config.production)
+    terminal.stage("Evaluation")
     evaluation = evaluate_policies(assembly, config, trainer.entries, terminal)
+<<<<<<< HEAD
     report(evaluation, settings.label, run.path, terminal)
     terminal.say("What it rests on:")
     terminal.say(indented((run.scorer / "report.md").read_text()))
     terminal.say(indented((run.data / "account.txt").read_text()))
+=======
+    report(evaluation, settings.agent, run.path, terminal)
+>>>>>>> c6c95bf (Say the answer first: production's weights, intervals for every metric, typed tables)
     metrics.tensorboard.add_figure(
         "leaderboard", leaderboard_figure(evaluation.rows, settings.label), config.requests
     )
     for row in evaluation.rows:
-        metrics(row.requests_used, f"final/{row.evaluator}/{row.policy}/reward", row.reward.mean)
-        metrics(row.requests_used, f"final/{row.evaluator}/{row.policy}/depth", row.depth_mean)
+        metrics(
+            row.requests_used, f"final/{row.evaluator}/{row.policy}/reward", row.metrics.reward.mean
+        )
+        depth = row.metrics.depth.mean
+        metrics(row.requests_used, f"final/{row.evaluator}/{row.policy}/depth", depth)
 
 
 class _PolicyTrainer:
@@ -261,6 +277,13 @@ class _PolicyTrainer:
         self._progress.save(self._run)
         shutil.rmtree(checkpoint.parent, ignore_errors=True)
 
+    def keep_production(self, given: str) -> None:
+        """Keep production's weights as a policy, which costs no request."""
+        weights = read_production(given, self._learning.formula.tasks)
+        policy = production_policy(weights, self._learning.formula, self._learning.action_map)
+        self.entries[PRODUCTION] = Entry(policy, 0)
+        save_entries(self._run.policies, self.entries, FusionSetting.of(self._learning))
+
     def _given_batch(self) -> BatchDataset:
         """A batch to start warm from; collecting one would use up the budget.
 
@@ -301,26 +324,6 @@ def _finished_entries(run: RunFolder, progress: Progress) -> dict[str, Entry]:
     finished = {*progress.finished, *(f"{name}_untrained" for name in progress.finished)}
     entries = load_entries(run.policies)
     return {name: entry for name, entry in entries.items() if name in finished}
-
-
-def report(evaluation: RunEvaluation, agent: str, folder: Path, terminal: Terminal) -> None:
-    """Print the judgement, and write leaderboard.csv, .json, .md and .png into `folder`."""
-    render_evaluation(evaluation, terminal)
-    for evaluator, played in evaluation.sessions.items():
-        if f"{agent}_untrained" in played:
-            gain = evaluation.difference(agent, f"{agent}_untrained", evaluator)
-            terminal.say(
-                f"{agent} over its own untrained network, evaluator {evaluator}:"
-                f" {gain.mean:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}]"
-            )
-    for row in evaluation.rows:
-        if (row.policy, row.evaluator) == (agent, SIMULATOR):
-            terminal.say(weights_sentence(row))
-    for note in evaluation.notes:
-        terminal.say(f"Note: {note}")
-    write_table(folder / "leaderboard", [row.cells() for row in evaluation.rows])
-    replace_atomically(folder / "leaderboard.md", markdown_of(evaluation).encode())
-    save_figure(leaderboard_figure(evaluation.rows, agent), folder / "leaderboard.png")
 
 
 def _looks_ahead(agent_settings: Any) -> bool:

@@ -56,7 +56,11 @@ def test_the_leaderboard_pairs_and_sorts() -> None:
         for name, used, policy in (("uniform", 0, UNIFORM), ("best", 77, ONLY_LIKE))
     ]
     rows = leaderboard(
-        played, evaluator="ground_truth", best_static="uniform", parameter_names=TASK_NAMES
+        played,
+        evaluator="ground_truth",
+        best_static="uniform",
+        reference="best",
+        parameter_names=TASK_NAMES,
     )
     assert [row.policy for row in rows] == ["best", "uniform"]
     assert tuple(rows[0].cells()) == leaderboard_columns(TASK_NAMES)
@@ -66,6 +70,11 @@ def test_the_leaderboard_pairs_and_sorts() -> None:
     assert rows[0].delta_vs_best_static.mean == pytest.approx(gain)
     cells = rows[0].cells()
     assert cells["requests_used"] == 77
+    assert cells["users"] == len(np.unique(played[1].sessions.users))
+    assert rows[1].cells()["delta_vs_production_mean"] == pytest.approx(-gain)
+    assert rows[1].changes.reward.mean == pytest.approx(-gain / rows[0].metrics.reward.mean)
+    assert rows[0].cells()["like_rate_delta_vs_production_high"] == 0.0
+    assert 0.0 <= cells["like_rate_low"] < cells["like_rate"] < cells["like_rate_high"]
     assert cells["like_rate"] == pytest.approx(
         played[1].sessions.feedback[:, 2].sum() / played[1].sessions.impressions.sum()
     )
@@ -76,10 +85,19 @@ def test_unpaired_contestants_are_refused() -> None:
     first = roll_out(dynamics, UNIFORM, seed=1, episodes=np.arange(5))
     other = replace(first, episodes=np.arange(5, 10))
     entries = [PolicySessions("a", 0, first), PolicySessions("b", 0, other)]
-    with pytest.raises(ConfigError, match=re.escape("must play the same episodes")):
-        leaderboard(entries, evaluator="simulator", best_static="a", parameter_names=TASK_NAMES)
-    with pytest.raises(ConfigError, match=re.escape("'c' is not among ['a', 'b']")):
-        leaderboard(entries, evaluator="simulator", best_static="c", parameter_names=TASK_NAMES)
+    for best_static, reference, message in (
+        ("a", "a", "must play the same episodes"),
+        ("c", "a", "the best static policy 'c' is not among ['a', 'b']"),
+        ("a", "production", "the reference 'production' is not among ['a', 'b']"),
+    ):
+        with pytest.raises(ConfigError, match=re.escape(message)):
+            leaderboard(
+                entries,
+                evaluator="simulator",
+                best_static=best_static,
+                reference=reference,
+                parameter_names=TASK_NAMES,
+            )
 
 
 def test_visits_and_return_days_are_those_of_a_naive_loop() -> None:

@@ -20,7 +20,7 @@ from mtf_rl.core.protocols import GROUND_TRUTH
 from mtf_rl.envs.rewards import reward_named
 from mtf_rl.experiments.command_line import settings_of_run
 from mtf_rl.experiments.comparison.config import ComparisonConfig
-from mtf_rl.experiments.comparison.contestants import CONTESTANTS, LEARNER, SEARCH
+from mtf_rl.experiments.comparison.contestants import CONTESTANTS, LEARNER, PRODUCTION, SEARCH
 from mtf_rl.experiments.comparison.exchange import adopt_jobs, save_jobs
 from mtf_rl.experiments.comparison.results import Result, Results
 from mtf_rl.experiments.comparison.work import (
@@ -38,6 +38,7 @@ from mtf_rl.experiments.comparison.work import (
     run_digest,
 )
 from mtf_rl.experiments.console import Terminal
+from mtf_rl.experiments.production import resolve_production
 from mtf_rl.experiments.rescoring import rescored_assembly
 from mtf_rl.experiments.run_folder import open_run_folder
 
@@ -69,6 +70,8 @@ class Comparison:
 
     notes: tuple[str, ...] = ()
     """What limits the trust in the simulator's figures, in sentences."""
+    declared: tuple[str, ...] = ()
+    """Parts of the simulator that are a declared prior."""
     rescored: Rescored = field(default_factory=dict)
     """Rewards after the scorer was fitted again: by contestant, seed and evaluator, one for each
     of the scorer's seeds."""
@@ -79,6 +82,17 @@ class Comparison:
     def learner(self) -> str:
         """The headline learner."""
         return self.learners[0]
+
+    @property
+    def reference(self) -> str:
+        """The policy that serves today: production, or uniform weights where none is given."""
+        return PRODUCTION if PRODUCTION in self.results.names() else "uniform"
+
+    @property
+    def chosen(self) -> str:
+        """The headline learner or the headline search, whichever is better on tuning users."""
+        names = dict.fromkeys((self.learner, self.search))
+        return max(names, key=lambda name: _tuned(self.results, name, self.config.seeds))
 
     @property
     def common(self) -> Results:
@@ -110,6 +124,7 @@ def compare(config: ComparisonConfig, terminal: Terminal) -> Comparison:
         MtfRlError: if a contestant cannot learn.
     """
     _refuse_registered_here(config)
+    config = _resolved(config)
     digest = run_digest(config.run)
     for job in (*_whole(config), *_smaller(config)):
         check_budget(job, config)  # before the first job, not after hours of them
@@ -134,7 +149,20 @@ def compare(config: ComparisonConfig, terminal: Terminal) -> Comparison:
             work.do("Retention", _retention(config))
         rescored = work.rescore(whole)
         work.do("Smaller budgets", _smaller(config))
-        return replace(work.named(), notes=_notes(config), rescored=rescored)
+        return _with_notes(work.named(), rescored)
+
+
+def _resolved(config: ComparisonConfig) -> ComparisonConfig:
+    """The settings with production's weights listed, read before any work is done.
+
+    Raises:
+        ConfigError: if the weights cannot be read, or the action map does not reach them.
+        UnknownNameError: if the file names a task that is not fused.
+    """
+    if config.production is None:
+        return config
+    session = settings_of_run(open_run_folder(config.run)).run.session
+    return replace(config, production=resolve_production(config.production, session))
 
 
 def _refuse_registered_here(config: ComparisonConfig) -> None:
@@ -160,6 +188,7 @@ def finished_comparison(config: ComparisonConfig) -> Comparison:
     Raises:
         RunFolderError: if uniform weights, the zero of the scale, lack one.
     """
+    config = _resolved(config)
     digest = run_digest(config.run)
     found = [job.finished(config, digest) for job in _all_jobs(config)]
     results = _complete([result for result in found if result is not None], config.seeds)
@@ -178,7 +207,7 @@ def finished_comparison(config: ComparisonConfig) -> Comparison:
             rewards = rescored_rewards(job, scorer_seed, config, digest)
             if rewards is not None:
                 _note(rescored, job, rewards)
-    return replace(comparison, notes=_notes(config), rescored=rescored)
+    return _with_notes(comparison, rescored)
 
 
 def save_finished_jobs(config: ComparisonConfig, path: Path | None = None) -> Path:
@@ -209,10 +238,12 @@ def _adopt(config: ComparisonConfig, digest: str, terminal: Terminal) -> None:
         terminal.say(f"{taken} finished jobs taken from {path}.")
 
 
-def _notes(config: ComparisonConfig) -> tuple[str, ...]:
-    assembly = Stage(config.run).assembly
+def _with_notes(comparison: Comparison, rescored: Rescored) -> Comparison:
+    """The comparison with what limits the trust in it."""
+    assembly = Stage(comparison.config.run).assembly
     known = GROUND_TRUTH in assembly.evaluators
-    return assembly.notes if known else (NO_TRUTH, *assembly.notes)
+    notes = assembly.notes if known else (NO_TRUTH, *assembly.notes)
+    return replace(comparison, notes=notes, declared=assembly.declared_parts, rescored=rescored)
 
 
 def _whole(config: ComparisonConfig) -> list[Job]:
@@ -227,7 +258,8 @@ def _further_seeds(config: ComparisonConfig, comparison: Comparison) -> list[Job
         if CONTESTANTS[name].myopic_baseline_of in comparison.learners
     ]
     searches = dict.fromkeys((comparison.search, comparison.tuned_once))
-    names = dict.fromkeys((*comparison.learners, *searches, *myopic_baselines, "uniform"))
+    today = [PRODUCTION] if config.production is not None else []
+    names = dict.fromkeys((*comparison.learners, *searches, *myopic_baselines, "uniform", *today))
     seeds = range(config.seeds, config.headline_seeds)
     return [Job(name, SESSION, seed, 1.0) for seed in seeds for name in names]
 

@@ -7,7 +7,7 @@ import tyro
 
 from mtf_rl.core.errors import ConfigError
 from mtf_rl.core.ranges import check_at_least
-from mtf_rl.experiments.comparison.contestants import CONTESTANTS
+from mtf_rl.experiments.comparison.contestants import CONTESTANTS, PRODUCTION
 
 __all__ = ["ComparisonConfig"]
 
@@ -33,7 +33,10 @@ class ComparisonConfig:
     """Seeds of headline learners, their myopic baselines and the best search, at least `seeds`."""
     headline_learners: int = 2
     """How many learners are headline ones: the best on tuning users; at least 1."""
-    contestants: tuple[str, ...] = tuple(CONTESTANTS)
+    production: str | None = None
+    """Fusion weights that serve today, as the contestant production: a JSON file with a weight by
+    task name, or 0.4,0.8,... in task order. Without them, uniform weights take their place."""
+    contestants: tuple[str, ...] = tuple(name for name in CONTESTANTS if name != PRODUCTION)
     """Who takes part; your own contestant or agent as module:Name."""
     fractions: tuple[float, ...] = (0.125, 0.25, 0.5)
     """Smaller budgets, as fractions in (0, 1); every contestant learns again with each."""
@@ -75,7 +78,16 @@ class ComparisonConfig:
         for name in self.contestants:
             CONTESTANTS.resolve(name)
         if "uniform" not in self.contestants:
-            raise ConfigError("contestants must hold uniform, the zero of the scale")
+            raise ConfigError(
+                "--contestants must include 'uniform': scores are measured from it. Add it."
+            )
+        if self.production is not None and PRODUCTION not in self.contestants:
+            object.__setattr__(self, "contestants", (*self.contestants, PRODUCTION))
+        if self.production is None and PRODUCTION in self.contestants:
+            raise ConfigError(
+                "--contestants includes 'production' and --production gives no weights. Add"
+                " --production weights.json."
+            )
 
     @property
     def folder(self) -> Path:

@@ -9,9 +9,11 @@ from mtf_rl.core.errors import ConfigError
 from mtf_rl.core.plugins import is_import_path
 from mtf_rl.core.registry import Registry
 
-__all__ = ["CONTESTANTS", "LEARNER", "SEARCH", "STATIC", "Contestant"]
+__all__ = ["CONTESTANTS", "LEARNER", "PRODUCTION", "SEARCH", "STATIC", "Contestant"]
 
 STATIC, SEARCH, LEARNER = "static", "search", "learner"
+PRODUCTION = "production"
+"""The contestant that plays the weights of `--production`."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,7 @@ CONTESTANTS: Registry[Contestant] = Registry(
     "contestant",
     {
         "uniform": Contestant("uniform", STATIC),
+        PRODUCTION: Contestant("uniform", STATIC),  # its weights are in the comparison's settings
         "reward_weighted": Contestant("reward_weighted", STATIC),
         "grid": Contestant("grid", SEARCH),
         "random_search": Contestant("random_search", SEARCH),

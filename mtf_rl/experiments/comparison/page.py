@@ -3,8 +3,8 @@
 import base64
 import html
 import io
-import re
 from collections.abc import Mapping
+from datetime import UTC, datetime
 
 import numpy as np
 import plotly.graph_objects as go
@@ -12,20 +12,22 @@ from matplotlib.figure import Figure
 
 from mtf_rl.core.protocols import GROUND_TRUTH, SIMULATOR
 from mtf_rl.experiments.comparison.comparing import Comparison
+from mtf_rl.experiments.comparison.numbers import against, exploits, ordered
 from mtf_rl.experiments.comparison.pictures import colours_of, curves_of
-from mtf_rl.experiments.comparison.tables import (
-    against,
-    exploits,
-    ordered,
-    summary_of,
-    tables_of,
-)
-from mtf_rl.experiments.tables import Table
+from mtf_rl.experiments.comparison.summary import answer_of, summary_of
+from mtf_rl.experiments.comparison.tables import tables_of
+from mtf_rl.experiments.tables import to_html
 
 __all__ = ["html_of"]
 
 _QUIET, _INK = "#868e96", "#1f2933"
-_NUMBER = re.compile(r"[+-]?\d[\d,]*\.?\d*")
+
+_GLOSSARY = (
+    "Session reward: undiscounted sum of a session's rewards. CI: 95 % confidence interval."
+    " over X: difference from X on common random numbers. ! marks what is worse than with the"
+    " weights that serve today, beyond the CI. Green is better and red is worse, so that less hate"
+    " is green. All words: docs/glossary.md."
+)
 
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #1f2933; max-width: 1200px; margin: 2rem auto;
@@ -42,6 +44,7 @@ th button:focus-visible { outline: 2px solid #0b7285; }
 th[aria-sort=ascending] button::after { content: " \\2191"; }
 th[aria-sort=descending] button::after { content: " \\2193"; }
 tr:nth-child(even) td { background: #f5f7fa; } td b { color: #0b7285; }
+td.better { color: #2b8a3e; } td.worse { color: #c92a2a; } p.answer { font-size: 1.1rem; }
 """
 
 # Text before numbers; cells without a key, such as empty ones, stay last either way.
@@ -81,14 +84,17 @@ def html_of(comparison: Comparison, pictures: Mapping[str, Figure]) -> str:
         for position, figure in enumerate(charts.values())
     ]
     images = [_image(name, picture) for name, picture in pictures.items() if name not in charts]
-    title = f"Leaderboard: {config.requests:,} requests"
+    title = html.escape(f"Leaderboard of {config.run.name}: {config.requests:,} requests")
+    first, *further = (" ".join(sentences) for sentences in answer_of(comparison))
     parts = [
         f"<h1>{title}</h1>",
-        *(f"<p>{html.escape(sentence)}</p>" for sentence in summary_of(comparison)),
-        '<p class="note">A click on a column\'s head sorts by it.</p>',
+        f'<p class="note">{datetime.now(UTC):%Y-%m-%d}, run {html.escape(str(config.run))}</p>',
+        f'<p class="answer">{html.escape(first)}</p>',
+        *(f"<p>{html.escape(said)}</p>" for said in (*further, *summary_of(comparison))),
+        f'<p class="note">{html.escape(_GLOSSARY)} A click on a column\'s head sorts by it.</p>',
         *shown,
         *images,
-        *(_table(table) for table in tables_of(comparison)),
+        *(to_html(table) for table in tables_of(comparison)),
     ]
     return (
         f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>{title}</title>\n'
@@ -155,7 +161,7 @@ def _gap(comparison: Comparison) -> go.Figure:
     results = comparison.common
     names = ordered(comparison, GROUND_TRUTH)
     figure = go.Figure()
-    for label, chosen in (("holds in truth", False), ("exploits the simulator", True)):
+    for label, chosen in (("holds in the ground truth", False), ("exploits the simulator", True)):
         group = [name for name in names if exploits(comparison, name) is chosen]
         figure.add_scatter(
             x=[results.mean(name, "reward", SIMULATOR) for name in group],
@@ -167,8 +173,8 @@ def _gap(comparison: Comparison) -> go.Figure:
             marker={"color": "#c92a2a" if chosen else "#0b7285", "size": 10},
         )
     figure.update_xaxes(title="session reward in the simulator")
-    figure.update_yaxes(title="session reward in truth")
-    return _dressed(figure, "Simulator against truth", 620)
+    figure.update_yaxes(title="session reward in the ground truth")
+    return _dressed(figure, "Simulator against ground truth", 620)
 
 
 def _dressed(figure: go.Figure, title: str, height: int) -> go.Figure:
@@ -188,24 +194,3 @@ def _image(name: str, picture: Figure) -> str:
     picture.savefig(stream, format="png", dpi=110, metadata={"Software": None})
     data = base64.b64encode(stream.getvalue()).decode()
     return f'<p><img alt="{html.escape(name)}" src="data:image/png;base64,{data}"></p>'
-
-
-def _table(table: Table) -> str:
-    heads = "".join(f"<th><button>{html.escape(column)}</button></th>" for column in table.columns)
-    rows = "\n".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in table.rows)
-    note = f'<p class="note">{html.escape(table.note)}</p>' if table.note else ""
-    return (
-        f"<h2>{html.escape(table.title)}</h2>{note}\n"
-        f'<div class="wide"><table><thead><tr>{heads}</tr></thead>\n<tbody>{rows}</tbody>'
-        "</table></div>"
-    )
-
-
-def _cell(text: str) -> str:
-    """A cell with the number it starts with, or else its text, as the key to sort by."""
-    bold = text.startswith("**")
-    bare = text.replace("**", "")
-    number = _NUMBER.match(bare)
-    key = number.group().replace(",", "") if number else bare
-    shown = f"<b>{html.escape(bare)}</b>" if bold else html.escape(bare)
-    return f'<td data-key="{html.escape(key)}">{shown}</td>'

@@ -7,7 +7,6 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from scipy import stats
 
 from mtf_rl.agents import load_policy
 from mtf_rl.agents.search.loop import pareto_front
@@ -15,16 +14,18 @@ from mtf_rl.agents.search.study import Record, read_records
 from mtf_rl.core.arrays import FloatArray
 from mtf_rl.core.protocols import GROUND_TRUTH, SIMULATOR
 from mtf_rl.data import UserGroup
-from mtf_rl.evaluation import Interval
+from mtf_rl.evaluation import METRIC_SIGNS, Interval
 from mtf_rl.evaluation.over_seeds import mean_over_seeds
+from mtf_rl.experiments.answer import METRIC_NAMES, reference_words
 from mtf_rl.experiments.comparison.comparing import Comparison, policy_folder
 from mtf_rl.experiments.comparison.contestants import CONTESTANTS, STATIC
-from mtf_rl.experiments.comparison.tables import (
+from mtf_rl.experiments.comparison.numbers import (
     against,
     exploits,
     ordered,
+    rank_correlation,
     rewards_by_budget,
-    seesaw_table,
+    seesaw_rows,
 )
 from mtf_rl.experiments.comparison.weights import WeightsAlong, terciles, weights_along
 from mtf_rl.experiments.comparison.work import SESSION, Stage
@@ -88,7 +89,7 @@ def _gap(comparison: Comparison) -> Figure | None:
 
 def _seesaw(comparison: Comparison) -> Figure | None:
     learnt = comparison.results.names(track="watch_time")
-    return seesaw_figure(comparison) if learnt and seesaw_table(comparison).rows else None
+    return seesaw_figure(comparison) if learnt and seesaw_rows(comparison) else None
 
 
 def _weights(comparison: Comparison) -> Figure | None:
@@ -239,7 +240,7 @@ def gap_figure(comparison: Comparison) -> Figure:
         {name: results.mean(name, "reward", evaluator) for name in names}
         for evaluator in (SIMULATOR, GROUND_TRUTH)
     )
-    rank = float(stats.spearmanr(list(simulated.values()), list(true.values())).statistic)
+    rank = rank_correlation(list(simulated.values()), list(true.values()))
     exploiting = [name for name in names if exploits(comparison, name)]
     colours = {**colours_of(comparison), **dict.fromkeys(exploiting, _WARNING)}
     figure, (axes,) = _panels(1, width=8.2, height=6.4)
@@ -253,9 +254,9 @@ def gap_figure(comparison: Comparison) -> Figure:
     }
     _label_ends(axes, true, right, colours, labels=labels, starts=simulated)
     axes.set_xlabel("session reward in the simulator")
-    axes.set_ylabel("session reward in truth")
+    axes.set_ylabel("session reward in the ground truth")
     axes.set_title(
-        f"Simulator against truth: rank correlation {rank:.2f}, {len(names)} policies",
+        f"Simulator against ground truth: rank correlation {rank:.2f}, {len(names)} policies",
         loc="left",
         fontweight="bold",
     )
@@ -322,25 +323,27 @@ def front_figure(objectives: FloatArray) -> Figure:
 
 
 def seesaw_figure(comparison: Comparison) -> Figure:
-    """The seesaw table in colour: blue is more than with uniform weights, red is less."""
-    table = seesaw_table(comparison)
-    fractions = np.array([[float(cell.rstrip(" %")) for cell in row[2:]] for row in table.rows])
-    figure, (axes,) = _panels(1, width=10.5, height=1.6 + 0.5 * len(fractions))
-    finite = np.abs(fractions[np.isfinite(fractions)])
+    """Every metric relative to what serves today; blue is better, red is worse."""
+    rows = seesaw_rows(comparison)
+    changes = np.array([[100.0 * one.mean for one in row.changes.all[1:]] for row in rows])
+    benefits = changes * METRIC_SIGNS[1:]  # (rows, metrics), above 0 where it is better
+    figure, (axes,) = _panels(1, width=10.5, height=1.6 + 0.5 * len(rows))
+    finite = np.abs(benefits[np.isfinite(benefits)])
     bound = min(max(finite.max(initial=1.0), 1.0), 60.0)
-    image = axes.imshow(fractions, cmap="RdBu", vmin=-bound, vmax=bound, aspect="auto")
-    for (line, column), fraction in np.ndenumerate(fractions):
-        ink = "white" if abs(fraction) > 0.6 * bound else _INK
-        text = table.rows[line][2 + column]
+    image = axes.imshow(benefits, cmap="RdBu", vmin=-bound, vmax=bound, aspect="auto")
+    for (line, column), change in np.ndenumerate(changes):
+        ink = "white" if abs(change) > 0.6 * bound else _INK
+        text = f"{change:+.1f} %" if np.isfinite(change) else "n/a"
         axes.text(column, line, text, ha="center", va="center", color=ink, fontsize=9)
-    axes.set_xticks(range(fractions.shape[1]), table.columns[2:])
-    axes.set_yticks(range(len(fractions)), [f"{row[0]} for {row[1]}" for row in table.rows])
+    axes.set_xticks(range(changes.shape[1]), METRIC_NAMES[1:])
+    axes.set_yticks(range(len(rows)), [f"{row.policy} for {row.track}" for row in rows])
     axes.tick_params(length=0)
     for spine in axes.spines.values():
         spine.set_visible(False)
-    figure.colorbar(image, ax=axes, label="%", shrink=0.9, extend="both")
+    figure.colorbar(image, ax=axes, label="% better", shrink=0.9, extend="both")
     axes.set_title(
-        f"Seesaw: relative to uniform weights. {_evaluator(comparison.evaluator)}",
+        f"Seesaw: change against {reference_words(comparison.reference)}."
+        f" {_evaluator(comparison.evaluator)}",
         loc="left",
         fontweight="bold",
     )

@@ -1,51 +1,72 @@
 """What a comparison leaves behind: the leaderboard on the screen and in files."""
 
+from typing import Any
+
 from mtf_rl.core.files import replace_atomically
+from mtf_rl.experiments.answer import say_wrapped
 from mtf_rl.experiments.comparison.comparing import Comparison
+from mtf_rl.experiments.comparison.numbers import rows_of
 from mtf_rl.experiments.comparison.page import html_of
 from mtf_rl.experiments.comparison.pictures import pictures_of
-from mtf_rl.experiments.comparison.tables import summary_of, tables_of
+from mtf_rl.experiments.comparison.summary import answer_of, summary_of
+from mtf_rl.experiments.comparison.tables import printed_tables, tables_of
 from mtf_rl.experiments.comparison.tensorboard import write_events
 from mtf_rl.experiments.console import Terminal
 from mtf_rl.experiments.pictures import save_figure
 from mtf_rl.experiments.run_folder import write_table
 from mtf_rl.experiments.settings import settings_to_json
-from mtf_rl.experiments.tables import Table, plain
+from mtf_rl.experiments.tables import show
 
 __all__ = ["page_of", "report"]
 
 
 def report(comparison: Comparison, terminal: Terminal) -> None:
-    """Print the tables; write them, pictures, a page for the browser and events of TensorBoard."""
+    """Write tables, pictures, a page for the browser and TensorBoard events; print the answer."""
     folder = comparison.config.folder
-    tables = tables_of(comparison)
-    for table in tables:
-        terminal.table(table.title, list(table.columns), plain(table.rows))
-        if table.note:
-            terminal.say(table.note)
     replace_atomically(folder / "leaderboard.md", page_of(comparison).encode())
-    write_table(folder / "leaderboard", _cells(tables[0]))
+    write_table(folder / "leaderboard", _rows(comparison))
     write_table(folder / "results", _long(comparison))
     pictures = pictures_of(comparison)
     for name, figure in pictures.items():
         save_figure(figure, folder / f"{name}.png")
     replace_atomically(folder / "results.html", html_of(comparison, pictures).encode())
     write_events(comparison, pictures, folder / "tensorboard")
-    terminal.say(
-        f"Written to {folder}: leaderboard.csv, .json, .md; results.csv, .json, .html; jobs.jsonl;"
-        f" {', '.join(f'{name}.png' for name in pictures)};"
-        f" TensorBoard: tensorboard --logdir {folder / 'tensorboard'}"
+    terminal.say("")
+    for sentences in answer_of(comparison):
+        say_wrapped(sentences, terminal)
+    for table in printed_tables(comparison):
+        show(table, terminal)
+    terminal.say("")
+    for sentence in summary_of(comparison):
+        say_wrapped([sentence], terminal)
+    say_wrapped(
+        [
+            f"Written to {folder}: leaderboard.csv, .json, .md; results.csv, .json, .html;"
+            f" jobs.jsonl; {', '.join(f'{name}.png' for name in pictures)}.",
+            f"TensorBoard: tensorboard --logdir {folder / 'tensorboard'}",
+        ],
+        terminal,
     )
 
 
 def page_of(comparison: Comparison) -> str:
-    """All tables as one page."""
-    heading = [f"# Leaderboard: {comparison.config.requests:,} requests", *summary_of(comparison)]
-    return "\n\n".join([*heading, *(table.to_markdown() for table in tables_of(comparison))]) + "\n"
+    """All tables as one page, the answer first."""
+    blocks = [
+        f"# Leaderboard: {comparison.config.requests:,} requests",
+        *(" ".join(sentences) for sentences in answer_of(comparison)),
+        *summary_of(comparison),
+        *(table.to_markdown() for table in tables_of(comparison)),
+    ]
+    return "\n\n".join(blocks) + "\n"
 
 
-def _cells(table: Table) -> list[dict[str, str]]:
-    return [dict(zip(table.columns, row, strict=True)) for row in plain(table.rows)]
+def _rows(comparison: Comparison) -> list[dict[str, Any]]:
+    """One row for each contestant and evaluator, the deciding evaluator first."""
+    return [
+        row.cells(comparison.search)
+        for evaluator in reversed(comparison.results.evaluators())
+        for row in rows_of(comparison, evaluator)
+    ]
 
 
 def _long(comparison: Comparison) -> list[dict[str, str | int | float]]:

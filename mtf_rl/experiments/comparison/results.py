@@ -37,7 +37,9 @@ class EvaluatedPolicy:
     weights: dict[str, float]
     """Mean fusion parameter, by name."""
     weights_spread: dict[str, float]
-    """Mean deviation of a parameter within an episode, by name."""
+    """Mean std of a parameter within an episode, by name."""
+    users: int = 0
+    """Final users who had one of the episodes; 0 in results from before this was counted."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,7 @@ def evaluated_of(sessions: Sessions, parameter_names: Sequence[str]) -> Evaluate
         rates={task.name: float(rate) for task, rate in zip(FEEDBACKS, rates, strict=True)},
         weights=_named(parameter_names, weights),
         weights_spread=_named(parameter_names, spreads),
+        users=len(np.unique(sessions.users)),
     )
 
 

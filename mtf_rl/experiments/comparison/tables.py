@@ -1,12 +1,10 @@
-"""Results of a comparison, as tables."""
+"""What a comparison found, as typed tables."""
 
 import numpy as np
-from scipy import stats
 
-from mtf_rl.core.arrays import FloatArray
 from mtf_rl.core.protocols import GROUND_TRUTH, SIMULATOR
 from mtf_rl.core.tasks import FEEDBACKS
-from mtf_rl.evaluation import Interval
+from mtf_rl.evaluation import METRIC_SIGNS, Interval, change_interval
 from mtf_rl.evaluation.over_seeds import (
     interquartile_mean,
     mean_over_seeds,
@@ -14,27 +12,342 @@ from mtf_rl.evaluation.over_seeds import (
     paired_over_seeds,
     probability_of_improvement,
 )
+from mtf_rl.experiments.answer import METRIC_NAMES, evaluator_words, reference_words
 from mtf_rl.experiments.comparison.comparing import Comparison
 from mtf_rl.experiments.comparison.contestants import CONTESTANTS, STATIC
-from mtf_rl.experiments.comparison.work import REFERENCE, REFERENCE_BUDGETS, RETENTION, SESSION
-from mtf_rl.experiments.tables import Table
+from mtf_rl.experiments.comparison.numbers import (
+    UNIFORM,
+    ComparisonRow,
+    best_known,
+    exploits,
+    ordered,
+    rank_correlation,
+    rewards_by_budget,
+    rows_of,
+    seesaw_rows,
+)
+from mtf_rl.experiments.comparison.work import RETENTION
+from mtf_rl.experiments.tables import Cell, Column, Marked, Table
 
-__all__ = [
-    "against",
-    "exploits",
-    "ordered",
-    "rewards_by_budget",
-    "summary_of",
-    "tables_of",
-]
-
-UNIFORM = "uniform"
+__all__ = ["leaderboard_tables", "printed_tables", "tables_of"]
 
 
 def tables_of(comparison: Comparison) -> list[Table]:
-    """Every table that has results."""
+    """All that there are results for; the deciding evaluator comes first."""
+    evaluators = comparison.results.evaluators()[::-1]
+    tables = []
+    for evaluator in evaluators:
+        tables += [*leaderboard_tables(comparison, evaluator), changes_table(comparison, evaluator)]
+    return [*tables, *_further_tables(comparison)]
+
+
+def printed_tables(comparison: Comparison) -> list[Table]:
+    """What is shown on the screen: of the other evaluator the rewards alone."""
+    others = [name for name in comparison.results.evaluators() if name != comparison.evaluator]
+    return [
+        *leaderboard_tables(comparison, comparison.evaluator),
+        *(leaderboard_tables(comparison, evaluator)[0] for evaluator in others),
+        *_further_tables(comparison),
+    ]
+
+
+def leaderboard_tables(comparison: Comparison, evaluator: str) -> list[Table]:
+    """Reward, engagement and rates of every contestant under one evaluator."""
+    rows, today = rows_of(comparison, evaluator), comparison.reference
+    return [
+        _reward_table(comparison, evaluator, rows),
+        Table(
+            f"Session length and watch time, evaluator: {evaluator}",
+            (
+                Column("policy"),
+                Column("requests a session"),
+                Column(f"over {today}", signed=True, better=1),
+                Column("watch minutes a session", scale=1.0 / 60.0),
+                Column(f"over {today}, minutes", scale=1.0 / 60.0, signed=True, better=1),
+                Column("seconds of learning", decimals=0),
+            ),
+            tuple(
+                (
+                    row.policy,
+                    row.metrics.depth,
+                    _guarded(row, 1),
+                    row.metrics.watch_seconds,
+                    _guarded(row, 2),
+                    row.seconds,
+                )
+                for row in rows
+            ),
+            bold=_headlines(comparison),
+        ),
+        Table(
+            f"Feedback per 1,000 shown videos, evaluator: {evaluator}",
+            (Column("policy"), *(Column(task.name, scale=1_000.0) for task in FEEDBACKS)),
+            tuple((row.policy, *_rates(row)) for row in rows),
+            f"! marks what is worse than with {reference_words(today)} beyond the 95 % CI of the"
+            " difference.",
+            bold=_headlines(comparison),
+        ),
+    ]
+
+
+def changes_table(comparison: Comparison, evaluator: str) -> Table:
+    """Every metric relative to what serves today, in %."""
+    heads = zip(METRIC_NAMES, METRIC_SIGNS, strict=True)
+    return Table(
+        f"Change against {reference_words(comparison.reference)} in %, evaluator: {evaluator}",
+        (
+            Column("policy"),
+            *(Column(name, scale=100.0, signed=True, better=sign) for name, sign in heads),
+        ),
+        tuple(
+            (row.policy, *row.changes.all)
+            for row in rows_of(comparison, evaluator)
+            if row.policy != comparison.reference
+        ),
+        "Paired by seed, with 95 % CIs over seeds. Feedback is per shown video; less hate is"
+        " better.",
+        bold=_headlines(comparison),
+    )
+
+
+def statistics_table(comparison: Comparison) -> Table:
+    """What holds beside the mean, under the deciding evaluator."""
+    evaluator, results = comparison.evaluator, comparison.common
+    zero = results.mean(UNIFORM, "reward", evaluator)
+    best, hundred = best_known(comparison)
+    rows = []
+    for name in ordered(comparison, evaluator):
+        values = np.array(list(results.rewards(name, evaluator).values()))
+        rows.append(
+            (
+                name,
+                interquartile_mean(values),
+                normalised_score(float(values.mean()), zero=zero, hundred=hundred),
+                _wins(comparison, name, evaluator),
+                float(np.mean([result.tuning_reward for result in results.of(name)])),
+            )
+        )
+    return Table(
+        f"Other statistics, evaluator: {evaluator}",
+        (
+            Column("policy"),
+            Column("interquartile mean", decimals=2),
+            Column("score", decimals=0),
+            Column(f"probability of improvement over {comparison.search}", decimals=2),
+            Column("reward on tuning users, simulator", decimals=2),
+        ),
+        tuple(rows),
+        f"Over the {comparison.config.seeds} seeds that all contestants have; the probability of"
+        " improvement is over all seeds that both have. 95 % bootstrap intervals; with fewer than"
+        " four seeds the interquartile mean is the mean. Score: 0 for uniform weights, 100 for"
+        f" {best} ({hundred:.2f}).",
+        bold=_headlines(comparison),
+    )
+
+
+def budget_table(comparison: Comparison) -> Table:
+    """The value by fraction of the budget, each learned anew."""
+    evaluator = comparison.evaluator
+    by_name = rewards_by_budget(comparison, evaluator)
+    seeds = next(iter(by_name.values())).shape[1] if by_name else 0
+    fractions = [*sorted(comparison.config.fractions), 1.0]
+    budgets = [f"{int(fraction * comparison.config.requests):,}" for fraction in fractions]
+    return Table(
+        f"Session reward by budget in requests, evaluator: {evaluator}",
+        (Column("policy"), *(Column(budget) for budget in budgets)),
+        tuple(
+            (name, *(mean_over_seeds(values) for values in rewards))
+            for name, rewards in by_name.items()
+        ),
+        "Every contestant learns anew with the smaller budget. Means and 95 % CIs over the"
+        f" {seeds} seeds that all have with every budget.",
+        bold=_headlines(comparison),
+    )
+
+
+def per_request_table(comparison: Comparison) -> Table:
+    """What choosing weights per request is worth over weights that are tuned once."""
+    once, results = comparison.tuned_once, comparison.results
+    evaluators = results.evaluators()[::-1]
+    rows: list[tuple[Cell, ...]] = []
+    for name in ordered(comparison, comparison.evaluator):
+        contestant = CONTESTANTS[name]
+        if (
+            contestant.kind == STATIC
+            or contestant.tuned_once
+            or contestant.myopic_baseline_of is not None
+        ):
+            continue
+        cells: list[Cell] = [name, contestant.kind, len(results.of(name))]
+        for evaluator in evaluators:
+            cells += _difference(comparison, name, once, evaluator)
+        rows.append(tuple(cells))
+    heads = [
+        column
+        for evaluator in evaluators
+        for column in (
+            Column(f"over {once}, {evaluator_words(evaluator)}", signed=True, better=1),
+            Column("in %", scale=100.0, signed=True, decimals=1, better=1),
+        )
+    ]
+    return Table(
+        "Weights per request over weights tuned once",
+        (Column("policy"), Column("kind"), Column("seeds"), *heads),
+        tuple(rows),
+        f"Tuned once: {once}, the best search for static weights on tuning users. The table has all"
+        " contestants whose weights depend on the user or the request. Differences are paired by"
+        " seed, with 95 % CIs over seeds.",
+        bold=_headlines(comparison),
+    )
+
+
+def myopic_table(comparison: Comparison) -> Table:
+    """What looking ahead is worth: each learner over its myopic baseline."""
+    results = comparison.results
+    rows: list[tuple[Cell, ...]] = []
+    for name in results.names():
+        long = CONTESTANTS[name].myopic_baseline_of
+        if long in results.names():
+            for evaluator in results.evaluators():
+                seeds = len(results.paired(long, name, evaluator)[0])
+                rows.append(
+                    (long, evaluator, seeds, *_difference(comparison, long, name, evaluator))
+                )
+    return Table(
+        "Learners over their myopic baselines",
+        (
+            Column("learner"),
+            Column("evaluator"),
+            Column("seeds"),
+            Column("session reward over the myopic baseline", signed=True, better=1),
+            Column("in %", scale=100.0, signed=True, decimals=1, better=1),
+        ),
+        tuple(rows),
+        bold=_headlines(comparison),
+    )
+
+
+def gap_table(comparison: Comparison) -> Table:
+    """The simulator's value beside the true one; what gains in the simulator alone is marked."""
+    results = comparison.common
+    simulated, true = (ordered(comparison, evaluator) for evaluator in (SIMULATOR, GROUND_TRUTH))
+    first, second = (
+        [results.mean(name, "reward", evaluator) for name in true]
+        for evaluator in (SIMULATOR, GROUND_TRUTH)
+    )
+    return Table(
+        "Simulator against ground truth",
+        (
+            Column("policy"),
+            Column("simulator", decimals=2),
+            Column("ground truth", decimals=2),
+            Column("rank in the simulator"),
+            Column("rank in the ground truth"),
+            Column("exploits the simulator"),
+        ),
+        tuple(
+            (
+                name,
+                first[position],
+                second[position],
+                simulated.index(name) + 1,
+                position + 1,
+                "yes" if exploits(comparison, name) else "",
+            )
+            for position, name in enumerate(true)
+        ),
+        f"Rank correlation {rank_correlation(first, second):.2f} over {len(true)} policies. A"
+        " policy that learned or was searched in the simulator exploits it if its rank in the"
+        " ground truth is a quarter of the table or more below its rank in the simulator, or if it"
+        " beats the headline search in the simulator and loses to it in the ground truth, both"
+        " beyond the CI.",
+        bold=_headlines(comparison),
+    )
+
+
+def seesaw_table(comparison: Comparison) -> Table:
+    """Three rewards against every metric, relative to what serves today."""
+    heads = list(zip(METRIC_NAMES, METRIC_SIGNS, strict=True))[1:]
+    return Table(
+        f"Seesaw: what learning for one reward costs the others, evaluator: {comparison.evaluator}",
+        (
+            Column("policy"),
+            Column("learned for"),
+            *(Column(f"{name}, %", scale=100.0, signed=True, better=sign) for name, sign in heads),
+        ),
+        tuple((row.policy, row.track, *row.changes.all[1:]) for row in seesaw_rows(comparison)),
+        f"Change against {reference_words(comparison.reference)}, with 95 % CIs over the seeds that"
+        " all have. `session` is the run's own reward. Feedback is per shown video.",
+        bold=_headlines(comparison),
+    )
+
+
+def retention_table(comparison: Comparison, evaluator: str) -> Table:
+    """Episodes of several sessions of a user."""
+    results = comparison.results
+    measures = ("reward", "return_days", "visits_a_week", "depth")
+    rows: list[tuple[Cell, ...]] = []
+    for name in ordered(comparison, evaluator, track=RETENTION):
+        played = [result.evaluated[evaluator] for result in results.of(name, track=RETENTION)]
+        means = [mean_over_seeds(np.array([getattr(p, m) for p in played])) for m in measures]
+        rows.append((name, len(played), *means))
+    return Table(
+        f"Retention, evaluator: {evaluator}",
+        (
+            Column("policy"),
+            Column("seeds"),
+            Column("episode reward"),
+            Column("days to the next active day"),
+            Column("sessions a week"),
+            Column("requests an episode"),
+        ),
+        tuple(rows),
+        "Learned and evaluated on FusionRetention-v0: up to six sessions of a user. A day away"
+        " costs a reward of 1.",
+    )
+
+
+def stale_table(comparison: Comparison) -> Table:
+    """What frozen policies are worth after the scorer was fitted again."""
+    evaluator, results = comparison.evaluator, comparison.results
+    rows: list[tuple[Cell, ...]] = []
+    before, after = [], []
+    for name in (name for name in ordered(comparison, evaluator) if name in comparison.rescored):
+        rewards = results.rewards(name, evaluator)
+        seeds = sorted(comparison.rescored[name])
+        old = np.array([rewards[seed] for seed in seeds])
+        new = np.array([np.mean(comparison.rescored[name][seed][evaluator]) for seed in seeds])
+        change = paired_over_seeds(new, old)
+        before.append(float(old.mean()))
+        after.append(float(new.mean()))
+        rows.append((name, before[-1], after[-1], change, change.mean / before[-1]))
+    scorers = max(
+        len(rewards[evaluator])
+        for by_seed in comparison.rescored.values()
+        for rewards in by_seed.values()
+    )
+    return Table(
+        f"After the scorer was fitted again, evaluator: {evaluator}",
+        (
+            Column("policy"),
+            Column("with its own scorer", decimals=2),
+            Column("with other scorers", decimals=2),
+            Column("change", signed=True, better=1),
+            Column("in %", scale=100.0, signed=True, decimals=1, better=1),
+        ),
+        tuple(rows),
+        f"Frozen policies with {scorers} scorers of other seeds, in the same sessions; means over"
+        f" {comparison.config.seeds} seeds of the learners. The CIs are over these seeds and do not"
+        " cover the random numbers of the scorers. Rank correlation of the two columns:"
+        f" {rank_correlation(before, after):.2f}.",
+        bold=_headlines(comparison),
+    )
+
+
+def _further_tables(comparison: Comparison) -> list[Table]:
+    """Everything beside the leaderboards."""
     evaluators = comparison.results.evaluators()
-    tables = [leaderboard_table(comparison, evaluator) for evaluator in reversed(evaluators)]
+    tables = []
     if comparison.tuned_once != UNIFORM:
         tables.append(per_request_table(comparison))
     tables.append(statistics_table(comparison))
@@ -49,447 +362,84 @@ def tables_of(comparison: Comparison) -> list[Table]:
         tables += [retention_table(comparison, evaluator) for evaluator in reversed(evaluators)]
     if comparison.rescored:
         tables.append(stale_table(comparison))
-    return tables
+    return [table for table in tables if table.rows]
 
 
-def summary_of(comparison: Comparison) -> list[str]:
-    """The settings, and the differences of the headline learners, in sentences."""
-    config = comparison.config
-    done = (
-        f"Every contestant has {config.seeds} seeds; the headline contestants (in bold) have"
-        f" {config.headline_seeds}. They are selected on tuning users in the simulator: the"
-        f" learners {', '.join(comparison.learners)}, the search {comparison.search}, and the best"
-        f" search for static weights, {comparison.tuned_once}. Each policy plays"
-        f" {config.sessions:,} sessions of final users with each evaluator."
-    )
-    pairs = [(name, comparison.search) for name in comparison.learners]
-    if comparison.tuned_once != comparison.search:
-        pairs.append((comparison.search, comparison.tuned_once))
-        pairs += [(name, comparison.tuned_once) for name in comparison.learners]
-    stands = [
-        f"{name} over {other}: "
-        + "; ".join(
-            f"{_over(comparison, name, other, evaluator)} in the {_evaluator(evaluator)}"
-            for evaluator in reversed(comparison.results.evaluators())
-        )
-        + " (paired by seed, 95 % CI)."
-        for name, other in pairs
-        if name != other
-    ]
-    left_out = f"Not shown, because seeds are missing: {', '.join(comparison.unfinished)}."
-    return [done, *stands, *([left_out] if comparison.unfinished else [])]
-
-
-def ordered(comparison: Comparison, evaluator: str, *, track: str = SESSION) -> list[str]:
-    """Contestants by mean reward over the common seeds, the best first."""
-    results = comparison.common
-    return sorted(
-        results.names(track=track),
-        key=lambda name: -results.mean(name, "reward", evaluator, track=track),
-    )
-
-
-def against(comparison: Comparison, name: str, other: str, evaluator: str) -> Interval:
-    """Paired difference of session reward over seeds."""
-    return paired_over_seeds(*comparison.results.paired(name, other, evaluator))
-
-
-def leaderboard_table(comparison: Comparison, evaluator: str) -> Table:
-    """Every contestant under one evaluator."""
-    rows = []
-    results = comparison.common
-    for name in ordered(comparison, evaluator):
-        mean = mean_over_seeds(np.array(list(results.rewards(name, evaluator).values())))
-        rows.append(
-            (
-                _title(comparison, name),
-                _interval(mean, "{:.2f}"),
-                str(len(comparison.results.of(name))),
-                _over(comparison, name, comparison.search, evaluator),
-                _over(comparison, name, UNIFORM, evaluator),
-                _guarded(comparison, name, evaluator, "depth"),
-                f"{results.mean(name, 'watch_minutes', evaluator):.1f}",
-                *(
-                    f"{1000.0 * results.mean_rate(name, task.name, evaluator):.3g}"
-                    for task in FEEDBACKS[:-1]
-                ),
-                _guarded(comparison, name, evaluator, "hate"),
-                f"{np.mean([result.seconds for result in results.of(name)]):.0f}",
-            )
-        )
-    heads = (
-        "policy",
-        "session reward",
-        "seeds",
-        f"over {comparison.search}",
-        "over uniform",
-        "requests a session",
-        "watch minutes",
-        *(f"{task.name} ‰" for task in FEEDBACKS),
-        "seconds",
-    )
-    return Table(
-        f"Evaluator: {_evaluator(evaluator)}",
-        heads,
-        tuple(rows),
-        f"Means over the {comparison.config.seeds} seeds that all contestants have, with 95 %"
-        " t-intervals. Differences are paired by seed, over all common seeds of the pair (`seeds`)."
-        " Rates are per mille of shown videos. `!` marks sessions that are significantly shorter,"
-        " or hate that is significantly more frequent, than with uniform weights."
-        + "".join(f" {note.rstrip('.')}." for note in comparison.notes if evaluator == SIMULATOR),
-    )
-
-
-def statistics_table(comparison: Comparison) -> Table:
-    """Further statistics, with the decisive evaluator."""
-    evaluator, results = comparison.evaluator, comparison.common
-    names = ordered(comparison, evaluator)
-    zero = results.mean(UNIFORM, "reward", evaluator)
-    best, hundred = best_known(comparison)
-    rows = []
-    for name in names:
-        values = np.array(list(results.rewards(name, evaluator).values()))
-        rows.append(
-            (
-                _title(comparison, name),
-                _interval(interquartile_mean(values), "{:.2f}"),
-                f"{normalised_score(float(values.mean()), zero=zero, hundred=hundred):.0f}",
-                _wins(comparison, name, evaluator),
-                f"{np.mean([result.tuning_reward for result in results.of(name)]):.2f}",
-            )
-        )
-    return Table(
-        f"Other figures, evaluator: {_evaluator(evaluator)}",
-        (
-            "policy",
-            "interquartile mean",
-            "score",
-            f"probability of improvement over {comparison.search}",
-            "on tuning users, simulator",
-        ),
-        tuple(rows),
-        f"Over the {comparison.config.seeds} seeds that all contestants have; the probability is"
-        " over all common seeds of the pair. Intervals are bootstrap intervals. With fewer than"
-        " four seeds the interquartile mean is the mean. Score: 0 for uniform weights, 100 for"
-        f" {best} ({hundred:.2f}).",
-    )
-
-
-def best_known(comparison: Comparison) -> tuple[str, float]:
-    """The best policy of the decisive evaluator, in words, and its mean session reward.
-
-    Contestants and references count; references train in the ground truth with a larger budget.
-    """
-    evaluator, results = comparison.evaluator, comparison.common
-    best = ordered(comparison, evaluator)[0]
-    value = results.mean(best, "reward", evaluator)
-    words = f"the best contestant, {best}"
-    for name in results.names(track=REFERENCE):
-        reference = results.mean(name, "reward", evaluator, track=REFERENCE)
-        if reference > value:
-            value = reference
-            words = f"{name} trained in the ground truth with {REFERENCE_BUDGETS} times the budget"
-    return words, value
-
-
-def rewards_by_budget(comparison: Comparison, evaluator: str) -> dict[str, FloatArray]:
-    """Session reward of contestants with results for every budget, (budgets, seeds), best first.
-
-    Seeds are those that all of them have with every budget; empty where there is none.
-    """
-    results, fractions = comparison.common, [*sorted(comparison.config.fractions), 1.0]
-    found = {
-        name: [results.rewards(name, evaluator, fraction=fraction) for fraction in fractions]
-        for name in ordered(comparison, evaluator)
-        if len(fractions) > 1 and results.of(name, fraction=fractions[0])
+def _reward_table(comparison: Comparison, evaluator: str, rows: list[ComparisonRow]) -> Table:
+    today, search = comparison.reference, comparison.search
+    others = [name for name in dict.fromkeys((today, UNIFORM, search))]
+    pairs = {
+        today: [row.differences.reward for row in rows],
+        UNIFORM: [row.over_uniform for row in rows],
+        search: [row.over_search for row in rows],
     }
-    sets = [set(rewards) for by_fraction in found.values() for rewards in by_fraction]
-    seeds = sorted(set.intersection(*sets)) if sets else []
-    if not seeds:
-        return {}
-    return {
-        name: np.array([[rewards[seed] for seed in seeds] for rewards in by_fraction])
-        for name, by_fraction in found.items()
-    }
-
-
-def budget_table(comparison: Comparison) -> Table:
-    """The value by fraction of the budget, each trained again."""
-    evaluator = comparison.evaluator
-    found = rewards_by_budget(comparison, evaluator)
-    seeds = next(iter(found.values())).shape[1] if found else 0
-    rows = tuple(
-        (name, *(f"{mean:.2f}" for mean in rewards.mean(axis=1))) for name, rewards in found.items()
-    )
-    requests = comparison.config.requests
-    fractions = [*sorted(comparison.config.fractions), 1.0]
-    return Table(
-        f"Session reward by budget, evaluator: {_evaluator(evaluator)}",
-        ("policy", *(f"{int(fraction * requests):,}" for fraction in fractions)),
-        rows,
-        "Every contestant learns again with the smaller budget, in requests. Means over the seeds"
-        f" that all contestants have with every budget ({seeds}).",
-    )
-
-
-def per_request_table(comparison: Comparison) -> Table:
-    """The gain of weights per request over static weights."""
-    once, results = comparison.tuned_once, comparison.results
-    rows = []
-    for name in ordered(comparison, comparison.evaluator):
-        contestant = CONTESTANTS[name]
-        if (
-            contestant.kind == STATIC
-            or contestant.tuned_once
-            or contestant.myopic_baseline_of is not None
-        ):
-            continue
-        cells = [_title(comparison, name), contestant.kind, str(len(results.of(name)))]
-        for evaluator in reversed(results.evaluators()):
-            first, second = results.paired(name, once, evaluator)
-            difference = paired_over_seeds(first, second)
-            cells.append(_interval(difference, "{:+.2f}"))
-            cells.append(_percent(difference.mean / second.mean()))
-        rows.append(tuple(cells))
-    heads = [
-        cell
-        for evaluator in reversed(results.evaluators())
-        for cell in (f"over {once}, {_evaluator(evaluator)}", "relative")
-    ]
-    return Table(
-        "Weights per request over static weights",
-        ("policy", "kind", "seeds", *heads),
-        tuple(rows),
-        f"{once} is the best search for static weights, selected on tuning users. The table has all"
-        " contestants whose weights depend on the user or the request, learners and searches."
-        " Differences are paired by seed.",
-    )
-
-
-def myopic_table(comparison: Comparison) -> Table:
-    """The gain of a long horizon: each learner over its myopic baseline."""
-    results = comparison.results
-    rows = []
-    for name in results.names():
-        long = CONTESTANTS[name].myopic_baseline_of
-        if long in results.names():
-            for evaluator in results.evaluators():
-                first, second = results.paired(long, name, evaluator)
-                difference = paired_over_seeds(first, second)
-                rows.append(
-                    (
-                        long,
-                        _evaluator(evaluator),
-                        str(len(first)),
-                        _interval(difference, "{:+.2f}"),
-                        _percent(difference.mean / second.mean()),
-                    )
-                )
-    return Table(
-        "Learners over their myopic baselines",
-        ("learner", "evaluator", "seeds", "session reward over the myopic baseline", "relative"),
-        tuple(rows),
-    )
-
-
-def gap_table(comparison: Comparison) -> Table:
-    """Values in the simulator and in the ground truth, and which policies exploit the simulator."""
-    results = comparison.common
-    simulated, true = (ordered(comparison, evaluator) for evaluator in (SIMULATOR, GROUND_TRUTH))
-    first, second = (
-        np.array([results.mean(name, "reward", evaluator) for name in true])
-        for evaluator in (SIMULATOR, GROUND_TRUTH)
-    )
-    rank = float(stats.spearmanr(first, second).statistic)
-    rows = tuple(
+    heads = [Column(f"over {name}", signed=True, better=1) for name in others]
+    percent = Column(f"over {today}, %", scale=100.0, signed=True, decimals=1, better=1)
+    columns = [Column("policy"), Column("seeds"), Column("session reward"), heads[0], percent]
+    cells = [
         (
-            name,
-            f"{results.mean(name, 'reward', SIMULATOR):.2f}",
-            f"{results.mean(name, 'reward', GROUND_TRUTH):.2f}",
-            str(simulated.index(name) + 1),
-            str(position + 1),
-            "yes" if exploits(comparison, name) else "",
+            row.policy,
+            row.seeds,
+            row.metrics.reward,
+            *_blank_for(row, today, Marked(row.differences.reward) if row.differences.worse()[0]
+                        else row.differences.reward),
+            *_blank_for(row, today, row.changes.reward),
+            *(
+                cell
+                for name in others[1:]
+                for cell in _blank_for(row, name, pairs[name][position])
+            ),
         )
-        for position, name in enumerate(true)
-    )
+        for position, row in enumerate(rows)
+    ]  # fmt: skip
+    notes = [note.rstrip(".") for note in comparison.notes if evaluator == SIMULATOR]
     return Table(
-        "Simulator against ground truth",
-        (
-            "policy",
-            "simulator",
-            "ground truth",
-            "rank in the simulator",
-            "rank in the ground truth",
-            "exploits the simulator",
-        ),
-        rows,
-        f"Rank correlation {rank:.2f} over {len(true)} policies. A policy exploits the simulator"
-        " if its rank in the ground truth is a quarter of the table or more below its rank in the"
-        " simulator, or if it beats the headline search in the simulator and loses to it in the"
-        " ground truth, both significantly.",
+        f"Session reward, evaluator: {evaluator}",
+        (*columns, *heads[1:]),
+        tuple(cells),
+        f"Means over the {comparison.config.seeds} seeds that all contestants have. Differences are"
+        " paired by seed, over all seeds that both have. ± and [ ] are 95 % CIs over seeds. !"
+        f" marks what is worse than with {reference_words(today)} beyond the CI."
+        + "".join(f" {note}." for note in notes),
+        bold=_headlines(comparison),
     )
 
 
-def exploits(comparison: Comparison, name: str) -> bool:
-    """Whether a policy's gain in the simulator is absent in the ground truth."""
-    simulated, true = (ordered(comparison, evaluator) for evaluator in (SIMULATOR, GROUND_TRUTH))
-    fell = true.index(name) - simulated.index(name) >= max(2, len(true) / 4)
-    if name == comparison.search:
-        return fell
-    gains = [
-        against(comparison, name, comparison.search, evaluator)
-        for evaluator in (SIMULATOR, GROUND_TRUTH)
-    ]
-    return fell or (gains[0].low > 0.0 and gains[1].high < 0.0)
+def _blank_for(row: ComparisonRow, other: str, cell: Cell) -> tuple[Cell]:
+    return ("" if row.policy == other else cell,)
 
 
-def seesaw_table(comparison: Comparison) -> Table:
-    """Three rewards against every feedback, relative to uniform weights."""
-    evaluator, results = comparison.evaluator, comparison.common
-    rows = []
-    for name in (comparison.learner, comparison.search):
-        for track in (SESSION, "watch_time", "interaction"):
-            if not results.of(name, track=track):
-                continue
-            cells = [
-                results.mean(name, measure, evaluator, track=track)
-                / results.mean(UNIFORM, measure, evaluator)
-                for measure in ("depth", "watch_minutes")
-            ]
-            cells += [
-                results.mean_rate(name, task.name, evaluator, track=track)
-                / results.mean_rate(UNIFORM, task.name, evaluator)
-                for task in FEEDBACKS
-            ]
-            rows.append((name, track, *(_percent(cell - 1.0) for cell in cells)))
-    return Table(
-        f"Seesaw, evaluator: {_evaluator(evaluator)}",
-        ("policy", "trained for", "requests", "watch time", *(task.name for task in FEEDBACKS)),
-        tuple(rows),
-        "Relative to uniform weights: requests and watch time of a session, feedbacks per shown"
-        " video. `session` is the run's own reward.",
-    )
-
-
-def retention_table(comparison: Comparison, evaluator: str) -> Table:
-    """Episodes of several sessions of a user."""
-    results = comparison.results
-    rows = []
-    for name in ordered(comparison, evaluator, track=RETENTION):
-        found = results.of(name, track=RETENTION)
-        measured = [
-            mean_over_seeds(np.array([getattr(one.evaluated[evaluator], measure) for one in found]))
-            for measure in ("reward", "return_days", "visits_a_week", "depth")
-        ]
-        forms = ("{:.2f}", "{:.3f}", "{:.3f}", "{:.1f}")
-        cells = [_interval(*pair) for pair in zip(measured, forms, strict=True)]
-        rows.append((name, str(len(found)), *cells))
-    return Table(
-        f"Retention, evaluator: {_evaluator(evaluator)}",
-        (
-            "policy",
-            "seeds",
-            "episode reward",
-            "days to the next active day",
-            "sessions a week",
-            "requests",
-        ),
-        tuple(rows),
-        "Trained and evaluated on `FusionRetention-v0`: up to six sessions of a user; a day away"
-        " costs a reward of 1.",
-    )
-
-
-def stale_table(comparison: Comparison) -> Table:
-    """Values of frozen policies with refitted scorers."""
-    evaluator, results = comparison.evaluator, comparison.results
-    rows = []
-    before, after = [], []
-    for name in (name for name in ordered(comparison, evaluator) if name in comparison.rescored):
-        rewards = results.rewards(name, evaluator)
-        seeds = sorted(comparison.rescored[name])
-        old = np.array([rewards[seed] for seed in seeds])
-        new = np.array([np.mean(comparison.rescored[name][seed][evaluator]) for seed in seeds])
-        change = paired_over_seeds(new, old)
-        before.append(old.mean())
-        after.append(new.mean())
-        rows.append(
-            (
-                _title(comparison, name),
-                f"{old.mean():.2f}",
-                f"{new.mean():.2f}",
-                _interval(change, "{:+.2f}"),
-                _percent(change.mean / old.mean()),
-            )
-        )
-    rank = float(stats.spearmanr(np.array(before), np.array(after)).statistic)
-    scorers = max(
-        len(rewards[evaluator])
-        for by_seed in comparison.rescored.values()
-        for rewards in by_seed.values()
-    )
-    return Table(
-        f"With a refitted scorer, evaluator: {_evaluator(evaluator)}",
-        ("policy", "with its own scorer", "with refitted scorers", "change", "relative"),
-        tuple(rows),
-        f"Frozen policies with {scorers} scorers of other seeds, in the same sessions. Means over"
-        f" {comparison.config.seeds} seeds of the learners. Intervals are over these seeds, and do"
-        " not contain the noise of the scorers. Rank correlation of the two columns:"
-        f" {rank:.2f}.",
-    )
-
-
-def _guarded(comparison: Comparison, name: str, evaluator: str, measure: str) -> str:
-    """A guardrail's value, marked where it is worse than uniform weights' beyond the interval."""
-    results = comparison.results
-
-    def values(contestant: str) -> dict[int, float]:
-        return {
-            one.seed: (
-                one.evaluated[evaluator].rates["hate"]
-                if measure == "hate"
-                else one.evaluated[evaluator].depth
-            )
-            for one in results.of(contestant)
-        }
-
-    mine, uniform = values(name), values(UNIFORM)
-    seeds = sorted(set(mine) & set(uniform))
-    difference = paired_over_seeds(
-        np.array([mine[seed] for seed in seeds]), np.array([uniform[seed] for seed in seeds])
-    )
-    mean = float(np.mean([mine[seed] for seed in mine if seed < comparison.config.seeds]))
-    worse = difference.low > 0.0 if measure == "hate" else difference.high < 0.0
-    text = f"{1000.0 * mean:.2f}" if measure == "hate" else f"{mean:.2f}"
-    return f"{text} !" if worse else text
-
-
-def _title(comparison: Comparison, name: str) -> str:
-    headlines = (*comparison.learners, comparison.search, comparison.tuned_once)
-    return f"**{name}**" if name in headlines else name
-
-
-def _evaluator(evaluator: str) -> str:
-    return evaluator.replace("_", " ")
-
-
-def _percent(fraction: float) -> str:
-    return f"{100.0 * fraction:+.1f} %"
-
-
-def _interval(interval: Interval, form: str) -> str:
-    low, high = form.format(interval.low), form.format(interval.high)
-    return f"{form.format(interval.mean)} [{low}, {high}]"
-
-
-def _over(comparison: Comparison, name: str, other: str, evaluator: str) -> str:
-    if name == other:
+def _guarded(row: ComparisonRow, metric: int) -> Cell:
+    """A difference from what serves today, marked where it is worse beyond the CI."""
+    if row.policy == row.reference:
         return ""
-    return _interval(against(comparison, name, other, evaluator), "{:+.2f}")
+    difference = row.differences.all[metric]
+    return Marked(difference) if row.differences.worse()[metric] else difference
 
 
-def _wins(comparison: Comparison, name: str, evaluator: str) -> str:
+def _rates(row: ComparisonRow) -> list[Cell]:
+    worse = row.differences.worse()[-len(FEEDBACKS) :]
+    return [
+        Marked(rate) if is_worse else rate
+        for rate, is_worse in zip(row.metrics.rates, worse, strict=True)
+    ]
+
+
+def _difference(
+    comparison: Comparison, name: str, other: str, evaluator: str
+) -> tuple[Interval, float]:
+    """Session reward over another's, paired by seed, and the same relative to it."""
+    first, second = comparison.results.paired(name, other, evaluator)
+    change = change_interval(first, second, np.arange(len(first)))
+    return paired_over_seeds(first, second), change.mean
+
+
+def _headlines(comparison: Comparison) -> frozenset[str]:
+    return frozenset({*comparison.learners, comparison.search, comparison.tuned_once})
+
+
+def _wins(comparison: Comparison, name: str, evaluator: str) -> Cell:
     if name == comparison.search:
         return ""
     paired = comparison.results.paired(name, comparison.search, evaluator)
-    return _interval(probability_of_improvement(*paired), "{:.2f}")
+    return probability_of_improvement(*paired)

@@ -15,6 +15,7 @@ from mtf_rl.agents import (
     AGENTS,
     FusionPolicy,
     FusionSetting,
+    LearnedPolicy,
     LearningTask,
     load_policy,
     save_policy,
@@ -30,9 +31,10 @@ from mtf_rl.experiments.assembly import Assembly
 from mtf_rl.experiments.collection import batch_for
 from mtf_rl.experiments.command_line import settings_of_run
 from mtf_rl.experiments.comparison.config import ComparisonConfig
-from mtf_rl.experiments.comparison.contestants import CONTESTANTS
+from mtf_rl.experiments.comparison.contestants import CONTESTANTS, PRODUCTION
 from mtf_rl.experiments.comparison.results import Result, evaluated_of, load_result, save_result
 from mtf_rl.experiments.console import Terminal
+from mtf_rl.experiments.production import production_policy, read_production
 from mtf_rl.experiments.rescoring import rescored_assembly
 from mtf_rl.experiments.run_evaluation import FINAL_SEED, TUNING_SEED
 from mtf_rl.experiments.run_folder import library_versions, open_run_folder
@@ -89,6 +91,7 @@ class Job:
     def fingerprint(self, config: ComparisonConfig, digest: str) -> dict[str, Any]:
         """Everything that the result depends on."""
         contestant = CONTESTANTS[self.contestant]
+        weights = config.production if self.contestant == PRODUCTION else None
         return {
             "run": digest,
             "versions": library_versions(),
@@ -97,6 +100,7 @@ class Job:
             "requests": self.requests(config),
             "sessions": config.sessions,
             "tuning_sessions": config.tuning_sessions,
+            **({"production": weights} if weights is not None else {}),
         }
 
 
@@ -151,7 +155,7 @@ def prepare_worker(contestants: tuple[str, ...], extensions: tuple[str, ...]) ->
 
 
 def do_job(job: Job, config: ComparisonConfig, digest: str) -> Result:
-    """Learn, evaluator and write; what is finished is read.
+    """Learn, evaluate and write; what is finished is read.
 
     Raises:
         MtfRlError: if the contestant cannot learn with this budget, or an artifact is torn.
@@ -180,7 +184,10 @@ def do_job(job: Job, config: ComparisonConfig, digest: str) -> Result:
     start = time.perf_counter()
     if AGENTS[contestant.agent].from_batch:
         task = replace(task, batch=_batch(job, config, task))
-    learned = AGENTS[contestant.agent].learn(task, settings)
+    if job.contestant == PRODUCTION:
+        learned = _production(task, config)
+    else:
+        learned = AGENTS[contestant.agent].learn(task, settings)
     seconds = time.perf_counter() - start
     setting = FusionSetting.of(learning)
     save_policy(folder, FusionPolicy(learned.policy, setting))
@@ -211,6 +218,14 @@ def do_job(job: Job, config: ComparisonConfig, digest: str) -> Result:
     )
     save_result(folder / "result.json", result, job.fingerprint(config, digest))
     return result
+
+
+def _production(task: LearningTask, config: ComparisonConfig) -> LearnedPolicy:
+    """Production's weights, for which nothing is learned."""
+    sessions = task.learning.sessions
+    weights = read_production(config.production or "", sessions.formula.tasks)
+    policy = production_policy(weights, sessions.formula, sessions.action_map)
+    return LearnedPolicy(policy, untrained=None, requests_used=0)
 
 
 def _clear_if_stale(job: Job, config: ComparisonConfig, digest: str) -> None:

@@ -1,0 +1,129 @@
+"""What is measured of a policy's sessions, and how it differs from another policy's."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from mtf_rl.core.errors import ConfigError
+from mtf_rl.core.tasks import FEEDBACKS
+from mtf_rl.evaluation.intervals import (
+    Interval,
+    change_interval,
+    mean_interval,
+    rate_change_interval,
+    rate_difference_interval,
+    rate_interval,
+)
+from mtf_rl.evaluation.rollouts import Sessions
+
+__all__ = [
+    "METRIC_SIGNS",
+    "Metrics",
+    "metric_changes",
+    "metric_differences",
+    "metrics_of",
+    "paired_difference",
+]
+
+METRIC_SIGNS = (1, 1, 1, *(task.sign for task in FEEDBACKS))
+"""Of each metric in `Metrics.all`, whether more is better (+1) or worse (-1)."""
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """Every metric with its 95 % interval: values, differences or relative changes."""
+
+    reward: Interval
+    """Undiscounted reward of a session."""
+    depth: Interval
+    """Requests of a session."""
+    watch_seconds: Interval
+    """Play time of a session."""
+    rates: tuple[Interval, ...]
+    """Each feedback per shown video, in the order of feedbacks."""
+
+    @property
+    def all(self) -> tuple[Interval, ...]:
+        """Reward, depth, watch seconds and the rates."""
+        return (self.reward, self.depth, self.watch_seconds, *self.rates)
+
+    @classmethod
+    def of(cls, intervals: Sequence[Interval]) -> "Metrics":
+        """From the order of `all`."""
+        reward, depth, watch_seconds, *rates = intervals
+        return cls(reward, depth, watch_seconds, tuple(rates))
+
+    def worse(self) -> tuple[bool, ...]:
+        """Of each metric of a difference, whether it is on the bad side of 0 beyond its CI."""
+        return tuple(
+            one.excludes_zero and one.mean * sign < 0.0
+            for one, sign in zip(self.all, METRIC_SIGNS, strict=True)
+        )
+
+
+def metrics_of(sessions: Sessions) -> Metrics:
+    """The metrics of some sessions, with 95 % intervals clustered by user."""
+    users = sessions.users
+    return Metrics(
+        reward=mean_interval(sessions.reward, users),
+        depth=mean_interval(sessions.depth, users),
+        watch_seconds=mean_interval(sessions.watch_seconds, users),
+        rates=tuple(
+            rate_interval(counts, sessions.impressions, users) for counts in sessions.feedback.T
+        ),
+    )
+
+
+def metric_differences(sessions: Sessions, reference: Sessions) -> Metrics:
+    """Every metric minus the reference's, on common random numbers, clustered by user.
+
+    Raises:
+        ConfigError: if the two played different episodes.
+    """
+    _check_paired(sessions, reference)
+    users = reference.users
+    return Metrics(
+        reward=mean_interval(sessions.reward - reference.reward, users),
+        depth=mean_interval((sessions.depth - reference.depth).astype(float), users),
+        watch_seconds=mean_interval(sessions.watch_seconds - reference.watch_seconds, users),
+        rates=_paired_rates(rate_difference_interval, sessions, reference),
+    )
+
+
+def metric_changes(sessions: Sessions, reference: Sessions) -> Metrics:
+    """Every metric relative to the reference's, minus 1, on common random numbers.
+
+    Raises:
+        ConfigError: if the two played different episodes.
+    """
+    _check_paired(sessions, reference)
+    users = reference.users
+    return Metrics(
+        reward=change_interval(sessions.reward, reference.reward, users),
+        depth=change_interval(sessions.depth, reference.depth, users),
+        watch_seconds=change_interval(sessions.watch_seconds, reference.watch_seconds, users),
+        rates=_paired_rates(rate_change_interval, sessions, reference),
+    )
+
+
+def paired_difference(sessions: Sessions, reference: Sessions) -> Interval:
+    """The mean difference of session reward on common random numbers, clustered by user.
+
+    Raises:
+        ConfigError: if the two played different episodes.
+    """
+    _check_paired(sessions, reference)
+    return mean_interval(sessions.reward - reference.reward, reference.users)
+
+
+def _paired_rates(
+    compare: Callable[..., Interval], sessions: Sessions, reference: Sessions
+) -> tuple[Interval, ...]:
+    return tuple(
+        compare(mine, sessions.impressions, theirs, reference.impressions, reference.users)
+        for mine, theirs in zip(sessions.feedback.T, reference.feedback.T, strict=True)
+    )
+
+
+def _check_paired(sessions: Sessions, reference: Sessions) -> None:
+    if sessions.episodes.tolist() != reference.episodes.tolist():
+        raise ConfigError("paired policies must play the same episodes")

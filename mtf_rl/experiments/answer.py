@@ -1,0 +1,105 @@
+"""The first sentences of a result: what is gained over what serves today, and how sure it is."""
+
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mtf_rl.core.protocols import GROUND_TRUTH
+from mtf_rl.core.tasks import FEEDBACKS
+from mtf_rl.evaluation import METRIC_SIGNS, Interval, Metrics
+from mtf_rl.experiments.comparison.contestants import PRODUCTION
+from mtf_rl.experiments.console import Terminal
+from mtf_rl.experiments.tables import screen_width
+
+__all__ = [
+    "Gain",
+    "evaluator_words",
+    "gain_sentence",
+    "percent_change",
+    "reference_words",
+    "say_wrapped",
+    "side_effects",
+]
+
+METRIC_NAMES = ("session reward", "session length", "watch time", *(t.name for t in FEEDBACKS))
+
+
+@dataclass(frozen=True)
+class Gain:
+    """How a policy differs from what serves today, under one evaluator."""
+
+    policy: str
+    reference: str
+    evaluator: str
+    differences: Metrics
+    changes: Metrics
+    """Relative to the reference, minus 1."""
+
+
+def gain_sentence(gain: Gain) -> str:
+    """What is gained in session reward over what serves today."""
+    reference, evaluator = reference_words(gain.reference), evaluator_words(gain.evaluator)
+    if gain.policy == gain.reference:
+        return f"Nothing was found that is better than {reference} on tuning users."
+    difference = gain.differences.reward
+    size = _amount(gain.changes.reward, difference)
+    if difference.low > 0.0:
+        return f"{gain.policy} gains {size} of session reward over {reference}, in {evaluator}."
+    if difference.high < 0.0:
+        return (
+            f"{gain.policy} is worse than {reference}: session reward changes by {size}, in"
+            f" {evaluator}."
+        )
+    return (
+        f"No gain over {reference} is shown for {gain.policy}: session reward changes by {size},"
+        f" in {evaluator}."
+    )
+
+
+def side_effects(gain: Gain) -> str:
+    """Which other metrics move with it, better, worse or not clearly."""
+    groups: dict[str, list[str]] = {"better": [], "worse": [], "no clear change": []}
+    rows = zip(METRIC_NAMES, METRIC_SIGNS, gain.differences.all, gain.changes.all, strict=True)
+    for name, sign, difference, change in list(rows)[1:]:
+        if not difference.excludes_zero:
+            groups["no clear change"].append(name)
+        else:
+            side = "better" if difference.mean * sign > 0.0 else "worse"
+            groups[side].append(f"{name} {percent_change(change)}")
+    said = "; ".join(f"{side}: {', '.join(names)}" for side, names in groups.items() if names)
+    return f"Other metrics against {reference_words(gain.reference)}: {said}."
+
+
+def reference_words(reference: str) -> str:
+    """What serves today, in words."""
+    words = {PRODUCTION: "production weights", "uniform": "uniform weights"}
+    return words.get(reference, reference)
+
+
+def evaluator_words(evaluator: str) -> str:
+    """An evaluator, in words."""
+    return "the ground truth" if evaluator == GROUND_TRUTH else "the simulator"
+
+
+def percent_change(change: Interval) -> str:
+    """`+3.1 % [0.3, 5.9]`; without a value where the reference has none."""
+    if not abs(change.mean) < float("inf"):
+        return "changes from none"
+    value = f"{100.0 * change.mean:+.1f} %"
+    if not change.high - change.low < float("inf"):
+        return f"{value} (no CI)"
+    return f"{value} [{100.0 * change.low:.1f}, {100.0 * change.high:.1f}]"
+
+
+def say_wrapped(sentences: Sequence[str], terminal: Terminal) -> None:
+    """Print sentences as a paragraph that fits the screen."""
+    terminal.say(textwrap.fill(" ".join(sentences), screen_width()))
+
+
+def _amount(change: Interval, difference: Interval) -> str:
+    """A relative change where it is known, else the difference, and its CI."""
+    if abs(change.mean) < float("inf") and change.high - change.low < float("inf"):
+        return f"{percent_change(change).removeprefix('+')} (95 % CI)"
+    if difference.high - difference.low < float("inf"):
+        return f"{difference.mean:.2f} [{difference.low:.2f}, {difference.high:.2f}] (95 % CI)"
+    return f"{difference.mean:.2f} (no CI)"

@@ -1,0 +1,149 @@
+"""The fusion weights that serve today, given on the command line, as a contestant."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mtf_rl.agents import ConstantPolicy
+from mtf_rl.core.arrays import FloatArray
+from mtf_rl.core.errors import ConfigError, UnknownNameError
+from mtf_rl.core.registry import Registry
+from mtf_rl.core.tasks import NUM_TASKS, TaskSet
+from mtf_rl.envs import SessionConfig
+from mtf_rl.fusion import ActionMap, FusionFormula, make_action_map, make_formula
+
+__all__ = ["production_policy", "read_production", "resolve_production"]
+
+_OPTION = "--production"
+_TOLERANCE = 1e-4
+
+
+def read_production(given: str, tasks: TaskSet) -> FloatArray:
+    """The weights in `--production`, (tasks,) float32.
+
+    Args:
+        given: `0.4,0.8,...` in the order of `tasks`, or a JSON file with a weight by task name.
+        tasks: that are fused.
+
+    Raises:
+        ConfigError: if the file is missing or no JSON object, a task is missing, the number of
+            weights is wrong, or a weight is not a finite number.
+        UnknownNameError: if the file names a task that is not fused.
+    """
+    listed = _listed(given)
+    weights = _of_file(Path(given), tasks) if listed is None else listed
+    if len(weights) != len(tasks.names):
+        raise ConfigError(
+            f"{_OPTION} must have one weight for each of the {len(tasks.names)} tasks"
+            f" {', '.join(tasks.names)}, in this order; got {len(weights)} weights: {given}"
+        )
+    for name, weight in zip(tasks.names, weights, strict=True):
+        if not math.isfinite(weight):
+            raise ConfigError(f"{_OPTION}: the weight of {name} must be finite, got {weight}")
+    return np.array(weights, dtype=np.float32)
+
+
+def resolve_production(given: str, session: SessionConfig) -> str:
+    """The weights in `--production` as a list, so that the file is not needed again.
+
+    Raises:
+        ConfigError: if the weights cannot be read, or the action map does not reach them.
+        UnknownNameError: if the file names a task that is not fused.
+    """
+    tasks = TaskSet.of(session.tasks)
+    weights = read_production(given, tasks)
+    formula = make_formula(session.formula, np.ones(NUM_TASKS), tasks)
+    action_map = make_action_map(
+        session.action_map, formula, base=session.base, radius=session.radius
+    )
+    production_policy(weights, formula, action_map)
+    return ",".join(map(str, weights))
+
+
+def production_policy(
+    weights: FloatArray, formula: FusionFormula, action_map: ActionMap
+) -> ConstantPolicy:
+    """Production's weights as a policy of these sessions.
+
+    A scale-free formula orders candidates alike for weights of any positive scale, so that weights
+    beyond the reach of the action map are then divided by the largest one.
+
+    Args:
+        weights: (tasks,).
+        formula: that the weights belong to.
+        action_map: through which every contestant acts.
+
+    Raises:
+        ConfigError: if the action map does not reach the weights.
+    """
+    if formula.is_scale_free:
+        weights = weights / max(1.0, float(np.abs(weights).max()))
+    parameters = formula.parameters_of(weights)
+    action = action_map.to_action(parameters)
+    reached = action_map.to_parameters(action[None])[0]
+    wanted, made = (
+        _directions(values) if formula.is_scale_free else values for values in (parameters, reached)
+    )
+    missed = np.flatnonzero(np.abs(wanted - made) > _TOLERANCE)
+    if len(missed):
+        names = formula.parameter_names
+        listed = "; ".join(
+            f"{names[position]} {wanted[position]:g}, nearest {made[position]:g}"
+            for position in missed
+        )
+        scale = " (weights of length 1, since only their direction matters)"
+        raise ConfigError(
+            f"{_OPTION}: the action map {type(action_map).__name__.lower()} does not reach these"
+            f" weights{scale if formula.is_scale_free else ''}: {listed}. Choose another"
+            " --session.action-map or --session.formula, or give weights within its range: box"
+            " makes weights in [0, 1], and in [-1, 0] for a task with a negative sign"
+        )
+    return ConstantPolicy(action.astype(np.float32))
+
+
+def _directions(weights: FloatArray) -> FloatArray:
+    length = float(np.linalg.norm(weights))
+    return weights / length if length > 0.0 else weights
+
+
+def _listed(given: str) -> list[float] | None:
+    """The numbers of a list; None where it is none."""
+    try:
+        return [float(part) for part in given.split(",")]
+    except ValueError:
+        return None
+
+
+def _of_file(path: Path, tasks: TaskSet) -> list[float]:
+    try:
+        record: Any = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            f"{_OPTION} must be {len(tasks.names)} numbers separated by commas, or a JSON file such"
+            f' as {{"{tasks.names[0]}": 0.4, ...}}; {path} is neither ({error})'
+        ) from error
+    if not isinstance(record, dict):
+        raise ConfigError(
+            f"{_OPTION} {path} must hold one JSON object with a weight by task name, got"
+            f" {type(record).__name__}"
+        )
+    known = Registry("task", dict.fromkeys(tasks.names))
+    for name, weight in record.items():
+        try:
+            known[name]
+        except UnknownNameError as error:
+            raise UnknownNameError(f"{_OPTION} {path}: {error}") from error
+        if isinstance(weight, bool) or not isinstance(weight, (int, float)):
+            raise ConfigError(
+                f"{_OPTION} {path}: the weight of {name} must be a number, got {weight!r}"
+            )
+    missing = [name for name in tasks.names if name not in record]
+    if missing:
+        raise ConfigError(
+            f"{_OPTION} {path} has no weight for {', '.join(missing)}; give 0 for a task that"
+            " production does not use"
+        )
+    return [float(record[name]) for name in tasks.names]

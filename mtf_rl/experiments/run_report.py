@@ -1,0 +1,249 @@
+"""What a run's evaluation says: the answer, the tables, and the files."""
+
+from pathlib import Path
+
+import numpy as np
+
+from mtf_rl.core.files import replace_atomically
+from mtf_rl.core.protocols import GROUND_TRUTH, SIMULATOR
+from mtf_rl.core.tasks import FEEDBACKS
+from mtf_rl.evaluation import METRIC_SIGNS, Interval, LeaderboardRow
+from mtf_rl.experiments.answer import (
+    METRIC_NAMES,
+    Gain,
+    evaluator_words,
+    gain_sentence,
+    percent_change,
+    reference_words,
+    say_wrapped,
+    side_effects,
+)
+from mtf_rl.experiments.console import Terminal
+from mtf_rl.experiments.pictures import leaderboard_figure, save_figure
+from mtf_rl.experiments.run_evaluation import RunEvaluation
+from mtf_rl.experiments.run_folder import write_table
+from mtf_rl.experiments.tables import Cell, Column, Marked, Table, show
+
+__all__ = ["answer_of", "changes_table", "page_of", "report", "tables_of"]
+
+SMALL_REQUESTS, SMALL_SESSIONS = 10_000, 1_000
+
+
+def report(evaluation: RunEvaluation, agent: str, folder: Path, terminal: Terminal) -> None:
+    """Print the answer and the tables; write leaderboard.csv, .json, .md and .png into `folder`."""
+    write_table(folder / "leaderboard", [row.cells() for row in evaluation.rows])
+    replace_atomically(folder / "leaderboard.md", page_of(evaluation, agent).encode())
+    save_figure(leaderboard_figure(evaluation.rows, agent), folder / "leaderboard.png")
+    terminal.say("")
+    for sentences in answer_of(evaluation, agent):
+        say_wrapped(sentences, terminal)
+    for table in _printed(evaluation):
+        show(table, terminal)
+    terminal.say("")
+    for sentence in _remarks(evaluation, agent):
+        say_wrapped([sentence], terminal)
+
+
+def answer_of(evaluation: RunEvaluation, agent: str) -> list[list[str]]:
+    """Paragraphs: what is gained over what serves today, and how far to believe it."""
+    policy = agent if agent != evaluation.reference else evaluation.best_static
+    gain = _gain(evaluation, policy, evaluation.evaluator)
+    first = [gain_sentence(gain)]
+    if policy == evaluation.reference:
+        return [first, _trust(evaluation)]
+    if evaluation.evaluator == GROUND_TRUTH:
+        simulated = evaluation.row(policy, SIMULATOR).changes.reward
+        first.append(f"The simulator puts the change at {percent_change(simulated)}.")
+    if evaluation.reference == "uniform":
+        first.append("Give the weights that serve today with --production to compare with them.")
+    return [first, [side_effects(gain)], _trust(evaluation)]
+
+
+def tables_of(evaluation: RunEvaluation, evaluator: str) -> list[Table]:
+    """Reward, engagement and rates of every policy under one evaluator."""
+    rows = evaluation.of(evaluator)
+    sample = f"{rows[0].sessions:,} sessions of {rows[0].users:,} final users"
+    today, static = reference_words(evaluation.reference), evaluation.best_static
+    best = (
+        f"{static}, the best static weights on tuning users" if static != evaluation.reference
+        else f"{static} is also the best static policy on tuning users"
+    )  # fmt: skip
+    marks = f"! marks what is worse than with {today} beyond the 95 % CI."
+    reward = Table(
+        f"Session reward, evaluator: {evaluator} ({sample}; ± is a 95 % CI)",
+        (
+            Column("policy"),
+            Column("requests used"),
+            Column("session reward"),
+            Column(f"over {evaluation.reference}", signed=True, better=1),
+            Column(f"over {evaluation.reference}, %", scale=100.0, signed=True, better=1),
+            Column(f"over {static}", signed=True, better=1),
+        )[: 6 if static != evaluation.reference else 5],
+        tuple(
+            (
+                row.policy,
+                row.requests_used,
+                row.metrics.reward,
+                *_over(row, evaluation.reference, row.differences.reward, 0),
+                *_over(row, evaluation.reference, row.changes.reward, 0, blank=True),
+                *_over(row, static, row.delta_vs_best_static, None),
+            )[: 6 if static != evaluation.reference else 5]
+            for row in rows
+        ),
+        f"Differences are paired on common random numbers. {marks} Best static weights: {best}.",
+    )
+    engagement = Table(
+        f"Session length and watch time, evaluator: {evaluator}",
+        (
+            Column("policy"),
+            Column("requests a session"),
+            Column(f"over {evaluation.reference}", signed=True, better=1),
+            Column("watch time a session, s"),
+            Column(f"over {evaluation.reference}, s", signed=True, better=1),
+        ),
+        tuple(
+            (
+                row.policy,
+                row.metrics.depth,
+                *_over(row, evaluation.reference, row.differences.depth, 1),
+                row.metrics.watch_seconds,
+                *_over(row, evaluation.reference, row.differences.watch_seconds, 2),
+            )
+            for row in rows
+        ),
+    )
+    rates = Table(
+        f"Feedback per 1,000 shown videos, evaluator: {evaluator}",
+        (Column("policy"), *(Column(task.name, scale=1_000.0) for task in FEEDBACKS)),
+        tuple((row.policy, *_rates(row)) for row in rows),
+        marks,
+    )
+    return [reward, engagement, rates]
+
+
+def changes_table(evaluation: RunEvaluation, evaluator: str) -> Table:
+    """Every metric relative to what serves today, in %."""
+    rows = [row for row in evaluation.of(evaluator) if row.policy != evaluation.reference]
+    heads = zip(METRIC_NAMES, METRIC_SIGNS, strict=True)
+    return Table(
+        f"Change against {reference_words(evaluation.reference)} in %, evaluator: {evaluator}",
+        (
+            Column("policy"),
+            *(Column(name, scale=100.0, signed=True, better=sign) for name, sign in heads),
+        ),
+        tuple((row.policy, *row.changes.all) for row in rows),
+        "Means and 95 % CIs. Feedback is per shown video; less hate is better.",
+    )
+
+
+def page_of(evaluation: RunEvaluation, agent: str) -> str:
+    """The leaderboard as a Markdown page."""
+    blocks = ["# Leaderboard", *(" ".join(part) for part in answer_of(evaluation, agent))]
+    for evaluator in reversed(evaluation.sessions):
+        tables = [*tables_of(evaluation, evaluator), changes_table(evaluation, evaluator)]
+        blocks += [table.to_markdown() for table in tables]
+    return "\n\n".join([*blocks, *_remarks(evaluation, agent)]) + "\n"
+
+
+def _printed(evaluation: RunEvaluation) -> list[Table]:
+    """All tables of the evaluator that decides, and the rewards of the other."""
+    tables = tables_of(evaluation, evaluation.evaluator)
+    others = [name for name in evaluation.sessions if name != evaluation.evaluator]
+    return [*tables, *(tables_of(evaluation, name)[0] for name in others)]
+
+
+def _gain(evaluation: RunEvaluation, policy: str, evaluator: str) -> Gain:
+    row = evaluation.row(policy, evaluator)
+    return Gain(policy, evaluation.reference, evaluator, row.differences, row.changes)
+
+
+def _trust(evaluation: RunEvaluation) -> list[str]:
+    """How far to believe the result."""
+    row = evaluation.of(evaluation.evaluator)[0]
+    sentences = [
+        f"How far to believe it: {row.sessions:,} sessions of {row.users:,} final users.",
+        "One run is one training seed: the CI covers users and chance in their sessions, not"
+        " another seed (compare runs several).",
+    ]
+    if evaluation.evaluator == GROUND_TRUTH:
+        sentences.append("The ground truth is that of the synthetic world, not of real users.")
+    else:
+        sentences.append(
+            "Policies are evaluated in the simulator in which they learned, so that its errors"
+            " count as gains."
+        )
+    if evaluation.declared:
+        parts = ", ".join(evaluation.declared)
+        sentences.append(f"Declared in the simulator, not fitted on the log: {parts}.")
+    if evaluation.requests < SMALL_REQUESTS or row.sessions < SMALL_SESSIONS:
+        sentences.append(
+            f"This run is small ({evaluation.requests:,} requests, {row.sessions:,} sessions), as"
+            " with --preset smoke: it shows that the program works and proves nothing about"
+            " policies."
+        )
+    return sentences
+
+
+def _remarks(evaluation: RunEvaluation, agent: str) -> list[str]:
+    sentences = []
+    for evaluator, played in evaluation.sessions.items():
+        if f"{agent}_untrained" in played:
+            gain = evaluation.difference(agent, f"{agent}_untrained", evaluator)
+            sentences.append(
+                f"{agent} over its own untrained network, in {evaluator_words(evaluator)}:"
+                f" {gain.mean:+.2f} [{gain.low:.2f}, {gain.high:.2f}] of session reward."
+            )
+    sentences.append(_weights_sentence(evaluation.row(agent, SIMULATOR)))
+    if GROUND_TRUTH in evaluation.sessions:
+        sentences.append(_gap_sentence(evaluation))
+    return [*sentences, *(f"Note: {note}." for note in map(_bare, evaluation.notes))]
+
+
+def _bare(note: str) -> str:
+    return note.rstrip(".")
+
+
+def _over(
+    row: LeaderboardRow,
+    other: str,
+    difference: Interval,
+    metric: int | None,
+    *,
+    blank: bool = False,
+) -> tuple[Cell]:
+    """A difference, marked where the metric of that position is worse than today's."""
+    if row.policy == other:
+        return ("" if blank else "reference",)
+    worse = metric is not None and not blank and row.differences.worse()[metric]
+    return (Marked(difference) if worse else difference,)
+
+
+def _rates(row: LeaderboardRow) -> list[Cell]:
+    worse = row.differences.worse()[-len(FEEDBACKS) :]
+    return [
+        Marked(rate) if is_worse else rate
+        for rate, is_worse in zip(row.metrics.rates, worse, strict=True)
+    ]
+
+
+def _gap_sentence(evaluation: RunEvaluation) -> str:
+    """How far the simulator is from the truth, in the mean of all policies' session reward."""
+    true = [played.reward.mean() for played in evaluation.sessions[GROUND_TRUTH].values()]
+    simulated = [played.reward.mean() for played in evaluation.sessions[SIMULATOR].values()]
+    gaps = np.subtract(simulated, true)
+    return (
+        f"The simulator's session rewards differ from the ground truth by {gaps.mean():+.2f} on"
+        f" average over the policies ({100.0 * gaps.mean() / np.mean(true):+.1f} %), from"
+        f" {gaps.min():+.2f} to {gaps.max():+.2f}."
+    )
+
+
+def _weights_sentence(row: LeaderboardRow) -> str:
+    """Mean fusion weights of a policy and how much they move within a session."""
+    parts = [
+        f"{name} {mean:.2f} ± {spread:.2f}"
+        for name, mean, spread in zip(
+            row.parameter_names, row.weights, row.weights_spread, strict=True
+        )
+    ]
+    return f"Mean weights of {row.policy} ± std within a session, simulator: {', '.join(parts)}."
