@@ -3,6 +3,9 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
+from mtf_rl.core.arrays import FloatArray, IntArray
 from mtf_rl.core.errors import ConfigError
 from mtf_rl.core.tasks import FEEDBACKS
 from mtf_rl.evaluation.intervals import (
@@ -65,7 +68,7 @@ def metrics_of(sessions: Sessions) -> Metrics:
     users = sessions.users
     return Metrics(
         reward=mean_interval(sessions.reward, users),
-        depth=mean_interval(sessions.depth, users),
+        depth=mean_interval(_floats(sessions.depth), users),
         watch_seconds=mean_interval(sessions.watch_seconds, users),
         rates=tuple(
             rate_interval(counts, sessions.impressions, users) for counts in sessions.feedback.T
@@ -83,7 +86,7 @@ def metric_differences(sessions: Sessions, reference: Sessions) -> Metrics:
     users = reference.users
     return Metrics(
         reward=mean_interval(sessions.reward - reference.reward, users),
-        depth=mean_interval((sessions.depth - reference.depth).astype(float), users),
+        depth=mean_interval(_floats(sessions.depth - reference.depth), users),
         watch_seconds=mean_interval(sessions.watch_seconds - reference.watch_seconds, users),
         rates=_paired_rates(rate_difference_interval, sessions, reference),
     )
@@ -99,7 +102,7 @@ def metric_changes(sessions: Sessions, reference: Sessions) -> Metrics:
     users = reference.users
     return Metrics(
         reward=change_interval(sessions.reward, reference.reward, users),
-        depth=change_interval(sessions.depth, reference.depth, users),
+        depth=change_interval(_floats(sessions.depth), _floats(reference.depth), users),
         watch_seconds=change_interval(sessions.watch_seconds, reference.watch_seconds, users),
         rates=_paired_rates(rate_change_interval, sessions, reference),
     )
@@ -122,6 +125,10 @@ def _paired_rates(
         compare(mine, sessions.impressions, theirs, reference.impressions, reference.users)
         for mine, theirs in zip(sessions.feedback.T, reference.feedback.T, strict=True)
     )
+
+
+def _floats(counts: IntArray) -> FloatArray:
+    return counts.astype(np.float64)
 
 
 def _check_paired(sessions: Sessions, reference: Sessions) -> None:

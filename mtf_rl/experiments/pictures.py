@@ -41,8 +41,8 @@ def leaderboard_figure(rows: Sequence[LeaderboardRow], learned: str) -> Figure:
         weights = np.stack([row.weights for row in chosen])  # (policies, parameters)
         image = right.imshow(weights, cmap="RdBu", vmin=-1, vmax=1, aspect="auto", origin="lower")
         right.set_yticks([])
-        names = chosen[0].parameter_names
-        right.set_xticks(range(len(names)), names, rotation=35, ha="right")
+        parameters = chosen[0].parameter_names
+        right.set_xticks(range(len(parameters)), parameters, rotation=35, ha="right")
         right.set_title("mean fusion weight", loc="left")
         figure.colorbar(image, ax=right, shrink=0.9)
         for side in ("top", "right", "left"):

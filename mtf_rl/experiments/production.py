@@ -13,7 +13,7 @@ from mtf_rl.core.errors import ConfigError, UnknownNameError
 from mtf_rl.core.registry import Registry
 from mtf_rl.core.tasks import NUM_TASKS, TaskSet
 from mtf_rl.envs import SessionConfig
-from mtf_rl.fusion import ActionMap, FusionFormula, make_action_map, make_formula
+from mtf_rl.fusion import ActionMap, FusionFormula
 
 __all__ = ["production_policy", "read_production", "resolve_production"]
 
@@ -53,13 +53,10 @@ def resolve_production(given: str, session: SessionConfig) -> str:
         ConfigError: if the weights cannot be read, or the action map does not reach them.
         UnknownNameError: if the file names a task that is not fused.
     """
-    tasks = TaskSet.of(session.tasks)
-    weights = read_production(given, tasks)
-    formula = make_formula(session.formula, np.ones(NUM_TASKS), tasks)
-    action_map = make_action_map(
-        session.action_map, formula, base=session.base, radius=session.radius
-    )
-    production_policy(weights, formula, action_map)
+    fusion = session.fusion
+    weights = read_production(given, fusion.task_set)
+    formula = fusion.make_formula(np.ones(NUM_TASKS))
+    production_policy(weights, formula, fusion.make_action_map(formula))
     return ",".join(map(str, weights))
 
 

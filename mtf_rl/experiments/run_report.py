@@ -139,7 +139,7 @@ def changes_table(evaluation: RunEvaluation, evaluator: str) -> Table:
 def page_of(evaluation: RunEvaluation, agent: str) -> str:
     """The leaderboard as a Markdown page."""
     blocks = ["# Leaderboard", *(" ".join(part) for part in answer_of(evaluation, agent))]
-    for evaluator in reversed(evaluation.sessions):
+    for evaluator in reversed(list(evaluation.sessions)):
         tables = [*tables_of(evaluation, evaluator), changes_table(evaluation, evaluator)]
         blocks += [table.to_markdown() for table in tables]
     return "\n\n".join([*blocks, *_remarks(evaluation, agent)]) + "\n"

@@ -66,8 +66,10 @@ class Table:
     def texts(self) -> list[list[str]]:
         """The cells as text, row by row."""
         written = [
-            [_written(cell, column, *form) for cell in cells]
-            for column, cells, form in zip(self.heads, self._cells, self._forms, strict=True)
+            [_written(cell, column, decimals, as_margin=as_margin) for cell in cells]
+            for column, cells, (decimals, as_margin) in zip(
+                self.heads, self._cells, self._forms, strict=True
+            )
         ]
         return [list(row) for row in zip(*written, strict=True)]
 
@@ -198,7 +200,7 @@ def _usual_decimals(column: Column, cells: Sequence[Cell]) -> int:
     return min(4, max(0, 1 - math.floor(math.log10(margins[len(margins) // 2]))))
 
 
-def _written(cell: Cell, column: Column, decimals: int, as_margin: bool) -> str:
+def _written(cell: Cell, column: Column, decimals: int, *, as_margin: bool) -> str:
     value = _bare(cell)
     mark = f" {cell.mark}" if isinstance(cell, Marked) else ""
     if value is None or isinstance(value, str):

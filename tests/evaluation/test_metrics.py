@@ -88,6 +88,14 @@ def mean(values: FloatArray | IntArray) -> Statistic:
     return lambda rows: float(values[rows].mean())
 
 
+def difference(first: Statistic, second: Statistic) -> Statistic:
+    return lambda rows: first(rows) - second(rows)
+
+
+def change(first: Statistic, second: Statistic) -> Statistic:
+    return lambda rows: first(rows) / second(rows) - 1.0
+
+
 def assert_agrees(interval: Interval, statistic: Statistic, users: IntArray) -> None:
     assert interval.mean == pytest.approx(statistic(np.arange(len(users))))
     low, high = naive_bootstrap(statistic, users)
@@ -108,33 +116,22 @@ def test_values_agree_with_a_bootstrap_over_users(pair: tuple[Sessions, Sessions
 
 def test_differences_agree_with_a_bootstrap_over_users(pair: tuple[Sessions, Sessions]) -> None:
     first, second = pair
-    found = metric_differences(first, second)
-    assert_agrees(found.reward, mean(first.reward - second.reward), first.users)
-    assert_agrees(found.depth, mean(first.depth - second.depth), first.users)
+    users, found = first.users, metric_differences(first, second)
+    assert_agrees(found.reward, mean(first.reward - second.reward), users)
+    assert_agrees(found.depth, mean(first.depth - second.depth), users)
     for task in (0, 6):
-        mine, theirs = rate(first, task), rate(second, task)
-        assert_agrees(
-            found.rates[task], lambda rows, a=mine, b=theirs: a(rows) - b(rows), first.users
-        )
+        assert_agrees(found.rates[task], difference(rate(first, task), rate(second, task)), users)
 
 
 def test_relative_changes_agree_with_a_bootstrap_over_users(
     pair: tuple[Sessions, Sessions],
 ) -> None:
     first, second = pair
-    found = metric_changes(first, second)
-    assert_agrees(
-        found.watch_seconds,
-        lambda rows: float(
-            first.watch_seconds[rows].sum() / second.watch_seconds[rows].sum() - 1.0
-        ),
-        first.users,
-    )
+    users, found = first.users, metric_changes(first, second)
+    watched = change(mean(first.watch_seconds), mean(second.watch_seconds))
+    assert_agrees(found.watch_seconds, watched, users)
     for task in (0, 6):
-        mine, theirs = rate(first, task), rate(second, task)
-        assert_agrees(
-            found.rates[task], lambda rows, a=mine, b=theirs: a(rows) / b(rows) - 1.0, first.users
-        )
+        assert_agrees(found.rates[task], change(rate(first, task), rate(second, task)), users)
 
 
 def test_a_rate_difference_by_hand() -> None:

@@ -74,7 +74,8 @@ def test_the_leaderboard_pairs_and_sorts() -> None:
     assert rows[1].cells()["delta_vs_production_mean"] == pytest.approx(-gain)
     assert rows[1].changes.reward.mean == pytest.approx(-gain / rows[0].metrics.reward.mean)
     assert rows[0].cells()["like_rate_delta_vs_production_high"] == 0.0
-    assert 0.0 <= cells["like_rate_low"] < cells["like_rate"] < cells["like_rate_high"]
+    low, rate, high = (float(cells[f"like_rate{end}"]) for end in ("_low", "", "_high"))
+    assert 0.0 <= low < rate < high
     assert cells["like_rate"] == pytest.approx(
         played[1].sessions.feedback[:, 2].sum() / played[1].sessions.impressions.sum()
     )

@@ -29,14 +29,8 @@ from mtf_rl.experiments.comparison.contestants import LEARNER as LEARNER_KIND
 from mtf_rl.experiments.comparison.contestants import SEARCH as SEARCH_KIND
 from mtf_rl.experiments.comparison.contestants import Contestant
 from mtf_rl.experiments.comparison.exchange import adopt_jobs
-from mtf_rl.experiments.comparison.tables import (
-    against,
-    budget_table,
-    gap_table,
-    ordered,
-    rewards_by_budget,
-    statistics_table,
-)
+from mtf_rl.experiments.comparison.numbers import against, ordered, rewards_by_budget
+from mtf_rl.experiments.comparison.tables import budget_table, gap_table, statistics_table
 from mtf_rl.experiments.comparison.work import SESSION, Job, do_job, run_digest
 from mtf_rl.experiments.console import Terminal
 from mtf_rl.experiments.run_folder import RunFolder
@@ -194,7 +188,7 @@ def test_budgets_are_compared_over_the_seeds_that_all_have_finished(tmp_path: Pa
     assert {rewards.shape for rewards in whole.values()} == {(4, 3)}
     for name, rewards in cut.items():
         np.testing.assert_array_equal(rewards, whole[name][:, :2])
-    assert "every budget (2)" in budget_table(partial).note
+    assert "over the 2 seeds that all have with every budget" in budget_table(partial).note
 
 
 def test_the_same_job_in_another_process_is_the_same(
@@ -218,7 +212,8 @@ def test_settings_out_of_range_are_refused(run: Path, tmp_path: Path, small: Non
     config = config_of(run, tmp_path)
     for changes, message in (
         ({"fractions": (1.0,)}, "fractions must be in"),
-        ({"contestants": ("a2c",)}, "must hold uniform"),
+        ({"contestants": ("a2c",)}, "must include 'uniform'"),
+        ({"contestants": ("uniform", "production")}, "--production gives no weights"),
         ({"headline_seeds": 1}, "headline_seeds must be at least 2, got 1"),
     ):
         with pytest.raises(ConfigError, match=message):

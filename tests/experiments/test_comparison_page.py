@@ -12,9 +12,10 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from typing_extensions import override
 
 from mtf_rl.experiments.comparison import Comparison, Results
+from mtf_rl.experiments.comparison.numbers import rows_of
 from mtf_rl.experiments.comparison.page import html_of
 from mtf_rl.experiments.comparison.pictures import pictures_of
-from mtf_rl.experiments.comparison.tables import leaderboard_table
+from mtf_rl.experiments.comparison.tables import leaderboard_tables
 from mtf_rl.experiments.comparison.tensorboard import write_events
 from tests.experiments.comparison_examples import made_up_comparison
 
@@ -38,7 +39,7 @@ CLICKS = """
 const clicked = [];
 const table = document.querySelector("table");
 const names = () => [...table.tBodies[0].rows].map(row => row.cells[0].textContent).join(",");
-for (const head of [1, 1, 0, 0]) {
+for (const head of [2, 2, 0, 0]) {
   table.querySelectorAll("th button")[head].click();
   clicked.push(names());
 }
@@ -97,8 +98,9 @@ def test_the_page_holds_the_leaderboard_and_fetches_nothing(
     parser = Cells()
     parser.feed(page)
     assert parser.fetched == []
-    table = leaderboard_table(comparison, comparison.evaluator)
-    expected = [*table.columns, *(cell.replace("**", "") for row in table.rows for cell in row)]
+    table = leaderboard_tables(comparison, comparison.evaluator)[0]
+    heads = [column.head for column in table.heads]
+    expected = [*heads, *(cell for row in table.texts() for cell in row)]
     assert parser.cells[: len(expected)] == expected
     assert f"<b>{comparison.search}</b>" in page
 
@@ -128,8 +130,8 @@ def test_a_browser_without_a_network_draws_the_charts_and_sorts(
     found = re.search(r"<title>([^<]*)\|(\d+)</title>", shown)
     assert found, shown[:500]
     orders = [order.split(",") for order in found.group(1).split(";")]
-    rows = leaderboard_table(comparison, comparison.evaluator).rows
-    values = {row[0].replace("**", ""): float(row[1].split()[0]) for row in rows}
+    rows = rows_of(comparison, comparison.evaluator)
+    values = {row.policy: row.metrics.reward.mean for row in rows}
     ranked = sorted(values.values())
     assert [values[name] for name in orders[0]] == ranked[::-1]
     assert [values[name] for name in orders[1]] == ranked

@@ -204,17 +204,19 @@ def test_the_exploiter_is_named(comparison: Comparison) -> None:
     named = [text for text in texts_of(axes) if "exploits" in text]
     assert named == [f"{EXPLOITER}  (exploits the simulator)"]
     assert len(texts_of(axes)) == len(NAMES)
-    assert axes.get_title(loc="left").startswith("Simulator against truth: rank correlation 0.")
+    assert axes.get_title(loc="left").startswith(
+        "Simulator against ground truth: rank correlation 0."
+    )
 
 
 def test_the_seesaw_holds_the_tables_numbers(comparison: Comparison) -> None:
     axes = seesaw_figure(comparison).axes[0]
     values = np.asarray(axes.images[0].get_array())
     assert [label.get_text() for label in axes.get_yticklabels()][1] == "td3 for watch_time"
-    assert values[1, 1] == 20.0
-    assert values[2, 1] == -20.0
-    assert values[2, 2] == 30.0
+    np.testing.assert_allclose([values[1, 1], values[2, 1], values[2, 2]], [20.0, -20.0, 30.0])
     assert "+30.0 %" in texts_of(axes)
+    hate = [label.get_text() for label in axes.get_xticklabels()].index("hate")
+    assert values[2, hate] == pytest.approx(-30.0)  # 30 % more hate is bad, and so drawn in red
 
 
 def test_the_front_is_apart_from_the_dominated() -> None:

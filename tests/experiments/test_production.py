@@ -71,7 +71,9 @@ def test_a_scale_free_formula_takes_weights_of_any_scale(name: str) -> None:
     weights = 20.0 * np.array(WEIGHTS, dtype=np.float32)
     formula = make_formula("log_sum", RATES)
     action_map = make_action_map(name, formula)
-    action, _ = production_policy(weights, formula, action_map).predict(np.zeros((1, 5)))
+    action, _ = production_policy(weights, formula, action_map).predict(
+        np.zeros((1, 5), dtype=np.float32)
+    )
     made = action_map.to_parameters(action)[0]
     np.testing.assert_allclose(
         made / np.abs(made).sum(), weights / np.abs(weights).sum(), atol=1e-5
@@ -79,8 +81,8 @@ def test_a_scale_free_formula_takes_weights_of_any_scale(name: str) -> None:
     # The order of candidates is production's own.
     scores = np.random.default_rng(0).uniform(0.01, 0.9, size=(1, 40, 8)).astype(np.float32)
     prepared = formula.prepare(scores)
-    orders = [np.argsort(formula.fuse(prepared, w[None])) for w in (weights, made)]
-    np.testing.assert_array_equal(*orders)
+    first, second = (np.argsort(formula.fuse(prepared, w[None])) for w in (weights, made))
+    np.testing.assert_array_equal(first, second)
 
 
 def test_weights_out_of_reach_are_refused_and_not_moved() -> None:
@@ -99,6 +101,6 @@ def test_powers_keep_their_usual_biases() -> None:
     formula = make_formula("power_product", RATES)
     action_map = make_action_map("power_bias", formula)
     policy = production_policy(np.array(WEIGHTS, dtype=np.float32), formula, action_map)
-    made = action_map.to_parameters(policy.predict(np.zeros((1, 5)))[0])[0]
+    made = action_map.to_parameters(policy.predict(np.zeros((1, 5), dtype=np.float32))[0])[0]
     np.testing.assert_allclose(made[:8], WEIGHTS, atol=1e-6)
     np.testing.assert_allclose(made[8:], formula.parameters_of(np.ones(8))[8:], rtol=1e-5)

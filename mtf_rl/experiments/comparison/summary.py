@@ -40,8 +40,8 @@ def summary_of(comparison: Comparison) -> list[str]:
         f"All contestants have {config.seeds} seeds, and the headline ones {config.headline_seeds}:"
         f" the learners {', '.join(comparison.learners)}, the search {comparison.search} and the"
         f" best search for static weights, {comparison.tuned_once}. They are selected on tuning"
-        f" users in the simulator. Each policy is evaluated in {config.sessions:,} sessions of final"
-        " users for each seed and evaluator."
+        f" users in the simulator. Each policy is evaluated in {config.sessions:,} sessions of"
+        " final users for each seed and evaluator."
     )
     pairs = [(name, comparison.search) for name in comparison.learners]
     if comparison.tuned_once != comparison.search:

@@ -367,7 +367,7 @@ def _further_tables(comparison: Comparison) -> list[Table]:
 
 def _reward_table(comparison: Comparison, evaluator: str, rows: list[ComparisonRow]) -> Table:
     today, search = comparison.reference, comparison.search
-    others = [name for name in dict.fromkeys((today, UNIFORM, search))]
+    others = list(dict.fromkeys((today, UNIFORM, search)))
     pairs = {
         today: [row.differences.reward for row in rows],
         UNIFORM: [row.over_uniform for row in rows],
