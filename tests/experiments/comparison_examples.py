@@ -19,7 +19,9 @@ from mtf_rl.experiments.comparison.contestants import STATIC
 
 SHARES = (0.125, 0.25, 0.5)
 LEARNERS, SEARCH, EXPLOITER = ("td3", "sac"), "cma_es", "a2c"
-NAMES = tuple(name for name in CONTESTANTS if not name.endswith(("_groups", "_schedule")))[:20]
+NAMES = tuple(
+    name for name in CONTESTANTS if not name.endswith(("_groups", "_schedule", "production"))
+)[:20]
 PARAMETERS = ("click", "like", "watch")
 
 

@@ -64,7 +64,6 @@ def leaderboard_tables(comparison: Comparison, evaluator: str) -> list[Table]:
                 Column(f"over {today}", signed=True, better=1),
                 Column("watch minutes a session", scale=1.0 / 60.0),
                 Column(f"over {today}, minutes", scale=1.0 / 60.0, signed=True, better=1),
-                Column("seconds of learning", decimals=0),
             ),
             tuple(
                 (
@@ -73,7 +72,6 @@ def leaderboard_tables(comparison: Comparison, evaluator: str) -> list[Table]:
                     _guarded(row, 1),
                     row.metrics.watch_seconds,
                     _guarded(row, 2),
-                    row.seconds,
                 )
                 for row in rows
             ),
@@ -125,6 +123,7 @@ def statistics_table(comparison: Comparison) -> Table:
                 normalised_score(float(values.mean()), zero=zero, hundred=hundred),
                 _wins(comparison, name, evaluator),
                 float(np.mean([result.tuning_reward for result in results.of(name)])),
+                float(np.mean([result.seconds for result in results.of(name)])),
             )
         )
     return Table(
@@ -135,6 +134,7 @@ def statistics_table(comparison: Comparison) -> Table:
             Column("score", decimals=0),
             Column(f"probability of improvement over {comparison.search}", decimals=2),
             Column("reward on tuning users, simulator", decimals=2),
+            Column("seconds of learning", decimals=0),
         ),
         tuple(rows),
         f"Over the {comparison.config.seeds} seeds that all contestants have; the probability of"
