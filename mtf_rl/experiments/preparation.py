@@ -30,7 +30,9 @@ from mtf_rl.experiments.assembly import GIVEN_PREDICTIONS, Assembly, groups_of, 
 from mtf_rl.experiments.config import LogConfig, RunConfig
 from mtf_rl.experiments.console import Terminal
 from mtf_rl.experiments.devices import DeviceName, chosen_device
+from mtf_rl.experiments.fit_tables import scorer_table, user_model_table
 from mtf_rl.experiments.run_folder import RunFolder
+from mtf_rl.experiments.tables import show
 from mtf_rl.scorers import (
     SCORERS,
     Scorer,
@@ -117,7 +119,7 @@ def prepare_run(
         scored = _score_as_given(config, config.predictions, log, run, terminal)
     terminal.stage("User model (the simulator)")
     simulator = _fit_user_model(config, log, scored.table.videos, terminal)
-    terminal.say(indented(simulator.report.to_markdown()))
+    show(user_model_table(simulator.report), terminal)
     simulator.save(run.simulator)
     assembly = Assembly(
         scores=scored.table,
@@ -289,7 +291,7 @@ def fit_and_report(
     replace_atomically(folder / "report.md", report.to_markdown().encode())
     replace_atomically(folder / "report.csv", report.to_csv().encode())
     replace_atomically(folder / "reliability.png", draw_reliability(fitted.scorer, test))
-    terminal.say(indented(report.to_markdown()))
+    show(scorer_table(report), terminal)
     return FittedAndReported(fitted.scorer, encoder, report)
 
 
@@ -361,9 +363,12 @@ def _score_as_given(
         tasks=log.dataset.tasks,
     )
     encoder = FeatureEncoder.fit(log.dataset, rows.past)
-    report = _report_given(given, table, log.dataset, encoder, rows.test)
-    replace_atomically(run.scorer / "report.md", report.encode())
-    terminal.say(indented(report))
+    said, report = _report_given(given, table, log.dataset, encoder, rows.test)
+    page = "\n".join(said) + "\n" + ("" if report is None else f"\n{report.to_markdown()}")
+    replace_atomically(run.scorer / "report.md", page.encode())
+    terminal.say(indented("\n".join(said)))
+    if report is not None:
+        show(scorer_table(report), terminal)
     return ScoredPools(table, encoder)
 
 
@@ -373,7 +378,7 @@ def _report_given(
     dataset: Dataset,
     encoder: FeatureEncoder,
     test: IntArray,
-) -> str:
+) -> tuple[list[str], ScorerReport | None]:
     """Where the file's rows went, and how good they are on the test rows of users' own pools."""
     account = given.account
     dropped = ", ".join(f"{count} {reason}" for reason, count in account.dropped.items())
@@ -392,11 +397,10 @@ def _report_given(
         + ("; on these, with nothing calibrated:" if covered.any() else ": no quality to report.")
     ]
     if not covered.any():
-        return "\n".join(lines) + "\n"
+        return lines, None
     predictions = table.scores[users[covered], positions[covered]]  # (rows, tasks)
     labelled = labelled_rows(encoder, dataset, test[covered])
-    report = report_predictions(predictions, predictions, labelled)
-    return "\n".join([*lines, "", report.to_markdown()])
+    return lines, report_predictions(predictions, predictions, labelled)
 
 
 def _usual_contexts(log: PreparedLog) -> tuple[IntArray, IntArray]:

@@ -148,6 +148,7 @@ def page_of(evaluation: RunEvaluation, agent: str) -> str:
 def _printed(evaluation: RunEvaluation) -> list[Table]:
     """All tables of the evaluator that decides, and the rewards of the other."""
     tables = tables_of(evaluation, evaluation.evaluator)
+    tables.append(changes_table(evaluation, evaluation.evaluator))
     others = [name for name in evaluation.sessions if name != evaluation.evaluator]
     return [*tables, *(tables_of(evaluation, name)[0] for name in others)]
 
@@ -194,9 +195,28 @@ def _remarks(evaluation: RunEvaluation, agent: str) -> list[str]:
                 f" {gain.mean:+.2f} [{gain.low:.2f}, {gain.high:.2f}] of session reward."
             )
     sentences.append(_weights_sentence(evaluation.row(agent, SIMULATOR)))
+    unmoved = _unmoved(evaluation)
+    if unmoved:
+        sentences.append(
+            f"{', '.join(unmoved)} end at the weights of {evaluation.reference}: nothing else that"
+            " they tried within the budget was better."
+        )
     if GROUND_TRUTH in evaluation.sessions:
         sentences.append(_gap_sentence(evaluation))
     return [*sentences, *(f"Note: {note}." for note in map(_bare, evaluation.notes))]
+
+
+def _unmoved(evaluation: RunEvaluation) -> list[str]:
+    """Policies that a budget was spent on and that play the reference's weights at any request."""
+    today = evaluation.row(evaluation.reference, SIMULATOR)
+    return [
+        row.policy
+        for row in evaluation.of(SIMULATOR)
+        if row.policy != evaluation.reference
+        and row.requests_used > 0
+        and np.allclose(row.weights, today.weights, atol=1e-6)
+        and np.allclose(row.weights_spread, 0.0, atol=1e-6)
+    ]
 
 
 def _bare(note: str) -> str:
