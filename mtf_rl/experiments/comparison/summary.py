@@ -57,7 +57,7 @@ def summary_of(comparison: Comparison) -> list[str]:
         for name, other in pairs
         if name != other
     ]
-    left_out = f"Left out, since not all seeds are there: {', '.join(comparison.unfinished)}."
+    left_out = f"Not shown, because seeds are missing: {', '.join(comparison.unfinished)}."
     return [done, *stands, *([left_out] if comparison.unfinished else [])]
 
 
