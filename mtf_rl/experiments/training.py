@@ -51,11 +51,8 @@ from mtf_rl.experiments.run_folder import (
     new_run_folder,
     open_run_folder,
 )
-<<<<<<< HEAD
-from mtf_rl.scorers import SCORERS
-=======
 from mtf_rl.experiments.run_report import report
->>>>>>> c6c95bf (Say the answer first: production's weights, intervals for every metric, typed tables)
+from mtf_rl.scorers import SCORERS
 
 __all__ = ["resume", "train"]
 
@@ -73,15 +70,11 @@ def train(settings: RunSettings, terminal: Terminal) -> RunFolder:
         MtfRlError: for anything that the user can mend.
     """
     surroundings_of(settings.run)  # Refuses a device that is not there before a folder is made.
-<<<<<<< HEAD
     _try_extensions(settings)
-    run = new_run_folder(settings.run.run_dir, agent=settings.label)
-=======
     if settings.run.production is not None:
         given = resolve_production(settings.run.production, settings.run.session)
         settings = replace(settings, run=replace(settings.run, production=given))
-    run = new_run_folder(settings.run.run_dir, agent=settings.agent)
->>>>>>> c6c95bf (Say the answer first: production's weights, intervals for every metric, typed tables)
+    run = new_run_folder(settings.run.run_dir, agent=settings.label)
     run.write_config(settings)
     terminal.say(f"Run folder: {run.path}")
     with held(run):
@@ -181,14 +174,7 @@ def _work(
         trainer.keep_production(config.production)
     terminal.stage("Evaluation")
     evaluation = evaluate_policies(assembly, config, trainer.entries, terminal)
-<<<<<<< HEAD
     report(evaluation, settings.label, run.path, terminal)
-    terminal.say("What it rests on:")
-    terminal.say(indented((run.scorer / "report.md").read_text()))
-    terminal.say(indented((run.data / "account.txt").read_text()))
-=======
-    report(evaluation, settings.agent, run.path, terminal)
->>>>>>> c6c95bf (Say the answer first: production's weights, intervals for every metric, typed tables)
     metrics.tensorboard.add_figure(
         "leaderboard", leaderboard_figure(evaluation.rows, settings.label), config.requests
     )
