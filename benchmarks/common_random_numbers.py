@@ -36,7 +36,7 @@ from mtf_rl.core.errors import ConfigError
 from mtf_rl.core.files import load_json
 from mtf_rl.core.protocols import GROUND_TRUTH, SIMULATOR, Policy
 from mtf_rl.core.randomness import EpisodeRng, Purpose
-from mtf_rl.core.tasks import NUM_TASKS, TASK_NAMES, TASK_SIGNS
+from mtf_rl.core.tasks import KUAIRAND_TASKS
 from mtf_rl.data import UserGroup
 from mtf_rl.envs import (
     FusionDynamics,
@@ -222,10 +222,12 @@ def pairs_of(
     folder: RunFolder, settings: Settings, dynamics: SessionDynamics
 ) -> dict[tuple[str, str], tuple[Policy, Policy]]:
     """The pairs of policies that are compared, by their names."""
-    uniform = ConstantPolicy(dynamics.action_map.to_action(TASK_SIGNS))
+    uniform = ConstantPolicy(dynamics.action_map.to_action(KUAIRAND_TASKS.signs))
     found: dict[tuple[str, str], tuple[Policy, Policy]] = {}
-    for task, name in enumerate(TASK_NAMES):
-        alone = np.where(np.arange(NUM_TASKS) == task, TASK_SIGNS, 0.0).astype(np.float32)
+    for task, name in enumerate(KUAIRAND_TASKS.names):
+        alone = np.where(np.arange(len(KUAIRAND_TASKS)) == task, KUAIRAND_TASKS.signs, 0.0).astype(
+            np.float32
+        )
         found[f"{name} alone", "uniform"] = (
             ConstantPolicy(dynamics.action_map.to_action(alone)),
             uniform,

@@ -63,7 +63,7 @@ from mtf_rl.agents import (
 from mtf_rl.agents.features import default_columns
 from mtf_rl.core.files import load_json, save_json
 from mtf_rl.core.protocols import GROUND_TRUTH, SIMULATOR
-from mtf_rl.core.tasks import TASK_NAMES
+from mtf_rl.core.tasks import KUAIRAND_TASKS
 from mtf_rl.data import BatchDataset, UserGroup
 from mtf_rl.envs import RequestBudget, SessionDynamics
 from mtf_rl.evaluation import mean_interval, roll_out
@@ -196,7 +196,7 @@ def make_targets(settings: Settings) -> list[str]:
     made: dict[str, SavedPolicy] = {"uniform": stage.uniform}
     worth = np.array([0.1, 0.3, 0.2, 1.0, 0.6, 1.0, 1.0, 0.5])
     made["by_worth"] = stage.static(worth)
-    for position, task in enumerate(TASK_NAMES):
+    for position, task in enumerate(KUAIRAND_TASKS.names):
         magnitudes = np.full(width, 0.25)
         magnitudes[position] = 1.0
         made[f"raised_{task}"] = stage.static(magnitudes)

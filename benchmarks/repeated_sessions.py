@@ -12,7 +12,7 @@ from mtf_rl.core.arrays import FloatArray, IntArray
 from mtf_rl.core.protocols import Policy
 from mtf_rl.core.randomness import EpisodeRng
 from mtf_rl.core.slates import Slate
-from mtf_rl.core.tasks import NUM_FEEDBACKS, NUM_TASKS, TASK_SIGNS, WATCH_CAP_SECONDS
+from mtf_rl.core.tasks import KUAIRAND_TASKS
 from mtf_rl.envs import (
     REWARDS,
     ServedRequests,
@@ -42,7 +42,7 @@ class RepeatedSessions(SessionDynamics):
         start = self.start(seed, self.episodes)
         steps = [np.full(sessions, step) for step in range(self.config.max_requests + 1)]
         drawn = np.stack([self.draw_candidates(EpisodeRng(seed, self.episodes, s)) for s in steps])
-        shape = (len(steps), sessions, NUM_TASKS, self.config.candidates)
+        shape = (len(steps), sessions, len(KUAIRAND_TASKS), self.config.candidates)
         self._terms = np.empty(shape, dtype=np.float32)
         blocks = []
         for step, candidates in enumerate(drawn):
@@ -76,7 +76,7 @@ class RepeatedSessions(SessionDynamics):
     def rank(self, state: SessionState, parameters: FloatArray) -> Slate:
         terms = self._terms[state.history.requests, state.episodes]  # (.., tasks, candidates)
         fused = parameters[:, 0, None] * terms[:, 0]
-        for task in range(1, NUM_TASKS):
+        for task in range(1, len(KUAIRAND_TASKS)):
             fused += parameters[:, task, None] * terms[:, task]
         return slate_of(self, state, fused)
 
@@ -142,7 +142,7 @@ class MyopicReward:
         self.requests = 0
 
         def choose(state: SessionState, rows: IntArray) -> FloatArray:
-            weights = rng.uniform(size=(len(rows), NUM_TASKS)) * TASK_SIGNS
+            weights = rng.uniform(size=(len(rows), len(KUAIRAND_TASKS))) * KUAIRAND_TASKS.signs
             return weights.astype(np.float32)
 
         self._states = [request.state for request in dynamics.play(choose)]
@@ -177,8 +177,8 @@ class OneStepOracle(SessionDynamics):
         tabs = self.scores.tabs[users]
         latent = world.latent(users, videos, state.history.hours[:, None], tabs, dull)
         expected = world.expected_answers(latent)  # (num_envs, candidates, tasks)
-        minutes = expected[..., NUM_FEEDBACKS] * WATCH_CAP_SECONDS / 60.0
-        reward = REWARDS[self.config.reward]
+        minutes = expected[..., len(KUAIRAND_TASKS.feedbacks)] * KUAIRAND_TASKS["watch"].cap / 60.0
+        reward = REWARDS[self.config.reward].on(KUAIRAND_TASKS)
         worth = reward.watch_minute * minutes
-        worth = worth + expected[..., :NUM_FEEDBACKS] @ np.array(reward.feedbacks)
+        worth = worth + expected[..., : len(KUAIRAND_TASKS.feedbacks)] @ np.array(reward.feedbacks)
         return slate_of(self, state, worth)

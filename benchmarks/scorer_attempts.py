@@ -21,13 +21,13 @@ import mtf_rl
 from benchmarks.pages import write_page
 from benchmarks.scorer_quality import COMPARED, Rows, load_rows, tree_predictions
 from mtf_rl.core.arrays import FloatArray
-from mtf_rl.core.tasks import TASK_NAMES
+from mtf_rl.core.tasks import KUAIRAND_TASKS
 from mtf_rl.data import FeatureLayout, read_kuairand
 from mtf_rl.data.feature_layout import UNSEEN_CODE
 from mtf_rl.scorers import LabelledRows, MMoEConfig, ScorerFitConfig, fit_scorer
 from mtf_rl.scorers.metrics import auc, grouped_auc
 
-LIKE = TASK_NAMES.index("like")
+LIKE = KUAIRAND_TASKS.names.index("like")
 IDS = ("user_id", "video_id", "author_id")
 
 
@@ -43,7 +43,7 @@ class Attempt:
 
 def task_weights(tasks: Sequence[str]) -> tuple[float, ...]:
     """1 for the named tasks, 0 for the others."""
-    return tuple(float(name in tasks) for name in TASK_NAMES)
+    return tuple(float(name in tasks) for name in KUAIRAND_TASKS.names)
 
 
 ATTEMPTS = (
@@ -93,7 +93,7 @@ def qualities(predictions: FloatArray, rows: LabelledRows) -> FloatArray:
     """AUC and GAUC of click and long_view, and AUC of like: (5,)."""
     found = []
     for task in COMPARED:
-        column = TASK_NAMES.index(task)
+        column = KUAIRAND_TASKS.names.index(task)
         positives = rows.targets[:, column] > 0.5
         found.append(auc(predictions[:, column], positives))
         found.append(grouped_auc(predictions[:, column], positives, rows.users).value)

@@ -33,7 +33,7 @@ import mtf_rl
 from benchmarks.pages import wrapped
 from mtf_rl.core.arrays import FloatArray, IntArray, select_rows
 from mtf_rl.core.randomness import hash_words
-from mtf_rl.core.tasks import FEEDBACKS, NUM_TASKS, TASK_NAMES
+from mtf_rl.core.tasks import KUAIRAND_TASKS
 from mtf_rl.data import (
     REAL_PLAN,
     Dataset,
@@ -171,7 +171,7 @@ def lead_table(best: Result, trees: Result, test: LabelledRows, resamples: int) 
     lines = ["| task | metric | lead over trees | 95 % interval |", "| --- | --- | --- | --- |"]
     for task in (*COMPARED, "like"):
         for metric in ("AUC", "GAUC"):
-            lead = lead_over(best, trees, test, TASK_NAMES.index(task), metric)
+            lead = lead_over(best, trees, test, KUAIRAND_TASKS.names.index(task), metric)
             everyone = np.arange(len(test))
             low, high = np.quantile([lead(rows) for rows in samples], [0.025, 0.975])
             lines.append(
@@ -213,7 +213,7 @@ def user_sample(users: IntArray, rng: np.random.Generator) -> IntArray:
 def measure_trees(rows: Rows) -> Result:
     """Fit one boosted-tree model per feedback."""
     start = time.perf_counter()
-    predictions = tree_predictions(rows, rows.test, range(len(FEEDBACKS)))
+    predictions = tree_predictions(rows, rows.test, range(len(KUAIRAND_TASKS.feedbacks)))
     report = report_predictions(predictions, predictions, rows.test)
     return Result((report,), time.perf_counter() - start, (predictions,))
 
@@ -224,7 +224,7 @@ def tree_predictions(rows: Rows, asked: LabelledRows, tasks: Iterable[int]) -> F
     Tasks other than `tasks` are 0.5.
     """
     fields = [k for k, f in enumerate(rows.layout.categorical) if f.size <= TREE_CATEGORIES]
-    predictions: FloatArray = np.full((len(asked), NUM_TASKS), 0.5, dtype=np.float32)
+    predictions: FloatArray = np.full((len(asked), len(KUAIRAND_TASKS)), 0.5, dtype=np.float32)
     for task in tasks:
         model = HistGradientBoostingClassifier(
             learning_rate=0.03,
@@ -259,7 +259,7 @@ def quality_table(results: dict[str, Result]) -> str:
         "| task | model | AUC | GAUC | log loss | NE | ECE uncalibrated | ECE | AUC - trees |",
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
-    for task in FEEDBACKS:
+    for task in KUAIRAND_TASKS.feedbacks:
         reference = results[TREES].values(task.name, "auc").mean()
         for name, result in results.items():
             cells = [spread(result.values(task.name, column)) for column in columns]
@@ -308,7 +308,7 @@ def half_table(best: Result) -> str:
         "| task | ECE, held-out half of validation | by chance | ECE, test | by chance |",
         "| --- | --- | --- | --- | --- |",
     ]
-    for task in TASK_NAMES:
+    for task in KUAIRAND_TASKS.names:
         cells = [
             spread(np.array([getattr(report[task], column) for report in reports]))
             for reports in (best.halves, best.reports)

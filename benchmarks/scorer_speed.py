@@ -31,7 +31,7 @@ import tyro
 import mtf_rl
 from benchmarks.pages import write_page
 from mtf_rl.core.arrays import IntArray
-from mtf_rl.core.tasks import NUM_TASKS
+from mtf_rl.core.tasks import KUAIRAND_TASKS
 from mtf_rl.data import CategoricalField, FeatureLayout, FeatureRows, FeatureSide
 from mtf_rl.scorers import (
     FittedScorer,
@@ -110,13 +110,13 @@ def draw_rows(layout: FeatureLayout, rows: int) -> LabelledRows:
         else rng.integers(field.size, size=rows)
         for field in layout.categorical
     ]
-    targets = (rng.random((rows, NUM_TASKS)) < RATES).astype(np.float32)
+    targets = (rng.random((rows, len(KUAIRAND_TASKS))) < RATES).astype(np.float32)
     return LabelledRows(
         features=FeatureRows(
             np.stack(columns, axis=1).astype(np.int64), np.empty((rows, 0), dtype=np.float32)
         ),
         targets=targets,
-        mask=np.ones((rows, NUM_TASKS), dtype=np.bool_),
+        mask=np.ones((rows, len(KUAIRAND_TASKS)), dtype=np.bool_),
         users=columns[0],
         keys=np.arange(rows, dtype=np.uint64),
     )

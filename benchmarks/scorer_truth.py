@@ -37,7 +37,7 @@ from scipy import stats
 import mtf_rl
 from benchmarks.pages import write_page
 from mtf_rl.core.arrays import FloatArray, IntArray
-from mtf_rl.core.tasks import NUM_FEEDBACKS, TASK_NAMES
+from mtf_rl.core.tasks import KUAIRAND_TASKS
 from mtf_rl.data import SYNTHETIC_PLAN, Dataset, FeatureEncoder, read_kuairand, split_by_time
 from mtf_rl.experiments.preparation import standard_rows
 from mtf_rl.scorers import (
@@ -157,7 +157,7 @@ def evaluate(settings: Settings, model: str, seed: int) -> RunEvaluation:
     hours, tabs = np.full(len(study.users), HOUR), np.full(len(study.users), FEED)
     pairs = study.encoder.encode_pairs(study.dataset, study.users, study.videos, hours, tabs)
     predicted = scorer.predict(pairs).astype(np.float64)
-    tasks = range(len(TASK_NAMES))
+    tasks = range(len(KUAIRAND_TASKS.names))
     return RunEvaluation(
         explained=np.array([explained(predicted[:, k], study.truth[:, k]) for k in tasks]),
         rank=np.array([rank(predicted[:, k], study.truth[:, k], study.users) for k in tasks]),
@@ -204,7 +204,7 @@ def main_table(found: Mapping[str, list[RunEvaluation]]) -> str:
         "| task | scorer | explained | rank | ECE against the ground truth | ratio |",
         "| --- | --- | --- | --- | --- | --- |",
     ]
-    for k, task in enumerate(TASK_NAMES):
+    for k, task in enumerate(KUAIRAND_TASKS.names):
         for name, fits in found.items():
             cells = [
                 spread(np.array([getattr(fit, column)[k] for fit in fits]), digits)
@@ -220,8 +220,15 @@ def transfer_table(found: Mapping[str, list[RunEvaluation]]) -> str:
         "| task | scorer | explained, minus single_task | rank, minus single_task |",
         "| --- | --- | --- | --- |",
     ]
-    for task in (*SPARSE, *(name for name in TASK_NAMES[:NUM_FEEDBACKS] if name not in SPARSE)):
-        k = TASK_NAMES.index(task)
+    for task in (
+        *SPARSE,
+        *(
+            name
+            for name in KUAIRAND_TASKS.names[: len(KUAIRAND_TASKS.feedbacks)]
+            if name not in SPARSE
+        ),
+    ):
+        k = KUAIRAND_TASKS.names.index(task)
         for name, fits in found.items():
             if name == REFERENCE:
                 continue
@@ -251,7 +258,7 @@ def page(settings: Settings, found: Mapping[str, list[RunEvaluation]], study: St
     )
     rates = ", ".join(
         f"{name} {rate:.5f}"
-        for name, rate in zip(TASK_NAMES, study.truth.mean(axis=0), strict=True)
+        for name, rate in zip(KUAIRAND_TASKS.names, study.truth.mean(axis=0), strict=True)
     )
     return f"""# Scorers against the ground truth of the synthetic world
 

@@ -52,7 +52,7 @@ from mtf_rl.core.arrays import BoolArray, FloatArray, IntArray
 from mtf_rl.core.errors import ConfigError
 from mtf_rl.core.files import load_json, sha256_of
 from mtf_rl.core.protocols import GROUND_TRUTH, SIMULATOR, Policy
-from mtf_rl.core.tasks import NUM_TASKS, TASK_NAMES, TASK_SIGNS
+from mtf_rl.core.tasks import KUAIRAND_TASKS
 from mtf_rl.data import UserGroup
 from mtf_rl.envs import SessionConfig, SessionDynamics
 from mtf_rl.evaluation import Sessions, mean_interval, roll_out
@@ -365,8 +365,9 @@ def level_table(evaluated: EvaluatedPolicy) -> str:
 def search_table(searches: Mapping[str, Searches]) -> str:
     """Every search: cost, gain of its last third, weights over the largest one."""
     lines = [
-        f"| found in | search | trials | requests | s | last third | {' | '.join(TASK_NAMES)} |",
-        "| --- " * (6 + NUM_TASKS) + "|",
+        "| found in | search | trials | requests | s | last third |"
+        f" {' | '.join(KUAIRAND_TASKS.names)} |",
+        "| --- " * (6 + len(KUAIRAND_TASKS)) + "|",
     ]
     for evaluator, entry in searches.items():
         for name, found in searches_of(entry).items():
@@ -427,7 +428,7 @@ def main(settings: Settings) -> None:
     searches = {
         evaluator: searches_in(assembly, session, evaluator, settings) for evaluator in EVALUATORS
     }
-    policies: dict[str, Policy] = {UNIFORM: ConstantPolicy(TASK_SIGNS)}
+    policies: dict[str, Policy] = {UNIFORM: ConstantPolicy(KUAIRAND_TASKS.signs)}
     for evaluator, entry in searches.items():
         policies |= policies_of(entry, evaluator)
     evaluated = play(assembly, session, policies, settings.evaluated)

@@ -58,7 +58,7 @@ from mtf_rl.agents import ConstantPolicy, Mlp, MlpPolicy
 from mtf_rl.core.arrays import FloatArray, IntArray
 from mtf_rl.core.files import load_arrays, load_json, save_arrays, save_json
 from mtf_rl.core.protocols import Policy
-from mtf_rl.core.tasks import NUM_TASKS, TASK_NAMES, TASK_SIGNS
+from mtf_rl.core.tasks import KUAIRAND_TASKS
 from mtf_rl.data import (
     SYNTHETIC_PLAN,
     Dataset,
@@ -255,11 +255,11 @@ class Lens:
 
     def policy(self, latent: FloatArray) -> ConstantPolicy | MlpPolicy:
         """The policy whose action is tanh(latent[:8] + W standardised features)."""
-        if len(latent) == NUM_TASKS:
+        if len(latent) == len(KUAIRAND_TASKS):
             return ConstantPolicy(np.tanh(latent).astype(np.float32))
-        weights = np.zeros((NUM_TASKS, len(self.mean)))
-        weights[:, self.columns] = latent[NUM_TASKS:].reshape(NUM_TASKS, -1)
-        return MlpPolicy(self.mean, self.scale, Mlp((weights,), (latent[:NUM_TASKS],)))
+        weights = np.zeros((len(KUAIRAND_TASKS), len(self.mean)))
+        weights[:, self.columns] = latent[len(KUAIRAND_TASKS) :].reshape(len(KUAIRAND_TASKS), -1)
+        return MlpPolicy(self.mean, self.scale, Mlp((weights,), (latent[: len(KUAIRAND_TASKS)],)))
 
 
 @dataclass(frozen=True)
@@ -362,7 +362,7 @@ class Searches:
 
         def make() -> Found:
             rng = np.random.default_rng([SEARCH_SEED, restart])
-            mean = rng.normal(size=NUM_TASKS) * (restart > 0)
+            mean = rng.normal(size=len(KUAIRAND_TASKS)) * (restart > 0)
             optimizer = CMA(mean, STATIC_SIGMA, seed=restart + 1, population_size=STATIC_POPULATION)
             return search(self.objective(kind), self.lens.policy, optimizer, self.trials)
 
@@ -373,7 +373,7 @@ class Searches:
 
         def make() -> Found:
             static = np.clip(self.static(kind).latent, -LINEAR_START, LINEAR_START)
-            mean = np.concatenate([static, np.zeros(NUM_TASKS * len(FEATURES))])
+            mean = np.concatenate([static, np.zeros(len(KUAIRAND_TASKS) * len(FEATURES))])
             optimizer = CMA(mean, LINEAR_SIGMA, seed=1, population_size=LINEAR_POPULATION)
             trials = (RESTARTS - 1) * self.trials
             return search(self.objective(kind), self.lens.policy, optimizer, trials)
@@ -437,7 +437,7 @@ class RandomWeights(Policy):
         episode_start: Any = None,
         deterministic: bool = False,
     ) -> tuple[NDArray[np.float32], Any]:
-        actions = self.rng.uniform(-1.0, 1.0, size=(len(observation), NUM_TASKS))
+        actions = self.rng.uniform(-1.0, 1.0, size=(len(observation), len(KUAIRAND_TASKS)))
         return actions.astype(np.float32), state
 
 
@@ -492,7 +492,7 @@ def play(study: Study) -> dict[str, Sessions]:
         "myopic state-dependent": lens.policy(study.linear(MYOPIC).latent),
     }
     if study.variant == DEFAULT:
-        policies["uniform"] = ConstantPolicy(final.action_map.to_action(TASK_SIGNS))
+        policies["uniform"] = ConstantPolicy(final.action_map.to_action(KUAIRAND_TASKS.signs))
         policies["random weights"] = RandomWeights(np.random.default_rng(FINAL_SEED))
     episodes = np.arange(study.settings.evaluated)
     played = {
@@ -553,7 +553,7 @@ def searches_of(study: Searches) -> dict[str, dict[str, Any]]:
     searches = {}
     for name in names:
         found = study.cell(name, _never)
-        weights = (np.tanh(found.latent[:NUM_TASKS]) * TASK_SIGNS + 1.0) / 2.0
+        weights = (np.tanh(found.latent[: len(KUAIRAND_TASKS)]) * KUAIRAND_TASKS.signs + 1.0) / 2.0
         searches[name] = {
             "trials": len(found.best),
             "requests": found.requests,
@@ -638,10 +638,10 @@ def reward_table(evaluations: Mapping[tuple[int, str], Mapping[str, Any]]) -> st
 
 def search_table(evaluations: Mapping[tuple[int, str], Mapping[str, Any]]) -> str:
     """Every search: cost, gain of its last third, weights over the largest one."""
-    tasks = " | ".join(TASK_NAMES)
+    tasks = " | ".join(KUAIRAND_TASKS.names)
     lines = [
         f"| world | seed | search | trials | requests | s | last third | {tasks} |",
-        "| --- " * (7 + NUM_TASKS) + "|",
+        "| --- " * (7 + len(KUAIRAND_TASKS)) + "|",
     ]
     for (seed, variant), evaluation in evaluations.items():
         for name, found in evaluation["searches"].items():

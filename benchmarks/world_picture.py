@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from scipy import stats
 
 from mtf_rl.core.arrays import FloatArray, IntArray
-from mtf_rl.core.tasks import FEEDBACKS
+from mtf_rl.core.tasks import KUAIRAND_TASKS
 from mtf_rl.user_models import World, WorldConfig
 from mtf_rl.user_models.world.calibration import CalibrationRow, calibrate
 from mtf_rl.user_models.world.rankers import LOGGING_RANKERS
@@ -131,7 +131,7 @@ def _draw_gaps(axes: Axes, rows: LoggedRows) -> None:
 def _draw_rates(axes: Axes, targets: tuple[CalibrationRow, ...]) -> None:
     rows = {row.target.name: row for row in targets}
     for policy, colour in (("standard", WORLD_COLOUR), ("random", RANDOM_COLOUR)):
-        names = [task.name for task in FEEDBACKS if f"{policy}/{task.name}" in rows]
+        names = [task.name for task in KUAIRAND_TASKS.feedbacks if f"{policy}/{task.name}" in rows]
         found = [rows[f"{policy}/{name}"] for name in names]
         target = np.array([row.target.value for row in found])
         spread = [

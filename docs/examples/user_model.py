@@ -20,7 +20,7 @@ from mtf_rl.core.history import VisibleHistory
 from mtf_rl.core.protocols import UserModel
 from mtf_rl.core.randomness import EpisodeRng, Purpose
 from mtf_rl.core.slates import Response, Slate
-from mtf_rl.core.tasks import NUM_FEEDBACKS, is_long_view, is_valid_play
+from mtf_rl.core.tasks import KUAIRAND_TASKS
 from mtf_rl.core.videos import VideoCatalogue
 
 
@@ -52,9 +52,9 @@ class HastyUsers(UserModel[Mood]):
         duration = self.catalogue.duration_seconds[slate.videos]  # (num_envs, slate)
         patience = -30.0 * np.log(rng.uniforms(Purpose.PLAY_TIME, width))
         play = np.where(slate.mask, np.minimum(patience, duration), 0.0)
-        feedback = np.zeros((*play.shape, NUM_FEEDBACKS), dtype=np.float32)
-        feedback[:, :, 0] = is_valid_play(play, duration) & slate.mask
-        feedback[:, :, 1] = is_long_view(play, duration) & slate.mask
+        feedback = np.zeros((*play.shape, len(KUAIRAND_TASKS.feedbacks)), dtype=np.float32)
+        feedback[:, :, 0] = KUAIRAND_TASKS["click"].follows(play, duration) & slate.mask
+        feedback[:, :, 1] = KUAIRAND_TASKS["long_view"].follows(play, duration) & slate.mask
         unwatched = 1.0 - (play / duration).mean(axis=1)  # (num_envs,)
         mood = replace(state, boredom=0.5 * state.boredom + 0.5 * unwatched)
         return Response(feedback, play.astype(np.float32)), mood

@@ -14,7 +14,6 @@ from mtf_rl.agents.policies import ConstantPolicy, SavedPolicy
 from mtf_rl.core.arrays import FloatArray, IntArray, check_shape, refuse_rows
 from mtf_rl.core.errors import ConfigError, DataError, ShapeError
 from mtf_rl.core.protocols import Policy
-from mtf_rl.core.tasks import NUM_TASKS
 from mtf_rl.envs.summaries import OBSERVATION_BOUND, STATISTICS, logits_of, summarise
 from mtf_rl.fusion import ActionMap, FusionConfig, FusionFormula
 
@@ -63,8 +62,8 @@ class FusionSetting:
         )
 
     def make_formula(self) -> FusionFormula:
-        """The formula that fuses predictions (..., 8), of which it takes those of its tasks."""
-        rates = np.zeros(NUM_TASKS)
+        """The formula that fuses predictions of all tasks of the dataset, (..., whole)."""
+        rates = np.zeros(len(self.fusion.task_set.whole))
         rates[self.fusion.task_set.columns] = self.base_rates
         return self.fusion.make_formula(rates)
 
@@ -273,7 +272,8 @@ class _Parts:
         )
 
     def all_tasks(self, predictions: FloatArray) -> FloatArray:
-        """Predictions of the fused tasks among those of all tasks, (..., 8); others are 0."""
-        shown = np.zeros((*predictions.shape[:2], NUM_TASKS), dtype=np.float32)
-        shown[:, :, self.formula.tasks.columns] = predictions
+        """Predictions of the fused tasks among those of all tasks, (..., whole); others are 0."""
+        tasks = self.formula.tasks
+        shown = np.zeros((*predictions.shape[:2], len(tasks.whole)), dtype=np.float32)
+        shown[:, :, tasks.columns] = predictions
         return shown

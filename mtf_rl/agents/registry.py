@@ -43,8 +43,6 @@ from mtf_rl.agents.search.config import (
 )
 from mtf_rl.core.errors import ConfigError
 from mtf_rl.core.registry import Registry
-from mtf_rl.core.tasks import WATCH_CAP_SECONDS
-from mtf_rl.envs import REWARDS
 
 if TYPE_CHECKING:
     from mtf_rl.agents.learning import LearnedPolicy, LearningTask
@@ -85,20 +83,21 @@ class RewardWeightedConfig:
 
 
 def learn_reward_weighted(task: "LearningTask", config: RewardWeightedConfig) -> "LearnedPolicy":
-    """What a person would set: each task's weight is what its feedback is worth.
+    """What a person would set: each task's weight is what a prediction of 1 is worth in the reward.
 
-    In the reward `engagement`, over the largest worth: like .2, comment .6, follow and forward 1,
-    hate -1; watch what two minutes are worth, since its prediction is of at most so many; click
-    and long_view, which are worth nothing in themselves, 0. Costs nothing.
+    It is the reward that the session is set to, over the largest worth. Of `engagement` on
+    KuaiRand's tasks: like 0.2, comment 0.6, follow and forward 1, hate -1; watch 0.4, what two
+    minutes are worth, since its prediction is of at most so many; click and long_view, which are
+    worth nothing in themselves, 0. Costs nothing.
     """
     from mtf_rl.agents.learning import LearnedPolicy
     from mtf_rl.agents.policies import ConstantPolicy
+    from mtf_rl.envs.rewards import worth_of_labels
 
     sessions = task.learning.sessions
-    worth = REWARDS["engagement"]
-    largest = max(abs(entry) for entry in worth.feedbacks)
-    watch = worth.watch_minute * WATCH_CAP_SECONDS / 60.0
-    weights = np.array([*worth.feedbacks, watch], dtype=np.float32) / np.float32(largest)
+    worth = worth_of_labels(sessions.reward, sessions.tasks)
+    largest = max(abs(entry) for entry in worth) or 1.0
+    weights = np.array(worth, dtype=np.float32) / np.float32(largest)
     chosen = weights[sessions.formula.tasks.columns]
     action = sessions.action_map.to_action(sessions.formula.parameters_of(chosen))
     return LearnedPolicy(ConstantPolicy(action), untrained=None, requests_used=0)

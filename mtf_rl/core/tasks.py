@@ -7,12 +7,13 @@ seconds have an array of their own.
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
 from functools import cached_property
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mtf_rl.core.arrays import BoolArray, FloatArray, IntArray
 from mtf_rl.core.errors import ConfigError
@@ -151,8 +152,8 @@ class Task:
         if seconds is not None and not (np.isfinite(seconds) and seconds > 0):
             raise ConfigError(self._refusal("played_seconds", "above 0", seconds))
 
-    def _refusal(self, field: str, expected: str, got: object) -> str:
-        return f"{field} of task '{self.name}' must be {expected}, got {got}"
+    def _refusal(self, what: str, expected: str, got: object) -> str:
+        return f"{what} of task '{self.name}' must be {expected}, got {got}"
 
 
 @dataclass(frozen=True)
@@ -164,8 +165,11 @@ class TaskSet:
     """
 
     tasks: tuple[Task, ...]
+    whole: tuple[str, ...] = field(default=(), compare=False)
+    """Names of all tasks of the dataset, in order, of which these are some; these, where empty."""
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "whole", self.whole or tuple(task.name for task in self.tasks))
         if not self.tasks:
             raise ConfigError("tasks must be at least one, got none")
         for what in ("name", "column"):
@@ -217,7 +221,7 @@ class TaskSet:
         return tuple(task.name for task in self.tasks)
 
     @cached_property
-    def signs(self) -> FloatArray:
+    def signs(self) -> NDArray[np.float32]:
         """+1 where more is better, else -1: (tasks,) float32."""
         return np.array([task.sign for task in self.tasks], dtype=np.float32)
 
@@ -252,7 +256,7 @@ class TaskSet:
             raise ConfigError(f"tasks must be named once each, got {given}")
         if not given or len(given) == len(self):
             return self
-        return TaskSet(tuple(task for task in self.tasks if task.name in given))
+        return TaskSet(tuple(task for task in self.tasks if task.name in given), self.whole)
 
     @cached_property
     def seconds(self) -> Task | None:
@@ -332,7 +336,7 @@ class TaskSet:
         """
         if not isinstance(document, list) or not all(isinstance(each, dict) for each in document):
             raise ConfigError("tasks must be a list of objects, each with a name at least")
-        known = Registry("field of a task", {field.name: field for field in fields(Task)})
+        known = Registry("field of a task", {entry.name: entry for entry in fields(Task)})
         tasks = []
         for each in document:
             for name in each:
@@ -351,21 +355,19 @@ class TaskSet:
     def _by_name(self) -> Registry[Task]:
         return Registry("task", {task.name: task for task in self.tasks})
 
-    # The next three serve callers that still count on KuaiRand's tasks.
-
-    @classmethod
-    def of(cls, names: Iterable[str]) -> "TaskSet":
-        """Some of KuaiRand's tasks."""
-        return KUAIRAND_TASKS.subset(names)
-
     @property
+    def is_whole(self) -> bool:
+        """Whether these are all tasks of the dataset."""
+        return len(self) == len(self.whole)
+
+    @cached_property
     def columns(self) -> IntArray:
-        """Their positions among KuaiRand's tasks, (tasks,)."""
-        return KUAIRAND_TASKS.indices(self.names)
+        """Their positions among all tasks of the dataset, (tasks,)."""
+        return np.array([self.whole.index(name) for name in self.names], dtype=np.int64)
 
     def of_scores(self, scores: FloatArray) -> FloatArray:
-        """The columns (..., tasks) of scores of KuaiRand's tasks (..., 8)."""
-        return scores if self == ALL_TASKS else np.ascontiguousarray(scores[..., self.columns])
+        """The columns (..., tasks) of scores of all tasks of the dataset (..., whole)."""
+        return scores if self.is_whole else np.ascontiguousarray(scores[..., self.columns])
 
 
 # Names, columns and thresholds are those of the log; signs, worth and the cap are ours. The worth
@@ -393,27 +395,8 @@ KUAIRAND_TASKS = TaskSet(
 
 # Of modules that are not yet written for any task set.
 ALL_TASKS = KUAIRAND_TASKS
-TASKS = KUAIRAND_TASKS.tasks
 FEEDBACKS = KUAIRAND_TASKS.feedbacks
-NUM_TASKS = len(TASKS)
+NUM_TASKS = len(KUAIRAND_TASKS)
 NUM_FEEDBACKS = len(FEEDBACKS)
 TASK_NAMES = KUAIRAND_TASKS.names
-TASK_SIGNS = np.array([task.sign for task in TASKS], dtype=np.float32)
-WATCH_CAP_SECONDS = 120.0
-VALID_PLAY_SECONDS = 7.0
-LONG_VIEW_SECONDS = 18.0
-
-
-def is_valid_play(play_seconds: FloatArray, duration_seconds: FloatArray) -> BoolArray:
-    """KuaiRand's `is_click` in single-column scenes."""
-    return KUAIRAND_TASKS["click"].follows(play_seconds, duration_seconds)
-
-
-def is_long_view(play_seconds: FloatArray, duration_seconds: FloatArray) -> BoolArray:
-    """KuaiRand's `long_view`."""
-    return KUAIRAND_TASKS["long_view"].follows(play_seconds, duration_seconds)
-
-
-def watch_target(play_seconds: FloatArray) -> FloatArray:
-    """The label of KuaiRand's `watch`."""
-    return KUAIRAND_TASKS["watch"].label(play_seconds)
+TASK_SIGNS = KUAIRAND_TASKS.signs

@@ -18,7 +18,7 @@ from mtf_rl.core.history import VisibleHistory, add_pause, advance_history, star
 from mtf_rl.core.protocols import UserModel
 from mtf_rl.core.randomness import EpisodeRng, Purpose
 from mtf_rl.core.slates import Response, Slate
-from mtf_rl.core.tasks import FEEDBACKS
+from mtf_rl.core.tasks import TaskSet
 from mtf_rl.core.videos import VideoCatalogue
 from mtf_rl.data import ScoreTable
 from mtf_rl.envs.candidates import PoolPredictions, draw_candidates, rows_of
@@ -57,10 +57,10 @@ class Outcome:
     terminated: BoolArray  # (num_envs,), the user left
     truncated: BoolArray  # (num_envs,), max_requests reached by a user who stays
 
-    def account(self) -> dict[str, NDArray[Any]]:
-        """What happened, by name, each entry with a leading `num_envs` axis."""
+    def account(self, tasks: TaskSet) -> dict[str, NDArray[Any]]:
+        """What happened, by name, each entry with a leading `num_envs` axis; `tasks` of the log."""
         feedback = self.response.feedback
-        counts = feedback.sum(axis=1, dtype=np.float64)  # (num_envs, 7)
+        counts = feedback.sum(axis=1, dtype=np.float64)  # (num_envs, feedbacks)
         return {
             "user": self.slate.users,
             "videos": self.slate.videos,
@@ -68,7 +68,7 @@ class Outcome:
             "feedback": feedback,
             "play_seconds": self.response.watch_seconds,
             "watch_seconds": self.response.watch_seconds.sum(axis=1, dtype=np.float64),
-            **{task.name: counts[:, column] for column, task in enumerate(FEEDBACKS)},
+            **{name: counts[:, column] for column, name in enumerate(tasks.feedback_names)},
         }
 
 
@@ -140,19 +140,25 @@ class SessionDynamics(FusionDynamics[SessionState]):
                 f"candidates must be at most the pool of {scores.videos.shape[1]}, "
                 f"got {config.candidates}"
             )
-        self.config = config
+        self.config = config = replace(config, fusion=config.fusion.on_tasks(scores.tasks))
         self.scores = scores
         self.user_model = user_model
         self.catalogue = catalogue
         self.users = np.asarray(users)
-        tasks = config.fusion.task_set
+        own_tasks = getattr(user_model, "tasks", scores.tasks)
+        if own_tasks != scores.tasks:
+            raise ConfigError(
+                f"the user model answers with the tasks {', '.join(own_tasks.names)}, and the"
+                f" scores are of {', '.join(scores.tasks.names)}. Make both from one dataset."
+            )
+        fused = config.fusion.task_set
         self.formula = config.fusion.make_formula(scores.base_rates)
         self.action_map = config.fusion.make_action_map(self.formula)
-        self.reward = reward_named(config.reward)
-        self.layout = ObservationLayout.of(profiles, tasks)
+        self.reward = reward_named(config.reward, scores.tasks)
+        self.layout = ObservationLayout.of(profiles, fused, scores.tasks)
         self.profiles = profiles
         self._prepared = self.formula.prepare(scores.scores)  # (users, pool, tasks)
-        self._predictions = PoolPredictions.of(logits_of(tasks.of_scores(scores.scores)))
+        self._predictions = PoolPredictions.of(logits_of(fused.of_scores(scores.scores)))
         self._hour_edges = np.cumsum(user_model.hour_fractions)
 
     def answered_by(self, user_model: UserModel[Any]) -> "SessionDynamics":
@@ -185,7 +191,7 @@ class SessionDynamics(FusionDynamics[SessionState]):
             episodes=episodes,
             served=np.zeros_like(episodes),
             users=users,
-            history=start_history(self.draw_hours(rng), self.catalogue.num_tags),
+            history=self.start_history(self.draw_hours(rng)),
             hidden=self.user_model.start(users, rng),
             candidates=self.draw_candidates(rng),
         )
@@ -229,13 +235,17 @@ class SessionDynamics(FusionDynamics[SessionState]):
         rng = EpisodeRng(seed, state.episodes, state.served)
         slate = self.rank(state, parameters)
         response, hidden = self.user_model.respond(state.hidden, slate, state.history, rng)
+        feedbacks = (*slate.videos.shape, len(self.tasks.feedbacks))
+        check_shape("feedback", response.feedback, "num_envs, slate, feedbacks", feedbacks)
         history = advance_history(state.history, slate, response, self.catalogue)
         terminated = self.user_model.leave(hidden, history, rng)
         outcome = Outcome(
             parameters=parameters,
             slate=slate,
             response=response,
-            reward=self.reward(RewardInputs(response, slate, state.history, self.catalogue)),
+            reward=self.reward(
+                RewardInputs(response, slate, state.history, self.catalogue, self.tasks)
+            ),
             terminated=terminated,
             truncated=~terminated & (history.requests >= self.config.max_requests),
         )
@@ -260,6 +270,15 @@ class SessionDynamics(FusionDynamics[SessionState]):
     @override
     def session(self, state: SessionState) -> SessionState:
         return state
+
+    @property
+    def tasks(self) -> TaskSet:
+        """All tasks of the dataset; those of `formula` are fused."""
+        return self.scores.tasks
+
+    def start_history(self, hours: FloatArray) -> VisibleHistory:
+        """The empty history of sessions that start at `hours` (num_envs,)."""
+        return start_history(hours, self.catalogue.num_tags, self.tasks)
 
     def fused(self, state: SessionState, parameters: FloatArray) -> FloatArray:
         """The ranking scores of the state's candidates, (num_envs, candidates)."""

@@ -202,7 +202,7 @@ def _account(dynamics: FusionDynamics[Any], outcome: Outcome) -> dict[str, NDArr
     """What happened, and why an episode ended: an empty reason where it goes on."""
     left, cut = dynamics.end_reasons
     reasons = np.where(outcome.terminated, left, np.where(outcome.truncated, cut, ""))
-    return outcome.account() | {"end_reason": reasons}
+    return outcome.account(dynamics.sessions.tasks) | {"end_reason": reasons}
 
 
 def _episode_seed(seed: int | None, np_random: np.random.Generator) -> int:

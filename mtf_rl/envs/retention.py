@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from typing_extensions import override
 
 from mtf_rl.core.arrays import BoolArray, FloatArray, IntArray, replace_rows, select_rows
-from mtf_rl.core.history import start_history
 from mtf_rl.core.randomness import EpisodeRng
+from mtf_rl.core.tasks import TaskSet
 from mtf_rl.envs.config import RetentionConfig
 from mtf_rl.envs.dynamics import FusionDynamics, Outcome, SessionDynamics, SessionState
 
@@ -44,8 +44,8 @@ class RetentionOutcome(Outcome):
     return_days: IntArray  # (num_envs,), to the next active day where a session ended, else 0
 
     @override
-    def account(self) -> dict[str, NDArray[Any]]:
-        return super().account() | {
+    def account(self, tasks: TaskSet) -> dict[str, NDArray[Any]]:
+        return super().account(tasks) | {
             "session_ended": self.session_ended,
             "return_days": self.return_days,
         }
@@ -134,7 +134,7 @@ class RetentionDynamics(FusionDynamics[RetentionState]):
         away = np.maximum(days[rows] * _DAY_SECONDS + later, _SHORTEST_AWAY_SECONDS)
         fresh = replace(
             fresh,
-            history=start_history(hours, self._sessions.catalogue.num_tags),
+            history=self._sessions.start_history(hours),
             hidden=self._sessions.user_model.resume(fresh.hidden, away),
         )
         return replace_rows(going, rows, fresh)

@@ -7,7 +7,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mtf_rl.core.arrays import FloatArray, IntArray
-from mtf_rl.core.tasks import FEEDBACKS, TASK_NAMES
 from mtf_rl.envs.dynamics import Outcome, SessionDynamics, SessionState
 from mtf_rl.fusion import best_candidates
 
@@ -93,7 +92,7 @@ class Scene:
         return f"Reward {self.rewards[-1]:+.2f}. {said}"
 
     def _shown(self) -> tuple[IntArray, FloatArray, FloatArray]:
-        """Places among the candidates, fused scores and predictions (slate, 8) of the slate."""
+        """Places among the candidates, fused scores and predictions (slate, tasks) of the slate."""
         assert self.outcome is not None
         fused = self.sessions.fused(self.state, self.outcome.parameters)
         best = best_candidates(fused, self.sessions.config.slate)[0]
@@ -123,9 +122,10 @@ class Scene:
     def _answer(self, position: int) -> str:
         assert self.outcome is not None
         response = self.outcome.response
+        names = self.sessions.tasks.feedback_names
         given = [
-            task.name
-            for task, value in zip(FEEDBACKS, response.feedback[0, position], strict=True)
+            name if value == 1 else f"{value:g} {name}"
+            for name, value in zip(names, response.feedback[0, position], strict=True)
             if value > 0
         ]
         return " ".join([f"{response.watch_seconds[0, position]:.1f}s", *given])
@@ -142,13 +142,14 @@ class Scene:
     def _draw_slate(self, panel: Any) -> None:
         """Where each shown video stands among the candidates, task by task, and its answer."""
         panel.set_title("shown: fraction of candidates predicted lower", fontsize=9, loc="left")
-        panel.set_xticks(range(len(TASK_NAMES)), TASK_NAMES, rotation=30, ha="right")
+        names = self.sessions.tasks.names
+        panel.set_xticks(range(len(names)), names, rotation=30, ha="right")
         if self.outcome is None:
             return
         _, _, predictions = self._shown()
         pool = self.sessions.scores.scores[self.state.users[0]]
-        candidates = pool[self.state.candidates[0]]  # (candidates, 8)
-        fractions = (candidates[None] < predictions[:, None]).mean(axis=1)  # (slate, 8)
+        candidates = pool[self.state.candidates[0]]  # (candidates, tasks)
+        fractions = (candidates[None] < predictions[:, None]).mean(axis=1)  # (slate, tasks)
         panel.imshow(fractions, cmap="BuGn", vmin=0.0, vmax=1.0, aspect="auto")
         panel.set_yticks(
             range(len(fractions)), [self._answer(position) for position in range(len(fractions))]

@@ -15,7 +15,7 @@ from mtf_rl.core.history import VisibleHistory
 from mtf_rl.core.protocols import GROUND_TRUTH, UserModel
 from mtf_rl.core.randomness import EpisodeRng, Purpose
 from mtf_rl.core.slates import Response, Slate
-from mtf_rl.core.tasks import NUM_FEEDBACKS, NUM_TASKS, TASK_NAMES
+from mtf_rl.core.tasks import KUAIRAND_TASKS
 from mtf_rl.core.videos import VideoCatalogue
 from mtf_rl.data import ScoreTable
 from mtf_rl.envs.config import SessionConfig
@@ -51,7 +51,7 @@ class ToyUserModel(UserModel[None]):
     def respond(
         self, state: None, slate: Slate, history: VisibleHistory, rng: EpisodeRng
     ) -> tuple[Response, None]:
-        feedback = np.zeros((*slate.videos.shape, NUM_FEEDBACKS), dtype=np.float32)
+        feedback = np.zeros((*slate.videos.shape, len(KUAIRAND_TASKS.feedbacks)), dtype=np.float32)
         chance = rng.uniforms(Purpose.FEEDBACK, slate.videos.shape[1])
         feedback[:, :, self.task] = (chance < self.probabilities[slate.videos]) & slate.mask
         return Response(feedback, np.zeros(slate.videos.shape, dtype=np.float32)), None
@@ -78,17 +78,18 @@ def toy_dynamics(
     prediction of `task`; candidates are a third of the videos, the slate is 2.
     """
     generator = np.random.default_rng(seed)
-    predictions = generator.uniform(0.02, 0.98, size=(videos, NUM_TASKS)).astype(np.float32)
+    shape = (videos, len(KUAIRAND_TASKS))
+    predictions = generator.uniform(0.02, 0.98, size=shape).astype(np.float32)
     pools = np.tile(np.arange(videos, dtype=np.int32), (users, 1))  # (users, pool)
     scores = ScoreTable(
         scores=predictions[pools],
         videos=pools,
-        base_rates=np.full(NUM_TASKS, 0.5),
+        base_rates=np.full(len(KUAIRAND_TASKS), 0.5),
         hours=np.zeros(users, dtype=np.int8),
         tabs=np.ones(users, dtype=np.int16),
         scorer_keys=np.zeros(0, dtype=np.uint64),
     )
-    column = TASK_NAMES.index(task)
+    column = KUAIRAND_TASKS.feedback_index(task)
     return SessionDynamics(
         scores=scores,
         user_model=ToyUserModel(predictions[:, column].astype(np.float64), column, hazard),

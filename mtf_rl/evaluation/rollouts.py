@@ -1,14 +1,14 @@
 """Policies played to the end of a fixed set of episodes."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
 
-from mtf_rl.core.arrays import FloatArray, IntArray
+from mtf_rl.core.arrays import FloatArray, IntArray, select_rows
 from mtf_rl.core.protocols import Policy
-from mtf_rl.core.tasks import NUM_FEEDBACKS
+from mtf_rl.core.tasks import KUAIRAND_TASKS, TaskSet
 from mtf_rl.envs import (
     FusionDynamics,
     Outcome,
@@ -31,10 +31,12 @@ class Sessions:
     visits: IntArray  # (sessions,) sessions that the episode had; 1 where it is a session
     return_days: IntArray  # (sessions,) days from each of them to the next active day, summed
     watch_seconds: FloatArray  # (sessions,)
-    feedback: FloatArray  # (sessions, 7) counts
+    feedback: FloatArray  # (sessions, feedbacks) counts
     impressions: IntArray  # (sessions,) videos shown
     weights: FloatArray  # (sessions, action_dim) mean over the session's requests
     weights_spread: FloatArray  # (sessions, action_dim) their deviation within the session
+    tasks: TaskSet = KUAIRAND_TASKS
+    """The log's tasks: `feedback` has a column for each of `tasks.feedbacks`."""
 
     @property
     def requests(self) -> int:
@@ -113,7 +115,7 @@ def _play(
             budget.spend(len(rows))
         return sessions.action_map.to_parameters(action)
 
-    tally = _Tally(episodes, sessions.action_dim)
+    tally = _Tally(episodes, sessions.action_dim, sessions.tasks)
     for request in play_episodes(dynamics, choose, seed=seed, episodes=episodes):
         tally.add(request.rows, dynamics.session(request.state).users, request.outcome)
     played = tally.sessions()
@@ -139,7 +141,7 @@ def _actions(policies: Sequence[Policy], observation: FloatArray, owners: IntArr
 class _Tally:
     """Running sums of sessions under way."""
 
-    def __init__(self, episodes: IntArray, action_dim: int) -> None:
+    def __init__(self, episodes: IntArray, action_dim: int, tasks: TaskSet) -> None:
         count = len(episodes)
         self._episodes = episodes
         self._users = np.zeros(count, dtype=np.int32)
@@ -148,7 +150,8 @@ class _Tally:
         self._visits = np.zeros(count, dtype=np.int64)
         self._return_days = np.zeros(count, dtype=np.int64)
         self._watch = np.zeros(count)
-        self._feedback = np.zeros((count, NUM_FEEDBACKS))
+        self._feedback = np.zeros((count, len(tasks.feedbacks)))
+        self._tasks = tasks
         self._impressions = np.zeros(count, dtype=np.int64)
         self._weights = np.zeros((count, action_dim))
         self._weights_squared = np.zeros((count, action_dim))
@@ -185,22 +188,15 @@ class _Tally:
             impressions=self._impressions,
             weights=mean,
             weights_spread=np.sqrt(variance),
+            tasks=self._tasks,
         )
 
 
 def _part(sessions: Sessions, first: int, count: int) -> Sessions:
-    return Sessions(
-        **{
-            field.name: getattr(sessions, field.name)[first : first + count]
-            for field in fields(Sessions)
-        }
-    )
+    return select_rows(sessions, np.arange(first, first + count))
 
 
 def _joined(chunks: list[Sessions]) -> Sessions:
-    return Sessions(
-        **{
-            field.name: np.concatenate([getattr(chunk, field.name) for chunk in chunks])
-            for field in fields(Sessions)
-        }
-    )
+    arrays = [field.name for field in fields(Sessions) if field.name != "tasks"]
+    joined = {name: np.concatenate([getattr(chunk, name) for chunk in chunks]) for name in arrays}
+    return replace(chunks[0], **joined)

@@ -48,6 +48,7 @@ class Assembly:
 
     Raises:
         LeakageError: if scorer and user model were fitted on one and the same row.
+        ConfigError: if they are of other tasks.
     """
 
     scores: ScoreTable
@@ -59,6 +60,12 @@ class Assembly:
 
     def __post_init__(self) -> None:
         check_disjoint(self.scores.scorer_keys, self.simulator.row_keys)
+        if self.scores.tasks != self.simulator.tasks:
+            raise ConfigError(
+                f"the scores are of the tasks {', '.join(self.scores.tasks.names)}, and the"
+                f" simulator of {', '.join(self.simulator.tasks.names)}, or their settings differ."
+                " Make both from one dataset: `python -m mtf_rl.train`."
+            )
 
     @property
     def evaluators(self) -> dict[str, UserModel[Any]]:

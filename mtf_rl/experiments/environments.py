@@ -13,7 +13,7 @@ from mtf_rl.core.errors import ConfigError
 from mtf_rl.core.plugins import import_from_path
 from mtf_rl.core.protocols import GROUND_TRUTH, SIMULATOR, UserModel
 from mtf_rl.core.randomness import EpisodeRng, Purpose
-from mtf_rl.core.tasks import NUM_TASKS
+from mtf_rl.core.tasks import KUAIRAND_TASKS
 from mtf_rl.core.videos import VideoCatalogue
 from mtf_rl.data import ScoreTable, UserGroup
 from mtf_rl.envs import (
@@ -117,10 +117,12 @@ def _demo_world() -> tuple[World, ScoreTable]:
         users, pools.ravel(), np.repeat(hours, DEMO_POOL), np.repeat(tabs, DEMO_POOL)
     )  # (users * pool, tasks)
     episodes = np.arange(len(users))
-    noise = EpisodeRng(0, episodes, np.zeros_like(episodes)).normals(Purpose.SCORE_NOISE, NUM_TASKS)
+    noise = EpisodeRng(0, episodes, np.zeros_like(episodes)).normals(
+        Purpose.SCORE_NOISE, len(KUAIRAND_TASKS)
+    )
     scores = expit(logit(np.clip(truth, 1e-6, 1 - 1e-6)) + DEMO_NOISE * noise)
     table = ScoreTable(
-        scores=scores.reshape(DEMO_USERS, DEMO_POOL, NUM_TASKS).astype(np.float32),
+        scores=scores.reshape(DEMO_USERS, DEMO_POOL, len(KUAIRAND_TASKS)).astype(np.float32),
         videos=pools,
         base_rates=truth.mean(axis=0).astype(np.float64),
         hours=hours,

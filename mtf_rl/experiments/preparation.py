@@ -10,6 +10,7 @@ from mtf_rl.agents import MetricSink
 from mtf_rl.core.arrays import BoolArray, IntArray
 from mtf_rl.core.errors import ConfigError, DataError
 from mtf_rl.core.files import load_json, replace_atomically, save_json
+from mtf_rl.core.tasks import TaskSet
 from mtf_rl.data import (
     Dataset,
     FeatureEncoder,
@@ -26,6 +27,7 @@ from mtf_rl.data import (
     split_by_time,
     usual_contexts,
 )
+from mtf_rl.envs.rewards import reward_named
 from mtf_rl.experiments.assembly import GIVEN_PREDICTIONS, Assembly, groups_of, profiles_of
 from mtf_rl.experiments.config import LogConfig, RunConfig
 from mtf_rl.experiments.console import Terminal
@@ -111,6 +113,7 @@ def prepare_run(
         raise ConfigError(_pool_too_large(config.pool, config.log.world.videos))
     log = prepare_log(config.log, config.seed, run, terminal)
     _check_sizes(config, log)
+    _check_tasks(config, log.dataset.tasks)
     if config.predictions is None:
         scored = score_with_a_model(
             config, log, _pools(config, log), folder=run.scorer, metrics=metrics, terminal=terminal
@@ -201,6 +204,19 @@ def _pool_too_large(pool: int, videos: int) -> str:
         f"pool must be at most the {videos} videos of the log, got {pool}; set --pool, and"
         " --session.candidates if it must be smaller too"
     )
+
+
+def _check_tasks(config: RunConfig, tasks: TaskSet) -> None:
+    """Refuse, before anything is fitted, settings that do not fit the log's tasks.
+
+    Raises:
+        UnknownNameError: if a fused task is none of them.
+        ConfigError: if the formula, the weights' base, the scorer's settings or the reward need
+            tasks that the log lacks, or an own reward fails on a made-up request.
+    """
+    config.session.fusion.on_tasks(tasks)
+    config.scorer_fit.on_tasks(tasks)
+    reward_named(config.session.reward, tasks)
 
 
 def standard_rows(

@@ -9,7 +9,7 @@ from typing_extensions import override
 from mtf_rl.core.arrays import FloatArray
 from mtf_rl.core.errors import ConfigError
 from mtf_rl.core.registry import Registry
-from mtf_rl.core.tasks import ALL_TASKS, TaskSet
+from mtf_rl.core.tasks import KUAIRAND_TASKS, TaskSet
 from mtf_rl.fusion.arithmetic import ranks_among, weighted_sum
 
 __all__ = [
@@ -62,7 +62,11 @@ class FusionFormula(Protocol):
         ...
 
     def prepare(self, scores: FloatArray) -> FloatArray:
-        """What `fuse` wants of the scores of whole pools (..., pool, 8): (..., pool, tasks)."""
+        """What `fuse` wants of the scores of whole pools, (..., pool, all tasks of the dataset).
+
+        Returns:
+            (..., pool, tasks): of the tasks that are fused.
+        """
         ...
 
     def fuse(self, prepared: FloatArray, parameters: FloatArray) -> FloatArray:
@@ -94,7 +98,7 @@ class WeightedSum(WeightFormula):
     """s = sum_k w_k p_k, the linear utility of Pinterest's and KuaiSim's rankers."""
 
     is_scale_free = True
-    tasks: TaskSet = ALL_TASKS
+    tasks: TaskSet = KUAIRAND_TASKS
 
     @override
     def fuse(self, prepared: FloatArray, parameters: FloatArray) -> FloatArray:
@@ -115,7 +119,7 @@ class LogSum(WeightFormula):
     needs_base_rates = True
     is_scale_free = True
     betas: tuple[float, ...]
-    tasks: TaskSet = ALL_TASKS
+    tasks: TaskSet = KUAIRAND_TASKS
 
     def __post_init__(self) -> None:
         _check_shifts("log_sum", "beta", self.betas, self.tasks)
@@ -144,7 +148,7 @@ class PowerProduct(FusionFormula):
     needs_base_rates = True
     betas: tuple[float, ...]
     """The biases of parameters that stand for weights."""
-    tasks: TaskSet = ALL_TASKS
+    tasks: TaskSet = KUAIRAND_TASKS
 
     def __post_init__(self) -> None:
         _check_shifts("power_product", "bias", self.betas, self.tasks)
@@ -177,7 +181,7 @@ class RankSum(WeightFormula):
     """
 
     is_scale_free = True
-    tasks: TaskSet = ALL_TASKS
+    tasks: TaskSet = KUAIRAND_TASKS
 
     @override
     def prepare(self, scores: FloatArray) -> FloatArray:
@@ -207,7 +211,7 @@ class ClickGated(WeightFormula):
         ConfigError: if click is not among the tasks.
     """
 
-    tasks: TaskSet = ALL_TASKS
+    tasks: TaskSet = KUAIRAND_TASKS
     _click: int = field(init=False, repr=False, default=0)
 
     def __post_init__(self) -> None:
@@ -259,12 +263,14 @@ def formula_named(name: str) -> type[FusionFormula]:
     return FORMULAS.resolve(name)
 
 
-def make_formula(name: str, base_rates: FloatArray, tasks: TaskSet = ALL_TASKS) -> FusionFormula:
+def make_formula(
+    name: str, base_rates: FloatArray, tasks: TaskSet = KUAIRAND_TASKS
+) -> FusionFormula:
     """The formula of that name over some tasks.
 
     Args:
         name: a registered name or `module:Class`.
-        base_rates: of all tasks, (8,): the shifts of formulas that take any.
+        base_rates: of all tasks of the dataset, (whole,): the shifts of formulas that take any.
         tasks: those that are fused.
 
     Raises:

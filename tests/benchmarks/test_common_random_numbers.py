@@ -16,13 +16,15 @@ from mtf_rl.agents import ConstantPolicy
 from mtf_rl.core.history import VisibleHistory
 from mtf_rl.core.randomness import EpisodeRng
 from mtf_rl.core.slates import Response, Slate
-from mtf_rl.core.tasks import NUM_TASKS, TASK_NAMES, TASK_SIGNS
+from mtf_rl.core.tasks import KUAIRAND_TASKS
 from mtf_rl.envs import FusionSessionVectorEnv, SessionDynamics, ToyUserModel, toy_dynamics
 from mtf_rl.evaluation import roll_out
 
-UNIFORM = ConstantPolicy(TASK_SIGNS)
-LIKE = TASK_NAMES.index("like")
-LIKES = ConstantPolicy(np.where(np.arange(NUM_TASKS) == LIKE, 1.0, -TASK_SIGNS).astype(np.float32))
+UNIFORM = ConstantPolicy(KUAIRAND_TASKS.signs)
+LIKE = KUAIRAND_TASKS.names.index("like")
+LIKES = ConstantPolicy(
+    np.where(np.arange(len(KUAIRAND_TASKS)) == LIKE, 1.0, -KUAIRAND_TASKS.signs).astype(np.float32)
+)
 EPISODES = np.arange(300)
 
 

@@ -19,7 +19,7 @@ from benchmarks.world_headroom import (
 )
 from mtf_rl.agents import ConstantPolicy
 from mtf_rl.core.arrays import FloatArray, IntArray
-from mtf_rl.core.tasks import NUM_TASKS, TASK_SIGNS
+from mtf_rl.core.tasks import KUAIRAND_TASKS
 from mtf_rl.data import ScoreTable, UserGroup
 from mtf_rl.envs import SessionState, UserProfiles, play_episodes
 from mtf_rl.evaluation import roll_out
@@ -28,8 +28,10 @@ from mtf_rl.user_models import World, WorldConfig
 SESSIONS = 60
 CONFIG = WorldConfig(users=40, videos=400, seed=5)
 PROFILES = tuple(feature.split("/")[1] for feature in FEATURES if feature.startswith("profile/"))
-UNIFORM = ConstantPolicy(TASK_SIGNS)
-LIKES = ConstantPolicy(np.where(np.arange(NUM_TASKS) == 2, 1.0, -TASK_SIGNS).astype(np.float32))
+UNIFORM = ConstantPolicy(KUAIRAND_TASKS.signs)
+LIKES = ConstantPolicy(
+    np.where(np.arange(len(KUAIRAND_TASKS)) == 2, 1.0, -KUAIRAND_TASKS.signs).astype(np.float32)
+)
 
 
 def parts_of(world: World) -> Parts:
@@ -39,13 +41,13 @@ def parts_of(world: World) -> Parts:
     truth = world.true_probabilities(
         rows, videos.ravel(), np.full(len(rows), 20.0), np.ones(len(rows), dtype=np.int64)
     )
-    scores = truth.reshape(users, pool, NUM_TASKS).astype(np.float32)
+    scores = truth.reshape(users, pool, len(KUAIRAND_TASKS)).astype(np.float32)
     rng = np.random.default_rng(0)
     return Parts(
         scores=ScoreTable(
             scores=scores,
             videos=videos,
-            base_rates=scores.reshape(-1, NUM_TASKS).mean(axis=0, dtype=np.float64),
+            base_rates=scores.reshape(-1, len(KUAIRAND_TASKS)).mean(axis=0, dtype=np.float64),
             hours=np.full(users, 20, dtype=np.int8),
             tabs=np.ones(users, dtype=np.int16),
             scorer_keys=np.zeros(0, dtype=np.uint64),
@@ -83,7 +85,7 @@ def lens(repeated: RepeatedSessions, myopic: MyopicReward) -> Lens:
 
 
 def latent(seed: int) -> FloatArray:
-    return np.random.default_rng(seed).normal(size=NUM_TASKS * (1 + len(FEATURES)))
+    return np.random.default_rng(seed).normal(size=len(KUAIRAND_TASKS) * (1 + len(FEATURES)))
 
 
 @pytest.mark.parametrize("seed", [0, 1])
@@ -91,7 +93,7 @@ def test_repeated_sessions_are_those_of_the_plain_dynamics(
     seed: int, world: World, parts: Parts, repeated: RepeatedSessions, lens: Lens
 ) -> None:
     plain = parts.dynamics(world, UserGroup.LEARN)
-    for policy in (lens.policy(latent(seed)), lens.policy(latent(seed)[:NUM_TASKS])):
+    for policy in (lens.policy(latent(seed)), lens.policy(latent(seed)[: len(KUAIRAND_TASKS)])):
         expected = roll_out(plain, policy, seed=repeated.seed, episodes=np.arange(SESSIONS))
         objective = SessionReward(repeated)
         assert objective(policy) == pytest.approx(expected.reward.mean(), rel=1e-12)
@@ -127,7 +129,7 @@ def test_the_myopic_reward_leaves_the_recorded_sessions_as_they_were(
     def choose(state: SessionState, rows: IntArray) -> FloatArray:
         likes = plain.action_map.to_parameters(np.tile(LIKES.action, (len(rows), 1)))
         rewards.extend(plain.advance(state, likes, repeated.seed)[1].reward.tolist())
-        weights = rng.uniform(size=(len(rows), NUM_TASKS)) * TASK_SIGNS
+        weights = rng.uniform(size=(len(rows), len(KUAIRAND_TASKS))) * KUAIRAND_TASKS.signs
         return weights.astype(np.float32)
 
     for _ in play_episodes(plain, choose, seed=repeated.seed, episodes=np.arange(SESSIONS)):
@@ -138,7 +140,7 @@ def test_the_myopic_reward_leaves_the_recorded_sessions_as_they_were(
 def test_the_oracle_shows_what_a_loop_finds_best(world: World, parts: Parts) -> None:
     oracle = parts.oracle(world, UserGroup.LEARN)
     state = oracle.start(0, np.arange(3))
-    _, outcome = oracle.advance(state, np.zeros((3, NUM_TASKS), dtype=np.float32), 0)
+    _, outcome = oracle.advance(state, np.zeros((3, len(KUAIRAND_TASKS)), dtype=np.float32), 0)
     for row in range(3):
         user = int(state.users[row])
         worth = {}
@@ -160,24 +162,26 @@ def test_the_oracle_shows_what_a_loop_finds_best(world: World, parts: Parts) -> 
 def test_the_oracle_earns_more_at_once_than_uniform_weights(world: World, parts: Parts) -> None:
     episodes, rewards = np.arange(4_000), []
     for dynamics in (parts.oracle(world, UserGroup.LEARN), parts.dynamics(world, UserGroup.LEARN)):
-        weights = np.tile(TASK_SIGNS, (len(episodes), 1))
+        weights = np.tile(KUAIRAND_TASKS.signs, (len(episodes), 1))
         _, outcome = dynamics.advance(dynamics.start(1, episodes), weights, 1)
         rewards.append(outcome.reward.mean())
     assert rewards[0] > 1.03 * rewards[1]
 
 
 def test_a_linear_policy_without_slopes_is_static(lens: Lens, myopic: MyopicReward) -> None:
-    flat = np.concatenate([latent(0)[:NUM_TASKS], np.zeros(NUM_TASKS * len(FEATURES))])
+    flat = np.concatenate(
+        [latent(0)[: len(KUAIRAND_TASKS)], np.zeros(len(KUAIRAND_TASKS) * len(FEATURES))]
+    )
     observations = myopic.observations[:5]
-    static, _ = lens.policy(flat[:NUM_TASKS]).predict(observations)
+    static, _ = lens.policy(flat[: len(KUAIRAND_TASKS)]).predict(observations)
     linear, _ = lens.policy(flat).predict(observations)
     np.testing.assert_allclose(linear, static, rtol=1e-6)
 
 
 def test_a_slope_moves_its_task_with_its_feature_alone(lens: Lens, myopic: MyopicReward) -> None:
-    slopes = np.zeros((NUM_TASKS, len(FEATURES)))
+    slopes = np.zeros((len(KUAIRAND_TASKS), len(FEATURES)))
     slopes[3, 2] = 1.0
-    policy = lens.policy(np.concatenate([np.zeros(NUM_TASKS), slopes.ravel()]))
+    policy = lens.policy(np.concatenate([np.zeros(len(KUAIRAND_TASKS)), slopes.ravel()]))
     action, _ = policy.predict(myopic.observations)
     column = myopic.observations[:, lens.columns[2]].astype(np.float64)
     expected = np.tanh((column - column.mean()) / column.std())
@@ -197,7 +201,7 @@ class Bowl:
 
 
 def test_the_search_climbs_to_a_known_optimum(lens: Lens) -> None:
-    optimizer = CMA(np.zeros(NUM_TASKS), 0.5, seed=1, population_size=10)
+    optimizer = CMA(np.zeros(len(KUAIRAND_TASKS)), 0.5, seed=1, population_size=10)
     found = search(Bowl(), lens.policy, optimizer, 405)  # type: ignore[arg-type]
     assert len(found.best) == 400
     assert found.requests == 7 * 400
@@ -209,7 +213,7 @@ def test_the_search_climbs_to_a_known_optimum(lens: Lens) -> None:
 
 def test_random_weights_fill_the_box() -> None:
     actions, _ = RandomWeights(np.random.default_rng(0)).predict(np.zeros((500, 3), np.float32))
-    assert actions.shape == (500, NUM_TASKS)
+    assert actions.shape == (500, len(KUAIRAND_TASKS))
     assert actions.min() < -0.95
     assert actions.max() > 0.95
 

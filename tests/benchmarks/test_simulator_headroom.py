@@ -29,11 +29,11 @@ from mtf_rl.core.arrays import BoolArray, FloatArray
 from mtf_rl.core.history import VisibleHistory
 from mtf_rl.core.protocols import GROUND_TRUTH, SIMULATOR, Policy
 from mtf_rl.core.randomness import EpisodeRng, Purpose
-from mtf_rl.core.tasks import NUM_TASKS, TASK_NAMES, TASK_SIGNS
+from mtf_rl.core.tasks import KUAIRAND_TASKS
 from mtf_rl.envs import SessionDynamics, ToyUserModel, UserProfiles, toy_dynamics
 from mtf_rl.evaluation import Sessions, roll_out
 
-LIKE = TASK_NAMES.index("like")
+LIKE = KUAIRAND_TASKS.names.index("like")
 SESSIONS = 100
 PROFILES = tuple(feature.split("/")[1] for feature in FEATURES if feature.startswith("profile/"))
 
@@ -72,7 +72,7 @@ def searches_in(dynamics: SessionDynamics, cells: Path, trials: int) -> Searches
 def test_repeated_sessions_are_those_of_the_dynamics_that_they_repeat() -> None:
     dynamics = toy()
     repeated = RepeatedSessions.of(dynamics, sessions=SESSIONS, seed=3)
-    policy = ConstantPolicy(TASK_SIGNS)
+    policy = ConstantPolicy(KUAIRAND_TASKS.signs)
     played = roll_out(dynamics, policy, seed=3, episodes=np.arange(SESSIONS))
     assert SessionReward(repeated)(policy) == pytest.approx(played.reward.mean(), rel=1e-12)
 
@@ -80,7 +80,9 @@ def test_repeated_sessions_are_those_of_the_dynamics_that_they_repeat() -> None:
 def test_both_searches_find_the_toy_s_best_weights(tmp_path: Path) -> None:
     # Only likes are felt and nobody leaves for them: long and myopic want the like's weight alone.
     searches = searches_in(toy(), tmp_path, trials=150)
-    best = np.where(np.arange(NUM_TASKS) == LIKE, 1.0, -TASK_SIGNS).astype(np.float32)
+    best = np.where(np.arange(len(KUAIRAND_TASKS)) == LIKE, 1.0, -KUAIRAND_TASKS.signs).astype(
+        np.float32
+    )
     for kind in (LONG, MYOPIC):
         objective = searches.objective(kind)
         found = searches.lens.policy(searches.static(kind).latent)
@@ -90,7 +92,7 @@ def test_both_searches_find_the_toy_s_best_weights(tmp_path: Path) -> None:
 def test_where_likes_end_sessions_the_long_search_beats_its_myopic_twin(tmp_path: Path) -> None:
     # A request of liked videos pays most at once, and is nearly always the last.
     dynamics = toy(Sated)
-    policies: dict[str, Policy] = {UNIFORM: ConstantPolicy(TASK_SIGNS)}
+    policies: dict[str, Policy] = {UNIFORM: ConstantPolicy(KUAIRAND_TASKS.signs)}
     searches = {}
     for evaluator in EVALUATORS:
         searches[evaluator] = searches_in(dynamics, tmp_path / evaluator, trials=60)

@@ -6,7 +6,7 @@ import pytest
 from mtf_rl.core.arrays import replace_rows, select_rows
 from mtf_rl.core.history import add_pause, advance_history, start_history, tag_overlap
 from mtf_rl.core.slates import Response, Slate
-from mtf_rl.core.tasks import NUM_FEEDBACKS
+from mtf_rl.core.tasks import KUAIRAND_TASKS
 from mtf_rl.core.videos import VideoCatalogue
 
 CATALOGUE = VideoCatalogue(
@@ -24,7 +24,7 @@ def answered(videos: list[int], seconds: list[float], likes: list[int]) -> tuple
         mask=np.array([[video >= 0 for video in videos]]),
         tabs=np.ones(1, dtype=np.int16),
     )
-    feedback = np.zeros((1, len(videos), NUM_FEEDBACKS), dtype=np.float32)
+    feedback = np.zeros((1, len(videos), len(KUAIRAND_TASKS.feedbacks)), dtype=np.float32)
     feedback[0, :, 2] = likes
     return slate, Response(feedback, np.array([seconds], dtype=np.float32))
 

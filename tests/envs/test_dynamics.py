@@ -9,9 +9,8 @@ import pytest
 
 from mtf_rl.core.errors import ConfigError, ShapeError, UnknownNameError
 from mtf_rl.core.slates import Response
-from mtf_rl.core.tasks import NUM_TASKS
+from mtf_rl.core.tasks import KUAIRAND_TASKS
 from mtf_rl.envs import (
-    REWARDS,
     BudgetExceededError,
     RequestBudget,
     SessionConfig,
@@ -20,6 +19,7 @@ from mtf_rl.envs import (
     play_episodes,
     toy_dynamics,
 )
+from mtf_rl.envs.rewards import reward_named
 
 
 @pytest.fixture(name="dynamics")
@@ -29,7 +29,7 @@ def toy() -> SessionDynamics:
 
 def play(dynamics: SessionDynamics, episodes: list[int], seed: int = 3) -> list[list[Any]]:
     """Each episode's slates, rewards and observations, played with fixed odd weights."""
-    weights = np.linspace(0.1, 1.0, NUM_TASKS, dtype=np.float32)
+    weights = np.linspace(0.1, 1.0, len(KUAIRAND_TASKS), dtype=np.float32)
     logs: list[list[Any]] = [[] for _ in episodes]
     for request in play_episodes(
         dynamics,
@@ -58,7 +58,7 @@ def test_an_episode_is_the_same_in_any_company(dynamics: SessionDynamics) -> Non
 
 def test_the_slate_is_the_best_of_the_candidates(dynamics: SessionDynamics) -> None:
     state = dynamics.start(0, np.arange(12))
-    weights = np.random.default_rng(0).uniform(size=(12, NUM_TASKS)).astype(np.float32)
+    weights = np.random.default_rng(0).uniform(size=(12, len(KUAIRAND_TASKS))).astype(np.float32)
     _, outcome = dynamics.advance(state, weights, 0)
     betas = dynamics.scores.base_rates
     for row in range(12):
@@ -102,7 +102,7 @@ def test_terminated_and_truncated_exclude_each_other() -> None:
         config=replace(dynamics.config, max_requests=1),
     )
     state = short.start(0, np.arange(400))
-    _, outcome = short.advance(state, np.ones((400, NUM_TASKS), dtype=np.float32), 0)
+    _, outcome = short.advance(state, np.ones((400, len(KUAIRAND_TASKS)), dtype=np.float32), 0)
     assert (outcome.terminated ^ outcome.truncated).all()
     assert 0.4 < outcome.terminated.mean() < 0.6
 
@@ -142,9 +142,9 @@ def test_engagement_by_hand() -> None:
     feedback[0, 1, 6] = 1
     response = Response(feedback, np.array([[90.0, 30.0]], dtype=np.float32))
     # 2 minutes + like 1 + follow 5 + comment 3 + forward 5 - hate 5.
-    assert REWARDS["engagement"](response).tolist() == [11.0]
-    assert REWARDS["watch_time"](response).tolist() == [2.0]
-    assert REWARDS["interaction"](response).tolist() == [9.0]
+    assert reward_named("engagement")(response).tolist() == [11.0]
+    assert reward_named("watch_time")(response).tolist() == [2.0]
+    assert reward_named("interaction")(response).tolist() == [9.0]
 
 
 def test_bad_settings_are_refused(dynamics: SessionDynamics) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from mtf_rl.agents import ConstantPolicy
 from mtf_rl.core.errors import ConfigError
-from mtf_rl.core.tasks import TASK_NAMES
+from mtf_rl.core.tasks import KUAIRAND_TASKS
 from mtf_rl.envs import RequestBudget, RetentionDynamics, toy_dynamics
 from mtf_rl.evaluation import PolicySessions, leaderboard, leaderboard_columns, roll_out
 
@@ -60,10 +60,10 @@ def test_the_leaderboard_pairs_and_sorts() -> None:
         evaluator="ground_truth",
         best_static="uniform",
         reference="best",
-        parameter_names=TASK_NAMES,
+        parameter_names=KUAIRAND_TASKS.names,
     )
     assert [row.policy for row in rows] == ["best", "uniform"]
-    assert tuple(rows[0].cells()) == leaderboard_columns(TASK_NAMES)
+    assert tuple(rows[0].cells()) == leaderboard_columns(KUAIRAND_TASKS.names)
     assert rows[1].delta_vs_best_static.mean == rows[1].delta_vs_best_static.high == 0.0
     assert rows[0].delta_vs_best_static.low > 0.0
     gain = played[1].sessions.reward.mean() - played[0].sessions.reward.mean()
@@ -97,7 +97,7 @@ def test_unpaired_contestants_are_refused() -> None:
                 evaluator="simulator",
                 best_static=best_static,
                 reference=reference,
-                parameter_names=TASK_NAMES,
+                parameter_names=KUAIRAND_TASKS.names,
             )
 
 

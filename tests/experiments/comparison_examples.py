@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from mtf_rl.core.protocols import GROUND_TRUTH, SIMULATOR
-from mtf_rl.core.tasks import FEEDBACKS
+from mtf_rl.core.tasks import KUAIRAND_TASKS
 from mtf_rl.experiments.comparison import (
     CONTESTANTS,
     Comparison,
@@ -84,7 +84,8 @@ def _result(
             return_days=0.0,
             visits_a_week=0.0,
             rates={
-                task.name: 0.02 * (1.3 if track == "interaction" else 1.0) for task in FEEDBACKS
+                task.name: 0.02 * (1.3 if track == "interaction" else 1.0)
+                for task in KUAIRAND_TASKS.feedbacks
             },
             weights=dict.fromkeys(PARAMETERS, 0.3),
             weights_spread=dict.fromkeys(PARAMETERS, 0.1),

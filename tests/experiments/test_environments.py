@@ -13,7 +13,7 @@ from stable_baselines3.common.env_checker import check_env as sb3_check_env
 
 import mtf_rl
 from mtf_rl.core.errors import ConfigError, RunFolderError
-from mtf_rl.core.tasks import FEEDBACKS
+from mtf_rl.core.tasks import KUAIRAND_TASKS
 from mtf_rl.core.videos import VideoCatalogue
 from mtf_rl.envs import (
     REWARDS,
@@ -62,14 +62,14 @@ def test_settings_reach_the_environment(env_id: str) -> None:
 def test_rewards_add_up_to_what_infos_report(reward: str) -> None:
     envs = gymnasium.make_vec(RETENTION_ID, num_envs=64, reward=reward, max_requests=4)
     envs.reset(seed=0)
-    worth = REWARDS[reward]
+    worth = REWARDS[reward].on(KUAIRAND_TASKS)
     for _ in range(12):
         _, rewards, _, _, infos = envs.step(np.zeros((64, 8), np.float32))
         np.testing.assert_array_equal(infos["feedback"].sum(axis=1)[:, 2], infos["like"])
         np.testing.assert_allclose(
             infos["play_seconds"].sum(axis=1), infos["watch_seconds"], rtol=1e-5
         )
-        counts = np.stack([infos[task.name] for task in FEEDBACKS], axis=1)
+        counts = np.stack([infos[task.name] for task in KUAIRAND_TASKS.feedbacks], axis=1)
         expected = worth.watch_minute * infos["watch_seconds"] / 60 + counts @ worth.feedbacks
         np.testing.assert_allclose(rewards, expected - infos["return_days"], rtol=1e-5, atol=1e-5)
 

@@ -17,7 +17,7 @@ from mtf_rl.agents import load_policy
 from mtf_rl.agents.search.study import read_records
 from mtf_rl.core.errors import ConfigError, LeakageError, RunFolderError
 from mtf_rl.core.protocols import GROUND_TRUTH, SIMULATOR
-from mtf_rl.core.tasks import TASK_NAMES
+from mtf_rl.core.tasks import KUAIRAND_TASKS
 from mtf_rl.data import SYNTHETIC_PLAN, read_kuairand, scorer_half, split_by_time
 from mtf_rl.evaluation import leaderboard_columns
 from mtf_rl.experiments.assembly import Assembly
@@ -41,7 +41,7 @@ def finished_run(finished: RunFolder) -> RunFolder:
 
 def test_the_leaderboard_has_a_row_per_policy_and_evaluator(run: RunFolder) -> None:
     table = pd.read_csv(run.path / "leaderboard.csv")
-    assert tuple(table.columns) == leaderboard_columns(TASK_NAMES)
+    assert tuple(table.columns) == leaderboard_columns(KUAIRAND_TASKS.names)
     pairs = set(zip(table.policy, table.evaluator, strict=True))
     assert pairs == {(p, w) for p in POLICIES for w in (SIMULATOR, GROUND_TRUTH)}
     assert (table.reward_low < table.reward_mean).all()

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from mtf_rl.core.errors import ConfigError, UnknownNameError
-from mtf_rl.core.tasks import NUM_TASKS, TASK_SIGNS, TaskSet
+from mtf_rl.core.tasks import KUAIRAND_TASKS
 from mtf_rl.fusion import (
     ACTION_MAPS,
     FORMULAS,
@@ -27,7 +27,11 @@ PAIRS = [(formula, name) for formula in FORMULAS for name in maps_that_fit(formu
 
 
 def map_of(name: str, formula: str, tasks: tuple[str, ...] | None = None) -> ActionMap:
-    chosen = TaskSet.of(tasks) if tasks else TaskSet.of(make_formula("log_sum", BETAS).tasks.names)
+    chosen = (
+        KUAIRAND_TASKS.subset(tasks)
+        if tasks
+        else KUAIRAND_TASKS.subset(make_formula("log_sum", BETAS).tasks.names)
+    )
     return make_action_map(name, make_formula(formula, BETAS, chosen))
 
 
@@ -50,10 +54,10 @@ def test_weights_have_the_signs_of_their_tasks_and_bounds(formula: str, name: st
     width = len(make_formula(formula, BETAS).parameter_names)
     extremes = np.concatenate([np.eye(width), -np.eye(width), np.ones((1, width))])
     parameters = map_of(name, formula).to_parameters(extremes.astype(np.float32))
-    weights = parameters[:, :NUM_TASKS]
-    assert (weights * TASK_SIGNS >= 0.0).all()
+    weights = parameters[:, : len(KUAIRAND_TASKS)]
+    assert (weights * KUAIRAND_TASKS.signs >= 0.0).all()
     assert np.abs(weights).max() <= 1.0
-    assert (parameters[:, NUM_TASKS:] > 0.0).all()
+    assert (parameters[:, len(KUAIRAND_TASKS) :] > 0.0).all()
 
 
 @pytest.mark.parametrize(("formula", "name"), PAIRS)
@@ -83,7 +87,7 @@ def test_simplex_by_hand() -> None:
     np.testing.assert_allclose(shifted[0], weights[1], rtol=1e-6)
 
 
-@given(arrays(np.float32, (4, NUM_TASKS), elements=st.floats(-1, 1, width=32)))
+@given(arrays(np.float32, (4, len(KUAIRAND_TASKS)), elements=st.floats(-1, 1, width=32)))
 def test_simplex_magnitudes_sum_to_one(
     action: "np.ndarray[tuple[int, ...], np.dtype[np.float32]]",
 ) -> None:
@@ -99,7 +103,7 @@ def test_power_bias_by_hand() -> None:
 
 
 def test_residual_stays_within_its_radius_of_the_base() -> None:
-    formula = make_formula("log_sum", BETAS, TaskSet.of(["click", "like", "hate"]))
+    formula = make_formula("log_sum", BETAS, KUAIRAND_TASKS.subset(["click", "like", "hate"]))
     residual = make_action_map("residual", formula, base=(0.6, 0.2, -0.5), radius=0.2)
     middle = residual.to_parameters(np.zeros((1, 3), dtype=np.float32))[0]
     np.testing.assert_allclose(middle, [0.6, 0.2, -0.5], rtol=1e-6)
@@ -114,8 +118,8 @@ def test_residual_stays_within_its_radius_of_the_base() -> None:
 
 def test_power_bias_at_zero_bias_acts_orders_as_box_with_log_sum() -> None:
     generator = np.random.default_rng(4)
-    scores = generator.uniform(size=(20, 40, NUM_TASKS)).astype(np.float32)
-    actions = generator.uniform(-1, 1, (20, NUM_TASKS)).astype(np.float32)
+    scores = generator.uniform(size=(20, 40, len(KUAIRAND_TASKS))).astype(np.float32)
+    actions = generator.uniform(-1, 1, (20, len(KUAIRAND_TASKS))).astype(np.float32)
     logs, products = make_formula("log_sum", BETAS), make_formula("power_product", BETAS)
     weights = make_action_map("box", logs).to_parameters(actions)
     longer = np.concatenate([actions, np.zeros_like(actions)], axis=1)

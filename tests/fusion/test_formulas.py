@@ -17,7 +17,7 @@ from typing_extensions import override
 
 from mtf_rl.core.arrays import FloatArray, IntArray
 from mtf_rl.core.errors import ConfigError, UnknownNameError
-from mtf_rl.core.tasks import ALL_TASKS, NUM_TASKS, TASK_SIGNS, TaskSet
+from mtf_rl.core.tasks import KUAIRAND_TASKS, TaskSet
 from mtf_rl.fusion import (
     FORMULAS,
     FusionConfig,
@@ -35,11 +35,11 @@ Floats: TypeAlias = NDArray[np.float32]
 
 BETAS = np.array([0.4, 0.3, 0.02, 0.001, 0.003, 0.001, 0.0005, 0.2])
 unit = st.floats(0.0, 1.0, width=32)
-scores_strategy = arrays(np.float32, (2, 5, NUM_TASKS), elements=unit)
-weights_strategy = arrays(np.float32, (2, NUM_TASKS), elements=unit)
+scores_strategy = arrays(np.float32, (2, 5, len(KUAIRAND_TASKS)), elements=unit)
+weights_strategy = arrays(np.float32, (2, len(KUAIRAND_TASKS)), elements=unit)
 # Whole percents: two predictions are then equal or clearly different.
 percents_strategy = arrays(
-    np.float32, (2, 5, NUM_TASKS), elements=st.integers(0, 100).map(lambda n: n / 100)
+    np.float32, (2, 5, len(KUAIRAND_TASKS)), elements=st.integers(0, 100).map(lambda n: n / 100)
 )
 LINEAR = tuple(name for name in FORMULAS if name != "click_gated")
 
@@ -51,9 +51,9 @@ def fused(formula: FusionFormula, scores: Floats, weights: Floats) -> Floats:
 
 
 def one_candidate(**predictions: float) -> Floats:
-    scores = np.zeros((1, 1, NUM_TASKS), dtype=np.float32)
+    scores = np.zeros((1, 1, len(KUAIRAND_TASKS)), dtype=np.float32)
     for name, value in predictions.items():
-        scores[0, 0, ALL_TASKS.names.index(name)] = value
+        scores[0, 0, KUAIRAND_TASKS.names.index(name)] = value
     return scores
 
 
@@ -62,8 +62,8 @@ def weights_of(**weights: float) -> Floats:
 
 
 def test_log_sum_by_hand() -> None:
-    formula = make_formula("log_sum", np.full(NUM_TASKS, 0.5))
-    scores = np.full((1, 1, NUM_TASKS), 0.5, dtype=np.float32)
+    formula = make_formula("log_sum", np.full(len(KUAIRAND_TASKS), 0.5))
+    scores = np.full((1, 1, len(KUAIRAND_TASKS)), 0.5, dtype=np.float32)
     scores[0, 0, 2] = 0.0
     # The first task adds the log of 0.5 + 0.5, which is 0; the third 0.25 of the log of 0.5.
     value = fused(formula, scores, weights_of(click=1.0, like=0.25))[0, 0]
@@ -89,7 +89,7 @@ def test_power_product_by_hand() -> None:
 
 def test_rank_by_hand() -> None:
     formula = make_formula("rank", BETAS)
-    scores = np.zeros((1, 3, NUM_TASKS), dtype=np.float32)
+    scores = np.zeros((1, 3, len(KUAIRAND_TASKS)), dtype=np.float32)
     scores[0, :, 0] = [0.2, 0.9, 0.2]  # ranks 2, 1, 2
     scores[0, :, 2] = [0.3, 0.1, 0.2]  # ranks 1, 3, 2
     values = fused(formula, scores, weights_of(click=1.0, like=0.5))[0]
@@ -99,9 +99,9 @@ def test_rank_by_hand() -> None:
 
 def test_ranks_are_those_among_the_candidates_not_in_the_pool() -> None:
     formula = make_formula("rank", BETAS)
-    pool = np.random.default_rng(0).uniform(size=(1, 30, NUM_TASKS)).astype(np.float32)
+    pool = np.random.default_rng(0).uniform(size=(1, 30, len(KUAIRAND_TASKS))).astype(np.float32)
     chosen = np.array([3, 29, 11, 7, 18])
-    parameters = np.ones((1, NUM_TASKS), dtype=np.float32)
+    parameters = np.ones((1, len(KUAIRAND_TASKS)), dtype=np.float32)
     few = formula.fuse(formula.prepare(pool)[:, chosen], parameters)
     np.testing.assert_array_equal(few, fused(formula, pool[:, chosen], parameters))
 
@@ -160,8 +160,10 @@ def test_agrees_with_a_naive_loop(name: str, scores: Floats, weights: Floats) ->
 def test_the_fused_order_is_the_naive_one(name: str) -> None:
     generator = np.random.default_rng(5)
     formula = make_formula(name, BETAS)
-    scores = generator.uniform(size=(40, 30, NUM_TASKS)).astype(np.float32)
-    weights = (generator.uniform(size=(40, NUM_TASKS)) * TASK_SIGNS).astype(np.float32)
+    scores = generator.uniform(size=(40, 30, len(KUAIRAND_TASKS))).astype(np.float32)
+    weights = (generator.uniform(size=(40, len(KUAIRAND_TASKS))) * KUAIRAND_TASKS.signs).astype(
+        np.float32
+    )
     slates = best_candidates(fused(formula, scores, weights), 6)
     for env in range(40):
         expected = np.array(_naive(name)(scores[env], weights[env]))
@@ -170,16 +172,18 @@ def test_the_fused_order_is_the_naive_one(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", FORMULAS)
-@given(scores=scores_strategy, weights=weights_strategy, task=st.integers(0, NUM_TASKS - 1))
+@given(
+    scores=scores_strategy, weights=weights_strategy, task=st.integers(0, len(KUAIRAND_TASKS) - 1)
+)
 def test_monotone_in_each_task_with_the_sign_of_its_weight(
     name: str, scores: Floats, weights: Floats, task: int
 ) -> None:
     formula = make_formula(name, BETAS)
-    signed = weights * TASK_SIGNS
+    signed = weights * KUAIRAND_TASKS.signs
     raised = scores.copy()
     raised[:, 2, task] = 1.0  # one candidate among others
     change = fused(formula, raised, signed)[:, 2] - fused(formula, scores, signed)[:, 2]
-    assert (change * TASK_SIGNS[task] >= -1e-5).all()
+    assert (change * KUAIRAND_TASKS.signs[task] >= -1e-5).all()
 
 
 @pytest.mark.parametrize("name", FORMULAS)
@@ -193,7 +197,7 @@ def test_reordering_candidates_reorders_scores(name: str, scores: Floats, weight
 
 @given(scores=percents_strategy, weights=weights_strategy)
 def test_log_sum_orders_as_power_product_does(scores: Floats, weights: Floats) -> None:
-    signed = weights * TASK_SIGNS
+    signed = weights * KUAIRAND_TASKS.signs
     logs = fused(make_formula("log_sum", BETAS), scores, signed)
     products = fused(make_formula("power_product", BETAS), scores, signed)
     np.testing.assert_allclose(np.exp(logs), products, rtol=1e-4)
@@ -208,8 +212,10 @@ def test_log_sum_orders_as_power_product_does(scores: Floats, weights: Floats) -
 def test_positive_rescaling_keeps_the_slate(name: str) -> None:
     generator = np.random.default_rng(0)
     formula = make_formula(name, BETAS)
-    scores = generator.uniform(size=(50, 40, NUM_TASKS)).astype(np.float32)
-    weights = (generator.uniform(size=(50, NUM_TASKS)) * TASK_SIGNS).astype(np.float32)
+    scores = generator.uniform(size=(50, 40, len(KUAIRAND_TASKS))).astype(np.float32)
+    weights = (generator.uniform(size=(50, len(KUAIRAND_TASKS))) * KUAIRAND_TASKS.signs).astype(
+        np.float32
+    )
     slate = best_candidates(fused(formula, scores, weights), 6)
     # A power of two rescales without rounding, but for the exponential of a product.
     scaled = best_candidates(fused(formula, scores, weights * np.float32(0.25)), 6)
@@ -220,8 +226,10 @@ def test_positive_rescaling_keeps_the_slate(name: str) -> None:
 def test_a_score_does_not_depend_on_who_else_is_served(name: str) -> None:
     generator = np.random.default_rng(1)
     formula = make_formula(name, BETAS)
-    prepared = formula.prepare(generator.uniform(size=(33, 20, NUM_TASKS)).astype(np.float32))
-    weights = generator.uniform(size=(33, NUM_TASKS)).astype(np.float32)
+    prepared = formula.prepare(
+        generator.uniform(size=(33, 20, len(KUAIRAND_TASKS))).astype(np.float32)
+    )
+    weights = generator.uniform(size=(33, len(KUAIRAND_TASKS))).astype(np.float32)
     parameters = formula.parameters_of(weights)
     together = formula.fuse(prepared, parameters)
     for env in (0, 17, 32):
@@ -232,17 +240,17 @@ def test_a_score_does_not_depend_on_who_else_is_served(name: str) -> None:
 @pytest.mark.parametrize("name", FORMULAS)
 def test_tasks_outside_the_set_count_nothing(name: str) -> None:
     generator = np.random.default_rng(2)
-    tasks = TaskSet.of(["watch", "click", "hate"])
+    tasks = KUAIRAND_TASKS.subset(["watch", "click", "hate"])
     assert tasks.names == ("click", "hate", "watch")
     formula = make_formula(name, BETAS, tasks)
-    scores = generator.uniform(size=(7, 9, NUM_TASKS)).astype(np.float32)
+    scores = generator.uniform(size=(7, 9, len(KUAIRAND_TASKS))).astype(np.float32)
     few = (generator.uniform(size=(7, 3)) * tasks.signs).astype(np.float32)
     values = fused(formula, scores, few)
     changed = scores.copy()
     changed[:, :, 1:6] = 0.0
     np.testing.assert_array_equal(values, fused(formula, changed, few))
     if name in ("weighted_sum", "log_sum", "click_gated"):
-        weights = np.zeros((7, NUM_TASKS), dtype=np.float32)
+        weights = np.zeros((7, len(KUAIRAND_TASKS)), dtype=np.float32)
         weights[:, tasks.columns] = few
         whole = fused(make_formula(name, BETAS), scores, weights)
         np.testing.assert_allclose(values, whole, rtol=1e-5)
@@ -260,11 +268,11 @@ def test_bad_names_shifts_and_tasks_are_refused() -> None:
     with pytest.raises(ConfigError, match=re.escape("log_sum needs a positive beta for each")):
         LogSum((0.1, 0.0))
     with pytest.raises(ConfigError, match=re.escape("click_gated needs the task click, got the")):
-        make_formula("click_gated", BETAS, TaskSet.of(["like", "watch"]))
+        make_formula("click_gated", BETAS, KUAIRAND_TASKS.subset(["like", "watch"]))
     with pytest.raises(UnknownNameError, match=re.escape("Unknown task 'klick'. Did you mean 'cl")):
-        TaskSet.of(["klick"])
+        KUAIRAND_TASKS.subset(["klick"])
     with pytest.raises(ConfigError, match=re.escape("once each, got ('like', 'like')")):
-        TaskSet.of(["like", "like"])
+        KUAIRAND_TASKS.subset(["like", "like"])
 
 
 @given(
@@ -293,7 +301,7 @@ class RootSum(WeightFormula):
     """A user's own: s = sum_k w_k sqrt(p_k)."""
 
     is_scale_free = True
-    tasks: TaskSet = ALL_TASKS
+    tasks: TaskSet = KUAIRAND_TASKS
 
     @override
     def prepare(self, scores: FloatArray) -> FloatArray:
@@ -334,8 +342,10 @@ def test_a_fusion_setting_comes_back_from_json(formula: str) -> None:
 @pytest.mark.parametrize("name", FORMULAS)
 def test_what_is_declared_of_the_scale_and_of_base_rates_holds(name: str) -> None:
     generator = np.random.default_rng(2)
-    scores = generator.uniform(0.01, 0.6, size=(40, 30, NUM_TASKS)).astype(np.float32)
-    weights = (generator.uniform(0.1, 1.0, size=(40, NUM_TASKS)) * TASK_SIGNS).astype(np.float32)
+    scores = generator.uniform(0.01, 0.6, size=(40, 30, len(KUAIRAND_TASKS))).astype(np.float32)
+    weights = (
+        generator.uniform(0.1, 1.0, size=(40, len(KUAIRAND_TASKS))) * KUAIRAND_TASKS.signs
+    ).astype(np.float32)
 
     def order(scale: float, rates: FloatArray) -> IntArray:
         formula = make_formula(name, rates)
@@ -345,5 +355,5 @@ def test_what_is_declared_of_the_scale_and_of_base_rates_holds(name: str) -> Non
 
     kind = formula_named(name)
     assert np.array_equal(order(1.0, BETAS), order(4.0, BETAS)) == kind.is_scale_free
-    other = np.full(NUM_TASKS, 0.4)
+    other = np.full(len(KUAIRAND_TASKS), 0.4)
     assert np.array_equal(order(1.0, BETAS), order(1.0, other)) == (not kind.needs_base_rates)

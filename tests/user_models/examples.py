@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from mtf_rl.core.arrays import FloatArray, IntArray, select_rows
 from mtf_rl.core.history import VisibleHistory, add_pause, advance_history, start_history
 from mtf_rl.core.slates import Response, Slate
-from mtf_rl.core.tasks import is_long_view, is_valid_play
+from mtf_rl.core.tasks import KUAIRAND_TASKS
 from mtf_rl.core.videos import VideoCatalogue
 from mtf_rl.data import (
     CategoricalColumn,
@@ -102,8 +102,8 @@ def _sessions(
         duration = catalogue.duration_seconds[videos]
         like = np.where(play >= duration, law.like_complete, law.like_else)
         feedback = np.zeros((*videos.shape, 7), dtype=np.float32)
-        feedback[..., 0] = is_valid_play(play, duration)
-        feedback[..., 1] = is_long_view(play, duration)
+        feedback[..., 0] = KUAIRAND_TASKS["click"].follows(play, duration)
+        feedback[..., 1] = KUAIRAND_TASKS["long_view"].follows(play, duration)
         feedback[..., 2] = rng.random(play.shape) < like
         pieces.append(
             {

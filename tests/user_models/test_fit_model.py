@@ -18,7 +18,7 @@ from mtf_rl.core.files import load_json, save_json
 from mtf_rl.core.history import tag_overlap
 from mtf_rl.core.randomness import EpisodeRng
 from mtf_rl.core.slates import Slate
-from mtf_rl.core.tasks import is_long_view, is_valid_play
+from mtf_rl.core.tasks import KUAIRAND_TASKS
 from mtf_rl.user_models import DeclaredPrior, FitReport, FittedUserModel, PartReport
 from mtf_rl.user_models.answer_rules import KUAIRAND_RULES
 from mtf_rl.user_models.play import NUM_OUTCOMES, allowed_outcomes, play_outcomes
@@ -98,8 +98,12 @@ def test_single_column_answers_obey_the_rules(model: FittedUserModel, seed: int)
     )
     duration = model.catalogue.duration_seconds[slate.videos]
     play, shown = response.watch_seconds, slate.mask
-    assert np.array_equal(response.feedback[..., 0] > 0, is_valid_play(play, duration) & shown)
-    assert np.array_equal(response.feedback[..., 1] > 0, is_long_view(play, duration) & shown)
+    assert np.array_equal(
+        response.feedback[..., 0] > 0, KUAIRAND_TASKS["click"].follows(play, duration) & shown
+    )
+    assert np.array_equal(
+        response.feedback[..., 1] > 0, KUAIRAND_TASKS["long_view"].follows(play, duration) & shown
+    )
     assert not response.feedback[~shown].any()
     assert not play[~shown].any()
     assert np.isin(response.feedback, (0.0, 1.0)).all()

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import softmax
 
-from mtf_rl.core.tasks import is_long_view, is_valid_play
+from mtf_rl.core.tasks import KUAIRAND_TASKS
 from mtf_rl.user_models.play import (
     COMPLETE,
     NUM_OUTCOMES,
@@ -79,8 +79,8 @@ def test_rules_follow_the_outcome(duration: np.float32, seed: int) -> None:
     outcomes = draw_outcomes(fractions, rng.random(20))
     play = some_play_times().draw(outcomes, seconds, rng.random(20))
     starts = np.array([0.0, *SPAN_STARTS_SECONDS, np.inf])[outcomes]
-    assert np.array_equal(is_valid_play(play, seconds), starts >= 7.0)
-    assert np.array_equal(is_long_view(play, seconds), starts >= 18.0)
+    assert np.array_equal(KUAIRAND_TASKS["click"].follows(play, seconds), starts >= 7.0)
+    assert np.array_equal(KUAIRAND_TASKS["long_view"].follows(play, seconds), starts >= 18.0)
 
 
 def test_drawn_outcomes_have_their_masked_shares() -> None:

@@ -17,7 +17,7 @@ from mtf_rl.core.history import VisibleHistory, add_pause, advance_history, star
 from mtf_rl.core.protocols import GROUND_TRUTH
 from mtf_rl.core.randomness import EpisodeRng, hash_words, mix64
 from mtf_rl.core.slates import Response, Slate
-from mtf_rl.core.tasks import NUM_TASKS, is_long_view, is_valid_play
+from mtf_rl.core.tasks import KUAIRAND_TASKS
 from mtf_rl.core.videos import NO_TAG
 from mtf_rl.user_models import World, WorldConfig, WorldState
 from mtf_rl.user_models.world.config import CARRY_OVER_EFFECTS
@@ -125,7 +125,7 @@ def test_config_refuses_what_is_out_of_range(name: str, value: float, message: s
 @pytest.mark.parametrize("tab", [0, 1])
 def test_true_probabilities_are_probabilities(world: World, tab: int) -> None:
     probabilities = pairs(world, 5000, tab)
-    assert probabilities.shape == (5000, NUM_TASKS)
+    assert probabilities.shape == (5000, len(KUAIRAND_TASKS))
     assert np.isfinite(probabilities).all()
     assert (probabilities >= 0).all()
     assert (probabilities <= 1).all()
@@ -350,8 +350,10 @@ def test_plays_follow_the_rules_of_the_feed(world: World) -> None:
         seconds = np.rint(1000 * response.watch_seconds.astype(np.float64)) / 1000
         np.testing.assert_allclose(seconds, response.watch_seconds, rtol=1e-6)
         played = seconds > 0
-        clicked = is_valid_play(seconds, np.rint(1000 * duration) / 1000) & played
-        long_view = is_long_view(seconds, np.rint(1000 * duration) / 1000) & played
+        clicked = KUAIRAND_TASKS["click"].follows(seconds, np.rint(1000 * duration) / 1000) & played
+        long_view = (
+            KUAIRAND_TASKS["long_view"].follows(seconds, np.rint(1000 * duration) / 1000) & played
+        )
         np.testing.assert_array_equal(response.feedback[..., 0], clicked)
         np.testing.assert_array_equal(response.feedback[..., 1], long_view)
         assert clicked.any()

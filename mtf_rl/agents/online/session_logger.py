@@ -11,7 +11,6 @@ from typing_extensions import override
 from mtf_rl.agents.checkpoint import Checkpoint, play_again, restore, save_checkpoint
 from mtf_rl.agents.learning import CheckpointPlan
 from mtf_rl.agents.policies import MlpPolicy
-from mtf_rl.core.tasks import FEEDBACKS
 
 __all__ = ["SessionLogger"]
 
@@ -80,9 +79,9 @@ class SessionLogger(BaseCallback):
             weight = float(infos["parameters"][:, column].mean())
             self.logger.record_mean(f"weights/{name}", weight)
         shown = infos["videos"].shape[1]
-        for feedback in FEEDBACKS:
-            rate = float(infos[feedback.name].mean()) / shown
-            self.logger.record_mean(f"rate/{feedback.name}", rate)
+        for name in dynamics.sessions.tasks.feedback_names:
+            rate = float(infos[name].mean()) / shown
+            self.logger.record_mean(f"rate/{name}", rate)
         self.logger.record_mean(
             "session/watch_seconds_per_request", float(infos["watch_seconds"].mean())
         )

@@ -13,19 +13,21 @@ from mtf_rl.agents.search.space import SearchSpace
 from mtf_rl.agents.search.study import Record, Study
 from mtf_rl.core.arrays import FloatArray
 from mtf_rl.core.errors import ArtifactError, DataError
-from mtf_rl.envs import REWARDS
+from mtf_rl.core.tasks import TaskSet
 from mtf_rl.evaluation import Sessions, roll_out, roll_out_each
 
 __all__ = ["Objective", "outcomes_of"]
 
 
-def outcomes_of(sessions: Sessions) -> FloatArray:
+def outcomes_of(sessions: Sessions, tasks: TaskSet) -> FloatArray:
     """Reward, watch minutes and worth of interactions of each session, (sessions, 3) float64.
+
+    The worth of interactions is that of the log's `tasks`, whatever the reward is.
 
     Raises:
         DataError: if a reward is not finite.
     """
-    worth = sessions.feedback @ np.array(REWARDS["interaction"].feedbacks)
+    worth = sessions.feedback @ np.array([task.worth for task in tasks.feedbacks])
     outcomes = np.stack([sessions.reward, sessions.watch_seconds / 60.0, worth], axis=1)
     if not np.isfinite(outcomes).all():
         raise DataError(
@@ -144,7 +146,9 @@ class Objective:
 
     def _with_block(self, record: Record, sessions: Sessions) -> Record:
         self._cost = max(self._cost, sessions.requests)
-        outcomes = np.concatenate([record.outcomes, outcomes_of(sessions)])
+        outcomes = np.concatenate(
+            [record.outcomes, outcomes_of(sessions, self.task.learning.sessions.tasks)]
+        )
         return Record(record.point, outcomes, (*record.costs, sessions.requests))
 
     def _is_promising(self, record: Record) -> bool:

@@ -8,7 +8,6 @@ import numpy as np
 from mtf_rl.core.arrays import FloatArray
 from mtf_rl.core.errors import DataError
 from mtf_rl.core.plugins import is_import_path
-from mtf_rl.core.tasks import NUM_TASKS
 from mtf_rl.data import BatchDataset
 from mtf_rl.fusion import FORMULAS, ActionMap, FusionConfig
 
@@ -62,4 +61,5 @@ def view_of(batch: BatchDataset) -> ActionView:
         )
     fusion = FusionConfig.of_record(setting)
     # Base rates move no weights: they are the formula's own constants.
-    return Direction(fusion.make_action_map(fusion.make_formula(np.full(NUM_TASKS, 0.5))))
+    rates = np.full(len(fusion.task_set.whole), 0.5)
+    return Direction(fusion.make_action_map(fusion.make_formula(rates)))

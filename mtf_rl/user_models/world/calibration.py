@@ -6,7 +6,8 @@ import numpy as np
 from scipy import stats
 
 from mtf_rl.core.arrays import FloatArray, IntArray
-from mtf_rl.core.tasks import FEEDBACKS
+from mtf_rl.core.tasks import KUAIRAND_TASKS
+from mtf_rl.user_models.world.constants import CLICK
 from mtf_rl.user_models.world.tally import Tally, histogram_quantile
 from mtf_rl.user_models.world.targets import TARGETS, Target
 
@@ -50,7 +51,7 @@ _Measured = tuple[float, float | None, float | None]
 def _rates(totals: Tally) -> dict[str, _Measured]:
     measured: dict[str, _Measured] = {}
     for policy, name in ((_STANDARD, "standard"), (_RANDOM, "random")):
-        for column, task in enumerate(FEEDBACKS):
+        for column, task in enumerate(KUAIRAND_TASKS.feedbacks):
             measured[f"{name}/{task.name}"] = _rate(
                 totals.truth[policy, :, column].sum(),
                 totals.feedback[policy, :, column].sum(),
@@ -58,7 +59,7 @@ def _rates(totals: Tally) -> dict[str, _Measured]:
             )
     rows = totals.rows[_STANDARD]
     for tab, name in ((_PAGE, "page"), (_FEED, "feed")):
-        clicks = totals.truth[_STANDARD, tab, 0], totals.feedback[_STANDARD, tab, 0]
+        clicks = totals.truth[_STANDARD, tab, CLICK], totals.feedback[_STANDARD, tab, CLICK]
         measured[f"{name}/click"] = _rate(*clicks, rows[tab])
         zeros = totals.zero_plays[_STANDARD, tab]
         measured[f"{name}/zero_play"] = (_ratio(zeros, rows[tab]), None, None)
@@ -78,7 +79,7 @@ def _ratio(part: float, whole: float) -> float:
 
 def _joint(totals: Tally) -> dict[str, _Measured]:
     joint = totals.joint.astype(np.float64)
-    names = [task.name for task in FEEDBACKS]
+    names = [task.name for task in KUAIRAND_TASKS.feedbacks]
 
     def given(what: str, condition: str) -> _Measured:
         row, column = names.index(condition), names.index(what)

@@ -6,6 +6,21 @@ Each is calibrated, taken from KuaiRand's rows, or assumed: see `docs/world_beha
 import numpy as np
 
 from mtf_rl.core.arrays import FloatArray
+from mtf_rl.core.log_schema import KUAIRAND_LOG
+from mtf_rl.core.tasks import KUAIRAND_TASKS
+
+# The world is KuaiRand's by construction: its tasks, thresholds and scenes. The compiled loops take
+# these as constants.
+NUM_TASKS = len(KUAIRAND_TASKS)
+NUM_FEEDBACKS = len(KUAIRAND_TASKS.feedbacks)
+CLICK, LONG_VIEW = KUAIRAND_TASKS.index("click"), KUAIRAND_TASKS.index("long_view")
+LIKE, FOLLOW = KUAIRAND_TASKS.index("like"), KUAIRAND_TASKS.index("follow")
+COMMENT, FORWARD = KUAIRAND_TASKS.index("comment"), KUAIRAND_TASKS.index("forward")
+HATE, WATCH = KUAIRAND_TASKS.index("hate"), KUAIRAND_TASKS.index("watch")
+VALID_SECONDS = float(KUAIRAND_TASKS["click"].played_seconds or 0.0)
+LONG_SECONDS = float(KUAIRAND_TASKS["long_view"].played_seconds or 0.0)
+CAP_SECONDS = KUAIRAND_TASKS["watch"].cap
+TWO_COLUMN_TAB, MAIN_TAB = KUAIRAND_LOG.scenes.two_column[0], KUAIRAND_LOG.scenes.main
 
 # Log-odds of starting to watch, and of tapping a cover, at neutral traits (calibrated).
 WATCH_INTERCEPT = -1.80

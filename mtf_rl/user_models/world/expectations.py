@@ -11,23 +11,24 @@ from numba import njit
 from scipy.special import ndtr
 
 from mtf_rl.core.arrays import FloatArray
-from mtf_rl.core.tasks import (
-    LONG_VIEW_SECONDS,
-    NUM_FEEDBACKS,
-    NUM_TASKS,
-    VALID_PLAY_SECONDS,
-    WATCH_CAP_SECONDS,
-)
 from mtf_rl.user_models.world.constants import (
+    CAP_SECONDS,
+    CLICK,
+    LIKE,
+    LONG_SECONDS,
+    LONG_VIEW,
     LONGEST_OVERRUN,
     LURED_MEAN,
     LURED_SPREAD,
+    NUM_TASKS,
     ODDS_AFTER_LIKE,
     OVERRUN_MEAN,
     OVERRUN_SPREAD,
     SIGNAL_ODDS,
     SKIP_MEAN,
     SKIP_SPREAD,
+    VALID_SECONDS,
+    WATCH,
     WATCH_SPREAD,
 )
 from mtf_rl.user_models.world.latent import LatentResponse
@@ -38,7 +39,7 @@ __all__ = ["expected_answers", "length_terms"]
 # P(the disappointed last so long); then E[min(play, cap)] in both modes, and of the overrun.
 _VALID, _LONG, _END = 0, 1, 2
 # Handed to the compiled loops, for the reason that `latent` gives.
-_MOMENTS = (VALID_PLAY_SECONDS, LONG_VIEW_SECONDS, WATCH_CAP_SECONDS)
+_MOMENTS = (VALID_SECONDS, LONG_SECONDS, CAP_SECONDS)
 _SKIP_CAPPED, _LURED_CAPPED, _OVERRUN_CAPPED, _COLUMNS = 6, 7, 8, 9
 
 
@@ -46,13 +47,13 @@ def length_terms(duration_seconds: FloatArray) -> FloatArray:
     """What the expectations owe to a video's length alone: (videos, terms)."""
     duration = np.asarray(duration_seconds, dtype=np.float64)
     terms = np.zeros((len(duration), _COLUMNS))
-    moments = (VALID_PLAY_SECONDS, LONG_VIEW_SECONDS, np.inf)
+    moments = (VALID_SECONDS, LONG_SECONDS, np.inf)
     for column, moment in enumerate(moments):
         log_seconds = np.log(np.minimum(duration, moment))
         terms[:, 2 * column] = ndtr((SKIP_MEAN - log_seconds) / SKIP_SPREAD)
         terms[:, 2 * column + 1] = ndtr((LURED_MEAN - log_seconds) / LURED_SPREAD)
-    cut = np.minimum(duration, WATCH_CAP_SECONDS)
-    room = np.minimum(WATCH_CAP_SECONDS - cut, LONGEST_OVERRUN * duration)
+    cut = np.minimum(duration, CAP_SECONDS)
+    room = np.minimum(CAP_SECONDS - cut, LONGEST_OVERRUN * duration)
     for row in range(len(duration)):
         terms[row, _SKIP_CAPPED] = _capped_mean(SKIP_MEAN, SKIP_SPREAD, cut[row])
         terms[row, _LURED_CAPPED] = _capped_mean(LURED_MEAN, LURED_SPREAD, cut[row])
@@ -120,11 +121,10 @@ def _fill(
         )
         valid = _mixture(*_lasts(min(valid_seconds, duration), _VALID, terms, play), play)
         long_view = _mixture(*_lasts(min(long_seconds, duration), _LONG, terms, play), play)
-        expected[position, 0] = valid if single_column[position] else taps[position]
-        expected[position, 1] = long_view
-        expected[position, NUM_FEEDBACKS] = (
-            _watch_seconds(duration, cap_seconds, terms, play) / cap_seconds
-        )
+        expected[position, CLICK] = valid if single_column[position] else taps[position]
+        expected[position, LONG_VIEW] = long_view
+        seconds = _watch_seconds(duration, cap_seconds, terms, play)
+        expected[position, WATCH] = seconds / cap_seconds
         fractions = (1.0 - plays[position], plays[position] - valid, valid - long_view, long_view)
         _fill_signals(fractions, odds[position], signal_odds, odds_after_like, expected[position])
 
@@ -135,16 +135,16 @@ def _fill_signals(
 ) -> None:
     """Probabilities of the signals, from the fractions of the four classes of play."""
     for signal in range(len(odds)):
-        expected[2 + signal] = 0.0
+        expected[LIKE + signal] = 0.0
     for play_class in range(len(fractions)):
         fraction = fractions[play_class]
         like = _probability(signal_odds[0, play_class] * odds[0])
-        expected[2] += fraction * like
+        expected[LIKE] += fraction * like
         for signal in range(1, len(odds)):
             own = signal_odds[signal, play_class] * odds[signal]
             without = _probability(own)
             given_like = _probability(own * odds_after_like[signal])
-            expected[2 + signal] += fraction * (without + like * (given_like - without))
+            expected[LIKE + signal] += fraction * (without + like * (given_like - without))
 
 
 @njit(cache=True, nogil=True)

@@ -7,6 +7,7 @@ import numpy as np
 from mtf_rl.core.arrays import FloatArray, IntArray
 from mtf_rl.core.slates import Slate
 from mtf_rl.core.videos import NO_TAG, VideoCatalogue
+from mtf_rl.user_models.world.constants import CLICK, LONG_VIEW
 from mtf_rl.user_models.world.latent import LatentResponse
 from mtf_rl.user_models.world.population import NUM_TAGS, Truth
 from mtf_rl.user_models.world.responses import Answers
@@ -106,8 +107,8 @@ def _values(
     """How much each shown video satisfies its user, (num_envs, slate); 0 is what is usual."""
     config = truth.config
     care = truth.users.care[state.users][:, None]
-    clicked = answers.feedback[..., 0].astype(np.float64)
-    long_view = answers.feedback[..., 1].astype(np.float64)
+    clicked = answers.feedback[..., CLICK].astype(np.float64)
+    long_view = answers.feedback[..., LONG_VIEW].astype(np.float64)
     usual_click, usual_long_view = (usual[state.users, kind][:, None] for kind in (0, 1))
     regret = truth.videos.bait[slate.videos] * clicked * (1.0 - long_view) - _USUAL_REGRET
     watching = _LONG_VIEW_WORTH * (long_view - usual_long_view) - 2.0 * config.regret * regret

@@ -9,8 +9,17 @@ import pyarrow as pa
 
 from mtf_rl.core.arrays import BoolArray, FloatArray, IntArray
 from mtf_rl.core.randomness import hash_words
-from mtf_rl.core.tasks import FEEDBACKS
+from mtf_rl.core.tasks import KUAIRAND_TASKS
 from mtf_rl.core.videos import NO_TAG
+from mtf_rl.user_models.world.constants import (
+    CLICK,
+    COMMENT,
+    FOLLOW,
+    FORWARD,
+    HATE,
+    LIKE,
+    LONG_VIEW,
+)
 from mtf_rl.user_models.world.population import Users, Videos
 from mtf_rl.user_models.world.simulate_logs import LoggedRows
 
@@ -53,7 +62,7 @@ def log_table(rows: LoggedRows, videos: Videos) -> pa.Table:
         "time_ms": _FIRST_MS + rows.times_ms,
         **{
             task.column: rows.feedback[:, column].astype(np.int64)
-            for column, task in enumerate(FEEDBACKS)
+            for column, task in enumerate(KUAIRAND_TASKS.feedbacks)
         },
         "play_time_ms": rows.play_ms,
         "duration_ms": _duration_ms(videos)[rows.videos],
@@ -77,10 +86,10 @@ def _duration_ms(videos: Videos) -> IntArray:
 
 def _stays(rows: LoggedRows) -> dict[str, IntArray]:
     """Visits to the author's page and to the comments: columns that nothing reads."""
-    clicked, long_view = rows.feedback[:, 0] > 0, rows.feedback[:, 1] > 0
+    clicked, long_view = rows.feedback[:, CLICK] > 0, rows.feedback[:, LONG_VIEW] > 0
     play_class = np.add(rows.play_ms > 0, clicked, dtype=np.int64) + long_view
     profile = rows.stay[:, 0] < _PROFILE_RATE[play_class]
-    opened = (rows.stay[:, 1] < _COMMENTS_OPENED_RATE[play_class]) | (rows.feedback[:, 4] > 0)
+    opened = (rows.stay[:, 1] < _COMMENTS_OPENED_RATE[play_class]) | (rows.feedback[:, COMMENT] > 0)
     profile_ms = np.rint(-8000 * np.log(rows.stay[:, 1])).astype(np.int64)
     comment_ms = np.rint(-10_400 * np.log(rows.stay[:, 0])).astype(np.int64)
     return {
@@ -254,11 +263,11 @@ def statistic_counts(rows: LoggedRows, videos: Videos) -> dict[str, IntArray]:
         "valid_play": (rows.play_ms >= np.minimum(7000, duration), "valid_play_cnt"),
         "long_time_play": (rows.play_ms >= np.minimum(18_000, duration), "long_time_play_cnt"),
         "short_time_play": (short, "short_time_play_cnt"),
-        "like": (rows.feedback[:, 2] > 0, "like_cnt"),
-        "follow": (rows.feedback[:, 3] > 0, "follow_cnt"),
-        "comment": (rows.feedback[:, 4] > 0, "comment_cnt"),
-        "share": (rows.feedback[:, 5] > 0, "share_cnt"),
-        "reduce_similar": (rows.feedback[:, 6] > 0, "reduce_similar_cnt"),
+        "like": (rows.feedback[:, LIKE] > 0, "like_cnt"),
+        "follow": (rows.feedback[:, FOLLOW] > 0, "follow_cnt"),
+        "comment": (rows.feedback[:, COMMENT] > 0, "comment_cnt"),
+        "share": (rows.feedback[:, FORWARD] > 0, "share_cnt"),
+        "reduce_similar": (rows.feedback[:, HATE] > 0, "reduce_similar_cnt"),
     }
     totals: dict[str, IntArray] = {}
     pairs = rows.users.astype(np.int64) * count + rows.videos

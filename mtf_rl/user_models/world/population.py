@@ -14,7 +14,7 @@ __all__ = ["NUM_TAGS", "SIGNALS", "Truth", "Users", "Videos", "draw_truth"]
 NUM_TAGS = 46
 TASTE_DIMENSIONS = 8
 SIGNALS = ("like", "follow", "comment", "forward", "hate")
-"""The signals that follow from watching, in the order of `FEEDBACKS`."""
+"""The signals that follow from watching, in the order of KuaiRand's tasks."""
 
 # Beta distributions of each signal's rate over the users of KuaiRand-Pure, single-column feed
 # (beta-binomial fits of the public rows of 2022-04-25 to 05-08), in the order of SIGNALS. Those of

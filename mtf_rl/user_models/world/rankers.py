@@ -6,7 +6,7 @@ import numpy as np
 
 from mtf_rl.core.arrays import FloatArray, IntArray
 from mtf_rl.core.randomness import hash_words, mix64
-from mtf_rl.core.tasks import NUM_TASKS
+from mtf_rl.user_models.world.constants import NUM_TASKS
 
 __all__ = ["LOGGING_RANKERS", "LoggingRanker", "assign_rankers", "ranking_scores"]
 

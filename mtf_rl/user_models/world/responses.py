@@ -8,11 +8,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from mtf_rl.core.arrays import FloatArray
-from mtf_rl.core.tasks import NUM_FEEDBACKS, is_long_view, is_valid_play
+from mtf_rl.core.tasks import KUAIRAND_TASKS
 from mtf_rl.user_models.world.constants import (
+    CLICK,
+    LIKE,
+    LONG_VIEW,
     LONGEST_OVERRUN,
     LURED_MEAN,
     LURED_SPREAD,
+    NUM_FEEDBACKS,
     ODDS_AFTER_LIKE,
     OVERRUN_MEAN,
     OVERRUN_SPREAD,
@@ -23,9 +27,7 @@ from mtf_rl.user_models.world.constants import (
 )
 from mtf_rl.user_models.world.latent import LatentResponse
 
-__all__ = ["TWO_COLUMN_TAB", "Answers", "draw_answers"]
-
-TWO_COLUMN_TAB = 0
+__all__ = ["Answers", "draw_answers"]
 
 
 @dataclass(frozen=True)
@@ -66,17 +68,17 @@ def draw_answers(
     extra = np.minimum(np.exp(OVERRUN_MEAN + OVERRUN_SPREAD * overrun), LONGEST_OVERRUN * duration)
     seconds = np.where(seconds >= duration, duration + extra, seconds)
     seconds = np.where(played, np.maximum(np.floor(1000.0 * seconds), 1.0) / 1000.0, 0.0)
-    valid = is_valid_play(seconds, duration) & played
-    long_view = is_long_view(seconds, duration) & played
+    valid = KUAIRAND_TASKS["click"].follows(seconds, duration) & played
+    long_view = KUAIRAND_TASKS["long_view"].follows(seconds, duration) & played
     play_class = played.astype(np.int64) + valid + long_view
     feedback = np.empty((*seconds.shape, NUM_FEEDBACKS), dtype=np.float32)
-    feedback[..., 0] = np.where(latent.single_column, valid, mode[..., 0] < latent.taps)
-    feedback[..., 1] = long_view
+    feedback[..., CLICK] = np.where(latent.single_column, valid, mode[..., 0] < latent.taps)
+    feedback[..., LONG_VIEW] = long_view
     odds = SIGNAL_ODDS.T[play_class] * latent.odds  # (..., signals)
     liked = signals[..., 0] < _odds_to_probability(odds[..., 0])
     odds *= np.where(liked[..., None], ODDS_AFTER_LIKE, 1.0)
-    feedback[..., 2:] = signals < _odds_to_probability(odds)
-    feedback[..., 2] = liked
+    feedback[..., LIKE:] = signals < _odds_to_probability(odds)
+    feedback[..., LIKE] = liked
     return Answers(feedback=feedback, play_seconds=seconds)
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from mtf_rl.core.arrays import BoolArray, FloatArray, IntArray
+from mtf_rl.user_models.world.constants import CLICK, LIKE, TWO_COLUMN_TAB
 from mtf_rl.user_models.world.simulate_logs import DayEnds, LoggedRows
 
 __all__ = ["Tally", "histogram_quantile", "tally"]
@@ -51,11 +52,11 @@ class Tally:
 
 def tally(rows: LoggedRows, ends: DayEnds, *, users: int, videos: int) -> Tally:
     """The totals of `rows`, in a world of so many `users` and `videos`."""
-    policy, feed = rows.randomised.astype(np.int64), (rows.tabs != 0).astype(np.int64)
+    policy, feed = rows.randomised.astype(np.int64), (rows.tabs != TWO_COLUMN_TAB).astype(np.int64)
     standard = policy == 0
     in_feed = standard & (feed == 1)
-    clicked = rows.feedback[:, 0] > 0
-    click, like = rows.truth[:, 0].astype(np.float64), rows.truth[:, 2].astype(np.float64)
+    clicked = rows.feedback[:, CLICK] > 0
+    click, like = rows.truth[:, CLICK].astype(np.float64), rows.truth[:, LIKE].astype(np.float64)
     first = _first_of(rows.users, rows.requests)
     opens = _first_of(rows.users, rows.sessions)
     shown = rows.feedback[standard].astype(np.float64)

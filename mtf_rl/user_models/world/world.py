@@ -11,14 +11,15 @@ from mtf_rl.core.history import VisibleHistory
 from mtf_rl.core.protocols import GROUND_TRUTH, UserModel
 from mtf_rl.core.randomness import EpisodeRng, Purpose
 from mtf_rl.core.slates import Response, Slate
+from mtf_rl.core.tasks import KUAIRAND_TASKS
 from mtf_rl.core.videos import VideoCatalogue
 from mtf_rl.user_models.world.config import WorldConfig
-from mtf_rl.user_models.world.constants import TYPICAL_DURATION_SECONDS
+from mtf_rl.user_models.world.constants import TWO_COLUMN_TAB, TYPICAL_DURATION_SECONDS
 from mtf_rl.user_models.world.expectations import expected_answers, length_terms
 from mtf_rl.user_models.world.experience import WorldState, after_slate, dullness, elapse
 from mtf_rl.user_models.world.latent import LatentResponse, latent, usual_latent
 from mtf_rl.user_models.world.population import NUM_TAGS, SIGNALS, draw_truth
-from mtf_rl.user_models.world.responses import TWO_COLUMN_TAB, draw_answers
+from mtf_rl.user_models.world.responses import draw_answers
 from mtf_rl.user_models.world.retrieval import Retrieval
 
 __all__ = ["HOUR_SHARES", "World"]
@@ -53,6 +54,7 @@ class World(UserModel[WorldState]):
 
     evaluator = GROUND_TRUTH
     hour_fractions = HOUR_SHARES
+    tasks = KUAIRAND_TASKS
 
     def __init__(self, config: WorldConfig) -> None:
         self.config = config

@@ -36,6 +36,7 @@ from mtf_rl.agents.search.spaces import ACTIVITY, SEARCH_SPACES, initial_points,
 from mtf_rl.agents.search.study import Study, read_records
 from mtf_rl.core.arrays import FloatArray
 from mtf_rl.core.errors import ArtifactError, ConfigError, ShapeError, UnknownNameError
+from mtf_rl.core.tasks import KUAIRAND_TASKS
 from mtf_rl.envs import RequestBudget, SessionDynamics, UserProfiles, toy_dynamics
 from mtf_rl.evaluation import roll_out, roll_out_each
 
@@ -183,7 +184,7 @@ def test_objectives_are_of_a_session() -> None:
         toy_dynamics(), make_space("static", task_of(toy_dynamics())).policy(np.zeros(8)),
         seed=0, episodes=np.arange(5),
     )  # fmt: skip
-    outcomes = outcomes_of(sessions)
+    outcomes = outcomes_of(sessions, KUAIRAND_TASKS)
     np.testing.assert_allclose(outcomes[:, 0], sessions.reward)
     np.testing.assert_allclose(outcomes[:, 1], sessions.watch_seconds / 60.0)
     likes = sessions.feedback[:, 2]  # The toy's only feedback, worth 1.
