@@ -198,5 +198,7 @@ def _part(sessions: Sessions, first: int, count: int) -> Sessions:
 
 def _joined(chunks: list[Sessions]) -> Sessions:
     arrays = [field.name for field in fields(Sessions) if field.name != "tasks"]
-    joined = {name: np.concatenate([getattr(chunk, name) for chunk in chunks]) for name in arrays}
+    joined: dict[str, Any] = {
+        name: np.concatenate([getattr(chunk, name) for chunk in chunks]) for name in arrays
+    }
     return replace(chunks[0], **joined)

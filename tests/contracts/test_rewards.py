@@ -6,7 +6,6 @@ import pytest
 from mtf_rl.core.slates import Response
 from mtf_rl.core.tasks import KUAIRAND_TASKS
 from mtf_rl.envs import REWARDS
-from mtf_rl.envs.rewards import reward_named
 
 
 def random_response(seed: int) -> Response:
@@ -17,30 +16,31 @@ def random_response(seed: int) -> Response:
 
 @pytest.mark.parametrize("name", REWARDS)
 def test_rewards_add_up_over_videos_and_ignore_their_order(name: str) -> None:
+    worth = REWARDS[name].on(KUAIRAND_TASKS)
     response = random_response(0)
-    whole = reward_named(name)(response)
+    whole = worth(response)
     assert whole.shape == (5,)
     assert whole.dtype == np.float32
     parts = [
-        reward_named(name)(Response(response.feedback[:, [i]], response.watch_seconds[:, [i]]))
-        for i in range(4)
+        worth(Response(response.feedback[:, [i]], response.watch_seconds[:, [i]])) for i in range(4)
     ]
     np.testing.assert_allclose(sum(parts), whole, rtol=1e-5)
     order = [2, 0, 3, 1]
     moved = Response(response.feedback[:, order], response.watch_seconds[:, order])
-    np.testing.assert_allclose(reward_named(name)(moved), whole, rtol=1e-6)
+    np.testing.assert_allclose(worth(moved), whole, rtol=1e-6)
     nothing = Response(np.zeros((1, 4, 7), np.float32), np.zeros((1, 4), np.float32))
-    assert reward_named(name)(nothing)[0] == 0.0
+    assert worth(nothing)[0] == 0.0
 
 
 @pytest.mark.parametrize("name", REWARDS)
 def test_more_of_a_good_thing_is_never_worse_and_hate_never_better(name: str) -> None:
+    worth = REWARDS[name].on(KUAIRAND_TASKS)
     response = random_response(1)
-    before = reward_named(name)(response)
+    before = worth(response)
     for column in range(7):
         more = response.feedback.copy()
         more[:, :, column] = 1.0
-        change = reward_named(name)(Response(more, response.watch_seconds)) - before
+        change = worth(Response(more, response.watch_seconds)) - before
         assert (change * KUAIRAND_TASKS.signs[column] >= -1e-6).all()
-    longer = reward_named(name)(Response(response.feedback, response.watch_seconds + 30)) - before
+    longer = worth(Response(response.feedback, response.watch_seconds + 30)) - before
     assert (longer >= 0).all()

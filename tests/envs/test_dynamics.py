@@ -11,6 +11,7 @@ from mtf_rl.core.errors import ConfigError, ShapeError, UnknownNameError
 from mtf_rl.core.slates import Response
 from mtf_rl.core.tasks import KUAIRAND_TASKS
 from mtf_rl.envs import (
+    REWARDS,
     BudgetExceededError,
     RequestBudget,
     SessionConfig,
@@ -19,7 +20,6 @@ from mtf_rl.envs import (
     play_episodes,
     toy_dynamics,
 )
-from mtf_rl.envs.rewards import reward_named
 
 
 @pytest.fixture(name="dynamics")
@@ -142,9 +142,9 @@ def test_engagement_by_hand() -> None:
     feedback[0, 1, 6] = 1
     response = Response(feedback, np.array([[90.0, 30.0]], dtype=np.float32))
     # 2 minutes + like 1 + follow 5 + comment 3 + forward 5 - hate 5.
-    assert reward_named("engagement")(response).tolist() == [11.0]
-    assert reward_named("watch_time")(response).tolist() == [2.0]
-    assert reward_named("interaction")(response).tolist() == [9.0]
+    assert REWARDS["engagement"].on(KUAIRAND_TASKS)(response).tolist() == [11.0]
+    assert REWARDS["watch_time"].on(KUAIRAND_TASKS)(response).tolist() == [2.0]
+    assert REWARDS["interaction"].on(KUAIRAND_TASKS)(response).tolist() == [9.0]
 
 
 def test_bad_settings_are_refused(dynamics: SessionDynamics) -> None:
