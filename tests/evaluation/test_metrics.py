@@ -11,7 +11,7 @@ from scipy import stats
 from mtf_rl.agents import ConstantPolicy
 from mtf_rl.core.arrays import FloatArray, IntArray
 from mtf_rl.core.errors import ConfigError
-from mtf_rl.core.tasks import FEEDBACKS
+from mtf_rl.core.tasks import KUAIRAND_TASKS
 from mtf_rl.envs import toy_dynamics
 from mtf_rl.evaluation import (
     METRIC_SIGNS,
@@ -177,10 +177,10 @@ def test_rare_and_missing_events_say_so() -> None:
 
 def test_a_metric_is_worse_by_the_sign_of_its_task() -> None:
     up, down, unclear = Interval(0.2, 0.1, 0.3), Interval(-0.2, -0.3, -0.1), Interval(0.1, -1, 1)
-    hate = [task.name for task in FEEDBACKS].index("hate")
-    metrics = Metrics.of([up, down, unclear, *[up] * len(FEEDBACKS)])
-    assert metrics.all == (up, down, unclear, *[up] * len(FEEDBACKS))
-    expected = [False, True, False, *[False] * len(FEEDBACKS)]
+    hate = [task.name for task in KUAIRAND_TASKS.feedbacks].index("hate")
+    metrics = Metrics.of([up, down, unclear, *[up] * len(KUAIRAND_TASKS.feedbacks)])
+    assert metrics.all == (up, down, unclear, *[up] * len(KUAIRAND_TASKS.feedbacks))
+    expected = [False, True, False, *[False] * len(KUAIRAND_TASKS.feedbacks)]
     expected[3 + hate] = True
     assert metrics.worse() == tuple(expected)
     assert METRIC_SIGNS[3 + hate] == -1

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mtf_rl.core.errors import ConfigError, UnknownNameError
-from mtf_rl.core.tasks import ALL_TASKS, TASK_NAMES
+from mtf_rl.core.tasks import KUAIRAND_TASKS
 from mtf_rl.experiments.production import production_policy, read_production
 from mtf_rl.fusion import make_action_map, make_formula
 
@@ -18,11 +18,11 @@ RATES = np.full(8, 0.1)
 
 def test_a_list_and_a_file_give_the_same_weights(tmp_path: Path) -> None:
     path = tmp_path / "weights.json"
-    shuffled = dict(reversed(list(zip(TASK_NAMES, WEIGHTS, strict=True))))
+    shuffled = dict(reversed(list(zip(KUAIRAND_TASKS.names, WEIGHTS, strict=True))))
     path.write_text(json.dumps(shuffled))
-    listed = read_production("0.4,0.8,1,1,0.6, 0.6,-1,0.9", ALL_TASKS)
+    listed = read_production("0.4,0.8,1,1,0.6, 0.6,-1,0.9", KUAIRAND_TASKS)
     np.testing.assert_array_equal(listed, np.array(WEIGHTS, dtype=np.float32))
-    np.testing.assert_array_equal(read_production(str(path), ALL_TASKS), listed)
+    np.testing.assert_array_equal(read_production(str(path), KUAIRAND_TASKS), listed)
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def test_a_wrong_file_is_refused(tmp_path: Path, content: str, message: str) -> 
     path = tmp_path / "weights.json"
     path.write_text(content)
     with pytest.raises((ConfigError, UnknownNameError), match=re.escape(message)):
-        read_production(str(path), ALL_TASKS)
+        read_production(str(path), KUAIRAND_TASKS)
 
 
 def test_wrong_numbers_are_refused() -> None:
@@ -53,9 +53,9 @@ def test_wrong_numbers_are_refused() -> None:
         ("nowhere.json", "nowhere.json is neither"),
     ):
         with pytest.raises(ConfigError, match=re.escape(message)):
-            read_production(given, ALL_TASKS)
+            read_production(given, KUAIRAND_TASKS)
     with pytest.raises(UnknownNameError):
-        ALL_TASKS.of(["buy"])
+        KUAIRAND_TASKS.of(["buy"])
 
 
 def test_the_policy_plays_the_given_weights() -> None:
