@@ -11,7 +11,7 @@ from mtf_rl.agents import ConstantPolicy
 from mtf_rl.core.arrays import FloatArray
 from mtf_rl.core.errors import ConfigError, UnknownNameError
 from mtf_rl.core.registry import Registry
-from mtf_rl.core.tasks import NUM_TASKS, TaskSet
+from mtf_rl.core.tasks import TaskSet
 from mtf_rl.envs import SessionConfig
 from mtf_rl.fusion import ActionMap, FusionFormula
 
@@ -55,7 +55,7 @@ def resolve_production(given: str, session: SessionConfig) -> str:
     """
     fusion = session.fusion
     weights = read_production(given, fusion.task_set)
-    formula = fusion.make_formula(np.ones(NUM_TASKS))
+    formula = fusion.make_formula(np.ones(len(fusion.task_set.whole)))
     production_policy(weights, formula, fusion.make_action_map(formula))
     return ",".join(map(str, weights))
 

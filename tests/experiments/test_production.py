@@ -55,7 +55,7 @@ def test_wrong_numbers_are_refused() -> None:
         with pytest.raises(ConfigError, match=re.escape(message)):
             read_production(given, KUAIRAND_TASKS)
     with pytest.raises(UnknownNameError):
-        KUAIRAND_TASKS.of(["buy"])
+        KUAIRAND_TASKS.subset(["buy"])
 
 
 def test_the_policy_plays_the_given_weights() -> None:
