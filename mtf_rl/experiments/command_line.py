@@ -6,7 +6,7 @@ preset, then `--config FILE.json`, then flags.
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, fields, is_dataclass, make_dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -17,19 +17,23 @@ from mtf_rl.agents import AGENTS
 from mtf_rl.core.errors import ConfigError
 from mtf_rl.core.files import load_json
 from mtf_rl.core.plugins import is_import_path, refuse_unrepeated
+from mtf_rl.experiments.command_settings import PretrainConfig
 from mtf_rl.experiments.config import PRESETS, Baselines, LogConfig, RunConfig, RunSettings
 from mtf_rl.experiments.old_spellings import current_document, current_words, holds_old_fields
 from mtf_rl.experiments.run_folder import RunFolder
 from mtf_rl.experiments.settings import settings_from_json, settings_laid_over
+from mtf_rl.scorers import SCORERS
 
 __all__ = [
     "DEFAULT_AGENT",
     "Resumption",
     "log_of_run",
     "parse_command",
+    "parse_pretrain",
     "parse_resume",
     "parse_train",
     "preset_note",
+    "settings_of_pretraining",
     "settings_of_run",
     "settings_to_resume",
 ]
@@ -57,6 +61,50 @@ def parse_command(kind: type[ConfigT], command: str, words: Sequence[str] | None
     return tyro.cli(kind, prog=f"python -m mtf_rl.{command}", args=given)
 
 
+def parse_pretrain(arguments: Sequence[str] | None = None) -> PretrainConfig:
+    """Settings of `pretrain`, those of the chosen model among them.
+
+    Raises:
+        UnknownNameError: for a model that is not known.
+        ConfigError: for a setting out of range.
+    """
+    words = current_words(sys.argv[1:] if arguments is None else arguments)
+    switches = _switches(PretrainConfig, "")
+    model, words = _take_name(words, {*SCORERS, "all"}, switches, default=PretrainConfig.model)
+    if model == "all":
+        return replace(parse_command(PretrainConfig, "pretrain", words), model=model)
+    settings = SCORERS.resolve(model)()
+    kind = make_dataclass(
+        "Pretrain",
+        [
+            ("config", Annotated[PretrainConfig, tyro.conf.arg(name="")]),
+            ("scorer_model", type(settings)),
+        ],
+    )
+    parsed: Any = tyro.cli(
+        kind,
+        prog="python -m mtf_rl.pretrain",
+        args=words,
+        default=kind(PretrainConfig(model), settings),
+        description=f"{PretrainConfig.__doc__}\n\nModel settings of {model}: --scorer-model.FIELD",
+    )
+    config: PretrainConfig = parsed.config
+    return replace(config, scorer_model=parsed.scorer_model)
+
+
+def settings_of_pretraining(run: RunFolder) -> PretrainConfig:
+    """The settings that the `config.json` of a `pretrain` run holds.
+
+    Raises:
+        ArtifactError: if the file is missing or torn.
+        ConfigError: if it is of another command or version, or names an extension that is not
+            repeated.
+    """
+    document = load_json(run.path / "config.json")
+    refuse_unrepeated(document, source=run.path)
+    return settings_from_json(PretrainConfig, document)
+
+
 def parse_train(arguments: Sequence[str] | None = None) -> RunSettings:
     """Settings from the command line.
 
@@ -68,9 +116,13 @@ def parse_train(arguments: Sequence[str] | None = None) -> RunSettings:
     early, words = _early_options().parse_known_args(words)
     run, agent_fields = PRESETS[early.preset]()
     document = {} if early.config is None else _read_config_file(Path(early.config))
-    typed = {part for word in words for part in (word, word.partition("=")[2])}
+    given = (*words, early.scorer or "")
+    typed = {part for word in given for part in (word, word.partition("=")[2])}
     refuse_unrepeated(document, source=early.config, repeated=typed)
-    agent, words = _take_agent(words, default=document.get("agent", DEFAULT_AGENT))
+    switches = _switches(RunConfig, "")
+    default = document.get("agent", DEFAULT_AGENT)
+    agent, words = _take_name(words, AGENTS, switches, default=default)
+    AGENTS.resolve(agent)
     settings = _Unchecked(
         agent=agent,
         agent_settings=_preset_agent(agent, agent_fields),
@@ -79,7 +131,7 @@ def parse_train(arguments: Sequence[str] | None = None) -> RunSettings:
             **{entry.name: _preset_agent(entry.name, agent_fields) for entry in fields(Baselines)}
         ),
     )
-    settings = _with_document(settings, document)
+    settings = _with_scorer(_with_document(settings, document), early.scorer)
     return _parse_flags(settings, words)
 
 
@@ -105,7 +157,9 @@ class Resumption:
     """The run's own `module:function`, named again; a file must not choose what is imported."""
 
 
-def parse_resume(arguments: Sequence[str] | None = None) -> Resumption | None:
+def parse_resume(
+    arguments: Sequence[str] | None = None, *, command: str = "train"
+) -> Resumption | None:
     """What `--resume` asks for; None where the command line has no such flag.
 
     Raises:
@@ -114,7 +168,7 @@ def parse_resume(arguments: Sequence[str] | None = None) -> Resumption | None:
     words = list(sys.argv[1:] if arguments is None else arguments)
     if not any(word.split("=")[0] == "--resume" for word in words):
         return None
-    parser = argparse.ArgumentParser(prog="python -m mtf_rl.train", allow_abbrev=False)
+    parser = argparse.ArgumentParser(prog=f"python -m mtf_rl.{command}", allow_abbrev=False)
     parser.add_argument("--resume", type=Path, metavar="RUN", required=True)
     parser.add_argument("--reward", metavar="MODULE:FUNCTION")
     known, others = parser.parse_known_args(words)
@@ -148,7 +202,7 @@ def log_of_run(run: RunFolder) -> LogConfig:
         ArtifactError: if the file is missing or torn.
         ConfigError: if it is of another version.
     """
-    return settings_from_json(RunConfig, _document_of(run)["run"]).log
+    return settings_from_json(LogConfig, _document_of(run)["run"]["log"])
 
 
 def settings_of_run(run: RunFolder, reward: str | None = None) -> RunSettings:
@@ -193,23 +247,23 @@ def _early_options() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--preset", default="default")
     parser.add_argument("--config", default=None)
+    parser.add_argument("--scorer", default=None)
     return parser
 
 
-def _take_agent(words: list[str], *, default: str) -> tuple[str, list[str]]:
-    """The agent's name among the words, and the other words.
+def _take_name(
+    words: list[str], known: Collection[str], switches: set[str], *, default: str
+) -> tuple[str, list[str]]:
+    """The one name among the words, such as the agent's, and the other words.
 
-    It is the first word, or an agent's name anywhere else that is not the value of a flag.
+    It is the first word, or a known name anywhere else that is not the value of a flag.
     """
-    switches = _switches(RunConfig, "")
     for position, word in enumerate(words):
         before = words[position - 1] if position else ""
         is_value = before.startswith("--") and "=" not in before and before not in switches
-        named = word in AGENTS or is_import_path(word)
+        named = word in known or is_import_path(word)
         if not is_value and (named or position == 0) and not word.startswith("-"):
-            AGENTS.resolve(word)
             return word, words[:position] + words[position + 1 :]
-    AGENTS.resolve(default)
     return default, words
 
 
@@ -248,6 +302,9 @@ def _read_config_file(path: Path) -> dict[str, Any]:
 def _with_document(base: "_Unchecked", document: dict[str, Any]) -> "_Unchecked":
     """The preset, but with what a settings file says; another agent's settings do not apply."""
     agent_settings = base.agent_settings
+    run = document.get("run", {})
+    if isinstance(run, dict) and run.get("scorer", base.run.scorer) != base.run.scorer:
+        base = replace(base, run=replace(base.run, scorer=run["scorer"], scorer_model=None))
     if document.get("agent", base.agent) == base.agent:
         agent_settings = settings_laid_over(agent_settings, document.get("agent_settings", {}))
     return replace(
@@ -258,6 +315,14 @@ def _with_document(base: "_Unchecked", document: dict[str, Any]) -> "_Unchecked"
     )
 
 
+def _with_scorer(base: "_Unchecked", scorer: str | None) -> "_Unchecked":
+    """The settings with a scorer that is named by a flag, and every setting of its model."""
+    run = base.run
+    if scorer is not None and scorer != run.scorer:
+        run = replace(run, scorer=scorer, scorer_model=None)
+    return replace(base, run=replace(run, scorer_model=run.model))
+
+
 def _parse_flags(base: "_Unchecked", words: list[str]) -> RunSettings:
     bare = tyro.conf.arg(name="")
     agent_type: Any = type(base.agent_settings)
@@ -265,6 +330,7 @@ def _parse_flags(base: "_Unchecked", words: list[str]) -> RunSettings:
         "Train",
         [
             ("run", Annotated[RunConfig, bare]),
+            ("scorer_model", type(base.run.scorer_model)),
             ("agent_settings", Annotated[agent_type, bare]),
             ("baselines", Annotated[Baselines, bare]),
         ],
@@ -272,7 +338,7 @@ def _parse_flags(base: "_Unchecked", words: list[str]) -> RunSettings:
     parsed: Any = tyro.cli(
         kind,
         args=words,
-        default=kind(base.run, base.agent_settings, base.baselines),
+        default=kind(base.run, base.run.scorer_model, base.agent_settings, base.baselines),
         prog="python -m mtf_rl.train",
         description=(
             f"Learn fusion weights with an agent and compare it with baselines.\n\n"
@@ -282,4 +348,5 @@ def _parse_flags(base: "_Unchecked", words: list[str]) -> RunSettings:
             f"Flags of {base.agent}:"
         ),
     )
-    return RunSettings(base.agent, parsed.agent_settings, parsed.run, parsed.baselines)
+    run = replace(parsed.run, scorer_model=parsed.scorer_model)
+    return RunSettings(base.agent, parsed.agent_settings, run, parsed.baselines)

@@ -5,14 +5,15 @@ They stand apart from what the commands do, so that parsing a command line impor
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 import tyro
 
 from mtf_rl.core.errors import ConfigError
 from mtf_rl.core.ranges import check_above, check_at_least, check_choice, check_seed
-from mtf_rl.experiments.config import LogConfig
+from mtf_rl.experiments.config import LogConfig, check_model
 from mtf_rl.experiments.devices import DeviceName
+from mtf_rl.experiments.settings import read_named_settings
 from mtf_rl.scorers import SCORERS, ScorerFitConfig
 from mtf_rl.user_models import WorldConfig
 
@@ -77,6 +78,8 @@ class PretrainConfig:
 
     model: tyro.conf.Positional[str] = "mmoe"
     """Model to fit: a name of docs/scorers.md, all, or your own as module:Config."""
+    scorer_model: tyro.conf.Suppress[Any] = None
+    """Settings of the model; None for its defaults. On the command line: --scorer-model.FIELD."""
     run_dir: Path | None = None
     """Folder of the run, new or empty; by default runs/MODEL-N, the first free N."""
     seed: int = 0
@@ -95,7 +98,12 @@ class PretrainConfig:
         check_at_least("rows", self.rows, 1)
         check_seed("seed", self.seed)
         if self.model != "all":
-            SCORERS.check(self.model)
+            check_model(self.model, self.scorer_model)
+        elif self.scorer_model is not None:
+            raise ConfigError("model settings belong to one scorer; name it in place of all")
+
+
+read_named_settings(PretrainConfig, "model", "scorer_model", SCORERS.resolve)
 
 
 @dataclass(frozen=True)

@@ -15,10 +15,11 @@ from mtf_rl.core.registry import Registry
 from mtf_rl.data import REAL_PLAN, SYNTHETIC_PLAN, TimePlan
 from mtf_rl.envs import SessionConfig
 from mtf_rl.experiments.devices import DeviceName
+from mtf_rl.experiments.settings import read_named_settings
 from mtf_rl.scorers import SCORERS, ScorerFitConfig
 from mtf_rl.user_models import UserModelFitConfig, WorldConfig
 
-__all__ = ["PRESETS", "Baselines", "LogConfig", "RunConfig", "RunSettings"]
+__all__ = ["PRESETS", "Baselines", "LogConfig", "RunConfig", "RunSettings", "check_model"]
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,9 @@ class RunConfig:
     simulator."""
     scorer: str = "mmoe"
     """Multi-task model that predicts: a name of docs/scorers.md, or your own as module:Config."""
+    scorer_model: tyro.conf.Suppress[Any] = None
+    """Settings of that model, of the type that its name stands for; None for its defaults. On the
+    command line: --scorer-model.FIELD."""
     predictions: Path | None = None
     """Parquet file of predictions (user_id, video_id, one column per task), in place of a scorer
     and of retrieval: each user's first rows are the pool."""
@@ -123,7 +127,30 @@ class RunConfig:
                 f"pool must be at least the {self.session.candidates} candidates, got {self.pool}"
             )
         check_choice("device", self.device, get_args(DeviceName))
-        SCORERS.check(self.scorer)
+        check_model(self.scorer, self.scorer_model)
+
+    @property
+    def model(self) -> Any:
+        """The scorer's own settings."""
+        return self.scorer_model or SCORERS.resolve(self.scorer)()
+
+
+def check_model(name: str, model: Any) -> None:
+    """Refuse a scorer that is not known, or settings of another one.
+
+    Raises:
+        UnknownNameError: if there is no scorer of that name.
+        ConfigError: if `model` is neither None nor settings of that scorer.
+    """
+    SCORERS.check(name)
+    if model is not None and type(model) is not SCORERS.resolve(name):
+        raise ConfigError(
+            f"the model settings of scorer {name} must be {SCORERS.resolve(name).__name__}, got"
+            f" {type(model).__name__}"
+        )
+
+
+read_named_settings(RunConfig, "scorer", "scorer_model", SCORERS.resolve)
 
 
 @dataclass(frozen=True)

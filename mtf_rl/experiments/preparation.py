@@ -36,8 +36,8 @@ from mtf_rl.experiments.fit_tables import scorer_table, user_model_table
 from mtf_rl.experiments.run_folder import RunFolder
 from mtf_rl.experiments.tables import show
 from mtf_rl.scorers import (
-    SCORERS,
     Scorer,
+    ScorerConfig,
     ScorerFitConfig,
     ScorerReport,
     ValidationResult,
@@ -264,7 +264,8 @@ def scorer_rows(
 
 
 def fit_and_report(
-    model: str,
+    name: str,
+    model: ScorerConfig,
     fit: ScorerFitConfig,
     log: PreparedLog,
     rows: ScorerRows,
@@ -274,12 +275,16 @@ def fit_and_report(
     device: DeviceName,
     metrics: MetricSink,
     terminal: Terminal,
+    checkpoint: Path | None = None,
 ) -> FittedAndReported:
-    """Fit and calibrate one scorer, evaluate it on the test rows, save all of it in `folder`."""
+    """Fit and calibrate one scorer, evaluate it on the test rows, save all of it in `folder`.
+
+    With a `checkpoint` folder the fit is kept there at each evaluation, and goes on from there.
+    """
     learnt = np.zeros_like(rows.past)
     learnt[rows.train] = True
     encoder = FeatureEncoder.fit(log.dataset, rows.past, learnt=learnt)
-    with terminal.progress(f"steps of {model}", None) as bar:
+    with terminal.progress(f"steps of {name}", None) as bar:
 
         def on_evaluation(evaluation: ValidationResult) -> None:
             metrics(evaluation.step, "scorer/monitor", evaluation.monitor)
@@ -289,7 +294,7 @@ def fit_and_report(
                 metrics(evaluation.step, f"scorer/{name}", value)
 
         fitted = fit_scorer(
-            SCORERS.resolve(model)(),
+            model,
             fit,
             encoder.layout,
             labelled_rows(encoder, log.dataset, rows.train),
@@ -298,6 +303,7 @@ def fit_and_report(
             past_keys=log.dataset.impressions.keys[rows.past],
             on_evaluation=on_evaluation,
             on_step=bar.reach,
+            checkpoint=checkpoint,
             device=chosen_device(device),
         )
     test = labelled_rows(encoder, log.dataset, rows.test)
@@ -330,6 +336,7 @@ def score_with_a_model(
     terminal.stage(f"Scorer ({config.scorer})")
     fitted = fit_and_report(
         config.scorer,
+        config.model,
         config.scorer_fit,
         log,
         _scorer_rows(config, log),

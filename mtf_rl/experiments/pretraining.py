@@ -1,18 +1,29 @@
 """Scorers fitted on all training rows of a log, side by side."""
 
+import shutil
 import time
+from pathlib import Path
 
 import numpy as np
 
+from mtf_rl.core.files import load_json, save_json
 from mtf_rl.core.plugins import short_name
+from mtf_rl.experiments.command_line import settings_of_pretraining
 from mtf_rl.experiments.command_settings import PretrainConfig
 from mtf_rl.experiments.console import Terminal
 from mtf_rl.experiments.devices import chosen_device
-from mtf_rl.experiments.preparation import fit_and_report, prepare_log, scorer_rows
-from mtf_rl.experiments.run_folder import RunFolder, new_run_folder
+from mtf_rl.experiments.preparation import (
+    PreparedLog,
+    fit_and_report,
+    log_again,
+    prepare_log,
+    scorer_rows,
+)
+from mtf_rl.experiments.resumption import check_resumable, held
+from mtf_rl.experiments.run_folder import MetricWriter, RunFolder, new_run_folder, open_run_folder
 from mtf_rl.scorers import SCORERS, ComparedScorer, comparison_table
 
-__all__ = ["PretrainConfig", "pretrain"]
+__all__ = ["pretrain", "resume_pretraining"]
 
 
 def pretrain(config: PretrainConfig, terminal: Terminal) -> RunFolder:
@@ -21,40 +32,103 @@ def pretrain(config: PretrainConfig, terminal: Terminal) -> RunFolder:
     Raises:
         MtfRlError: for anything that the user can mend.
     """
-    models = list(SCORERS) if config.model == "all" else [config.model]
-    for model in models:
-        SCORERS.resolve(model)  # A mistake in one's own is told before anything is read.
-    device = chosen_device(config.device)
+    for model in _models(config):
+        SCORERS.resolve(model)  # A mistake in one's own is reported before anything is read.
+    chosen_device(config.device)  # Refuses one that is not there before a folder is made.
     run = new_run_folder(config.run_dir, agent=f"pretrain-{short_name(config.model)}")
     run.write_config(config)
     terminal.say(f"Run folder: {run.path}")
-    with run.recorded(torch_device=device) as metrics, terminal.logging_to(run.path / "log.txt"):
-        log = prepare_log(config.log, config.seed, run, terminal)
-        everything = np.ones_like(log.half)
-        rows = scorer_rows(log, everything, most=(config.rows,) * 3, seed=config.seed)
-        compared = {}
-        for model in models:
-            terminal.stage(f"Scorer {model}: {len(rows.train)} training rows")
-            start = time.perf_counter()
-            fitted = fit_and_report(
-                model,
-                config.fit,
-                log,
-                rows,
-                seed=config.seed,
-                device=config.device,
-                folder=run.scorer / short_name(model),
-                metrics=metrics.prefixed(short_name(model)),
-                terminal=terminal,
-            )
-            compared[short_name(model)] = ComparedScorer(
-                report=fitted.report,
-                parameters=sum(weight.numel() for weight in fitted.scorer.model.parameters()),
-                rows_per_second=len(rows.train) / (time.perf_counter() - start),
-            )
+    with held(run):
+        _pretrain(config, run, terminal)
+    return run
+
+
+def resume_pretraining(path: Path, terminal: Terminal) -> RunFolder:
+    """Go on with a `pretrain` that was stopped or killed; it ends as if it had not been.
+
+    Each fit goes on from its last evaluation. Models whose fit ended are loaded.
+
+    Args:
+        path: the run's folder.
+        terminal: told what happens.
+
+    Raises:
+        RunFolderError: if the folder is not a run's, the run is finished or at work, or versions
+            differ from those it began with.
+        MtfRlError: for anything else that the user can mend.
+    """
+    run = open_run_folder(path)
+    config = settings_of_pretraining(run)
+    check_resumable(run, torch_device=chosen_device(config.device))
+    with held(run):
+        terminal.say(f"Resuming {run.path}")
+        _pretrain(config, run, terminal)
+    return run
+
+
+def _models(config: PretrainConfig) -> list[str]:
+    return list(SCORERS) if config.model == "all" else [config.model]
+
+
+def _pretrain(config: PretrainConfig, run: RunFolder, terminal: Terminal) -> None:
+    models = [short_name(model) for model in _models(config)]
+    with (
+        run.recorded(torch_device=chosen_device(config.device)) as metrics,
+        terminal.logging_to(run.path / "log.txt"),
+    ):
+        log = _log(config, run, terminal)
+        compared = {
+            short_name(model): _fit_one(model, config, log, run, metrics, terminal)
+            for model in _models(config)
+        }
         run.write_text("scorer/comparison.md", comparison_table(compared))
+    shutil.rmtree(run.checkpoints, ignore_errors=True)  # Only once the run counts as finished.
     terminal.say(
         f"Written to {run.scorer}: a folder for each of {', '.join(models)} with report.md, .csv,"
         f" reliability.png and the scorer; comparison.md compares them."
     )
-    return run
+
+
+def _log(config: PretrainConfig, run: RunFolder, terminal: Terminal) -> PreparedLog:
+    """The log, read or synthesised; that of a run that goes on, as it was."""
+    if (run.data / "description.md").exists():  # written when all of the log is there
+        terminal.say("The log is there.")
+        return log_again(config.log, config.seed, run)
+    shutil.rmtree(run.data, ignore_errors=True)  # Half made by a run that was killed.
+    return prepare_log(config.log, config.seed, run, terminal)
+
+
+def _fit_one(
+    model: str,
+    config: PretrainConfig,
+    log: PreparedLog,
+    run: RunFolder,
+    metrics: MetricWriter,
+    terminal: Terminal,
+) -> ComparedScorer:
+    everything = np.ones_like(log.half)
+    rows = scorer_rows(log, everything, most=(config.rows,) * 3, seed=config.seed)
+    terminal.stage(f"Scorer {model}: {len(rows.train)} training rows")
+    start = time.perf_counter()
+    name = short_name(model)
+    fitted = fit_and_report(
+        name,
+        config.scorer_model or SCORERS.resolve(model)(),
+        config.fit,
+        log,
+        rows,
+        seed=config.seed,
+        device=config.device,
+        folder=run.scorer / name,
+        metrics=metrics.prefixed(name),
+        terminal=terminal,
+        checkpoint=run.checkpoints / name,
+    )
+    speed = run.checkpoints / name / "rows_per_second.json"
+    if not speed.exists():  # A fit that was only loaded tells nothing of its speed.
+        save_json(speed, len(rows.train) / (time.perf_counter() - start))
+    return ComparedScorer(
+        report=fitted.report,
+        parameters=sum(weight.numel() for weight in fitted.scorer.model.parameters()),
+        rows_per_second=load_json(speed),
+    )

@@ -1,14 +1,17 @@
 """Settings as JSON: frozen dataclasses out and back in, equal."""
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import cattrs
 from cattrs.errors import ClassValidationError, ForbiddenExtraKeysError
+from cattrs.gen import make_dict_structure_fn, override
 
 from mtf_rl.core.errors import ConfigError, MtfRlError
 
-__all__ = ["settings_from_json", "settings_laid_over", "settings_to_json"]
+__all__ = ["read_named_settings", "settings_from_json", "settings_laid_over", "settings_to_json"]
 
 SettingsT = TypeVar("SettingsT")
 
@@ -32,6 +35,36 @@ _strict(int, int)
 _strict(float, float, int)
 _strict(str, str)
 _strict(Path, str)
+
+
+def read_named_settings(
+    kind: type[Any], name_field: str, settings_field: str, type_of: Callable[[str], type[Any]]
+) -> None:
+    """Let JSON of `kind` hold settings whose type another of its fields names.
+
+    Args:
+        kind: a dataclass with both fields.
+        name_field: the field that holds the name.
+        settings_field: the field that holds settings of the type that the name stands for, or None.
+        type_of: gives the type of a name.
+    """
+    left_out: Any = {settings_field: override(omit=True)}
+    read_others = make_dict_structure_fn(
+        kind, _CONVERTER, _cattrs_forbid_extra_keys=True, **left_out
+    )
+
+    def structure(document: Any, _: Any) -> Any:
+        if not isinstance(document, dict):
+            raise ConfigError(f"{kind.__name__} must be a JSON object, got {document!r}")
+        others = {name: value for name, value in document.items() if name != settings_field}
+        read = read_others(others, kind)
+        own = document.get(settings_field)
+        if own is None:
+            return read
+        settings = settings_from_json(type_of(getattr(read, name_field)), own)
+        return replace(read, **{settings_field: settings})
+
+    _CONVERTER.register_structure_hook(kind, structure)
 
 
 def settings_to_json(settings: Any) -> Any:

@@ -98,7 +98,8 @@ def fit_scorer(
         rng: source of every draw.
         past_keys: keys of the rows whose feedback the features tell of, where they are more than
             the rows to learn from; the scorer knows of these too.
-        on_evaluation: called after each look at the validation rows.
+        on_evaluation: called after each look at the validation rows; of a fit that goes on from a
+            checkpoint also with the looks before it.
         on_step: called after each gradient step with its number and how many there are at most.
         checkpoint: folder in which the fit is kept at each evaluation; one that was cut off goes on
             from there, to the same weights as one that was not.
@@ -126,7 +127,9 @@ def fit_scorer(
         store = None
         if checkpoint is not None:
             store = _Checkpoint(checkpoint, _identity(config, fit, layout, train, validation, seed))
-            load_training(store.folder, training, store.identity)
+            if load_training(store.folder, training, store.identity) and on_evaluation is not None:
+                for evaluation in training.curve:
+                    on_evaluation(evaluation)
         _minimise(training, fit, train, validation, on_evaluation, on_step, store)
         model.to("cpu")
         logits = model_logits(model, validation.features, len(tasks))

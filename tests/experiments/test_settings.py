@@ -17,7 +17,8 @@ from mtf_rl.core.errors import (
     RunFolderError,
     UnknownNameError,
 )
-from mtf_rl.experiments.command_line import parse_train, settings_of_run
+from mtf_rl.experiments.command_line import parse_pretrain, parse_train, settings_of_run
+from mtf_rl.experiments.command_settings import PretrainConfig
 from mtf_rl.experiments.config import PRESETS, Baselines, RunConfig, RunSettings
 from mtf_rl.experiments.console import Terminal
 from mtf_rl.experiments.devices import chosen_device
@@ -28,6 +29,7 @@ from mtf_rl.experiments.settings import (
     settings_to_json,
 )
 from mtf_rl.experiments.training import train
+from mtf_rl.scorers import SCORERS, AITMConfig, MMoEConfig, PLEConfig
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -69,7 +71,8 @@ def test_later_sources_win(tmp_path: Path) -> None:
 def test_flags_stand_before_or_after_the_agent(words: str) -> None:
     settings = parse_train(words.split())
     assert settings.agent == "sac"
-    assert settings.run == replace(RunConfig(), seed=3, requests=20_000, myopic_baseline=False)
+    expected = RunConfig(seed=3, requests=20_000, myopic_baseline=False, scorer_model=MMoEConfig())
+    assert settings.run == expected
     assert isinstance(settings.agent_settings, SACConfig)
     assert settings.agent_settings.gamma == 0.9
 
@@ -124,7 +127,7 @@ def test_bad_settings_files_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_runs_own_settings_are_taken_over_but_for_its_folder(tmp_path: Path) -> None:
-    run = RunConfig(run_dir=tmp_path / "first", seed=7)
+    run = RunConfig(run_dir=tmp_path / "first", seed=7, scorer_model=MMoEConfig(experts=3))
     settings = RunSettings(
         "sac", SACConfig(gamma=0.8), run, Baselines(cma_es=CmaEsConfig(sigma=0.2))
     )
@@ -239,3 +242,34 @@ def test_a_run_of_the_old_format_says_how_to_make_it_again(
     message = f"{tmp_path} is a run of format 1, this program reads format 2. Move it away. "
     with pytest.raises(RunFolderError, match=re.escape(message + remedy)):
         open_run_folder(tmp_path)
+
+
+@pytest.mark.parametrize("name", SCORERS)
+def test_every_scorer_setting_is_a_flag(name: str) -> None:
+    words = ["--scorer-model.members", "2", "--scorer-model.watch-head", "survival"]
+    train_run = parse_train(["--scorer", name, *words]).run
+    pretrain = parse_pretrain([name, *words])
+    for model in (train_run.model, pretrain.scorer_model):
+        assert type(model) is SCORERS[name]
+        assert (model.members, model.watch_head) == (2, "survival")
+    for settings in (train_run, pretrain):
+        text = json.dumps(settings_to_json(settings))
+        assert settings_from_json(type(settings), json.loads(text)) == settings
+
+
+def test_model_settings_belong_to_the_scorer_of_that_name(tmp_path: Path) -> None:
+    file = tmp_path / "settings.json"
+    file.write_text('{"run": {"scorer": "ple", "scorer_model": {"levels": 3}}}')
+    words = ["--config", str(file)]
+    assert parse_train(words).run.scorer_model == PLEConfig(levels=3)
+    assert parse_train([*words, "--scorer-model.levels", "1"]).run.scorer_model == PLEConfig(
+        levels=1
+    )
+    assert parse_train([*words, "--scorer", "aitm"]).run.scorer_model == AITMConfig()
+    with pytest.raises(ConfigError, match=re.escape("must be PLEConfig, got MMoEConfig")):
+        RunConfig(scorer="ple", scorer_model=MMoEConfig())
+    with pytest.raises(ConfigError, match=re.escape("name it in place of all")):
+        PretrainConfig("all", scorer_model=MMoEConfig())
+    file.write_text('{"run": {"scorer_model": {"levels": 3}}}')
+    with pytest.raises(ConfigError, match=re.escape("MMoEConfig has no setting levels")):
+        parse_train(words)
