@@ -12,7 +12,7 @@ from mtf_rl.experiments.command_line import parse_pretrain
 from mtf_rl.experiments.command_settings import PretrainConfig
 from mtf_rl.experiments.console import Terminal
 from mtf_rl.experiments.pretraining import pretrain, resume_pretraining
-from mtf_rl.scorers import SCORERS, Scorer, SharedBottomConfig, fit_scorer
+from mtf_rl.scorers import Scorer, SharedBottomConfig, fit_scorer
 
 MODELS = ("shared_bottom", "mmoe")
 SIZE = (
@@ -39,7 +39,7 @@ def test_flags_reach_the_model(tmp_path: Path, capsys: pytest.CaptureFixture[str
 def test_a_resumed_pretrain_ends_as_one_that_was_not_stopped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pretraining, "SCORERS", {n: SCORERS[n] for n in MODELS})
+    monkeypatch.setattr(pretraining, "_models", lambda config: list(MODELS))
     whole = pretrain(config_of(tmp_path / "whole", "all"), Terminal())
     calls = []
 

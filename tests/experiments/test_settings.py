@@ -29,7 +29,7 @@ from mtf_rl.experiments.settings import (
     settings_to_json,
 )
 from mtf_rl.experiments.training import train
-from mtf_rl.scorers import SCORERS, AITMConfig, MMoEConfig, PLEConfig
+from mtf_rl.scorers import SCORERS, AITMConfig, MMoEConfig, ModelConfig, PLEConfig
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -251,6 +251,7 @@ def test_every_scorer_setting_is_a_flag(name: str) -> None:
     pretrain = parse_pretrain([name, *words])
     for model in (train_run.model, pretrain.scorer_model):
         assert type(model) is SCORERS[name]
+        assert isinstance(model, ModelConfig)
         assert (model.members, model.watch_head) == (2, "survival")
     for settings in (train_run, pretrain):
         text = json.dumps(settings_to_json(settings))
