@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     )
     from mtf_rl.agents.ranking import rank
     from mtf_rl.agents.registry import AGENTS, Agent, UniformConfig
+    from mtf_rl.agents.sb3_policy import save_sb3_policy
     from mtf_rl.agents.search.config import (
         CemConfig,
         CmaEsConfig,
@@ -107,6 +108,7 @@ __all__ = [
     "load_policy",
     "rank",
     "save_policy",
+    "save_sb3_policy",
     "setting_of",
 ]
 
