@@ -1,6 +1,7 @@
 """A user's own agent, scorer, formula and reward go through train, evaluate and compare."""
 
 import re
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -72,7 +73,7 @@ FLAGS = (
 
 
 @pytest.fixture(name="own", scope="module")
-def module_on_the_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def module_on_the_path(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("own")
     (folder / f"{NAME}.py").write_text(MODULE)
     with pytest.MonkeyPatch.context() as patch:
@@ -112,7 +113,7 @@ def test_nothing_that_a_file_names_is_imported(
         lambda: parse_train(["--config", str(run / "config.json")]),
         lambda: load_policy(run / "policy" / "Level"),
         lambda: Scorer.load(run / "scorer"),
-        lambda: evaluate_policy(ConstantPolicy, run),
+        lambda: evaluate_policy(run / "policy" / "Level", run),
         lambda: evaluate_run(run, sessions=2, seed=None, terminal=Terminal()),
     ):
         with pytest.raises(ConfigError, match=refused):
