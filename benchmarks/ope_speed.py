@@ -3,11 +3,11 @@
     python -m benchmarks.ope_speed
 
 The sessions are artificial: 14 requests and ten policies with artificial densities, models and
-density ratios. The measured time is that of the 20 estimators and 1,000 bootstrap resamples of all
-of them, as in `mtf_rl.evaluation.off_policy`, on two threads of BLAS. This part grows with sessions
-and policies. In the same run a plain loop over sessions and requests, which reads like the
-formulas, is timed for one of the 20 (`sn_pdis`), one policy and a part of the resamples, and scaled
-up. It is a lower bound: a complete loop would compute the other 19 too.
+density ratios. The measured time is that of all closed-form estimators and 1,000 bootstrap
+resamples of them, as in `mtf_rl.evaluation.off_policy`, on two threads of BLAS. This part grows
+with sessions and policies. In the same run a plain loop over sessions and requests, which reads
+like the formulas, is timed for one of them (`sn_pdis`), one policy and a part of the resamples, and
+scaled up. It is a lower bound: a complete loop would compute the others too.
 """
 
 import platform

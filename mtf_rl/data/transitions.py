@@ -1,6 +1,6 @@
 """Transitions: what a batch learner or a fitted Q function sees of a batch dataset."""
 
-from dataclasses import dataclass
+from dataclasses import InitVar, dataclass, fields, replace
 
 import numpy as np
 
@@ -10,7 +10,6 @@ from mtf_rl.core.arrays import (
     IntArray,
     check_shape,
     refuse_rows,
-    select_rows,
 )
 from mtf_rl.core.errors import DataError
 from mtf_rl.data.batch import BatchDataset
@@ -38,11 +37,17 @@ class Transitions:
     terminated: BoolArray  # (rows,)
     sessions: IntArray  # (rows,)
     requests: IntArray  # (rows,), from 0 in each session
+    is_checked: InitVar[bool] = False
+    """Whether the arrays are those of a container that has checked them."""
 
-    def __post_init__(self) -> None:
-        rows = len(self.rewards)
-        if rows == 0:
+    def __post_init__(self, is_checked: bool) -> None:
+        if len(self.rewards) == 0:
             raise DataError("transitions need at least one row, got none")
+        if not is_checked:
+            self._check_arrays()
+
+    def _check_arrays(self) -> None:
+        rows = len(self.rewards)
         width = self.observations.shape[-1]
         check_shape("observations", self.observations, "rows, obs_dim", (rows, width))
         check_shape("next_observations", self.next_observations, "rows, obs_dim", (rows, width))
@@ -55,7 +60,7 @@ class Transitions:
 
     @classmethod
     def of(cls, batch: BatchDataset) -> "Transitions":
-        """All requests of a batch dataset."""
+        """All requests of a batch dataset, which has checked them."""
         return cls(
             observations=batch.observations,
             actions=batch.actions,
@@ -64,6 +69,7 @@ class Transitions:
             terminated=batch.terminated,
             sessions=batch.sessions,
             requests=batch.requests,
+            is_checked=True,
         )
 
     def __len__(self) -> int:
@@ -87,7 +93,9 @@ class Transitions:
 
     def rows(self, kept: BoolArray | IntArray) -> "Transitions":
         """Some of the rows."""
-        return select_rows(self, np.asarray(kept))
+        chosen = np.asarray(kept)
+        arrays = {entry.name: getattr(self, entry.name)[chosen] for entry in fields(self)}
+        return replace(self, **arrays, is_checked=True)
 
     def split(
         self, fraction: float, generator: np.random.Generator

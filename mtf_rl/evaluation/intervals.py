@@ -1,6 +1,5 @@
 """Means, ratios and quantiles with intervals, over values that come in clusters."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +8,7 @@ from scipy import stats
 from mtf_rl.core.arrays import BoolArray, FloatArray, IntArray
 from mtf_rl.core.errors import ShapeError
 
+<<<<<<< HEAD
 __all__ = [
     "Interval",
     "change_interval",
@@ -21,6 +21,9 @@ __all__ = [
     "rate_interval",
     "ratio_interval",
 ]
+=======
+__all__ = ["Interval", "mean_interval", "quantile_interval", "ratio_interval"]
+>>>>>>> 79e8b4f (Check a batch dataset once; document the estimators that stay; remove the combination of intervals)
 
 
 @dataclass(frozen=True)
@@ -39,19 +42,6 @@ class Interval:
     def holds(self, value: float) -> bool:
         """Whether `value` lies within the limits."""
         return bool(self.low <= value <= self.high)
-
-
-def combined(
-    first: Interval, *, plus: Sequence[Interval] = (), minus: Sequence[Interval] = ()
-) -> Interval:
-    """Sum and differences of independent estimates with intervals of one confidence.
-
-    Half-widths add as deviations do, in squares: exact for normal errors.
-    """
-    mean = first.mean + sum(one.mean for one in plus) - sum(one.mean for one in minus)
-    halves = [(one.high - one.low) / 2.0 for one in (first, *plus, *minus)]
-    half = float(np.sqrt(np.sum(np.square(halves))))
-    return Interval(mean, mean - half, mean + half)
 
 
 def mean_interval(values: FloatArray, clusters: IntArray, *, confidence: float = 0.95) -> Interval:

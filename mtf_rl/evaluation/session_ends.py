@@ -23,7 +23,7 @@ def end_at_cut(transitions: Transitions) -> Transitions:
     order = np.lexsort((transitions.requests, transitions.sessions))
     sessions = transitions.sessions[order]
     last = rows[order][np.append(sessions[1:] != sessions[:-1], True)]
-    return replace(transitions, terminated=np.isin(rows, last))
+    return replace(transitions, terminated=np.isin(rows, last), is_checked=True)
 
 
 def check_value_exists(transitions: Transitions, gamma: float) -> None:

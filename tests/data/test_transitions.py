@@ -8,6 +8,7 @@ import pytest
 
 from mtf_rl.core.errors import DataError, ShapeError
 from mtf_rl.data import BatchDataset, Transitions
+from mtf_rl.evaluation import end_at_cut
 
 
 def batch() -> BatchDataset:
@@ -49,6 +50,21 @@ def test_one_session_cannot_be_split() -> None:
     only = Transitions.of(batch()).rows(np.array([0, 1]))
     with pytest.raises(DataError, match=re.escape("needs at least 2 sessions, got 1")):
         only.split(0.5, np.random.default_rng(0))
+
+
+def test_a_batch_dataset_is_checked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows of a checked batch are taken as they are; made by hand they are checked."""
+    looks: list[int] = []
+    monkeypatch.setattr(Transitions, "_check_arrays", lambda self: looks.append(len(self)))
+    rows = Transitions.of(batch())
+    rows.rows(np.array([2, 0]))
+    rows.split(0.5, np.random.default_rng(0))
+    end_at_cut(rows)
+    assert looks == []
+    replace(rows, rewards=rows.rewards + 1.0)
+    assert looks == [3]
+    with pytest.raises(DataError, match="at least one row, got none"):
+        rows.rows(np.zeros(3, dtype=np.bool_))
 
 
 def test_bad_values_name_their_row() -> None:

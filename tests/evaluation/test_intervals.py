@@ -8,8 +8,6 @@ from scipy import stats
 
 from mtf_rl.core.errors import ShapeError
 from mtf_rl.evaluation import (
-    Interval,
-    combined,
     mean_interval,
     quantile_interval,
     ratio_interval,
@@ -32,14 +30,6 @@ def test_clusters_against_a_naive_sandwich() -> None:
     error = np.sqrt(7 / 6 * meat) / 60
     interval = mean_interval(values, users)
     assert interval.high - interval.mean == pytest.approx(stats.t.ppf(0.975, 6) * error)
-
-
-def test_independent_estimates_combine_as_normal_errors_do() -> None:
-    a, b, c = Interval(10.0, 7.0, 13.0), Interval(4.0, 0.0, 8.0), Interval(2.0, -10.0, 14.0)
-    found = combined(a, plus=[b], minus=[c])
-    assert found.mean == 12.0
-    assert (found.low, found.high) == pytest.approx((-1.0, 25.0))  # sqrt(9 + 16 + 144) = 13
-    assert combined(a) == a
 
 
 def test_coverage_with_correlated_sessions() -> None:
