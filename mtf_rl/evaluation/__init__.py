@@ -5,12 +5,8 @@ Neural fitted Q evaluation is in `mtf_rl.evaluation.fitted_q`, apart, since it i
 
 from mtf_rl.evaluation.intervals import (
     Interval,
-<<<<<<< HEAD
     change_interval,
-    combined,
     linearised_interval,
-=======
->>>>>>> 79e8b4f (Check a batch dataset once; document the estimators that stay; remove the combination of intervals)
     mean_interval,
     quantile_interval,
     rate_change_interval,
@@ -69,12 +65,8 @@ __all__ = [
     "StaticPolicies",
     "StaticPolicyValues",
     "Verdict",
-<<<<<<< HEAD
     "change_interval",
-    "combined",
     "difference_cells",
-=======
->>>>>>> 79e8b4f (Check a batch dataset once; document the estimators that stay; remove the combination of intervals)
     "end_at_cut",
     "estimate_reward_weights",
     "leaderboard",

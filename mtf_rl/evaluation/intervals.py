@@ -8,11 +8,9 @@ from scipy import stats
 from mtf_rl.core.arrays import BoolArray, FloatArray, IntArray
 from mtf_rl.core.errors import ShapeError
 
-<<<<<<< HEAD
 __all__ = [
     "Interval",
     "change_interval",
-    "combined",
     "linearised_interval",
     "mean_interval",
     "quantile_interval",
@@ -21,9 +19,6 @@ __all__ = [
     "rate_interval",
     "ratio_interval",
 ]
-=======
-__all__ = ["Interval", "mean_interval", "quantile_interval", "ratio_interval"]
->>>>>>> 79e8b4f (Check a batch dataset once; document the estimators that stay; remove the combination of intervals)
 
 
 @dataclass(frozen=True)
