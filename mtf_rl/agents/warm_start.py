@@ -44,6 +44,7 @@ def warm_start(
         "learning_rate": model.learning_rate,
         "batch_size": batch_size,
         "policy_kwargs": networks,
+        "reward_scale": 1.0,
         "seed": model.seed,
     }
     taught: BatchLearning

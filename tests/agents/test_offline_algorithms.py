@@ -1,7 +1,7 @@
 """Batch-RL algorithms as Stable-Baselines3 classes: targets, bounds, saving, callbacks."""
 
 import re
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from stable_baselines3 import TD3
 from stable_baselines3.common.callbacks import CheckpointCallback, EvalCallback
 from stable_baselines3.common.monitor import Monitor
 
+from mtf_rl.agents import AGENTS
 from mtf_rl.agents.offline import (
     AWAC,
     BC,
@@ -155,7 +156,7 @@ def test_values_end_where_users_leave_and_go_on_where_sessions_are_cut(
     if algorithm in (CQL, BatchSAC):
         settings["ent_coef"] = 0.001
     if algorithm is CQL:
-        settings["weight"] = 0.0
+        settings["conservative_weight"] = 0.0
     for terminated, expected in ((True, 1.0), (False, 2.0)):  # 1 and 1 / (1 - gamma)
         model = model_of(algorithm, one_state(terminated=terminated), **settings).learn(150)
         observation = torch.ones(1, 3)
@@ -164,7 +165,7 @@ def test_values_end_where_users_leave_and_go_on_where_sessions_are_cut(
 
 
 def test_the_control_is_sb3s_own_update() -> None:
-    ours = model_of(BatchTD3)
+    ours = model_of(BatchTD3, learning_rate=3e-4, gamma=0.99)
     theirs = TD3(
         "MlpPolicy",
         DatasetEnv.of(dataset()),
@@ -190,7 +191,7 @@ def test_the_control_is_sb3s_own_update() -> None:
 
 
 def test_bcq_stays_within_its_bound_of_what_is_decoded() -> None:
-    model = model_of(BCQ, policy_kwargs={"bound": 0.05}).learn(30)
+    model = model_of(BCQ, policy_kwargs={"action_flexibility": 0.05}).learn(30)
     observations = torch.as_tensor(dataset().observations)
     with torch.no_grad():
         decoded = model.vae.decode(observations)
@@ -199,7 +200,7 @@ def test_bcq_stays_within_its_bound_of_what_is_decoded() -> None:
 
 
 def test_bcq_without_bound_and_with_one_proposal_is_its_decoder() -> None:
-    model = model_of(BCQ, policy_kwargs={"bound": 0.0, "proposals": 1}).learn(30)
+    model = model_of(BCQ, policy_kwargs={"action_flexibility": 0.0, "proposals": 1}).learn(30)
     observations = torch.as_tensor(dataset().observations)
     latent = model.policy.latents.expand(len(observations), -1)
     expected = model.vae.decode(observations, latent).detach()
@@ -350,3 +351,23 @@ def test_what_does_not_fit_is_refused() -> None:
 
 def test_every_algorithm_is_a_batch_learner() -> None:
     assert all(issubclass(algorithm, BatchLearning) for algorithm in ALGORITHMS)
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_an_algorithm_and_train_have_the_same_defaults(algorithm: type[Any]) -> None:
+    odd: dict[Any, str] = {
+        TD3BC: "td3_bc",
+        BatchTD3: "batch_td3",
+        BatchSAC: "batch_sac",
+    }
+    name = odd.get(algorithm, algorithm.__name__.lower())
+    rows = dataset()
+    settings = AGENTS[name].config()
+    model = algorithm(dataset=rows, seed=0)
+    expected = {entry.name: getattr(settings, entry.name) for entry in fields(settings)}
+    own = {key: value for key, value in expected.items() if hasattr(model, key)}
+    assert {key: getattr(model, key) for key in own} == own
+    assert model.policy_kwargs["net_arch"] == list(settings.hidden)
+    assert model.reward_scale == pytest.approx(1.0 / rows.rewards.std(dtype=np.float64))
+    with pytest.raises(ConfigError, match=re.escape("has no argument weigth; common ones are")):
+        algorithm(dataset=rows, weigth=1.0)

@@ -56,6 +56,8 @@ def test_it_starts_with_the_networks_that_the_batch_taught(
         batch_size=32,
         policy_kwargs=networks,
         seed=3,
+        gamma=model.gamma,
+        reward_scale=1.0,
         **settings,
     ).learn(20)
     for mine, other in zip(model.policy.parameters(), taught.policy.parameters(), strict=True):

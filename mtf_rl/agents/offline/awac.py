@@ -9,6 +9,7 @@ from stable_baselines3.common.type_aliases import GymEnv, ReplayBufferSamples
 from typing_extensions import Unpack, override
 
 from mtf_rl.agents.offline.batch_learning import BatchArguments, BatchLearning
+from mtf_rl.agents.offline.config import AWACConfig, BatchConfig
 from mtf_rl.agents.offline.gaussian import GaussianPolicy
 from mtf_rl.agents.offline.losses import critic_loss, softmax_weights, td_target
 
@@ -22,7 +23,12 @@ class AWAC(BatchLearning, TD3):
     maximises the log density of logged actions weighted by exp(A / temperature), with
     A = min_j Q_j(s, a) - min_j Q_j(s, a_pi), a_pi drawn from it (eq. 13). The weights are a softmax
     over the minibatch, so that they cannot run away.
+
+    Differs from the paper: temperature is 0.1 standard deviations of the reward by default, for
+    1 unit of it; gamma 0.95 for 0.99; hidden layers 64 wide for 256.
     """
+
+    settings: ClassVar[type[BatchConfig]] = AWACConfig
 
     policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {"MlpPolicy": GaussianPolicy}
 
@@ -31,7 +37,7 @@ class AWAC(BatchLearning, TD3):
         policy: str | type[Any] = "MlpPolicy",
         env: GymEnv | str | None = None,
         *,
-        temperature: float = 1.0,
+        temperature: float = AWACConfig.temperature,
         **common: Unpack[BatchArguments],
     ) -> None:
         self.temperature = temperature

@@ -1,6 +1,6 @@
 """What every batch-RL algorithm shares: SB3's loop over a fixed dataset."""
 
-from typing import Any, Self, TypedDict, cast
+from typing import Any, ClassVar, Self, TypedDict, cast
 
 import numpy as np
 import torch
@@ -11,6 +11,7 @@ from stable_baselines3.common.utils import polyak_update
 from torch import Tensor, nn
 from typing_extensions import Unpack, override
 
+from mtf_rl.agents.offline.config import BatchConfig, BatchValueConfig
 from mtf_rl.agents.offline.dataset_env import DatasetEnv
 from mtf_rl.agents.offline.sampling import TransitionSampler
 from mtf_rl.agents.standardised import StandardisedObservation, freeze_statistics
@@ -46,17 +47,20 @@ class BatchArguments(TypedDict, total=False):
     dataset: Transitions | None
     """Rows to learn from; without them, `set_dataset` before learning."""
     learning_rate: float | Schedule
-    """Adam's step, above 0; 3e-4 by default."""
+    """Adam's step, above 0; as in the algorithm's settings by default."""
     batch_size: int
-    """Rows of an update, at least 1; 256 by default."""
+    """Rows of an update, at least 1; as in the algorithm's settings by default."""
     gamma: float
-    """Discount per request, in [0, 1]; 0.99 by default."""
+    """Discount per request, in [0, 1]; as in the algorithm's settings by default."""
     tau: float
-    """Fraction of the networks that moves into their targets, in (0, 1]; 0.005 by default."""
-    reward_scale: float
-    """Factor on every reward, above 0; 1 by default."""
+    """Fraction of the networks that moves into their targets, in (0, 1]; as in the settings by
+    default."""
+    reward_scale: float | None
+    """Factor on every reward, above 0; by default 1 over the standard deviation of the dataset's
+    rewards."""
     policy_kwargs: dict[str, Any] | None
-    """Of the policy; observations are standardised unless it names another extractor."""
+    """Of the policy; observations are standardised unless it names another extractor, and hidden
+    layers are as wide as in the algorithm's settings unless it names `net_arch`."""
     tensorboard_log: str | None
     """Folder of TensorBoard's events; none by default."""
     verbose: int
@@ -77,12 +81,17 @@ class BatchLearning(OffPolicyAlgorithm):
     with the dataset's statistics, which are part of the policy. The dataset is not saved with the
     model: after `load`, `set_dataset` before learning on.
 
+    Defaults are those of `settings`, the dataclass by which `train` sets the algorithm too.
+
     The environment only gives spaces, and is what callbacks such as EvalCallback may step; without
     one they are the dataset's. Actions in the dataset are in [-1, 1], whatever the action space.
     """
 
-    reward_scale: float
-    """Factor on every reward; of consequence where exponents or penalties are in reward units."""
+    settings: ClassVar[type[BatchConfig]] = BatchValueConfig
+    """Where every default stands."""
+    reward_scale: float | None
+    """Factor on every reward; of consequence where exponents or penalties are in reward units. None
+    until there is a dataset."""
     _dataset: Transitions | None = None
 
     def __init__(
@@ -101,19 +110,30 @@ class BatchLearning(OffPolicyAlgorithm):
             own: further arguments of the SB3 algorithm that this is mixed into.
             **common: what all batch-RL algorithms take.
         """
+        unknown = sorted(set(common) - set(BatchArguments.__annotations__))
+        if unknown:
+            raise ConfigError(
+                f"{type(self).__name__} has no argument {', '.join(unknown)}; common ones are"
+                f" {', '.join(BatchArguments.__annotations__)}"
+            )
         self._dataset = common.get("dataset")
-        self.reward_scale = common.get("reward_scale", 1.0)
+        self.reward_scale = common.get("reward_scale")
+        settings: Any = self.settings
+        gamma, tau = (
+            getattr(settings, name, getattr(BatchValueConfig, name)) for name in ("gamma", "tau")
+        )
+        net_arch = {"net_arch": list(settings.hidden)}
         parent: Any = super()
         parent.__init__(
             policy,
             spaces_of(env, self._dataset),
-            common.get("learning_rate", 3e-4),
+            common.get("learning_rate", settings.learning_rate),
             buffer_size=1,
             learning_starts=0,
-            batch_size=common.get("batch_size", 256),
-            tau=common.get("tau", 0.005),
-            gamma=common.get("gamma", 0.99),
-            policy_kwargs=batch_policy_kwargs(common.get("policy_kwargs")),
+            batch_size=common.get("batch_size", settings.batch_size),
+            tau=common.get("tau", tau),
+            gamma=common.get("gamma", gamma),
+            policy_kwargs=batch_policy_kwargs(net_arch | (common.get("policy_kwargs") or {})),
             tensorboard_log=common.get("tensorboard_log"),
             verbose=common.get("verbose", 0),
             seed=common.get("seed"),
@@ -151,6 +171,9 @@ class BatchLearning(OffPolicyAlgorithm):
 
     def _make_sampler(self) -> None:
         if self._dataset is not None:
+            if self.reward_scale is None:
+                std = float(self._dataset.rewards.std(dtype=np.float64))
+                self.reward_scale = 1.0 / std if std > 0.0 else 1.0
             sampler = TransitionSampler(
                 self._dataset,
                 reward_scale=self.reward_scale,
@@ -161,8 +184,9 @@ class BatchLearning(OffPolicyAlgorithm):
 
     @override
     def _setup_model(self) -> None:
-        if not np.isfinite(self.reward_scale) or self.reward_scale <= 0.0:
-            raise ConfigError(f"reward_scale must be positive, got {self.reward_scale}")
+        scale = self.reward_scale
+        if scale is not None and not (np.isfinite(scale) and scale > 0.0):
+            raise ConfigError(f"reward_scale must be positive, got {scale}")
         if self._dataset is not None:
             self._check_spaces(self._dataset)
         self._make_sampler()

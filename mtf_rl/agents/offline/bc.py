@@ -1,10 +1,13 @@
 """Behaviour cloning: the floor that batch RL has to beat."""
 
+from typing import ClassVar
+
 import torch.nn.functional as F
 from stable_baselines3 import TD3
 from typing_extensions import override
 
 from mtf_rl.agents.offline.batch_learning import BatchLearning
+from mtf_rl.agents.offline.config import BatchConfig, BCConfig
 
 __all__ = ["BC"]
 
@@ -15,6 +18,8 @@ class BC(BatchLearning, TD3):
     mean (pi(s) - a)^2: pi(s) learns the mean of the actions logged at s. It stands on SB3's TD3,
     whose critics stay as they were drawn.
     """
+
+    settings: ClassVar[type[BatchConfig]] = BCConfig
 
     @override
     def train(self, gradient_steps: int, batch_size: int = 256) -> None:

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from typing_extensions import Unpack, override
 
 from mtf_rl.agents.offline.batch_learning import BatchArguments, BatchLearning
+from mtf_rl.agents.offline.config import BatchConfig, BCQConfig
 from mtf_rl.agents.offline.losses import (
     autoencoder_loss,
     critic_loss,
@@ -118,8 +119,8 @@ class BCQPolicy(TD3Policy):
         observation_space: spaces.Space[Any],
         action_space: spaces.Box,
         lr_schedule: Schedule,
-        action_flexibility: float = 0.05,
-        proposals: int = 100,
+        action_flexibility: float = BCQConfig.action_flexibility,
+        proposals: int = BCQConfig.proposals,
         vae_arch: list[int] | None = None,
         **kwargs: Any,
     ) -> None:
@@ -185,7 +186,12 @@ class BCQ(BatchLearning, TD3):
 
     BatchRL-MTF (Zhang et al., KDD 2022, arXiv 2208.04560) builds its fusion weights so, with
     `min_fraction` 1, bound 0.15, tau 0.05 every 10 updates, and rates of its own for each network.
+
+    Differs from the paper: 20 proposals for 100 when acting, gamma 0.95 for 0.99, hidden layers 64
+    wide for 400 and 300, 256 rows for 100, and rewards are divided by their standard deviation.
     """
+
+    settings: ClassVar[type[BatchConfig]] = BCQConfig
 
     policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {"MlpPolicy": BCQPolicy}
 
@@ -194,11 +200,11 @@ class BCQ(BatchLearning, TD3):
         policy: str | type[Any] = "MlpPolicy",
         env: GymEnv | str | None = None,
         *,
-        min_fraction: float = 0.75,
-        n_action_samples: int = 10,
-        target_interval: int = 1,
-        actor_learning_rate: float = 1e-3,
-        vae_learning_rate: float = 1e-3,
+        min_fraction: float = BCQConfig.min_fraction,
+        n_action_samples: int = BCQConfig.n_action_samples,
+        target_interval: int = BCQConfig.target_interval,
+        actor_learning_rate: float = BCQConfig.actor_learning_rate,
+        vae_learning_rate: float = BCQConfig.vae_learning_rate,
         **common: Unpack[BatchArguments],
     ) -> None:
         self.min_fraction = min_fraction
@@ -206,8 +212,6 @@ class BCQ(BatchLearning, TD3):
         self.target_interval = target_interval
         self.actor_learning_rate = actor_learning_rate
         self.vae_learning_rate = vae_learning_rate
-        common.setdefault("learning_rate", 1e-3)
-        common.setdefault("batch_size", 100)
         super().__init__(policy, env, **common)
 
     @override
