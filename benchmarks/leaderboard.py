@@ -24,7 +24,7 @@ For another comparison's page, such as that of the real rows, give the flags of 
 """
 
 import platform
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from importlib.metadata import version
 from pathlib import Path
 
@@ -64,6 +64,15 @@ class Settings:
     """Folder for the pictures, comparison_NAME.png."""
 
 
+def flags_of(settings: Settings) -> str:
+    """The budget, seeds and sessions that differ from the defaults, as flags."""
+    return "".join(
+        f" --{field.name.replace('_', '-')} {getattr(settings, field.name)}"
+        for field in fields(settings)
+        if field.type is int and getattr(settings, field.name) != field.default
+    )
+
+
 def main() -> None:
     """Read the finished jobs, and write the page."""
     settings = tyro.cli(Settings, description=__doc__)
@@ -83,6 +92,7 @@ def main() -> None:
     versions = ", ".join(f"{name} {version(name)}" for name in LIBRARIES)
     stamp = (
         "You can see here how all methods compare at an equal budget.\n\n"
+        f"    python -m benchmarks.leaderboard {settings.run}{flags_of(settings)}\n\n"
         "Made by `benchmarks/leaderboard.py`, which gives the commands; mtf_rl"
         f" {mtf_rl.__version__}, Python {platform.python_version()},"
         f" {versions}; one thread a job, two at once."

@@ -204,9 +204,7 @@ def test_the_exploiter_is_named(comparison: Comparison) -> None:
     named = [text for text in texts_of(axes) if "exploits" in text]
     assert named == [f"{EXPLOITER}  (exploits the simulator)"]
     assert len(texts_of(axes)) == len(NAMES)
-    assert axes.get_title(loc="left").startswith(
-        "Simulator against ground truth: rank correlation 0."
-    )
+    assert axes.get_title(loc="left").startswith("Rank correlation with the ground truth 0.")
 
 
 def test_the_seesaw_holds_the_tables_numbers(comparison: Comparison) -> None:

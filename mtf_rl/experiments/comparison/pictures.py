@@ -256,7 +256,7 @@ def gap_figure(comparison: Comparison) -> Figure:
     axes.set_xlabel("session reward in the simulator")
     axes.set_ylabel("session reward in the ground truth")
     axes.set_title(
-        f"Simulator against ground truth: rank correlation {rank:.2f}, {len(names)} policies",
+        f"Rank correlation with the ground truth {rank:.2f}, {len(names)} policies",
         loc="left",
         fontweight="bold",
     )
