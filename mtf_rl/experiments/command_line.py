@@ -12,11 +12,16 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import tyro
+from rich.console import Console
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
 
 from mtf_rl.agents import AGENTS
 from mtf_rl.core.errors import ConfigError
 from mtf_rl.core.files import load_json
 from mtf_rl.core.plugins import is_import_path, refuse_unrepeated
+from mtf_rl.envs import REWARDS
 from mtf_rl.experiments.command_settings import PretrainConfig
 from mtf_rl.experiments.config import PRESETS, Baselines, LogConfig, RunConfig, RunSettings
 from mtf_rl.experiments.old_spellings import current_document, current_words, holds_old_fields
@@ -39,6 +44,12 @@ __all__ = [
 ]
 
 DEFAULT_AGENT = "lspi"
+_PRESET_HELP = {
+    "smoke": "every part runs, in about two minutes; its numbers prove nothing",
+    "default": "40,000 requests for each method, 4,000 final sessions for each policy",
+    "full": "200,000 requests, 20,000 final and 5,000 tuning sessions",
+    "paper": "100,000 requests, 300,000 updates of batch-RL agents, as in BatchRL-MTF",
+}
 _SECTIONS = {entry.name for entry in fields(RunSettings)}
 
 
@@ -323,30 +334,75 @@ def _with_scorer(base: "_Unchecked", scorer: str | None) -> "_Unchecked":
     return replace(base, run=replace(run, scorer_model=run.model))
 
 
+def _help_boxes(agent: str) -> list[Panel]:
+    """What `train --help` starts with: how to call it, the options that matter, the sources."""
+    known = ", ".join(AGENTS)
+    options = Table.grid(padding=(0, 2))
+    for flag, text in _main_options():
+        options.add_row(Text(flag, no_wrap=True), Text(text))
+    sources = Table.grid(padding=(0, 2))
+    for name, text in _PRESET_HELP.items():
+        sources.add_row(Text(f"--preset {name}", no_wrap=True), Text(text))
+    for flag, text in (
+        ("--config FILE", "settings from JSON, such as a run's config.json; flags win"),
+        ("--resume RUN", "go on with a run that was stopped; stands alone"),
+    ):
+        sources.add_row(Text(flag, no_wrap=True), Text(text))
+    usage = Text(
+        "python -m mtf_rl.train [AGENT] [flags], in any order. The agent's own flags are bare, such"
+        f" as --gamma.\nAGENT: {known}, or your own as module:Name. Default: {DEFAULT_AGENT}. The"
+        f" flags below are those of {agent}."
+    )
+    return [
+        Panel(usage, title="Usage", title_align="left"),
+        Panel(options, title="The ten options that matter", title_align="left"),
+        Panel(sources, title="Where settings come from", title_align="left"),
+    ]
+
+
+def _main_options() -> list[tuple[str, str]]:
+    """Flags and what they set, each in a line or two."""
+    return [
+        ("--data DIR", "KuaiRand's files, or a prepared folder; without it a synthetic world"),
+        ("--predictions FILE", "predictions of your own ranker, in place of a scorer"),
+        ("--production W", "weights that serve today (weights.json or 0.4,0.8,...)"),
+        ("--session.reward R", f"{', '.join(REWARDS)}, or your own as module:function"),
+        ("--scorer NAME", f"{', '.join(SCORERS)}, or your own as module:Config"),
+        ("--requests N", "interaction budget of each method, in simulated requests"),
+        ("--sessions N", "final sessions on which each policy is evaluated"),
+        ("--seed N", "seed of everything random"),
+        ("--device D", "auto, cpu or cuda; only cpu gives repeatable numbers"),
+        ("--run-dir DIR", "folder of the run, new or empty; by default runs/AGENT-N"),
+    ]
+
+
 def _parse_flags(base: "_Unchecked", words: list[str]) -> RunSettings:
     bare = tyro.conf.arg(name="")
     agent_type: Any = type(base.agent_settings)
+    if {"-h", "--help"} & set(words):
+        console = Console(highlight=False)
+        for box in _help_boxes(base.agent):
+            console.print(box)
+    # A search that is the agent itself has its flags once, bare.
+    others = [entry for entry in fields(Baselines) if entry.name != base.agent]
+    baselines_type = make_dataclass("Baselines", [(entry.name, entry.type) for entry in others])
+    baselines = baselines_type(*(getattr(base.baselines, entry.name) for entry in others))
     kind = make_dataclass(
         "Train",
         [
             ("run", Annotated[RunConfig, bare]),
             ("scorer_model", type(base.run.scorer_model)),
             ("agent_settings", Annotated[agent_type, bare]),
-            ("baselines", Annotated[Baselines, bare]),
+            ("baselines", Annotated[baselines_type, bare]),
         ],
     )
     parsed: Any = tyro.cli(
         kind,
         args=words,
-        default=kind(base.run, base.run.scorer_model, base.agent_settings, base.baselines),
+        default=kind(base.run, base.run.scorer_model, base.agent_settings, baselines),
         prog="python -m mtf_rl.train",
-        description=(
-            f"Learn fusion weights with an agent and compare it with baselines.\n\n"
-            f"Usage: python -m mtf_rl.train [AGENT] [flags]; AGENT is one of {', '.join(AGENTS)}"
-            f" (default {DEFAULT_AGENT}); --preset {'|'.join(PRESETS)}; --config FILE.json.\n"
-            f"Go on with a stopped run: python -m mtf_rl.train --resume RUN\n\n"
-            f"Flags of {base.agent}:"
-        ),
+        description="Learn fusion weights with an agent and compare it with baselines.",
     )
     run = replace(parsed.run, scorer_model=parsed.scorer_model)
-    return RunSettings(base.agent, parsed.agent_settings, run, parsed.baselines)
+    searches = replace(base.baselines, **vars(parsed.baselines))
+    return RunSettings(base.agent, parsed.agent_settings, run, searches)
