@@ -403,6 +403,8 @@ def _parse_flags(base: "_Unchecked", words: list[str]) -> RunSettings:
         prog="python -m mtf_rl.train",
         description="Learn fusion weights with an agent and compare it with baselines.",
     )
-    run = replace(parsed.run, scorer_model=parsed.scorer_model)
+    # tyro copies fields without a flag from the default; made anew, they follow the flags.
+    session = replace(parsed.run.session, fusion=replace(parsed.run.session.fusion))
+    run = replace(parsed.run, session=session, scorer_model=parsed.scorer_model)
     searches = replace(base.baselines, **vars(parsed.baselines))
     return RunSettings(base.agent, parsed.agent_settings, run, searches)

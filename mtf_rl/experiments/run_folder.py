@@ -1,7 +1,6 @@
 """A run's folder: settings, provenance, metrics and artifacts, never overwritten."""
 
 import csv
-import importlib.metadata
 import os
 import platform
 import shutil
@@ -285,6 +284,8 @@ def birth_record() -> dict[str, Any]:
 
 def library_versions() -> dict[str, str]:
     """This program's version, and those of the libraries that numbers may depend on."""
+    import importlib.metadata
+
     return {"mtf_rl": mtf_rl.__version__} | {
         name: importlib.metadata.version(name) for name in _VERSIONS_OF
     }

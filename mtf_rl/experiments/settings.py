@@ -1,40 +1,42 @@
 """Settings as JSON: frozen dataclasses out and back in, equal."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
-from typing import Any, TypeVar
-
-import cattrs
-from cattrs.errors import ClassValidationError, ForbiddenExtraKeysError
-from cattrs.gen import make_dict_structure_fn, override
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from mtf_rl.core.errors import ConfigError, MtfRlError
+
+if TYPE_CHECKING:
+    from cattrs import Converter
 
 __all__ = ["read_named_settings", "settings_from_json", "settings_laid_over", "settings_to_json"]
 
 SettingsT = TypeVar("SettingsT")
 
-_CONVERTER = cattrs.Converter(forbid_extra_keys=True)
-_CONVERTER.register_unstructure_hook(Path, str)
+_JSON_TYPES: tuple[tuple[type[Any], tuple[type[Any], ...]], ...] = (
+    (bool, (bool,)),
+    (int, (int,)),
+    (float, (float, int)),
+    (str, (str,)),
+    (Path, (str,)),
+)
+"""Types, and those of the JSON values that they are read from: no "false" that is true, no 3.9 that
+is 3."""
 
 
-def _strict(kind: type[Any], *accepted: type[Any]) -> None:
-    """Take a JSON value of the right type only: no "false" that is true, no 3.9 that is 3."""
+@dataclass(frozen=True)
+class _NamedSettings:
+    """A field whose type another field names."""
 
-    def structure(value: Any, _: Any) -> Any:
-        if type(value) not in accepted:
-            raise ConfigError(f"expected {kind.__name__.lower()}, got {value!r}")
-        return kind(value)
-
-    _CONVERTER.register_structure_hook(kind, structure)
+    kind: type[Any]
+    name_field: str
+    settings_field: str
+    type_of: Callable[[str], type[Any]]
 
 
-_strict(bool, bool)
-_strict(int, int)
-_strict(float, float, int)
-_strict(str, str)
-_strict(Path, str)
+_NAMED: list[_NamedSettings] = []
 
 
 def read_named_settings(
@@ -48,28 +50,59 @@ def read_named_settings(
         settings_field: the field that holds settings of the type that the name stands for, or None.
         type_of: gives the type of a name.
     """
-    left_out: Any = {settings_field: override(omit=True)}
+    _NAMED.append(_NamedSettings(kind, name_field, settings_field, type_of))
+    _converter.cache_clear()
+
+
+@lru_cache(maxsize=1)
+def _converter() -> "Converter":
+    # Imported here: a command line without a settings file needs no JSON.
+    import cattrs
+
+    converter = cattrs.Converter(forbid_extra_keys=True)
+    converter.register_unstructure_hook(Path, str)
+    for kind, accepted in _JSON_TYPES:
+        converter.register_structure_hook(kind, _strictly(kind, accepted))
+    for named in _NAMED:
+        converter.register_structure_hook(named.kind, _by_name(named, converter))
+    return converter
+
+
+def _strictly(kind: type[Any], accepted: tuple[type[Any], ...]) -> Callable[[Any, Any], Any]:
+    def structure(value: Any, _: Any) -> Any:
+        if type(value) not in accepted:
+            raise ConfigError(f"expected {kind.__name__.lower()}, got {value!r}")
+        return kind(value)
+
+    return structure
+
+
+def _by_name(named: _NamedSettings, converter: "Converter") -> Callable[[Any, Any], Any]:
+    from cattrs.gen import make_dict_structure_fn, override
+
+    kind, field = named.kind, named.settings_field
+    left_out: Any = {field: override(omit=True)}
     read_others = make_dict_structure_fn(
-        kind, _CONVERTER, _cattrs_forbid_extra_keys=True, **left_out
+        kind, converter, _cattrs_forbid_extra_keys=True, **left_out
     )
 
     def structure(document: Any, _: Any) -> Any:
         if not isinstance(document, dict):
             raise ConfigError(f"{kind.__name__} must be a JSON object, got {document!r}")
-        others = {name: value for name, value in document.items() if name != settings_field}
+        others = {name: value for name, value in document.items() if name != field}
         read = read_others(others, kind)
-        own = document.get(settings_field)
+        own = document.get(field)
         if own is None:
             return read
-        settings = settings_from_json(type_of(getattr(read, name_field)), own)
-        return replace(read, **{settings_field: settings})
+        settings = settings_from_json(named.type_of(getattr(read, named.name_field)), own)
+        return replace(read, **{field: settings})
 
-    _CONVERTER.register_structure_hook(kind, structure)
+    return structure
 
 
 def settings_to_json(settings: Any) -> Any:
     """Dictionaries, lists, strings and numbers that `settings_from_json` reads back."""
-    return _CONVERTER.unstructure(settings)
+    return _converter().unstructure(settings)
 
 
 def settings_from_json(kind: type[SettingsT], document: Any) -> SettingsT:
@@ -78,8 +111,10 @@ def settings_from_json(kind: type[SettingsT], document: Any) -> SettingsT:
     Raises:
         ConfigError: naming the field that is unknown or of the wrong type or range.
     """
+    from cattrs.errors import ClassValidationError
+
     try:
-        return _CONVERTER.structure(document, kind)
+        return _converter().structure(document, kind)
     except ClassValidationError as error:
         raise ConfigError(_first_complaint(error, kind.__name__)) from error
 
@@ -92,6 +127,8 @@ def settings_laid_over(base: SettingsT, document: Any) -> SettingsT:
     """
     if not isinstance(document, dict):
         raise ConfigError(f"settings must be a JSON object, got {document!r}")
+    if not document:
+        return base
     return settings_from_json(type(base), _laid_over(settings_to_json(base), document))
 
 
@@ -105,6 +142,8 @@ def _laid_over(base: Any, document: Any) -> Any:
 
 
 def _first_complaint(error: BaseException, where: str) -> str:
+    from cattrs.errors import ForbiddenExtraKeysError
+
     if isinstance(error, MtfRlError):
         return f"{where}: {error}"
     if isinstance(error, ForbiddenExtraKeysError):

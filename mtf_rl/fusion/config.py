@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
+import tyro
 
 from mtf_rl.core.arrays import FloatArray
 from mtf_rl.core.errors import ConfigError
@@ -39,7 +40,7 @@ class FusionConfig:
     """Weights around which action map residual moves, one per task; none for uniform ones."""
     radius: float = 0.15
     """How far residual moves from them, in units of the action, in (0, 1]."""
-    task_set: TaskSet = field(init=False, compare=False, repr=False)
+    task_set: tyro.conf.Suppress[TaskSet] = field(init=False, compare=False, repr=False)
     """The fused tasks as data: of KuaiRand's until `on_tasks` is called with a dataset's."""
 
     def __post_init__(self) -> None:

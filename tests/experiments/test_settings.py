@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mtf_rl.agents import AGENTS, CmaEsConfig, LSPIConfig, SACConfig, TD3Config
+from mtf_rl.agents import AGENTS, CmaEsConfig, GridConfig, LSPIConfig, SACConfig, TD3Config
 from mtf_rl.core.errors import (
     ArtifactError,
     ConfigError,
@@ -274,3 +274,16 @@ def test_model_settings_belong_to_the_scorer_of_that_name(tmp_path: Path) -> Non
     file.write_text('{"run": {"scorer_model": {"levels": 3}}}')
     with pytest.raises(ConfigError, match=re.escape("MMoEConfig has no setting levels")):
         parse_train(words)
+
+
+def test_the_fused_tasks_are_those_of_the_flags() -> None:
+    fusion = parse_train(["--session.tasks", "watch", "click"]).run.session.fusion
+    assert fusion.task_set.names == fusion.tasks == ("click", "watch")
+
+
+def test_a_search_that_is_the_agent_has_each_flag_once() -> None:
+    words = "--cma-es.max-blocks 2 --grid.max-blocks 2"
+    assert parse_train(words.split()).baselines.cma_es.max_blocks == 2
+    settings = parse_train(["cma_es", "--max-blocks", "3", "--grid.max-blocks", "2"])
+    assert settings.agent_settings.max_blocks == 3
+    assert settings.baselines == Baselines(grid=GridConfig(max_blocks=2))
