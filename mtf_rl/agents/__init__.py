@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     )
     from mtf_rl.agents.checkpoint import load_checkpoint
     from mtf_rl.agents.collection import collect, setting_of
-    from mtf_rl.agents.fusion_policy import FusionPolicy, FusionSetting
+    from mtf_rl.agents.context import after_slate, context_of, start_session
+    from mtf_rl.agents.fusion_policy import FusionPolicy, FusionSetting, Ranking
     from mtf_rl.agents.learning import (
         CheckpointPlan,
         LearnedPolicy,
@@ -92,6 +93,7 @@ __all__ = [
     "Nsga2Config",
     "PPOConfig",
     "RandomSearchConfig",
+    "Ranking",
     "SACConfig",
     "SavedPolicy",
     "SearchConfig",
@@ -103,13 +105,16 @@ __all__ = [
     "UniformConfig",
     "UniformRandom",
     "Watch",
+    "after_slate",
     "collect",
+    "context_of",
     "load_checkpoint",
     "load_policy",
     "rank",
     "save_policy",
     "save_sb3_policy",
     "setting_of",
+    "start_session",
 ]
 
 __getattr__ = lazy_names(__name__, __file__)

@@ -27,6 +27,7 @@ from mtf_rl.core.errors import ArtifactError
 from mtf_rl.core.files import load_json, replace_atomically, save_json
 from mtf_rl.core.origin import remedy
 from mtf_rl.core.plugins import refuse_unrepeated
+from mtf_rl.data.profile_scale import ProfileScale
 from mtf_rl.fusion import FusionConfig
 
 __all__ = ["load_policy", "save_policy"]
@@ -73,6 +74,7 @@ def save_policy(folder: str | Path, policy: FusionPolicy) -> None:
             "observation": list(policy.setting.observation),
             "base_rates": list(policy.setting.base_rates),
             **policy.setting.fusion.to_json(),
+            "profile": None if policy.setting.profile is None else policy.setting.profile.to_json(),
         },
         "tensors_sha256": hashlib.sha256(content).hexdigest(),
     }
@@ -194,10 +196,12 @@ def _policy_of(card: dict[str, Any], tensors: Mapping[str, FloatArray]) -> Saved
 
 
 def _setting_of(record: dict[str, Any]) -> FusionSetting:
+    profile = record["profile"]
     return FusionSetting(
         observation=tuple(record["observation"]),
         base_rates=tuple(record["base_rates"]),
         fusion=FusionConfig.of_record(record),
+        profile=None if profile is None else ProfileScale.of_record(profile),
     )
 
 

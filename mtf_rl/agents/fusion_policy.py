@@ -14,6 +14,7 @@ from mtf_rl.agents.policies import ConstantPolicy, SavedPolicy
 from mtf_rl.core.arrays import FloatArray, IntArray, check_shape, refuse_rows
 from mtf_rl.core.errors import ConfigError, DataError, ShapeError
 from mtf_rl.core.protocols import Policy
+from mtf_rl.data.profile_scale import ProfileScale
 from mtf_rl.envs.summaries import OBSERVATION_BOUND, STATISTICS, logits_of, summarise
 from mtf_rl.fusion import ActionMap, FusionConfig, FusionFormula
 
@@ -39,6 +40,8 @@ class FusionSetting:
     """Mean of each task's feedback where the policy was learnt, in [0, 1]: beta of log_sum."""
     fusion: FusionConfig = field(default_factory=FusionConfig)
     """Formula, action map and tasks."""
+    profile: ProfileScale | None = None
+    """The constants that made the numbers `profile/...` of raw counts, where they are known."""
 
     def __post_init__(self) -> None:
         tasks = self.fusion.tasks
@@ -59,6 +62,7 @@ class FusionSetting:
             observation=dynamics.layout.names,
             base_rates=tuple(float(rate) for rate in rates),
             fusion=sessions.config.fusion,
+            profile=sessions.profiles.scale,
         )
 
     def make_formula(self) -> FusionFormula:

@@ -27,6 +27,7 @@ from mtf_rl.data.feature_layout import (
     FeatureSide,
 )
 from mtf_rl.data.past_feedback import PastTotals, RunningTotals, rate_columns, signals
+from mtf_rl.data.profile_scale import ProfileScale, standardise
 
 __all__ = ["FeatureEncoder", "PairSide"]
 
@@ -177,6 +178,20 @@ class FeatureEncoder:
             past=_standard(past, means[1:], stds[1:]),
         )
 
+    def profile_scale(self, tasks: TaskSet) -> ProfileScale:
+        """The constants of the dense columns of `user_side`, for a policy that is served."""
+        of_user = [column.side == FeatureSide.USER for column in self.layout.dense]
+        names = [column.name for column in self.layout.restrict(FeatureSide.USER).dense]
+        rates = zip(tasks.past_signals, self.signal_rates.tolist(), strict=True)
+        return ProfileScale(
+            names=tuple(names),
+            means=tuple(self.means[of_user].tolist()),
+            stds=tuple(self.stds[of_user].tolist()),
+            limit=_DENSE_LIMIT,
+            rates=tuple(rates),
+            smoothing=_SMOOTHING,
+        )
+
     def save(self, folder: Path) -> None:
         """Write `encoder.json` and `encoder.npz` into `folder`."""
         document = {
@@ -314,8 +329,7 @@ class PairSide:
 
 
 def _standard(raw: FloatArray, means: FloatArray, stds: FloatArray) -> FloatArray:
-    standard = np.nan_to_num((raw - means) / stds, nan=0.0)
-    return np.clip(standard, -_DENSE_LIMIT, _DENSE_LIMIT).astype(np.float32)
+    return standardise(raw, means, stds, _DENSE_LIMIT)
 
 
 @dataclass(frozen=True)

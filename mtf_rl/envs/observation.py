@@ -11,6 +11,7 @@ import numpy as np
 from mtf_rl.core.arrays import FloatArray, check_shape
 from mtf_rl.core.history import VisibleHistory
 from mtf_rl.core.tasks import KUAIRAND_TASKS, TaskSet
+from mtf_rl.data.profile_scale import ProfileScale
 from mtf_rl.envs.summaries import OBSERVATION_BOUND, STATISTICS, logits_of
 
 __all__ = [
@@ -36,6 +37,8 @@ class UserProfiles:
 
     values: FloatArray  # (users, profile) float32, about unit scale
     names: tuple[str, ...]  # of the columns
+    scale: ProfileScale | None = None
+    """The constants that made them of raw counts, where there are any."""
 
     def __post_init__(self) -> None:
         check_shape("profiles", self.values, "users, profile", (len(self.values), len(self.names)))

@@ -20,6 +20,7 @@ from mtf_rl.data import (
     check_disjoint,
     user_groups,
 )
+from mtf_rl.data.profile_scale import ProfileScale
 from mtf_rl.envs import SessionConfig, SessionDynamics, UserProfiles
 from mtf_rl.user_models import FittedUserModel, World, load_world
 
@@ -129,7 +130,12 @@ class Assembly:
             "groups": self.groups,
         }
         save_arrays(folder / "assembly.npz", arrays)
-        names = {"num_tags": self.catalogue.num_tags, "profiles": list(self.profiles.names)}
+        scale = self.profiles.scale
+        names = {
+            "num_tags": self.catalogue.num_tags,
+            "profiles": list(self.profiles.names),
+            "profile_scale": None if scale is None else scale.to_json(),
+        }
         save_json(folder / "assembly.json", names)
 
     @classmethod
@@ -146,7 +152,9 @@ class Assembly:
             catalogue=VideoCatalogue(
                 arrays["duration_seconds"], arrays["tags"], arrays["authors"], names["num_tags"]
             ),
-            profiles=UserProfiles(arrays["profiles"], tuple(names["profiles"])),
+            profiles=UserProfiles(
+                arrays["profiles"], tuple(names["profiles"]), _scale_of(names.get("profile_scale"))
+            ),
             groups=arrays["groups"],
             simulator=FittedUserModel.load(simulator),
             world=load_world(data),
@@ -157,7 +165,12 @@ def profiles_of(encoder: FeatureEncoder, dataset: Dataset) -> UserProfiles:
     """What a production system knows of each user at the split: counts and past feedback rates."""
     columns = encoder.layout.restrict(FeatureSide.USER).dense
     values = encoder.user_side(dataset).dense  # (users, columns)
-    return UserProfiles(values, tuple(column.name for column in columns))
+    scale = encoder.profile_scale(dataset.tasks)
+    return UserProfiles(values, tuple(column.name for column in columns), scale)
+
+
+def _scale_of(record: dict[str, Any] | None) -> ProfileScale | None:
+    return None if record is None else ProfileScale.of_record(record)
 
 
 def groups_of(dataset: Dataset) -> IntArray:

@@ -27,6 +27,7 @@ from mtf_rl.agents import (
     save_policy,
 )
 from mtf_rl.core.errors import ArtifactError, ConfigError, DataError, ShapeError, UnknownNameError
+from mtf_rl.data.profile_scale import ProfileScale
 from mtf_rl.envs import (
     RetentionConfig,
     RetentionDynamics,
@@ -46,6 +47,7 @@ SETTING = FusionSetting(
         base=(1.0, -0.25, 0.5),
         radius=0.3,
     ),
+    profile=ProfileScale(("age",), (1.25,), (0.1,), 5.0, (("like", 1 / 3),), 20.0),
 )
 POLICIES: dict[str, SavedPolicy] = {
     "constant": ConstantPolicy(np.linspace(-1, 1, 6)),

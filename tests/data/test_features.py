@@ -1,4 +1,5 @@
 import dataclasses
+import json
 import math
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from mtf_rl.data import (
     split_by_time,
 )
 from mtf_rl.data.past_feedback import signals
+from mtf_rl.data.profile_scale import ProfileScale
 from tests.data.examples import random_dataset
 
 STRENGTH = 20.0
@@ -217,3 +219,21 @@ def test_labels_are_the_eight_tasks_in_order(dataset: Dataset) -> None:
     np.testing.assert_allclose(targets[:, 7], watch, rtol=1e-6)
     rates = base_rates(rows, np.array([3, 1]), dataset.tasks)
     np.testing.assert_allclose(rates, targets.mean(axis=0), rtol=1e-6)
+
+
+def test_kept_constants_make_the_users_columns_of_raw_counts(
+    dataset: Dataset, encoder: FeatureEncoder
+) -> None:
+    scale = encoder.profile_scale(dataset.tasks)
+    assert ProfileScale.of_record(json.loads(json.dumps(scale.to_json()))) == scale
+    columns = encoder.user_side(dataset).dense  # (users, columns)
+    rows = encoder.fitted_rows
+    values = signals(dataset.impressions, rows, dataset.tasks)
+    for user in range(dataset.num_users):
+        own = dataset.impressions.users[rows] == user
+        facts = dict(zip(dataset.tasks.past_signals, values[own].sum(axis=0), strict=True))
+        facts["exposures"] = float(own.sum())
+        for name in ("follow_user_num", "fans_user_num", "friend_user_num", "register_days"):
+            facts[name] = float(dataset.users.quantity(name)[user])
+        found = [scale.observed(name, facts) for name in scale.names]
+        np.testing.assert_array_equal(np.array(found, dtype=np.float32), columns[user])
