@@ -1,6 +1,7 @@
 """What a policy reads of a request, made from counts of the user and the session so far."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
@@ -10,11 +11,11 @@ from mtf_rl.core.errors import DataError
 from mtf_rl.core.history import VisibleHistory, add_pause, advance_history, start_history
 from mtf_rl.core.slates import Response, Slate
 from mtf_rl.core.videos import VideoCatalogue
-from mtf_rl.envs.observation import session_block, session_names
+from mtf_rl.envs.observation import session_block
 
 __all__ = ["after_slate", "context_of", "start_session"]
 
-_PROFILE, _SESSION = "profile/", "session/"
+_PROFILE, _SESSION, _LAST = "profile/", "session/", "session/last/"
 
 
 def start_session(policy: FusionPolicy, hour: float, *, num_tags: int = 0) -> VisibleHistory:
@@ -25,8 +26,10 @@ def start_session(policy: FusionPolicy, hour: float, *, num_tags: int = 0) -> Vi
         hour: of the day, in [0, 24).
         num_tags: of the catalogue, for a policy that reads `session/repetition`.
     """
-    tasks = policy.setting.fusion.task_set.whole
-    return start_history(np.array([hour], dtype=np.float32), num_tags, tasks)
+    history = start_history(np.array([hour], dtype=np.float32), num_tags)
+    signals = sum(name.startswith(_LAST) for name in policy.setting.observation)
+    nothing = np.zeros((1, signals), dtype=np.float32)  # of the policy's log, whatever its tasks
+    return replace(history, last=nothing, fast=nothing, slow=nothing)
 
 
 def after_slate(
@@ -95,8 +98,13 @@ def context_of(
     session: dict[str, float] = {}
     if history is not None:
         values = session_block(history)[0].astype(np.float32)
-        tasks = policy.setting.fusion.task_set.whole
-        session = dict(zip(session_names(tasks), values.tolist(), strict=True))
+        names = [name for name in policy.setting.observation if name.startswith(_SESSION)]
+        if len(names) != len(values):
+            raise DataError(
+                f"the history holds {len(values)} numbers, the policy observes {len(names)} of a"
+                " session; start it with start_session(policy, hour)"
+            )
+        session = dict(zip(names, values.tolist(), strict=True))
     context = {}
     for name in policy.context:
         if name in given:
