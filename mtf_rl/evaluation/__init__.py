@@ -32,7 +32,6 @@ from mtf_rl.evaluation.least_squares import (
     static_policies,
 )
 from mtf_rl.evaluation.metrics import (
-    METRIC_SIGNS,
     Metrics,
     metric_changes,
     metric_differences,
@@ -50,7 +49,6 @@ from mtf_rl.evaluation.session_ends import end_at_cut
 from mtf_rl.evaluation.session_panel import SessionPanel, SessionSummary, session_panel
 
 __all__ = [
-    "METRIC_SIGNS",
     "InputWeight",
     "Interval",
     "LeaderboardRow",

@@ -7,7 +7,7 @@ import numpy as np
 
 from mtf_rl.core.arrays import FloatArray
 from mtf_rl.core.errors import ConfigError
-from mtf_rl.core.tasks import FEEDBACKS
+from mtf_rl.core.tasks import KUAIRAND_TASKS, TaskSet
 from mtf_rl.evaluation.intervals import Interval
 from mtf_rl.evaluation.metrics import (
     Metrics,
@@ -29,10 +29,13 @@ __all__ = [
 ]
 
 
-def leaderboard_columns(parameter_names: tuple[str, ...]) -> tuple[str, ...]:
-    """Names of a row's cells, for a formula with these parameters."""
+def leaderboard_columns(
+    parameter_names: tuple[str, ...], tasks: TaskSet = KUAIRAND_TASKS
+) -> tuple[str, ...]:
+    """Names of a row's cells, for a formula with these parameters and a log with these tasks."""
     none = Interval(0.0, 0.0, 0.0)
-    metrics = Metrics(none, none, none, (none,) * len(FEEDBACKS))
+    names = tasks.feedback_names
+    metrics = Metrics(none, none, none, (none,) * len(names), names)
     empty = np.zeros(len(parameter_names))
     row = LeaderboardRow(
         "", "", (), 0, 0, 0, metrics, "", metrics, metrics, none, parameter_names, empty, empty
@@ -103,8 +106,8 @@ def metric_cells(metrics: Metrics) -> dict[str, float]:
         **limits("depth", metrics.depth),
         **limits("watch_seconds", metrics.watch_seconds),
     }
-    for task, rate in zip(FEEDBACKS, metrics.rates, strict=True):
-        name = f"{task.name}_rate"
+    for task, rate in zip(metrics.rate_names, metrics.rates, strict=True):
+        name = f"{task}_rate"
         cells |= {name: rate.mean, f"{name}_low": rate.low, f"{name}_high": rate.high}
     return cells
 
@@ -112,7 +115,7 @@ def metric_cells(metrics: Metrics) -> dict[str, float]:
 def difference_cells(differences: Metrics) -> dict[str, float]:
     """Differences from what serves today: delta_vs_production for the reward, and for the rest."""
     cells = limits("delta_vs_production", differences.reward)
-    others = ("depth", "watch_seconds", *(f"{task.name}_rate" for task in FEEDBACKS))
+    others = ("depth", "watch_seconds", *(f"{name}_rate" for name in differences.rate_names))
     for name, interval in zip(others, differences.all[1:], strict=True):
         cells |= limits(f"{name}_delta_vs_production", interval)
     return cells

@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from mtf_rl.core.arrays import FloatArray, IntArray
 from mtf_rl.core.errors import ConfigError
-from mtf_rl.core.tasks import FEEDBACKS
+from mtf_rl.core.tasks import KUAIRAND_TASKS, TaskSet
 from mtf_rl.evaluation.intervals import (
     Interval,
     change_interval,
@@ -19,16 +20,12 @@ from mtf_rl.evaluation.intervals import (
 from mtf_rl.evaluation.rollouts import Sessions
 
 __all__ = [
-    "METRIC_SIGNS",
     "Metrics",
     "metric_changes",
     "metric_differences",
     "metrics_of",
     "paired_difference",
 ]
-
-METRIC_SIGNS = (1, 1, 1, *(task.sign for task in FEEDBACKS))
-"""Of each metric in `Metrics.all`, whether more is better (+1) or worse (-1)."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +40,20 @@ class Metrics:
     """Play time of a session."""
     rates: tuple[Interval, ...]
     """Each feedback per shown video, in the order of feedbacks."""
+    rate_names: tuple[str, ...] = KUAIRAND_TASKS.feedback_names
+    """The feedbacks' names."""
+    rate_signs: tuple[int, ...] = tuple(task.sign for task in KUAIRAND_TASKS.feedbacks)
+    """Of each feedback, whether more is better (+1) or worse (-1)."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of each metric in `all`, its name in tables."""
+        return ("session reward", "session length", "watch time", *self.rate_names)
+
+    @property
+    def signs(self) -> tuple[int, ...]:
+        """Of each metric in `all`, whether more is better (+1) or worse (-1)."""
+        return (1, 1, 1, *self.rate_signs)
 
     @property
     def all(self) -> tuple[Interval, ...]:
@@ -50,17 +61,30 @@ class Metrics:
         return (self.reward, self.depth, self.watch_seconds, *self.rates)
 
     @classmethod
-    def of(cls, intervals: Sequence[Interval]) -> "Metrics":
+    def of(
+        cls,
+        intervals: Sequence[Interval],
+        rate_names: tuple[str, ...] = KUAIRAND_TASKS.feedback_names,
+        rate_signs: tuple[int, ...] = tuple(task.sign for task in KUAIRAND_TASKS.feedbacks),
+    ) -> "Metrics":
         """From the order of `all`."""
         reward, depth, watch_seconds, *rates = intervals
-        return cls(reward, depth, watch_seconds, tuple(rates))
+        return cls(reward, depth, watch_seconds, tuple(rates), rate_names, rate_signs)
 
     def worse(self) -> tuple[bool, ...]:
         """Of each metric of a difference, whether it is on the bad side of 0 beyond its CI."""
         return tuple(
             one.excludes_zero and one.mean * sign < 0.0
-            for one, sign in zip(self.all, METRIC_SIGNS, strict=True)
+            for one, sign in zip(self.all, self.signs, strict=True)
         )
+
+
+def _rates_of(tasks: TaskSet) -> dict[str, Any]:
+    """The fields of `Metrics` that say what the rates are of."""
+    return {
+        "rate_names": tasks.feedback_names,
+        "rate_signs": tuple(task.sign for task in tasks.feedbacks),
+    }
 
 
 def metrics_of(sessions: Sessions) -> Metrics:
@@ -73,6 +97,7 @@ def metrics_of(sessions: Sessions) -> Metrics:
         rates=tuple(
             rate_interval(counts, sessions.impressions, users) for counts in sessions.feedback.T
         ),
+        **_rates_of(sessions.tasks),
     )
 
 
@@ -89,6 +114,7 @@ def metric_differences(sessions: Sessions, reference: Sessions) -> Metrics:
         depth=mean_interval(_floats(sessions.depth - reference.depth), users),
         watch_seconds=mean_interval(sessions.watch_seconds - reference.watch_seconds, users),
         rates=_paired_rates(rate_difference_interval, sessions, reference),
+        **_rates_of(sessions.tasks),
     )
 
 
@@ -105,6 +131,7 @@ def metric_changes(sessions: Sessions, reference: Sessions) -> Metrics:
         depth=change_interval(_floats(sessions.depth), _floats(reference.depth), users),
         watch_seconds=change_interval(sessions.watch_seconds, reference.watch_seconds, users),
         rates=_paired_rates(rate_change_interval, sessions, reference),
+        **_rates_of(sessions.tasks),
     )
 
 

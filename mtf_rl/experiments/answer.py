@@ -5,8 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mtf_rl.core.protocols import GROUND_TRUTH
-from mtf_rl.core.tasks import FEEDBACKS
-from mtf_rl.evaluation import METRIC_SIGNS, Interval, Metrics
+from mtf_rl.evaluation import Interval, Metrics
 from mtf_rl.experiments.comparison.contestants import PRODUCTION
 from mtf_rl.experiments.console import Terminal
 from mtf_rl.experiments.tables import screen_width
@@ -15,13 +14,12 @@ __all__ = [
     "Gain",
     "evaluator_words",
     "gain_sentence",
+    "less_is_better",
     "percent_change",
     "reference_words",
     "say_wrapped",
     "side_effects",
 ]
-
-METRIC_NAMES = ("session reward", "session length", "watch time", *(t.name for t in FEEDBACKS))
 
 
 @dataclass(frozen=True)
@@ -59,7 +57,8 @@ def gain_sentence(gain: Gain) -> str:
 def side_effects(gain: Gain) -> str:
     """Which other metrics move with it, better, worse or not clearly."""
     groups: dict[str, list[str]] = {"better": [], "worse": [], "no clear change": []}
-    rows = zip(METRIC_NAMES, METRIC_SIGNS, gain.differences.all, gain.changes.all, strict=True)
+    found = gain.differences
+    rows = zip(found.names, found.signs, found.all, gain.changes.all, strict=True)
     for name, sign, difference, change in list(rows)[1:]:
         if not difference.excludes_zero:
             groups["no clear change"].append(name)
@@ -68,6 +67,13 @@ def side_effects(gain: Gain) -> str:
             groups[side].append(f"{name} {percent_change(change)}")
     said = "; ".join(f"{side}: {', '.join(names)}" for side, names in groups.items() if names)
     return f"Other metrics against {reference_words(gain.reference)}: {said}."
+
+
+def less_is_better(metrics: Metrics) -> str:
+    """A sentence that names the feedbacks of which less is better; empty where there is none."""
+    signs = zip(metrics.rate_names, metrics.rate_signs, strict=True)
+    negative = [name for name, sign in signs if sign < 0]
+    return f" Less {' and '.join(negative)} is better." if negative else ""
 
 
 def reference_words(reference: str) -> str:

@@ -6,13 +6,12 @@ import numpy as np
 
 from mtf_rl.core.files import replace_atomically
 from mtf_rl.core.protocols import GROUND_TRUTH, SIMULATOR
-from mtf_rl.core.tasks import FEEDBACKS
-from mtf_rl.evaluation import METRIC_SIGNS, Interval, LeaderboardRow
+from mtf_rl.evaluation import Interval, LeaderboardRow
 from mtf_rl.experiments.answer import (
-    METRIC_NAMES,
     Gain,
     evaluator_words,
     gain_sentence,
+    less_is_better,
     percent_change,
     reference_words,
     say_wrapped,
@@ -114,7 +113,7 @@ def tables_of(evaluation: RunEvaluation, evaluator: str) -> list[Table]:
     )
     rates = Table(
         f"Feedback per 1,000 shown videos, evaluator: {evaluator}",
-        (Column("policy"), *(Column(task.name, scale=1_000.0) for task in FEEDBACKS)),
+        (Column("policy"), *(Column(name, scale=1_000.0) for name in rows[0].metrics.rate_names)),
         tuple((row.policy, *_rates(row)) for row in rows),
         marks,
     )
@@ -124,7 +123,8 @@ def tables_of(evaluation: RunEvaluation, evaluator: str) -> list[Table]:
 def changes_table(evaluation: RunEvaluation, evaluator: str) -> Table:
     """Every metric relative to what serves today, in %."""
     rows = [row for row in evaluation.of(evaluator) if row.policy != evaluation.reference]
-    heads = zip(METRIC_NAMES, METRIC_SIGNS, strict=True)
+    metrics = evaluation.of(evaluator)[0].metrics
+    heads = zip(metrics.names, metrics.signs, strict=True)
     return Table(
         f"Change against {reference_words(evaluation.reference)} in %, evaluator: {evaluator}",
         (
@@ -132,7 +132,7 @@ def changes_table(evaluation: RunEvaluation, evaluator: str) -> Table:
             *(Column(name, scale=100.0, signed=True, better=sign) for name, sign in heads),
         ),
         tuple((row.policy, *row.changes.all) for row in rows),
-        "Means and 95 % CIs. Feedback is per shown video; less hate is better.",
+        "Means and 95 % CIs. Feedback is per shown video." + less_is_better(metrics),
     )
 
 
@@ -239,7 +239,7 @@ def _over(
 
 
 def _rates(row: LeaderboardRow) -> list[Cell]:
-    worse = row.differences.worse()[-len(FEEDBACKS) :]
+    worse = row.differences.worse()[-len(row.metrics.rates) :]
     return [
         Marked(rate) if is_worse else rate
         for rate, is_worse in zip(row.metrics.rates, worse, strict=True)

@@ -14,7 +14,6 @@ from mtf_rl.core.errors import ConfigError
 from mtf_rl.core.tasks import KUAIRAND_TASKS
 from mtf_rl.envs import toy_dynamics
 from mtf_rl.evaluation import (
-    METRIC_SIGNS,
     Interval,
     Metrics,
     Sessions,
@@ -183,7 +182,7 @@ def test_a_metric_is_worse_by_the_sign_of_its_task() -> None:
     expected = [False, True, False, *[False] * len(KUAIRAND_TASKS.feedbacks)]
     expected[3 + hate] = True
     assert metrics.worse() == tuple(expected)
-    assert METRIC_SIGNS[3 + hate] == -1
+    assert metrics.signs[3 + hate] == -1
 
 
 def test_other_episodes_are_refused(pair: tuple[Sessions, Sessions]) -> None:

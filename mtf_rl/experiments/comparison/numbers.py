@@ -8,7 +8,6 @@ from scipy import stats
 
 from mtf_rl.core.arrays import FloatArray
 from mtf_rl.core.protocols import GROUND_TRUTH, SIMULATOR
-from mtf_rl.core.tasks import FEEDBACKS
 from mtf_rl.evaluation import (
     Interval,
     Metrics,
@@ -202,13 +201,14 @@ def _row(comparison: Comparison, name: str, evaluator: str) -> ComparisonRow:
         seeds=len(own),
         requests_used=float(np.mean([result.requests_used for result in own])),
         seconds=float(np.mean([result.seconds for result in own])),
-        metrics=Metrics.of([mean_over_seeds(values) for values in _stacked(common).T]),
+        metrics=_metrics(own, [mean_over_seeds(values) for values in _stacked(common).T]),
         reference=comparison.reference,
-        differences=Metrics.of(
+        differences=_metrics(
+            own,
             [
                 paired_over_seeds(mine, theirs)
                 for mine, theirs in zip(*_paired(own, today, evaluator), strict=True)
-            ]
+            ],
         ),
         changes=_changes(own, today, evaluator),
         over_search=against(comparison, name, comparison.search, evaluator),
@@ -219,9 +219,16 @@ def _row(comparison: Comparison, name: str, evaluator: str) -> ComparisonRow:
 def _changes(own: Sequence[Result], today: Sequence[Result], evaluator: str) -> Metrics:
     """Every metric relative to today's, minus 1, paired by seed."""
     pairs = zip(*_paired(own, today, evaluator), strict=True)
-    return Metrics.of(
-        [change_interval(mine, theirs, np.arange(len(mine))) for mine, theirs in pairs]
+    return _metrics(
+        own, [change_interval(mine, theirs, np.arange(len(mine))) for mine, theirs in pairs]
     )
+
+
+def _metrics(results: Sequence[Result], intervals: Sequence[Interval]) -> Metrics:
+    """Intervals in the order of `_measured`, with the names and signs of the log's feedbacks."""
+    evaluated = next(iter(results[0].evaluated.values()))
+    names = tuple(evaluated.rates)
+    return Metrics.of(intervals, names, tuple(evaluated.rate_signs[name] for name in names))
 
 
 def _paired(
@@ -249,6 +256,6 @@ def _measured(evaluated: EvaluatedPolicy) -> FloatArray:
             evaluated.reward,
             evaluated.depth,
             60.0 * evaluated.watch_minutes,
-            *(evaluated.rates[task.name] for task in FEEDBACKS),
+            *evaluated.rates.values(),
         ]
     )

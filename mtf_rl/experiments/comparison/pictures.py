@@ -14,9 +14,9 @@ from mtf_rl.agents.search.study import Record, read_records
 from mtf_rl.core.arrays import FloatArray
 from mtf_rl.core.protocols import GROUND_TRUTH, SIMULATOR
 from mtf_rl.data import UserGroup
-from mtf_rl.evaluation import METRIC_SIGNS, Interval
+from mtf_rl.evaluation import Interval
 from mtf_rl.evaluation.over_seeds import mean_over_seeds
-from mtf_rl.experiments.answer import METRIC_NAMES, reference_words
+from mtf_rl.experiments.answer import reference_words
 from mtf_rl.experiments.comparison.comparing import Comparison, policy_folder
 from mtf_rl.experiments.comparison.contestants import CONTESTANTS, STATIC
 from mtf_rl.experiments.comparison.numbers import (
@@ -25,6 +25,7 @@ from mtf_rl.experiments.comparison.numbers import (
     ordered,
     rank_correlation,
     rewards_by_budget,
+    rows_of,
     seesaw_rows,
 )
 from mtf_rl.experiments.comparison.weights import WeightsAlong, terciles, weights_along
@@ -326,7 +327,8 @@ def seesaw_figure(comparison: Comparison) -> Figure:
     """Every metric relative to what serves today; blue is better, red is worse."""
     rows = seesaw_rows(comparison)
     changes = np.array([[100.0 * one.mean for one in row.changes.all[1:]] for row in rows])
-    benefits = changes * METRIC_SIGNS[1:]  # (rows, metrics), above 0 where it is better
+    metrics = rows_of(comparison, comparison.evaluator)[0].metrics
+    benefits = changes * metrics.signs[1:]  # (rows, metrics), above 0 where it is better
     figure, (axes,) = _panels(1, width=10.5, height=1.6 + 0.5 * len(rows))
     finite = np.abs(benefits[np.isfinite(benefits)])
     bound = min(max(finite.max(initial=1.0), 1.0), 60.0)
@@ -335,7 +337,7 @@ def seesaw_figure(comparison: Comparison) -> Figure:
         ink = "white" if abs(change) > 0.6 * bound else _INK
         text = f"{change:+.1f} %" if np.isfinite(change) else "n/a"
         axes.text(column, line, text, ha="center", va="center", color=ink, fontsize=9)
-    axes.set_xticks(range(changes.shape[1]), METRIC_NAMES[1:])
+    axes.set_xticks(range(changes.shape[1]), metrics.names[1:])
     axes.set_yticks(range(len(rows)), [f"{row.policy} for {row.track}" for row in rows])
     axes.tick_params(length=0)
     for spine in axes.spines.values():

@@ -1,7 +1,7 @@
 """What a comparison has found so far: one record for each job."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from mtf_rl.core.arrays import FloatArray
 from mtf_rl.core.files import load_json, save_json
-from mtf_rl.core.tasks import FEEDBACKS
+from mtf_rl.core.tasks import KUAIRAND_TASKS
 from mtf_rl.evaluation import Sessions
 from mtf_rl.experiments.settings import settings_from_json, settings_to_json
 
@@ -33,13 +33,17 @@ class EvaluatedPolicy:
     visits_a_week: float
     """Sessions of a user in seven days, by these days; 0 likewise."""
     rates: dict[str, float]
-    """Feedback per shown video, by task."""
+    """Feedback per shown video, by task, in the order of the log's."""
     weights: dict[str, float]
     """Mean fusion parameter, by name."""
     weights_spread: dict[str, float]
     """Mean std of a parameter within an episode, by name."""
     users: int = 0
     """Final users who had one of the episodes; 0 in results from before this was counted."""
+    rate_signs: dict[str, int] = field(
+        default_factory=lambda: {task.name: task.sign for task in KUAIRAND_TASKS.feedbacks}
+    )
+    """Whether more (1) or less (-1) of each feedback is better."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +77,8 @@ def evaluated_of(sessions: Sessions, parameter_names: Sequence[str]) -> Evaluate
         visits=float(sessions.visits.mean()),
         return_days=days,
         visits_a_week=7.0 / days if days > 0.0 else 0.0,
-        rates={task.name: float(rate) for task, rate in zip(FEEDBACKS, rates, strict=True)},
+        rates=_named(sessions.tasks.feedback_names, rates),
+        rate_signs={task.name: task.sign for task in sessions.tasks.feedbacks},
         weights=_named(parameter_names, weights),
         weights_spread=_named(parameter_names, spreads),
         users=len(np.unique(sessions.users)),

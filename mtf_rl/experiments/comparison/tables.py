@@ -3,8 +3,7 @@
 import numpy as np
 
 from mtf_rl.core.protocols import GROUND_TRUTH, SIMULATOR
-from mtf_rl.core.tasks import FEEDBACKS
-from mtf_rl.evaluation import METRIC_SIGNS, Interval, change_interval
+from mtf_rl.evaluation import Interval, change_interval
 from mtf_rl.evaluation.over_seeds import (
     interquartile_mean,
     mean_over_seeds,
@@ -12,7 +11,7 @@ from mtf_rl.evaluation.over_seeds import (
     paired_over_seeds,
     probability_of_improvement,
 )
-from mtf_rl.experiments.answer import METRIC_NAMES, evaluator_words, reference_words
+from mtf_rl.experiments.answer import evaluator_words, less_is_better, reference_words
 from mtf_rl.experiments.comparison.comparing import Comparison
 from mtf_rl.experiments.comparison.contestants import CONTESTANTS, STATIC
 from mtf_rl.experiments.comparison.numbers import (
@@ -79,7 +78,10 @@ def leaderboard_tables(comparison: Comparison, evaluator: str) -> list[Table]:
         ),
         Table(
             f"Feedback per 1,000 shown videos, evaluator: {evaluator}",
-            (Column("policy"), *(Column(task.name, scale=1_000.0) for task in FEEDBACKS)),
+            (
+                Column("policy"),
+                *(Column(name, scale=1_000.0) for name in rows[0].metrics.rate_names),
+            ),
             tuple((row.policy, *_rates(row)) for row in rows),
             f"! marks what is worse than with {reference_words(today)} beyond the 95 % CI of the"
             " difference.",
@@ -90,7 +92,8 @@ def leaderboard_tables(comparison: Comparison, evaluator: str) -> list[Table]:
 
 def changes_table(comparison: Comparison, evaluator: str) -> Table:
     """Every metric relative to what serves today, in %."""
-    heads = zip(METRIC_NAMES, METRIC_SIGNS, strict=True)
+    metrics = rows_of(comparison, evaluator)[0].metrics
+    heads = zip(metrics.names, metrics.signs, strict=True)
     return Table(
         f"Change against {reference_words(comparison.reference)} in %, evaluator: {evaluator}",
         (
@@ -102,8 +105,8 @@ def changes_table(comparison: Comparison, evaluator: str) -> Table:
             for row in rows_of(comparison, evaluator)
             if row.policy != comparison.reference
         ),
-        "Paired by seed, with 95 % CIs over seeds. Feedback is per shown video; less hate is"
-        " better.",
+        "Paired by seed, with 95 % CIs over seeds. Feedback is per shown video."
+        + less_is_better(metrics),
         bold=_headlines(comparison),
     )
 
@@ -267,7 +270,8 @@ def gap_table(comparison: Comparison) -> Table:
 
 def seesaw_table(comparison: Comparison) -> Table:
     """Three rewards against every metric, relative to what serves today."""
-    heads = list(zip(METRIC_NAMES, METRIC_SIGNS, strict=True))[1:]
+    metrics = rows_of(comparison, comparison.evaluator)[0].metrics
+    heads = list(zip(metrics.names, metrics.signs, strict=True))[1:]
     return Table(
         f"Seesaw: what learning for one reward costs the others, evaluator: {comparison.evaluator}",
         (
@@ -418,7 +422,7 @@ def _guarded(row: ComparisonRow, metric: int) -> Cell:
 
 
 def _rates(row: ComparisonRow) -> list[Cell]:
-    worse = row.differences.worse()[-len(FEEDBACKS) :]
+    worse = row.differences.worse()[-len(row.metrics.rates) :]
     return [
         Marked(rate) if is_worse else rate
         for rate, is_worse in zip(row.metrics.rates, worse, strict=True)
