@@ -9,7 +9,7 @@ import numpy as np
 
 from mtf_rl.core.arrays import IntArray
 from mtf_rl.core.errors import DataError
-from mtf_rl.core.tasks import FEEDBACKS
+from mtf_rl.core.registry import Registry
 from mtf_rl.evaluation.intervals import Interval
 from mtf_rl.evaluation.panel_regression import (
     Estimate,
@@ -21,7 +21,7 @@ from mtf_rl.evaluation.panel_regression import (
 )
 from mtf_rl.evaluation.session_panel import (
     CONTROLS,
-    INPUTS,
+    WATCH_MINUTE,
     SessionPanel,
     SessionSummary,
 )
@@ -42,10 +42,7 @@ FEWEST_USERS = 50
 ENTANGLED = 30.0
 
 FEW_SESSIONS = f"its user has fewer than {FEWEST_SESSIONS} such sessions"
-_WATCH_NAME = "watch_minute"
-_WATCH = INPUTS.index(_WATCH_NAME)
 _UNKNOWN = Interval(np.nan, -np.inf, np.inf)
-_SIGNS = (*(task.sign for task in FEEDBACKS), 1)
 # A weight of one input alone is freed of the hour and the session's number, not of its length.
 _CONTROLS_ALONE = tuple(name for name in CONTROLS if name != "shown_video")
 
@@ -81,7 +78,7 @@ class InputWeight:
 
 @dataclass(frozen=True)
 class RewardWeights:
-    """The weights of all inputs, in the order of `INPUTS`, and the data behind them."""
+    """The weights of all inputs, in the order of the panel's, and the data behind them."""
 
     inputs: tuple[InputWeight, ...]
     shown_video: Interval  # the corrected weight of one more video shown
@@ -89,9 +86,10 @@ class RewardWeights:
     users: int
     confidence: float
     condition_number: float
+    signs: tuple[int, ...]  # (inputs,), 1 where more is better, else -1
 
     def __getitem__(self, name: str) -> InputWeight:
-        return self.inputs[INPUTS.index(name)]
+        return Registry("input", {weight.name: weight for weight in self.inputs})[name]
 
     @property
     def sessions_per_user(self) -> float:
@@ -110,8 +108,9 @@ class RewardWeights:
         significant = [
             weight.corrected.mean if weight.is_significant else 0.0 for weight in self.inputs
         ]
-        unit = significant[_WATCH] if self.is_in_watch_minutes else 1.0
-        return significant[_WATCH] / unit, tuple(value / unit for value in significant[:_WATCH])
+        *feedbacks, watch = significant
+        unit = watch if self.is_in_watch_minutes else 1.0
+        return watch / unit, tuple(value / unit for value in feedbacks)
 
     @property
     def is_in_watch_minutes(self) -> bool:
@@ -173,11 +172,11 @@ def estimate_reward_weights(panel: SessionPanel, *, confidence: float = 0.95) ->
             inputs are collinear.
     """
     panel = _with_enough_sessions(panel)
-    fits = _Fits(panel, (*INPUTS, *CONTROLS))
+    fits = _Fits(panel, (*panel.input_names, *CONTROLS))
     givers = _givers(panel)
     weights = tuple(
         _weigh(name, fits, panel, users=int(users), confidence=confidence)
-        for name, users in zip(INPUTS, givers, strict=True)
+        for name, users in zip(panel.input_names, givers, strict=True)
     )
     return RewardWeights(
         inputs=weights,
@@ -186,6 +185,7 @@ def estimate_reward_weights(panel: SessionPanel, *, confidence: float = 0.95) ->
         users=len(np.unique(panel.users)),
         confidence=confidence,
         condition_number=condition_number(fits.design, panel.users),
+        signs=(*(task.sign for task in panel.tasks.feedbacks), 1),
     )
 
 
@@ -194,7 +194,7 @@ class _Fits:
 
     def __init__(self, panel: SessionPanel, names: tuple[str, ...]) -> None:
         everything = np.column_stack([panel.inputs, panel.controls])  # (sessions, columns)
-        design = everything[:, [(*INPUTS, *CONTROLS).index(name) for name in names]]
+        design = everything[:, [(*panel.input_names, *CONTROLS).index(name) for name in names]]
         present = varies(design, panel.users)
         self.design = design[:, present]
         self._columns = {
@@ -225,9 +225,9 @@ class _Fits:
 
     def per_watch_minute(self, name: str, confidence: float) -> Interval:
         """The corrected weight of `name` over that of a watch minute."""
-        if name not in self or _WATCH_NAME not in self:
+        if name not in self or WATCH_MINUTE not in self:
             return _UNKNOWN
-        positions = self._columns[name], self._columns[_WATCH_NAME]
+        positions = self._columns[name], self._columns[WATCH_MINUTE]
         return self.corrected.ratio(*positions, confidence=confidence)
 
 
@@ -237,10 +237,10 @@ def _weigh(
     alone = _Fits(panel, (name, *_CONTROLS_ALONE))
     corrected = fits.interval(fits.corrected, name, confidence)
     # Bonferroni: all inputs together are to have this confidence.
-    jointly = fits.interval(fits.corrected, name, 1.0 - (1.0 - confidence) / len(INPUTS))
+    jointly = fits.interval(fits.corrected, name, 1.0 - (1.0 - confidence) / panel.inputs.shape[1])
     return InputWeight(
         name=name,
-        total=float(panel.inputs[:, INPUTS.index(name)].sum()),
+        total=float(panel.inputs[:, panel.input_names.index(name)].sum()),
         users=users,
         pooled=fits.interval(fits.pooled, name, confidence),
         within=fits.interval(fits.within, name, confidence),
@@ -293,9 +293,9 @@ def _standing_notes(weights: RewardWeights) -> tuple[str, ...]:
         f"With {weights.sessions_per_user:.1f} sessions per user, the `within` weights have a bias"
         " of the order of one over this number, because the outcome of a session is an input of the"
         " next. `corrected` removes the first order of it.",
-        f"`{Verdict.SIGNIFICANT}` holds for all {len(INPUTS)} inputs together. Tested one by one,"
-        f" {100.0 * (1.0 - weights.confidence):.0f} % of the weights that are 0 would appear to"
-        " differ from 0.",
+        f"`{Verdict.SIGNIFICANT}` holds for all {len(weights.inputs)} inputs together. Tested one"
+        f" by one, {100.0 * (1.0 - weights.confidence):.0f} % of the weights that are 0 would"
+        " appear to differ from 0.",
         "Users without a return within the log have no next session, so causes of churn are not in"
         " these weights.",
     )
@@ -316,7 +316,7 @@ def _warnings(weights: RewardWeights) -> tuple[str, ...]:
         )
     contrary = [
         weight.name
-        for weight, sign in zip(weights.inputs, _SIGNS, strict=True)
+        for weight, sign in zip(weights.inputs, weights.signs, strict=True)
         if weight.is_significant and weight.corrected.mean * sign < 0
     ]
     if contrary:

@@ -7,18 +7,18 @@ import numpy as np
 
 from mtf_rl.core.arrays import BoolArray, FloatArray, IntArray, check_shape, select_rows
 from mtf_rl.core.errors import DataError
-from mtf_rl.core.tasks import FEEDBACKS
+from mtf_rl.core.tasks import KUAIRAND_TASKS, TaskSet
 from mtf_rl.data import Impressions
 
 __all__ = [
     "CONTROLS",
-    "INPUTS",
+    "WATCH_MINUTE",
     "SessionPanel",
     "SessionSummary",
     "session_panel",
 ]
 
-INPUTS = (*(task.name for task in FEEDBACKS), "watch_minute")
+WATCH_MINUTE = "watch_minute"
 CONTROLS = (
     "shown_video",
     "session_number",
@@ -60,12 +60,20 @@ class SessionPanel:
     controls: FloatArray  # (sessions, controls) float64
     outcome: FloatArray  # (sessions,) float64: minutes of play in the session that followed
     account: SessionSummary
+    tasks: TaskSet = KUAIRAND_TASKS
+    """The log's."""
 
     def __post_init__(self) -> None:
         sessions = len(self.users)
-        check_shape("inputs", self.inputs, "sessions, inputs", (sessions, len(INPUTS)))
+        expected = (sessions, len(self.input_names))
+        check_shape("inputs", self.inputs, "sessions, inputs", expected)
         check_shape("controls", self.controls, "sessions, controls", (sessions, len(CONTROLS)))
         check_shape("outcome", self.outcome, "sessions", (sessions,))
+
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        """The name of each input: the feedbacks, and `watch_minute`."""
+        return (*self.tasks.feedback_names, WATCH_MINUTE)
 
     def select(self, kept: BoolArray, reason: str) -> "SessionPanel":
         """The sessions where `kept` (sessions,); the others are left out for `reason`."""
@@ -74,7 +82,9 @@ class SessionPanel:
         return replace(select_rows(self, kept), account=account)
 
 
-def session_panel(impressions: Impressions, *, session_gap_minutes: float) -> SessionPanel:
+def session_panel(
+    impressions: Impressions, *, session_gap_minutes: float, tasks: TaskSet = KUAIRAND_TASKS
+) -> SessionPanel:
     """Every session that a whole session of the same user follows in the log.
 
     Inputs are the session's number of each feedback and its minutes of play. Controls are the
@@ -85,6 +95,7 @@ def session_panel(impressions: Impressions, *, session_gap_minutes: float) -> Se
     Args:
         impressions: the log.
         session_gap_minutes: the gap that separates sessions.
+        tasks: the log's.
 
     Raises:
         DataError: if no session is left.
@@ -111,13 +122,16 @@ def session_panel(impressions: Impressions, *, session_gap_minutes: float) -> Se
             f"none of the log's {len(first)} sessions is followed by a whole one of the same user;"
             " give a longer log"
         )
-    counts = np.add.reduceat(impressions.feedback.astype(np.int64), first, axis=0)  # (sessions, 7)
+    counts = np.add.reduceat(
+        impressions.feedback.astype(np.int64), first, axis=0
+    )  # (sessions, feedbacks)
     return SessionPanel(
         users=users[kept],
         inputs=np.column_stack([counts, minutes])[kept],
         controls=_controls(impressions, first, last)[kept],
         outcome=np.append(minutes[1:], 0.0)[kept],
         account=SessionSummary(len(first), int(kept.sum()), left_out),
+        tasks=tasks,
     )
 
 

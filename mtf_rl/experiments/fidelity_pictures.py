@@ -10,6 +10,7 @@ from matplotlib.ticker import FuncFormatter
 
 from mtf_rl.evaluation.fidelity import (
     GAP,
+    PLACE,
     PLAY,
     POSITIONS,
     RATES,
@@ -121,9 +122,14 @@ _CURVES: dict[str, Callable[[Axes, FidelityReport], None]] = {
 
 
 def _positions(axes: Axes, report: FidelityReport) -> None:
-    """Click rate by position in the session."""
-    names = [f"click in {position_name(*positions)}" for positions in POSITIONS]
-    entries = [entry for entry in report.comparisons if entry.name in names]
+    """Rate of the task that shows interest, by position in the session."""
+    places = [f" in {position_name(*positions)}" for positions in POSITIONS]
+    entries = [
+        entry
+        for entry in report.comparisons
+        if entry.group == PLACE and entry.name.endswith(tuple(places)) and "," not in entry.name
+    ]
+    task = entries[0].name.split(" in ")[0] if entries else "click"
     positions = np.arange(len(entries))
     means = np.array([entry.log.mean for entry in entries])
     limits = np.array([[entry.log.low, entry.log.high] for entry in entries]).reshape(-1, 2)
@@ -142,18 +148,23 @@ def _positions(axes: Axes, report: FidelityReport) -> None:
         if all(source in entry.others for entry in entries):
             values = [entry.others[source] for entry in entries]
             axes.plot(positions, values, "o-", color=_COLOURS[source], linewidth=1.4, label=source)
-    ticks = [entry.name.removeprefix("click in ").split(" ", 1)[1] for entry in entries]
+    ticks = [entry.name.removeprefix(f"{task} in ").split(" ", 1)[1] for entry in entries]
     axes.set_xticks(positions, ticks)
     axes.set_xlabel("requests of the session")
     axes.legend(frameon=False, fontsize=8)
-    axes.set_title("Click rate by position in the session", loc="left", fontweight="bold")
+    axes.set_title(
+        f"{task.capitalize()} rate by position in the session", loc="left", fontweight="bold"
+    )
 
 
 def _calibration(axes: Axes, report: FidelityReport) -> None:
     """Observed over predicted probability, by tenth, on logarithmic axes."""
     least = 1.0
+    usual = ("click", "long_view", "like", "leaving")
+    parts = [entry.part for entry in report.reliabilities]
+    shown_parts = usual if set(usual) & set(parts) - {"leaving"} else parts
     for entry in report.reliabilities:
-        if entry.part not in ("click", "long_view", "like", "leaving"):
+        if entry.part not in shown_parts:
             continue
         predicted, observed = np.array(entry.predicted), np.array(entry.observed)
         shown = (predicted > 0) & (observed > 0)

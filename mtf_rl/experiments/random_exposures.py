@@ -11,7 +11,7 @@ from mtf_rl.core.arrays import BoolArray, FloatArray, IntArray, select_rows
 from mtf_rl.core.errors import DataError
 from mtf_rl.core.history import start_history
 from mtf_rl.core.slates import Response, Slate
-from mtf_rl.core.tasks import FEEDBACKS
+from mtf_rl.core.tasks import TaskSet
 from mtf_rl.data import FeatureEncoder, ScoreTable
 from mtf_rl.data.impressions import Impressions
 from mtf_rl.envs import SessionConfig
@@ -102,7 +102,7 @@ def replay_run(
         scores = _fused(
             predictions, exposures.groups, entry.policy, settings.session, assembly.scores
         )
-        found.append(_replay(name, exposures, scores, shown))
+        found.append(_replay(name, exposures, scores, shown, held.dataset.tasks))
     folder = out or free_folder(run.path / "evaluations" / "random-exposures")
     _report(found, acting, folder, terminal)
     return found
@@ -162,9 +162,10 @@ def _worth(shown: Impressions, session: SessionConfig, assembly: Assembly) -> Fl
         tabs=shown.tabs,
     )
     catalogue = assembly.catalogue
-    history = start_history(shown.hours.astype(np.float32), catalogue.num_tags)
-    inputs = RewardInputs(response, slate, history, catalogue)
-    return reward_named(session.reward)(inputs).astype(np.float64)
+    tasks = assembly.scores.tasks
+    history = start_history(shown.hours.astype(np.float32), catalogue.num_tags, tasks)
+    inputs = RewardInputs(response, slate, history, catalogue, tasks)
+    return reward_named(session.reward, tasks)(inputs).astype(np.float64)
 
 
 def _fused(
@@ -178,8 +179,9 @@ def _fused(
 
     Some formulas rank among the candidates, so that groups are fused one by one.
     """
-    formula = session.fusion.make_formula(table.base_rates)
-    actions = session.fusion.make_action_map(formula)
+    fusion = session.fusion.on_tasks(table.tasks)
+    formula = fusion.make_formula(table.base_rates)
+    actions = fusion.make_action_map(formula)
     parameters = actions.to_parameters(policy.action[None])  # (1, action_dim)
     fused = np.empty(len(predictions))
     order = np.argsort(groups, kind="stable")
@@ -189,10 +191,10 @@ def _fused(
 
 
 def _replay(
-    name: str, exposures: RandomExposures, scores: FloatArray, shown: Impressions
+    name: str, exposures: RandomExposures, scores: FloatArray, shown: Impressions, tasks: TaskSet
 ) -> ExposureReplay:
-    positions = {task.name: position for position, task in enumerate(FEEDBACKS)}
-    long_views = shown.feedback[:, positions["long_view"]].astype(np.float64)
+    positions = {name: position for position, name in enumerate(tasks.feedback_names)}
+    long_views = _long_views(shown, tasks)
     return ExposureReplay(
         policy=name,
         top=top_ranked(exposures, scores),
@@ -203,6 +205,23 @@ def _replay(
             for task, position in positions.items()
         },
     )
+
+
+def _long_views(shown: Impressions, tasks: TaskSet) -> FloatArray:
+    """What MTF-GAUC ranks by, (rows,): the task `long_view`, or else the one that shows interest.
+
+    Raises:
+        DataError: if the log has neither.
+    """
+    usual = [name for name in ("long_view",) if name in tasks.names]
+    interest = [] if tasks.interest is None else [tasks.interest.name]
+    if not (usual or interest):
+        raise DataError(
+            "MTF-GAUC needs a binary task of which more is better, and the log has none:"
+            f" its tasks are {', '.join(tasks.names)}"
+        )
+    column = tasks.feedback_index((*usual, *interest)[0])
+    return shown.feedback[:, column].astype(np.float64)
 
 
 def _report(
@@ -220,7 +239,7 @@ def _report(
     ]
     columns = ["policy", "reward, first-ranked", "over a random order", "MTF-GAUC"]
     terminal.table("Replay on random exposures", [*columns, f"NDCG@{NDCG_AT}"], rows)
-    tasks = [task.name for task in FEEDBACKS]
+    tasks = list(found[0].gauc) if found else []
     by_task = [[one.policy, *(f"{one.gauc[task]:.3f}" for task in tasks)] for one in found]
     terminal.table("GAUC of the fused score, by feedback", ["policy", *tasks], by_task)
     if found:

@@ -4,7 +4,6 @@ from pathlib import Path
 
 from mtf_rl.core.errors import ConfigError
 from mtf_rl.core.files import replace_atomically
-from mtf_rl.core.tasks import KUAIRAND_TASKS
 from mtf_rl.data import read_log, single_request_fraction
 from mtf_rl.evaluation import RewardWeights, estimate_reward_weights, session_panel
 from mtf_rl.experiments.command_line import log_of_run
@@ -28,7 +27,7 @@ def weigh_rewards(config: RewardWeightsConfig, terminal: Terminal) -> RewardWeig
     folder, gap_minutes = _log_of(config)
     terminal.stage(f"Reward weights from the log in {folder}")
     dataset = read_log(folder, session_gap_minutes=gap_minutes)
-    panel = session_panel(dataset.impressions, session_gap_minutes=gap_minutes)
+    panel = session_panel(dataset.impressions, session_gap_minutes=gap_minutes, tasks=dataset.tasks)
     weights = estimate_reward_weights(panel)
     page = _page(weights, single_request_fraction(dataset.impressions))
     terminal.say(page)
@@ -53,7 +52,7 @@ def reward_module(weights: RewardWeights) -> str:
         raise ConfigError("no weight is significant in this log, so there is no reward to write")
     watch_minute, feedbacks = weights.reward
     unit = "this session" if weights.is_in_watch_minutes else "the next session"
-    names = ", ".join(task.name for task in KUAIRAND_TASKS.feedbacks)
+    names = ", ".join(weight.name for weight in weights.inputs[:-1])
     values = ", ".join(f"{value:.4g}" for value in feedbacks)
     return (
         f'"""A reward in watch minutes of {unit}, estimated from a log; 0: not significant."""\n\n'

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from mtf_rl.core.errors import DataError
+from mtf_rl.core.tasks import KUAIRAND_TASKS
 from mtf_rl.data import read_kuairand
 from mtf_rl.evaluation import (
     SessionPanel,
@@ -19,11 +20,13 @@ from mtf_rl.evaluation import (
 from mtf_rl.evaluation.session_panel import (
     CUT_AFTER,
     CUT_BEFORE,
-    INPUTS,
     NOTHING_FOLLOWS,
 )
 from tests.data.examples import MIDNIGHT_MS, log_row, random_log_rows, write_log
 from tests.evaluation.examples import PLANTED, planted_panel
+
+INPUTS = (*KUAIRAND_TASKS.feedback_names, "watch_minute")
+
 
 MINUTE_MS = 60_000
 

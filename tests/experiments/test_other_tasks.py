@@ -179,8 +179,8 @@ def test_reward_weighted_follows_the_sessions_reward(
 
 def saves_and_seconds(inputs: RewardInputs) -> FloatArray:
     """Two for a save, and a sixtieth for a second."""
-    saves: FloatArray = inputs.count("save")
-    return 2.0 * saves + inputs.watch_seconds.sum(axis=1) / 60.0
+    worth: FloatArray = 2.0 * inputs.count("save") + inputs.watch_seconds.sum(axis=1) / 60.0
+    return worth
 
 
 def test_settings_of_other_tasks_are_refused_before_anything_is_fitted(

@@ -11,9 +11,9 @@ import pytest
 
 from mtf_rl.core.errors import ConfigError, RunFolderError
 from mtf_rl.core.slates import Response
+from mtf_rl.core.tasks import KUAIRAND_TASKS
 from mtf_rl.envs import Reward
 from mtf_rl.evaluation import estimate_reward_weights
-from mtf_rl.evaluation.session_panel import INPUTS
 from mtf_rl.experiments.console import Terminal
 from mtf_rl.experiments.reward_weights import RewardWeightsConfig, reward_module, weigh_rewards
 from mtf_rl.user_models import WorldConfig, synthesize
@@ -30,7 +30,7 @@ def test_a_synthetic_log_is_weighed(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert "sessions are fragments" not in page
     assert weights.to_markdown().splitlines()[0] in capsys.readouterr().out
     table = pd.read_csv(tmp_path / "out" / "reward_weights.csv")
-    assert tuple(table.input) == INPUTS
+    assert tuple(table.input) == (*KUAIRAND_TASKS.feedback_names, "watch_minute")
     records = json.loads((tmp_path / "out" / "reward_weights.json").read_text())
     assert records == weights.to_records()
     with pytest.raises(RunFolderError, match=re.escape("--out")):

@@ -34,6 +34,7 @@ from mtf_rl.evaluation.fidelity.distances import (
     survival_curve,
 )
 from mtf_rl.evaluation.fidelity.measures import (
+    PLACE,
     PLAY_SHARES,
     POSITIONS,
     RATES,
@@ -51,8 +52,8 @@ from mtf_rl.evaluation.fidelity.rolled import roll_log
 from mtf_rl.evaluation.fidelity.session_log import SessionLog, sessions_since
 from mtf_rl.evaluation.fidelity.session_vectors import (
     PAUSE_FEATURES,
-    SESSION_FEATURES,
     SessionVectors,
+    session_features,
     session_vectors,
 )
 from mtf_rl.evaluation.fidelity.survival import (
@@ -66,13 +67,13 @@ __all__ = [
     "GAP",
     "LONGEST",
     "PAUSE_FEATURES",
+    "PLACE",
     "PLAY",
     "PLAY_SHARES",
     "POSITIONS",
     "RATES",
     "REPLAY",
     "ROLLOUT",
-    "SESSION_FEATURES",
     "SESSION_LENGTH",
     "TRUTH_AGAIN",
     "AnsweredLog",
@@ -111,6 +112,7 @@ __all__ = [
     "replay_reliabilities",
     "roll_log",
     "sample_distance",
+    "session_features",
     "session_vectors",
     "sessions_since",
     "survival_curve",

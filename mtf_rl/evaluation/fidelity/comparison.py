@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from mtf_rl.core.tasks import FEEDBACKS
 from mtf_rl.evaluation.fidelity.answered import AnsweredLog
 from mtf_rl.evaluation.fidelity.discriminator import Discrimination
 from mtf_rl.evaluation.fidelity.distances import (
@@ -180,7 +179,7 @@ def replay_reliabilities(
             log.impressions.feedback[rows, column] > 0,
             seed=seed,
         )
-        for column, task in enumerate(FEEDBACKS)
+        for column, task in enumerate(log.tasks.feedbacks)
     ]
     known = log.followed_up
     if _LEAVING not in declared and known.any():

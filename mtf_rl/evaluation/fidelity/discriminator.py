@@ -1,6 +1,6 @@
 """A classifier that tries to distinguish the sessions of two logs."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from sklearn.ensemble import HistGradientBoostingClassifier
@@ -8,7 +8,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from mtf_rl.core.arrays import BoolArray, FloatArray, IntArray
 from mtf_rl.core.errors import DataError
 from mtf_rl.core.randomness import hash_words
-from mtf_rl.evaluation.fidelity.session_vectors import SESSION_FEATURES, SessionVectors
+from mtf_rl.evaluation.fidelity.session_vectors import SessionVectors
 from mtf_rl.evaluation.intervals import Interval
 
 __all__ = ["Discrimination", "Suspect", "discriminate", "permuted", "two_halves", "weighted_auc"]
@@ -80,7 +80,7 @@ def discriminate(
     labels = np.repeat([False, True], sizes)
     folds = (hash_words(_FOLD_SALT, seed, users) % np.uint64(FOLDS)).astype(np.int64)
     scores = np.full(len(labels), 0.5)
-    shuffled = np.full((len(SESSION_FEATURES), len(labels)), 0.5)
+    shuffled = np.full((len(log.features), len(labels)), 0.5)
     for fold in np.unique(folds):
         train, test = folds != fold, np.flatnonzero(folds == fold)
         if len(np.unique(labels[train])) < 2:
@@ -94,7 +94,7 @@ def discriminate(
             found = classifier.predict_proba(changed.reshape(-1, changed.shape[2]))[:, 1]
             shuffled[:, test] = found.reshape(changed.shape[:2])
     auc = _interval(scores, labels, users, resampling)
-    suspects = _suspects(shuffled, values, labels, auc.mean) if explain else ()
+    suspects = _suspects(log.features, shuffled, values, labels, auc.mean) if explain else ()
     return Discrimination(name, sizes, auc, suspects)
 
 
@@ -106,7 +106,7 @@ def permuted(vectors: SessionVectors, seed: int) -> SessionVectors:
     """
     rng = np.random.default_rng(seed)
     columns = [rng.permutation(column) for column in vectors.values.T]
-    return SessionVectors(np.stack(columns, axis=1), vectors.users)
+    return replace(vectors, values=np.stack(columns, axis=1))
 
 
 def two_halves(vectors: SessionVectors, seed: int) -> tuple[SessionVectors, SessionVectors]:
@@ -175,14 +175,18 @@ def _interval(
 
 
 def _suspects(
-    shuffled: FloatArray, values: FloatArray, labels: BoolArray, auc: float
+    features: tuple[str, ...],
+    shuffled: FloatArray,
+    values: FloatArray,
+    labels: BoolArray,
+    auc: float,
 ) -> tuple[Suspect, ...]:
     """From scores with each feature shuffled, (features, sessions)."""
     ones = np.ones(len(labels))
     costs = np.array([auc - weighted_auc(scores, labels, ones) for scores in shuffled])
     return tuple(
         Suspect(
-            SESSION_FEATURES[feature],
+            features[feature],
             float(costs[feature]),
             *(float(np.nanmean(values[labels == kind, feature])) for kind in (False, True)),
         )

@@ -89,7 +89,7 @@ def _samples(log: SessionLog) -> dict[str, FloatArray]:
         PLAY: shown.play_seconds[feed].astype(np.float64),
         GAP: log.gap_seconds[~np.isnan(log.gap_seconds)],
         "watch of a session, minutes": (log.session_sums(shown.play_seconds) / 60.0)[ended],
-        "click rate of a user": _means(users, shown.feedback[rows, 0], counts)[seen],
+        f"{log.interest_name} rate of a user": _means(users, log.interest[rows], counts)[seen],
         "watch per video of a user, seconds": _means(users, shown.play_seconds[rows], counts)[seen],
     }
 

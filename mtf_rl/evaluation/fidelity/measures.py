@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from mtf_rl.core.arrays import BoolArray, FloatArray, IntArray
-from mtf_rl.core.tasks import FEEDBACKS
 from mtf_rl.data.impressions import Impressions
 from mtf_rl.evaluation.fidelity.session_log import SessionLog
 from mtf_rl.evaluation.fidelity.survival import survival_tally
@@ -16,6 +15,7 @@ __all__ = [
     "BEYOND",
     "GAPS",
     "MEASURES",
+    "PLACE",
     "PLAY_SHARES",
     "POSITIONS",
     "RATES",
@@ -32,6 +32,7 @@ __all__ = [
 ]
 
 RATES, SESSIONS, GAPS = "Rates per video", "Sessions", "Gaps between requests"
+PLACE = "Place in the session"
 SEED = 0
 BRIEF_SECONDS = 3.0
 PLAY_SHARES = (0.1, 0.25, 0.5, 0.75, 0.9, 0.99)
@@ -39,8 +40,7 @@ GAP_SHARES = (0.1, 0.5, 0.9)
 BEYOND = (1, 5, 10, 20, 40)
 POSITIONS = ((1, 1), (2, 3), (4, 7), (8, 15), (16, 31), (32, 10_000))
 _RESAMPLES = 200
-_NAMES = tuple(task.name for task in FEEDBACKS)
-# Joint rates as (given, feedback).
+# Joint rates as (given, feedback), where a log has both.
 _JOINT = (
     ("click", "long_view"),
     ("click", "like"),
@@ -80,8 +80,7 @@ def _rates(log: SessionLog) -> dict[str, Interval]:
     """Feedbacks and seconds per video that a ranker chose."""
     shown = log.impressions
     rates = {
-        name: _rate(log, shown.feedback[:, column], log.standard)
-        for column, name in enumerate(_NAMES)
+        name: _rate(log, log.feedback(name), log.standard) for name in log.tasks.feedback_names
     }
     return rates | {"watch, seconds": _rate(log, shown.play_seconds, log.standard)}
 
@@ -91,21 +90,26 @@ def _scenes(log: SessionLog) -> dict[str, Interval]:
     page = log.two_column
     figures = {}
     for scene, rows in (("feed", standard & ~page), ("two-column page", standard & page)):
-        figures[f"{scene}: click"] = _rate(log, shown.feedback[:, 0], rows)
-        figures[f"{scene}: long_view"] = _rate(log, shown.feedback[:, 1], rows)
+        for name in log.played_names:
+            figures[f"{scene}: {name}"] = _rate(log, log.feedback(name), rows)
         figures[f"{scene}: watch, seconds"] = _rate(log, shown.play_seconds, rows)
     if shown.randomised.any() and not shown.randomised.all():
-        figures["random videos: click"] = _rate(log, shown.feedback[:, 0], shown.randomised)
-        figures["random videos: long_view"] = _rate(log, shown.feedback[:, 1], shown.randomised)
+        for name in log.played_names:
+            rate = _rate(log, log.feedback(name), shown.randomised)
+            figures[f"random videos: {name}"] = rate
     return figures
 
 
 def _joint_rates(log: SessionLog) -> dict[str, Interval]:
-    feedback = log.impressions.feedback.astype(np.float64)
+    names = log.tasks.feedback_names
+    pairs = [pair for pair in _JOINT if set(pair) <= set(names)]
+    pairs += [pair for pair in log.tasks.chains if pair not in pairs]
     figures = {}
-    for given, name in _JOINT:
-        condition = log.standard & (feedback[:, _NAMES.index(given)] > 0)
-        figures[f"{name} after {given}"] = _rate(log, feedback[:, _NAMES.index(name)], condition)
+    for given, name in pairs:
+        condition = log.standard & (log.feedback(given) > 0)
+        figures[f"{name} after {given}"] = _rate(
+            log, log.feedback(name).astype(np.float64), condition
+        )
     return figures
 
 
@@ -167,7 +171,8 @@ def _positions(log: SessionLog) -> dict[str, Interval]:
     shown = log.impressions
     positions = 1 + log.step_of_request[log.request_of_row]
     figures = {}
-    for name, values in (("click", shown.feedback[:, 0]), ("watch, seconds", shown.play_seconds)):
+    figured = ((log.interest_name, log.interest), ("watch, seconds", shown.play_seconds))
+    for name, values in figured:
         for first, last in POSITIONS:
             rows = log.standard & (positions >= first) & (positions <= last)
             figures[f"{name} in {position_name(first, last)}"] = _rate(log, values, rows)
@@ -186,23 +191,22 @@ def _spreads(log: SessionLog) -> dict[str, Interval]:
     shown, rows = log.impressions, log.standard
     users = shown.users[rows]
     sessions = log.session_of_row[rows]
-    click = shown.feedback[rows, 0].astype(np.float64)
+    click, name = log.interest[rows].astype(np.float64), log.interest_name
     watch = shown.play_seconds[rows].astype(np.float64)
     return {
-        "click rate, users' std": between_std(click, users, users),
+        f"{name} rate, users' std": between_std(click, users, users),
         "watch seconds, users' std": between_std(watch, users, users),
-        "click rate, sessions' std": between_std(click, sessions, users),
+        f"{name} rate, sessions' std": between_std(click, sessions, users),
     }
 
 
 def _repetition(log: SessionLog) -> dict[str, Interval]:
-    shown = log.impressions
     later = log.standard & (log.step_of_request[log.request_of_row] > 0)
-    click = shown.feedback[:, 0]
+    click, name = log.interest, log.interest_name
     return {
         "tag repeats the last request's": _rate(log, log.repeated, later),
-        "click on a repeated tag": _rate(log, click, later & log.repeated),
-        "click on a fresh tag": _rate(log, click, later & ~log.repeated),
+        f"{name} on a repeated tag": _rate(log, click, later & log.repeated),
+        f"{name} on a fresh tag": _rate(log, click, later & ~log.repeated),
     }
 
 
@@ -213,7 +217,7 @@ MEASURES: dict[str, Callable[[SessionLog], dict[str, Interval]]] = {
     "Play time in the feed": _play,
     SESSIONS: _sessions,
     GAPS: _gaps,
-    "Place in the session": _positions,
+    PLACE: _positions,
     "Spread": _spreads,
     "Tag repetition": _repetition,
 }

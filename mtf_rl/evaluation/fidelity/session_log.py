@@ -51,13 +51,25 @@ class SessionLog:
         """
         return self.impressions.feedback[:, self.tasks.feedback_index(name)]
 
+    @property
+    def interest_name(self) -> str:
+        """The name of the task that shows interest (`TaskSet.interest`), such as click."""
+        return "interest" if self.tasks.interest is None else self.tasks.interest.name
+
     @cached_property
     def interest(self) -> IntArray:
-        """The values (rows,) of the task that shows interest (`TaskSet.interest`); else zeros."""
-        task = self.tasks.interest
-        if task is None:
+        """The values (rows,) of the task that shows interest; zeros where there is none."""
+        if self.tasks.interest is None:
             return np.zeros(len(self.impressions.users), dtype=np.int64)
-        return self.feedback(task.name)
+        return self.feedback(self.tasks.interest.name)
+
+    @property
+    def played_names(self) -> tuple[str, ...]:
+        """Names of the tasks that follow from play, such as click and long_view; else interest."""
+        played = [task.name for task in self.tasks.feedbacks if task.played_seconds is not None]
+        if played or self.tasks.interest is None:
+            return tuple(played)
+        return (self.interest_name,)
 
     @cached_property
     def request_starts(self) -> IntArray:

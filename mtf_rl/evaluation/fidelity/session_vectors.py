@@ -1,41 +1,49 @@
 """A session as thirty numbers, all of them visible in any log."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from mtf_rl.core.arrays import FloatArray, IntArray
-from mtf_rl.core.tasks import FEEDBACKS
+from mtf_rl.core.tasks import KUAIRAND_TASKS, TaskSet
 from mtf_rl.evaluation.fidelity.session_log import SessionLog
 
-__all__ = ["PAUSE_FEATURES", "SESSION_FEATURES", "SessionVectors", "session_vectors"]
+__all__ = ["PAUSE_FEATURES", "SessionVectors", "session_features", "session_vectors"]
 
-SESSION_FEATURES = (
-    "requests",
-    "videos",
-    "minutes",  # from the first request to the last
-    "log_gap_mean",
-    "log_gap_spread",
-    "two_column",
-    *(f"{task.name}_rate" for task in FEEDBACKS),
-    "watch_seconds",  # per video
-    "watch_minutes",
-    "log_play_mean",
-    "log_play_spread",
-    "longest_log_play",
-    "play_ratio",
-    "complete_rate",
-    "unplayed_rate",
-    "brief_rate",
-    "clicked_in_vain_rate",  # clicks without a long view
-    "click_spread",  # between the requests of the session
-    "click_trend",  # second half of the requests less the first
-    "last_click",  # last request less the whole session
-    "last_log_watch",
-    "gap_after_watch",  # covariance of log watch of a request and the log gap after it
-    "repeated_tags",
-    "click_on_repeated",  # less that on fresh tags
-)
+
+def session_features(tasks: TaskSet) -> tuple[str, ...]:
+    """Names of the numbers, where a log has these tasks.
+
+    `click` stands for the task that shows interest (`TaskSet.interest`).
+    """
+    return (
+        "requests",
+        "videos",
+        "minutes",  # from the first request to the last
+        "log_gap_mean",
+        "log_gap_spread",
+        "two_column",
+        *(f"{name}_rate" for name in tasks.feedback_names),
+        "watch_seconds",  # per video
+        "watch_minutes",
+        "log_play_mean",
+        "log_play_spread",
+        "longest_log_play",
+        "play_ratio",
+        "complete_rate",
+        "unplayed_rate",
+        "brief_rate",
+        *(("clicked_in_vain_rate",) if tasks.chains else ()),  # the parent without the child
+        "click_spread",  # between the requests of the session
+        "click_trend",  # second half of the requests less the first
+        "last_click",  # last request less the whole session
+        "last_log_watch",
+        "gap_after_watch",  # covariance of log watch of a request and the log gap after it
+        "repeated_tags",
+        "click_on_repeated",  # less that on fresh tags
+    )
+
+
 # In a replay these are the log's own, out of step with the answers.
 PAUSE_FEATURES = ("minutes", "log_gap_mean", "log_gap_spread", "gap_after_watch")
 _BRIEF_SECONDS = 3.0
@@ -45,25 +53,28 @@ _BRIEF_SECONDS = 3.0
 class SessionVectors:
     """Sessions as rows of numbers; NaN where a session is too short."""
 
-    values: FloatArray  # (sessions, 30)
+    values: FloatArray  # (sessions, features)
     users: IntArray  # (sessions,)
+    features: tuple[str, ...] = session_features(KUAIRAND_TASKS)
+    """Names of the columns."""
 
     def take(self, index: IntArray) -> "SessionVectors":
         """Some of the sessions."""
-        return SessionVectors(self.values[index], self.users[index])
+        return replace(self, values=self.values[index], users=self.users[index])
 
     def without(self, features: tuple[str, ...]) -> "SessionVectors":
         """The same sessions with some features blank, 0 for all."""
-        blank = np.isin(SESSION_FEATURES, features)
-        return SessionVectors(np.where(blank, 0.0, self.values), self.users)
+        blank = np.isin(self.features, features)
+        return replace(self, values=np.where(blank, 0.0, self.values))
 
 
 def session_vectors(log: SessionLog) -> SessionVectors:
     """The vectors of the sessions whose end was seen, in the order of the log."""
     log = log.select(log.ended)
     columns = _whole_session(log) | _over_requests(log)
-    values = np.stack([columns[name] for name in SESSION_FEATURES], axis=1)
-    return SessionVectors(values, log.users_of_sessions)
+    names = session_features(log.tasks)
+    values = np.stack([columns[name] for name in names], axis=1)
+    return SessionVectors(values, log.users_of_sessions, names)
 
 
 def _whole_session(log: SessionLog) -> dict[str, FloatArray]:
@@ -72,8 +83,7 @@ def _whole_session(log: SessionLog) -> dict[str, FloatArray]:
     videos = log.session_sums(np.ones(len(shown.users)))
     play = shown.play_seconds.astype(np.float64)
     log_play = np.log1p(play)
-    click = shown.feedback[:, 0].astype(np.float64)
-    in_vain = click * (1.0 - shown.feedback[:, 1])
+    click = log.interest.astype(np.float64)
     play_mean = log.session_sums(log_play) / videos
     repeated = log.session_sums(log.repeated)
     longest = np.zeros(len(videos))
@@ -91,13 +101,16 @@ def _whole_session(log: SessionLog) -> dict[str, FloatArray]:
         "complete_rate": log.session_sums((play > 0) & (play >= shown.duration_seconds)) / videos,
         "unplayed_rate": log.session_sums(play == 0) / videos,
         "brief_rate": log.session_sums((play > 0) & (play < _BRIEF_SECONDS)) / videos,
-        "clicked_in_vain_rate": log.session_sums(in_vain) / videos,
         "repeated_tags": repeated / videos,
         "click_on_repeated": _ratio(log.session_sums(click * log.repeated), repeated)
         - _ratio(log.session_sums(click * ~log.repeated), videos - repeated),
     }
-    for column, task in enumerate(FEEDBACKS):
-        columns[f"{task.name}_rate"] = log.session_sums(shown.feedback[:, column]) / videos
+    if log.tasks.chains:
+        parent, child = log.tasks.chains[0]
+        in_vain = log.feedback(parent) * (1.0 - log.feedback(child))
+        columns["clicked_in_vain_rate"] = log.session_sums(in_vain) / videos
+    for name in log.tasks.feedback_names:
+        columns[f"{name}_rate"] = log.session_sums(log.feedback(name)) / videos
     return columns
 
 
@@ -111,7 +124,7 @@ def _over_requests(log: SessionLog) -> dict[str, FloatArray]:
         return np.bincount(session, values, minlength=count).astype(np.float64)
 
     slate = log.request_sums(np.ones(len(shown.users)))
-    click = log.request_sums(shown.feedback[:, 0]) / slate  # (requests,)
+    click = log.request_sums(log.interest) / slate  # (requests,)
     log_watch = np.log1p(log.request_sums(shown.play_seconds))  # (requests,)
     click_mean = sums(click) / requests
     late = (2 * log.step_of_request >= requests[session]).astype(np.float64)

@@ -9,17 +9,20 @@ from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
 from mtf_rl.core.errors import DataError
+from mtf_rl.core.tasks import KUAIRAND_TASKS
 from mtf_rl.evaluation.fidelity import (
     PAUSE_FEATURES,
-    SESSION_FEATURES,
     SessionVectors,
     discriminate,
     permuted,
+    session_features,
     session_vectors,
     two_halves,
     weighted_auc,
 )
 from tests.evaluation.fidelity.examples import hand_log, lawful_log
+
+SESSION_FEATURES = session_features(KUAIRAND_TASKS)
 
 
 def synthetic(seed: int, sessions: int = 700) -> SessionVectors:
