@@ -5,13 +5,14 @@ python -m mtf_rl.collect RUN [--behaviour NAME] [--requests N] [--evaluator simu
 
 from mtf_rl.experiments.command_line import parse_command
 from mtf_rl.experiments.command_settings import CollectConfig
-from mtf_rl.experiments.console import Terminal, run_command
+from mtf_rl.experiments.entry_point import run_command
 
 
 def main() -> None:
     """Parse, collect, print."""
     config = parse_command(CollectConfig, "collect")
     from mtf_rl.experiments.collection import collect_batch
+    from mtf_rl.experiments.console import Terminal
 
     collect_batch(config, Terminal())
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from mtf_rl.experiments.command_line import parse_command
 from mtf_rl.experiments.command_settings import EvaluateConfig, ReplayConfig
-from mtf_rl.experiments.console import Terminal, run_command
+from mtf_rl.experiments.entry_point import run_command
 from mtf_rl.experiments.old_spellings import words_of_ope, words_of_replay
 
 
@@ -22,6 +22,7 @@ def main() -> None:
         _replay(replay)
         return
     config = parse_command(EvaluateConfig, "evaluate", words)
+    from mtf_rl.experiments.console import Terminal
     from mtf_rl.experiments.re_evaluation import evaluate_run
 
     evaluate_run(
@@ -36,6 +37,7 @@ def main() -> None:
 
 def _estimate(words: Sequence[str]) -> None:
     """`ope` by its old name, for one release."""
+    from mtf_rl.experiments.console import Terminal
     from mtf_rl.experiments.offline_evaluation import (
         OfflineConfig,
         check_free_for_results,
@@ -51,6 +53,7 @@ def _estimate(words: Sequence[str]) -> None:
 
 def _replay(words: Sequence[str]) -> None:
     """`replay` by its old name, for one release."""
+    from mtf_rl.experiments.console import Terminal
     from mtf_rl.experiments.random_exposures import replay_run
 
     config = parse_command(ReplayConfig, "replay", words)

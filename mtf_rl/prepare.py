@@ -5,7 +5,7 @@ python -m mtf_rl.prepare DIR --out DIR
 
 from mtf_rl.experiments.command_line import parse_command
 from mtf_rl.experiments.command_settings import PrepareConfig
-from mtf_rl.experiments.console import Terminal, run_command
+from mtf_rl.experiments.entry_point import run_command
 
 
 def main() -> None:
@@ -13,6 +13,7 @@ def main() -> None:
     config = parse_command(PrepareConfig, "prepare")
     from mtf_rl.core.files import load_json, replace_atomically, save_json
     from mtf_rl.data import describe, read_kuairand, write_prepared
+    from mtf_rl.experiments.console import Terminal
     from mtf_rl.experiments.run_folder import check_free
     from mtf_rl.user_models.world.synthesis import WORLD_FILE
 

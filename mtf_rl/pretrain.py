@@ -5,13 +5,14 @@ python -m mtf_rl.pretrain --resume RUN
 """
 
 from mtf_rl.experiments.command_line import parse_pretrain, parse_resume
-from mtf_rl.experiments.console import Terminal, run_command
+from mtf_rl.experiments.entry_point import run_command
 
 
 def main() -> None:
     """Parse, fit, print."""
     resumption = parse_resume(command="pretrain")
     config = parse_pretrain() if resumption is None else None
+    from mtf_rl.experiments.console import Terminal
     from mtf_rl.experiments.pretraining import pretrain, resume_pretraining
 
     if config is not None:

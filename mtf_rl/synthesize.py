@@ -5,12 +5,13 @@ python -m mtf_rl.synthesize --out DIR [--users N] [--videos N] [--days N] [--see
 
 from mtf_rl.experiments.command_line import parse_command
 from mtf_rl.experiments.command_settings import SynthesizeConfig
-from mtf_rl.experiments.console import Terminal, run_command
+from mtf_rl.experiments.entry_point import run_command
 
 
 def main() -> None:
     """Parse, synthesise, print."""
     config = parse_command(SynthesizeConfig, "synthesize")
+    from mtf_rl.experiments.console import Terminal
     from mtf_rl.experiments.run_folder import check_free
     from mtf_rl.user_models import synthesize
 

@@ -5,13 +5,14 @@ python -m mtf_rl.train --resume RUN
 """
 
 from mtf_rl.experiments.command_line import parse_resume, parse_train, preset_note
-from mtf_rl.experiments.console import Terminal, run_command
+from mtf_rl.experiments.entry_point import run_command
 
 
 def main() -> None:
     """Parse, train, print."""
     resumption = parse_resume()
     settings = parse_train() if resumption is None else None
+    from mtf_rl.experiments.console import Terminal
     from mtf_rl.experiments.training import resume, train
 
     if settings is not None:

@@ -5,17 +5,17 @@ preset, then `--config FILE.json`, then flags.
 """
 
 import argparse
+import gc
+import shutil
 import sys
-from collections.abc import Collection, Sequence
+import textwrap
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, fields, is_dataclass, make_dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import tyro
-from rich.console import Console
-from rich.panel import Panel
-from rich.table import Table
-from rich.text import Text
 
 from mtf_rl.agents import AGENTS
 from mtf_rl.core.errors import ConfigError
@@ -66,10 +66,23 @@ class _Unchecked:
 ConfigT = TypeVar("ConfigT")
 
 
+@contextmanager
+def _without_garbage_collection() -> Iterator[None]:
+    """Parsing makes many objects and keeps them all; looking for garbage took a tenth of it."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
 def parse_command(kind: type[ConfigT], command: str, words: Sequence[str] | None = None) -> ConfigT:
     """A command's settings from its words, those of the command line by default."""
     given = current_words(sys.argv[1:] if words is None else words)
-    return tyro.cli(kind, prog=f"python -m mtf_rl.{command}", args=given)
+    with _without_garbage_collection():
+        return tyro.cli(kind, prog=f"python -m mtf_rl.{command}", args=given)
 
 
 def parse_pretrain(arguments: Sequence[str] | None = None) -> PretrainConfig:
@@ -143,7 +156,8 @@ def parse_train(arguments: Sequence[str] | None = None) -> RunSettings:
         ),
     )
     settings = _with_scorer(_with_document(settings, document), early.scorer)
-    return _parse_flags(settings, words)
+    with _without_garbage_collection():
+        return _parse_flags(settings, words)
 
 
 def preset_note(arguments: Sequence[str] | None = None) -> str | None:
@@ -334,30 +348,41 @@ def _with_scorer(base: "_Unchecked", scorer: str | None) -> "_Unchecked":
     return replace(base, run=replace(run, scorer_model=run.model))
 
 
-def _help_boxes(agent: str) -> list[Panel]:
+def _help_boxes(agent: str) -> str:
     """What `train --help` starts with: how to call it, the options that matter, the sources."""
-    known = ", ".join(AGENTS)
-    options = Table.grid(padding=(0, 2))
-    for flag, text in _main_options():
-        options.add_row(Text(flag, no_wrap=True), Text(text))
-    sources = Table.grid(padding=(0, 2))
-    for name, text in _PRESET_HELP.items():
-        sources.add_row(Text(f"--preset {name}", no_wrap=True), Text(text))
-    for flag, text in (
+    usage = (
+        "python -m mtf_rl.train [AGENT] [flags], in any order. The agent's own flags are bare, such"
+        " as --gamma.",
+        f"AGENT: {', '.join(AGENTS)}, or your own as module:Name. Default: {DEFAULT_AGENT}. The"
+        f" flags below are those of {agent}.",
+    )
+    sources = [
+        *((f"--preset {name}", text) for name, text in _PRESET_HELP.items()),
         ("--config FILE", "settings from JSON, such as a run's config.json; flags win"),
         ("--resume RUN", "go on with a run that was stopped; stands alone"),
-    ):
-        sources.add_row(Text(flag, no_wrap=True), Text(text))
-    usage = Text(
-        "python -m mtf_rl.train [AGENT] [flags], in any order. The agent's own flags are bare, such"
-        f" as --gamma.\nAGENT: {known}, or your own as module:Name. Default: {DEFAULT_AGENT}. The"
-        f" flags below are those of {agent}."
-    )
-    return [
-        Panel(usage, title="Usage", title_align="left"),
-        Panel(options, title="The ten options that matter", title_align="left"),
-        Panel(sources, title="Where settings come from", title_align="left"),
     ]
+    return "\n".join(
+        (
+            _box("Usage", [("", line) for line in usage]),
+            _box("The ten options that matter", _main_options()),
+            _box("Where settings come from", sources),
+        )
+    )
+
+
+def _box(title: str, rows: Sequence[tuple[str, str]]) -> str:
+    """Flags and texts in a frame as wide as the screen, in tyro's manner but without rich."""
+    width = max(40, min(shutil.get_terminal_size().columns, 100)) - 4
+    indent = max(len(flag) for flag, _ in rows)
+    indent += 2 if indent else 0
+    lines = [f"╭─ {title} {'─' * (width - len(title) - 1)}╮"]
+    for flag, text in rows:
+        wrapped = textwrap.wrap(text, width - indent, break_on_hyphens=False)
+        lines += [
+            f"│ {(flag if not number else '').ljust(indent)}{line.ljust(width - indent)} │"
+            for number, line in enumerate(wrapped)
+        ]
+    return "\n".join([*lines, f"╰{'─' * (width + 2)}╯"])
 
 
 def _main_options() -> list[tuple[str, str]]:
@@ -380,9 +405,7 @@ def _parse_flags(base: "_Unchecked", words: list[str]) -> RunSettings:
     bare = tyro.conf.arg(name="")
     agent_type: Any = type(base.agent_settings)
     if {"-h", "--help"} & set(words):
-        console = Console(highlight=False)
-        for box in _help_boxes(base.agent):
-            console.print(box)
+        sys.stdout.write(_help_boxes(base.agent) + "\n")
     # A search that is the agent itself has its flags once, bare.
     others = [entry for entry in fields(Baselines) if entry.name != base.agent]
     baselines_type = make_dataclass("Baselines", [(entry.name, entry.type) for entry in others])

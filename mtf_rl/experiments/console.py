@@ -1,14 +1,11 @@
-"""What a command shows while it works: stages, progress bars, framed errors, tables."""
+"""What a command shows while it works: stages, progress bars, tables."""
 
-import os
-import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.panel import Panel
 from rich.progress import (
     BarColumn,
     Progress,
@@ -21,8 +18,7 @@ from rich.progress import (
 from rich.text import Text
 from typing_extensions import override
 
-from mtf_rl.core.errors import MtfRlError
-from mtf_rl.core.plugins import repeated_on_command_line
+from mtf_rl.experiments.entry_point import run_command
 
 if TYPE_CHECKING:
     from mtf_rl.experiments.tables import Cell, Column
@@ -110,25 +106,3 @@ class Terminal:
     def _print(self, content: Text) -> None:
         for console in (self.console, *self._logs):
             console.print(content, soft_wrap=True)
-
-
-def run_command(main: Callable[[], None]) -> NoReturn:
-    """Run a command; frame errors that a user can mend, and exit with 0, 1, 2 or 130."""
-    errors = Console(stderr=True, highlight=False)
-    try:
-        sys.argv[1:] = repeated_on_command_line(sys.argv[1:])
-        main()
-    except MtfRlError as error:
-        errors.print(Panel(Text(str(error)), title=type(error).__name__, border_style="red"))
-        sys.exit(2)
-    except BrokenPipeError:  # The reader of a pipe, such as head, has seen enough.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
-    except OSError as error:
-        title = "File or system error"
-        errors.print(Panel(Text(str(error)), title=title, border_style="red"))
-        sys.exit(2)
-    except KeyboardInterrupt:
-        errors.print("Interrupted. What was finished is in the run folder.")
-        sys.exit(130)
-    sys.exit(0)

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from scipy.special import expit, logit
 
+from mtf_rl.core.deprecation import note_old_spelling
 from mtf_rl.core.errors import ConfigError
 from mtf_rl.core.plugins import import_from_path
 from mtf_rl.core.protocols import GROUND_TRUTH, SIMULATOR, UserModel
@@ -152,7 +153,7 @@ def session_dynamics(
 
     Args:
         run: a run's folder, whose scores and users are used; None for the demonstration world.
-        evaluator: who answers in a run: `simulator`, or `world` for the truth of a synthetic log.
+        evaluator: who answers in a run: `simulator`, or `ground_truth` of a synthetic log.
         group: whose sessions of a run: users to `learn` from, to `tune` on, or `final` ones.
         user_model: your own, who answers instead of the evaluator: a `UserModel`, a function that
             makes one from the `VideoCatalogue`, or that function as `module:function`.
@@ -163,6 +164,12 @@ def session_dynamics(
         ConfigError: if an argument is unknown, out of range or not to be had.
         MtfRlError: if the run's folder cannot be read.
     """
+    if "judge" in settings:
+        note_old_spelling("judge=", "evaluator=")
+        evaluator = settings.pop("judge")
+    if evaluator == "world":
+        note_old_spelling("world", "ground_truth")
+        evaluator = "ground_truth"
     if evaluator not in _EVALUATORS:
         raise ConfigError(f"evaluator must be one of {', '.join(_EVALUATORS)}, got {evaluator!r}")
     groups = {member.name.lower(): member for member in UserGroup}

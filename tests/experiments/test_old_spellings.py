@@ -15,6 +15,7 @@ from mtf_rl.experiments.command_line import parse_command, parse_train, settings
 from mtf_rl.experiments.command_settings import CollectConfig, PretrainConfig
 from mtf_rl.experiments.comparison import ComparisonConfig
 from mtf_rl.experiments.config import RunConfig, RunSettings
+from mtf_rl.experiments.environments import session_dynamics
 from mtf_rl.experiments.offline_evaluation import OfflineConfig
 from mtf_rl.experiments.old_spellings import (
     RENAMED_FIELDS,
@@ -120,6 +121,18 @@ def test_run_folders_of_the_last_release_are_refused_with_the_remedy(tmp_path: P
         settings_of_run(RunFolder(tmp_path))
     assert remedy in str(caught.value)
     parse_train(["--config", str(tmp_path / "config.json")])
+
+
+def test_the_old_spelling_of_the_evaluator_of_an_environment(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    dynamics = session_dynamics(judge="world", slate=4)
+    assert dynamics.config == session_dynamics(evaluator="ground_truth", slate=4).config
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split(";")[0] for line in lines] == [
+        "judge= is the old spelling of evaluator=",
+        "world is the old spelling of ground_truth",
+    ]
 
 
 def test_old_forms_of_evaluate() -> None:
