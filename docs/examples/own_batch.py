@@ -1,12 +1,15 @@
 """Weights that you logged yourself: from a pandas frame to a batch dataset, and to a policy.
 
-python docs/examples/own_batch.py
+python docs/examples/own_batch.py [FOLDER]
 
 Your log has a row for each request: what was known, which weights were played, what they brought,
 and how the session ended. Here a made-up log stands for it, in which the reward is higher the
-nearer the weight of `watch` is to 0.5.
+nearer the weight of `watch` is to 0.5. The dataset goes to a new folder in FOLDER, by default a
+temporary one.
 """
 
+import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -55,10 +58,11 @@ def batch_of(log: pd.DataFrame) -> BatchDataset:
 
 def main() -> None:
     """Write the dataset, read it back, learn, ask."""
-    path = Path("own_batch.parquet")
+    folder = tempfile.mkdtemp(dir=sys.argv[1] if len(sys.argv) > 1 else None)
+    path = Path(folder) / "own_batch.parquet"
     batch_of(made_up_log()).save(path)
     batch = BatchDataset.load(path)
-    model = IQL(dataset=Transitions.of(batch), beta=10.0, learning_rate=1e-3, seed=0)
+    model = IQL(dataset=Transitions.of(batch), learning_rate=1e-3, seed=0)
     model.learn(1500)
     actions, _ = model.predict(batch.observations[:5], deterministic=True)
     print(pd.DataFrame(actions, columns=list(WEIGHTS)).round(2))

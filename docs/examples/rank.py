@@ -1,13 +1,14 @@
 """A learnt policy in a service of your own: loaded from its folder, it ranks a table of candidates.
 
-python docs/examples/rank.py
+python docs/examples/rank.py [FOLDER]
 
 Ranking needs the policy's folder and your predictions; no environment, no simulator, no user. The
-run goes to the folder `ranking_run`.
+run goes to a new folder in FOLDER, by default a temporary one.
 """
 
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ import pandas as pd
 from mtf_rl.agents import FusionPolicy, load_policy, rank
 
 TRAIN = (
-    "-m mtf_rl.train td3 --preset smoke --run-dir ranking_run --no-myopic-baseline --world.users 80"
+    "-m mtf_rl.train td3 --preset smoke --no-myopic-baseline --world.users 80"
     " --world.videos 320 --requests 2200 --warmup-requests 1000 --sessions 50 --tuning-sessions 20"
     " --user-model.max-rows 10000 --user-model.max-epochs 1"
 )
@@ -43,8 +44,11 @@ def candidates(policy: FusionPolicy) -> pd.DataFrame:
 
 def main() -> None:
     """Train a small policy, load it, rank."""
-    subprocess.run([sys.executable, *TRAIN.split()], check=True)
-    policy = load_policy(Path("ranking_run/policy/td3"))
+    folder = Path(tempfile.mkdtemp(dir=sys.argv[1] if len(sys.argv) > 1 else None))
+    words = [*TRAIN.split(), "--run-dir", str(folder / "run")]
+    subprocess.run([sys.executable, *words], check=True)
+    print("2,200 requests teach TD3 little; see the intervals. Here it only has to rank.")
+    policy = load_policy(folder / "run" / "policy" / "td3")
     ranked = rank(candidates(policy), policy)
     print(ranked[["request", "rank", "video_id", "score", "weight/click", "weight/watch"]])
 

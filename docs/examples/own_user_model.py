@@ -1,6 +1,6 @@
 """Users of your own, who answer in the environment and teach an agent.
 
-python docs/examples/user_model.py
+python docs/examples/own_user_model.py
 
 A user model is batched and pure: its methods take and return arrays with one row per user, and all
 chance comes from the `rng` they are given (`mtf_rl.core.protocols.UserModel` says what each must
@@ -76,17 +76,20 @@ def main() -> None:
     )
     envs.reset(seed=0)
     uniform = np.array([[1, 1, 1, 1, 1, 1, -1, 1]] * 64, dtype=np.float32)
-    rewards = np.mean([envs.step(uniform)[1].mean() for _ in range(50)])
+    rewards = np.mean([envs.step(uniform)[1].mean() for _ in range(20)])
     print(f"uniform weights: {rewards:.3f} reward per request")
 
     model = TD3("MlpPolicy", SessionVecEnv(envs.unwrapped), learning_starts=640, seed=0)
     model.learn(total_timesteps=3200)
     observations, _ = envs.reset(seed=0)
     rewards = []
-    for _ in range(50):
+    for _ in range(20):
         observations, reward, *_ = envs.step(model.predict(observations, deterministic=True)[0])
         rewards.append(reward.mean())
-    print(f"TD3 after 3200 requests: {np.mean(rewards):.3f} reward per request")
+    print(
+        f"TD3 after 3,200 requests: {np.mean(rewards):.3f} reward per request. That is too short to"
+        " learn what these users like; give it 100,000."
+    )
 
 
 if __name__ == "__main__":
