@@ -33,9 +33,9 @@ class WorldConfig:
     seed: int = 0
     """What the users, videos and logs are drawn from, >= 0."""
     taste: float = 1.4
-    """Log-odds of watching gained per standard deviation of taste match, >= 0."""
+    """Log-odds of watching gained per std of taste match, >= 0."""
     appeal: float = 1.0
-    """Log-odds of a like gained per standard deviation of appeal match, >= 0."""
+    """Log-odds of a like gained per std of appeal match, >= 0."""
     bait: float = 1.2
     """Log-odds of starting to watch gained by click-bait, per unit of a video's bait, >= 0."""
     disappointment: float = 0.5

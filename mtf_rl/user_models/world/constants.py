@@ -26,7 +26,7 @@ TWO_COLUMN_TAB, MAIN_TAB = KUAIRAND_LOG.scenes.two_column[0], KUAIRAND_LOG.scene
 WATCH_INTERCEPT = -1.80
 TAP_INTERCEPT = -3.95
 TAP_SLOPE = 0.8
-# KuaiRand-Pure, 04-25 to 05-05: .6 % of single-column impressions never play, 4.4 % of taps.
+# KuaiRand-Pure, 04-25 to 05-05: 0.6 % of single-column impressions never play, 4.4 % of taps.
 PLAYS_IN_FEED = 0.994
 PLAYS_AFTER_TAP = 0.956
 # ln(play seconds) of the skip mode, after the two-component fit of the same rows' tab 1.
@@ -38,7 +38,7 @@ LOG_TYPICAL_DURATION = 4.2
 TYPICAL_DURATION_SECONDS = float(np.exp(LOG_TYPICAL_DURATION))
 # What the logging rankers usually find: log-odds of interest, fraction of disappointments.
 USUAL_INTEREST, USUAL_LURED = 2.3, 0.15
-# ln(play seconds) of those who watch click-bait and find it out: about 10 s (assumed).
+# ln(play seconds) of watches that end when the user discovers click-bait: about 10 s (assumed).
 LURED_MEAN, LURED_SPREAD = 2.35, 0.4
 # Seconds played beyond the end (loops included): ln ~ N(ln 2, 1.6), after the same rows.
 OVERRUN_MEAN, OVERRUN_SPREAD = float(np.log(2.0)), 1.6
@@ -54,7 +54,7 @@ SIGNAL_ODDS: FloatArray = np.array(
         [0.00048, 0.00064, 0.00088, 0.00048],  # hate
     ]
 )
-# What a like multiplies the odds of the other signals by (P(like | follow) = .43 and so on).
+# Factors of a like on the odds of the other signals (P(like | follow) = 0.43 and so on).
 ODDS_AFTER_LIKE: FloatArray = np.array([1.0, 4.0, 4.0, 5.0, 1.0])
 # How appealing a video is to a user, by match and by likeability, so that both count alike.
 APPEAL_OF_MATCH, APPEAL_OF_QUALITY = 0.7, 0.7

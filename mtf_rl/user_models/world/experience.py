@@ -79,7 +79,8 @@ def after_slate(
 ) -> WorldState:
     """The state once `slate` has been answered.
 
-    `dull` (num_envs, slate) is the slate's dullness, `usual` (users, 2) what `usual_views` says.
+    `dull` (num_envs, slate) is the slate's dullness, `usual` (users, 2) the result of
+    `usual_views`.
     """
     shown = slate.mask.astype(np.float64)  # (num_envs, slate)
     count = np.maximum(_row_sum(shown), 1.0)

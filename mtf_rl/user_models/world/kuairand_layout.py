@@ -100,12 +100,12 @@ def _stays(rows: LoggedRows) -> dict[str, IntArray]:
 
 
 _ACTIVE_DEGREES = ("low_active", "2_14_day_new", "middle_active", "high_active", "full_active")
-_ACTIVE_EDGES = (-2.29, -1.82, -1.17, -0.41)  # normal quantiles of KuaiRand's shares
+_ACTIVE_EDGES = (-2.29, -1.82, -1.17, -0.41)  # normal quantiles of KuaiRand's fractions
 _PROFILE_NOISE = 0.6
 
 
 def user_table(users: Users, seed: int) -> pd.DataFrame:
-    """Public profiles, which tell the hidden traits with noise, in the official columns."""
+    """Public profiles, noisy copies of the hidden traits, in the official columns."""
     rng = np.random.default_rng([seed, 4])
     count = len(users.activity)
 
@@ -140,7 +140,7 @@ def user_table(users: Users, seed: int) -> pd.DataFrame:
 
 
 def _profile_scores(users: Users) -> dict[str, FloatArray]:
-    """Standard scores of the traits that profiles tell with noise."""
+    """Standard scores of the traits that profiles contain with noise."""
 
     def ranked(values: FloatArray) -> FloatArray:
         ranks = np.argsort(np.argsort(values)) + 0.5
@@ -183,7 +183,7 @@ def _ranges(values: IntArray, ranges: tuple[tuple[int | None, str], ...]) -> Int
     return np.array([name for _, name in ranges])[np.searchsorted(edges, values, side="right")]
 
 
-# How many values each encrypted feature has in the official file, and the trait that it tells.
+# Number of values of each encrypted feature in the official file, and its trait.
 _ENCRYPTED = (
     (2, "care"), (7, "care"), (50, "taste0"), (1471, None), (15, "like"), (34, "tiring"),
     (3, "boredom"), (118, "taste1"), (454, None), (7, "watching"), (5, "tiring"), (5, "comment"),

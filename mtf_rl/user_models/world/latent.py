@@ -2,7 +2,7 @@
 
 The loop over impressions is compiled: rankers score every candidate here, so it is much of what
 generating a log costs. Every impression is computed alone, in double precision, so that an answer
-never depends on who else is served.
+is independent of the other users in the batch.
 """
 
 from dataclasses import dataclass

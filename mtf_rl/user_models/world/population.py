@@ -1,4 +1,4 @@
-"""Who lives in a world: its users and its videos, with the traits that nobody observes."""
+"""The users and videos of a world, with their hidden traits."""
 
 from dataclasses import dataclass
 
@@ -18,12 +18,12 @@ SIGNALS = ("like", "follow", "comment", "forward", "hate")
 
 # Beta distributions of each signal's rate over the users of KuaiRand-Pure, single-column feed
 # (beta-binomial fits of the public rows of 2022-04-25 to 05-08), in the order of SIGNALS. Those of
-# follow and hate, (.031, 21.39) and (.011, 13.83), rest on a few hundred events; at the same means
-# they are made less extreme, since 20 users in 2000 would carry all hates.
+# follow and hate, (0.031, 21.39) and (0.011, 13.83), rest on a few hundred events. They are made
+# less extreme at the same means, since 20 users in 2000 would have all hates.
 _RATE_SHAPES = ((0.103, 5.01), (0.06, 41.4), (0.127, 43.59), (0.142, 142.65), (0.04, 50.3))
 _RATE_MEANS = np.array([a / (a + b) for a, b in _RATE_SHAPES])
 
-# Loadings of the normal scores of users on (activity, watching, own), assumed but for their signs.
+# Loadings of the normal scores of users on (activity, watching, own): assumed, with known signs.
 _SIGNAL_ON_ACTIVITY = np.array([-0.20, -0.15, -0.10, -0.15, 0.0])
 _SIGNAL_ON_LIKING = np.array([0.0, 0.30, 0.30, 0.20, 0.0])
 
@@ -181,7 +181,7 @@ def _draw_videos(config: WorldConfig) -> Videos:
 
 
 def _draw_tags(rng: np.random.Generator, count: int) -> IntArray:
-    """One or two tags for each video, (videos, 2); shares fall off as a power of the rank."""
+    """One or two tags for each video, (videos, 2); frequencies fall off as a power of the rank."""
     weights = 1.0 / np.arange(1, NUM_TAGS + 1) ** 0.85
     first, second = rng.choice(NUM_TAGS, size=(2, count), p=weights / weights.sum())
     has_second = (rng.uniform(size=count) < 0.24) & (first != second)

@@ -22,8 +22,8 @@ class LoggingRanker:
     name: str
     fraction: float  # of sessions
     weights: tuple[float, ...]  # one per task
-    noise: float  # standard deviation of the noise on each logit
-    exploration: float  # standard deviation of the noise added to the score at each request
+    noise: float  # std of the noise on each logit
+    exploration: float  # std of the noise added to the score at each request
 
 
 LOGGING_RANKERS = (
@@ -38,7 +38,7 @@ _PREDICTION_FLOOR = 1e-5
 def assign_rankers(
     rankers: tuple[LoggingRanker, ...], seed: int, users: IntArray, visits: IntArray
 ) -> IntArray:
-    """Which ranker serves each user's visit, (n,), by hash and by the rankers' shares."""
+    """Which ranker serves each user's visit, (n,), by hash and by the rankers' fractions."""
     uniforms = (hash_words(seed, 5, users, visits) >> np.uint64(11)) * 2.0**-53
     edges = np.cumsum([ranker.fraction for ranker in rankers])
     return np.searchsorted(edges / edges[-1], uniforms, side="right").clip(max=len(rankers) - 1)

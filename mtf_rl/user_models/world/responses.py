@@ -1,6 +1,6 @@
 """How a user answers one shown video: play time first, everything else given it.
 
-All functions are elementwise, so that an answer never depends on who else is served.
+All functions are elementwise, so an answer is independent of the other users in the batch.
 """
 
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ __all__ = ["Answers", "draw_answers"]
 
 @dataclass(frozen=True)
 class Answers:
-    """The answers to shown videos, all of one shape but for `feedback`'s last axis."""
+    """The answers to shown videos, of one shape, except `feedback`'s last axis."""
 
     feedback: FloatArray  # (..., 7) float32 of 0/1
     play_seconds: FloatArray  # whole milliseconds
@@ -57,7 +57,7 @@ def draw_answers(
     """
     played = mode[..., 0] < latent.plays
     watched = mode[..., 1] < latent.watches
-    # Of those who watch, the share `lured` with the smallest uniforms is disappointed.
+    # Among watches, the fraction `lured` with the smallest uniforms is disappointed.
     lured = mode[..., 1] < latent.watches * latent.lured
     log_seconds = np.where(
         lured, LURED_MEAN + LURED_SPREAD * play, latent.watch_mean + WATCH_SPREAD * play

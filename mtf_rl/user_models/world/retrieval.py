@@ -32,7 +32,9 @@ class Retrieval:
     popularity: FloatArray  # (videos,) float32
     tag_affinity: FloatArray  # (users, num_tags) float32, estimated with noise
     tags: IntArray  # (videos, tags_per_video), 0 where a video has fewer
-    levels: FloatArray  # (levels,) float32, the shares that a tag can have in a video, 0 included
+    levels: (
+        FloatArray  # (levels,) float32, the fractions that a tag can have in a video, 0 included
+    )
     fractions: IntArray  # (videos, tags_per_video), of each of these tags, as numbers of levels
     seed: int
 
@@ -61,7 +63,7 @@ class Retrieval:
     def pools(self, users: IntArray, pool: int, *, visits: IntArray | int = 0) -> IntArray:
         """`pool` different videos for each of `users` (n,), in random order: (n, pool) int32.
 
-        `visits` (n,) tells a user's pools apart. A pool is a weighted draw without replacement: the
+        `visits` (n,) numbers a user's pools. A pool is a weighted draw without replacement: the
         first to arrive, each at the rate of its weight (Efraimidis and Spirakis, "Weighted random
         sampling with a reservoir", 2006).
 

@@ -23,7 +23,7 @@ LARGEST_SLATE = 12
 _FEED_SIZES = np.array([0.07, 0.04, 0.03, 0.04, 0.08, 0.55, 0.12, 0.07, 0.0, 0.0, 0.0, 0.0])
 _PAGE_SIZES = np.array([0.07, 0.04, 0.03, 0.04, 0.06, 0.12, 0.10, 0.10, 0.08, 0.14, 0.15, 0.07])
 _SIZE_EDGES = np.cumsum([_PAGE_SIZES, _FEED_SIZES], axis=1)  # (tabs 0 and 1, sizes)
-# One request in 47 of the feed is a single, uniformly random video: .37 % of all rows.
+# One request in 47 of the feed is a single, uniformly random video: 0.37 % of all rows.
 _RANDOM_REQUEST_SHARE = 0.0215
 _ACTIVE_ON_FIRST_DAY = 0.915
 _SESSION_GAP_SECONDS = 1800.0
@@ -76,9 +76,9 @@ def roll(
         world: whose videos, retrieval, scenes and planned visits these are.
         users: user indices.
         days: how many.
-        rankers: who serves the sessions.
-        answers: who responds, leaves, pauses and returns; the world itself by default. Another
-            user model starts each session afresh.
+        rankers: the rankers of the sessions.
+        answers: user model for responses, leaving, pauses and returns; by default the world itself.
+            Another user model starts each session afresh.
         rng: which random numbers, at least 0; the logs have 0. Rankers and their noise stay the
             same.
     """
@@ -96,7 +96,7 @@ def _in_order(parts: list[LoggedRows]) -> LoggedRows:
 
 
 class _Lives:
-    """Users who live in step: each loop serves one request of everyone who is in a session."""
+    """Users simulated in step: each loop serves one request of every user in a session."""
 
     def __init__(
         self,
@@ -155,7 +155,7 @@ class _Lives:
         self.planned[rows] = np.where(opens, starts, np.inf)
 
     def open_sessions(self) -> bool:
-        """Open the next session of everyone outside one; False when all days are over."""
+        """Open the next session of every user outside one; False when all days are over."""
         while True:
             rows = np.flatnonzero(~self.in_session & ~self.done)
             if len(rows) == 0:
@@ -219,7 +219,7 @@ class _Lives:
         self.unseen[rows] = np.arange(_POOL) < size
 
     def request(self) -> LoggedRows:
-        """Serve one request of everyone in a session, and move their clocks."""
+        """Serve one request of every user in a session, and move their clocks."""
         rows = np.flatnonzero(self.in_session)
         self._retrieve(rows[self.unseen[rows].sum(axis=1) < _LOWEST_POOL])
         rng = self._rng(rows)

@@ -107,7 +107,7 @@ def synthesize(
             one, a script that calls this needs the guard `if __name__ == "__main__":`.
         chunk_users: users rolled together; by default as many for each process, those of at most
             6000 days (about a gigabyte).
-        progress: told after each chunk.
+        progress: called after each chunk.
     """
     directory.mkdir(parents=True, exist_ok=True)
     period = _period(config.days)

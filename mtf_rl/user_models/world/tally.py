@@ -1,4 +1,4 @@
-"""Counts over generated impressions that add up over chunks of users, and what they say."""
+"""Counts over generated impressions that add up over chunks of users."""
 
 from dataclasses import dataclass, fields
 

@@ -50,7 +50,7 @@ _START_SPREAD = 0.2
 
 
 class World(UserModel[WorldState]):
-    """Users and videos drawn from `config`, who answer, leave and return by known laws."""
+    """Users and videos drawn from `config`; users respond, leave and return by known equations."""
 
     evaluator = GROUND_TRUTH
     hour_fractions = HOUR_SHARES
