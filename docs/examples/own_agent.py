@@ -66,8 +66,8 @@ def main() -> None:
     folder = tempfile.mkdtemp(dir=sys.argv[1] if len(sys.argv) > 1 else None)
     train = (
         "mtf_rl.train own_agent:HillClimbing --step 0.4 --preset smoke --world.users 80"
-        " --world.videos 320 --requests 2200 --sessions 100 --tuning-sessions 50"
-        f" --user-model.max-rows 10000 --user-model.max-epochs 1 --run-dir {folder}/run"
+        " --world.videos 320 --requests 2200 --sessions 60 --tuning-sessions 30"
+        f" --user-model.max-rows 4000 --user-model.max-epochs 1 --run-dir {folder}/run"
     )
     for command in ("mtf_rl.check own_agent:HillClimbing", train):
         words = [sys.executable, "-B", "-m", *command.split()]

@@ -61,8 +61,8 @@ def main() -> None:
     command = (
         f"-m mtf_rl.train --preset smoke --data {logs} --predictions {predictions} --pool {POOL}"
         f" --seed {SEED} --run-dir {folder / 'run'} --no-myopic-baseline"
-        " --requests 2200 --sessions 100"
-        " --tuning-sessions 50 --user-model.max-rows 10000 --user-model.max-epochs 1"
+        " --requests 2200 --sessions 60"
+        " --tuning-sessions 30 --user-model.max-rows 4000 --user-model.max-epochs 1"
     )
     subprocess.run([sys.executable, *command.split()], check=True)
     print("2,200 requests are too few to rank methods; see the intervals. A real run: 100,000.")

@@ -19,7 +19,7 @@ from mtf_rl.agents import FusionPolicy, load_policy, rank
 TRAIN = (
     "-m mtf_rl.train td3 --preset smoke --no-myopic-baseline --world.users 80"
     " --world.videos 320 --requests 2200 --warmup-requests 1000 --sessions 50 --tuning-sessions 20"
-    " --user-model.max-rows 10000 --user-model.max-epochs 1"
+    " --user-model.max-rows 4000 --user-model.max-epochs 1"
 )
 HOURS = {"morning": 8.0, "evening": 20.0}
 

@@ -87,7 +87,8 @@ class RunConfig:
     """Batch dataset that batch-RL agents learn from; without one, `requests` are collected in the
     simulator."""
     scorer: str = "mmoe"
-    """Multi-task model that predicts: a name of docs/scorers.md, or your own as module:Config."""
+    """Multi-task model that predicts: mmoe, ple, cgc, omoe, shared_bottom, single_task, esmm,
+    escm2_ips, escm2_dr, multi_ipw, multi_dr, aitm or your own module:Config."""
     scorer_model: tyro.conf.Suppress[Any] = None
     """Settings of that model, of the type that its name stands for; None for its defaults. On the
     command line: --scorer-model.FIELD."""

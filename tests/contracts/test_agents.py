@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 from functools import cache
 from multiprocessing.pool import Pool
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,8 +15,6 @@ from typing_extensions import override
 from mtf_rl.agents import (
     AGENTS,
     ConstantPolicy,
-    FusionPolicy,
-    FusionSetting,
     LearnedPolicy,
     LearningInterruptedError,
     LearningTask,
@@ -26,8 +23,6 @@ from mtf_rl.agents import (
     UniformRandom,
     Watch,
     collect,
-    load_policy,
-    save_policy,
 )
 from mtf_rl.core.errors import ConfigError, DataError, ShapeError
 from mtf_rl.core.history import VisibleHistory
@@ -133,23 +128,6 @@ def test_same_seed_same_policy_here_and_in_another_process(name: str, elsewhere:
     # Uniform weights have no seed; the search finds the toy's optimum, a hand-set point, with any.
     if name in LEARNING:
         assert actions_of(learn(name, seed=1)).tobytes() != here
-
-
-@pytest.mark.parametrize("name", AGENTS)
-def test_the_least_budget_is_enough(name: str) -> None:
-    least = AGENTS[name].min_requests(settings_of(name))
-    assert learn(name, budget=least).requests_used <= least
-
-
-@pytest.mark.parametrize("name", AGENTS)
-def test_saved_and_loaded_it_acts_the_same(name: str, tmp_path: Path) -> None:
-    learned = learnt(name)
-    setting = FusionSetting.of(toy_dynamics())
-    save_policy(tmp_path, FusionPolicy(learned.policy, setting))
-    loaded = load_policy(tmp_path)
-    assert loaded.setting == setting
-    again = replace(learned, policy=loaded.policy)
-    assert actions_of(again).tobytes() == actions_of(learned).tobytes()
 
 
 @pytest.mark.parametrize("name", WITH_NETWORK)

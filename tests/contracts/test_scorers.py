@@ -6,7 +6,6 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from functools import cache
 from multiprocessing import get_context
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -107,13 +106,6 @@ def test_row_order_is_irrelevant(scorer: Scorer) -> None:
     assert shuffled == pytest.approx(scorer.predict(FEATURES)[order], abs=1e-6)
 
 
-def test_a_row_alone_is_a_row_among_others(scorer: Scorer) -> None:
-    together = scorer.predict(FEATURES)
-    for row in range(0, 200, 23):
-        alone = scorer.predict(select_rows(FEATURES, np.array([row])))
-        assert alone[0] == pytest.approx(together[row], abs=1e-6)
-
-
 def test_every_weight_receives_a_gradient(model: ScorerModel) -> None:
     losses(model, rows=600).backward()  # type: ignore[no-untyped-call]
     for parameter_name, parameter in model.named_parameters():
@@ -140,11 +132,6 @@ def test_memorises_32_rows(model: ScorerModel) -> None:
     watch = TRAIN.targets[:32, 7].astype(float)
     unreachable = -(watch * np.log(watch) + (1 - watch) * np.log1p(-watch)).mean()
     assert errors(model, rows=32) - unreachable < 0.05 * (before - unreachable)
-
-
-def test_reads_back_equal(scorer: Scorer, tmp_path: Path) -> None:
-    scorer.save(tmp_path)
-    assert np.array_equal(Scorer.load(tmp_path).predict(FEATURES), scorer.predict(FEATURES))
 
 
 def test_same_seed_equal_other_seed_different_equal_in_another_process(

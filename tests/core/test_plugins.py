@@ -1,5 +1,6 @@
 """A user's own objects: named, imported, refused."""
 
+import inspect
 import re
 from pathlib import Path
 
@@ -19,6 +20,9 @@ from mtf_rl.core.plugins import (
 from mtf_rl.core.registry import Registry
 from mtf_rl.envs import SessionConfig
 from mtf_rl.envs.rewards import REWARDS, reward_named, trial_inputs
+from mtf_rl.experiments.config import RunConfig
+from mtf_rl.fusion import FORMULAS, FusionConfig
+from mtf_rl.scorers import SCORERS
 
 MODULE = """
 import numpy as np
@@ -169,3 +173,15 @@ def test_what_was_imported_may_be_named_by_files(own_module: str) -> None:
     assert REWARDS[f"{own_module}:minutes"] is not None
     with pytest.raises(UnknownNameError):
         REWARDS[f"{own_module}:scalar"]  # Indexing imports nothing.
+
+
+def test_help_lists_every_name_of_an_open_option() -> None:
+    for kind, field, registry in (
+        (RunConfig, "scorer", SCORERS),
+        (SessionConfig, "reward", REWARDS),
+        (FusionConfig, "formula", FORMULAS),
+    ):
+        source = inspect.getsource(kind)
+        text = source.split(f"    {field}: str")[1].split('"""')[1]
+        assert set(registry) <= set(re.findall(r"\w+", text))
+        assert "your own" in text
