@@ -392,11 +392,3 @@ KUAIRAND_TASKS = TaskSet(
         ),
     )
 )
-
-# Of modules that are not yet written for any task set.
-ALL_TASKS = KUAIRAND_TASKS
-FEEDBACKS = KUAIRAND_TASKS.feedbacks
-NUM_TASKS = len(KUAIRAND_TASKS)
-NUM_FEEDBACKS = len(FEEDBACKS)
-TASK_NAMES = KUAIRAND_TASKS.names
-TASK_SIGNS = KUAIRAND_TASKS.signs

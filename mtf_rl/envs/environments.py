@@ -40,7 +40,7 @@ class FusionSessionEnv(FusionEnv[SessionState]):
     Terminated when the user leaves; truncated after `max_requests` requests.
 
     ## Information
-    Per request: `user`, `videos` (slate,), fusion `parameters`, `feedback` (slate, 7) and
+    Per request: `user`, `videos` (slate,), fusion `parameters`, `feedback` (slate, feedbacks) and
     `play_seconds` (slate,) of each shown video, `watch_seconds` and the count of each feedback
     over the slate, and `end_reason`: empty, `left` or `max_requests`.
 

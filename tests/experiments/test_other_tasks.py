@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mtf_rl.agents import LearningTask, load_policy, rank
+from mtf_rl.agents import AGENTS, FusionSetting, LearningTask, UniformConfig, load_policy, rank
+from mtf_rl.agents.learning import discard_metric
 from mtf_rl.agents.registry import RewardWeightedConfig, learn_reward_weighted
 from mtf_rl.core.arrays import FloatArray
 from mtf_rl.core.errors import ArtifactError, ConfigError, UnknownNameError
@@ -26,7 +27,10 @@ from mtf_rl.envs import RequestBudget, RewardInputs, SessionConfig
 from mtf_rl.evaluation import leaderboard_columns
 from mtf_rl.experiments.assembly import Assembly
 from mtf_rl.experiments.console import Terminal
-from mtf_rl.experiments.run_folder import RunFolder
+from mtf_rl.experiments.preparation import prepare_run
+from mtf_rl.experiments.run_evaluation import Entry, evaluate_policies, save_entries
+from mtf_rl.experiments.run_folder import RunFolder, new_run_folder
+from mtf_rl.experiments.run_report import report
 from mtf_rl.experiments.training import train
 from mtf_rl.scorers import Scorer
 from tests.experiments.small_run import LEARNER_FLAGS, small_settings
@@ -96,7 +100,7 @@ def shop() -> Dataset:
 def flags(folder: Path, *more: str) -> list[str]:
     return [
         *LEARNER_FLAGS, "--data", str(folder), "--pool", str(POOL), "--session.candidates", "20",
-        "--session.slate", "3", "--session.max-requests", "6", "--requests", "900",
+        "--session.slate", "3", "--session.max-requests", "6", "--requests", "450",
         "--test-days", "1", "--validation-days", "1", "--validation-fraction", "0", *more,
     ]  # fmt: skip
 
@@ -110,8 +114,28 @@ def a_prepared_log(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module", name="run")
 def a_finished_run(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
-    folder = tmp_path_factory.mktemp("runs") / "run"
-    return train(small_settings(folder, "td3", *flags(prepared)), Terminal())
+    """What the main job does, with one learner and no search."""
+    folder, terminal = tmp_path_factory.mktemp("runs") / "run", Terminal()
+    settings = small_settings(folder, "td3", *flags(prepared))
+    config = settings.run
+    run = new_run_folder(folder, agent="td3")
+    assembly = prepare_run(config, run, discard_metric, terminal)
+    learning, tuning = (
+        assembly.dynamics(config.session, group, "simulator")
+        for group in (UserGroup.LEARN, UserGroup.TUNE)
+    )
+    task = LearningTask(learning, tuning, RequestBudget(config.requests), seed=0)
+    entries = {
+        name: Entry(AGENTS[name].learn(task, agent_settings).policy, 0)
+        for name, agent_settings in (
+            ("td3", settings.agent_settings),
+            ("uniform", UniformConfig()),
+            ("reward_weighted", RewardWeightedConfig()),
+        )
+    }
+    save_entries(run.policies, entries, FusionSetting.of(learning))
+    report(evaluate_policies(assembly, config, entries, terminal), "td3", run.path, terminal)
+    return run
 
 
 def test_every_artifact_knows_its_tasks(run: RunFolder) -> None:
@@ -146,7 +170,7 @@ def test_the_leaderboard_has_a_rate_for_each_task(run: RunFolder) -> None:
         rows = list(csv.DictReader(file))
     assert tuple(rows[0]) == leaderboard_columns(TASKS.names, TASKS)
     by_name = {row["policy"]: row for row in rows}
-    assert {"td3", "uniform", "cma_es"} <= set(by_name)
+    assert {"td3", "td3_static_mean", "uniform", "reward_weighted"} <= set(by_name)
     uniform = [float(by_name["uniform"][f"{name}_weight"]) for name in TASKS.names]
     np.testing.assert_allclose(uniform, [1.0, 1.0, -1.0, 1.0], atol=1e-6)
     page = (run.path / "leaderboard.md").read_text()
