@@ -56,19 +56,20 @@ def probability_of_improvement(values: FloatArray, reference: FloatArray) -> Int
     _check_paired(values, reference)
     wins = (values[:, None] > reference) + 0.5 * (values[:, None] == reference)  # (seeds, seeds)
 
-    def fraction(seeds: IntArray) -> float:
-        return float(wins[np.ix_(seeds, seeds)].mean())
+    def fractions(seeds: IntArray) -> FloatArray:
+        pairs = wins[seeds[:, :, None], seeds[:, None, :]]  # (samples, seeds, seeds)
+        return pairs.mean(axis=(1, 2))
 
-    return _bootstrapped(fraction, len(values))
+    return _bootstrapped(fractions, len(values))
 
 
 def interquartile_mean(values: FloatArray) -> Interval:
     """The mean of the middle half of (seeds,), with a 95 % bootstrap interval (section 4.3)."""
 
-    def middle(seeds: IntArray) -> float:
-        return float(stats.trim_mean(values[seeds], 0.25))
+    def middles(seeds: IntArray) -> FloatArray:
+        return np.asarray(stats.trim_mean(values[seeds], 0.25, axis=1))
 
-    return _bootstrapped(middle, len(values))
+    return _bootstrapped(middles, len(values))
 
 
 def normalised_score(value: float, *, zero: float, hundred: float) -> float:
@@ -78,12 +79,16 @@ def normalised_score(value: float, *, zero: float, hundred: float) -> float:
     return 100.0 * (value - zero) / (hundred - zero)
 
 
-def _bootstrapped(statistic: Callable[[IntArray], float], seeds: int) -> Interval:
-    """A statistic of seed numbers, and its percentile interval over resampled seeds."""
-    rng = np.random.default_rng(0)
-    drawn = [statistic(rng.integers(seeds, size=seeds)) for _ in range(RESAMPLES)]
-    low, high = np.quantile(drawn, [0.025, 0.975])
-    return Interval(statistic(np.arange(seeds)), float(low), float(high))
+def _bootstrapped(statistics: Callable[[IntArray], FloatArray], seeds: int) -> Interval:
+    """A statistic of seed numbers, and its percentile interval over resampled seeds.
+
+    Args:
+        statistics: of each row of (samples, seeds) seed numbers, (samples,).
+        seeds: how many there are.
+    """
+    drawn = np.random.default_rng(0).integers(seeds, size=(RESAMPLES, seeds))
+    low, high = np.quantile(statistics(drawn), [0.025, 0.975])
+    return Interval(float(statistics(np.arange(seeds)[None])[0]), float(low), float(high))
 
 
 def _check_paired(values: FloatArray, reference: FloatArray) -> None:

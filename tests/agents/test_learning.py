@@ -14,7 +14,13 @@ from mtf_rl.evaluation import roll_out
 BUDGET = 12_000
 SETTINGS: dict[str, dict[str, Any]] = {
     "td3": {"warmup_requests": 4_000},
-    "sac": {"warmup_requests": 4_000, "gamma": 0.5},
+    "sac": {
+        "warmup_requests": 4_000,
+        "gamma": 0.5,
+        "hidden": (32, 32),
+        "batch_size": 128,
+        "updates_per_request": 0.125,
+    },
     "ddpg": {
         "warmup_requests": 4_000,
         "gamma": 0.5,
@@ -39,6 +45,7 @@ BATCH_SETTINGS: dict[str, Any] = {
     "estimator_updates": 300,
     "checkpoints": 2,
 }
+QUICK = ("awac", "batch_sac", "cql", "iql")  # half the updates are enough for them
 # Fractions of the way from uniform weights to the optimum. The searches try each task alone first,
 # so that they meet this optimum; the learners have to find it.
 LEAST = {
@@ -69,7 +76,8 @@ def settings_of(name: str) -> Any:
     if not AGENTS[name].from_batch:
         return config(**SETTINGS.get(name, {}))
     known = {entry.name for entry in fields(config)}
-    return config(**{key: value for key, value in BATCH_SETTINGS.items() if key in known})
+    settings = BATCH_SETTINGS | ({"updates": 800} if name in QUICK else {})
+    return config(**{key: value for key, value in settings.items() if key in known})
 
 
 def worth(policy: Policy) -> float:
