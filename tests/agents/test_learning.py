@@ -40,7 +40,7 @@ BATCH_SETTINGS: dict[str, Any] = {
     "gamma": 0.5,
     "learning_rate": 1e-3,
     "actor_learning_rate": 1e-3,
-    "weight": 0.3,
+    "conservative_weight": 0.3,
     "proposals": 30,
     "estimator_updates": 300,
     "checkpoints": 2,
@@ -117,5 +117,7 @@ def test_they_find_it_over_several_visits_too(name: str) -> None:
     assert (worth_of(learned.policy) - uniform) / (optimum - uniform) >= LEAST[name]
 
 
-def test_all_that_learn_are_asked() -> None:
+def test_all_that_learn_are_asked_with_settings_that_they_have() -> None:
     assert set(LEAST) == set(AGENTS) - {"uniform", "reward_weighted"}
+    known = {entry.name for name in LEAST for entry in fields(AGENTS[name].config)}
+    assert set(BATCH_SETTINGS) <= known

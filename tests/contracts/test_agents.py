@@ -48,7 +48,7 @@ SMALL = {
     "updates": 60,
     "checkpoints": 2,
     "estimator_updates": 20,
-    "samples": 2,
+    "n_action_samples": 2,
     "proposals": 4,
     "hidden": (16, 16),
 }
@@ -68,6 +68,7 @@ def having(field: str) -> list[str]:
     ]
 
 
+assert all(having(field) for field in SMALL)
 WITH_NETWORK = having("warmup_requests")
 FROM_BATCH = [name for name, agent in AGENTS.items() if agent.from_batch]
 LEARNING = [*WITH_NETWORK, *FROM_BATCH]
