@@ -25,7 +25,7 @@ RUN_FLAGS = [
     "--preset", "smoke", "--world.users", str(USERS), "--world.videos", "320",
     "--world.days", "2", "--world.seed", "3", "--scorer-rows", "4000",
     "--scorer-fit.max-epochs", "1", "--user-model.max-rows", "4000",
-    "--user-model.max-epochs", "1", "--requests", "1600", "--sessions", "60",
+    "--user-model.max-epochs", "1", "--requests", "1200", "--sessions", "60",
     "--tuning-sessions", "30", "--checkpoint-seconds", "0",
 ]  # fmt: skip
 for search in SEARCHES:

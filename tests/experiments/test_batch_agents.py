@@ -122,8 +122,8 @@ def test_the_main_job_with_an_agent_that_learns_from_a_batch(
     resume(folder.path, Terminal())
     table = pd.read_csv(folder.path / "leaderboard.csv")
     used = table.groupby("policy").requests_used.first()
-    assert used["td3_bc"] == used["td3_bc_myopic"] == 1600
-    assert len(BatchDataset.load(folder.data / "batch.parquet").rewards) == 1600
+    assert used["td3_bc"] == used["td3_bc_myopic"] == 1200
+    assert len(BatchDataset.load(folder.data / "batch.parquet").rewards) == 1200
     metrics = pd.read_csv(folder.path / "metrics.csv")
     assert "td3_bc/train/cloning_loss" in set(metrics.name)
 

@@ -5,19 +5,54 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
-from mtf_rl.experiments.console import Terminal
+from mtf_rl.experiments.console import Terminal, run_command
 from mtf_rl.experiments.re_evaluation import evaluate_run
 from mtf_rl.experiments.run_evaluation import load_entries
+from mtf_rl.experiments.run_folder import RunFolder
+from tests.experiments.small_run import LEARNER_FLAGS, begin_prepared
 
 ROOT = Path(__file__).parents[2]
 
 
-def run(*words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
+@dataclass(frozen=True)
+class Answer:
+    """What a command left behind."""
+
+    code: int
+    printed: str
+    errors: str
+
+
+class Commands:
+    """Calls commands in this process: to import what they need takes longer than to run them."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+        self._monkeypatch, self._capsys = monkeypatch, capsys
+
+    def __call__(self, name: str, *words: str) -> Answer:
+        self._monkeypatch.chdir(ROOT)
+        self._monkeypatch.setattr(sys, "argv", [name, *words])
+        with pytest.raises(SystemExit) as end:
+            run_command(import_module(name).main)
+        printed, errors = self._capsys.readouterr()
+        assert isinstance(end.value.code, int)
+        return Answer(end.value.code, printed, errors)
+
+
+@pytest.fixture(name="run")
+def commands_here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Commands:
+    return Commands(monkeypatch, capsys)
+
+
+def run_apart(*words: str) -> Answer:
+    """The command in a process of its own."""
+    ended = subprocess.run(
         [sys.executable, "-m", *words],
         cwd=ROOT,
         capture_output=True,
@@ -25,6 +60,7 @@ def run(*words: str) -> subprocess.CompletedProcess[str]:
         timeout=300,
         check=False,
     )
+    return Answer(ended.returncode, ended.stdout, ended.stderr)
 
 
 def unframed(text: str) -> str:
@@ -51,45 +87,52 @@ def unframed(text: str) -> str:
     ],
 )
 def test_bad_input_gets_one_framed_sentence(
-    words: list[str], complaint: str, tmp_path: Path
+    words: list[str], complaint: str, run: Commands, tmp_path: Path
 ) -> None:
     answer = run(*words, *(["--run-dir", str(tmp_path / "r")] if "--data" in words else []))
-    assert answer.returncode == 2
-    assert complaint in unframed(answer.stderr)
-    assert "Traceback" not in answer.stderr + answer.stdout
+    assert answer.code == 2
+    assert complaint in unframed(answer.errors)
+    assert "Traceback" not in answer.errors + answer.printed
 
 
-@pytest.mark.parametrize(
-    "command",
-    [
-        "train",
-        "evaluate",
-        "fidelity",
-        "prepare",
-        "pretrain",
-        "synthesize",
-        "reward_weights",
-        "collect",
-    ],
+COMMANDS = (
+    "train",
+    "compare",
+    "evaluate",
+    "ope",
+    "replay",
+    "fidelity",
+    "prepare",
+    "pretrain",
+    "synthesize",
+    "reward_weights",
+    "collect",
 )
-def test_help_names_every_flag_with_words(command: str) -> None:
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_names_every_flag_with_words(command: str, run: Commands) -> None:
     answer = run(f"mtf_rl.{command}", "--help")
-    assert answer.returncode == 0
-    assert f"python -m mtf_rl.{command}" in answer.stdout
-    assert "Traceback" not in answer.stderr
+    assert answer.code == 0
+    assert f"python -m mtf_rl.{command}" in answer.printed
+    assert "Traceback" not in answer.errors
 
 
-def test_an_interrupted_run_keeps_what_it_learnt(tmp_path: Path) -> None:
-    folder = tmp_path / "run"
-    words = [
-        "mtf_rl.train", "td3", "--preset", "smoke", "--run-dir", str(folder),
-        "--requests", "4000000",
-        "--world.users", "80", "--world.videos", "320",
-        "--world.days", "2", "--scorer-rows", "5000", "--user-model.max-rows", "5000",
-        "--sessions", "20", "--tuning-sessions", "10",
-    ]  # fmt: skip
+@pytest.mark.slow
+def test_a_process_ends_with_the_same_codes_and_words() -> None:
+    refused = run_apart("mtf_rl.train", "--gamma", "1.5")
+    assert (refused.code, refused.printed) == (2, "")
+    assert "gamma must be in [0, 1], got 1.5" in unframed(refused.errors)
+    helped = run_apart("mtf_rl.collect", "--help")
+    assert (helped.code, helped.errors) == (0, "")
+    assert "python -m mtf_rl.collect" in helped.printed
+
+
+def test_an_interrupted_run_keeps_what_it_learnt(finished: RunFolder, tmp_path: Path) -> None:
+    flags = (*LEARNER_FLAGS, "--requests", "4000000")
+    folder = begin_prepared(tmp_path / "run", "td3", finished.path, *flags).path
     process = subprocess.Popen(
-        [sys.executable, "-m", *words],
+        [sys.executable, "-m", "mtf_rl.train", "--resume", str(folder)],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -99,11 +142,10 @@ def test_an_interrupted_run_keeps_what_it_learnt(tmp_path: Path) -> None:
     metrics = folder / "metrics.csv"
     deadline = time.monotonic() + 200
     while time.monotonic() < deadline and process.poll() is None:
-        # The learner's own metrics appear in the log once it is past its warm-up.
-        if (folder / "log.txt").exists() and "Policy td3" in (folder / "log.txt").read_text():
-            time.sleep(8)
+        # The learner logs losses once it is past its warm-up.
+        if metrics.exists() and "td3/train/" in metrics.read_text():
             break
-        time.sleep(0.2)
+        time.sleep(0.05)
     os.kill(process.pid, signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130, errors.decode()
