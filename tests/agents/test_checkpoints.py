@@ -24,6 +24,8 @@ from mtf_rl.core.arrays import FloatArray
 from mtf_rl.core.errors import ArtifactError
 from mtf_rl.envs import RequestBudget, toy_dynamics
 
+pytestmark = pytest.mark.slow
+
 BUDGET = 2400
 SMALL = {
     "warmup_requests": 200,

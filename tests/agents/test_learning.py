@@ -11,6 +11,8 @@ from mtf_rl.core.protocols import Policy
 from mtf_rl.envs import RequestBudget, RetentionDynamics, toy_dynamics
 from mtf_rl.evaluation import roll_out
 
+pytestmark = pytest.mark.slow
+
 BUDGET = 12_000
 SETTINGS: dict[str, dict[str, Any]] = {
     "td3": {"warmup_requests": 4_000},

@@ -20,6 +20,8 @@ from mtf_rl.data import Transitions
 from mtf_rl.envs import toy_dynamics
 from mtf_rl.evaluation import roll_out
 
+pytestmark = pytest.mark.slow
+
 NETS = {"net_arch": [16, 16], "features_extractor_class": StandardisedObservation}
 
 

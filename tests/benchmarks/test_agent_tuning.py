@@ -20,6 +20,8 @@ from benchmarks.agent_tuning import (
 from mtf_rl.core.errors import ConfigError
 from mtf_rl.envs import toy_dynamics
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("agent", RANGES)
 def test_the_start_lies_in_its_ranges_and_makes_settings(agent: str) -> None:

@@ -33,6 +33,8 @@ from mtf_rl.core.tasks import KUAIRAND_TASKS
 from mtf_rl.envs import SessionDynamics, ToyUserModel, UserProfiles, toy_dynamics
 from mtf_rl.evaluation import Sessions, roll_out
 
+pytestmark = pytest.mark.slow
+
 LIKE = KUAIRAND_TASKS.names.index("like")
 SESSIONS = 100
 PROFILES = tuple(feature.split("/")[1] for feature in FEATURES if feature.startswith("profile/"))

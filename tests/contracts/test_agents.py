@@ -32,6 +32,8 @@ from mtf_rl.data import BatchDataset
 from mtf_rl.envs import RequestBudget, SessionDynamics, ToyUserModel, toy_dynamics
 from mtf_rl.evaluation import roll_out
 
+pytestmark = pytest.mark.slow
+
 # Enough for the learners to run their loops; whether they learn is asked in tests/agents. An agent
 # takes those of these settings that it has.
 SMALL = {

@@ -9,6 +9,8 @@ import pytest
 
 from mtf_rl.experiments.contracts import CONTRACTS
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "docs" / "examples"
 EXAMPLES = sorted(FOLDER.glob("*.py"))

@@ -13,9 +13,12 @@ from mtf_rl.user_models.replay import group_requests, logged_slate, replay
 
 REAL_ROWS = Path(__file__).parents[2] / ".." / "shared" / "data" / "kuairand" / "pure"
 
-pytestmark = pytest.mark.skipif(
-    not REAL_ROWS.exists(), reason="the real rows of KuaiRand-Pure are not at hand"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        not REAL_ROWS.exists(), reason="the real rows of KuaiRand-Pure are not at hand"
+    ),
+]
 
 
 @pytest.fixture(scope="module", name="real")

@@ -23,6 +23,8 @@ from mtf_rl.user_models.sessions import FittedLeaving
 from mtf_rl.user_models.traces import start_trace
 from tests.user_models.examples import NUM_TAGS, Law, small_log
 
+pytestmark = pytest.mark.slow
+
 QUICK = UserModelFitConfig(
     batch_size=256,
     max_epochs=6,

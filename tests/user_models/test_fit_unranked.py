@@ -17,6 +17,8 @@ from mtf_rl.user_models.play import draw_outcomes, outcome_fractions
 from mtf_rl.user_models.responses import ResponseModel
 from tests.user_models.examples import random_response_model, small_log
 
+pytestmark = pytest.mark.slow
+
 
 def log_with_random_exposures(fraction: float, seed: int = 0) -> Dataset:
     """A small log in which some requests were exposed at random."""

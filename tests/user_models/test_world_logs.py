@@ -26,6 +26,8 @@ from mtf_rl.user_models.world.tally import histogram_quantile, tally
 from mtf_rl.user_models.world.targets import TARGETS
 from mtf_rl.user_models.world.world import HOUR_SHARES
 
+pytestmark = pytest.mark.slow
+
 CONFIG = WorldConfig(users=24, videos=300, days=2, seed=1)
 LOG = "log_standard_4_08_to_4_09_world.csv"
 

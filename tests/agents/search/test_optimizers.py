@@ -21,6 +21,8 @@ from mtf_rl.agents.search.points import Grid, RandomPoints
 from mtf_rl.core.arrays import FloatArray
 from mtf_rl.core.errors import ConfigError
 
+pytestmark = pytest.mark.slow
+
 WIDTH = 4
 CENTRE = np.array([0.5, -0.3, 0.1, -0.6])
 Maker = Callable[[int], Optimizer]

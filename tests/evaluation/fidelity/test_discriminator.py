@@ -24,6 +24,8 @@ from tests.evaluation.fidelity.examples import hand_log, lawful_log
 
 SESSION_FEATURES = session_features(KUAIRAND_TASKS)
 
+pytestmark = pytest.mark.slow
+
 
 def synthetic(seed: int, sessions: int = 700) -> SessionVectors:
     """Sessions whose features all follow one hidden number, as those of a log do."""

@@ -25,11 +25,12 @@ from tests.evaluation.decision_processes import (
     random_log,
 )
 
+pytestmark = pytest.mark.slow
+
 SMALL = FQEConfig(hidden=(16,), batch_size=64, updates=60)
 CHAIN = FQEConfig(gamma=0.9, hidden=(), learning_rate=3e-2, batch_size=64, updates=1500)
 
 
-@pytest.mark.slow
 def test_linear_quadratic_system() -> None:
     """Errors of 0 to 4 % on seeds 0 to 3, as in docs/fitted_q_accuracy.md."""
     system = LinearQuadratic()

@@ -30,6 +30,8 @@ from mtf_rl.evaluation.off_policy import (
     view_of,
 )
 
+pytestmark = pytest.mark.slow
+
 
 class UniformTarget(DensityTarget):
     """The behaviour of the toy's log."""
