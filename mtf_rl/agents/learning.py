@@ -80,7 +80,7 @@ class LearningTask:
     learning: FusionDynamics[Any]
     """Sessions of the users who are learnt from."""
     tuning: FusionDynamics[Any]
-    """Sessions of the users on whom names are chosen and candidates compared."""
+    """Sessions of the tuning users, by which policies are compared."""
     budget: RequestBudget
     """Requests that may be simulated, of both kinds of users."""
     seed: int

@@ -53,7 +53,7 @@ class RewardInputs:
     response: Response
     """What the users did with each shown video."""
     slate: Slate
-    """The videos that were shown, best first, and to whom."""
+    """The videos that were shown, best first, and their users."""
     history: VisibleHistory
     """The session before this request."""
     catalogue: VideoCatalogue

@@ -182,7 +182,7 @@ def refuse_other_base_rates(what: str, setting: FusionSetting, batch: BatchDatas
     """Refuse a log of other base rates where the formula is shifted by them.
 
     Rates less than a quarter apart are let pass: as much may lie between a rare feedback's on two
-    days, and log(p + beta) moves by less than .23. A log that does not tell its rates is taken to
+    days, and log(p + beta) moves by less than 0.23. A log that does not tell its rates is taken to
     have those of the setting.
 
     Raises:

@@ -24,7 +24,7 @@ def comparison_table(scorers: Mapping[str, ComparedScorer]) -> str:
     """A Markdown table: one line per task and scorer, then one per scorer for its cost.
 
     The last column is the AUC less that of `single-task`, where this is among the scorers: below 0,
-    sharing has cost the task (negative transfer). One seed's differences of .001 mean nothing.
+    sharing has cost the task (negative transfer). One seed's differences of 0.001 mean nothing.
     """
     header = ["task", "scorer", *METRICS, "auc - single-task"]
     lines = [header, ["---"] * len(header)]

@@ -1,4 +1,4 @@
-"""Judging a fitted scorer on labelled rows."""
+"""Evaluation of a fitted scorer on labelled rows."""
 
 from mtf_rl.scorers.pictures import reliability_picture
 from mtf_rl.scorers.report import ScorerReport, report_predictions

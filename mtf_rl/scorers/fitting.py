@@ -212,7 +212,7 @@ def _evaluate(
     validation: LabelledRows,
     parts: "list[_StepParts]",
 ) -> ValidationResult:
-    """Judge the current state on the validation rows."""
+    """Evaluate the current state on the validation rows."""
     monitor = MONITORS[fit.monitor]
     predictions = sigmoid(
         model_logits(training.evaluated, validation.features, len(validation.tasks))

@@ -125,7 +125,7 @@ def expected_calibration_error(
 ) -> float:
     """ECE: sum_b (n_b / n) |mean prediction - mean target| over equal-mass bins.
 
-    Equal-width bins would put a task of rate .001 wholly into the first one. Rows of equal
+    Equal-width bins would put a task of rate 0.001 wholly into the first one. Rows of equal
     prediction share their mean target before the cut, so that the order of rows changes nothing.
 
     Args:

@@ -84,7 +84,7 @@ class ScorerReport:
 def report_predictions(
     predictions: FloatArray, uncalibrated: FloatArray, rows: LabelledRows
 ) -> ScorerReport:
-    """Judge calibrated and uncalibrated predictions, both (rows, tasks), on labelled `rows`."""
+    """Evaluate calibrated and uncalibrated predictions, both (rows, tasks), on labelled `rows`."""
     return ScorerReport(
         tuple(
             _report_task(task, predictions[:, k], uncalibrated[:, k], rows, k)

@@ -71,7 +71,7 @@ class LogNormalHead(WatchHead):
 
     Source: Wang et al., "A deep probabilistic model for customer lifetime value prediction", 2019,
     equation 6. Differs from the paper: rows at the cap are censored here, so the mean is that of
-    the capped time and needs no clipping; sigma is kept in [.05, 5].
+    the capped time and needs no clipping; sigma is kept in [0.05, 5].
     """
 
     parameters = 3

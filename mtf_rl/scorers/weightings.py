@@ -69,7 +69,7 @@ class DecayingWeights(Weighting):
 
     Source: Tang et al. 2020 (PLE), equation 10; equation 2 of Wang et al., "Multi-task deep
     recommender systems: a survey", 2023 (arXiv 2302.03525).
-    Differs from the paper: t is in epochs, a real number, weights are kept above .001 of their
+    Differs from the paper: t is in epochs, a real number, weights are kept above 0.001 of their
     start, and their sum stays what it was, so that decay shifts attention without slowing down.
     """
 

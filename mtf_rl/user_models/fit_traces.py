@@ -32,7 +32,7 @@ def fit_traces(log: ReplayedLog, model: ResponseModel) -> tuple[TraceReader, Ses
     """What is usual for each user, and the trace after every logged request, (requests,).
 
     Responses are those of the model as it runs, with its tables as of the split, as in the
-    simulator. What is usual for a session's user is what his other sessions say.
+    simulator. What is usual for a session's user is what their other sessions say.
     """
     impressions = log.impressions
     rules = model.rules

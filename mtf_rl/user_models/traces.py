@@ -135,7 +135,7 @@ class TraceReader(ArrayRecord):
     def without(
         self, owners: IntArray, sessions: IntArray, prediction: FloatArray, actions: FloatArray
     ) -> "TraceReader":
-        """What is usual for each session's user by the rows of his other sessions.
+        """What is usual for each session's user by the rows of their other sessions.
 
         A session that counts towards what is usual tells of its own future. Rows of the result
         are sessions; `owners` (sessions,) are their users, `sessions` (rows,) those of the rows

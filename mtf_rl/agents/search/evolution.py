@@ -85,7 +85,7 @@ class CrossEntropy(Optimizer):
 
     Each question is drawn from N(mu, diag(sd^2)) and cut to the box; then mu and sd move by
     `smoothing` towards mean and deviation of its best `elite_fraction`. Differs from the paper: sd
-    stays above `min_std`, since values are noisy and an early lucky point would freeze it.
+    stays above `min_std`, since values are noisy and one overestimated early point would freeze it.
 
     Args:
         dimensions: of the box.

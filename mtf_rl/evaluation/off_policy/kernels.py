@@ -111,8 +111,8 @@ class ProductKernel:
 def scott_bandwidth(actions: FloatArray) -> FloatArray:
     """sd_j rows^(-1 / (d + 4)) of actions (rows, action_dim): (action_dim,).
 
-    Scott's rule, a start. sd is taken as .1 where an action never moves, and bandwidths are kept
-    within [.001, 2].
+    Scott's rule, a start. sd is taken as 0.1 where an action never moves, and bandwidths are kept
+    within [0.001, 2].
     """
     rows, width = actions.shape
     spread = actions.std(axis=0, dtype=np.float64)

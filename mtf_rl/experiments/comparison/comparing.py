@@ -357,7 +357,7 @@ class _Work:
         save_finished_jobs(self._config)
 
     def rescore(self, jobs: list[Job]) -> Rescored:
-        """Judge what was learnt with scorers of other seeds."""
+        """Evaluate what was learnt with scorers of other seeds."""
         config = self._config
         found: Rescored = {}
         for scorer_seed in _scorer_seeds(config):
@@ -371,7 +371,7 @@ class _Work:
                 self._pool.submit(evaluate_rescored, job, scorer_seed, config, self._digest): job
                 for job in jobs
             }
-            self._terminal.stage(f"Judging with the scorer of seed {scorer_seed}")
+            self._terminal.stage(f"Evaluation with the scorer of seed {scorer_seed}")
             for future, job in started.items():
                 _note(found, job, future.result())
         return found
