@@ -147,6 +147,8 @@ def evaluate_policies(
     policy.
     """
     tuning = assembly.dynamics(config.session, UserGroup.TUNE, SIMULATOR)
+    if "uniform" not in entries:  # The run was stopped before it came to them; they cost nothing.
+        entries = {**entries, "uniform": _uniform(tuning)}
     with terminal.progress("policies on tuning users", None) as bar:
         tuned = {}
         for name, entry in entries.items():
@@ -196,6 +198,11 @@ def evaluate_policies(
         assembly.declared_parts,
         assembly.notes,
     )
+
+
+def _uniform(tuning: SessionDynamics) -> Entry:
+    parameters = tuning.formula.parameters_of(tuning.formula.tasks.signs)
+    return Entry(ConstantPolicy(tuning.action_map.to_action(parameters)), 0)
 
 
 def _tune(tuning: SessionDynamics, entry: Entry, sessions: int) -> Sessions:

@@ -7,6 +7,7 @@ from mtf_rl.experiments.command_line import parse_train
 from mtf_rl.experiments.config import RunSettings
 from mtf_rl.experiments.resumption import Progress
 from mtf_rl.experiments.run_folder import RunFolder, new_run_folder
+from mtf_rl.experiments.training import surroundings_of
 
 __all__ = [
     "LEARNER_FLAGS",
@@ -41,9 +42,10 @@ def small_settings(folder: Path, agent: str, *flags: str) -> RunSettings:
 
 def begin(folder: Path, agent: str, *flags: str) -> RunFolder:
     """What a run looks like that was killed at its very beginning."""
+    settings = small_settings(folder, agent, *flags)
     run = new_run_folder(folder, agent=agent)
-    run.write_config(small_settings(folder, agent, *flags))
-    run.write_provenance("running", torch_threads=1)
+    run.write_config(settings)
+    run.write_provenance("running", **surroundings_of(settings.run))
     return run
 
 

@@ -1,6 +1,5 @@
 """Commands as a user meets them: what bad input gets, and what an interruption leaves."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -146,7 +145,7 @@ def test_an_interrupted_run_keeps_what_it_learnt(finished: RunFolder, tmp_path: 
         if metrics.exists() and "td3/train/" in metrics.read_text():
             break
         time.sleep(0.05)
-    os.kill(process.pid, signal.SIGINT)
+    process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130, errors.decode()
     assert "Traceback" not in errors.decode()
