@@ -40,9 +40,6 @@ _WORDS = (
 )
 FORBIDDEN = re.compile(rf"{LEADING_DOT.pattern}|\b(?:{'|'.join(_WORDS)})\b", re.IGNORECASE)
 
-# Modules and pages still to be rewritten or written; once the list is empty it goes.
-NOT_YET: frozenset[str] = frozenset({"docs/extending.md"})
-
 # The words that have one meaning here, each a row of the glossary.
 TERMS = [
     "action", "action map", "agent", "base rate", "batch dataset", "behaviour policy",
@@ -76,11 +73,7 @@ def texts_of(path: Path) -> Iterator[tuple[int, str]]:
             yield node.lineno, node.value
 
 
-def finished(paths: list[Path]) -> list[Path]:
-    return [path for path in paths if name_of(path) not in NOT_YET]
-
-
-@pytest.mark.parametrize("page", finished(PAGES), ids=name_of)
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_decimals_have_a_digit_before_the_dot(page: Path) -> None:
     found = [
         f"{name_of(page)}:{number}: {line.strip()}"
@@ -90,7 +83,7 @@ def test_decimals_have_a_digit_before_the_dot(page: Path) -> None:
     assert not found, "\n".join(found)
 
 
-@pytest.mark.parametrize("page", finished(PAGES), ids=name_of)
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_prose_wraps_at_100_columns(page: Path) -> None:
     found = [
         f"{name_of(page)}:{number}: {len(line)} characters"
@@ -116,8 +109,6 @@ def test_links_within_the_repository_resolve(page: Path) -> None:
     for link in links_of(text):
         path, _, anchor = link.partition("#")
         target = (page.parent / path).resolve() if path else page
-        if target in {ROOT / name for name in NOT_YET}:
-            continue
         assert target.exists(), f"{name_of(page)} links to {link}"
         if anchor and target.suffix == ".md":
             assert anchor in slugs_of(target.read_text()), f"{name_of(page)} links to {link}"
@@ -181,7 +172,7 @@ def test_the_page_of_metrics_names_none_that_the_glossary_lacks() -> None:
     assert [name for name in named if not matches_any(name, explained)] == []
 
 
-@pytest.mark.parametrize("module", finished(PACKAGE), ids=name_of)
+@pytest.mark.parametrize("module", PACKAGE, ids=name_of)
 def test_texts_of_the_package_use_plain_words(module: Path) -> None:
     found = [
         f"{name_of(module)}:{number}: {hit.group()!r} in {text[max(hit.start() - 40, 0) :][:90]!r}"

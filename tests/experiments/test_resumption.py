@@ -111,7 +111,8 @@ def test_finished_policies_are_kept_and_later_ones_learnt_anew(whole: Path, tmp_
 
 
 def test_a_resumed_run_may_be_killed_too(whole: Path, tmp_path: Path) -> None:
-    flags = (*LEARNER_FLAGS, "--rollout-requests", "80", "--epochs", "40", "--no-myopic-baseline")
+    flags = (*LEARNER_FLAGS, "--requests", "2000", "--rollout-requests", "160", "--epochs", "40")
+    flags += ("--no-myopic-baseline",)
     alone = begin_prepared(tmp_path / "alone", "ppo", whole, *flags).path
     resume(alone, Terminal())
     killed = begin_prepared(tmp_path / "killed", "ppo", whole, *flags).path
