@@ -58,7 +58,7 @@ def probability_of_improvement(values: FloatArray, reference: FloatArray) -> Int
 
     def fractions(seeds: IntArray) -> FloatArray:
         pairs = wins[seeds[:, :, None], seeds[:, None, :]]  # (samples, seeds, seeds)
-        return pairs.mean(axis=(1, 2))
+        return np.asarray(pairs.mean(axis=(1, 2)))
 
     return _bootstrapped(fractions, len(values))
 
