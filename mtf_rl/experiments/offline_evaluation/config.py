@@ -36,6 +36,9 @@ class OfflineConfig:
     """Batch dataset: a Parquet file as `python -m mtf_rl.collect` writes it."""
     policies: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="POLICY")]
     """Folders of policies, or of runs, which stand for all their policies; at least one."""
+    production: str | None = None
+    """Fusion weights that serve today: a JSON file with a weight by task name, or 0.4,0.8,... in
+    task order. Gains are also given over them; without them, over uniform weights."""
     simulator: Path | None = None
     """Folder of a run on the log's data; policies are also played in its simulator."""
     estimators: tuple[str, ...] = ()

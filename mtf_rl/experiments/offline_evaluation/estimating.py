@@ -78,7 +78,7 @@ def evaluate(
     candidates = load_candidates(config.policies)
     for name, policy in candidates.items():
         refuse_another_log(name, policy, batch)
-    policies, reference = with_reference(candidates)
+    policies, reference = with_reference(candidates, config.production)
     unknown = sorted(set(played or {}) - set(policies))
     if unknown:
         raise ConfigError(

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from mtf_rl.agents import ConstantPolicy, FusionPolicy
-from mtf_rl.core.arrays import FloatArray
 from mtf_rl.core.errors import ConfigError
+from mtf_rl.experiments.production import production_policy, read_production
 
 __all__ = ["PRODUCTION", "UNIFORM", "with_reference"]
 
@@ -14,7 +14,7 @@ PRODUCTION, UNIFORM = "production", "uniform"
 
 
 def with_reference(
-    candidates: Mapping[str, FusionPolicy], production: FloatArray | None = None
+    candidates: Mapping[str, FusionPolicy], production: str | None = None
 ) -> tuple[dict[str, FusionPolicy], str]:
     """The candidates and the reference policy, and the reference's name.
 
@@ -22,27 +22,32 @@ def with_reference(
 
     Args:
         candidates: policies by name, at least one, with one setting of fusion.
-        production: weights that serve today, (tasks,), in the order of the setting's tasks.
+        production: weights that serve today, as `--production` has them.
 
     Raises:
-        ConfigError: if a candidate has the reference's name and other weights.
+        ConfigError: if production cannot be read, or a candidate has the reference's name and other
+            weights.
+        UnknownNameError: if production names a task that is not fused.
     """
     setting = next(iter(candidates.values())).setting
-    name = UNIFORM if production is None else PRODUCTION
-    formula = setting.make_formula()
-    weights = formula.tasks.signs if production is None else production
-    action = setting.make_action_map().to_action(formula.parameters_of(weights))
+    formula, action_map = setting.make_formula(), setting.make_action_map()
     if production is None:
+        name, weights = UNIFORM, formula.parameters_of(formula.tasks.signs)
+        policy = ConstantPolicy(action_map.to_action(weights))
         same = [
             candidate
-            for candidate, policy in candidates.items()
-            if isinstance(policy.policy, ConstantPolicy)
-            and np.array_equal(policy.policy.action, action)
+            for candidate, other in candidates.items()
+            if isinstance(other.policy, ConstantPolicy)
+            and np.array_equal(other.policy.action, policy.action)
         ]
         if same:  # Searches may end with uniform weights too.
             return dict(candidates), min(same, key=lambda one: one.split("/")[-1] != UNIFORM)
+    else:
+        name = PRODUCTION
+        given = read_production(production, setting.fusion.task_set)
+        policy = production_policy(given, formula, action_map)
     if name in candidates:
         raise ConfigError(
             f"policy {name} has the name of the reference and other weights; rename its folder"
         )
-    return {**candidates, name: FusionPolicy(ConstantPolicy(action), setting)}, name
+    return {**candidates, name: FusionPolicy(policy, setting)}, name

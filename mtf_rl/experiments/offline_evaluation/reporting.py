@@ -1,6 +1,8 @@
 """The outputs of an off-policy evaluation: the answer, tables, files and pictures."""
 
+import math
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ from mtf_rl.core.errors import RunFolderError
 from mtf_rl.core.files import replace_atomically, save_json
 from mtf_rl.evaluation import Interval
 from mtf_rl.evaluation.off_policy import Estimate
+from mtf_rl.experiments.answer import say_wrapped
 from mtf_rl.experiments.console import Terminal
 from mtf_rl.experiments.offline_evaluation.config import OfflineConfig
 from mtf_rl.experiments.offline_evaluation.estimators import RECOMMENDING
@@ -21,18 +24,11 @@ from mtf_rl.experiments.offline_evaluation.recommending import (
     recommendation_of,
     widened,
 )
-from mtf_rl.experiments.offline_evaluation.tables import (
-    cell,
-    digits_for,
-    distribution_tables,
-    estimator_table,
-    recommended_tables,
-    support_table,
-)
+from mtf_rl.experiments.offline_evaluation.tables import distribution_tables, estimator_table
 from mtf_rl.experiments.pictures import save_figure
 from mtf_rl.experiments.run_folder import write_table
 from mtf_rl.experiments.settings import settings_to_json
-from mtf_rl.experiments.tables import Table
+from mtf_rl.experiments.tables import Table, show
 
 __all__ = ["answer_of", "check_free_for_results", "report", "tables_of"]
 
@@ -50,13 +46,13 @@ def report(evaluation: OfflineEvaluation, terminal: Terminal) -> Path:
     recommendation = recommendation_of(evaluation)
     answer = answer_of(evaluation, recommendation)
     _write(evaluation, recommendation, answer, folder)
-    terminal.say(answer)
+    say_wrapped([answer], terminal)
     is_all = evaluation.config.all
-    for table in tables_of(evaluation) if is_all else recommended_tables(evaluation):
-        terminal.table(table.title, list(table.columns), [list(row) for row in table.rows])
-        if table.note:
-            terminal.say(table.note)
-    terminal.say(summary_of(evaluation))
+    ordering = estimator_table(evaluation, evaluation.config.ordering)
+    for table in tables_of(evaluation) if is_all else [ordering]:
+        show(table, terminal)
+    terminal.say("")
+    say_wrapped([summary_of(evaluation)], terminal)
     more = "" if is_all else " Print the tables of all estimators: --all."
     terminal.say(
         f"Written to {folder}: evaluation.csv, .json, .md; recommendation.json; pictures;"
@@ -114,14 +110,14 @@ def _gains(evaluation: OfflineEvaluation, recommendation: Recommendation, best: 
     """Both gains of the best policy, with intervals widened for the choice."""
     config, count = evaluation.config, recommendation.compared
     over, log = (widened(one, config.confidence, count) for one in (best.over_reference, best.gain))
-    digits = digits_for([over, log])
+    digits = _digits([over, log])
     chosen = f", widened for the best of {count}" if count > 1 else ""
     interval = f"({100.0 * config.confidence:g} % CI{chosen})"
-    over_log = f"{cell(log, digits, signed=True)} over the log's own policies {interval}"
+    over_log = f"{_cell(log, digits, signed=True)} over the log's own policies {interval}"
     if best.policy == evaluation.reference:
         return f"has {evaluation.reference_label}. It gains {over_log}"
     return (
-        f"gains {cell(over, digits, signed=True)} reward per session over"
+        f"gains {_cell(over, digits, signed=True)} reward per session over"
         f" {evaluation.reference_label} and {over_log}"
     )
 
@@ -132,22 +128,30 @@ def summary_of(evaluation: OfflineEvaluation) -> str:
     own = evaluation.logged.interval(config.confidence)
     return (
         f"The log has {evaluation.sessions:,} sessions ({evaluation.requests:,} requests) answered"
-        f" by {evaluation.evaluator}; its own policies earned {cell(own, digits_for([own]))} per"
+        f" by {evaluation.evaluator}; its own policies earned {_cell(own, _digits([own]))} per"
         f" session. Intervals are over sessions ({config.interval}; t where policies are"
         " simulated). They do not contain the error of a model that cannot express Q."
     )
 
 
 def tables_of(evaluation: OfflineEvaluation) -> list[Table]:
-    """Two tables for each estimator, and the distributions of session reward."""
-    return [
-        *(
-            make(evaluation, estimator)
-            for estimator in evaluation.config.asked
-            for make in (estimator_table, support_table)
-        ),
-        *distribution_tables(evaluation),
-    ]
+    """One table for each estimator, and the distributions of session reward."""
+    estimates = [estimator_table(evaluation, estimator) for estimator in evaluation.config.asked]
+    return [*estimates, *distribution_tables(evaluation)]
+
+
+def _cell(interval: Interval, digits: int, *, signed: bool = False) -> str:
+    sign = "+" if signed else ""
+    return (
+        f"{interval.mean:{sign}.{digits}f} [{interval.low:.{digits}f}, {interval.high:.{digits}f}]"
+    )
+
+
+def _digits(intervals: Sequence[Interval]) -> int:
+    """Decimals that show two digits of the narrowest half-width, in [1, 4]."""
+    halves = [(one.high - one.low) / 2.0 for one in intervals]
+    known = [half for half in halves if math.isfinite(half) and half > 0.0]
+    return min(4, max(1, 1 - math.floor(math.log10(min(known)) + 1e-9))) if known else 2
 
 
 def _write(
