@@ -17,8 +17,8 @@ class Refusal(Enum):
 
     NO_ESTIMATOR = "no requested estimator may recommend"
     NOT_SUPPORTED = "the data support no policy's value"
-    NOT_BETTER_THAN_LOG = "no gain over the log's own policies is significant"
-    NOT_BETTER_THAN_PRODUCTION = "no gain over production is significant"
+    NOT_BETTER_THAN_LOG = "the gain over the log's own policies is not significant"
+    NOT_BETTER_THAN_PRODUCTION = "the gain over production is not significant"
 
 
 @dataclass(frozen=True)

@@ -53,10 +53,11 @@ def report(evaluation: OfflineEvaluation, terminal: Terminal) -> Path:
         show(table, terminal)
     terminal.say("")
     say_wrapped([summary_of(evaluation)], terminal)
-    more = "" if is_all else " Print the tables of all estimators: --all."
+    if not is_all:
+        terminal.say("Print the tables of all estimators: --all.")
     terminal.say(
         f"Written to {folder}: evaluation.csv, .json, .md; recommendation.json; pictures;"
-        f" TensorBoard: tensorboard --logdir {folder / 'tensorboard'}.{more}"
+        " tensorboard."
     )
     return folder
 
@@ -97,11 +98,11 @@ def answer_of(evaluation: OfflineEvaluation, recommendation: Recommendation) -> 
         else ""
     )
     if recommendation.refusal is None:
-        lead = f"Recommended: {best.policy}. It {gains}"
+        lead = f"Recommended: {best.policy}, which {gains}"
     else:
         lead = (
-            f"No policy is recommended: {recommendation.refusal.value}. The best supported policy,"
-            f" {best.policy}, {gains}"
+            f"No policy is recommended: the best supported one, {best.policy}, {gains};"
+            f" {recommendation.refusal.value}"
         )
     return f"{lead}. Estimated by {best.estimator}, {best.check.text}.{beyond}"
 
@@ -115,7 +116,7 @@ def _gains(evaluation: OfflineEvaluation, recommendation: Recommendation, best: 
     interval = f"({100.0 * config.confidence:g} % CI{chosen})"
     over_log = f"{_cell(log, digits, signed=True)} over the log's own policies {interval}"
     if best.policy == evaluation.reference:
-        return f"has {evaluation.reference_label}. It gains {over_log}"
+        return f"has {evaluation.reference_label} and gains {over_log}"
     return (
         f"gains {_cell(over, digits, signed=True)} reward per session over"
         f" {evaluation.reference_label} and {over_log}"
