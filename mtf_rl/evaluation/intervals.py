@@ -124,16 +124,14 @@ def linearised_interval(
 def change_interval(values: FloatArray, reference: FloatArray, clusters: IntArray) -> Interval:
     """The mean of `values` (rows,) relative to that of `reference` (rows,), minus 1.
 
-    The two are paired by row: (sum v - sum r) / |sum r|, with a 95 % interval robust to clusters.
-    NaN where the reference sums to 0.
+    The two are paired by row: (mean v - mean r) / |mean r|, with Fieller's 95 % interval (1954),
+    robust to clusters. It excludes 0 exactly where the t-interval of the mean difference does.
+    Where the reference's mean is not clearly apart from 0, the interval is infinite.
     """
-    total = float(np.sum(reference, dtype=np.float64))
-    if total == 0.0:
-        return Interval(np.nan, -np.inf, np.inf)
-    ratio = float(np.sum(values, dtype=np.float64)) / total
-    sign = np.sign(total)
-    influences = sign * (values - ratio * reference) / total  # (rows,)
-    return linearised_interval(float(sign * (ratio - 1.0)), influences, clusters)
+    mean, other = (float(np.mean(x, dtype=np.float64)) for x in (values, reference))
+    return _relative(
+        (mean, (values - mean) / len(values)), (other, (reference - other) / len(values)), clusters
+    )
 
 
 def rate_interval(events: FloatArray, shown: FloatArray | IntArray, clusters: IntArray) -> Interval:
@@ -175,15 +173,40 @@ def rate_change_interval(
 ) -> Interval:
     """A rate relative to the reference's, R / R' - 1, over the same rows, with a 95 % interval.
 
-    With the influences own_i and theirs_i of the two rates, that of the quotient is
-    (own_i - R / R' theirs_i) / R'. NaN where the reference has no event.
+    Fieller's interval (1954) over the rates' influences: it excludes 0 exactly where
+    `rate_difference_interval` does. Infinite where the reference's rate is not clearly above 0.
     """
-    rate, own = _rate(events, shown)
-    other, theirs = _rate(reference_events, reference_shown)
-    if not other > 0.0:
+    return _relative(_rate(events, shown), _rate(reference_events, reference_shown), clusters)
+
+
+def _relative(
+    estimate: tuple[float, FloatArray], reference: tuple[float, FloatArray], clusters: IntArray
+) -> Interval:
+    """One estimate relative to another, minus 1, each with its rows' influences.
+
+    Fieller's limits are the ratios q at which A - q B differs from 0 just significantly: with
+    cluster sums a_g and b_g of the influences and c = t^2 G / (G - 1), the roots of
+    (A - q B)^2 = c sum_g (a_g - q b_g)^2.
+    """
+    (top, own), (bottom, theirs) = estimate, reference
+    if not abs(bottom) > 0.0 or not np.isfinite(top):
         return Interval(np.nan, -np.inf, np.inf)
-    ratio = rate / other
-    return linearised_interval(ratio - 1.0, (own - ratio * theirs) / other, clusters)
+    sign = float(np.sign(bottom))
+    change = sign * (top / bottom - 1.0)
+    _, groups = np.unique(clusters, return_inverse=True)
+    a, b = (np.bincount(groups, weights=influences) for influences in (own, theirs))
+    count = len(a)
+    if count < 2:
+        return Interval(change, -np.inf, np.inf)
+    scale = float(stats.t.ppf(0.975, count - 1)) ** 2 * count / (count - 1)
+    square = bottom**2 - scale * float(b @ b)
+    middle = top * bottom - scale * float(a @ b)
+    rest = top**2 - scale * float(a @ a)
+    if square <= 0.0:
+        return Interval(change, -np.inf, np.inf)
+    root = np.sqrt(max(middle**2 - square * rest, 0.0))
+    limits = sorted(sign * ((middle + side * root) / square - 1.0) for side in (-1.0, 1.0))
+    return Interval(change, float(limits[0]), float(limits[1]))
 
 
 def _rate(events: FloatArray, shown: FloatArray | IntArray) -> tuple[float, FloatArray]:

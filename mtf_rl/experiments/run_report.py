@@ -63,33 +63,31 @@ def tables_of(evaluation: RunEvaluation, evaluator: str) -> list[Table]:
     rows = evaluation.of(evaluator)
     sample = f"{rows[0].sessions:,} sessions of {rows[0].users:,} final users"
     today, static = reference_words(evaluation.reference), evaluation.best_static
-    best = (
-        f"{static}, the best static weights on tuning users" if static != evaluation.reference
-        else f"{static} is also the best static policy on tuning users"
-    )  # fmt: skip
+    is_today = static == evaluation.reference
+    best = f"{static} is the best static policy on tuning users."
     marks = f"! marks what is worse than with {today} beyond the 95 % CI."
     reward = Table(
-        f"Session reward, evaluator: {evaluator} ({sample}; ± is a 95 % CI)",
+        f"Session reward, evaluator: {evaluator}",
         (
             Column("policy"),
             Column("requests used"),
-            Column("session reward"),
-            Column(f"over {evaluation.reference}", signed=True, better=1),
-            Column(f"over {evaluation.reference}, %", scale=100.0, signed=True, better=1),
-            Column(f"over {static}", signed=True, better=1),
-        )[: 6 if static != evaluation.reference else 5],
+            Column("session reward", min_decimals=1),
+            Column(f"over {evaluation.reference}", signed=True, min_decimals=1, better=1),
+            Column("in %", scale=100.0, signed=True, decimals=1),
+            Column(f"over {static}", signed=True, min_decimals=1, better=1),
+        )[: 5 if is_today else 6],
         tuple(
             (
                 row.policy,
                 row.requests_used,
                 row.metrics.reward,
                 *_over(row, evaluation.reference, row.differences.reward, 0),
-                *_over(row, evaluation.reference, row.changes.reward, 0, blank=True),
+                None if row.policy == evaluation.reference else row.changes.reward.mean,
                 *_over(row, static, row.delta_vs_best_static, None),
-            )[: 6 if static != evaluation.reference else 5]
+            )[: 5 if is_today else 6]
             for row in rows
         ),
-        f"Differences are paired on common random numbers. {marks} Best static weights: {best}.",
+        f"{sample}. ± is a 95 % CI; differences are paired on common random numbers. {marks} {best}",
     )
     engagement = Table(
         f"Session length and watch time, evaluator: {evaluator}",
@@ -198,8 +196,8 @@ def _remarks(evaluation: RunEvaluation, agent: str) -> list[str]:
     unmoved = _unmoved(evaluation)
     if unmoved:
         sentences.append(
-            f"{', '.join(unmoved)} end at the weights of {evaluation.reference}: nothing else that"
-            " they tried within the budget was better."
+            f"{', '.join(unmoved)} end at uniform weights, where they start: nothing that they"
+            " tried within the budget was better on the users they learned from."
         )
     if GROUND_TRUTH in evaluation.sessions:
         sentences.append(_gap_sentence(evaluation))
@@ -207,13 +205,12 @@ def _remarks(evaluation: RunEvaluation, agent: str) -> list[str]:
 
 
 def _unmoved(evaluation: RunEvaluation) -> list[str]:
-    """Policies that a budget was spent on and that play the reference's weights at any request."""
-    today = evaluation.row(evaluation.reference, SIMULATOR)
+    """Policies that a budget was spent on and that play uniform weights at any request."""
+    today = evaluation.row("uniform", SIMULATOR)
     return [
         row.policy
         for row in evaluation.of(SIMULATOR)
-        if row.policy != evaluation.reference
-        and row.requests_used > 0
+        if row.requests_used > 0
         and np.allclose(row.weights, today.weights, atol=1e-6)
         and np.allclose(row.weights_spread, 0.0, atol=1e-6)
     ]
@@ -228,13 +225,11 @@ def _over(
     other: str,
     difference: Interval,
     metric: int | None,
-    *,
-    blank: bool = False,
 ) -> tuple[Cell]:
     """A difference, marked where the metric of that position is worse than today's."""
     if row.policy == other:
-        return ("" if blank else "reference",)
-    worse = metric is not None and not blank and row.differences.worse()[metric]
+        return ("reference",)
+    worse = metric is not None and row.differences.worse()[metric]
     return (Marked(difference) if worse else difference,)
 
 

@@ -40,6 +40,8 @@ class Column:
     """Whether a plus sign is written, as for differences."""
     decimals: int | None = None
     """Decimals; by default as many as show two digits of the usual margin."""
+    min_decimals: int = 0
+    """At least as many."""
     better: int = 0
     """For differences: +1 if more is better, -1 if less is better, 0 if neither."""
 
@@ -197,7 +199,7 @@ def _usual_decimals(column: Column, cells: Sequence[Cell]) -> int:
     )
     if not margins:
         return 2
-    return min(4, max(0, 1 - math.floor(math.log10(margins[len(margins) // 2]))))
+    return min(4, max(column.min_decimals, 1 - math.floor(math.log10(margins[len(margins) // 2]))))
 
 
 def _written(cell: Cell, column: Column, decimals: int, *, as_margin: bool) -> str:

@@ -144,6 +144,40 @@ def test_a_rate_difference_by_hand() -> None:
     assert interval.high == pytest.approx(half)
 
 
+def test_relative_limits_by_hand() -> None:
+    # Means 3 and 2 over two users; influences -1 / 2, 1 / 2 and -1 / 4, 1 / 4, so that with
+    # c = 2 t^2 the limits q solve (3 - 2 q)^2 = c / 2 (1 - q / 2)^2.
+    interval = change_interval(np.array([2.0, 4.0]), np.array([1.5, 2.5]), np.arange(2))
+    assert interval.mean == 0.5
+    assert np.isinf(interval.high)  # t = 12.7: the reference is not clearly above 0
+    many = np.repeat(np.arange(20), 2)
+    values, reference = np.tile([2.0, 4.0], 20) + many, np.tile([1.5, 2.5], 20) + 5.0
+    found = change_interval(values, reference, many)
+    c = stats.t.ppf(0.975, 19) ** 2 * 20 / 19
+    for q in (1.0 + found.low, 1.0 + found.high):
+        deviations = [
+            ((values - values.mean()) - q * (reference - reference.mean()))[many == user].sum() / 40
+            for user in range(20)
+        ]
+        left = (values.mean() - q * reference.mean()) ** 2
+        assert left == pytest.approx(c * np.sum(np.square(deviations)))
+
+
+def test_a_change_is_significant_where_the_difference_is(pair: tuple[Sessions, Sessions]) -> None:
+    generator = np.random.default_rng(1)
+    for _ in range(40):
+        users = generator.integers(12, size=60)
+        reference = generator.gamma(2.0, size=60)
+        values = reference + generator.normal(0.1, 0.4, size=60)
+        difference = mean_interval(values - reference, users)
+        assert change_interval(values, reference, users).excludes_zero == difference.excludes_zero
+    first, second = pair
+    changes, differences = metric_changes(first, second), metric_differences(first, second)
+    assert [one.excludes_zero for one in changes.all] == [
+        one.excludes_zero for one in differences.all
+    ]
+
+
 def test_a_mean_is_linear_in_its_influences() -> None:
     generator = np.random.default_rng(3)
     values, users = generator.normal(size=60), generator.integers(9, size=60)

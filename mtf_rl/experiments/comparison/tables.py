@@ -377,9 +377,15 @@ def _reward_table(comparison: Comparison, evaluator: str, rows: list[ComparisonR
         UNIFORM: [row.over_uniform for row in rows],
         search: [row.over_search for row in rows],
     }
-    heads = [Column(f"over {name}", signed=True, better=1) for name in others]
-    percent = Column(f"over {today}, %", scale=100.0, signed=True, decimals=1, better=1)
-    columns = [Column("policy"), Column("seeds"), Column("session reward"), heads[0], percent]
+    heads = [Column(f"over {name}", signed=True, min_decimals=1, better=1) for name in others]
+    percent = Column("in %", scale=100.0, signed=True, decimals=1)
+    columns = [
+        Column("policy"),
+        Column("seeds"),
+        Column("session reward", min_decimals=1),
+        heads[0],
+        percent,
+    ]
     cells = [
         (
             row.policy,
@@ -387,7 +393,7 @@ def _reward_table(comparison: Comparison, evaluator: str, rows: list[ComparisonR
             row.metrics.reward,
             *_blank_for(row, today, Marked(row.differences.reward) if row.differences.worse()[0]
                         else row.differences.reward),
-            *_blank_for(row, today, row.changes.reward),
+            *_blank_for(row, today, row.changes.reward.mean),
             *(
                 cell
                 for name in others[1:]
