@@ -87,7 +87,8 @@ def tables_of(evaluation: RunEvaluation, evaluator: str) -> list[Table]:
             )[: 5 if is_today else 6]
             for row in rows
         ),
-        f"{sample}. ± is a 95 % CI; differences are paired on common random numbers. {marks} {best}",
+        f"{sample}. ± is a 95 % CI; differences are paired on common random numbers. {marks}"
+        f" {best}",
     )
     engagement = Table(
         f"Session length and watch time, evaluator: {evaluator}",
