@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 
 from mtf_rl.core.errors import ArtifactError, ConfigError, RunFolderError, UnknownNameError
+from mtf_rl.core.tasks import KUAIRAND_TASKS
 from mtf_rl.data import BatchDataset
 from mtf_rl.experiments.comparison import (
     CONTESTANTS,
@@ -26,8 +27,8 @@ from mtf_rl.experiments.comparison import (
     save_finished_jobs,
 )
 from mtf_rl.experiments.comparison.contestants import LEARNER as LEARNER_KIND
+from mtf_rl.experiments.comparison.contestants import PRODUCTION, Contestant
 from mtf_rl.experiments.comparison.contestants import SEARCH as SEARCH_KIND
-from mtf_rl.experiments.comparison.contestants import Contestant
 from mtf_rl.experiments.comparison.exchange import adopt_jobs
 from mtf_rl.experiments.comparison.numbers import against, ordered, rewards_by_budget
 from mtf_rl.experiments.comparison.tables import budget_table, gap_table, statistics_table
@@ -278,3 +279,41 @@ def test_who_lacks_a_seed_is_left_out_and_named(run: Path, tmp_path: Path, small
     assert partial.unfinished == ("random_search",)
     assert partial.results.names() == ["uniform", "reward_weighted"]
     assert "Not shown, because seeds are missing: random_search." in page_of(partial)
+
+
+def test_production_is_a_contestant_that_all_are_compared_with(
+    run: Path, tmp_path: Path, small: None
+) -> None:
+    weights = tmp_path / "weights.json"
+    listed = dict.fromkeys(KUAIRAND_TASKS.names, 0.5) | {"hate": -1.0, "click": 2.0}
+    weights.write_text(json.dumps(listed))
+    config = replace(
+        config_of(run, tmp_path / "out"),
+        contestants=("uniform", "reward_weighted"),
+        production=str(weights),
+        fractions=(),
+        rescored=0,
+    )
+    assert config.contestants == ("uniform", "reward_weighted", PRODUCTION)
+    comparison = compare(config, Terminal())
+    report(comparison, Terminal())
+    assert comparison.reference == PRODUCTION
+    assert "than production weights" in page_of(comparison)
+    table = pd.read_csv(config.folder / "leaderboard.csv")
+    assert set(table.reference) == {PRODUCTION}
+    assert (
+        not table.drop(columns=["policy", "evaluator", "search", "reference"]).dtypes.eq("O").any()
+    )
+    own = table[table.policy == PRODUCTION]
+    assert (own.filter(like="_delta_vs_production").to_numpy() == 0.0).all()
+    assert (table[table.policy == "uniform"].delta_vs_production_mean != 0.0).all()
+    # The weights are divided by the largest one: log_sum orders by their direction alone.
+    played = comparison.results.of(PRODUCTION)[0].evaluated["simulator"].weights
+    assert played["click"] == pytest.approx(1.0)
+    assert played["like"] == pytest.approx(0.25)
+    # Other weights are other jobs.
+    job = Job(PRODUCTION, SESSION, 0, 1.0)
+    one, other = (
+        replace(config, production=given) for given in ("1,1,1,1,1,1,-1,1", "1,1,1,1,1,1,0,1")
+    )
+    assert job.fingerprint(one, "run") != job.fingerprint(other, "run")

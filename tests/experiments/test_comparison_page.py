@@ -12,12 +12,12 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from typing_extensions import override
 
 from mtf_rl.experiments.comparison import Comparison, Results
-from mtf_rl.experiments.comparison.numbers import rows_of
+from mtf_rl.experiments.comparison.numbers import exploits, rows_of
 from mtf_rl.experiments.comparison.page import html_of
 from mtf_rl.experiments.comparison.pictures import pictures_of
 from mtf_rl.experiments.comparison.tables import leaderboard_tables
 from mtf_rl.experiments.comparison.tensorboard import write_events
-from tests.experiments.comparison_examples import made_up_comparison
+from tests.experiments.comparison_examples import EXPLOITER, made_up_comparison
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
 FLAGS = (
@@ -158,3 +158,17 @@ def test_tensorboard_has_the_figures_and_a_row_for_each_result(
         (event,) = accumulator.Scalars(f"hparams/{evaluator}/session_reward")
         assert event.value == pytest.approx(evaluated.reward)
         assert event.step == result.requests_used
+
+
+def test_the_page_starts_with_the_answer_and_has_its_run(comparison: Comparison, page: str) -> None:
+    assert comparison.config.run.name in page.split("</title>")[0]
+    assert " of session reward over uniform weights" in page.split('<p class="answer">')[1]
+    assert "docs/glossary.md" in page
+    assert "`" not in re.sub(r"<script.*?</script>", "", page, flags=re.S)
+    assert 'class="better"' in page
+
+
+def test_weights_that_nobody_learned_exploit_no_simulator(comparison: Comparison) -> None:
+    assert exploits(comparison, EXPLOITER)
+    assert not exploits(comparison, "reward_weighted")
+    assert not exploits(comparison, "uniform")

@@ -18,13 +18,17 @@ from mtf_rl.agents.search.study import read_records
 from mtf_rl.core.errors import ConfigError, LeakageError, RunFolderError
 from mtf_rl.core.protocols import GROUND_TRUTH, SIMULATOR
 from mtf_rl.core.tasks import KUAIRAND_TASKS
-from mtf_rl.data import SYNTHETIC_PLAN, read_kuairand, scorer_half, split_by_time
+from mtf_rl.data import SYNTHETIC_PLAN, UserGroup, read_kuairand, scorer_half, split_by_time
 from mtf_rl.evaluation import leaderboard_columns
 from mtf_rl.experiments.assembly import Assembly
 from mtf_rl.experiments.command_line import settings_of_run
+from mtf_rl.experiments.comparison.contestants import PRODUCTION
 from mtf_rl.experiments.console import Terminal
+from mtf_rl.experiments.production import production_policy, read_production
 from mtf_rl.experiments.re_evaluation import evaluate_run
+from mtf_rl.experiments.run_evaluation import Entry, evaluate_policies, load_entries
 from mtf_rl.experiments.run_folder import RunFolder, open_run_folder
+from mtf_rl.experiments.run_report import page_of
 from mtf_rl.experiments.training import train
 from mtf_rl.user_models import WorldConfig
 from tests.docs.pages import ROOT, glossary_names, matches_any
@@ -109,6 +113,26 @@ def test_evaluate_repeats_the_leaderboard_and_never_replaces_it(
     assert other == run.path / "evaluations" / "sessions-20-seed-9"
     assert (other / "leaderboard.csv").read_bytes() != before
     assert (run.path / "leaderboard.csv").read_bytes() == before
+
+
+def test_production_takes_part_and_is_what_the_answer_compares_with(run: RunFolder) -> None:
+    assembly, settings = Assembly.load(run.data, run.simulator), settings_of_run(run)
+    config = replace(settings.run, sessions=20, tuning_sessions=10)
+    dynamics = assembly.dynamics(config.session, UserGroup.FINAL, SIMULATOR)
+    weights = read_production("0.4,0.8,1,1,0.6,0.6,-1,0.9", dynamics.formula.tasks)
+    policy = production_policy(weights, dynamics.formula, dynamics.action_map)
+    saved = load_entries(run.policies)
+    entries = {name: saved[name] for name in ("td3", "uniform")} | {PRODUCTION: Entry(policy, 0)}
+    evaluation = evaluate_policies(assembly, config, entries, Terminal())
+    assert evaluation.reference == PRODUCTION
+    own = evaluation.row(PRODUCTION, GROUND_TRUTH)
+    assert own.differences.reward.mean == own.changes.reward.mean == 0.0
+    np.testing.assert_allclose(own.weights, weights, atol=1e-6)
+    page = page_of(evaluation, "td3")
+    assert "production weights" in page.split("\n\n")[1]
+    assert "| over production |" in page
+    assert "20 sessions of" in page
+    assert "proves nothing" in page  # so few sessions
 
 
 def test_scorer_and_user_model_share_no_row(run: RunFolder) -> None:
