@@ -151,7 +151,8 @@ def test_relative_limits_by_hand() -> None:
     assert interval.mean == 0.5
     assert np.isinf(interval.high)  # t = 12.7: the reference is not clearly above 0
     many = np.repeat(np.arange(20), 2)
-    values, reference = np.tile([2.0, 4.0], 20) + many, np.tile([1.5, 2.5], 20) + 5.0
+    values = np.tile([2.0, 4.0], 20) + many.astype(float)
+    reference = np.tile([1.5, 2.5], 20) + 5.0
     found = change_interval(values, reference, many)
     c = stats.t.ppf(0.975, 19) ** 2 * 20 / 19
     for q in (1.0 + found.low, 1.0 + found.high):
