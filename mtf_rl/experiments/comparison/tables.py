@@ -281,7 +281,7 @@ def seesaw_table(comparison: Comparison) -> Table:
         ),
         tuple((row.policy, row.track, *row.changes.all[1:]) for row in seesaw_rows(comparison)),
         f"Change against {reference_words(comparison.reference)}, with 95 % CIs over the seeds that"
-        " all have. `session` is the run's own reward. Feedback is per shown video.",
+        " all have. Session is the run's own reward. Feedback is per shown video.",
         bold=_headlines(comparison),
     )
 
