@@ -7,7 +7,7 @@ import numpy as np
 
 from mtf_rl.core.arrays import select_rows
 from mtf_rl.envs import REWARDS, Reward, RewardFunction, RewardInputs
-from mtf_rl.envs.rewards import trial_inputs
+from mtf_rl.envs.rewards import TaskReward, reward_named, trial_inputs
 from mtf_rl.experiments.contracts.contract import Check, Contract, require
 
 __all__ = ["REWARD_CONTRACT"]
@@ -59,14 +59,14 @@ def _one_user(inputs: RewardInputs, row: int) -> RewardInputs:
 
 
 def _looks_like_one(own: Any) -> bool:
-    return isinstance(own, Reward) or (callable(own) and not isinstance(own, type))
+    return isinstance(own, Reward | TaskReward) or (callable(own) and not isinstance(own, type))
 
 
 REWARD_CONTRACT = Contract(
     kind="reward",
     registry=REWARDS,
     recognises=_looks_like_one,
-    subject=REWARDS.resolve,
+    subject=reward_named,
     checks=(
         Check("it returns one finite number for each user", _shape),
         Check("the same request is worth the same again", _repeatable),
