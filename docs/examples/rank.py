@@ -14,14 +14,18 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from mtf_rl.agents import FusionPolicy, load_policy, rank
+from mtf_rl.agents import FusionPolicy, context_of, load_policy, rank, start_session
 
 TRAIN = (
-    "-m mtf_rl.train td3 --preset smoke --no-myopic-baseline --world.users 80"
-    " --world.videos 320 --requests 2200 --warmup-requests 1000 --sessions 50 --tuning-sessions 20"
+    "-m mtf_rl.train lspi --preset smoke --no-myopic-baseline --world.users 80"
+    " --world.videos 320 --requests 2200 --sessions 50 --tuning-sessions 20"
     " --user-model.max-rows 4000 --user-model.max-epochs 1"
 )
 HOURS = {"morning": 8.0, "evening": 20.0}
+USERS = {
+    "morning": {"follow_user_num": 3, "exposures": 40, "like": 0},
+    "evening": {"follow_user_num": 210, "exposures": 900, "like": 31},
+}
 
 
 def candidates(policy: FusionPolicy) -> pd.DataFrame:
@@ -30,16 +34,17 @@ def candidates(policy: FusionPolicy) -> pd.DataFrame:
         {"request": ["evening"] * 5 + ["morning"] * 3, "video_id": range(101, 109)}
     )
     generator = np.random.default_rng(0)
-    setting = policy.setting
-    for task, base_rate in zip(setting.fusion.tasks, setting.base_rates, strict=True):
+    for task, base_rate in zip(policy.tasks, policy.setting.base_rates, strict=True):
         frame[task] = np.clip(base_rate * generator.lognormal(size=len(frame)), 0.0, 1.0)
-    # What the policy reads of user and session. Here a session has just begun: nothing was shown
-    # or answered, and of the user nothing is known. Static policies read nothing.
-    frame = frame.assign(**dict.fromkeys(policy.context, 0.0))
-    angle = frame["request"].map(HOURS) * 2.0 * np.pi / 24.0
-    return frame.assign(
-        **{"session/hour_sine": np.sin(angle), "session/hour_cosine": np.cos(angle)}
-    )
+    # What the policy reads of user and session. The policy folder holds the constants that turn
+    # counts into these numbers. Here a session has just begun: nothing was shown or answered.
+    context = {
+        request: context_of(policy, user=USERS[request], history=start_session(policy, hour))
+        for request, hour in HOURS.items()
+    }
+    for name in policy.context:
+        frame[name] = [context[request][name] for request in frame["request"]]
+    return frame
 
 
 def main() -> None:
@@ -47,8 +52,8 @@ def main() -> None:
     folder = Path(tempfile.mkdtemp(dir=sys.argv[1] if len(sys.argv) > 1 else None))
     words = [*TRAIN.split(), "--run-dir", str(folder / "run")]
     subprocess.run([sys.executable, *words], check=True)
-    print("2,200 requests teach TD3 little; see the intervals. Here it only has to rank.")
-    policy = load_policy(folder / "run" / "policy" / "td3")
+    print("2,200 requests teach LSPI little; see the intervals. Here it only has to rank.")
+    policy = load_policy(folder / "run" / "policy" / "lspi")
     ranked = rank(candidates(policy), policy)
     print(ranked[["request", "rank", "video_id", "score", "weight/click", "weight/watch"]])
 

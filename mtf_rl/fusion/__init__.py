@@ -11,7 +11,7 @@ from mtf_rl.fusion.action_maps import (
     make_action_map,
     maps_that_fit,
 )
-from mtf_rl.fusion.arithmetic import best_candidates
+from mtf_rl.fusion.arithmetic import best_candidates, weighted_sum
 from mtf_rl.fusion.config import FusionConfig
 from mtf_rl.fusion.formulas import (
     FORMULAS,
@@ -48,4 +48,5 @@ __all__ = [
     "make_action_map",
     "make_formula",
     "maps_that_fit",
+    "weighted_sum",
 ]
