@@ -2,6 +2,10 @@
 
 Flags stand before or after the agent's name; the agent's own fields are bare. Later sources win:
 preset, then `--config FILE.json`, then flags.
+
+The agent's name is picked from the words here. tyro's cascading subcommands accept the run's flags
+before and after the name, but the agent's own (`--gamma 0.9 sac`) after it only, and they refuse
+flags of the default agent that is not named.
 """
 
 import argparse
