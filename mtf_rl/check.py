@@ -5,15 +5,17 @@ python -m mtf_rl.check module:Name [--kind KIND]
 
 import sys
 
-import tyro
-
-from mtf_rl.experiments.console import Terminal, run_command
-from mtf_rl.experiments.contracts import CheckConfig, check_extension
+from mtf_rl.experiments.command_line import parse_command
+from mtf_rl.experiments.contracts.config import CheckConfig
+from mtf_rl.experiments.entry_point import run_command
 
 
 def main() -> None:
     """Parse, check, print; exit with 1 if a promise is broken."""
-    config = tyro.cli(CheckConfig, prog="python -m mtf_rl.check")
+    config = parse_command(CheckConfig, "check")
+    from mtf_rl.experiments.console import Terminal
+    from mtf_rl.experiments.contracts import check_extension
+
     if not check_extension(config, Terminal()):
         sys.exit(1)
 

@@ -106,6 +106,7 @@ COMMANDS = (
     "synthesize",
     "reward_weights",
     "collect",
+    "check",
 )
 
 

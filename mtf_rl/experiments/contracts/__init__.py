@@ -1,7 +1,13 @@
 """Contracts of every kind of extension, which `mtf_rl.check` and the tests run alike."""
 
-from mtf_rl.experiments.contracts.checking import CONTRACTS, CheckConfig, check_extension
-from mtf_rl.experiments.contracts.contract import Check, Contract, ContractError, Verdict
+from typing import TYPE_CHECKING
+
+from mtf_rl.core.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from mtf_rl.experiments.contracts.checking import CONTRACTS, check_extension
+    from mtf_rl.experiments.contracts.config import CheckConfig
+    from mtf_rl.experiments.contracts.contract import Check, Contract, ContractError, Verdict
 
 __all__ = [
     "CONTRACTS",
@@ -12,3 +18,5 @@ __all__ = [
     "Verdict",
     "check_extension",
 ]
+
+__getattr__ = lazy_names(__name__, __file__)

@@ -1,15 +1,13 @@
 """Finding out what an extension is, and trying its contract."""
 
-from dataclasses import dataclass
-from typing import Any, Literal
-
-import tyro
+from typing import Any
 
 from mtf_rl.core.errors import ConfigError
 from mtf_rl.core.plugins import import_from_path, is_import_path
 from mtf_rl.core.registry import Registry
 from mtf_rl.experiments.console import Terminal
 from mtf_rl.experiments.contracts.agents import AGENT_CONTRACT
+from mtf_rl.experiments.contracts.config import CheckConfig
 from mtf_rl.experiments.contracts.contestants import CONTESTANT_CONTRACT
 from mtf_rl.experiments.contracts.contract import Contract
 from mtf_rl.experiments.contracts.estimators import ESTIMATOR_CONTRACT
@@ -17,11 +15,7 @@ from mtf_rl.experiments.contracts.formulas import ACTION_MAP_CONTRACT, FORMULA_C
 from mtf_rl.experiments.contracts.rewards import REWARD_CONTRACT
 from mtf_rl.experiments.contracts.scorers import SCORER_CONTRACT
 
-__all__ = ["CONTRACTS", "CheckConfig", "check_extension"]
-
-Kind = Literal[
-    "agent", "scorer", "formula", "action_map", "estimator", "contestant", "reward", "auto"
-]
+__all__ = ["CONTRACTS", "check_extension"]
 
 # In this order an object is recognised: a reward is any function, so it comes last.
 CONTRACTS: Registry[Contract] = Registry(
@@ -36,16 +30,6 @@ CONTRACTS: Registry[Contract] = Registry(
         "reward": REWARD_CONTRACT,
     },
 )
-
-
-@dataclass(frozen=True)
-class CheckConfig:
-    """Try the contract of an extension: what every agent, scorer, formula or reward must do."""
-
-    name: tyro.conf.Positional[str]
-    """Your own as module:Name, or a registered name."""
-    kind: Kind = "auto"
-    """What it is; `auto` finds out."""
 
 
 def check_extension(config: CheckConfig, terminal: Terminal) -> bool:
