@@ -1,4 +1,4 @@
-"""The comparison: every contestant with every seed, then more seeds for those who lead."""
+"""The comparison: every contestant with every seed, then more seeds for the headline ones."""
 
 import os
 import signal
@@ -57,7 +57,7 @@ NO_TRUTH = (
 
 @dataclass(frozen=True)
 class Comparison:
-    """Results, and who was named on tuning users."""
+    """Results, and the headline contestants by tuning users."""
 
     config: ComparisonConfig
     results: Results
@@ -96,28 +96,28 @@ class Comparison:
 
     @property
     def common(self) -> Results:
-        """Results of the seeds that everyone has, for what is compared without pairing."""
+        """Results of the seeds that all contestants have, for comparisons without pairing."""
         kept = (result for result in self.results.all if result.seed < self.config.seeds)
         return Results(tuple(kept))
 
     @property
     def evaluator(self) -> str:
-        """Who has the last word: the truth, where it is known."""
+        """The deciding evaluator: the ground truth, if there is one."""
         evaluators = self.results.evaluators()
         return GROUND_TRUTH if GROUND_TRUTH in evaluators else evaluators[0]
 
 
 def compare(config: ComparisonConfig, terminal: Terminal) -> Comparison:
-    """Do all jobs that are not finished, and say what was found.
+    """Do all unfinished jobs, and return the results.
 
-    First everyone learns with `seeds` seeds and the whole budget. Then the headline learners and
-    the headline search are named by their mean reward on tuning users in the simulator, and they
-    and the learners' myopic baselines get the further seeds. Seesaw, retention and smaller budgets
-    follow.
+    First every contestant learns with `seeds` seeds and the whole budget. Then the headline
+    learners and the headline search are selected by mean reward on tuning users in the simulator.
+    They and the learners' myopic baselines get the further seeds. Seesaw, retention and smaller
+    budgets follow.
 
     Args:
         config: of the comparison.
-        terminal: told what happens.
+        terminal: prints progress.
 
     Raises:
         RunFolderError: if the run's folder is not one.
@@ -134,17 +134,17 @@ def compare(config: ComparisonConfig, terminal: Terminal) -> Comparison:
         _adopt(config, digest, terminal)
         work = _Work(config, digest, pool, terminal)
         whole = _whole(config)
-        work.do("Everyone, the whole budget", whole)
+        work.do("All contestants, the whole budget", whole)
         comparison = work.named()
         terminal.say(
-            f"Named on tuning users: learners {', '.join(comparison.learners)};"
+            f"Headline contestants by tuning users: learners {', '.join(comparison.learners)};"
             f" search {comparison.search}; tuned once {comparison.tuned_once}."
         )
-        work.do("Headlines, further seeds", _further_seeds(config, comparison))
+        work.do("Headline contestants, further seeds", _further_seeds(config, comparison))
         if config.seesaw:
             work.do("Other rewards", _seesaw(config, comparison))
         if config.reference and comparison.evaluator == GROUND_TRUTH:
-            work.do("References, learnt in the truth", _references(config))
+            work.do("References, trained in the ground truth", _references(config))
         if config.retention:
             work.do("Retention", _retention(config))
         rescored = work.rescore(whole)
@@ -196,7 +196,7 @@ def finished_comparison(config: ComparisonConfig) -> Comparison:
     if "uniform" not in contestants:
         raise RunFolderError(
             f"{config.folder} holds no {config.seeds} finished seeds of uniform, the zero of the"
-            f" scale; python -m mtf_rl.compare {config.run} goes on with the work"
+            f" scale; python -m mtf_rl.compare {config.run} resumes the work"
         )
     unfinished = tuple(name for name in config.contestants if name not in contestants)
     config = replace(config, contestants=contestants)
@@ -223,7 +223,7 @@ def save_finished_jobs(config: ComparisonConfig, path: Path | None = None) -> Pa
 
 
 def _complete(found: Sequence[Result], seeds: int) -> Results:
-    """Results of those who have every one of the first seeds, by track; smaller budgets as is."""
+    """Results of contestants with all of the first seeds, by track; smaller budgets as is."""
     by_contestant: dict[tuple[str, str], set[int]] = {}
     for result in found:
         if result.fraction == 1.0:
@@ -320,7 +320,7 @@ def _named(config: ComparisonConfig, found: Iterable[Result]) -> Comparison:
 
 
 def _tuned(results: Results, name: str, seeds: int) -> float:
-    """Mean reward on tuning users, of the seeds that everyone has."""
+    """Mean reward on tuning users, over the common seeds."""
     found = [result.tuning_reward for result in results.of(name) if result.seed < seeds]
     return float(np.mean(found)) if found else -np.inf
 
@@ -357,7 +357,7 @@ class _Work:
         save_finished_jobs(self._config)
 
     def rescore(self, jobs: list[Job]) -> Rescored:
-        """Evaluate what was learnt with scorers of other seeds."""
+        """Evaluate the trained policies with scorers of other seeds."""
         config = self._config
         found: Rescored = {}
         for scorer_seed in _scorer_seeds(config):
@@ -448,5 +448,5 @@ def _stop(number: int, frame: FrameType | None) -> None:
 
 
 def policy_folder(config: ComparisonConfig, contestant: str, seed: int) -> Path:
-    """Where the policy lies that a contestant learnt with the whole budget."""
+    """Folder of the policy that a contestant trained with the whole budget."""
     return Job(contestant, SESSION, seed, 1.0).folder(config)

@@ -37,7 +37,7 @@ class ComparisonConfig:
     """Fusion weights that serve today, as the contestant production: a JSON file with a weight by
     task name, or 0.4,0.8,... in task order. Without them, uniform weights take their place."""
     contestants: tuple[str, ...] = tuple(name for name in CONTESTANTS if name != PRODUCTION)
-    """Who takes part; your own contestant or agent as module:Name."""
+    """Contestants by name; your own contestant or agent as module:Name."""
     fractions: tuple[float, ...] = (0.125, 0.25, 0.5)
     """Smaller budgets, as fractions in (0, 1); every contestant learns again with each."""
     sessions: int = 4_000
@@ -49,7 +49,7 @@ class ComparisonConfig:
     retention: bool = True
     """Whether some also learn over several sessions of a user, with the days between them."""
     reference: bool = True
-    """Whether a policy is also learnt in the truth, where it is known, as the 100 of the score."""
+    """Whether a policy is also trained in the ground truth, as the 100 of the score."""
     rescored: int = 2
     """Other seeds of the scorer under which the policies are evaluated again; 0 for none."""
     jobs: tuple[Path, ...] = ()

@@ -1,4 +1,4 @@
-"""Who takes part in a comparison, by name."""
+"""The contestants of a comparison, by name."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -23,7 +23,7 @@ class Contestant:
     agent: str
     """Its name in the registry of agents."""
     kind: str
-    """static (nothing is learnt), search or learner."""
+    """static (without training), search or learner."""
     changes: Mapping[str, Any] = field(default_factory=dict)
     """Settings that differ from the agent's defaults."""
     myopic_baseline_of: str | None = None

@@ -138,7 +138,7 @@ def objectives_of(records: Sequence[Record]) -> FloatArray:
 
 
 def curves_of(comparison: Comparison, evaluator: str) -> list[BudgetCurve]:
-    """Those who learnt with every fraction of the budget, the best first."""
+    """Contestants with results for every fraction of the budget, the best first."""
     config = comparison.config
     requests = tuple(
         int(fraction * config.requests) for fraction in (*sorted(config.fractions), 1.0)
@@ -195,7 +195,7 @@ def _draw_curve(axes: Axes, curve: BudgetCurve, colour: str | None) -> None:
 def differences_figure(comparison: Comparison) -> Figure:
     """Each contestant's session reward minus the headline search's, paired by seed.
 
-    A panel per evaluator, in the order of the evaluator who has the last word.
+    A panel per evaluator, in the order of the deciding evaluator.
     """
     evaluators = comparison.results.evaluators()
     names = [
@@ -234,7 +234,7 @@ def _edge(intervals: Sequence[Interval]) -> float:
 
 
 def gap_figure(comparison: Comparison) -> Figure:
-    """The value in the simulator against the true one; who exploits the simulator is in red."""
+    """The value in the simulator against the true one; exploits of the simulator are in red."""
     results = comparison.common
     names = ordered(comparison, GROUND_TRUTH)
     simulated, true = (

@@ -48,11 +48,11 @@ class EvaluatedPolicy:
 
 @dataclass(frozen=True)
 class Result:
-    """What a contestant learnt with a seed and a fraction of the budget, and what it is worth."""
+    """The result of a contestant with one seed and one fraction of the budget."""
 
     contestant: str
     track: str
-    """What was learnt: session, watch_time, interaction or retention."""
+    """What was trained: session, watch_time, interaction or retention."""
     seed: int
     fraction: float
     """Of the budget, in (0, 1]."""
@@ -60,9 +60,9 @@ class Result:
     seconds: float
     """Wall time of learning."""
     tuning_reward: float
-    """Mean reward of an episode of tuning users where it learnt, by which the best are named."""
+    """Mean reward of an episode of tuning users; it selects the headline contestants."""
     evaluated: dict[str, EvaluatedPolicy]
-    """By evaluator: `simulator`, and `ground_truth` where the truth is known."""
+    """By evaluator: `simulator`, and `ground_truth` if there is one."""
 
 
 def evaluated_of(sessions: Sessions, parameter_names: Sequence[str]) -> EvaluatedPolicy:

@@ -68,7 +68,7 @@ class Job:
     contestant: str
     track: str
     """session for the run's own reward, watch_time or interaction for these alone, retention for
-    several sessions of a user, reference for the run's reward learnt in the truth."""
+    several sessions of a user, reference for the run's reward, trained in the ground truth."""
     seed: int
     fraction: float
     """Of the budget, in (0, 1]."""
@@ -274,7 +274,7 @@ def evaluate_rescored(
 
 
 def _learnt_policy(job: Job, config: ComparisonConfig, digest: str) -> Policy:
-    """A finished job's policy, learnt again where its result alone was taken from elsewhere."""
+    """A finished job's policy, trained again if only its result was taken from elsewhere."""
     folder = job.folder(config)
     if not (folder / "policy.json").exists():
         record = load_json(folder / "result.json")
@@ -303,7 +303,7 @@ def rescored_path(job: Job, scorer_seed: int, config: ComparisonConfig) -> Path:
 
 
 def rescored_folder(config: ComparisonConfig, scorer_seed: int, digest: str) -> Path:
-    """Where the scorer of another seed is kept: a run that has changed has another place."""
+    """Folder of the scorer of another seed; a changed run has another folder."""
     return config.folder / "rescored" / digest / f"scorer-{scorer_seed}"
 
 
@@ -322,7 +322,7 @@ def _batch(job: Job, config: ComparisonConfig, task: LearningTask) -> Any:
     Each job collects its own; jobs of equal seeds and budgets have equal rows.
     """
     if job.track == RETENTION:
-        raise ConfigError(f"{job.contestant} learns from a batch, of which retention has none")
+        raise ConfigError(f"{job.contestant} learns from a batch, and retention has none")
     return batch_for(
         task.learning.sessions,
         None,
