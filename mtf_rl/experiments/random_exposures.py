@@ -36,6 +36,7 @@ from mtf_rl.experiments.run_folder import (
     open_run_folder,
     write_table,
 )
+from mtf_rl.experiments.tables import Column, Table, show
 from mtf_rl.scorers import Scorer, labelled_rows
 from mtf_rl.scorers.metrics import grouped_auc
 
@@ -67,7 +68,7 @@ class ExposureReplay:
 def replay_run(
     path: Path, terminal: Terminal, *, reward: str | None = None, out: Path | None = None
 ) -> list[ExposureReplay]:
-    """ExposureReplay every static policy of a run, print the table and write it.
+    """Replay every static policy of a run, print the tables and write them.
 
     Args:
         path: the run's folder.
@@ -227,21 +228,27 @@ def _long_views(shown: Impressions, tasks: TaskSet) -> FloatArray:
 def _report(
     found: list[ExposureReplay], acting: list[str], folder: Path, terminal: Terminal
 ) -> None:
-    rows = [
-        [
-            one.policy,
-            _cell(one.top.value),
-            _cell(one.top.lift, signed=True),
-            _cell(one.mtf_gauc),
-            _cell(one.ndcg),
-        ]
-        for one in found
-    ]
-    columns = ["policy", "reward, first-ranked", "over a random order", "MTF-GAUC"]
-    terminal.table("Replay on random exposures", [*columns, f"NDCG@{NDCG_AT}"], rows)
-    tasks = list(found[0].gauc) if found else []
-    by_task = [[one.policy, *(f"{one.gauc[task]:.3f}" for task in tasks)] for one in found]
-    terminal.table("GAUC of the fused score, by feedback", ["policy", *tasks], by_task)
+    measures = Table(
+        title="Replay on random exposures, 95 % CI",
+        columns=(
+            "policy",
+            Column("reward, first-ranked", decimals=3),
+            Column("over a random order", signed=True, decimals=3, better=1),
+            Column("MTF-GAUC", decimals=3),
+            Column(f"NDCG@{NDCG_AT}", decimals=3),
+        ),
+        rows=tuple(
+            (one.policy, one.top.value, one.top.lift, one.mtf_gauc, one.ndcg) for one in found
+        ),
+    )
+    tasks = tuple(found[0].gauc) if found else ()
+    by_task = Table(
+        title="GAUC of the fused score, by feedback",
+        columns=("policy", *(Column(task, decimals=3) for task in tasks)),
+        rows=tuple((one.policy, *one.gauc.values()) for one in found),
+    )
+    for table in (measures, by_task):
+        show(table, terminal)
     if found:
         top = found[0].top
         terminal.say(
@@ -252,11 +259,6 @@ def _report(
         terminal.say(f"Not replayed, because they depend on the session: {', '.join(acting)}.")
     write_table(folder / "replay", [_flat(one) for one in found])
     terminal.say(f"Written to {folder}: replay.csv, .json.")
-
-
-def _cell(interval: Interval, *, signed: bool = False) -> str:
-    form = "+.3f" if signed else ".3f"
-    return f"{interval.mean:{form}} [{interval.low:{form}}, {interval.high:{form}}]"
 
 
 def _flat(one: ExposureReplay) -> dict[str, str | float]:
