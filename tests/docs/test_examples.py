@@ -24,11 +24,11 @@ EXTENSIONS = [
 ]
 
 
-def run(example: Path, cwd: Path, *words: str) -> None:
+def run(example: Path, cwd: Path, *words: str, temporary: Path) -> None:
     answer = subprocess.run(
         [sys.executable, str(example), *words],
         cwd=cwd,
-        env=os.environ | {"PYTHONPATH": str(ROOT), "TMPDIR": str(cwd)},
+        env=os.environ | {"PYTHONPATH": str(ROOT), "TMPDIR": str(temporary)},
         capture_output=True,
         text=True,
         timeout=300,
@@ -40,19 +40,24 @@ def run(example: Path, cwd: Path, *words: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("example", EXAMPLES, ids=[path.stem for path in EXAMPLES])
 def test_an_example_runs_and_writes_to_a_temporary_folder(example: Path, tmp_path: Path) -> None:
-    before = set(FOLDER.iterdir())
-    run(example, tmp_path)
-    assert all(path.name.startswith("tmp") for path in tmp_path.iterdir() if path.is_dir())
-    assert {path for path in FOLDER.iterdir() if path.name != "__pycache__"} == {
-        path for path in before if path.name != "__pycache__"
-    }
+    here, temporary = tmp_path / "here", tmp_path / "temporary"
+    here.mkdir()
+    temporary.mkdir()
+    before = _files()
+    run(example, here, temporary=temporary)
+    assert list(here.iterdir()) == []
+    assert _files() == before
+
+
+def _files() -> set[str]:
+    return {path.name for path in FOLDER.iterdir() if path.name != "__pycache__"}
 
 
 @pytest.mark.external
 @pytest.mark.parametrize("example", EXAMPLES, ids=[path.stem for path in EXAMPLES])
 def test_an_example_runs_twice_in_a_given_folder(example: Path, tmp_path: Path) -> None:
     for _ in range(2):
-        run(example, tmp_path, str(tmp_path))
+        run(example, tmp_path, str(tmp_path), temporary=tmp_path)
 
 
 @pytest.mark.parametrize(("kind", "name"), EXTENSIONS)
