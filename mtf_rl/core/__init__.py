@@ -1,1 +1,1 @@
-"""The vocabulary that every layer shares: tasks, arrays, protocols, errors, randomness."""
+"""Shared definitions of all layers: tasks, arrays, protocols, errors, randomness."""

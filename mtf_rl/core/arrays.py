@@ -1,6 +1,6 @@
-"""Array types and the axis words that every shape in the project is written in.
+"""Array types, shape checks, and the axis names that docstrings use for shapes.
 
-Axis words: `num_envs` (users served at once; `batch` in fitting code), `candidates` (videos
+Axis names: `num_envs` (users served at once; `batch` in fitting code), `candidates` (videos
 retrieved for a request), `slate` (videos shown), `tasks`, `users`, `videos`, `pool` (a user's
 retrieval pool), `time` (requests of a session), `features`, `experts`, `rows` (of a log).
 """
@@ -31,38 +31,40 @@ RecordT = TypeVar("RecordT")
 
 
 def check_shape(name: str, array: NDArray[Any], axes: str, shape: tuple[int, ...]) -> None:
-    """Refuse an array of another shape than `shape`, whose axes are called `axes`.
+    """Raise an error unless `array` has the given shape; `axes` names its axes in the message.
 
     Raises:
-        ShapeError: naming the array, its axes, and both shapes.
+        ShapeError: if the shape differs; the message has the array's name, axes and both shapes.
     """
     if array.shape != shape:
         raise ShapeError(f"{name} must have shape ({axes}) = {shape}, got {array.shape}")
 
 
 def refuse_rows(bad: BoolArray, rule: str) -> None:
-    """Refuse an array that breaks `rule` anywhere; `bad` is (rows, ...).
+    """Raise an error if any element of `bad` (rows, ...) is True.
 
     Raises:
-        DataError: naming the rule, the first row that breaks it, and how many do.
+        DataError: with the rule, the first row that breaks it and the number of such rows.
     """
     rows = bad.any(axis=tuple(range(1, bad.ndim)))  # (rows,)
     if rows.any():
-        raise DataError(f"{rule}; row {int(np.argmax(rows))} breaks this ({int(rows.sum())} do)")
+        raise DataError(
+            f"{rule}; row {int(np.argmax(rows))} breaks this rule ({int(rows.sum())} rows in total)"
+        )
 
 
 def select_rows(record: RecordT, rows: NDArray[Any]) -> RecordT:
-    """The given rows of a dataclass whose array fields share their leading axis.
+    """Select rows of a dataclass whose array fields have the same leading axis.
 
-    `rows` is a mask or an index array; fields that are dataclasses are selected in turn, and
-    fields that are neither arrays nor dataclasses are kept.
+    `rows` is a mask or an index array. Nested dataclasses are selected recursively. Other fields
+    are copied unchanged.
     """
-    chosen = {field.name: _select(getattr(record, field.name), rows) for field in fields(record)}  # type: ignore[arg-type]
-    return replace(record, **chosen)  # type: ignore[type-var]
+    selected = {field.name: _select(getattr(record, field.name), rows) for field in fields(record)}  # type: ignore[arg-type]
+    return replace(record, **selected)  # type: ignore[type-var]
 
 
 def replace_rows(record: RecordT, rows: IntArray, fresh: RecordT) -> RecordT:
-    """A copy of `record` in which `rows` (an index array) hold the rows of `fresh`, in order."""
+    """Copy `record` with the rows at indices `rows` replaced by the rows of `fresh`, in order."""
     merged = {
         field.name: _merge(getattr(record, field.name), rows, getattr(fresh, field.name))
         for field in fields(record)  # type: ignore[arg-type]

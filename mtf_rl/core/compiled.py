@@ -1,4 +1,4 @@
-"""Compiling with numba at the first call, so that importing a module costs no import of numba."""
+"""Compile functions with numba at the first call, so that importing a module stays fast."""
 
 from collections.abc import Callable
 from functools import update_wrapper
@@ -11,7 +11,10 @@ ResultT = TypeVar("ResultT")
 
 
 class compiled(Generic[P, ResultT]):
-    """`numba.njit(cache=True, nogil=True)` of a function that no other compiled function calls."""
+    """Decorator: apply `numba.njit(cache=True, nogil=True)` at the first call.
+
+    Compiled functions cannot call a function decorated in this way.
+    """
 
     def __init__(self, function: Callable[P, ResultT]) -> None:
         self._function = function

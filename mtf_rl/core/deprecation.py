@@ -1,4 +1,4 @@
-"""Old spellings of names, which are read for one release with one line on stderr."""
+"""Deprecation notes: old spellings are accepted for one release with one line on stderr."""
 
 import sys
 
@@ -8,7 +8,7 @@ _NOTED: set[tuple[str, str]] = set()
 
 
 def note_old_spelling(old: str, new: str) -> None:
-    """Print once per process that `old` is read as `new` and disappears in the next release."""
+    """Print once per process that `old` is deprecated in favour of `new`."""
     if (old, new) not in _NOTED:
         _NOTED.add((old, new))
         sys.stderr.write(f"{old} is the old spelling of {new}; the next release refuses it.\n")

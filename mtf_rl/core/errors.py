@@ -1,7 +1,8 @@
-"""Errors that tell a user what was wrong, what was expected and what to do.
+"""Errors caused by a user's input: options, files, arrays.
 
-Each derives from `MtfRlError`, so that a command can frame it, and from the builtin that a
-stranger to the project would catch.
+Each class derives from `MtfRlError`, which commands catch and print, and from the builtin
+exception that other callers would expect. A message states what is wrong, what was expected and
+what to do.
 """
 
 __all__ = [
@@ -17,7 +18,7 @@ __all__ = [
 
 
 class MtfRlError(Exception):
-    """Something outside the program was wrong: an option, a file, a caller's array."""
+    """Base class: an option, a file or a caller's array is invalid."""
 
 
 class ConfigError(MtfRlError, ValueError):
@@ -29,15 +30,15 @@ class ShapeError(MtfRlError, ValueError):
 
 
 class DataError(MtfRlError, ValueError):
-    """Rows that were read or given do not hold what they must."""
+    """Data rows have invalid values."""
 
 
 class LeakageError(MtfRlError, ValueError):
-    """Two parts that must not share rows, share rows."""
+    """Two splits that must be disjoint have rows in common."""
 
 
 class ArtifactError(MtfRlError, OSError):
-    """A saved file is missing, torn, or of another version."""
+    """A saved file is missing, damaged, or of another version."""
 
 
 class RunFolderError(MtfRlError, OSError):
@@ -47,5 +48,5 @@ class RunFolderError(MtfRlError, OSError):
 class UnknownNameError(MtfRlError, KeyError):
     """A name is not in a registry."""
 
-    # KeyError shows the repr of its argument, which puts a sentence in quotes.
+    # KeyError prints the repr of its argument, which would put the message in quotes.
     __str__ = Exception.__str__

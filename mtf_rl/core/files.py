@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, and read without running code."""
+"""Atomic file writes, and reads that never run code (no pickle)."""
 
 import hashlib
 import json
@@ -24,7 +24,7 @@ __all__ = [
 
 
 def replace_atomically(path: Path, content: bytes) -> None:
-    """Write `content` beside `path`, then rename it into place."""
+    """Write `content` to a temporary file in the same folder, then rename it to `path`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
@@ -38,7 +38,7 @@ def replace_atomically(path: Path, content: bytes) -> None:
 
 
 def save_json(path: Path, value: Any) -> None:
-    """Write a JSON document, two spaces deep, ending in a newline."""
+    """Write a JSON document atomically, indented by two spaces."""
     replace_atomically(path, (json.dumps(value, indent=2) + "\n").encode())
 
 
@@ -57,7 +57,7 @@ def load_json(path: Path) -> Any:
 
 
 def save_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
-    """Write arrays as an .npz without pickle; equal arrays make equal bytes."""
+    """Write arrays atomically as .npz, without pickle; equal arrays give equal bytes."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.npz")
     try:
@@ -69,10 +69,10 @@ def save_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
 
 
 def load_arrays(path: Path) -> dict[str, NDArray[Any]]:
-    """Read what `save_arrays` wrote.
+    """Read a file written by `save_arrays`.
 
     Raises:
-        ArtifactError: if the file is missing, torn, or holds pickled objects.
+        ArtifactError: if the file is missing, damaged, or has pickled objects.
     """
     try:
         with np.load(path, allow_pickle=False) as archive:

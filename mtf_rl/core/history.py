@@ -1,7 +1,7 @@
-"""What a production system has seen of a session so far: the visible history.
+"""Visible history: features of the session so far that a production system can observe.
 
-One pure function updates it, in the simulator after each request and in fitting while the log is
-replayed, so that a user model never meets at run time a feature computed in another way.
+The simulator and the fitting code use the same update function, so features at run time equal
+those at fitting time.
 """
 
 from dataclasses import dataclass, replace
@@ -28,20 +28,21 @@ TAG_RATE = 0.2
 
 @dataclass(frozen=True)
 class VisibleHistory:
-    """The session so far, one row per user; averages start at zero and are not corrected for it.
+    """Features of the session so far, one row per user.
 
-    A signal of a slate is its mean over the shown videos: each of the log's feedbacks, then
-    `play_ratio`, play time over duration clipped to 1. `TaskSet.signal_names` names them.
+    A signal is the mean of a quantity over the videos of a slate. The quantities are the log's
+    feedbacks, then `play_ratio` (play time / duration, clipped to 1); `TaskSet.signal_names` lists
+    them. Moving averages start at zero, without bias correction.
     """
 
     requests: IntArray  # (num_envs,) int32, requests answered so far
-    hours: FloatArray  # (num_envs,) float32, hour of the day in [0, 24), moving with the session
+    hours: FloatArray  # (num_envs,) float32, current hour of the day in [0, 24)
     elapsed_seconds: FloatArray  # (num_envs,) float32, since the first request
-    watch_seconds: FloatArray  # (num_envs,) float32, played since the first request
+    watch_seconds: FloatArray  # (num_envs,) float32, play time since the first request
     last: FloatArray  # (num_envs, signals) float32, signals of the last slate
     fast: FloatArray  # (num_envs, signals) float32, moving average at rate 0.5
     slow: FloatArray  # (num_envs, signals) float32, moving average at rate 0.1
-    last_watch_seconds: FloatArray  # (num_envs,) float32, played in the last slate
+    last_watch_seconds: FloatArray  # (num_envs,) float32, play time of the last slate
     tag_exposure: FloatArray  # (num_envs, num_tags) float32, moving average of shown tags, rate 0.2
     repetition: FloatArray  # (num_envs,) float32, moving average at rate 0.5 of `tag_overlap`
 
@@ -70,7 +71,7 @@ def start_history(
 
 
 def tag_overlap(history: VisibleHistory, videos: IntArray, catalogue: VideoCatalogue) -> FloatArray:
-    """How much of each video's tags the session has shown lately, (num_envs, slate) in [0, 1]."""
+    """Overlap of each video's tags with recently shown tags, (num_envs, slate) in [0, 1]."""
     fractions = catalogue.tag_fractions[videos]  # (num_envs, slate, num_tags)
     overlap: FloatArray = np.einsum("nsg,ng->ns", fractions, history.tag_exposure)
     return overlap  # (num_envs, slate)
@@ -79,7 +80,7 @@ def tag_overlap(history: VisibleHistory, videos: IntArray, catalogue: VideoCatal
 def advance_history(
     history: VisibleHistory, slate: Slate, response: Response, catalogue: VideoCatalogue
 ) -> VisibleHistory:
-    """The history after `slate` was answered with `response`; time moves in `add_pause`."""
+    """The history after `response` to `slate`; the clock is advanced by `add_pause`."""
     shown = slate.mask.astype(np.float32)  # (num_envs, slate)
     fraction = shown / np.maximum(shown.sum(axis=1, keepdims=True), 1.0)  # (num_envs, slate)
     ratio = np.minimum(response.watch_seconds / catalogue.duration_seconds[slate.videos], 1.0)

@@ -1,8 +1,8 @@
-"""Names that a package offers and imports on first use.
+"""Lazy imports: a package's public names are imported on first use.
 
-`import torch` takes seconds, and neither `--help`, a mistyped flag nor serving a policy needs it.
-A package therefore lists its imports under `if TYPE_CHECKING`, where readers, mypy and linters see
-them as ever, and `lazy_names` makes the `__getattr__` (PEP 562) that runs each on first use.
+`import torch` takes seconds, but `--help`, error messages about flags and policy serving do not
+need it. A package lists its imports under `if TYPE_CHECKING`, where mypy and linters still see
+them. `lazy_names` returns the `__getattr__` (PEP 562) that runs each import on first use.
 """
 
 import ast
@@ -16,15 +16,16 @@ __all__ = ["lazy_names"]
 
 
 def lazy_names(package: str, file: str) -> Callable[[str], Any]:
-    """The `__getattr__` of a package that imports on first use what its source lists.
+    """Return a module-level `__getattr__` that imports a package's names on first use.
 
     Args:
-        package: the package's `__name__`.
-        file: its `__file__`, whose `from module import name` under `if TYPE_CHECKING` are read.
+        package: `__name__` of the package.
+        file: `__file__` of the package; its `from module import name` statements under
+            `if TYPE_CHECKING` define the names.
 
     Raises:
-        ValueError: if a name is also a module of the package. Importing the module would put it in
-            the name's place.
+        ValueError: if a name is also a module of the package: importing the module would overwrite
+            the name.
     """
     lazy = [
         statement
@@ -42,11 +43,11 @@ def lazy_names(package: str, file: str) -> Callable[[str], Any]:
     if clashes:
         raise ValueError(f"{package} cannot import {clashes[0]} on first use: it is also a module")
 
-    def find(name: str) -> Any:
+    def import_name(name: str) -> Any:
         if name not in origins:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        found = getattr(importlib.import_module(origins[name]), name)
-        setattr(sys.modules[package], name, found)
-        return found
+        value = getattr(importlib.import_module(origins[name]), name)
+        setattr(sys.modules[package], name, value)
+        return value
 
-    return find
+    return import_name

@@ -1,4 +1,4 @@
-"""How an artifact came about: the command that made the run folder it lies in."""
+"""Origin of an artifact: the command that created its run folder."""
 
 import json
 import shlex
@@ -6,12 +6,12 @@ from pathlib import Path
 
 __all__ = ["command_of", "remedy"]
 
-_LEVELS = 3  # a policy lies in RUN/policy/NAME
+_LEVELS = 3  # a policy is saved in RUN/policy/NAME
 _COMMANDS = ("train", "compare", "evaluate", "collect", "pretrain", "fidelity", "prepare")
 
 
 def command_of(folder: Path) -> str | None:
-    """The command that made the nearest run folder at or above `folder`; None where none tells."""
+    """The command that created the nearest run folder at or above `folder`; None if unrecorded."""
     for run in (folder, *folder.absolute().parents)[: _LEVELS + 1]:
         try:
             words = json.loads((run / "provenance.json").read_bytes())["command"].split()
@@ -23,11 +23,11 @@ def command_of(folder: Path) -> str | None:
 
 
 def remedy(folder: Path, what: str) -> str:
-    """A sentence that says how to make again what lies in `folder`: the exact command if recorded.
+    """A sentence with the command that recreates the contents of `folder`.
 
     Args:
-        folder: the artifact's, or the run's.
-        what: the beginning of the sentence, such as "Make it again".
+        folder: folder of the artifact, or of its run.
+        what: beginning of the sentence, such as "Make it again".
     """
     command = command_of(folder)
     if command is None:

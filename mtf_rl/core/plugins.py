@@ -1,7 +1,7 @@
-"""Extensions: a user's own object, named `module:Name` where an option takes a registered name.
+"""Extensions: users' own objects, given as `module:Name` in place of a registered name.
 
-One rule keeps files harmless: no file may have code imported. A name that a file holds is imported
-only if the caller repeats it: on the command line, or with `allow_extensions` in Python.
+For security, reading a file never imports code. An extension named in a file is imported only if
+the caller repeats its name: on the command line, or with `allow_extensions` in Python.
 """
 
 import difflib
@@ -33,15 +33,15 @@ _IMPORT_PATH = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
 
 
 def is_import_path(name: str) -> bool:
-    """Whether a name is a user's own `module:Name`, not one of a registry."""
+    """Whether a name has a colon, as in `module:Name`, and so cannot be a registered name."""
     return ":" in name
 
 
 def check_import_path(name: str, option: str) -> None:
-    """Refuse what is not of the form `module:Name`; imports nothing.
+    """Raise an error unless `name` has the form `module:Name`; imports nothing.
 
     Raises:
-        ConfigError: naming the option that it was given for.
+        ConfigError: if it has another form; the message names `option`.
     """
     if not _IMPORT_PATH.fullmatch(name):
         raise ConfigError(
@@ -51,11 +51,11 @@ def check_import_path(name: str, option: str) -> None:
 
 
 def import_from_path(name: str, option: str) -> Any:
-    """Import a user's object; this runs its module.
+    """Import a user's object, which runs its module.
 
     Raises:
-        ConfigError: if the name is malformed, the module is missing or raises an error, or has no
-            such object.
+        ConfigError: if the name is malformed, the module is missing or raises an error, or the
+            module has no such object.
     """
     check_import_path(name, option)
     module_name, _, attribute = name.partition(":")
@@ -63,7 +63,7 @@ def import_from_path(name: str, option: str) -> Any:
         module = importlib.import_module(module_name)
     except Exception as error:
         hint = (
-            "; modules are looked for in the current folder and among what is installed"
+            "; modules are searched in the current folder and the installed packages"
             if isinstance(error, ModuleNotFoundError)
             else ""
         )
@@ -77,31 +77,31 @@ def import_from_path(name: str, option: str) -> Any:
         raise ConfigError(
             f"{option} {name!r} cannot be imported: {module.__file__} has no '{attribute}'.{hint}"
         )
-    _ALLOWED.add(name)  # The caller named it, and its module has run: a file changes nothing now.
+    _ALLOWED.add(name)  # The caller named it and its module has run, so files may name it too.
     return getattr(module, attribute)
 
 
 def where_raised(error: BaseException) -> str:
-    """The error in one line, with file and line of the user's code where it was raised."""
-    said = f"{type(error).__name__}: {error}"
+    """The error in one line, with the file and line of the user's code that raised it."""
+    message = f"{type(error).__name__}: {error}"
     if isinstance(error, SyntaxError):
-        return said  # It names its own file and line.
-    own = [
+        return message  # A SyntaxError includes its file and line.
+    frames = [
         frame
         for frame in traceback.extract_tb(error.__traceback__)
         if not frame.filename.startswith("<") and Path(frame.filename) != Path(__file__)
     ]
-    own = [frame for frame in own if "importlib" not in frame.filename]
-    return f"{said} ({own[-1].filename}, line {own[-1].lineno})" if own else said
+    frames = [frame for frame in frames if "importlib" not in frame.filename]
+    return f"{message} ({frames[-1].filename}, line {frames[-1].lineno})" if frames else message
 
 
 def short_name(name: str) -> str:
-    """A registered name as it is; of `module:Name` the Name, for folders, tables and tags."""
+    """The name for folders, tables and tags: `Name` for `module:Name`, else unchanged."""
     return name.rpartition(":")[2]
 
 
 def import_paths_in(document: Any) -> Iterator[str]:
-    """Every text in a JSON document that has the form `module:Name`."""
+    """Yield every string in a JSON document that has the form `module:Name`."""
     if isinstance(document, str):
         if _IMPORT_PATH.fullmatch(document):
             yield document
@@ -114,30 +114,30 @@ def import_paths_in(document: Any) -> Iterator[str]:
 
 
 def refuse_unrepeated(document: Any, *, source: object, repeated: Collection[str] = ()) -> None:
-    """Refuse a file's document that names an extension which the caller has not repeated.
+    """Raise an error if a file names an extension that the caller has not repeated.
 
     Args:
-        document: what the file holds, as JSON.
+        document: JSON content of the file.
         source: the file or folder, for the message.
-        repeated: names that the caller gave, beside those that `allow_extensions` was called with.
+        repeated: names allowed in addition to those given to `allow_extensions`.
 
     Raises:
-        ConfigError: naming the extension, the file and the remedy.
+        ConfigError: with the extension, the file and how to allow it.
     """
     for name in import_paths_in(document):
         if name not in repeated and name not in _ALLOWED:
             raise ConfigError(
-                f"{source} names the extension {name!r}. Nothing that a file names is imported"
-                f" unless you repeat it: {_FLAG} {name} on the command line, or"
+                f"{source} names the extension {name!r}. An extension named in a file is not"
+                f" imported unless you repeat it: {_FLAG} {name} on the command line, or"
                 f" mtf_rl.allow_extensions({name!r}) in Python"
             )
 
 
 def allow_extensions(*names: str) -> None:
-    """Repeat the names of your own extensions, so that files read by this process may hold them.
+    """Allow files read by this process to name these extensions, which are then imported.
 
     Raises:
-        ConfigError: if a name is not of the form `module:Name`.
+        ConfigError: if a name does not have the form `module:Name`.
     """
     for name in names:
         check_import_path(name, "extension")
@@ -145,25 +145,25 @@ def allow_extensions(*names: str) -> None:
 
 
 def allowed_extensions() -> tuple[str, ...]:
-    """The names that were repeated or imported so far, for worker processes."""
+    """Names that were allowed or imported so far, sorted; passed on to worker processes."""
     return tuple(sorted(_ALLOWED))
 
 
 def repeated_on_command_line(words: Sequence[str]) -> list[str]:
-    """Allow every `module:Name` among a command's words, which its user typed.
+    """Allow every `module:Name` in the arguments of a command.
 
     Returns:
-        The words without `--extension NAME`, which has no other effect.
+        The arguments without `--extension NAME`, which has no other effect.
     """
-    kept: list[str] = []
+    remaining: list[str] = []
     rest = iter(words)
     for word in rest:
         flag, _, value = word.partition("=")
         if flag == _FLAG:
             allow_extensions(value or next(rest, ""))
             continue
-        kept.append(word)
+        remaining.append(word)
         for part in (word, value):
             if _IMPORT_PATH.fullmatch(part):
                 allow_extensions(part)
-    return kept
+    return remaining

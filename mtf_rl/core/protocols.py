@@ -1,4 +1,4 @@
-"""The joints of the project: what a user model and a policy must offer."""
+"""Protocols between the layers: user model and policy."""
 
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from mtf_rl.core.arrays import BoolArray, FloatArray, IntArray
 
-if TYPE_CHECKING:  # A policy is served without numba, which random numbers are compiled with.
+if TYPE_CHECKING:  # `randomness` imports numba, which serving a policy must not need.
     from mtf_rl.core.history import VisibleHistory
     from mtf_rl.core.randomness import EpisodeRng
     from mtf_rl.core.slates import Response, Slate
@@ -21,55 +21,55 @@ StateT = TypeVar("StateT")
 
 
 class UserModel(Protocol[StateT]):
-    """Who answers a slate, leaves the session, and returns after some days.
+    """Simulated users: feedback on a slate, end of the session, return to the app.
 
-    A user model is batched and pure: every method takes and returns arrays whose leading axis is
-    `num_envs`, and all chance comes from the `rng` that it is given. Its state is a frozen
-    dataclass of such arrays (or None), opaque to everyone else: what a policy may see is the
-    `VisibleHistory`. The same row must give the same result whatever the other rows are.
+    Methods are batched and pure: arrays have the leading axis `num_envs`, and all randomness comes
+    from the argument `rng`. The state is a frozen dataclass of such arrays (or None) that only the
+    user model reads; policies observe the `VisibleHistory`. The result of a row must not depend on
+    the other rows.
     """
 
     evaluator: str
-    """Who answers, as the leaderboard names it: `simulator` or `ground_truth`."""
+    """Name in the leaderboard: `simulator` or `ground_truth`."""
 
     hour_fractions: FloatArray
-    """(24,), the fraction of sessions that start in each hour of the day."""
+    """(24,), fraction of sessions that start in each hour of the day."""
 
     def start(self, users: IntArray, rng: "EpisodeRng") -> StateT:
-        """The state of `users` (num_envs,) as they open the app."""
+        """The initial state of `users` (num_envs,) when they open the app."""
         ...
 
     def resume(self, state: StateT, away_seconds: FloatArray) -> StateT:
-        """The state of users who open the app again `away_seconds` (num_envs,) after a session."""
+        """The state when users return `away_seconds` (num_envs,) after their last session."""
         ...
 
     def respond(
         self, state: StateT, slate: "Slate", history: "VisibleHistory", rng: "EpisodeRng"
     ) -> "tuple[Response, StateT]":
-        """What the users do with every shown video; `history` is what came before this slate."""
+        """The users' feedback on every shown video; `history` excludes this slate."""
         ...
 
     def leave(self, state: StateT, history: "VisibleHistory", rng: "EpisodeRng") -> BoolArray:
-        """Who leaves the session now, (num_envs,); `history` includes the slate just answered."""
+        """Whether each user leaves the session, (num_envs,); `history` includes the last slate."""
         ...
 
     def pause_seconds(
         self, state: StateT, history: "VisibleHistory", rng: "EpisodeRng"
     ) -> FloatArray:
-        """Seconds from this request to the next one of those who stay, (num_envs,), <= 1800.
+        """Seconds from this request to the next one if the user stays, (num_envs,), <= 1800.
 
-        `history` is the one before the gap is added: its `last_watch_seconds` is the time that
-        the last slate was played.
+        `history` does not include this pause yet; its `last_watch_seconds` is the play time of the
+        last slate.
         """
         ...
 
     def return_days(self, state: StateT, history: "VisibleHistory", rng: "EpisodeRng") -> IntArray:
-        """Days until each user's next active day after the session, (num_envs,), >= 1."""
+        """Days from the session to each user's next active day, (num_envs,), >= 1."""
         ...
 
 
 class Policy(Protocol):
-    """Observation in, action in [-1, 1] out: Stable-Baselines3's `predict`."""
+    """A policy with Stable-Baselines3's `predict`: observations to actions in [-1, 1]."""
 
     def predict(
         self,

@@ -1,10 +1,10 @@
-"""Counter-based randomness: every draw is a function of what it is for, not of what came before.
+"""Counter-based random numbers, which give common random numbers across policies.
 
-A draw is addressed by (seed, episode, request, purpose, slot). Two policies that meet the same
-episode therefore meet the same random numbers, and neither the number of environments nor the order
-of their steps changes an episode. The generator is SplitMix64 (Steele, Lea and Flood, "Fast
-splittable pseudorandom number generators", OOPSLA 2014): its finaliser hashes the address into a
-stream, and its counter runs over the slots.
+Each draw is a function of its address (seed, episode, request, purpose, slot), not of earlier
+draws. Two policies in the same episode thus get the same random numbers. An episode depends neither
+on the number of environments nor on the order of their steps. The generator is SplitMix64 (Steele,
+Lea and Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014): its finaliser hashes
+the address into a stream, and its counter runs over the slots.
 """
 
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ _INVERSE_2_53 = 1.0 / (1 << 53)
 
 
 class Purpose(IntEnum):
-    """What a draw is for. Numbers are part of the saved results: add new ones, never reuse."""
+    """Purpose of a draw. Results depend on these numbers: add new ones, never reuse one."""
 
     USER = 1
     HOUR = 2
@@ -49,7 +49,7 @@ class Purpose(IntEnum):
 
 
 def mix64(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """SplitMix64's finaliser, a bijection of 64-bit words; any shape, elementwise."""
+    """SplitMix64's finaliser, a bijection of 64-bit words; elementwise, any shape."""
     mixed = values >> np.uint64(30)
     mixed ^= values
     mixed *= _MULTIPLIER_1
@@ -61,14 +61,14 @@ def mix64(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
 
 @njit(cache=True, nogil=True)
 def mix64_compiled(word: Any) -> Any:
-    """`mix64` of one word, for compiled loops."""
+    """`mix64` of a single word, for compiled loops."""
     mixed = (word ^ (word >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return mixed ^ (mixed >> np.uint64(31))
 
 
 def hash_words(*words: Any) -> NDArray[np.uint64]:
-    """A 64-bit hash of integers, broadcast against each other; the same on every machine."""
+    """A 64-bit hash of integers, broadcast against each other; equal on every machine."""
     state = np.zeros((1,), dtype=np.uint64)
     for word in words:
         state = _absorb(state, _mixed(word))
@@ -95,14 +95,14 @@ def _counters(slots: int) -> NDArray[np.uint64]:
 
 @dataclass(frozen=True)
 class EpisodeRng:
-    """The random draws of some requests: `episodes` and `requests` are (num_envs,) integers."""
+    """Random draws for requests; `episodes` and `requests` are (num_envs,) integers."""
 
     seed: int
     episodes: IntArray
     requests: IntArray
 
     def streams(self, purpose: Purpose) -> NDArray[np.uint64]:
-        """hash_words(seed, purpose, episodes, requests), whose parts many draws share: (num_envs,).
+        """hash_words(seed, purpose, episodes, requests), (num_envs,); partial hashes are cached.
 
         Slot s of a stream is mix64(stream + (s + 1) 0x9E3779B97F4A7C15).
         """

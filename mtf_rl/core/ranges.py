@@ -1,4 +1,4 @@
-"""Range checks that configurations share; NaN and infinity never pass."""
+"""Range checks of configuration values; NaN and infinity always fail."""
 
 import math
 from collections.abc import Iterable
@@ -18,40 +18,40 @@ __all__ = [
 LARGEST_SEED = 2**32 - 1
 
 
-def check_at_least(name: str, value: float, least: float) -> None:
-    """Refuse a number below `least`, or one that is not finite."""
-    if not least <= value < math.inf:
-        raise ConfigError(f"{name} must be at least {least:g}, got {value}")
+def check_at_least(name: str, value: float, minimum: float) -> None:
+    """Raise a ConfigError unless `value` is finite and >= `minimum`."""
+    if not minimum <= value < math.inf:
+        raise ConfigError(f"{name} must be at least {minimum:g}, got {value}")
 
 
 def check_above(name: str, value: float, bound: float) -> None:
-    """Refuse a number not above `bound`, or one that is not finite."""
+    """Raise a ConfigError unless `value` is finite and > `bound`."""
     if not bound < value < math.inf:
         raise ConfigError(f"{name} must be above {bound:g}, got {value}")
 
 
 def check_fraction(name: str, value: float) -> None:
-    """Refuse a number outside [0, 1]."""
+    """Raise a ConfigError unless `value` is in [0, 1]."""
     if not 0.0 <= value <= 1.0:
         raise ConfigError(f"{name} must be in [0, 1], got {value}")
 
 
 def check_proper_fraction(name: str, value: float) -> None:
-    """Refuse a number outside [0, 1), such as a share that must leave something."""
+    """Raise a ConfigError unless `value` is in [0, 1)."""
     if not 0.0 <= value < 1.0:
         raise ConfigError(f"{name} must be in [0, 1), got {value}")
 
 
 def check_seed(name: str, value: int) -> None:
-    """Refuse a seed that one of the random generators cannot take: outside [0, 2**32)."""
+    """Raise a ConfigError unless `value` is in [0, 2**32), the range that all generators accept."""
     if not 0 <= value <= LARGEST_SEED:
         raise ConfigError(f"{name} must be in [0, {LARGEST_SEED}], got {value}")
 
 
 def check_choice(kind: str, value: str, choices: Iterable[str]) -> None:
-    """Refuse a name outside a closed set, with the nearest one.
+    """Raise an error unless `value` is one of `choices`.
 
     Raises:
-        UnknownNameError: naming what there is.
+        UnknownNameError: with the nearest choice and all choices.
     """
     Registry(kind, dict.fromkeys(choices))[value]

@@ -1,4 +1,4 @@
-"""A visible table of named entries, which the command line, JSON and tests iterate."""
+"""Registry of named entries, shared by the command line, JSON files and tests."""
 
 import difflib
 import re
@@ -18,11 +18,11 @@ _NAME = re.compile(r"[^\W\d]\w*")
 
 
 class Registry(Mapping[str, EntryT], Generic[EntryT]):
-    """Names of one kind, in the order in which they are written.
+    """Entries of one kind by name, in the order of definition.
 
-    `resolve` also imports a user's own `module:Name`, so it is called on names that the caller
-    gave, never on one that only a file holds. Indexing imports nothing: it finds registered names,
-    and own ones that were resolved before.
+    `resolve` also imports a user's own `module:Name`, so call it only on names that the caller
+    gave, never on a name that only a file has. Indexing imports nothing: it accepts registered
+    names, and extensions that were resolved before.
 
     >>> Registry("scorer", {"mmoe": 1, "ple": 2})["pel"]
     Traceback (most recent call last):
@@ -30,10 +30,10 @@ class Registry(Mapping[str, EntryT], Generic[EntryT]):
     mtf_rl.core.errors.UnknownNameError: Unknown scorer 'pel'. Did you mean 'ple'? Known: mmoe, ple.
 
     Args:
-        kind: what an entry is, for messages.
-        entries: the entries by name.
-        adapt: makes an entry of a user's own object, given its name too; it raises a ConfigError
-            that says what was expected. Without it the kind takes no extension by `module:Name`.
+        kind: name of the kind of entry, for messages.
+        entries: entries by name.
+        adapt: function of (name, object) that turns a user's object into an entry, or raises a
+            ConfigError with what was expected. None: `module:Name` is not accepted.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class Registry(Mapping[str, EntryT], Generic[EntryT]):
         if name in self._own:
             return self._own[name]
         if name not in self._entries:
-            raise UnknownNameError(self._complaint(name))
+            raise UnknownNameError(self._unknown_name(name))
         return self._entries[name]
 
     @override
@@ -66,12 +66,12 @@ class Registry(Mapping[str, EntryT], Generic[EntryT]):
         return len(self._entries)
 
     def register(self, name: str, entry: Any) -> None:
-        """Add an entry under a new name, for this process: a notebook's way to extend the table.
+        """Add an entry under a new name in this process, for use in notebooks.
 
-        Worker processes do not share it. Name `module:Name` where a command starts workers.
+        Worker processes do not have the entry; use `module:Name` with commands that start workers.
 
         Raises:
-            ConfigError: if the name is taken or no plain word, or the entry is not of the kind.
+            ConfigError: if the name is taken or not a plain word, or the entry is not of this kind.
         """
         if name in self._entries:
             raise ConfigError(
@@ -85,20 +85,20 @@ class Registry(Mapping[str, EntryT], Generic[EntryT]):
         self._entries[name] = self.adapted(name, entry)
 
     def adapted(self, name: str, own: Any) -> EntryT:
-        """The entry that a user's own object makes.
+        """Turn a user's object into an entry.
 
         Raises:
-            ConfigError: if it is not of this kind.
+            ConfigError: if the object is not of this kind.
         """
         entry: EntryT = own if self._adapt is None else self._adapt(name, own)
         return entry
 
     def check(self, name: str) -> None:
-        """Refuse a name that cannot be an entry's; imports nothing.
+        """Raise an error if `name` cannot be an entry; imports nothing.
 
         Raises:
             UnknownNameError: if it is neither registered nor of the form `module:Name`.
-            ConfigError: if it has a colon, but is not of that form.
+            ConfigError: if it has a colon, but not the form `module:Name`.
         """
         if self._adapt is not None and is_import_path(name):
             check_import_path(name, self._option)
@@ -106,31 +106,31 @@ class Registry(Mapping[str, EntryT], Generic[EntryT]):
             self[name]
 
     def resolve(self, name: str) -> EntryT:
-        """The entry of that name; a `module:Name` is imported, which runs the module.
+        """The entry of this name; a `module:Name` is imported, which runs the module.
 
         Raises:
             UnknownNameError: if it is neither registered nor of the form `module:Name`.
-            ConfigError: if the object cannot be imported, or is not of this kind.
+            ConfigError: if the object cannot be imported or is not of this kind.
         """
         if self._adapt is not None and is_import_path(name):
             self._own[name] = self.adapted(name, import_from_path(name, self._option))
         return self[name]
 
     def name_of(self, entry: EntryT) -> str | None:
-        """The name of an entry that is registered or was resolved; None if it is neither."""
+        """The name of a registered or resolved entry; None for any other object."""
         named = (*self._entries.items(), *self._own.items())
-        return next((name for name, known in named if known is entry), None)
+        return next((name for name, candidate in named if candidate is entry), None)
 
     @property
     def registered_here(self) -> frozenset[str]:
-        """Names that `register` added in this process, which its workers do not know."""
+        """Names added by `register` in this process; worker processes do not have them."""
         return frozenset(self._entries) - self._built_in
 
     @property
     def _option(self) -> str:
         return self.kind.split()[-1]
 
-    def _complaint(self, name: str) -> str:
+    def _unknown_name(self, name: str) -> str:
         nearest = difflib.get_close_matches(name, self._entries, n=1, cutoff=0.5)
         hint = f" Did you mean '{nearest[0]}'?" if nearest else ""
         own = "" if self._adapt is None else " Or your own, as module:Name."

@@ -1,4 +1,4 @@
-"""What is shown at a request and what comes back."""
+"""The slate shown at a request, and the users' response."""
 
 from dataclasses import dataclass
 
@@ -9,18 +9,18 @@ __all__ = ["Response", "Slate"]
 
 @dataclass(frozen=True)
 class Slate:
-    """The videos shown to `num_envs` users at one request, best first.
+    """The videos shown to `num_envs` users at one request, in rank order.
 
     Raises:
-        ShapeError: if the arrays do not agree.
+        ShapeError: if the shapes of the arrays disagree.
     """
 
     users: IntArray  # (num_envs,) user indices
     videos: IntArray  # (num_envs, slate) int32 video indices
     mask: BoolArray  # (num_envs, slate), True where a video was shown
-    tabs: IntArray  # (num_envs,), the scene in which they are shown: see `log_schema.Scenes`
+    tabs: IntArray  # (num_envs,), scene of the request: see `log_schema.Scenes`
     ranked: BoolArray | None = None
-    """(num_envs,), True where a log's ranker chose the videos; None: nowhere."""
+    """(num_envs,), True where a log's ranker chose the videos; None: False for all."""
 
     def __post_init__(self) -> None:
         num_envs, slate = self.videos.shape
@@ -33,13 +33,13 @@ class Slate:
 
 @dataclass(frozen=True)
 class Response:
-    """Every user's answer to every shown video; zero where nothing was shown.
+    """Feedback of each user on each video of a slate; zero at masked positions.
 
     Raises:
-        ShapeError: if the arrays do not agree.
+        ShapeError: if the shapes of the arrays disagree.
     """
 
-    feedback: FloatArray  # (num_envs, slate, feedbacks) float32: 0/1, or a count
+    feedback: FloatArray  # (num_envs, slate, feedbacks) float32: 0 or 1, or a count
     watch_seconds: FloatArray  # (num_envs, slate) float32
 
     def __post_init__(self) -> None:

@@ -1,8 +1,8 @@
-"""Tasks as data: which kinds of feedback a log holds, and what each of them means.
+"""Task definitions: the feedback types of a log and the meaning of each.
 
-A dataset names its tasks in a `TaskSet`. Arrays over `tasks` follow its order. Arrays over
-`feedbacks` hold all tasks but the one that is measured in seconds, in the same order: watched
-seconds have an array of their own.
+A dataset lists its tasks in a `TaskSet`, whose order is that of the array axis `tasks`. The axis
+`feedbacks` has all tasks except the one in seconds, in the same order; watched seconds are stored
+in a separate array.
 """
 
 import re
@@ -22,7 +22,7 @@ from mtf_rl.core.registry import Registry
 __all__ = ["KUAIRAND_TASKS", "Task", "TaskKind", "TaskSet"]
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
-# Columns and entries that stand beside those of the tasks, by name.
+# Names of other columns and entries in the files that have a column per task.
 _RESERVED = frozenset(
     {
         "end_reason",
@@ -45,47 +45,48 @@ _RESERVED = frozenset(
 
 
 class TaskKind(StrEnum):
-    """What a task's value in the log is."""
+    """Type of a task's value in the log."""
 
     BINARY = "binary"  # 0 or 1
-    SECONDS = "seconds"  # time spent, at least 0; one task of a set at most
-    COUNT = "count"  # a whole number, at least 0
+    SECONDS = "seconds"  # time spent, >= 0; a set has at most one such task
+    COUNT = "count"  # an integer >= 0
 
 
 @dataclass(frozen=True)
 class Task:
-    """A kind of feedback.
+    """A feedback type.
 
-    Its label, which scorers predict, is in [0, 1]: a binary task's value, or min(value, cap) / cap.
+    Scorers predict its label in [0, 1]: the value of a binary task, else min(value, cap) / cap.
 
     Raises:
-        ConfigError: if a field is out of range, or does not fit the kind.
+        ConfigError: if a field is out of range or does not apply to the kind.
     """
 
     name: str
-    """Letters, digits and underscores; names the task in code, flags, files and tables."""
+    """Name in code, flags, files and tables: letters, digits and underscores."""
     kind: TaskKind = TaskKind.BINARY
     """`binary`, `seconds` or `count`."""
     sign: int = 1
-    """1 where more is better, -1 where less is."""
+    """1 if larger values are better, -1 if smaller values are better."""
     worth: float = 0.0
-    """Reward `engagement` of one positive label, one count, or one minute for `seconds`."""
+    """Contribution to reward `engagement` per positive label, per count, or per minute
+    (`seconds`)."""
     column: str = ""
-    """Column of the log that holds it; the name, where it is empty."""
+    """Column of the log; empty: same as the name."""
     cap: float = 1.0
-    """Value from which the label is 1, above 0; a whole number for a count, 1 for binary."""
+    """Value from which the label is 1, > 0; an integer for a count, 1 for binary."""
     within: str = ""
-    """The binary task without which this binary task cannot happen; none, where it is empty."""
+    """Binary task that is a precondition of this binary task; empty: none."""
     played_seconds: float | None = None
-    """Play time from which a binary task is positive, or to the end of a shorter video; None where
-    it does not follow from play."""
+    """Play time in seconds, > 0, from which a binary task is positive; playing a shorter video to
+    its end counts too. None: the task does not follow from play time."""
     positive_from: float | None = None
-    """Value from which the label counts as positive where a metric needs two classes, above 0; half
-    the cap by default."""
+    """Minimum value of the positive class in metrics with two classes, in (0, cap]; None: half of
+    the cap."""
     pooled_as: str = ""
-    """Name of the past rate that this task shares with others that are rare; its own if empty."""
+    """Name of the past rate in which this task is pooled with other rare tasks; empty: its own."""
     monitored: bool = True
-    """Whether a scorer's fit is stopped by this task; rare tasks would add mostly noise."""
+    """Whether early stopping of scorers uses this task; rare tasks add mostly noise."""
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
@@ -94,7 +95,9 @@ class Task:
                 f" got {self.name!r}"
             )
         if self.name in _RESERVED:
-            raise ConfigError(f"a task cannot be named '{self.name}': that name is taken. Rename.")
+            raise ConfigError(
+                f"a task cannot be named '{self.name}': that name is reserved. Rename the task."
+            )
         if self.kind not in tuple(TaskKind):
             raise ConfigError(self._refusal("kind", f"one of {', '.join(TaskKind)}", self.kind))
         object.__setattr__(self, "kind", TaskKind(self.kind))
@@ -107,30 +110,30 @@ class Task:
 
     @property
     def is_seconds(self) -> bool:
-        """Whether its value is time spent."""
+        """Whether the value is time spent."""
         return self.kind is TaskKind.SECONDS
 
     @property
     def positive_label(self) -> float:
-        """The label from which it counts as positive, in (0, 1]."""
+        """Minimum label of the positive class, in (0, 1]."""
         return 0.5 if self.positive_from is None else self.positive_from / self.cap
 
     @property
     def past_signal(self) -> str:
-        """The name of the past rate in which it counts."""
+        """Name of the past rate of this task."""
         return self.pooled_as or self.name
 
     def label(self, values: FloatArray | IntArray) -> FloatArray:
-        """Labels in [0, 1] of logged values, any shape; float32 stays float32."""
+        """Labels in [0, 1] of logged values of any shape; float32 stays float32."""
         if self.kind is TaskKind.BINARY:
             return np.asarray(values)
         return np.asarray(np.minimum(values, self.cap) / self.cap)
 
     def follows(self, play_seconds: FloatArray, duration_seconds: FloatArray) -> BoolArray:
-        """Whether it happens by `played_seconds`: played as long, or to the end if that is sooner.
+        """Whether the task is positive: play time >= min(`played_seconds`, duration).
 
-        On rows of tab 1 of KuaiRand-Pure, 4/25 to 5/05, it agrees with the logged `is_click` in
-        98.6 % and with `long_view` in 99.7 %.
+        On tab 1 of KuaiRand-Pure, 4/25 to 5/05, this rule agrees with the logged `is_click` on
+        98.6 % of rows, and with `long_view` on 99.7 %.
         """
         assert self.played_seconds is not None
         return np.asarray(play_seconds >= np.minimum(duration_seconds, self.played_seconds))
@@ -147,63 +150,70 @@ class Task:
             raise ConfigError(self._refusal("positive_from", f"in (0, {self.cap:g}]", start))
         for name in ("within", "played_seconds"):
             if getattr(self, name) and not binary:
-                raise ConfigError(self._refusal(name, "left out unless binary", self.kind))
+                raise ConfigError(
+                    f"{name} of task '{self.name}' applies to binary tasks only, and its kind is"
+                    f" {self.kind}. Leave {name} out."
+                )
         seconds = self.played_seconds
         if seconds is not None and not (np.isfinite(seconds) and seconds > 0):
             raise ConfigError(self._refusal("played_seconds", "above 0", seconds))
 
-    def _refusal(self, what: str, expected: str, got: object) -> str:
-        return f"{what} of task '{self.name}' must be {expected}, got {got}"
+    def _refusal(self, field_name: str, expected: str, got: object) -> str:
+        return f"{field_name} of task '{self.name}' must be {expected}, got {got}"
 
 
 @dataclass(frozen=True)
 class TaskSet:
-    """The tasks of a dataset, in the order of every array and file; or some of them.
+    """All or some tasks of a dataset, in the order of arrays and files.
 
     Raises:
-        ConfigError: if there is no task, a name or a column stands twice, or two are in seconds.
+        ConfigError: if there is no task, a name or a column is repeated, or several tasks are in
+            seconds.
     """
 
     tasks: tuple[Task, ...]
     whole: tuple[str, ...] = field(default=(), compare=False)
-    """Names of all tasks of the dataset, in order, of which these are some; these, where empty."""
+    """Names of all tasks of the dataset, in order; empty: this set is complete."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "whole", self.whole or tuple(task.name for task in self.tasks))
         if not self.tasks:
-            raise ConfigError("tasks must be at least one, got none")
-        for what in ("name", "column"):
-            given = [getattr(task, what) for task in self.tasks]
-            twice = next((value for value in given if given.count(value) > 1), None)
-            if twice is not None:
-                raise ConfigError(f"the {what} of a task must stand once, got '{twice}' twice")
+            raise ConfigError("tasks must have at least one task, got none")
+        for attribute in ("name", "column"):
+            values = [getattr(task, attribute) for task in self.tasks]
+            repeated = next((value for value in values if values.count(value) > 1), None)
+            if repeated is not None:
+                raise ConfigError(
+                    f"the {attribute} of each task must be unique, got '{repeated}' more than once"
+                )
         timed = [task.name for task in self.tasks if task.is_seconds]
         if len(timed) > 1:
-            raise ConfigError(f"one task may be in seconds, got {', '.join(timed)}")
+            raise ConfigError(f"at most one task may be in seconds, got {', '.join(timed)}")
 
     def check_complete(self) -> None:
-        """Refuse a task that refers to one which is not there.
+        """Check that all references between tasks can be resolved.
 
         Raises:
-            ConfigError: naming a task within one that is unknown or not binary, or one that follows
-                from play where no task is in seconds.
+            ConfigError: if `within` is not another binary task of this set, or `played_seconds` is
+                given and no task is in seconds.
         """
         for child in self.tasks:
             if child.played_seconds is not None and self.seconds is None:
                 raise ConfigError(
-                    f"task '{child.name}' has played_seconds, and no task is in seconds."
-                    " Add the task that is time played, or leave played_seconds out."
+                    f"task '{child.name}' has played_seconds, but no task is in seconds."
+                    " Add a task for the play time, or leave played_seconds out."
                 )
             if not child.within:
                 continue
             if child.within == child.name or child.within not in self.names:
                 raise ConfigError(
-                    f"task '{child.name}' must be within another task, got '{child.within}'."
+                    f"within of task '{child.name}' must be another task, got '{child.within}'."
                     f" Tasks: {', '.join(self.names)}."
                 )
             if self[child.within].kind is not TaskKind.BINARY:
                 raise ConfigError(
-                    f"task '{child.name}' must be within a binary task, and '{child.within}' is not"
+                    f"within of task '{child.name}' must be a binary task, but '{child.within}' is"
+                    f" {self[child.within].kind}"
                 )
 
     def __len__(self) -> int:
@@ -222,50 +232,50 @@ class TaskSet:
 
     @cached_property
     def signs(self) -> NDArray[np.float32]:
-        """+1 where more is better, else -1: (tasks,) float32."""
+        """The sign of each task: +1 if larger is better, else -1; (tasks,) float32."""
         return np.array([task.sign for task in self.tasks], dtype=np.float32)
 
     def index(self, name: str) -> int:
-        """The position of a task on the axis `tasks`.
+        """The index of a task on the axis `tasks`.
 
         Raises:
-            UnknownNameError: naming the nearest and all names.
+            UnknownNameError: if there is no task of this name.
         """
         self._by_name[name]
         return self.names.index(name)
 
     def indices(self, names: Iterable[str]) -> IntArray:
-        """The positions of some tasks on the axis `tasks`, in the order of `names`: (names,).
+        """The indices of tasks on the axis `tasks`, in the order of `names`: (names,).
 
         Raises:
-            UnknownNameError: for a name that is no task's.
+            UnknownNameError: if there is no task of a name.
         """
         return np.array([self.index(name) for name in names], dtype=np.int64)
 
     def subset(self, names: Iterable[str]) -> "TaskSet":
-        """The tasks of these names in the order of this set; all of them where none is named.
+        """The tasks with these names, in the order of this set; all tasks if `names` is empty.
 
         Raises:
-            UnknownNameError: for a name that is no task's.
+            UnknownNameError: if there is no task of a name.
             ConfigError: if a name is repeated.
         """
         given = tuple(names)
         for name in given:
             self._by_name[name]
         if len(set(given)) < len(given):
-            raise ConfigError(f"tasks must be named once each, got {given}")
+            raise ConfigError(f"each task must be named once, got {given}")
         if not given or len(given) == len(self):
             return self
         return TaskSet(tuple(task for task in self.tasks if task.name in given), self.whole)
 
     @cached_property
     def seconds(self) -> Task | None:
-        """The task that is time spent; None where there is none."""
+        """The task in seconds; None if there is none."""
         return next((task for task in self.tasks if task.is_seconds), None)
 
     @cached_property
     def feedbacks(self) -> tuple[Task, ...]:
-        """Every other task: the axis `feedbacks`."""
+        """All tasks except the one in seconds: the axis `feedbacks`."""
         return tuple(task for task in self.tasks if not task.is_seconds)
 
     @cached_property
@@ -274,42 +284,44 @@ class TaskSet:
         return tuple(task.name for task in self.feedbacks)
 
     def feedback_index(self, name: str) -> int:
-        """The position of a task on the axis `feedbacks`.
+        """The index of a task on the axis `feedbacks`.
 
         Raises:
-            UnknownNameError: if it is none of the tasks.
-            ConfigError: if it is the one in seconds.
+            UnknownNameError: if there is no task of this name.
+            ConfigError: if the task is in seconds.
         """
         if self[name].is_seconds:
-            raise ConfigError(f"task '{name}' is in seconds: its values are `watch_seconds`")
+            raise ConfigError(
+                f"task '{name}' is in seconds, so its values are in `watch_seconds`, not `feedback`"
+            )
         return self.feedback_names.index(name)
 
     @cached_property
     def chains(self) -> tuple[tuple[str, str], ...]:
-        """(parent, child) of every task within another, both in this set."""
+        """(precondition, task) for every task with `within`, if both are in this set."""
         return tuple((task.within, task.name) for task in self.tasks if task.within in self.names)
 
     @cached_property
     def interest(self) -> Task | None:
-        """The first binary task of which more is better: what retrieval takes for interest."""
+        """The first binary task with a positive sign; retrieval uses it as the sign of interest."""
         return next(
             (task for task in self.tasks if task.kind is TaskKind.BINARY and task.sign > 0), None
         )
 
     @cached_property
     def signal_names(self) -> tuple[str, ...]:
-        """What a session's history holds of each slate: the feedbacks, and `play_ratio`."""
+        """Signals that the history has for each slate: the feedbacks, then `play_ratio`."""
         return (*self.feedback_names, "play_ratio")
 
     @cached_property
     def signal_worth(self) -> tuple[float, ...]:
-        """The worth of each of `signal_names`; a video played to its end counts as a minute."""
+        """The worth of each of `signal_names`; a fully played video counts as one minute."""
         minute = 0.0 if self.seconds is None else self.seconds.worth
         return (*(task.worth for task in self.feedbacks), minute)
 
     @cached_property
     def past_signals(self) -> tuple[str, ...]:
-        """Names of the past rates, in order: of each task, or of the rare ones together."""
+        """Names of the past rates, in order: one for each task or pool of rare tasks."""
         return tuple(dict.fromkeys(task.past_signal for task in self.tasks))
 
     def labels(self, feedback: FloatArray | IntArray, play_seconds: FloatArray) -> FloatArray:
@@ -317,37 +329,38 @@ class TaskSet:
 
         Args:
             feedback: logged values, (rows, feedbacks).
-            play_seconds: (rows,).
+            play_seconds: play time in seconds, (rows,).
         """
         columns = iter(np.moveaxis(np.asarray(feedback), -1, 0))
         values = [task.label(play_seconds if task.is_seconds else next(columns)) for task in self]
         return np.stack(values, axis=-1, dtype=np.float32, casting="unsafe")
 
     def to_json(self) -> list[dict[str, Any]]:
-        """A JSON document that `from_json` reads."""
+        """A JSON document for `from_json`."""
         return [asdict(task) for task in self.tasks]
 
     @classmethod
     def from_json(cls, document: Sequence[Mapping[str, Any]]) -> "TaskSet":
-        """Read what `to_json` wrote, or a person: fields with a default may be left out.
+        """Read the document of `to_json`; fields with a default are optional.
 
         Raises:
-            ConfigError: if the document is no list of tasks, or a field is unknown or wrong.
+            ConfigError: if the document is not a list of tasks, or a field has a wrong value.
+            UnknownNameError: if a field is unknown.
         """
-        if not isinstance(document, list) or not all(isinstance(each, dict) for each in document):
-            raise ConfigError("tasks must be a list of objects, each with a name at least")
-        known = Registry("field of a task", {entry.name: entry for entry in fields(Task)})
+        if not isinstance(document, list) or not all(isinstance(item, dict) for item in document):
+            raise ConfigError("tasks must be a list of objects, each with a name")
+        task_fields = Registry("field of a task", {entry.name: entry for entry in fields(Task)})
         tasks = []
-        for each in document:
-            for name in each:
-                known[name]
-            if "name" not in each:
-                raise ConfigError(f"a task must have a name, got {dict(each)}")
+        for item in document:
+            for name in item:
+                task_fields[name]
+            if "name" not in item:
+                raise ConfigError(f"a task must have a name, got {dict(item)}")
             try:
-                tasks.append(Task(**each))
+                tasks.append(Task(**item))
             except TypeError as error:
                 raise ConfigError(
-                    f"task {each['name']!r} has a field of a wrong type: {error}"
+                    f"task {item['name']!r} has a field of a wrong type: {error}"
                 ) from error
         return cls(tuple(tasks))
 
@@ -357,22 +370,22 @@ class TaskSet:
 
     @property
     def is_whole(self) -> bool:
-        """Whether these are all tasks of the dataset."""
+        """Whether this set has all tasks of the dataset."""
         return len(self) == len(self.whole)
 
     @cached_property
     def columns(self) -> IntArray:
-        """Their positions among all tasks of the dataset, (tasks,)."""
+        """Indices of these tasks among all tasks of the dataset, (tasks,)."""
         return np.array([self.whole.index(name) for name in self.names], dtype=np.int64)
 
     def of_scores(self, scores: FloatArray) -> FloatArray:
-        """The columns (..., tasks) of scores of all tasks of the dataset (..., whole)."""
+        """Select these tasks from scores of all tasks: (..., whole) to (..., tasks)."""
         return scores if self.is_whole else np.ascontiguousarray(scores[..., self.columns])
 
 
-# Names, columns and thresholds are those of the log; signs, worth and the cap are ours. The worth
-# was fixed before any world was tuned: no published system states its weights, and at KuaiRand's
-# rates interactions are about a tenth of the reward, as sparse signals should count.
+# Names, columns and thresholds come from the log; we chose signs, worth and cap. No published
+# system states its reward weights. We fixed `worth` before tuning any synthetic world, so that at
+# KuaiRand's rates interactions contribute about a tenth of the reward.
 KUAIRAND_TASKS = TaskSet(
     (
         Task("click", column="is_click", played_seconds=7.0),

@@ -1,4 +1,4 @@
-"""What is public about the videos of a catalogue: duration, tags, author."""
+"""Catalogue of videos: duration, tags, author."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,13 +14,13 @@ NO_TAG = -1
 
 @dataclass(frozen=True)
 class VideoCatalogue:
-    """Public attributes of every video, by video index.
+    """Attributes of every video, by video index.
 
     Raises:
-        ShapeError: if the arrays do not share the `videos` axis.
+        ShapeError: if the lengths of the arrays differ.
     """
 
-    duration_seconds: FloatArray  # (videos,) float32, positive; a missing duration is filled
+    duration_seconds: FloatArray  # (videos,) float32, > 0; missing durations are filled
     tags: IntArray  # (videos, tags_per_video) int32, NO_TAG where a video has fewer
     authors: IntArray  # (videos,) int32
     num_tags: int
@@ -33,14 +33,14 @@ class VideoCatalogue:
 
     @property
     def num_videos(self) -> int:
-        """How many videos there are."""
+        """Number of videos."""
         return len(self.duration_seconds)
 
     @cached_property
     def tag_fractions(self) -> FloatArray:
-        """Each video's unit of attention, divided equally over its tags: (videos, num_tags).
+        """Tag weights of each video, (videos, num_tags): 1 / number of its tags, 0 elsewhere.
 
-        A video without a tag has a row of zeros.
+        A video without tags has a row of zeros.
         """
         fractions = np.zeros((self.num_videos, self.num_tags), dtype=np.float32)
         videos, columns = np.nonzero(self.tags != NO_TAG)

@@ -1,4 +1,4 @@
-"""A user's own objects: named, imported, refused."""
+"""Extensions given as `module:Name`: imported when valid and allowed, refused otherwise."""
 
 import inspect
 import re
@@ -58,7 +58,7 @@ def module_on_the_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     return "own_rewards_of_a_test"
 
 
-def test_an_own_reward_is_imported_and_used(own_module: str) -> None:
+def test_a_custom_reward_is_imported(own_module: str) -> None:
     assert SessionConfig(reward=f"{own_module}:minutes").reward == f"{own_module}:minutes"
     inputs = list(trial_inputs())[2]
     reward = reward_named(f"{own_module}:minutes")(inputs)
@@ -66,17 +66,17 @@ def test_an_own_reward_is_imported_and_used(own_module: str) -> None:
     np.testing.assert_allclose(reward, inputs.watch_seconds.sum(axis=1) / 60)
 
 
-def test_an_own_reward_sees_durations_positions_and_history(own_module: str) -> None:
-    nothing, everything, _ = trial_inputs()
+def test_a_custom_reward_receives_durations_positions_and_history(own_module: str) -> None:
+    no_feedback, full_feedback, _ = trial_inputs()
     reward = reward_named(f"{own_module}:finished")
-    assert reward(nothing) == pytest.approx(np.zeros(3))
-    whole = 1 + 1 / 2 + 1 / 3 + 1 / 4
-    expected = whole - 0.1 * everything.history.repetition
-    np.testing.assert_allclose(reward(everything), expected, rtol=1e-6)
+    assert reward(no_feedback) == pytest.approx(np.zeros(3))
+    discounted = 1 + 1 / 2 + 1 / 3 + 1 / 4
+    expected = discounted - 0.1 * full_feedback.history.repetition
+    np.testing.assert_allclose(reward(full_feedback), expected, rtol=1e-6)
 
 
 @pytest.mark.filterwarnings("ignore:divide by zero", "ignore:invalid value")
-def test_an_own_reward_is_tried_before_it_is_used(own_module: str) -> None:
+def test_a_custom_reward_is_validated_on_trial_inputs(own_module: str) -> None:
     with pytest.raises(ShapeError, match=re.escape("returns must have shape (num_envs) = (3,)")):
         reward_named(f"{own_module}:scalar")
     with pytest.raises(ShapeError, match=re.escape("= (3,), got (4,)")):
@@ -94,7 +94,7 @@ def test_an_own_reward_is_tried_before_it_is_used(own_module: str) -> None:
         assert part in str(error.value)
 
 
-def test_names_that_lead_nowhere_are_refused(own_module: str) -> None:
+def test_invalid_extension_names_are_refused(own_module: str) -> None:
     assert is_import_path("a:b")
     assert not is_import_path("engagement")
     with pytest.raises(
@@ -117,7 +117,7 @@ def test_a_config_imports_nothing() -> None:
     SessionConfig(reward="no_such_module:worth")
 
 
-def test_a_registered_entry_is_found_and_no_name_is_taken_twice() -> None:
+def test_register_adds_an_entry_and_refuses_a_taken_name() -> None:
     registry: Registry[int] = Registry("scorer", {"mmoe": 1})
     registry.register("mine", 2)
     assert registry["mine"] == registry.resolve("mine") == 2
@@ -126,11 +126,11 @@ def test_a_registered_entry_is_found_and_no_name_is_taken_twice() -> None:
     with pytest.raises(ConfigError, match=re.escape("must be one word")):
         registry.register("a:b", 3)
     with pytest.raises(UnknownNameError, match=re.escape("Unknown scorer 'os:getcwd'")):
-        registry.resolve("os:getcwd")  # A table without `adapt` imports nothing.
+        registry.resolve("os:getcwd")  # A registry without `adapt` imports nothing.
     assert registry["mine"] == 2
 
 
-def test_a_registered_reward_is_tried_too() -> None:
+def test_register_validates_a_reward_on_trial_inputs() -> None:
     with pytest.raises(ShapeError, match=re.escape("what reward 'of_a_test' returns must have")):
         REWARDS.register("of_a_test", lambda inputs: 1.0)
     assert "of_a_test" not in REWARDS
@@ -142,16 +142,14 @@ def _nothing_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("_nothing_allowed")
-def test_a_file_names_nothing_that_is_imported_unless_repeated() -> None:
+def test_extensions_in_a_file_are_refused_unless_repeated() -> None:
     document = {"agent": "a.b:C", "deep": [{"reward": "m:f"}, "C:/runs/x", "10:30", "two words:x"]}
     assert list(import_paths_in(document)) == ["a.b:C", "m:f"]
     refuse_unrepeated(document, repeated={"a.b:C", "m:f"}, source="x.json")
-    message = (
-        "x.json names the extension 'm:f'. Nothing that a file names is imported unless you"
-        " repeat it: --extension m:f on the command line, or mtf_rl.allow_extensions('m:f')"
-    )
-    with pytest.raises(ConfigError, match=re.escape(message)):
+    with pytest.raises(ConfigError) as error:
         refuse_unrepeated(document, repeated={"a.b:C"}, source="x.json")
+    for part in ("x.json", "--extension m:f", "mtf_rl.allow_extensions('m:f')"):
+        assert part in str(error.value)
     allow_extensions("m:f")
     refuse_unrepeated(document, repeated={"a.b:C"}, source="x.json")
     with pytest.raises(ConfigError, match=re.escape("must be a registered name or module:Name")):
@@ -159,15 +157,15 @@ def test_a_file_names_nothing_that_is_imported_unless_repeated() -> None:
 
 
 @pytest.mark.usefixtures("_nothing_allowed")
-def test_what_is_typed_counts_as_repeated() -> None:
+def test_extensions_on_the_command_line_are_allowed() -> None:
     words = ["RUN", "--session.reward=m:f", "--extension", "a:B", "--scorer", "s:C", "--x=1:2"]
-    kept = repeated_on_command_line([*words, "--extension=d:E"])
-    assert kept == ["RUN", "--session.reward=m:f", "--scorer", "s:C", "--x=1:2"]
+    remaining = repeated_on_command_line([*words, "--extension=d:E"])
+    assert remaining == ["RUN", "--session.reward=m:f", "--scorer", "s:C", "--x=1:2"]
     assert allowed_extensions() == ("a:B", "d:E", "m:f", "s:C")
 
 
 @pytest.mark.usefixtures("_nothing_allowed")
-def test_what_was_imported_may_be_named_by_files(own_module: str) -> None:
+def test_imported_extensions_are_allowed_in_files(own_module: str) -> None:
     reward_named(f"{own_module}:minutes")
     refuse_unrepeated({"reward": f"{own_module}:minutes"}, source="x.json")
     assert REWARDS[f"{own_module}:minutes"] is not None
@@ -175,7 +173,7 @@ def test_what_was_imported_may_be_named_by_files(own_module: str) -> None:
         REWARDS[f"{own_module}:scalar"]  # Indexing imports nothing.
 
 
-def test_help_lists_every_name_of_an_open_option() -> None:
+def test_help_lists_every_registered_name_of_an_extensible_option() -> None:
     for kind, field, registry in (
         (RunConfig, "scorer", SCORERS),
         (SessionConfig, "reward", REWARDS),

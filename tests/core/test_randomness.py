@@ -1,4 +1,4 @@
-"""Counter-based draws: equal wherever they are made, and distributed as they should be."""
+"""Counter-based draws depend only on their address and have the right distribution."""
 
 import numpy as np
 import pytest
@@ -22,7 +22,7 @@ def test_mix64_is_splitmix64() -> None:
     assert [int(word) for word in mix64(counters)] == expected
 
 
-def test_a_draw_does_not_depend_on_its_neighbours() -> None:
+def test_a_draw_does_not_depend_on_other_rows_or_slots() -> None:
     together = rng_of([3, 8, 5]).uniforms(Purpose.FEEDBACK, 4)
     alone = rng_of([5]).uniforms(Purpose.FEEDBACK, 4)
     np.testing.assert_array_equal(together[2:], alone)
@@ -30,15 +30,15 @@ def test_a_draw_does_not_depend_on_its_neighbours() -> None:
 
 
 @pytest.mark.parametrize("change", ["seed", "request", "purpose", "episode"])
-def test_every_part_of_the_address_matters(change: str) -> None:
+def test_every_part_of_the_address_changes_the_draw(change: str) -> None:
     base = rng_of([1]).bits(Purpose.LEAVE, 8)
-    other = {
+    changed = {
         "seed": rng_of([1], seed=1).bits(Purpose.LEAVE, 8),
         "request": rng_of([1], request=1).bits(Purpose.LEAVE, 8),
         "purpose": rng_of([1]).bits(Purpose.PAUSE, 8),
         "episode": rng_of([2]).bits(Purpose.LEAVE, 8),
     }[change]
-    assert not np.isin(other, base).any()
+    assert not np.isin(changed, base).any()
 
 
 def test_uniforms_are_uniform_and_uncorrelated() -> None:
@@ -63,7 +63,7 @@ def test_hash_words_broadcasts_elementwise(first: int, second: int) -> None:
 
 
 def test_a_draw_is_a_hash_of_its_address() -> None:
-    """`EpisodeRng` keeps parts of the hash for other draws; the result is that of the whole."""
+    """`EpisodeRng` caches partial hashes; the result equals the hash of the whole address."""
     rng = EpisodeRng(7, np.array([3, 900]), np.array([0, 12]))
     for purpose in (Purpose.LEAVE, Purpose.FEEDBACK):
         stream = hash_words(7, int(purpose), rng.episodes, rng.requests)

@@ -1,4 +1,4 @@
-"""Registries name what they know; files are whole or absent."""
+"""Registries suggest names; files are written atomically and checked when read."""
 
 import re
 from pathlib import Path
@@ -11,7 +11,7 @@ from mtf_rl.core.files import load_arrays, load_json, replace_atomically, save_a
 from mtf_rl.core.registry import Registry
 
 
-def test_an_unknown_name_is_told_its_nearest() -> None:
+def test_the_error_of_an_unknown_name_suggests_the_nearest() -> None:
     registry = Registry("scorer", {"mmoe": 1, "ple": 2})
     with pytest.raises(
         UnknownNameError,
@@ -35,7 +35,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
     assert [file.name for file in tmp_path.iterdir()] == ["settings.json"]
 
 
-def test_equal_arrays_make_equal_bytes(tmp_path: Path) -> None:
+def test_equal_arrays_are_saved_as_equal_bytes(tmp_path: Path) -> None:
     arrays = {"x": np.arange(5), "y": np.eye(2)}
     save_arrays(tmp_path / "a.npz", arrays)
     save_arrays(tmp_path / "b.npz", arrays)
@@ -49,9 +49,9 @@ def test_pickled_objects_are_refused(tmp_path: Path) -> None:
         load_arrays(tmp_path / "evil.npz")
 
 
-def test_torn_and_missing_files_are_named(tmp_path: Path) -> None:
-    (tmp_path / "torn.json").write_text('{"a": ')
-    with pytest.raises(ArtifactError, match=re.escape("torn.json is not a JSON file")):
-        load_json(tmp_path / "torn.json")
+def test_the_error_of_a_damaged_or_missing_file_names_it(tmp_path: Path) -> None:
+    (tmp_path / "damaged.json").write_text('{"a": ')
+    with pytest.raises(ArtifactError, match=re.escape("damaged.json is not a JSON file")):
+        load_json(tmp_path / "damaged.json")
     with pytest.raises(ArtifactError, match=re.escape("No file")):
         load_arrays(tmp_path / "none.npz")
