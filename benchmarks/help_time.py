@@ -13,6 +13,7 @@ COMMANDS = {
     "train --help": ["-m", "mtf_rl.train", "--help"],
     "train --seeed 1": ["-m", "mtf_rl.train", "--seeed", "1"],
     "compare --help": ["-m", "mtf_rl.compare", "--help"],
+    "ope --help": ["-m", "mtf_rl.ope", "--help"],
     "pretrain --help": ["-m", "mtf_rl.pretrain", "--help"],
 }
 REPEATS = 7

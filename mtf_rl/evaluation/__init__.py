@@ -3,50 +3,55 @@
 Neural fitted Q evaluation is in `mtf_rl.evaluation.fitted_q`, apart, since it imports torch.
 """
 
-from mtf_rl.evaluation.intervals import (
-    Interval,
-    change_interval,
-    linearised_interval,
-    mean_interval,
-    quantile_interval,
-    rate_change_interval,
-    rate_difference_interval,
-    rate_interval,
-    ratio_interval,
-)
-from mtf_rl.evaluation.leaderboard import (
-    LeaderboardRow,
-    PolicySessions,
-    difference_cells,
-    leaderboard,
-    leaderboard_columns,
-    limits,
-    metric_cells,
-)
-from mtf_rl.evaluation.least_squares import (
-    LeastSquaresConfig,
-    LeastSquaresQ,
-    StaticPolicies,
-    StaticPolicyValues,
-    least_squares_q,
-    static_policies,
-)
-from mtf_rl.evaluation.metrics import (
-    Metrics,
-    metric_changes,
-    metric_differences,
-    metrics_of,
-    paired_difference,
-)
-from mtf_rl.evaluation.reward_weights import (
-    InputWeight,
-    RewardWeights,
-    Verdict,
-    estimate_reward_weights,
-)
-from mtf_rl.evaluation.rollouts import Sessions, roll_out, roll_out_each
-from mtf_rl.evaluation.session_ends import end_at_cut
-from mtf_rl.evaluation.session_panel import SessionPanel, SessionSummary, session_panel
+from typing import TYPE_CHECKING
+
+from mtf_rl.core.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from mtf_rl.evaluation.intervals import (
+        Interval,
+        change_interval,
+        linearised_interval,
+        mean_interval,
+        quantile_interval,
+        rate_change_interval,
+        rate_difference_interval,
+        rate_interval,
+        ratio_interval,
+    )
+    from mtf_rl.evaluation.leaderboard_rows import (
+        LeaderboardRow,
+        PolicySessions,
+        difference_cells,
+        leaderboard,
+        leaderboard_columns,
+        limits,
+        metric_cells,
+    )
+    from mtf_rl.evaluation.least_squares import (
+        LeastSquaresConfig,
+        LeastSquaresQ,
+        StaticPolicies,
+        StaticPolicyValues,
+        least_squares_q,
+        static_policies,
+    )
+    from mtf_rl.evaluation.metrics import (
+        Metrics,
+        metric_changes,
+        metric_differences,
+        metrics_of,
+        paired_difference,
+    )
+    from mtf_rl.evaluation.panel import SessionPanel, SessionSummary, session_panel
+    from mtf_rl.evaluation.reward_weights import (
+        InputWeight,
+        RewardWeights,
+        Verdict,
+        estimate_reward_weights,
+    )
+    from mtf_rl.evaluation.rollouts import Sessions, roll_out, roll_out_each
+    from mtf_rl.evaluation.session_ends import end_at_cut
 
 __all__ = [
     "InputWeight",
@@ -88,3 +93,5 @@ __all__ = [
     "session_panel",
     "static_policies",
 ]
+
+__getattr__ = lazy_names(__name__, __file__)

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
 from mtf_rl.core.arrays import BoolArray, FloatArray, IntArray
 from mtf_rl.core.errors import ShapeError
@@ -18,7 +17,18 @@ __all__ = [
     "rate_difference_interval",
     "rate_interval",
     "ratio_interval",
+    "t_quantile",
 ]
+
+
+def t_quantile(probability: float, degrees: float) -> float:
+    """Quantile of Student's t distribution; infinite `degrees` give the normal distribution.
+
+    scipy is imported here, because `ope --help` imports this module and needs no scipy.
+    """
+    from scipy import stats
+
+    return float(stats.t.ppf(probability, degrees))
 
 
 @dataclass(frozen=True)
@@ -63,7 +73,7 @@ def mean_interval(values: FloatArray, clusters: IntArray, *, confidence: float =
     if count < 2:
         return Interval(mean, -np.inf, np.inf)
     error = np.sqrt(count / (count - 1) * np.sum(sums**2)) / len(values)
-    half = float(stats.t.ppf(0.5 + confidence / 2.0, count - 1) * error)
+    half = float(t_quantile(0.5 + confidence / 2.0, count - 1) * error)
     return Interval(mean, mean - half, mean + half)
 
 
@@ -85,13 +95,13 @@ def ratio_interval(
     """
     tops = np.bincount(clusters, weights=numerator)  # (clusters,)
     bottoms = np.bincount(clusters, weights=denominator)  # (clusters,)
-    count = np.count_nonzero(bottoms)
+    count = int(np.count_nonzero(bottoms))
     total = float(bottoms.sum())
     ratio = float(tops.sum()) / total if total > 0.0 else np.nan
     if total <= 0.0 or count < 2:
         return Interval(ratio, -np.inf, np.inf)
     error = np.sqrt(count / (count - 1) * np.sum((tops - ratio * bottoms) ** 2)) / total
-    half = float(stats.t.ppf(0.5 + confidence / 2.0, count - 1) * error)
+    half = float(t_quantile(0.5 + confidence / 2.0, count - 1) * error)
     return Interval(ratio, ratio - half, ratio + half)
 
 
@@ -117,7 +127,7 @@ def linearised_interval(
     if count < 2 or not np.isfinite(estimate):
         return Interval(estimate, -np.inf, np.inf)
     error = np.sqrt(count / (count - 1) * np.sum(sums**2))
-    half = float(stats.t.ppf(0.5 + confidence / 2.0, count - 1) * error)
+    half = float(t_quantile(0.5 + confidence / 2.0, count - 1) * error)
     return Interval(estimate, estimate - half, estimate + half)
 
 
@@ -198,7 +208,7 @@ def _relative(
     count = len(a)
     if count < 2:
         return Interval(change, -np.inf, np.inf)
-    scale = float(stats.t.ppf(0.975, count - 1)) ** 2 * count / (count - 1)
+    scale = t_quantile(0.975, count - 1) ** 2 * count / (count - 1)
     square = bottom**2 - scale * float(b @ b)
     middle = top * bottom - scale * float(a @ b)
     rest = top**2 - scale * float(a @ a)

@@ -10,11 +10,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from mtf_rl.core.arrays import BoolArray, FloatArray, IntArray, check_shape
 from mtf_rl.core.errors import DataError
-from mtf_rl.evaluation.intervals import Interval
+from mtf_rl.evaluation.intervals import Interval, t_quantile
 
 __all__ = ["Estimate", "condition_number", "fit_half_panels", "fit_pooled", "fit_within", "varies"]
 
@@ -66,7 +65,7 @@ class Estimate:
         return Interval(a / b, float((middle - half) / square), float((middle + half) / square))
 
     def _quantile(self, confidence: float) -> float:
-        return float(stats.t.ppf(0.5 + confidence / 2.0, len(self.influence) - 1))
+        return t_quantile(0.5 + confidence / 2.0, len(self.influence) - 1)
 
 
 def fit_pooled(design: FloatArray, outcome: FloatArray, users: IntArray) -> Estimate:

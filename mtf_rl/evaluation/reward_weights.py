@@ -11,6 +11,12 @@ from mtf_rl.core.arrays import IntArray
 from mtf_rl.core.errors import DataError
 from mtf_rl.core.registry import Registry
 from mtf_rl.evaluation.intervals import Interval
+from mtf_rl.evaluation.panel import (
+    CONTROLS,
+    WATCH_MINUTE,
+    SessionPanel,
+    SessionSummary,
+)
 from mtf_rl.evaluation.panel_regression import (
     Estimate,
     condition_number,
@@ -18,12 +24,6 @@ from mtf_rl.evaluation.panel_regression import (
     fit_pooled,
     fit_within,
     varies,
-)
-from mtf_rl.evaluation.session_panel import (
-    CONTROLS,
-    WATCH_MINUTE,
-    SessionPanel,
-    SessionSummary,
 )
 
 __all__ = [

@@ -3,7 +3,7 @@
 import numpy as np
 
 from mtf_rl.evaluation import SessionPanel, SessionSummary
-from mtf_rl.evaluation.session_panel import CONTROLS
+from mtf_rl.evaluation.panel import CONTROLS
 
 # Next-session minutes per click, long view, like, follow, comment, forward, hate, watch minute.
 PLANTED = (0.0, 0.2, 1.5, 0.0, 0.8, 0.0, -2.0, 0.4)

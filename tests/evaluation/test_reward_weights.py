@@ -17,7 +17,7 @@ from mtf_rl.evaluation import (
     estimate_reward_weights,
     session_panel,
 )
-from mtf_rl.evaluation.session_panel import (
+from mtf_rl.evaluation.panel import (
     CUT_AFTER,
     CUT_BEFORE,
     NOTHING_FOLLOWS,

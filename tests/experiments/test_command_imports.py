@@ -8,7 +8,7 @@ import pytest
 
 HEAVY = ("torch", "numba", "scipy", "pandas", "pyarrow", "optuna", "sklearn", "stable_baselines3")
 PARSED_LIGHTLY = (
-    "collect", "compare", "evaluate", "fidelity", "prepare", "pretrain", "replay",
+    "collect", "compare", "evaluate", "fidelity", "ope", "prepare", "pretrain", "replay",
     "reward_weights", "synthesize", "train",
 )  # fmt: skip
 SCRIPT = """

@@ -1,67 +1,72 @@
 """How well a simulator matches its log: both are logs, described by the same functions."""
 
-from mtf_rl.evaluation.fidelity.answered import AnsweredLog, answer_log
-from mtf_rl.evaluation.fidelity.comparison import (
-    REPLAY,
-    ROLLOUT,
-    TRUTH_AGAIN,
-    Bar,
-    DistanceRow,
-    FidelityComparison,
-    check_bars,
-    compare_distances,
-    compare_measures,
-    replay_distances,
-    replay_measures,
-    replay_reliabilities,
-)
-from mtf_rl.evaluation.fidelity.curves import FidelityCurve, log_curves, replay_curves
-from mtf_rl.evaluation.fidelity.discriminator import (
-    Discrimination,
-    Suspect,
-    discriminate,
-    permuted,
-    two_halves,
-    weighted_auc,
-)
-from mtf_rl.evaluation.fidelity.distances import (
-    GAP,
-    PLAY,
-    SESSION_LENGTH,
-    Distance,
-    log_distances,
-    sample_distance,
-    survival_curve,
-)
-from mtf_rl.evaluation.fidelity.measures import (
-    PLACE,
-    PLAY_SHARES,
-    POSITIONS,
-    RATES,
-    DayEnds,
-    Measure,
-    between_std,
-    day_ends,
-    measure_log,
-    next_day_measure,
-    position_name,
-)
-from mtf_rl.evaluation.fidelity.reliability import Reliability, reliability
-from mtf_rl.evaluation.fidelity.report import FidelityReport, ReportTable
-from mtf_rl.evaluation.fidelity.rolled import roll_log
-from mtf_rl.evaluation.fidelity.session_log import SessionLog, sessions_since
-from mtf_rl.evaluation.fidelity.session_vectors import (
-    PAUSE_FEATURES,
-    SessionVectors,
-    session_features,
-    session_vectors,
-)
-from mtf_rl.evaluation.fidelity.survival import (
-    LONGEST,
-    SurvivalTally,
-    survival_distance,
-    survival_tally,
-)
+from typing import TYPE_CHECKING
+
+from mtf_rl.core.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from mtf_rl.evaluation.fidelity.answered import AnsweredLog, answer_log
+    from mtf_rl.evaluation.fidelity.calibration import Reliability, reliability
+    from mtf_rl.evaluation.fidelity.comparison import (
+        REPLAY,
+        ROLLOUT,
+        TRUTH_AGAIN,
+        Bar,
+        DistanceRow,
+        FidelityComparison,
+        check_bars,
+        compare_distances,
+        compare_measures,
+        replay_distances,
+        replay_measures,
+        replay_reliabilities,
+    )
+    from mtf_rl.evaluation.fidelity.curves import FidelityCurve, log_curves, replay_curves
+    from mtf_rl.evaluation.fidelity.discriminator import (
+        Discrimination,
+        Suspect,
+        discriminate,
+        permuted,
+        two_halves,
+        weighted_auc,
+    )
+    from mtf_rl.evaluation.fidelity.distances import (
+        GAP,
+        PLAY,
+        SESSION_LENGTH,
+        Distance,
+        log_distances,
+        sample_distance,
+        survival_curve,
+    )
+    from mtf_rl.evaluation.fidelity.measures import (
+        PLACE,
+        PLAY_SHARES,
+        POSITIONS,
+        RATES,
+        DayEnds,
+        Measure,
+        between_std,
+        day_ends,
+        measure_log,
+        next_day_measure,
+        position_name,
+    )
+    from mtf_rl.evaluation.fidelity.report import FidelityReport, ReportTable
+    from mtf_rl.evaluation.fidelity.rolled import roll_log
+    from mtf_rl.evaluation.fidelity.session_log import SessionLog, sessions_since
+    from mtf_rl.evaluation.fidelity.survival import (
+        LONGEST,
+        SurvivalTally,
+        survival_distance,
+        survival_tally,
+    )
+    from mtf_rl.evaluation.fidelity.vectors import (
+        PAUSE_FEATURES,
+        SessionVectors,
+        session_features,
+        session_vectors,
+    )
 
 __all__ = [
     "GAP",
@@ -121,3 +126,5 @@ __all__ = [
     "two_halves",
     "weighted_auc",
 ]
+
+__getattr__ = lazy_names(__name__, __file__)

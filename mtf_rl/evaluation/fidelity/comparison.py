@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from mtf_rl.evaluation.fidelity.answered import AnsweredLog
+from mtf_rl.evaluation.fidelity.calibration import Reliability, reliability
 from mtf_rl.evaluation.fidelity.discriminator import Discrimination
 from mtf_rl.evaluation.fidelity.distances import (
     GAP,
@@ -24,7 +25,6 @@ from mtf_rl.evaluation.fidelity.measures import (
     measure_log,
     session_figures,
 )
-from mtf_rl.evaluation.fidelity.reliability import Reliability, reliability
 from mtf_rl.evaluation.fidelity.session_log import SessionLog
 from mtf_rl.evaluation.fidelity.survival import survival_distance
 from mtf_rl.evaluation.intervals import Interval

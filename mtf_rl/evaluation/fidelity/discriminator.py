@@ -8,7 +8,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from mtf_rl.core.arrays import BoolArray, FloatArray, IntArray
 from mtf_rl.core.errors import DataError
 from mtf_rl.core.randomness import hash_words
-from mtf_rl.evaluation.fidelity.session_vectors import SessionVectors
+from mtf_rl.evaluation.fidelity.vectors import SessionVectors
 from mtf_rl.evaluation.intervals import Interval
 
 __all__ = ["Discrimination", "Suspect", "discriminate", "permuted", "two_halves", "weighted_auc"]

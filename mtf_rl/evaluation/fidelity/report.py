@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from mtf_rl.evaluation.fidelity.calibration import Reliability
 from mtf_rl.evaluation.fidelity.comparison import (
     REPLAY,
     ROLLOUT,
@@ -16,7 +17,6 @@ from mtf_rl.evaluation.fidelity.comparison import (
 )
 from mtf_rl.evaluation.fidelity.curves import FidelityCurve
 from mtf_rl.evaluation.fidelity.discriminator import Discrimination
-from mtf_rl.evaluation.fidelity.reliability import Reliability
 from mtf_rl.user_models import FitReport
 
 __all__ = ["FidelityReport", "ReportTable"]

@@ -1,18 +1,23 @@
 """Fitted Q evaluation where the Q function is linear in quadratic features: no iteration."""
 
-from mtf_rl.evaluation.least_squares.config import LeastSquaresConfig
-from mtf_rl.evaluation.least_squares.features import QuadraticFeatures
-from mtf_rl.evaluation.least_squares.fixed_point import LeastSquaresQ, least_squares_q
-from mtf_rl.evaluation.least_squares.lstd import (
-    LinearFixedPoint,
-    TransitionSums,
-    solve_lstd_q,
-)
-from mtf_rl.evaluation.least_squares.static_policies import (
-    StaticPolicies,
-    StaticPolicyValues,
-    static_policies,
-)
+from typing import TYPE_CHECKING
+
+from mtf_rl.core.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from mtf_rl.evaluation.least_squares.config import LeastSquaresConfig
+    from mtf_rl.evaluation.least_squares.features import QuadraticFeatures
+    from mtf_rl.evaluation.least_squares.fixed_point import LeastSquaresQ, least_squares_q
+    from mtf_rl.evaluation.least_squares.lstd import (
+        LinearFixedPoint,
+        TransitionSums,
+        solve_lstd_q,
+    )
+    from mtf_rl.evaluation.least_squares.static_sweep import (
+        StaticPolicies,
+        StaticPolicyValues,
+        static_policies,
+    )
 
 __all__ = [
     "LeastSquaresConfig",
@@ -26,3 +31,5 @@ __all__ = [
     "solve_lstd_q",
     "static_policies",
 ]
+
+__getattr__ = lazy_names(__name__, __file__)

@@ -1,59 +1,65 @@
 """Off-policy evaluation: values of policies from sessions that other policies served."""
 
-from mtf_rl.evaluation.off_policy.bandwidth import (
-    slope_bandwidth,
-    slope_bandwidth_around,
-    slope_choice,
-)
-from mtf_rl.evaluation.off_policy.composite import Composite, composite_of
-from mtf_rl.evaluation.off_policy.distribution import RewardDistribution, reward_distribution
-from mtf_rl.evaluation.off_policy.estimate import Estimate
-from mtf_rl.evaluation.off_policy.estimators import (
-    ESTIMATORS,
-    Estimator,
-    OPEInputs,
-    Weighting,
-    estimate_sum,
-)
-from mtf_rl.evaluation.off_policy.kernels import KERNELS, ProductKernel, scott_bandwidth
-from mtf_rl.evaluation.off_policy.logged import LoggedSessions
-from mtf_rl.evaluation.off_policy.model import ModelConfig, SessionModel, inputs_of
-from mtf_rl.evaluation.off_policy.selection import rank_correlation, regret, sharpe_ratio
-from mtf_rl.evaluation.off_policy.simulator import (
-    PolicyReplay,
-    SampleMeans,
-    SimulatorComparison,
-    SimulatorEstimate,
-    composite_estimates,
-    corrected_estimates,
-    scaled_estimates,
-    simulator_estimates,
-)
-from mtf_rl.evaluation.off_policy.sums import (
-    RatioSum,
-    Resamples,
-    bernstein_interval,
-    bootstrap_intervals,
-    bootstrapped,
-    mean_estimate,
-    t_interval,
-)
-from mtf_rl.evaluation.off_policy.support import (
-    Support,
-    SupportCheck,
-    WeightSupport,
-    effective_size,
-    leverage_check,
-    support_of,
-    weight_support,
-)
-from mtf_rl.evaluation.off_policy.targets import (
-    DensityTarget,
-    SmoothedTarget,
-    log_ratios,
-    log_ratios_of,
-)
-from mtf_rl.evaluation.off_policy.views import ActionView, Direction, as_it_is, view_of
+from typing import TYPE_CHECKING
+
+from mtf_rl.core.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from mtf_rl.evaluation.off_policy.bandwidth import (
+        slope_bandwidth,
+        slope_bandwidth_around,
+        slope_choice,
+    )
+    from mtf_rl.evaluation.off_policy.composite import Composite, composite_of
+    from mtf_rl.evaluation.off_policy.config import ModelConfig
+    from mtf_rl.evaluation.off_policy.distribution import RewardDistribution, reward_distribution
+    from mtf_rl.evaluation.off_policy.estimate import Estimate
+    from mtf_rl.evaluation.off_policy.estimators import (
+        ESTIMATORS,
+        Estimator,
+        OPEInputs,
+        Weighting,
+        estimate_sum,
+    )
+    from mtf_rl.evaluation.off_policy.kernels import KERNELS, ProductKernel, scott_bandwidth
+    from mtf_rl.evaluation.off_policy.logged import LoggedSessions
+    from mtf_rl.evaluation.off_policy.model import SessionModel, inputs_of
+    from mtf_rl.evaluation.off_policy.selection import rank_correlation, regret, sharpe_ratio
+    from mtf_rl.evaluation.off_policy.simulator import (
+        PolicyReplay,
+        SampleMeans,
+        SimulatorComparison,
+        SimulatorEstimate,
+        composite_estimates,
+        corrected_estimates,
+        scaled_estimates,
+        simulator_estimates,
+    )
+    from mtf_rl.evaluation.off_policy.sums import (
+        RatioSum,
+        Resamples,
+        bernstein_interval,
+        bootstrap_intervals,
+        bootstrapped,
+        mean_estimate,
+        t_interval,
+    )
+    from mtf_rl.evaluation.off_policy.support import (
+        Support,
+        SupportCheck,
+        WeightSupport,
+        effective_size,
+        leverage_check,
+        support_of,
+        weight_support,
+    )
+    from mtf_rl.evaluation.off_policy.targets import (
+        DensityTarget,
+        SmoothedTarget,
+        log_ratios,
+        log_ratios_of,
+    )
+    from mtf_rl.evaluation.off_policy.views import ActionView, Direction, as_it_is, view_of
 
 __all__ = [
     "ESTIMATORS",
@@ -110,3 +116,5 @@ __all__ = [
     "view_of",
     "weight_support",
 ]
+
+__getattr__ = lazy_names(__name__, __file__)

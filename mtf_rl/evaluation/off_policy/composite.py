@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import minimize_scalar
 
 from mtf_rl.core.arrays import FloatArray, check_shape
 from mtf_rl.core.errors import ConfigError
@@ -61,6 +60,8 @@ def composite_of(departures: FloatArray, errors: FloatArray) -> Composite:
         )
     if len(departures) == 1:
         return Composite(np.inf, np.ones(1))
+    from scipy.optimize import minimize_scalar  # only here: `ope --help` imports this module
+
     squares, noise = departures**2, errors**2
 
     def lost(log_variance: float) -> float:

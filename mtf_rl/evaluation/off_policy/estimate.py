@@ -3,10 +3,9 @@
 from dataclasses import dataclass, field
 
 import numpy as np
-from scipy import stats
 
 from mtf_rl.core.arrays import FloatArray
-from mtf_rl.evaluation.intervals import Interval
+from mtf_rl.evaluation.intervals import Interval, t_quantile
 
 __all__ = ["Estimate"]
 
@@ -35,5 +34,5 @@ class Estimate:
             return Interval(self.value, float(low), float(high))
         if not np.isfinite(self.stderr):
             return Interval(self.value, -np.inf, np.inf)
-        half = float(stats.t.ppf(1.0 - edge, self.degrees) * self.stderr)
+        half = t_quantile(1.0 - edge, self.degrees) * self.stderr
         return Interval(self.value, self.value - half, self.value + half)
