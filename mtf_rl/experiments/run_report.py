@@ -131,7 +131,8 @@ def changes_table(evaluation: RunEvaluation, evaluator: str) -> Table:
             *(Column(name, scale=100.0, signed=True, better=sign) for name, sign in heads),
         ),
         tuple((row.policy, *row.changes.all) for row in rows),
-        "Means and 95 % CIs. Feedback is per shown video." + less_is_better(metrics),
+        "Means and 95 % CIs; (no CI) where today's value is not clearly above 0. Feedback is per"
+        " shown video." + less_is_better(metrics),
     )
 
 
