@@ -48,9 +48,8 @@ def refuse_rows(bad: BoolArray, rule: str) -> None:
     """
     rows = bad.any(axis=tuple(range(1, bad.ndim)))  # (rows,)
     if rows.any():
-        raise DataError(
-            f"{rule}; row {int(np.argmax(rows))} breaks this rule ({int(rows.sum())} rows in total)"
-        )
+        first, count = int(np.argmax(rows)), int(rows.sum())
+        raise DataError(f"{rule}; row {first} breaks this rule (rows in total: {count})")
 
 
 def select_rows(record: RecordT, rows: NDArray[Any]) -> RecordT:

@@ -1,4 +1,4 @@
-"""Logs in, arrays out: KuaiRand schema, sessions, splits, features, score table."""
+"""Reading of logs and conversion to arrays: sessions, splits, features, score table."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""Where every row of a log went."""
+"""Counts of log rows that were kept, dropped or repaired."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -9,15 +9,15 @@ __all__ = ["FileAccount", "RowAccount"]
 
 @dataclass(frozen=True)
 class FileAccount:
-    """The rows of one log file; read = kept + dropped, always."""
+    """Row counts of one log file; read = kept + dropped."""
 
     name: str
     rows_read: int
     rows_kept: int
     dropped: Mapping[str, int]
-    """Rows left out, by reason."""
+    """Dropped rows, by reason."""
     repaired: Mapping[str, int]
-    """Rows kept with a corrected value, by what was corrected."""
+    """Rows kept with a corrected value, by kind of correction."""
 
     def __post_init__(self) -> None:
         accounted = self.rows_kept + sum(self.dropped.values())
@@ -26,7 +26,7 @@ class FileAccount:
 
 @dataclass(frozen=True)
 class RowAccount:
-    """The rows of all log files together."""
+    """Row counts of all log files."""
 
     files: tuple[FileAccount, ...]
 
@@ -42,12 +42,12 @@ class RowAccount:
 
     @property
     def dropped(self) -> dict[str, int]:
-        """Rows left out, by reason."""
+        """Dropped rows, by reason."""
         return _total(file.dropped for file in self.files)
 
     @property
     def repaired(self) -> dict[str, int]:
-        """Rows kept with a corrected value, by what was corrected."""
+        """Rows kept with a corrected value, by kind of correction."""
         return _total(file.repaired for file in self.files)
 
 

@@ -1,4 +1,4 @@
-"""A batch dataset: what a behaviour policy did in whole sessions, and with which density."""
+"""Batch dataset: complete sessions of a behaviour policy, with the log densities of actions."""
 
 import json
 from collections.abc import Mapping
@@ -20,42 +20,42 @@ __all__ = ["BatchDataset"]
 
 _METADATA = b"mtf_rl.batch"
 _VERSION = 2
-_OLD_KEYS = {"judge": "evaluator"}  # of the metadata of version 1, which are read for one release
+_OLD_KEYS = {"judge": "evaluator"}  # of version 1's metadata, accepted for one release
 _OLD_EVALUATORS = {"synthetic_truth": "ground_truth", "world": "ground_truth"}
 _VECTORS = ("observation", "action", "final_observation")
 
 
 @dataclass(frozen=True)
 class BatchDataset:
-    """Requests of whole sessions, session after session, in order.
+    """Requests of complete sessions, one row each, in order.
 
-    The observation after a request is that of the session's next one; after the last it is
-    nothing, if the user left, and `final_observations`, if the session was cut.
+    The next observation of a request is the observation of the session's next request. After the
+    last request there is none if the user left; if the session was truncated, it is in
+    `final_observations`.
 
     Raises:
-        ShapeError: if arrays disagree.
-        DataError: if there is no row, a value is not finite, an action lies outside [-1, 1], or
-            the rows are not whole sessions in order; naming the first such row.
+        ShapeError: if the shapes of arrays disagree.
+        DataError: if there is no row, a value is not finite, an action is outside [-1, 1], or the
+            rows are not complete sessions in order; the message has the first invalid row.
     """
 
     observations: FloatArray  # (rows, obs_dim) float32
     actions: FloatArray  # (rows, action_dim) float32 in [-1, 1]
-    log_densities: FloatArray  # (rows,) float64, of the actions; NaN where nobody knows it
-    behaviours: IntArray  # (rows,), places in `behaviour_names`; one for each session
+    log_densities: FloatArray  # (rows,) float64, of the actions; NaN where unknown
+    behaviours: IntArray  # (rows,), indices in `behaviour_names`; constant within a session
     rewards: FloatArray  # (rows,) float32
     terminated: BoolArray  # (rows,), the user left
-    truncated: BoolArray  # (rows,), the session was cut
+    truncated: BoolArray  # (rows,), the session was truncated
     sessions: IntArray  # (rows,) int64
     requests: IntArray  # (rows,) int32, from 0 in each session
     final_observations: FloatArray  # (truncated rows, obs_dim) float32
     behaviour_names: tuple[str, ...]
     observation_names: tuple[str, ...]
     parameter_names: tuple[str, ...]
-    evaluator: str  # who answered
+    evaluator: str  # source of the feedback: `simulator` or `ground_truth`
     setting: Mapping[str, Any] | None = None
-    """How actions became an order and slates a reward: formula, action_map, tasks, base, radius,
-    base_rates (one for each task; they shift some formulas), reward; None where the log does not
-    tell."""
+    """Settings of ranking and reward: formula, action_map, tasks, base, radius, base_rates (one per
+    task, used by some formulas), reward. None: unknown."""
 
     def __post_init__(self) -> None:
         rows = len(self.rewards)
@@ -77,7 +77,7 @@ class BatchDataset:
         refuse_rows(np.abs(self.actions) > 1.0, "actions must be in [-1, 1]")
         refuse_rows(
             (self.behaviours < 0) | (self.behaviours >= len(self.behaviour_names)),
-            f"behaviours must be places in {self.behaviour_names}",
+            f"behaviours must be indices in {self.behaviour_names}",
         )
         self._check_order()
 
@@ -89,7 +89,7 @@ class BatchDataset:
         ends = np.append(starts[1:], [True])
         refuse_rows(
             (self.terminated | self.truncated) != ends,
-            "the last row of each session, and no other, must be terminated or truncated",
+            "terminated or truncated must be True in the last row of each session, and only there",
         )
         refuse_rows(self.terminated & self.truncated, "a row cannot be terminated and truncated")
 
@@ -103,7 +103,7 @@ class BatchDataset:
         return following
 
     def save(self, path: Path) -> None:
-        """Write a Parquet file, one row a request."""
+        """Write a Parquet file with one row per request."""
         final = np.zeros((len(self.rewards), self.observations.shape[1]), dtype=np.float32)
         final[self.truncated] = self.final_observations
         names = pa.DictionaryArray.from_arrays(
@@ -136,11 +136,11 @@ class BatchDataset:
 
     @classmethod
     def load(cls, path: Path) -> "BatchDataset":
-        """Read what `save` wrote, or a file of the same columns and metadata.
+        """Read a file written by `save`, or one with the same columns and metadata.
 
         Raises:
-            ArtifactError: if the file is missing or is no Parquet file.
-            DataError: if a column or the metadata is missing, or the rows make no batch dataset.
+            ArtifactError: if the file is missing or not a Parquet file.
+            DataError: if a column or the metadata is missing, or the rows are invalid.
         """
         try:
             table = pq.read_table(path)
@@ -174,16 +174,18 @@ def _arrays(path: Path, table: pa.Table, document: dict[str, Any]) -> dict[str, 
     sizes = {"observation": obs_dim, "action": width, "final_observation": obs_dim}
     vectors = {name: _matrix(path, table, name, sizes[name]) for name in _VECTORS}
     truncated = _plain(table, "truncated").astype(np.bool_)
-    followed = table.column("behaviour").to_pylist()
-    unknown = sorted({str(name) for name in followed} - set(names))
+    behaviours = table.column("behaviour").to_pylist()
+    unknown = sorted({str(name) for name in behaviours} - set(names))
     if unknown:
-        raise DataError(f"{path}, column behaviour: {', '.join(unknown)} is not one of {names}")
+        raise DataError(
+            f"{path}, column behaviour: values must be among {names}, got {', '.join(unknown)}"
+        )
     positions = {name: position for position, name in enumerate(names)}
     return {
         "observations": vectors["observation"],
         "actions": vectors["action"],
         "log_densities": _log_densities(table),
-        "behaviours": np.array([positions[name] for name in followed], dtype=np.int64),
+        "behaviours": np.array([positions[name] for name in behaviours], dtype=np.int64),
         "rewards": _plain(table, "reward").astype(np.float32),
         "terminated": _plain(table, "terminated").astype(np.bool_),
         "truncated": truncated,
@@ -203,9 +205,9 @@ def _document(path: Path, table: pa.Table) -> dict[str, Any]:
     try:
         document = json.loads(raw or b"null")
     except ValueError as error:
-        raise DataError(f"{path}: the metadata {_METADATA.decode()} is no JSON") from error
+        raise DataError(f"{path}: the metadata {_METADATA.decode()} is not JSON") from error
     if isinstance(document, dict) and document.get("version") == 1:
-        document = _in_new_spelling(document)
+        document = _version_1_to_2(document)
     needed = {"version", "behaviour_names", "observation_names", "parameter_names", "evaluator"}
     if not isinstance(document, dict) or not needed <= set(document):
         raise DataError(
@@ -213,14 +215,14 @@ def _document(path: Path, table: pa.Table) -> dict[str, Any]:
         )
     if document["version"] != _VERSION:
         raise DataError(
-            f"{path} is of version {document['version']}, this program reads {_VERSION}. Make it"
-            " again: python -m mtf_rl.collect RUN"
+            f"{path} has version {document['version']}, but this program reads version {_VERSION}."
+            " Make it again: python -m mtf_rl.collect RUN"
         )
     return document
 
 
-def _in_new_spelling(document: dict[str, Any]) -> dict[str, Any]:
-    """Metadata of version 1 with the names of version 2."""
+def _version_1_to_2(document: dict[str, Any]) -> dict[str, Any]:
+    """Convert the metadata of version 1 to the names of version 2."""
     renamed = {}
     for name, value in document.items():
         if name in _OLD_KEYS:
@@ -240,11 +242,11 @@ def _vectors(values: FloatArray, present: BoolArray | None = None) -> pa.Array:
 
 
 def _matrix(path: Path, table: pa.Table, name: str, size: int) -> FloatArray:
-    """A column of vectors as (rows, size) float32; zeros where it is empty."""
+    """A column of vectors as (rows, size) float32; zeros for empty cells."""
     column = table.column(name).combine_chunks()
     kind = column.type
     if not (pa.types.is_fixed_size_list(kind) and kind.list_size == size):
-        raise DataError(f"{path}, column {name} must hold lists of {size} numbers, got {kind}")
+        raise DataError(f"{path}, column {name} must have lists of {size} numbers, got {kind}")
     filled = np.zeros((len(column), size), dtype=np.float32)
     present = np.asarray(column.is_valid())
     filled[present] = np.asarray(column.flatten(), dtype=np.float32).reshape(-1, size)
@@ -252,7 +254,7 @@ def _matrix(path: Path, table: pa.Table, name: str, size: int) -> FloatArray:
 
 
 def _log_densities(table: pa.Table) -> FloatArray:
-    """NaN where the column or a value is missing: learners do without, estimators refuse."""
+    """Log densities (rows,); NaN if missing, which learners accept and estimators refuse."""
     if "log_density" not in table.column_names:
         return np.full(table.num_rows, np.nan)
     column = table.column("log_density").cast(pa.float64())

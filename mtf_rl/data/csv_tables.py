@@ -1,7 +1,7 @@
-"""One CSV file, checked against its columns.
+"""Read a CSV file and check it against the declared columns.
 
-The fast way (Arrow) reads files that are right. Where it stumbles, a slow way over the same bytes
-finds the first line that is wrong, so that every refusal names file, line and column.
+Arrow reads and checks valid files fast. If it finds an error, a slow reader over the same bytes
+locates the first invalid line, so that the message has file, line and column.
 """
 
 import csv
@@ -29,19 +29,19 @@ _ARROW_TYPES = {
 
 
 def count_rows(file: FoundFile) -> SourceFile:
-    """A file that is noted but not used, with its number of rows."""
+    """Record a file that is not used, with its number of rows."""
     content, sha256 = read_source(file.path)
     return SourceFile(file.path.name, file.kind, max(_count_lines(content) - 1, 0), sha256)
 
 
 def read_table(file: FoundFile, columns: tuple[Column, ...]) -> tuple[pa.Table, SourceFile]:
-    """The given columns of a file, as an Arrow table in file order.
+    """Read the given columns of a file as an Arrow table, in file order.
 
-    Columns may come in any order; others are ignored and listed in the `SourceFile`. An empty
-    cell is null, unless its column is required.
+    Columns may have any order; other columns are ignored and listed in the `SourceFile`. An empty
+    cell is null, and an error if the column is required.
 
     Raises:
-        DataError: naming file, line and column of the first thing that is wrong.
+        DataError: if the file is invalid; the message has file, line and column of the first error.
     """
     name = file.path.name
     content, sha256 = read_source(file.path)
@@ -49,7 +49,7 @@ def read_table(file: FoundFile, columns: tuple[Column, ...]) -> tuple[pa.Table, 
     _check_header(name, header, columns)
     lines = _count_lines(content) - 1
     if lines == 0:
-        raise DataError(f"{name} holds a header and no rows. Fetch it again, or remove it.")
+        raise DataError(f"{name} has a header but no rows. Download it again, or remove it.")
     try:
         table = _parse(content, header, columns)
     except pa.ArrowException as error:
@@ -63,7 +63,7 @@ def read_table(file: FoundFile, columns: tuple[Column, ...]) -> tuple[pa.Table, 
 
 
 def _refuse_line(name: str, content: bytes, columns: tuple[Column, ...], reason: str) -> NoReturn:
-    """Raise the `DataError` of the first line that is wrong; `reason` stands in if none is."""
+    """Raise a `DataError` for the first invalid line, or with `reason` if no line is invalid."""
     text = content.decode("utf-8-sig", errors="surrogateescape")
     rows = csv.reader(io.StringIO(text, newline=""))
     try:
@@ -81,7 +81,7 @@ def _refuse_line(name: str, content: bytes, columns: tuple[Column, ...], reason:
                 _check_row(f"{name}, line {line}", row, len(header), positions)
     except csv.Error as error:
         raise DataError(f"{name}, line {rows.line_num}: {error}. Correct the line.") from error
-    raise DataError(f"{name} cannot be read as CSV: {reason}. Fetch it again.")
+    raise DataError(f"{name} cannot be read as CSV: {reason}. Download it again.")
 
 
 def _read_header(name: str, content: bytes) -> list[str]:
@@ -91,23 +91,25 @@ def _read_header(name: str, content: bytes) -> list[str]:
     except (UnicodeDecodeError, csv.Error) as error:
         raise DataError(
             f"{name}, line 1: the header cannot be read as CSV in UTF-8 ({error})."
-            " Save the file as such."
+            " Save the file as CSV in UTF-8."
         ) from error
     return cells
 
 
 def _check_header(name: str, header: list[str], columns: tuple[Column, ...]) -> None:
     if not header:
-        raise DataError(f"{name}, line 1: expected a header, got an empty line. Fetch it again.")
+        raise DataError(f"{name}, line 1: expected a header, got an empty line. Download it again.")
     missing = [column.name for column in columns if column.name not in header]
     if missing:
         raise DataError(
             f"{name}, line 1: no column {', '.join(missing)}; found {', '.join(header)}."
-            " Give the file with KuaiRand's own header."
+            " Use a file with KuaiRand's original header."
         )
-    twice = sorted({column for column in header if header.count(column) > 1})
-    if twice:
-        raise DataError(f"{name}, line 1: column {', '.join(twice)} stands twice. Keep one.")
+    repeated = sorted({column for column in header if header.count(column) > 1})
+    if repeated:
+        raise DataError(
+            f"{name}, line 1: column {', '.join(repeated)} is repeated. Keep one of each."
+        )
 
 
 def _parse(content: bytes, header: list[str], columns: tuple[Column, ...]) -> pa.Table:
@@ -124,7 +126,7 @@ def _parse(content: bytes, header: list[str], columns: tuple[Column, ...]) -> pa
 
 
 def _count_lines(content: bytes) -> int:
-    """Lines that hold something, counted without the CSV reader as a witness of it."""
+    """Number of non-blank lines, which serves to check the CSV reader's row count."""
     return sum(1 for line in io.BytesIO(content) if line.strip())
 
 
@@ -137,7 +139,7 @@ def _in_range(values: pa.ChunkedArray, column: Column) -> bool:
         span = pc.min_max(values).as_py()
         return bool(column.low <= span["min"] and span["max"] <= column.high)
     if column.kind in (ColumnKind.NUMBER, ColumnKind.CODE):
-        # NaN and infinity fail this too.
+        # NaN and infinity also fail this comparison.
         return bool(pc.all(pc.less_equal(pc.abs(values), float(LARGEST_NUMBER))).as_py())
     if column.kind is ColumnKind.DATE:
         return True

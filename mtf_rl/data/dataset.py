@@ -1,4 +1,4 @@
-"""A log that has been read: impressions, who and what they speak of, and the row account."""
+"""A log in memory: impressions, users, videos and row counts."""
 
 from dataclasses import dataclass
 
@@ -17,31 +17,31 @@ __all__ = ["Dataset", "DurationFills"]
 
 @dataclass(frozen=True)
 class DurationFills:
-    """How many videos had no duration of their own, by where it was taken from."""
+    """Number of videos whose missing duration was filled, by source."""
 
     from_log: int
-    """The median of the log's positive `duration_ms` for that video."""
+    """Filled with the median of the video's positive `duration_ms` in the log."""
     from_median: int
-    """The median of the videos that have a duration: the log has none either."""
+    """Filled with the median over videos, since the log has no duration either."""
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """A log, its users and videos by index, and where every row of its files went.
+    """A log with its users and videos by index, and the row counts of its files.
 
     Raises:
-        ShapeError: if the rows have another number of feedbacks than the schema's tasks.
+        ShapeError: if the number of feedbacks differs from the schema's.
     """
 
     impressions: Impressions
     users: FeatureTable
     videos: FeatureTable
-    catalogue: VideoCatalogue  # authors: index, or -1 where unknown; tags: rank of the tag number
+    catalogue: VideoCatalogue  # authors: index, or -1 if unknown; tags: rank of the tag number
     account: RowAccount
     files: tuple[SourceFile, ...]
     duration_fills: DurationFills
     schema: LogSchema = KUAIRAND_LOG
-    """What the rows mean: tasks, scenes, clock, sessions."""
+    """Tasks, scenes, time zone and session gap."""
 
     def __post_init__(self) -> None:
         rows = len(self.impressions.users)
@@ -51,19 +51,19 @@ class Dataset:
 
     @property
     def tasks(self) -> TaskSet:
-        """The kinds of feedback."""
+        """Tasks of the log."""
         return self.schema.tasks
 
     @property
     def num_users(self) -> int:
-        """Users of the feature file and the log."""
+        """Number of users in the feature file or the log."""
         return len(self.users)
 
     @property
     def num_videos(self) -> int:
-        """Videos of the feature file and the log."""
+        """Number of videos in the feature file or the log."""
         return len(self.videos)
 
     def has_file(self, kind: FileKind) -> bool:
-        """Whether a file of that kind was found."""
+        """Whether there is a file of this kind."""
         return any(file.kind is kind for file in self.files)

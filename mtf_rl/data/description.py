@@ -1,4 +1,4 @@
-"""What was found in a log folder, and what its gaps forbid."""
+"""Summary statistics of a log, and the limits set by missing data."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -20,17 +20,17 @@ _FRAGMENTED = 0.5
 
 @dataclass(frozen=True)
 class TabRates:
-    """The rows of one tab, or of all of them."""
+    """Row count and label rates of one tab, or of all tabs."""
 
     tab: str
     rows: int
     rates: Mapping[str, float]
-    """Mean target of each task."""
+    """Mean label of each task."""
 
 
 @dataclass(frozen=True)
 class Quantiles:
-    """How a quantity is distributed: its mean, and its value at each percentile."""
+    """Count, mean and percentiles of a quantity."""
 
     count: int
     mean: float
@@ -39,7 +39,7 @@ class Quantiles:
 
 @dataclass(frozen=True)
 class Description:
-    """What `prepare` prints and writes."""
+    """Summary of a log that `prepare` prints and writes."""
 
     files: tuple[Mapping[str, Any], ...]
     rows_read: int
@@ -64,24 +64,24 @@ class Description:
     requests_per_session: Quantiles
     single_request_fraction: float
     gap_seconds: Quantiles
-    """Between consecutive requests of a session."""
+    """Seconds between consecutive requests of a session."""
     watch_seconds: Quantiles
     zero_watch_fraction: float
     limits: tuple[str, ...]
-    """What is absent, and what that forbids, a sentence each."""
+    """Missing data and its consequences, one sentence each."""
 
     def to_json(self) -> dict[str, Any]:
         """A JSON document of all fields."""
         return asdict(self)
 
     def to_markdown(self) -> str:
-        """A page for people."""
+        """A Markdown page."""
         sections = [
             ("Files", _table(("file", "kind", "rows", "ignored columns"), self._file_rows())),
             ("Rows", _table(("what", "count"), self._count_rows())),
             ("Rates by tab", _table(("tab", "rows", *self.tabs[0].rates), self._rate_rows())),
-            ("Requests and sessions", _table(_SPREAD_HEADER, self._spread_rows())),
-            ("What is absent", "\n".join(f"- {limit}" for limit in self.limits) or "Nothing."),
+            ("Requests and sessions", _table(_QUANTILE_HEADER, self._quantile_rows())),
+            ("Missing data", "\n".join(f"- {limit}" for limit in self.limits) or "None."),
         ]
         body = "\n\n".join(f"## {title}\n\n{text}" for title, text in sections)
         return f"# Data, {self.first_day} to {self.last_day}\n\n{body}\n"
@@ -105,7 +105,7 @@ class Description:
             "videos": self.videos,
             "videos in the log": self.videos_in_log,
             "videos without features": self.videos_without_features,
-            "durations taken from the log": self.durations_from_log,
+            "durations filled from the log": self.durations_from_log,
             "durations filled with the median": self.durations_from_median,
         }
         return [(name, f"{count:,}") for name, count in counts.items()]
@@ -116,26 +116,26 @@ class Description:
             for line in self.tabs
         ]
 
-    def _spread_rows(self) -> list[tuple[str, ...]]:
-        spreads = {
+    def _quantile_rows(self) -> list[tuple[str, ...]]:
+        quantities = {
             "rows per request": self.rows_per_request,
             "requests per session": self.requests_per_session,
             "gap in a session, s": self.gap_seconds,
-            "watched per row, s": self.watch_seconds,
+            "watch time per row, s": self.watch_seconds,
         }
         return [
-            (name, f"{s.count:,}", f"{s.mean:.2f}", *(f"{v:.1f}" for v in s.percentiles.values()))
-            for name, s in spreads.items()
+            (name, f"{q.count:,}", f"{q.mean:.2f}", *(f"{v:.1f}" for v in q.percentiles.values()))
+            for name, q in quantities.items()
         ]
 
 
-_SPREAD_HEADER = ("what", "count", "mean", *(f"p{number}" for number in _PERCENTILES))
+_QUANTILE_HEADER = ("what", "count", "mean", *(f"p{number}" for number in _PERCENTILES))
 
 
 def describe(dataset: Dataset) -> Description:
-    """Count and measure a dataset."""
+    """Compute the summary of a dataset."""
     impressions, account = dataset.impressions, dataset.account
-    request_rows = np.flatnonzero(np.diff(impressions.requests, prepend=-1))  # first of each
+    request_rows = np.flatnonzero(np.diff(impressions.requests, prepend=-1))  # first row of each
     session_of = impressions.sessions[request_rows]
     gaps_ms = np.diff(impressions.times_ms[request_rows])[np.diff(session_of) == 0]
     play_seconds = impressions.play_seconds
@@ -162,21 +162,21 @@ def describe(dataset: Dataset) -> Description:
         last_day=last_day,
         tabs=_tab_rates(dataset),
         requests=len(request_rows),
-        rows_per_request=_spread(np.diff([*request_rows, len(play_seconds)])),
+        rows_per_request=_quantiles(np.diff([*request_rows, len(play_seconds)])),
         sessions=len(np.unique(session_of)),
-        requests_per_session=_spread(np.unique(session_of, return_counts=True)[1]),
+        requests_per_session=_quantiles(np.unique(session_of, return_counts=True)[1]),
         single_request_fraction=single_request_fraction(impressions),
-        gap_seconds=_spread(gaps_ms / 1000.0),
-        watch_seconds=_spread(play_seconds),
+        gap_seconds=_quantiles(gaps_ms / 1000.0),
+        watch_seconds=_quantiles(play_seconds),
         zero_watch_fraction=float((play_seconds == 0).mean()),
         limits=tuple(_limits(dataset)),
     )
 
 
 def single_request_fraction(impressions: Impressions) -> float:
-    """The fraction of sessions that have one request; over half, sessions are fragments.
+    """The fraction of sessions with a single request; above 0.5, sessions count as fragments.
 
-    In KuaiRand-Pure, which keeps 0.45 % of what a user saw, it is 87 %.
+    It is 87 % in KuaiRand-Pure, which has 0.45 % of the videos that a user saw.
     """
     first_rows = np.flatnonzero(np.diff(impressions.requests, prepend=-1))
     _, requests = np.unique(impressions.sessions[first_rows], return_counts=True)
@@ -186,24 +186,25 @@ def single_request_fraction(impressions: Impressions) -> float:
 def _limits(dataset: Dataset) -> list[str]:
     limits = []
     if not dataset.impressions.randomised.any():
-        limits.append("No random exposures: nothing can be evaluated free of the logging policy.")
+        limits.append(
+            "No random exposures: every evaluation on the log depends on the logging policy."
+        )
     if dataset.impressions.randomised.all():
-        limits.append("Random exposures only: the feed that users know is not in the log.")
+        limits.append("Random exposures only: the log has no rows of the regular feed.")
     fraction = single_request_fraction(dataset.impressions)
     if fraction > _FRAGMENTED:
         limits.append(
-            f"Sessions are fragments ({fraction:.0%} have one request): leaving and return cannot"
-            " be"
-            " fitted, and a declared prior stands in."
+            f"Sessions are fragments ({fraction:.0%} have one request): models of leaving and"
+            " return cannot be fitted, so a declared prior is used."
         )
     if not dataset.has_file(FileKind.USER_FEATURES):
-        limits.append("No user features: users are known by their id and their past alone.")
+        limits.append("No user features: inputs are user ids and past feedback only.")
     if not dataset.has_file(FileKind.VIDEO_FEATURES_BASIC):
-        limits.append("No video features: no tags, authors or ages; durations are the log's.")
+        limits.append("No video features: no tags, authors or ages; durations come from the log.")
     if dataset.has_file(FileKind.VIDEO_FEATURES_STATISTIC):
         limits.append(
-            "The video statistics are averages of the whole month, test days included: they are"
-            " no input."
+            "The video statistics file is not used: it averages over the whole month, including"
+            " the test days."
         )
     return limits
 
@@ -222,8 +223,8 @@ def _tab_rates(dataset: Dataset) -> tuple[TabRates, ...]:
     )
 
 
-def _spread(values: NDArray[Any]) -> Quantiles:
-    """Mean and percentiles; zeros when there is no value."""
+def _quantiles(values: NDArray[Any]) -> Quantiles:
+    """Mean and percentiles; zeros if there are no values."""
     measured = values if len(values) else np.zeros(1)
     points = np.percentile(measured, _PERCENTILES)
     named = {f"p{number}": float(v) for number, v in zip(_PERCENTILES, points, strict=True)}

@@ -1,4 +1,4 @@
-"""The columns of encoded features, by name and by what they depend on."""
+"""Layout of encoded features: the columns by name and side (user, video or pair)."""
 
 from dataclasses import asdict, dataclass
 from enum import StrEnum
@@ -17,7 +17,7 @@ __all__ = [
 
 
 UNSEEN_CODE = 1
-"""The code of a value that was not seen in fitting."""
+"""Code of a value that was not seen in fitting."""
 
 
 class FeatureSide(StrEnum):
@@ -25,12 +25,12 @@ class FeatureSide(StrEnum):
 
     USER = "user"
     VIDEO = "video"
-    PAIR = "pair"  # user, video and moment together
+    PAIR = "pair"  # user, video and time together
 
 
 @dataclass(frozen=True)
 class CategoricalField:
-    """A column of codes in 0..size-1: 0 missing, 1 not seen in fitting, then the seen values."""
+    """A column of codes in 0..size-1: 0 is missing, 1 unseen in fitting, others seen values."""
 
     name: str
     size: int
@@ -39,7 +39,7 @@ class CategoricalField:
 
 @dataclass(frozen=True)
 class DenseColumn:
-    """A standardised number, clipped to [-5, 5]; 0, the mean, where it is missing."""
+    """A standardised number, clipped to [-5, 5]; 0 (the mean) if missing."""
 
     name: str
     side: FeatureSide
@@ -53,19 +53,19 @@ class FeatureLayout:
     dense: tuple[DenseColumn, ...]
 
     def restrict(self, side: FeatureSide) -> "FeatureLayout":
-        """The layout of one side's columns."""
+        """The layout of the columns of one side."""
         return FeatureLayout(
             tuple(field for field in self.categorical if field.side == side),
             tuple(column for column in self.dense if column.side == side),
         )
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON document that `from_json` reads."""
+        """A JSON document for `from_json`."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, document: dict[str, Any]) -> "FeatureLayout":
-        """Read what `to_json` wrote."""
+        """Read the document of `to_json`."""
         return cls(
             tuple(
                 CategoricalField(field["name"], field["size"], FeatureSide(field["side"]))
@@ -80,7 +80,7 @@ class FeatureLayout:
 
 @dataclass(frozen=True)
 class FeatureRows:
-    """Encoded rows; the columns are those of a `FeatureLayout`."""
+    """Encoded rows, with the columns of a `FeatureLayout`."""
 
     categorical: IntArray  # (rows, fields) int64
     dense: FloatArray  # (rows, columns) float32

@@ -1,4 +1,4 @@
-"""What a log folder says about users and videos, by index."""
+"""Raw features of users and videos, by index."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -24,19 +24,19 @@ MISSING = -1
 
 @dataclass(frozen=True)
 class CategoricalColumn:
-    """A column of categories: `values[codes[i]]` is the text of entity i."""
+    """A categorical column: `values[codes[i]]` is the category of entity i."""
 
     name: str
-    codes: IntArray  # (entities,) int32, MISSING where there is none
-    values: tuple[str, ...]  # numbers ascending, or texts in alphabetical order
+    codes: IntArray  # (entities,) int32, or MISSING
+    values: tuple[str, ...]  # numbers in ascending order, or texts in alphabetical order
 
 
 @dataclass(frozen=True)
 class NumericColumn:
-    """A column of quantities."""
+    """A numeric column."""
 
     name: str
-    values: FloatArray  # (entities,) float64, NaN where there is none
+    values: FloatArray  # (entities,) float64, NaN if missing
 
 
 @dataclass(frozen=True)
@@ -44,11 +44,11 @@ class FeatureTable:
     """Raw features of all users or all videos; the index of an entity is its rank by id.
 
     Raises:
-        ShapeError: if the columns do not share the `entities` axis.
+        ShapeError: if the lengths of the columns differ.
     """
 
     ids: IntArray  # (entities,) int64, ascending
-    known: BoolArray  # (entities,), True where a feature file has a row
+    known: BoolArray  # (entities,), True if a feature file has a row for the entity
     categorical: tuple[CategoricalColumn, ...]
     numeric: tuple[NumericColumn, ...]
 
@@ -63,21 +63,23 @@ class FeatureTable:
         return len(self.ids)
 
     def category(self, name: str) -> CategoricalColumn:
-        """The categorical column of that name."""
+        """The categorical column with this name."""
         return next(column for column in self.categorical if column.name == name)
 
     def quantity(self, name: str) -> FloatArray:
-        """The values (entities,) of the numeric column of that name, NaN where missing."""
+        """The values (entities,) of the numeric column with this name, NaN if missing."""
         return next(column.values for column in self.numeric if column.name == name)
 
 
 def build_feature_table(
     table: pa.Table | None, columns: tuple[Column, ...], log_ids: IntArray
 ) -> FeatureTable:
-    """The features of every id in `table` or in `log_ids`.
+    """Build the features of every id in `table` or `log_ids`.
 
-    `columns` are those of the file, the id first; the table holds an id at most once. Without a
-    table, every feature is missing.
+    Args:
+        table: rows of the feature file, each id at most once. None: all features are missing.
+        columns: columns of the file, the id first.
+        log_ids: ids in the log, (rows,).
     """
     id_column, *feature_columns = columns
     table = _empty_table(columns) if table is None else table
@@ -91,12 +93,12 @@ def build_feature_table(
     for column in feature_columns:
         values = table.column(column.name)
         if column.kind in (ColumnKind.NUMBER, ColumnKind.DATE):
-            numeric.append(NumericColumn(column.name, _spread_numbers(values, positions, len(ids))))
+            numeric.append(NumericColumn(column.name, _entity_numbers(values, positions, len(ids))))
         else:
             codes, names = _categories(values, column.kind)
-            spread = np.full(len(ids), MISSING, dtype=np.int32)
-            spread[positions] = codes
-            categorical.append(CategoricalColumn(column.name, spread, names))
+            entity_codes = np.full(len(ids), MISSING, dtype=np.int32)
+            entity_codes[positions] = codes
+            categorical.append(CategoricalColumn(column.name, entity_codes, names))
     return FeatureTable(ids, known, tuple(categorical), tuple(numeric))
 
 
@@ -107,14 +109,14 @@ def _empty_table(columns: tuple[Column, ...]) -> pa.Table:
     )
 
 
-def _spread_numbers(values: pa.ChunkedArray, positions: IntArray, entities: int) -> FloatArray:
-    """Numbers by entity; dates become days since 1970-01-01; negative numbers are missing."""
+def _entity_numbers(values: pa.ChunkedArray, positions: IntArray, entities: int) -> FloatArray:
+    """Numbers by entity; dates as days since 1970-01-01; negative numbers become missing."""
     if pa.types.is_date32(values.type):
         values = values.cast(pa.int32()).cast(pa.float64())
     numbers = _numbers(values)
-    spread = np.full(entities, np.nan)
-    spread[positions] = numbers
-    return spread
+    entity_numbers = np.full(entities, np.nan)
+    entity_numbers[positions] = numbers
+    return entity_numbers
 
 
 def _numbers(values: pa.ChunkedArray) -> NDArray[np.float64]:
@@ -124,7 +126,7 @@ def _numbers(values: pa.ChunkedArray) -> NDArray[np.float64]:
 
 
 def _categories(values: pa.ChunkedArray, kind: ColumnKind) -> tuple[IntArray, tuple[str, ...]]:
-    """Codes (file rows,) and the texts that they stand for, in order."""
+    """Codes (file rows,) and the text of each code."""
     if kind is ColumnKind.CODE:
         numbers = _numbers(values)
         present = ~np.isnan(numbers)

@@ -1,8 +1,8 @@
-"""Users, videos and contexts as numbers that a model takes in, without a look at the future.
+"""Feature encoder: model inputs for user, video and context, without leakage from the future.
 
-Inputs are what is known before a request: features of the user and of the video, the hour, the
-tab, and the feedback of earlier training rows. Never play time, the feedback of the row or of
-later ones, the stay times, or the monthly statistics.
+Inputs are available before the request: features of the user and the video, the hour, the tab, and
+the feedback of earlier training rows. Excluded are play time, feedback of the same or later rows,
+stay times, and the monthly statistics.
 """
 
 from dataclasses import dataclass
@@ -45,20 +45,21 @@ _VIDEO_CATEGORIES = ("author_id", "video_type", "upload_type", "music_type")
 
 @dataclass(frozen=True)
 class FeatureEncoder:
-    """Vocabularies, standardisation and past feedback of the rows that it was fitted on.
+    """Vocabularies, standardisation constants and past feedback of the fitted rows.
 
-    It encodes rows of the dataset that it was fitted on, which it recognises: a row before the
-    end of the fitted rows with the feedback as of its time, others with that of all fitted rows.
+    It encodes rows of the dataset that it was fitted on, which it checks by a fingerprint. Past
+    feedback of a row before the end of the fitted rows counts fitted rows before its time; for
+    later rows, it counts all fitted rows.
     """
 
     layout: FeatureLayout
-    fingerprint: str  # of the dataset's ids and rows
+    fingerprint: str  # hash of the dataset's ids and rows
     fitted_rows: IntArray  # (fitted rows,) int64 row numbers
     end_ms: int  # the first millisecond after the fitted rows
     user_codes: IntArray  # (users, user fields) int64
     video_codes: IntArray  # (videos, video fields) int64
     hour_codes: IntArray  # (24,) int64
-    tab_codes: IntArray  # (largest tab of the dataset + 1,) int64
+    tab_codes: IntArray  # (maximum tab of the dataset + 1,) int64
     signal_rates: FloatArray  # (signals,) float64, over the fitted rows
     means: FloatArray  # (dense,) float64
     stds: FloatArray  # (dense,) float64
@@ -67,17 +68,17 @@ class FeatureEncoder:
     def fit(
         cls, dataset: Dataset, rows: BoolArray, *, learnt: BoolArray | None = None
     ) -> "FeatureEncoder":
-        """Learn means, rates and past feedback from `rows`, a mask of the training rows.
+        """Fit means, rates and past feedback on the training rows.
 
         Args:
             dataset: the log.
-            rows: whose feedback may be told of.
-            learnt: those of them that a model will learn from, all by default: only categories
-                among these get a code of their own, since no other would be trained.
+            rows: mask (rows,) of the training rows; their feedback is used as an input.
+            learnt: mask (rows,) of the rows on which models are trained, by default `rows`. Only
+                their categories get codes, since other codes would stay untrained.
 
         Raises:
-            ShapeError: if a mask is not one entry for each row.
-            DataError: if no row is chosen.
+            ShapeError: if a mask does not have one entry per row.
+            DataError: if no row is selected.
         """
         impressions = dataset.impressions
         check_shape("rows", rows, "rows", impressions.users.shape)
@@ -85,7 +86,7 @@ class FeatureEncoder:
         check_shape("learnt", learnt, "rows", impressions.users.shape)
         fitted_rows = np.flatnonzero(rows)
         if len(fitted_rows) == 0:
-            raise DataError("no row to fit the feature encoder on. Choose training rows.")
+            raise DataError("no row to fit the feature encoder on. Select training rows.")
         user_fields, user_codes = _user_categories(dataset, impressions.users[learnt])
         video_fields, video_codes = _video_categories(dataset, impressions.videos[learnt])
         hour_codes = _codes(np.arange(_HOURS), impressions.hours[learnt])
@@ -114,7 +115,7 @@ class FeatureEncoder:
         return raw._standardised_on(dataset)
 
     def encode(self, dataset: Dataset, row_numbers: IntArray) -> FeatureRows:
-        """Encode rows of the log, given by number.
+        """Encode the log rows with the given indices.
 
         Raises:
             DataError: if the encoder was fitted on another dataset.
@@ -140,21 +141,21 @@ class FeatureEncoder:
         return self._rows(users, videos, hours, tabs, dense)
 
     def user_side(self, dataset: Dataset) -> FeatureRows:
-        """The columns of `layout.restrict(FeatureSide.USER)`, one row for each user, at the end."""
+        """Columns of `layout.restrict(FeatureSide.USER)` as of the end, one row per user."""
         users = np.arange(dataset.num_users)
         zeros = np.zeros_like(users)
         rows = self.encode_pairs(dataset, users, zeros, zeros, zeros)
         return self._restrict(rows, FeatureSide.USER)
 
     def video_side(self, dataset: Dataset) -> FeatureRows:
-        """The columns of `layout.restrict(FeatureSide.VIDEO)`, a row for each video, at the end."""
+        """Columns of `layout.restrict(FeatureSide.VIDEO)` as of the end, one row per video."""
         videos = np.arange(dataset.num_videos)
         zeros = np.zeros_like(videos)
         rows = self.encode_pairs(dataset, zeros, videos, zeros, zeros)
         return self._restrict(rows, FeatureSide.VIDEO)
 
     def pair_side(self, dataset: Dataset) -> "PairSide":
-        """What encodes the columns of `layout.restrict(FeatureSide.PAIR)` as of the end.
+        """Encoder of the columns of `layout.restrict(FeatureSide.PAIR)` as of the end.
 
         Raises:
             DataError: if the encoder was fitted on another dataset.
@@ -179,7 +180,7 @@ class FeatureEncoder:
         )
 
     def profile_scale(self, tasks: TaskSet) -> ProfileScale:
-        """The constants of the dense columns of `user_side`, for a policy that is served."""
+        """Standardisation constants of the dense user columns, for serving a policy."""
         of_user = [column.side == FeatureSide.USER for column in self.layout.dense]
         names = [column.name for column in self.layout.restrict(FeatureSide.USER).dense]
         rates = zip(tasks.past_signals, self.signal_rates.tolist(), strict=True)
@@ -205,10 +206,10 @@ class FeatureEncoder:
 
     @classmethod
     def load(cls, folder: Path) -> "FeatureEncoder":
-        """Read what `save` wrote.
+        """Read an encoder written by `save`.
 
         Raises:
-            ArtifactError: if a file is missing, torn, or not an encoder's.
+            ArtifactError: if a file is missing, damaged, or not part of an encoder.
         """
         document = load_json(folder / "encoder.json")
         arrays: dict[str, Any] = load_arrays(folder / "encoder.npz")
@@ -217,7 +218,7 @@ class FeatureEncoder:
             return cls(layout=layout, **document, **arrays)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ArtifactError(
-                f"{folder} holds no feature encoder ({error}). Make it again."
+                f"{folder} does not have a valid feature encoder ({error}). Make it again."
             ) from error
 
     def _standardised_on(self, dataset: Dataset) -> "FeatureEncoder":
@@ -236,8 +237,8 @@ class FeatureEncoder:
     def _check(self, dataset: Dataset) -> None:
         if _fingerprint(dataset) != self.fingerprint:
             raise DataError(
-                "the feature encoder was fitted on other data than it is asked to encode."
-                " Fit it on these, or give the data that it was fitted on."
+                "the feature encoder was fitted on another dataset than the one to encode."
+                " Fit an encoder on this dataset, or pass the dataset that it was fitted on."
             )
 
     def _rows(
@@ -263,7 +264,7 @@ class FeatureEncoder:
     def _raw_dense(
         self, dataset: Dataset, users: IntArray, videos: IntArray, times_ms: IntArray
     ) -> FloatArray:
-        """Dense columns before standardising, (rows, dense) float64, NaN where missing."""
+        """Dense columns before standardisation, (rows, dense) float64, NaN if missing."""
         past = self._past_columns(dataset, users, videos, times_ms)
         by_user = [np.log1p(dataset.users.quantity(name)[users]) for name in _USER_COUNTS]
         log_duration = np.log(dataset.catalogue.duration_seconds[videos])
@@ -285,7 +286,7 @@ class FeatureEncoder:
     def _past_columns(
         self, dataset: Dataset, users: IntArray, videos: IntArray, times_ms: IntArray
     ) -> dict[str, FloatArray]:
-        """Columns of past feedback for each grouping, (rows, 1 + signals) each."""
+        """Past-feedback columns of each grouping, (rows, 1 + signals) each."""
         impressions = dataset.impressions
         rows = self.fitted_rows
         values = signals(impressions, rows, dataset.tasks)
@@ -309,7 +310,7 @@ class FeatureEncoder:
 
 @dataclass(frozen=True)
 class PairSide:
-    """The columns of a pair as of the end of the fitted rows, from tables of what they look up."""
+    """Encoder of pair columns as of the end of the fitted rows, by table lookup."""
 
     hour_codes: IntArray  # (24,) int64
     tab_codes: IntArray  # (tabs,) int64
@@ -321,7 +322,7 @@ class PairSide:
     def encode(
         self, users: IntArray, videos: IntArray, hours: IntArray, tabs: IntArray
     ) -> FeatureRows:
-        """Pairs of user and video indices (rows,) at `hours` and in `tabs`, (rows,) each."""
+        """Encode pairs of user and video indices at given hours and tabs, all (rows,)."""
         categorical = np.stack([self.hour_codes[hours], self.tab_codes[tabs]], axis=1)
         past = self.past[users.astype(np.int64) * self.num_tags + self.tags[videos]]
         dense = np.concatenate([self.ages[videos, None], past], axis=1)
@@ -334,16 +335,16 @@ def _standard(raw: FloatArray, means: FloatArray, stds: FloatArray) -> FloatArra
 
 @dataclass(frozen=True)
 class _Grouping:
-    """Which total each row counts towards: `keys` (rows,) in 0..size-1."""
+    """Group of each row: `keys` (rows,) in 0..size-1."""
 
     keys: IntArray
     size: int
 
 
 def _grouping_keys(dataset: Dataset, users: IntArray, videos: IntArray) -> dict[str, _Grouping]:
-    """Keys by user, video, author, first tag, and user with first tag.
+    """Group keys by user, video, author, first tag, and (user, first tag).
 
-    Unknown authors share a key, and so do videos without a tag.
+    All unknown authors have one key, and so do all videos without a tag.
     """
     catalogue = dataset.catalogue
     num_authors = int(catalogue.authors.max(initial=-1)) + 1
@@ -403,7 +404,7 @@ def _encode_entities(
 ) -> tuple[list[CategoricalField], IntArray]:
     """Fields and codes (entities, fields) of raw categories (entities,), negative if missing.
 
-    `fitted` are the entities of the fitted rows: only their values get a code of their own.
+    `fitted` are the entities in the fitted rows; only their values get codes.
     """
     seen = np.unique(fitted)
     codes = {name: _codes(values, values[seen]) for name, values in raw.items()}
@@ -415,18 +416,18 @@ def _encode_entities(
 
 
 def _codes(values: IntArray, fitted_values: IntArray) -> IntArray:
-    """Codes of `values`: 0 if negative, 1 if not among the fitted ones, else 2 and up."""
+    """Codes of `values`: 0 if negative, 1 if not among `fitted_values`, else >= 2."""
     vocabulary = np.unique(fitted_values[fitted_values >= 0])
     positions = np.searchsorted(vocabulary, values)
-    found = positions < len(vocabulary)
-    found[found] = vocabulary[positions[found]] == values[found]
-    codes = np.where(found, positions + _FIRST_CODE, UNSEEN_CODE)
+    is_seen = positions < len(vocabulary)
+    is_seen[is_seen] = vocabulary[positions[is_seen]] == values[is_seen]
+    codes = np.where(is_seen, positions + _FIRST_CODE, UNSEEN_CODE)
     return np.where(values < 0, _MISSING_CODE, codes).astype(np.int64)
 
 
 def _fingerprint(dataset: Dataset) -> str:
-    """A hash of the ids and the rows, by which an encoder knows its dataset."""
+    """A hash of the ids and rows, which identifies the dataset of an encoder."""
     parts = [dataset.users.ids, dataset.videos.ids, dataset.impressions.keys]
-    # A sum of hashes with the place mixed in: order counts, and nothing is sorted.
+    # The position enters each hash, so the sum depends on the order without sorting.
     sums = [int(hash_words(part, np.arange(len(part))).sum(dtype=np.uint64)) for part in parts]
     return "-".join(f"{value:016x}" for value in sums)

@@ -1,4 +1,4 @@
-"""The rows of a log, as arrays."""
+"""Impressions: the rows of a log as arrays."""
 
 from dataclasses import dataclass
 
@@ -9,23 +9,23 @@ __all__ = ["Impressions"]
 
 @dataclass(frozen=True)
 class Impressions:
-    """Shown videos in (user, time) order; take some of them with `core.arrays.select_rows`.
+    """Shown videos in (user, time) order; `core.arrays.select_rows` selects rows.
 
-    `times_ms` is Unix time, shared by the rows of one request; days and hours are those of the
-    log's clock, `LogSchema.utc_offset_hours` from UTC. Requests and sessions are numbered from 0 in
-    row order.
+    `times_ms` is Unix time, equal for the rows of a request. Days and hours are in the log's time
+    zone, `LogSchema.utc_offset_hours` from UTC. Requests and sessions are numbered from 0 in row
+    order.
     """
 
     users: IntArray  # (rows,) int32 index into the user table
     videos: IntArray  # (rows,) int32 index into the video table
     times_ms: IntArray  # (rows,) int64
-    days: IntArray  # (rows,) int32, days since 1970-01-01 of times_ms by the log's clock
-    hours: IntArray  # (rows,) int8, hour of times_ms by the log's clock
-    tabs: IntArray  # (rows,) int16, the scene in which it was shown
-    feedback: IntArray  # (rows, feedbacks) of whole numbers, 0 or 1 for a binary task
-    play_seconds: FloatArray  # (rows,) float32; 0 where no task is in seconds
-    duration_seconds: FloatArray  # (rows,) float32, the catalogue's where the log has none
+    days: IntArray  # (rows,) int32, days since 1970-01-01 in the log's time zone
+    hours: IntArray  # (rows,) int8, hour of the day in the log's time zone
+    tabs: IntArray  # (rows,) int16, scene in which the video was shown
+    feedback: IntArray  # (rows, feedbacks) integers, 0 or 1 for a binary task
+    play_seconds: FloatArray  # (rows,) float32; 0 if no task is in seconds
+    duration_seconds: FloatArray  # (rows,) float32; from the catalogue if missing in the log
     randomised: BoolArray  # (rows,), True for a uniformly random exposure (is_rand)
-    requests: IntArray  # (rows,) int64, rows of a user sharing time_ms
-    sessions: IntArray  # (rows,) int64, a user's requests with no gap over the session gap
-    keys: IntArray  # (rows,) uint64, a hash of the raw row: who it is, wherever it is
+    requests: IntArray  # (rows,) int64; a request is the rows of a user with equal time_ms
+    sessions: IntArray  # (rows,) int64; a user's requests without a gap above the session gap
+    keys: IntArray  # (rows,) uint64, hash of the raw row, which identifies it

@@ -1,4 +1,4 @@
-"""What a scorer is to predict."""
+"""Prediction targets of scorers."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,12 +13,12 @@ __all__ = ["base_rates", "labels"]
 def labels(
     impressions: Impressions, rows: NDArray[np.generic], tasks: TaskSet
 ) -> tuple[FloatArray, BoolArray]:
-    """Targets (rows, tasks) float32 in [0, 1] and their mask (rows, tasks), True where they count.
+    """Targets (rows, tasks) float32 in [0, 1], and a mask (rows, tasks), True for valid targets.
 
     Args:
-        impressions: the log's rows.
-        rows: a mask or an index array of them.
-        tasks: those of the log.
+        impressions: rows of the log.
+        rows: mask or index array of the rows.
+        tasks: tasks of the log.
     """
     targets = tasks.labels(impressions.feedback[rows], impressions.play_seconds[rows])
     return targets, np.ones(targets.shape, dtype=np.bool_)

@@ -1,4 +1,4 @@
-"""A log from a folder: KuaiRand's own files, or what `prepare` made of them."""
+"""Read a log from a folder of KuaiRand's files or of files written by `prepare`."""
 
 from pathlib import Path
 
@@ -11,18 +11,18 @@ __all__ = ["read_log"]
 
 
 def read_log(directory: Path, *, session_gap_minutes: float = 30.0) -> Dataset:
-    """Read KuaiRand's CSV files, or what `python -m mtf_rl.prepare` made of them.
+    """Read KuaiRand's CSV files, or the files written by `python -m mtf_rl.prepare`.
 
     Both give equal datasets.
 
     Args:
-        directory: the folder that holds the files.
-        session_gap_minutes: a longer gap between a user's requests starts a new session, above 0.
+        directory: folder with the files.
+        session_gap_minutes: a longer gap between a user's requests starts a new session, > 0.
 
     Raises:
-        ConfigError: if the gap is not above 0, or not the one that the folder was prepared with.
-        DataError: naming file, line and column of what is wrong.
-        ArtifactError: if prepared files are torn or of another version.
+        ConfigError: if the gap is not > 0, or differs from the gap used by `prepare`.
+        DataError: if a file is invalid; the message has file, line and column.
+        ArtifactError: if prepared files are damaged or of another version.
     """
     if not is_prepared(directory):
         return read_kuairand(directory, session_gap_minutes=session_gap_minutes)
@@ -31,7 +31,7 @@ def read_log(directory: Path, *, session_gap_minutes: float = 30.0) -> Dataset:
     if prepared_with != session_gap_minutes:
         raise ConfigError(
             f"{directory} was prepared with --session-gap-minutes {prepared_with:g},"
-            f" but this command asks for {session_gap_minutes:g}. Give the same number, or prepare"
-            " the log again."
+            f" but this command uses {session_gap_minutes:g}. Use the same value, or prepare the"
+            " log again."
         )
     return dataset

@@ -1,7 +1,7 @@
-"""What the training rows say about a user, a video, an author, a tag: counted as of a time.
+"""Past feedback by user, video, author or tag, counted up to a point in time.
 
-For a row at time t only training rows at times before t count, so no row sees itself, its request
-or anything later. After the last training row that is all of them.
+For a row at time t, only training rows before t count, which excludes the row itself, its request
+and later rows. After the last training row, all training rows count.
 """
 
 from dataclasses import dataclass
@@ -19,10 +19,9 @@ _SMALLEST_RATE = 1e-6
 
 
 def signals(impressions: Impressions, rows: IntArray | BoolArray, tasks: TaskSet) -> FloatArray:
-    """What is counted of each row, (rows, signals) float64 in [0, 1], named `tasks.past_signals`.
+    """Signals of each row, (rows, signals) float64 in [0, 1], in the order `tasks.past_signals`.
 
-    A signal is a task's label, or the largest label of the tasks that are pooled in it because
-    they are too rare alone.
+    A signal is the label of a task, or the maximum label over a pool of rare tasks.
     """
     labels = tasks.labels(impressions.feedback[rows], impressions.play_seconds[rows])
     pooled = [
@@ -34,34 +33,34 @@ def signals(impressions: Impressions, rows: IntArray | BoolArray, tasks: TaskSet
 
 @dataclass(frozen=True)
 class PastTotals:
-    """Exposures and summed signals of each key, or of each row's key as of its time."""
+    """Exposures and sums of signals by key, or by (key, time)."""
 
     exposures: FloatArray  # (keys,) float64
     sums: FloatArray  # (keys, signals) float64
 
     @classmethod
     def of_all(cls, keys: IntArray, values: FloatArray, num_keys: int) -> "PastTotals":
-        """Totals of every key over rows with `keys` (rows,) and signals `values`."""
+        """Totals by key over rows with `keys` (rows,) and signals `values` (rows, signals)."""
         sums = [np.bincount(keys, values[:, k], num_keys) for k in range(values.shape[1])]
         exposures = np.bincount(keys, minlength=num_keys).astype(np.float64)
         return cls(exposures, np.stack(sums, axis=1))
 
     def take(self, keys: IntArray) -> "PastTotals":
-        """The totals of given keys."""
+        """The totals of the given keys."""
         return PastTotals(self.exposures[keys], self.sums[keys])
 
 
 @dataclass(frozen=True)
 class RunningTotals:
-    """Running sums of the training rows of each key, in the order of time."""
+    """Running sums over the training rows of each key, in time order."""
 
-    positions: IntArray  # (rows,) int64, key and time rank as one number, ascending
-    running: FloatArray  # (rows + 1, signals), sums of the rows before each place
+    positions: IntArray  # (rows,) int64, key and time rank in one number, ascending
+    running: FloatArray  # (rows + 1, signals), sums over the rows before each position
     times_ms: IntArray  # (distinct times,) int64, ascending
 
     @classmethod
     def of_rows(cls, keys: IntArray, times_ms: IntArray, values: FloatArray) -> "RunningTotals":
-        """From training rows with `keys` (rows,), `times_ms` (rows,) and signals `values`."""
+        """Sum training rows with `keys` (rows,), `times_ms` (rows,) and signals `values`."""
         distinct, ranks = np.unique(times_ms, return_inverse=True)
         positions = keys.astype(np.int64) * (len(distinct) + 1) + ranks
         order = np.argsort(positions, kind="stable")
@@ -70,7 +69,7 @@ class RunningTotals:
         return cls(positions[order], running, distinct)
 
     def before(self, keys: IntArray, times_ms: IntArray) -> PastTotals:
-        """Totals of rows with the same key and an earlier time, for each (key, time)."""
+        """Totals over the training rows with the same key and an earlier time, by (key, time)."""
         first_positions = keys.astype(np.int64) * (len(self.times_ms) + 1)
         ranks = np.searchsorted(self.times_ms, times_ms)
         start = np.searchsorted(self.positions, first_positions)
@@ -82,8 +81,8 @@ class RunningTotals:
 def rate_columns(past: PastTotals, base_rates: FloatArray, strength: float) -> FloatArray:
     """log(1 + exposures) and the logit of each smoothed rate, (keys, 1 + signals) float64.
 
-    rate = (sum + strength * base rate) / (exposures + strength): `strength` exposures at the
-    overall rate are added to what was seen.
+    rate = (sum + strength * base rate) / (exposures + strength), which adds `strength` prior
+    exposures at the base rate.
     """
     smoothed = past.sums + strength * base_rates
     rates = smoothed / (past.exposures + strength)[:, None]  # (keys, signals)

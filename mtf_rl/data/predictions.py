@@ -1,4 +1,4 @@
-"""Predictions of a model from elsewhere, as a Parquet file of one row per user and video."""
+"""Predictions of an external model: a Parquet file with one row per user and video."""
 
 import os
 from collections import Counter
@@ -27,7 +27,7 @@ _USERS_AT_ONCE = 512
 
 @dataclass(frozen=True)
 class GivenPredictions:
-    """The pool and the scores of every user, as a file gave them."""
+    """The pool and the scores of every user, read from a file."""
 
     videos: IntArray  # (users, pool) int32
     scores: FloatArray  # (users, pool, tasks) float32 in [0, 1]
@@ -36,45 +36,43 @@ class GivenPredictions:
 
 
 def prediction_columns(tasks: TaskSet) -> tuple[str, ...]:
-    """The columns of a file of predictions: two ids, and the tasks by name."""
+    """The columns of a prediction file: `user_id`, `video_id` and the task names."""
     return (*_ID_COLUMNS, *tasks.names)
 
 
 def read_predictions(path: Path, dataset: Dataset, *, pool: int) -> GivenPredictions:
-    """The first `pool` predictions of every user of `dataset`, in the order of the file.
+    """Read the first `pool` predictions of every user, in file order.
 
-    The file has the columns `prediction_columns` in any order: ids as the log writes them, and for
-    each of the dataset's tasks the expected label, in [0, 1]: of KuaiRand's `watch`, for example,
-    E[min(play seconds, 120)] / 120. Rows of users or
-    videos that `dataset` does not know, and those of a user whose pool is full, are dropped and
-    counted. It is read in pieces, so that memory holds the pools and one piece.
+    The file has the columns `prediction_columns` in any order: ids as in the log, and for each task
+    the expected label in [0, 1]. For KuaiRand's `watch`, this is E[min(play seconds, 120)] / 120.
+    Rows with users or videos that are not in `dataset`, and rows beyond a user's pool, are dropped
+    and counted. The file is read in pieces to limit memory.
 
     Args:
         path: the Parquet file.
-        dataset: whose users need a pool: those of the log and of the user features.
-        pool: videos per user, at least 1.
+        dataset: its users are those of the log and of the user features; each needs a pool.
+        pool: videos per user, >= 1.
 
     Raises:
-        DataError: naming file, column and row if a column is missing or of the wrong type, or a
-            value is empty or outside [0, 1]; naming users if one has fewer than `pool` videos, or
-            one video twice.
+        DataError: if a column is missing or of the wrong type, a value is empty or outside [0, 1],
+            or a user has fewer than `pool` videos or a repeated video.
     """
     columns = prediction_columns(dataset.tasks)
     file, ignored = _open(path, columns)
-    filling = _Filling(dataset, pool)
+    pools = _PoolBuilder(dataset, pool)
     rows_read = 0
     for piece in _pieces(file, columns):
         _check_values(path.name, piece, columns, rows_read)
-        filling.add(piece)
+        pools.add(piece)
         rows_read += piece.num_rows
-    filling.check_full(path.name)
-    dropped = dict(+filling.dropped)
+    pools.check_full(path.name)
+    dropped = dict(+pools.dropped)
     account = FileAccount(path.name, rows_read, rows_read - sum(dropped.values()), dropped, {})
-    return GivenPredictions(filling.videos, filling.scores, account, ignored)
+    return GivenPredictions(pools.videos, pools.scores, account, ignored)
 
 
 def write_predictions(path: Path, table: ScoreTable, dataset: Dataset) -> None:
-    """Write a score table as a file that `read_predictions` reads back equal, in float32."""
+    """Write a score table, in float32, as a file for `read_predictions`."""
     users, pool = table.videos.shape
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.parquet")
@@ -97,7 +95,7 @@ def write_predictions(path: Path, table: ScoreTable, dataset: Dataset) -> None:
         raise
 
 
-class _Filling:
+class _PoolBuilder:
     """Pools of users, filled piece by piece."""
 
     def __init__(self, dataset: Dataset, pool: int) -> None:
@@ -110,15 +108,15 @@ class _Filling:
         self._pool = pool
 
     def add(self, piece: pa.RecordBatch) -> None:
-        """Put the rows where their users still have room."""
+        """Add rows to the pools of users that are not full."""
         users, user_known = _indices(piece.column("user_id").to_numpy(), self._dataset.users.ids)
         videos, known = _indices(piece.column("video_id").to_numpy(), self._dataset.videos.ids)
         self.dropped["unknown user_id"] += int((~user_known).sum())
         self.dropped["unknown video_id"] += int((user_known & ~known).sum())
         rows = np.flatnonzero(user_known & known)
-        positions = self._filled[users[rows]] + _earlier_of_their_kind(users[rows])
+        positions = self._filled[users[rows]] + _earlier_equal_rows(users[rows])
         inside = positions < self._pool
-        self.dropped[f"beyond the first {self._pool} of its user"] += int((~inside).sum())
+        self.dropped[f"beyond the first {self._pool} rows of its user"] += int((~inside).sum())
         rows, positions = rows[inside], positions[inside]
         self._filled += np.bincount(users[rows], minlength=len(self._filled))
         self.videos[users[rows], positions] = videos[rows]
@@ -127,40 +125,40 @@ class _Filling:
             self.scores[users[rows], positions, task] = column[rows]
 
     def check_full(self, name: str) -> None:
-        """Refuse pools that are not full, or hold a video twice.
+        """Check that every pool is full and has distinct videos.
 
         Raises:
-            DataError: naming how many users, and the first of them.
+            DataError: with the number of users that fail the check, and the first of them.
         """
         ids, pool = self._dataset.users.ids, self._pool
         absent = np.flatnonzero(self._filled == 0)
         if len(absent):
             raise DataError(
-                f"{name}: {len(absent)} of the data's {len(ids)} users have no prediction, first"
-                f" user_id {ids[absent[0]]}. Predict {pool} videos for each user of the log and of"
-                " the user features, or leave those users out of the data."
+                f"{name}: {len(absent)} of the dataset's {len(ids)} users have no prediction, the"
+                f" first is user_id {ids[absent[0]]}. Add predictions of {pool} videos for each"
+                " user of the log and of the user features, or remove these users from the data."
             )
         few = np.flatnonzero(self._filled < pool)
         if len(few):
             raise DataError(
-                f"{name}: {len(few)} of the data's {len(ids)} users have predictions for fewer"
-                f" videos than the pool of {pool}, first user_id {ids[few[0]]} with"
-                f" {self._filled[few[0]]}. Predict more videos for them, or ask for a smaller pool."
+                f"{name}: {len(few)} of the dataset's {len(ids)} users have predictions of fewer"
+                f" videos than the pool of {pool}, the first is user_id {ids[few[0]]} with"
+                f" {self._filled[few[0]]}. Add predictions for them, or use a smaller pool."
             )
         ordered = np.sort(self.videos, axis=1)  # (users, pool)
-        twice = ordered[:, 1:] == ordered[:, :-1]
-        if twice.any():
-            user, position = (int(index[0]) for index in np.nonzero(twice))
+        repeated = ordered[:, 1:] == ordered[:, :-1]
+        if repeated.any():
+            user, position = (int(index[0]) for index in np.nonzero(repeated))
             raise DataError(
-                f"{name}: {int(twice.any(axis=1).sum())} users have a video twice in their pool,"
-                f" first user_id {ids[user]} with video_id"
-                f" {self._dataset.videos.ids[ordered[user, position]]}. Keep one row for each user"
-                " with video."
+                f"{name}: {int(repeated.any(axis=1).sum())} users have a repeated video in their"
+                f" pool, the first is user_id {ids[user]} with video_id"
+                f" {self._dataset.videos.ids[ordered[user, position]]}. Keep one row per user and"
+                " video."
             )
 
 
 def _open(path: Path, columns: tuple[str, ...]) -> tuple[pq.ParquetFile, tuple[str, ...]]:
-    """The file, and the columns that are not read."""
+    """Open the file and list the columns that are not read."""
     try:
         file = pq.ParquetFile(path)
     except FileNotFoundError as error:
@@ -172,13 +170,13 @@ def _open(path: Path, columns: tuple[str, ...]) -> tuple[pq.ParquetFile, tuple[s
     if missing:
         raise DataError(
             f"{path.name}: no column {', '.join(missing)}; found {', '.join(schema.names)}."
-            f" Give {', '.join(columns)}."
+            f" Write the columns {', '.join(columns)}."
         )
     for name in columns:
         kind = schema.field(name).type
         is_id = name in _ID_COLUMNS
         if not (pa.types.is_integer(kind) if is_id else pa.types.is_floating(kind)):
-            expected = "whole numbers" if is_id else "floating point numbers"
+            expected = "integers" if is_id else "floating-point numbers"
             raise DataError(f"{path.name}, column {name}: expected {expected}, got {kind}.")
     return file, tuple(name for name in schema.names if name not in columns)
 
@@ -191,31 +189,32 @@ def _pieces(file: pq.ParquetFile, columns: tuple[str, ...]) -> Iterator[pa.Recor
 def _check_values(
     name: str, piece: pa.RecordBatch, columns: tuple[str, ...], rows_before: int
 ) -> None:
-    """Refuse an empty cell, and a prediction that is no probability."""
+    """Check that no cell is empty and every prediction is in [0, 1]."""
     for column in columns:
         cells = piece.column(column)
-        wrong = cells.is_null().to_numpy(zero_copy_only=False)
+        invalid = cells.is_null().to_numpy(zero_copy_only=False)
         if column not in _ID_COLUMNS:
             values = cells.to_numpy(zero_copy_only=False)
             # NaN fails both comparisons.
-            wrong = ~((values >= 0.0) & (values <= 1.0))
-        if wrong.any():
-            row = int(np.argmax(wrong))
+            invalid = ~((values >= 0.0) & (values <= 1.0))
+        if invalid.any():
+            row = int(np.argmax(invalid))
             expected = "an id" if column in _ID_COLUMNS else "a number in [0, 1]"
             raise DataError(
                 f"{name}, row {rows_before + row + 1}, column {column}: expected {expected}, got"
-                f" {cells[row].as_py()} ({int(wrong.sum())} such rows near it). Predict again."
+                f" {cells[row].as_py()} (in {int(invalid.sum())} of {len(invalid)} rows read"
+                " together). Correct the predictions."
             )
 
 
 def _indices(values: IntArray, ids: IntArray) -> tuple[IntArray, BoolArray]:
-    """The place of each value in the ascending `ids`, and whether it stands there; both (rows,)."""
+    """The index of each value in the ascending `ids`, and whether it is there; both (rows,)."""
     positions = np.searchsorted(ids, values).clip(max=len(ids) - 1)
     return positions, ids[positions] == values
 
 
-def _earlier_of_their_kind(values: IntArray) -> IntArray:
-    """How many earlier rows have the same value, (rows,)."""
+def _earlier_equal_rows(values: IntArray) -> IntArray:
+    """Number of earlier rows with the same value, (rows,)."""
     order = np.argsort(values, kind="stable")
     _, first, sizes = np.unique(values[order], return_index=True, return_counts=True)
     earlier = np.empty(len(values), dtype=np.int64)

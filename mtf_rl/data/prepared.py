@@ -1,4 +1,4 @@
-"""A `Dataset` as checked Parquet, which reads back equal."""
+"""Write and read a `Dataset` as Parquet files with checksums."""
 
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -29,7 +29,7 @@ _TABLES = ("impressions", "users", "videos", "catalogue")
 
 
 def write_prepared(dataset: Dataset, directory: Path) -> None:
-    """Write four Parquet files and `dataset.json`, which holds their checksums."""
+    """Write four Parquet files, and `dataset.json` with their checksums."""
     tables = {
         "impressions": _impression_columns(dataset.impressions, dataset.tasks),
         "users": _feature_columns(dataset.users),
@@ -55,15 +55,15 @@ def write_prepared(dataset: Dataset, directory: Path) -> None:
 
 
 def is_prepared(directory: Path) -> bool:
-    """Whether `directory` is one that `write_prepared` wrote."""
+    """Whether `directory` was written by `write_prepared`."""
     return (directory / "dataset.json").is_file()
 
 
 def read_prepared(directory: Path) -> Dataset:
-    """Read what `write_prepared` wrote.
+    """Read a dataset written by `write_prepared`.
 
     Raises:
-        ArtifactError: if a file is missing, torn, changed since, or of another version.
+        ArtifactError: if a file is missing, damaged, changed, or of another version.
     """
     document = load_json(directory / "dataset.json")
     try:
@@ -73,7 +73,8 @@ def read_prepared(directory: Path) -> Dataset:
         return _assemble(document, tables)
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise ArtifactError(
-            f"{directory} holds no prepared data that can be read ({error}). Prepare it again."
+            f"{directory} does not have valid prepared data ({error}). Prepare it again:"
+            " python -m mtf_rl.prepare DIR --out OUT"
         ) from error
 
 
@@ -112,7 +113,7 @@ def _assemble(document: dict[str, Any], tables: dict[str, dict[str, NDArray[Any]
 def _read_table(directory: Path, name: str, sha256: str) -> dict[str, NDArray[Any]]:
     path = directory / f"{name}.parquet"
     if not path.is_file() or sha256_of(path) != sha256:
-        raise ValueError(f"{path.name} is missing, or not the file that was written")
+        raise ValueError(f"{path.name} is missing or was changed")
     table = pq.read_table(path)
     return {
         column: table.column(column).to_numpy(zero_copy_only=False) for column in table.column_names

@@ -1,4 +1,4 @@
-"""How what is known of a user becomes the numbers that a policy observes as `profile/...`."""
+"""Conversion of a user's raw counts to the observations `profile/...` of a policy."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -16,42 +16,44 @@ _PREFIX = "user_"
 
 
 def standardise(raw: FloatArray, means: FloatArray, stds: FloatArray, limit: float) -> FloatArray:
-    """(raw - mean) / std, cut at +-limit, float32; 0 where a value is not known (NaN)."""
+    """(raw - mean) / std, clipped to +-limit, float32; 0 for unknown values (NaN)."""
     standard = np.nan_to_num((raw - means) / stds, nan=0.0)
     return np.clip(standard, -limit, limit).astype(np.float32)
 
 
 @dataclass(frozen=True)
 class ProfileScale:
-    """The constants of the profile block, as they were where a policy was learnt.
+    """Standardisation constants of the profile features, from the training of a policy.
 
-    A number is one of these, standardised by its mean and standard deviation:
+    Each feature is one of these, standardised by its mean and std:
 
-    - `log_NAME`: log(1 + NAME), a count such as `follow_user_num`;
+    - `log_NAME`: log(1 + NAME), with a count NAME such as `follow_user_num`;
     - `user_log_exposures`: log(1 + exposures), the videos shown to the user before;
-    - `user_NAME_rate`: the logit of (NAME + smoothing rate) / (exposures + smoothing), NAME being
-      the sum of a feedback over those videos, and rate the feedback's overall rate.
+    - `user_NAME_rate`: the logit of (NAME + smoothing * rate) / (exposures + smoothing), with NAME
+      the sum of a feedback over these videos and rate its overall rate.
     """
 
     names: tuple[str, ...]
-    """Of the numbers, without `profile/`."""
+    """Names of the features, without `profile/`."""
     means: tuple[float, ...]
     stds: tuple[float, ...]
     limit: float
-    """Standardised numbers are cut at +-limit."""
+    """Standardised features are clipped to +-limit."""
     rates: tuple[tuple[str, float], ...]
-    """Feedback and its overall rate, in [0, 1]."""
+    """Name and overall rate of each feedback, in [0, 1]."""
     smoothing: float
-    """Exposures at the overall rate that are added to what was seen."""
+    """Number of prior exposures at the overall rate."""
 
     def facts_of(self, name: str) -> tuple[str, ...]:
-        """Names of the raw facts that a number is computed from.
+        """Names of the raw counts from which a feature is computed.
 
         Raises:
-            DataError: if there is no such number.
+            DataError: if there is no such feature.
         """
         if name not in self.names:
-            raise DataError(f"no constants are kept for profile/{name}")
+            raise DataError(
+                f"profile/{name} has no standardisation constants. Known: {', '.join(self.names)}"
+            )
         if name == f"{_PREFIX}log_{EXPOSURES}":
             return (EXPOSURES,)
         feedback = name.removeprefix(_PREFIX).removesuffix("_rate")
@@ -60,14 +62,14 @@ class ProfileScale:
         return (name.removeprefix("log_"),)
 
     def observed(self, name: str, facts: Mapping[str, float]) -> float:
-        """The number that a policy observes, of raw counts; NaN stands for what is not known.
+        """The feature that a policy observes, from raw counts; NaN stands for an unknown count.
 
         Args:
             name: one of `names`.
-            facts: counts by name, those of `facts_of(name)` at least.
+            facts: counts by name, including those of `facts_of(name)`.
 
         Raises:
-            DataError: if a fact is missing, or a count negative.
+            DataError: if a count is missing or negative.
         """
         needed = self.facts_of(name)
         for fact in needed:
@@ -87,7 +89,7 @@ class ProfileScale:
     def _raw(self, needed: tuple[str, ...], facts: Mapping[str, float]) -> float:
         if len(needed) == 1:
             return float(np.log1p(np.float64(facts[needed[0]])))
-        # Imported here: a policy that looks at no rate is served without scipy.
+        # Imported here, so that a policy without rates is served without scipy.
         from mtf_rl.data.past_feedback import PastTotals, rate_columns
 
         exposures, feedback = needed
@@ -98,12 +100,12 @@ class ProfileScale:
         return float(rate_columns(totals, rate, self.smoothing)[0, 1])
 
     def to_json(self) -> dict[str, Any]:
-        """Numbers, strings and lists that `of_record` reads back."""
+        """A JSON document for `of_record`."""
         return asdict(self)
 
     @classmethod
     def of_record(cls, record: Mapping[str, Any]) -> "ProfileScale":
-        """What `to_json` wrote."""
+        """Read the document of `to_json`."""
         return cls(
             names=tuple(record["names"]),
             means=tuple(record["means"]),

@@ -1,4 +1,4 @@
-"""KuaiRand's CSV files -> `Dataset`."""
+"""Read KuaiRand's CSV files into a `Dataset`."""
 
 from collections import Counter
 from dataclasses import replace
@@ -39,20 +39,21 @@ _FALLBACK_DURATION_MS = 30_000.0
 
 
 def read_kuairand(directory: Path, *, session_gap_minutes: float = 30.0) -> Dataset:
-    """Read the KuaiRand files of `directory`, check them, and number requests and sessions.
+    """Read and check KuaiRand's files, and number requests and sessions.
 
-    Files are found by prefix and may be plain, .gz, .xz or .zst; a log is required, features are
-    not. Several logs are merged, exact duplicate rows and rows with an empty cell are dropped and
-    counted. A statistic file is noted and never read: it averages the whole month, test days
-    included. Users and videos are indexed by the rank of their ids over features and log.
+    Files are found by prefix and may be plain, .gz, .xz or .zst. A log is required; features are
+    optional. Several logs are merged; exact duplicate rows and rows with an empty cell are dropped
+    and counted. The statistics file is recorded but not used, because it averages over the whole
+    month, including the test days. The index of a user or video is the rank of its id among those
+    of the features and the log.
 
     Args:
-        directory: The folder that holds the files; folders inside it are not searched.
-        session_gap_minutes: A longer gap between a user's requests starts a new session.
+        directory: folder with the files; its subfolders are not searched.
+        session_gap_minutes: a longer gap between a user's requests starts a new session, > 0.
 
     Raises:
         ConfigError: if the gap is not positive.
-        DataError: naming file, line and column of what is wrong.
+        DataError: if a file is invalid; the message has file, line and column.
     """
     schema = replace(KUAIRAND_LOG, session_gap_minutes=session_gap_minutes)
     found = find_files(directory)
@@ -85,10 +86,10 @@ def _read_log(file: FoundFile) -> tuple[SourceFile, pa.Table]:
 def _read_features(
     found: tuple[FoundFile, ...], kind: FileKind, columns: tuple[Column, ...]
 ) -> tuple[pa.Table | None, list[SourceFile]]:
-    """All files of a kind as one table; None without a file.
+    """All files of a kind as one table; None if there is no file.
 
     Raises:
-        DataError: naming an id that stands twice.
+        DataError: if an id is repeated.
     """
     tables, sources = [], []
     for file in found:
@@ -112,18 +113,18 @@ def _refuse_duplicate_ids(ids: NDArray[Any], name: str, sources: list[SourceFile
     start = np.searchsorted(origin, origin[repeated[0]])
     raise DataError(
         f"{sources[origin[repeated[0]]].name}, data row {int(repeated[0] - start) + 1}, column"
-        f" {name}: {int(ids[repeated[0]])} stands in an earlier row too ({len(repeated)} rows too"
-        " many in all). Keep one row for each id."
+        f" {name}: {int(ids[repeated[0]])} is also in an earlier row ({len(repeated)} repeated rows"
+        " in total). Keep one row per id."
     )
 
 
 def _merge_logs(
     logs: list[tuple[SourceFile, pa.Table]],
 ) -> tuple[dict[str, NDArray[np.int64]], RowAccount]:
-    """Rows of all log files in (user, time) order, raw, with their `keys`; and the account.
+    """Raw rows of all log files in (user, time) order with their `keys`, and the row counts.
 
-    Rows that share user and time keep the order of the files and of their lines: the order in
-    which a slate was written.
+    Rows with equal user and time keep the order of files and lines, in which the slate was
+    written.
     """
     dropped = [Counter[str]() for _ in logs]
     complete = [
@@ -144,7 +145,9 @@ def _merge_logs(
         accounts.append(FileAccount(source.name, source.rows, kept, dict(+count), dict(+repaired)))
     if duplicate.all():
         names = ", ".join(source.name for source, _ in logs)
-        raise DataError(f"{names}: every row has an empty cell, so none can be used. Fetch again.")
+        raise DataError(
+            f"{names}: every row has an empty cell, so none can be used. Download the files again."
+        )
     kept_rows = np.flatnonzero(~duplicate)
     order = kept_rows[np.lexsort((raw["time_ms"][kept_rows], raw["user_id"][kept_rows]))]
     log = {name: values[order] for name, values in (raw | {"keys": keys}).items()}
@@ -152,7 +155,7 @@ def _merge_logs(
 
 
 def _drop_incomplete(table: pa.Table, dropped: Counter[str]) -> pa.Table:
-    """The rows without an empty cell; each other row is counted under its first empty column."""
+    """Drop rows with an empty cell, counted by their first empty column."""
     complete = np.ones(table.num_rows, dtype=np.bool_)
     for column in LOG_COLUMNS:
         values = table.column(column.name)
@@ -166,9 +169,9 @@ def _drop_incomplete(table: pa.Table, dropped: Counter[str]) -> pa.Table:
 def _find_duplicates(
     raw: dict[str, NDArray[np.int64]], keys: NDArray[np.uint64]
 ) -> NDArray[np.bool_]:
-    """Rows that equal an earlier row in every column, (rows,).
+    """True for rows that equal an earlier row in every column, (rows,).
 
-    Equal rows have equal hashes, so only neighbours in hash order are compared, in full.
+    Equal rows have equal hashes, so only neighbours in hash order are compared column by column.
     """
     order = np.argsort(keys, kind="stable")
     positions = np.flatnonzero(keys[order][1:] == keys[order][:-1])
@@ -205,7 +208,7 @@ def _build_catalogue(
 
 
 def _logged_durations_ms(videos: FeatureTable, log: dict[str, NDArray[np.int64]]) -> FloatArray:
-    """The lower median of the log's positive durations of each video, (videos,); NaN for none."""
+    """Lower median of each video's positive durations in the log, (videos,); NaN if none."""
     positive = log["duration_ms"] > 0
     index = np.searchsorted(videos.ids, log["video_id"][positive])
     durations = log["duration_ms"][positive]
@@ -217,12 +220,12 @@ def _logged_durations_ms(videos: FeatureTable, log: dict[str, NDArray[np.int64]]
 
 
 def _tag_indices(videos: FeatureTable) -> tuple[IntArray, int]:
-    """Tags (videos, tags_per_video) as ranks of their numbers, and how many there are."""
+    """Tags (videos, tags_per_video) as ranks of their numbers, and the number of tags."""
     column = videos.category("tag")
     lists = [[int(tag) for tag in text.split(",")] for text in column.values]
     numbers = sorted({tag for tags in lists for tag in tags})
     width = max((len(tags) for tags in lists), default=1)
-    # The last row is that of MISSING = -1.
+    # Index MISSING = -1 selects the last row, which has no tags.
     table = np.full((len(lists) + 1, width), NO_TAG, dtype=np.int32)
     for row, tags in enumerate(lists):
         table[row, : len(tags)] = np.searchsorted(numbers, tags)

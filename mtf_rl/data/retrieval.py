@@ -1,4 +1,4 @@
-"""Which videos a user could be shown at all: the retrieval pool."""
+"""Retrieval pools: the videos that can be shown to each user."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,30 +19,30 @@ def retrieve_pools(
 ) -> IntArray:
     """A pool of distinct videos for every user, (users, pool) int32, in random order.
 
-    Half of it is drawn without replacement by popularity: the exposures by the standard policy
-    among `rows` (all rows if none is standard), plus 0.5. The rest is drawn from the other videos
-    by popularity times the user's tag affinity. The draws are fresh for each user, so that pools
-    together cover more than the most popular videos.
+    Half of the pool is drawn without replacement by popularity: the number of exposures by the
+    standard policy in `rows` (in all rows if none is standard), plus 0.5. The other half is drawn
+    from the remaining videos by popularity times the user's tag affinity. Draws are independent
+    across users, so that the pools together cover more than the most popular videos.
 
-    The affinity of a user to a tag is the fraction of the user's clicks that fall on it over the
-    fraction of all clicks, smoothed by 10 clicks of the average user; a video's is the mean of its
-    tags', and 1 without a tag. So a user without a click has affinity 1 everywhere, and the whole
-    pool is drawn by popularity. A click is a positive value of `TaskSet.interest`; in a log without
-    such a task nobody has one.
+    A user's affinity to a tag is the fraction of their clicks on the tag over the fraction of all
+    clicks, smoothed by 10 clicks of the average user. A video's affinity is the mean over its tags,
+    or 1 without tags. A user without clicks has affinity 1 to every video, so their whole pool
+    follows popularity. A click is a positive value of `TaskSet.interest`; a log without such a task
+    has no clicks.
 
     Args:
-        dataset: The log.
-        rows: A mask or an index array of the training rows.
-        pool: Videos per user.
-        seed: Same seed, rows and catalogue: same pools.
+        dataset: the log.
+        rows: mask or index array of the training rows.
+        pool: videos per user.
+        seed: equal seed, rows and catalogue give equal pools.
 
     Raises:
         DataError: if there are fewer videos than `pool`.
     """
     if dataset.num_videos < pool:
         raise DataError(
-            f"a pool of {pool} videos needs as many videos, and the data have"
-            f" {dataset.num_videos}. Ask for a smaller pool."
+            f"the pool must be at most the number of videos, {dataset.num_videos}, got {pool}. Use"
+            " a smaller pool."
         )
     rng = np.random.default_rng(seed)
     popularity = _popularity(dataset, rows)
@@ -58,16 +58,16 @@ def retrieve_pools(
 
 
 def _popularity(dataset: Dataset, rows: NDArray[np.generic]) -> FloatArray:
-    """Drawing weights of the videos, (videos,) float32."""
+    """Sampling weight of each video, (videos,) float32."""
     videos = dataset.impressions.videos[rows]
     standard = ~dataset.impressions.randomised[rows]
-    chosen = videos[standard] if standard.any() else videos
-    exposures = np.bincount(chosen, minlength=dataset.num_videos)
+    counted = videos[standard] if standard.any() else videos
+    exposures = np.bincount(counted, minlength=dataset.num_videos)
     return (exposures + _UNSEEN_EXPOSURES).astype(np.float32)
 
 
 def _tag_lift(dataset: Dataset, rows: NDArray[np.generic]) -> FloatArray:
-    """The affinity of every user to every tag, (users, num_tags) float32, 1 on average."""
+    """Affinity of every user to every tag, (users, num_tags) float32, 1 on average."""
     impressions, catalogue = dataset.impressions, dataset.catalogue
     clicked = _interested(dataset, rows)  # (rows,)
     users = impressions.users[rows][clicked]
@@ -82,7 +82,7 @@ def _tag_lift(dataset: Dataset, rows: NDArray[np.generic]) -> FloatArray:
 
 
 def _interested(dataset: Dataset, rows: NDArray[np.generic]) -> BoolArray:
-    """Whether each of `rows` shows interest by the log's task for it, (rows,)."""
+    """Whether the interest task of each row is positive, (rows,)."""
     feedback, task = dataset.impressions.feedback[rows], dataset.tasks.interest
     if task is None:
         return np.zeros(len(feedback), dtype=np.bool_)
@@ -92,25 +92,26 @@ def _interested(dataset: Dataset, rows: NDArray[np.generic]) -> BoolArray:
 def _draw_pools(
     popularity: FloatArray, affinity: FloatArray, pool: int, rng: np.random.Generator
 ) -> IntArray:
-    """Pools of some users, (users, pool) int32."""
-    by_popularity = _race(np.broadcast_to(popularity, affinity.shape), pool // 2, rng)
+    """Pools of a block of users, (users, pool) int32."""
+    by_popularity = _weighted_sample(np.broadcast_to(popularity, affinity.shape), pool // 2, rng)
     rest = popularity * affinity
     np.put_along_axis(rest, by_popularity, 0.0, axis=1)
-    by_affinity = _race(rest, pool - pool // 2, rng)
+    by_affinity = _weighted_sample(rest, pool - pool // 2, rng)
     pools = np.concatenate([by_popularity, by_affinity], axis=1).astype(np.int32)
-    # argpartition's order differs between processors; the set does not.
+    # The order of argpartition depends on the processor, the selected set does not.
     return rng.permuted(np.sort(pools, axis=1), axis=1)
 
 
-def _race(weights: FloatArray, winners: int, rng: np.random.Generator) -> IntArray:
-    """Weighted draws without replacement along the last axis, (users, winners).
+def _weighted_sample(weights: FloatArray, size: int, rng: np.random.Generator) -> IntArray:
+    """Weighted sample without replacement along the last axis, (users, size).
 
-    Exponential arrival times at rate `weights`: the first to arrive are such a draw (Efraimidis
-    and Spirakis, "Weighted random sampling with a reservoir", 2006). Weight 0 never arrives.
+    The `size` smallest of exponential arrival times with rate `weights` are such a sample
+    (Efraimidis and Spirakis, "Weighted random sampling with a reservoir", 2006). An item with
+    weight 0 is never drawn.
     """
-    taken: BoolArray = weights <= 0
+    excluded: BoolArray = weights <= 0
     arrivals = rng.standard_exponential(weights.shape, dtype=np.float32)
-    arrivals = np.where(taken, np.float32(np.inf), arrivals / np.where(taken, 1.0, weights))
-    if winners >= weights.shape[1]:
-        return np.argsort(arrivals, axis=1)[:, :winners]
-    return np.argpartition(arrivals, max(winners - 1, 0), axis=1)[:, :winners]
+    arrivals = np.where(excluded, np.float32(np.inf), arrivals / np.where(excluded, 1.0, weights))
+    if size >= weights.shape[1]:
+        return np.argsort(arrivals, axis=1)[:, :size]
+    return np.argpartition(arrivals, max(size - 1, 0), axis=1)[:, :size]

@@ -1,4 +1,4 @@
-"""KuaiRand's file layout: the columns that are read, their kinds and their ranges.
+"""KuaiRand's file layout: columns, their types and ranges.
 
 Source: README of chongminggao/KuaiRand (Gao et al., CIKM 2022, doi 10.1145/3511808.3557624).
 """
@@ -27,15 +27,15 @@ NULL_TEXTS = ("", "NA", "NULL", "NaN", "None", "nan", "null")
 
 FLAG_COLUMNS = tuple(task.column for task in KUAIRAND_TASKS.feedbacks)
 
-# Milliseconds. 2010 to 2100, so that seconds or microseconds given as time_ms are refused.
+# Years 2010 to 2100 in milliseconds; times in seconds or microseconds are out of range.
 _EARLIEST_MS, _LATEST_MS = 1_262_304_000_000, 4_102_444_800_000
 _LONGEST_MS = 1_000_000_000
-# Beyond it, float64 no longer tells whole numbers apart.
+# float64 cannot represent all integers above this number.
 LARGEST_NUMBER = 2**53
 
 
 class FileKind(StrEnum):
-    """What a file of the data set holds; the value is the prefix of its name."""
+    """Kind of a file; the value is the prefix of its name."""
 
     LOG_STANDARD = "log_standard"
     LOG_RANDOM = "log_random"
@@ -45,24 +45,24 @@ class FileKind(StrEnum):
 
     @property
     def is_log(self) -> bool:
-        """Whether its rows are impressions."""
+        """Whether the rows of the file are impressions."""
         return self in (FileKind.LOG_STANDARD, FileKind.LOG_RANDOM)
 
 
 class ColumnKind(StrEnum):
-    """How a column's texts are understood."""
+    """Data type of a column."""
 
     INTEGER = "integer"  # int64
     NUMBER = "number"  # float64, a quantity; negative means missing
     CODE = "code"  # float64, the number of a category; negative means missing
     TEXT = "text"  # the name of a category
     DATE = "date"  # YYYY-MM-DD
-    TAGS = "tags"  # whole numbers joined by commas
+    TAGS = "tags"  # integers separated by commas
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column that is read. `low` and `high` bound an integer, both included."""
+    """A column to read. An integer must be in [`low`, `high`]."""
 
     name: str
     kind: ColumnKind
@@ -72,19 +72,19 @@ class Column:
 
     @property
     def expected(self) -> str:
-        """What a cell may hold, for messages."""
+        """Description of valid cells, for messages."""
         if self.kind is ColumnKind.INTEGER:
-            return f"a whole number from {self.low} to {self.high}"
+            return f"an integer from {self.low} to {self.high}"
         return {
             ColumnKind.NUMBER: "a number of at most 2^53",
             ColumnKind.CODE: "a number of at most 2^53",
             ColumnKind.TEXT: "text",
             ColumnKind.DATE: "a date written YYYY-MM-DD",
-            ColumnKind.TAGS: "whole numbers joined by commas",
+            ColumnKind.TAGS: "integers separated by commas",
         }[self.kind]
 
     def accepts(self, text: str) -> bool:
-        """Whether a cell's text is of the column's kind and range; an empty cell is missing."""
+        """Whether a cell's text is valid; an empty cell is valid unless the column is required."""
         if text in NULL_TEXTS:
             return not self.required
         if self.kind is ColumnKind.INTEGER:
@@ -146,7 +146,7 @@ LOG_COLUMNS = (
     _integer("is_forward", 0, 1),
     _integer("is_hate", 0, 1),
     _integer("long_view", 0, 1),
-    # KuaiRand-27K holds play times of -8 to -1 ms.
+    # KuaiRand-27K has play times of -8 to -1 ms.
     _integer("play_time_ms", -1000),
     _integer("duration_ms"),
     _integer("profile_stay_time", -1000),

@@ -1,4 +1,4 @@
-"""The scorers' predictions for every user's retrieval pool, computed once."""
+"""Score table: precomputed scorer predictions for the retrieval pool of every user."""
 
 import json
 from dataclasses import dataclass, fields
@@ -20,23 +20,20 @@ _HOURS = 24
 
 @dataclass(frozen=True)
 class ScoreTable:
-    """Scores of the pool of every user, at the hour and the tab that are usual for the user.
+    """Scores of every user's pool, at the user's most frequent hour and tab.
 
     Raises:
-        ShapeError: if shapes disagree, or a value is out of its range or not finite.
+        ShapeError: if shapes disagree, or a value is out of range or not finite.
     """
 
-    scores: FloatArray  # (users, pool, tasks) float32 in [0, 1], the expected labels
+    scores: FloatArray  # (users, pool, tasks) float32 in [0, 1], expected labels
     videos: IntArray  # (users, pool) int32
-    base_rates: FloatArray  # (tasks,) float64 in [0, 1], of the training rows
+    base_rates: FloatArray  # (tasks,) float64 in [0, 1], mean labels of the training rows
     hours: IntArray  # (users,) int8, 0 to 23
     tabs: IntArray  # (users,) int16
-    scorer_keys: (
-        IntArray  # (fitted rows,) uint64, `Impressions.keys` that the scorer was fitted on;
-    )
-    # none where that is not known
+    scorer_keys: IntArray  # (fitted rows,) uint64, `Impressions.keys` of fitting; empty if unknown
     tasks: TaskSet = KUAIRAND_TASKS
-    """Of the scores' last axis."""
+    """Tasks of the last axis of `scores`."""
 
     def __post_init__(self) -> None:
         if self.videos.ndim != 2:
@@ -54,34 +51,34 @@ class ScoreTable:
             raise ShapeError(f"videos must be indices from 0, got {self.videos.min()}")
 
     def find(self, users: IntArray, videos: IntArray) -> IntArray:
-        """The place in the pool of each user's video, (rows,) int64, -1 where it is not in it.
+        """The index of each video in its user's pool, (rows,) int64, or -1 if not in the pool.
 
         Args:
-            users: (rows,).
-            videos: (rows,).
+            users: user indices, (rows,).
+            videos: video indices, (rows,).
         """
         num_users, pool = self.videos.shape
         width = max(int(self.videos.max(initial=0)), int(videos.max(initial=0))) + 1
         pairs = (np.arange(num_users)[:, None] * width + self.videos).ravel()
         order = np.argsort(pairs)
-        wanted = users.astype(np.int64) * width + videos
-        found = np.searchsorted(pairs, wanted, sorter=order).clip(max=len(pairs) - 1)
-        cells = order[found]  # (rows,) of the flattened table
-        positions: IntArray = np.where(pairs[cells] == wanted, cells % pool, -1)
+        queries = users.astype(np.int64) * width + videos
+        ranks = np.searchsorted(pairs, queries, sorter=order).clip(max=len(pairs) - 1)
+        cells = order[ranks]  # (rows,), indices in the flattened table
+        positions: IntArray = np.where(pairs[cells] == queries, cells % pool, -1)
         return positions
 
     def save(self, path: Path) -> None:
-        """Write the table as an .npz."""
+        """Write the table as an .npz file."""
         arrays = {field.name: getattr(self, field.name) for field in fields(self)}
         tasks = np.array(json.dumps(self.tasks.to_json()))
         save_arrays(path, arrays | {"tasks": tasks})
 
     @classmethod
     def load(cls, path: Path) -> "ScoreTable":
-        """Read what `save` wrote.
+        """Read a table written by `save`.
 
         Raises:
-            ArtifactError: if the file is missing, torn, or not a score table.
+            ArtifactError: if the file is missing, damaged, or not a score table.
         """
         try:
             arrays: dict[str, Any] = load_arrays(path)
@@ -100,10 +97,10 @@ def _check_unit_interval(name: str, values: FloatArray) -> None:
 def usual_contexts(
     impressions: Impressions, rows: IntArray, *, num_users: int
 ) -> tuple[IntArray, IntArray]:
-    """Each user's most frequent hour (users,) int8 and tab (users,) int16 among `rows`.
+    """Each user's most frequent hour (users,) int8 and tab (users,) int16 in `rows`.
 
-    `rows` is a mask or an index array. Ties go to the smaller number; users without a row get the
-    most frequent value of all rows.
+    `rows` is a mask or an index array. Ties go to the smaller value. Users without rows get the
+    most frequent value over all rows.
     """
     users = impressions.users[rows]
     hours = _modes(users, impressions.hours[rows], num_users)

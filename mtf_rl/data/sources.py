@@ -1,4 +1,4 @@
-"""The files of a data folder: which there are, and the bytes that they hold."""
+"""Find the files of a data folder and read their bytes."""
 
 import gzip
 import hashlib
@@ -19,7 +19,7 @@ _SUFFIXES = (".csv", ".csv.gz", ".csv.xz", ".csv.zst")
 
 @dataclass(frozen=True)
 class FoundFile:
-    """A file whose name says what it holds."""
+    """A file and its kind, identified by name."""
 
     path: Path
     kind: FileKind
@@ -27,7 +27,7 @@ class FoundFile:
 
 @dataclass(frozen=True)
 class SourceFile:
-    """A file that was read: `rows` without the header, `sha256` of its bytes as they lie."""
+    """A file that was read: `rows` without the header, `sha256` of the file as stored."""
 
     name: str
     kind: FileKind
@@ -37,15 +37,15 @@ class SourceFile:
 
 
 def find_files(directory: Path) -> tuple[FoundFile, ...]:
-    """KuaiRand's files in `directory` itself, by prefix and in the order of their names.
+    """Find KuaiRand's files in `directory` by prefix, in the order of their names.
 
     Raises:
-        DataError: if there is no such folder, or no log in it.
+        DataError: if the folder is missing or has no log.
     """
     if not directory.is_dir():
         raise DataError(
-            f"No folder {directory}. Give the folder that holds KuaiRand's CSV files; they can be"
-            " had at https://kuairand.com"
+            f"No folder {directory}. Give the folder with KuaiRand's CSV files; download them from"
+            " https://kuairand.com"
         )
     found = tuple(
         FoundFile(path, kind)
@@ -63,25 +63,26 @@ def find_files(directory: Path) -> tuple[FoundFile, ...]:
         here = ", ".join(path.name for path in sorted(directory.iterdir())[:8]) or "nothing"
         raise DataError(
             f"No log in {directory}: expected a file log_standard_*.csv or log_random_*.csv"
-            f" (plain, .gz, .xz or .zst), or a folder that python -m mtf_rl.prepare wrote; found"
-            f" {here}. Put the log there, or give its folder. KuaiRand can be had at"
+            f" (plain, .gz, .xz or .zst), or a folder written by python -m mtf_rl.prepare; found"
+            f" {here}. Put the log there, or give its folder. Download KuaiRand from"
             " https://kuairand.com"
         )
     return found
 
 
 def read_source(path: Path) -> tuple[bytes, str]:
-    """The decompressed bytes of a file, and the SHA-256 of the file as it lies.
+    """The decompressed bytes of a file, and the SHA-256 of the file as stored.
 
     Raises:
-        DataError: if it cannot be opened, or its compressed stream is torn.
+        DataError: if the file cannot be opened, or its compressed stream is incomplete.
     """
     try:
         stored = path.read_bytes()
         return _decompress(path, stored), hashlib.sha256(stored).hexdigest()
     except (EOFError, OSError, lzma.LZMAError, zlib.error, zstandard.ZstdError) as error:
         raise DataError(
-            f"{path.name} cannot be read to its end ({error}). It may be truncated: fetch it again."
+            f"{path.name} cannot be read to its end ({error}). It may be truncated: download it"
+            " again."
         ) from error
 
 
@@ -96,7 +97,7 @@ def _decompress(path: Path, stored: bytes) -> bytes:
 
 
 def _decompress_zstd(stored: bytes) -> bytes:
-    """All frames; zstandard's own stream reader ends silently where a file is torn."""
+    """Decompress all frames; zstandard's stream reader does not report a truncated file."""
     parts = []
     while stored:
         frame = zstandard.ZstdDecompressor().decompressobj()

@@ -1,4 +1,4 @@
-"""Who may learn from which rows: by time, by session, by user."""
+"""Splits of a log: by time, by session half, and by user group."""
 
 from dataclasses import dataclass
 from enum import IntEnum
@@ -23,22 +23,22 @@ __all__ = [
     "user_groups",
 ]
 
-# They keep the two hashes apart from each other and from every other use of the seed.
+# Salts make the two hashes independent of each other and of other uses of the seed.
 _HALF_SALT = 0x48414C46
 _GROUP_SALT = 0x47524F55
 
 
 @dataclass(frozen=True)
 class Split:
-    """Masks (rows,) of the three parts, which cover the log and do not overlap."""
+    """Masks (rows,) of three disjoint parts that cover the log."""
 
     train: BoolArray
     validation: BoolArray
     test: BoolArray
     split_time_ms: int
-    """The first instant that is not training."""
+    """Start of validation, Unix time in ms."""
     test_time_ms: int
-    """The first instant that is test."""
+    """Start of test, Unix time in ms."""
 
 
 def split_by_time(
@@ -47,16 +47,15 @@ def split_by_time(
     *,
     utc_offset_hours: float = KUAIRAND_LOG.utc_offset_hours,
 ) -> Split:
-    """Cut a log at two instants; rows at or after them come later.
+    """Split a log into training, validation and test at two times; a part includes its start time.
 
-    A request falls on one side as a whole, since its rows share their time. A session may be cut:
-    the part after the instant belongs to the later side. Days are counted back from the last day of
-    the log.
+    A request is never split, because its rows have equal times. A session may be split. Days are
+    counted back from the last day of the log.
 
     Args:
-        impressions: the log's rows.
-        plan: how many days or requests test and validate.
-        utc_offset_hours: of the log's clock (`LogSchema`), at whose midnight a day begins.
+        impressions: rows of the log.
+        plan: sizes of test and validation.
+        utc_offset_hours: time zone of the log (`LogSchema`); days begin at its midnight.
 
     Raises:
         DataError: if a part would be empty.
@@ -76,16 +75,16 @@ def split_by_time(
         if not part.any():
             days = last_day - int(impressions.days.min()) + 1
             raise DataError(
-                f"no {name} rows: the log covers {days} day(s), and the plan asks for"
+                f"no {name} rows: the log covers {days} day(s), and the plan is"
                 f" test_days={plan.test_days}, validation_days={plan.validation_days},"
                 f" validation_fraction={plan.validation_fraction}."
-                " Give more days or a smaller plan."
+                " Use a longer log, or reduce the plan."
             )
     return split
 
 
 def _fraction_boundary(impressions: Impressions, before_ms: int, fraction: float) -> int:
-    """The time of the first of the latest `fraction` of the requests before `before_ms`."""
+    """The time at which the last `fraction` of the requests before `before_ms` begins."""
     _, first_rows = np.unique(impressions.requests, return_index=True)
     times_ms = impressions.times_ms[first_rows]
     earlier_ms = np.sort(times_ms[times_ms < before_ms])
@@ -97,8 +96,8 @@ def _fraction_boundary(impressions: Impressions, before_ms: int, fraction: float
 def scorer_half(impressions: Impressions, *, seed: int) -> BoolArray:
     """True for the scorer's sessions, False for the user model's, (rows,).
 
-    A fair coin per session, thrown by a hash of (seed, user index, start of the session), so that
-    all rows of a session fall on one side.
+    Each session is assigned with probability 0.5 by a hash of (seed, user index, session start),
+    so that its rows stay together.
     """
     sessions, inverse = np.unique(impressions.sessions, return_inverse=True)
     starts_ms = np.full(len(sessions), np.iinfo(np.int64).max)
@@ -108,22 +107,22 @@ def scorer_half(impressions: Impressions, *, seed: int) -> BoolArray:
 
 
 def check_disjoint(scorer_keys: IntArray, user_model_keys: IntArray) -> None:
-    """Refuse two sets of row keys (`Impressions.keys`) that share a row.
+    """Check that scorer and user model were fitted on disjoint rows, by `Impressions.keys`.
 
     Raises:
-        LeakageError: naming how many rows are shared.
+        LeakageError: if they have rows in common; the message has their number.
     """
-    shared = np.intersect1d(scorer_keys, user_model_keys)
-    if len(shared):
+    common = np.intersect1d(scorer_keys, user_model_keys)
+    if len(common):
         raise LeakageError(
-            f"the scorer and the user model were both fitted on {len(shared)} of the same rows;"
-            " a policy would be evaluated by what it was told. Fit each on its own half of the"
+            f"the scorer and the user model were both fitted on {len(common)} of the same rows:"
+            " evaluation would reuse the scorer's training rows. Fit each on its own half of the"
             " sessions (scorer_half)."
         )
 
 
 class UserGroup(IntEnum):
-    """What a user's simulated sessions are for."""
+    """Purpose of a user's simulated sessions."""
 
     LEARN = 0
     TUNE = 1
@@ -133,7 +132,7 @@ class UserGroup(IntEnum):
 def user_groups(user_ids: IntArray, *, seed: int) -> IntArray:
     """The `UserGroup` of each user, (users,) int8: 70 % learn, 10 % tune, 20 % final.
 
-    By a hash of (seed, user id), so that a user's group does not depend on who else there is.
+    The group is a hash of (seed, user id), so it does not depend on the other users.
     """
     uniforms = (hash_words(_GROUP_SALT, seed, user_ids) >> np.uint64(11)) * 2.0**-53
     groups: NDArray[np.int8] = np.searchsorted([0.7, 0.8], uniforms, side="right").astype(np.int8)

@@ -1,4 +1,4 @@
-"""Which days of a log test and validate."""
+"""Sizes of the test and validation parts of a log."""
 
 from dataclasses import dataclass
 
@@ -9,18 +9,20 @@ __all__ = ["REAL_PLAN", "SYNTHETIC_PLAN", "TimePlan"]
 
 @dataclass(frozen=True)
 class TimePlan:
-    """Which end of a log tests and validates; the rest is for fitting.
+    """Sizes of the test and validation parts at the end of a log; the rest is for training.
 
     Raises:
-        ConfigError: if a field is out of range, or validation is asked for in both ways or none.
+        ConfigError: if a field is out of range, or both or none of `validation_days` and
+            `validation_fraction` are positive.
     """
 
     test_days: int = 1
-    """Days at the end of the log that test, at least 1."""
+    """Test days at the end of the log, >= 1."""
     validation_days: int = 0
-    """Days before the test days that validate, at least 0; 0 leaves it to `validation_fraction`."""
+    """Validation days before the test days, >= 0; 0: use `validation_fraction`."""
     validation_fraction: float = 0.1
-    """Fraction of the requests before the test days that validate, the latest ones, in [0, 1)."""
+    """Validation part as a fraction of the requests before the test days (the latest ones), in
+    [0, 1)."""
 
     def __post_init__(self) -> None:
         if self.test_days < 1:
@@ -33,7 +35,7 @@ class TimePlan:
             )
         if (self.validation_days > 0) == (self.validation_fraction > 0):
             raise ConfigError(
-                "one of validation_days and validation_fraction must be positive and the other 0,"
+                "exactly one of validation_days and validation_fraction must be positive,"
                 f" got {self.validation_days} and {self.validation_fraction}"
             )
 

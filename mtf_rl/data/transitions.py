@@ -1,4 +1,4 @@
-"""Transitions: what a batch learner or a fitted Q function sees of a batch dataset."""
+"""Transitions (s, a, r, s') of a batch dataset, for batch learners and fitted Q evaluation."""
 
 from dataclasses import InitVar, dataclass, fields, replace
 
@@ -19,15 +19,15 @@ __all__ = ["Transitions"]
 
 @dataclass(frozen=True)
 class Transitions:
-    """Rows of (s, a, r, s'), each with whether s' is the end of all reward.
+    """Rows of (s, a, r, s', terminated).
 
-    Only `terminated` stops the bootstrap: after a session that was cut, s' is where it was cut and
-    its value counts, y = r + gamma (1 - terminated) Q(s', a').
+    Only `terminated` stops the bootstrap: y = r + gamma (1 - terminated) Q(s', a'). At the end of a
+    truncated session, s' is the final observation, and its value counts.
 
     Raises:
-        ShapeError: if arrays disagree.
-        DataError: if there is no row, a value is not finite, or an action lies outside [-1, 1];
-            naming the first such row.
+        ShapeError: if the shapes of arrays disagree.
+        DataError: if there is no row, a value is not finite, or an action is outside [-1, 1]; the
+            message has the first invalid row.
     """
 
     observations: FloatArray  # (rows, obs_dim) float32
@@ -38,7 +38,7 @@ class Transitions:
     sessions: IntArray  # (rows,)
     requests: IntArray  # (rows,), from 0 in each session
     is_checked: InitVar[bool] = False
-    """Whether the arrays are those of a container that has checked them."""
+    """True if the arrays were checked by another container."""
 
     def __post_init__(self, is_checked: bool) -> None:
         if len(self.rewards) == 0:
@@ -60,7 +60,7 @@ class Transitions:
 
     @classmethod
     def of(cls, batch: BatchDataset) -> "Transitions":
-        """All requests of a batch dataset, which has checked them."""
+        """All requests of a batch dataset, without checking them again."""
         return cls(
             observations=batch.observations,
             actions=batch.actions,
@@ -77,39 +77,40 @@ class Transitions:
 
     @property
     def obs_dim(self) -> int:
-        """Numbers in an observation."""
+        """Number of features in an observation."""
         return int(self.observations.shape[1])
 
     @property
     def action_dim(self) -> int:
-        """Numbers in an action."""
+        """Number of components of an action."""
         return int(self.actions.shape[1])
 
     @property
     def first_observations(self) -> FloatArray:
-        """The observation that each session starts with, (sessions, obs_dim)."""
+        """The first observation of each session, (sessions, obs_dim)."""
         first: FloatArray = self.observations[self.requests == 0]
         return first
 
     def rows(self, kept: BoolArray | IntArray) -> "Transitions":
-        """Some of the rows."""
-        chosen = np.asarray(kept)
-        arrays = {entry.name: getattr(self, entry.name)[chosen] for entry in fields(self)}
+        """Select rows by a mask or an index array."""
+        selection = np.asarray(kept)
+        arrays = {entry.name: getattr(self, entry.name)[selection] for entry in fields(self)}
         return replace(self, **arrays, is_checked=True)
 
     def split(
         self, fraction: float, generator: np.random.Generator
     ) -> tuple["Transitions", "Transitions"]:
-        """The other sessions, and `fraction` of the sessions held out; sessions stay whole.
+        """Hold out a random `fraction` of the sessions; returns (remaining, held out).
 
         Raises:
-            DataError: if there are too few sessions for one on each side.
+            DataError: if either part would have no session.
         """
         sessions = np.unique(self.sessions)
         count = max(1, round(fraction * len(sessions)))
         if count >= len(sessions):
             raise DataError(
-                f"holding out {fraction:.0%} needs at least 2 sessions, got {len(sessions)}"
+                f"holding out {fraction:.0%} of {len(sessions)} session(s) leaves no other session."
+                " Use more sessions or a smaller fraction."
             )
         held_out = np.isin(self.sessions, generator.choice(sessions, count, replace=False))
         return self.rows(~held_out), self.rows(held_out)

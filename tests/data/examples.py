@@ -1,4 +1,4 @@
-"""Small folders in KuaiRand's layout, made up."""
+"""Small synthetic folders in KuaiRand's layout."""
 
 from pathlib import Path
 
@@ -61,7 +61,7 @@ def write_log(folder: Path, *rows: str, name: str = "log_standard_a.csv") -> Pat
 
 
 def random_log_rows(rows: int, seed: int, *, users: int = 12, videos: int = 20) -> list[str]:
-    """Distinct rows over three days, several of them sharing a request."""
+    """Distinct rows over three days; some requests have several rows."""
     rng = np.random.default_rng(seed)
     times_ms = MIDNIGHT_MS + rng.integers(0, 3 * 144, rows) * 600_000
     return [
@@ -87,7 +87,7 @@ def _random_row(
 
 
 def random_dataset(folder: Path, *, rows: int = 400, seed: int = 0) -> Dataset:
-    """A log of 12 users and 20 videos with features, one user and one video of each unseen."""
+    """A log of 12 users and 20 videos; one user and one video have features but no log rows."""
     write_log(folder, *random_log_rows(rows, seed))
     (folder / "user_features_a.csv").write_text(user_text(*(user_row(u) for u in range(1, 14))))
     (folder / "video_features_basic_a.csv").write_text(

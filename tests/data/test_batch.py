@@ -1,4 +1,4 @@
-"""Batch datasets: exact round trips, next observations, and what is refused."""
+"""Batch datasets: exact round trips, next observations, error messages."""
 
 import json
 import re
@@ -16,7 +16,7 @@ from mtf_rl.data import BatchDataset
 
 
 def dataset() -> BatchDataset:
-    """Session 4 ends by leaving after two requests, session 9 is cut after one."""
+    """Session 4 ends by leaving after two requests, session 9 is truncated after one."""
     return BatchDataset(
         observations=np.array([[1, 2], [3, 4], [5, 6]], dtype=np.float32),
         actions=np.array([[0.5], [-1.0], [0.25]], dtype=np.float32),
@@ -35,24 +35,24 @@ def dataset() -> BatchDataset:
     )
 
 
-def test_next_observations_by_hand() -> None:
-    # The next request's; nothing after a user left; the last one seen of a session that was cut.
+def test_next_observations_equal_hand_computed_values() -> None:
+    # The next request's observation; zeros after leaving; the final observation after truncation.
     np.testing.assert_array_equal(dataset().next_observations, [[3, 4], [0, 0], [7, 8]])
 
 
-def test_a_file_gives_back_the_same(tmp_path: Path) -> None:
+def test_a_batch_survives_a_file_round_trip(tmp_path: Path) -> None:
     dataset().save(tmp_path / "batch.parquet")
-    again = BatchDataset.load(tmp_path / "batch.parquet")
+    loaded = BatchDataset.load(tmp_path / "batch.parquet")
     for name, value in vars(dataset()).items():
-        found = getattr(again, name)
+        loaded_value = getattr(loaded, name)
         if isinstance(value, np.ndarray):
-            np.testing.assert_array_equal(found, value)
-            assert found.dtype == value.dtype, name
+            np.testing.assert_array_equal(loaded_value, value)
+            assert loaded_value.dtype == value.dtype, name
         else:
-            assert found == value
+            assert loaded_value == value
 
 
-def test_other_programs_can_read_the_file(tmp_path: Path) -> None:
+def test_pandas_can_read_the_file(tmp_path: Path) -> None:
     dataset().save(tmp_path / "batch.parquet")
     frame = pq.read_table(tmp_path / "batch.parquet").to_pandas()
     assert frame.behaviour.tolist() == ["near", "near", "uniform_random"]
@@ -61,26 +61,26 @@ def test_other_programs_can_read_the_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "complaint"),
+    ("change", "message"),
     [
-        ({"rewards": np.array([1.0, np.nan, 0.0])}, "rewards must be finite; row 1 breaks this (1"),
+        ({"rewards": np.array([1.0, np.nan, 0.0])}, "rewards must be finite; row 1 breaks this"),
         ({"actions": np.array([[0.5], [0.0], [1.5]])}, "actions must be in [-1, 1]; row 2 breaks"),
         ({"requests": np.array([0, 2, 0])}, "requests must count up from 0 in each session; row 1"),
         ({"sessions": np.array([4, 5, 9])}, "requests must count up from 0 in each session; row 1"),
-        ({"terminated": np.array([True, True, False])}, "the last row of each session, and no oth"),
-        ({"behaviours": np.array([0, 2, 0])}, "behaviours must be places in ('uniform_random', 'n"),
+        ({"terminated": np.array([True, True, False])}, "terminated or truncated must be True in"),
+        ({"behaviours": np.array([0, 2, 0])}, "behaviours must be indices in ('uniform_random', "),
         (
             {"log_densities": np.array([0.0, 0.0, -np.inf])},
             "log_densities must be finite or NaN; row 2",
         ),
     ],
 )
-def test_rows_that_make_no_sessions_are_refused(change: dict[str, Any], complaint: str) -> None:
-    with pytest.raises(DataError, match=re.escape(complaint)):
+def test_invalid_rows_are_refused(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(DataError, match=re.escape(message)):
         replace(dataset(), **change)
 
 
-def test_wrong_shapes_and_nothing_are_refused() -> None:
+def test_wrong_shapes_and_an_empty_batch_are_refused() -> None:
     with pytest.raises(ShapeError, match=re.escape("observations must have shape (rows, obs_dim)")):
         replace(dataset(), observations=np.zeros((3, 5)))
     with pytest.raises(ShapeError, match=re.escape("(truncated rows, obs_dim) = (1, 2)")):
@@ -89,7 +89,7 @@ def test_wrong_shapes_and_nothing_are_refused() -> None:
         replace(dataset(), rewards=np.zeros(0))
 
 
-def test_files_that_are_no_batch_are_refused(tmp_path: Path) -> None:
+def test_invalid_batch_files_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "batch.parquet"
     with pytest.raises(ArtifactError, match=re.escape("Make it: python -m mtf_rl.collect RUN")):
         BatchDataset.load(path)
@@ -107,24 +107,24 @@ def test_files_that_are_no_batch_are_refused(tmp_path: Path) -> None:
     wrong = pa.FixedSizeListArray.from_arrays(pa.array(np.zeros(9, dtype=np.float32)), 3)
     position = table.column_names.index("observation")
     pq.write_table(table.set_column(position, "observation", wrong), path)
-    with pytest.raises(DataError, match=re.escape("column observation must hold lists of 2")):
+    with pytest.raises(DataError, match=re.escape("column observation must have lists of 2")):
         BatchDataset.load(path)
 
 
-def test_a_log_without_densities_loads_and_says_that_they_are_unknown(tmp_path: Path) -> None:
+def test_missing_log_densities_are_loaded_as_nan(tmp_path: Path) -> None:
     path = tmp_path / "batch.parquet"
     dataset().save(path)
     table = pq.read_table(path)
     pq.write_table(table.drop_columns(["log_density"]), path)
     assert np.isnan(BatchDataset.load(path).log_densities).all()
     position = table.column_names.index("log_density")
-    some = pa.array([-0.5, None, -0.1], pa.float64())
-    pq.write_table(table.set_column(position, "log_density", some), path)
+    densities = pa.array([-0.5, None, -0.1], pa.float64())
+    pq.write_table(table.set_column(position, "log_density", densities), path)
     np.testing.assert_array_equal(BatchDataset.load(path).log_densities, [-0.5, np.nan, -0.1])
 
 
 def old_file(path: Path, evaluator: str, **changed: object) -> None:
-    """A batch as it was written before names changed: version 1, with the key `judge`."""
+    """Write a batch of version 1, with the old key `judge`."""
     dataset().save(path)
     table = pq.read_table(path)
     document = json.loads(table.schema.metadata[b"mtf_rl.batch"])
@@ -136,7 +136,7 @@ def old_file(path: Path, evaluator: str, **changed: object) -> None:
 @pytest.mark.parametrize(
     ("old", "new"), [("synthetic_truth", "ground_truth"), ("simulator", "simulator")]
 )
-def test_the_old_spelling_is_read_with_one_line_and_written_no_more(
+def test_the_old_spelling_is_read_with_a_note_and_never_written(
     old: str,
     new: str,
     tmp_path: Path,
@@ -160,11 +160,11 @@ def test_the_old_spelling_is_read_with_one_line_and_written_no_more(
     assert "judge" not in document
 
 
-def test_a_batch_of_an_unknown_version_says_how_to_make_it_again(tmp_path: Path) -> None:
+def test_the_error_of_an_unknown_version_has_the_command_to_make_it_again(tmp_path: Path) -> None:
     old_file(tmp_path / "b.parquet", "simulator", version=3)
     path = tmp_path / "b.parquet"
     table = pq.read_table(path)
     document = json.loads(table.schema.metadata[b"mtf_rl.batch"]) | {"evaluator": "simulator"}
     pq.write_table(table.replace_schema_metadata({b"mtf_rl.batch": json.dumps(document)}), path)
-    with pytest.raises(DataError, match=r"version 3, this program reads 2\. Make it again: python"):
+    with pytest.raises(DataError, match=r"version 3, .*Make it again: python -m mtf_rl\.collect"):
         BatchDataset.load(tmp_path / "b.parquet")

@@ -35,7 +35,7 @@ def encoder(dataset: Dataset) -> FeatureEncoder:
 
 
 def raw_column(encoder: FeatureEncoder, dense: np.ndarray, name: str) -> np.ndarray:
-    """A dense column before standardising; right where it was not clipped."""
+    """A dense column before standardisation; exact for values that were not clipped."""
     position = [column.name for column in encoder.layout.dense].index(name)
     standard = dense[:, position].astype(np.float64)
     assert np.abs(standard).max() < 5.0
@@ -51,7 +51,7 @@ def naive_rate(dataset: Dataset, fitted: np.ndarray, same: np.ndarray, signal: i
 
 
 @pytest.mark.parametrize("grouping", ["user", "video", "author", "tag", "user_tag"])
-def test_past_feedback_is_that_of_earlier_fitted_rows(
+def test_past_feedback_counts_earlier_fitted_rows_only(
     dataset: Dataset, encoder: FeatureEncoder, grouping: str
 ) -> None:
     rows = dataset.impressions
@@ -75,7 +75,7 @@ def test_past_feedback_is_that_of_earlier_fitted_rows(
         assert rates[row] == pytest.approx(naive_rate(dataset, fitted, past, social), abs=1e-4)
 
 
-def test_the_feedback_of_a_row_and_of_later_ones_is_never_an_input(
+def test_feedback_of_the_same_or_later_rows_is_not_an_input(
     dataset: Dataset, encoder: FeatureEncoder
 ) -> None:
     rows = dataset.impressions
@@ -92,17 +92,17 @@ def test_the_feedback_of_a_row_and_of_later_ones_is_never_an_input(
     before = np.flatnonzero(rows.times_ms <= middle)
     original = encoder.encode(dataset, before)
     np.testing.assert_array_equal(encoder.encode(changed, before).dense, original.dense)
-    # What is not fitted changes nothing for anyone.
-    fresh = np.where(split.train[:, None], rows.feedback, 1 - rows.feedback)
-    changed = dataclasses.replace(dataset, impressions=dataclasses.replace(rows, feedback=fresh))
+    # Rows that are not fitted do not change any encoding.
+    flipped = np.where(split.train[:, None], rows.feedback, 1 - rows.feedback)
+    changed = dataclasses.replace(dataset, impressions=dataclasses.replace(rows, feedback=flipped))
     refitted = FeatureEncoder.fit(changed, split.train)
-    everything = np.arange(len(later))
+    all_rows = np.arange(len(later))
     np.testing.assert_array_equal(
-        refitted.encode(changed, everything).dense, encoder.encode(dataset, everything).dense
+        refitted.encode(changed, all_rows).dense, encoder.encode(dataset, all_rows).dense
     )
 
 
-def test_codes_are_missing_unseen_or_a_place_in_the_fitted_vocabulary(
+def test_codes_are_missing_unseen_or_an_index_in_the_fitted_vocabulary(
     dataset: Dataset,
 ) -> None:
     rows = dataset.impressions
@@ -113,7 +113,7 @@ def test_codes_are_missing_unseen_or_a_place_in_the_fitted_vocabulary(
     np.testing.assert_array_equal(user_codes, np.where(rows.users < 6, rows.users + 2, 1))
     tab_codes = encoded.categorical[:, fields.index("tab")]
     np.testing.assert_array_equal(tab_codes, np.where(rows.tabs == 2, 1, rows.tabs + 2))
-    # User id 0 has no row of features, and videos have one tag.
+    # User id 0 has no features, and videos have one tag.
     degrees = encoded.categorical[:, fields.index("user_active_degree")]
     np.testing.assert_array_equal(degrees, np.where(dataset.users.ids[rows.users] == 0, 0, 2))
     assert (encoded.categorical[:, fields.index("second_tag")] == 0).all()
@@ -122,7 +122,7 @@ def test_codes_are_missing_unseen_or_a_place_in_the_fitted_vocabulary(
     assert (encoded.categorical.max(axis=0) < sizes).all()
 
 
-def test_dense_columns_are_standard_on_the_fitted_rows(
+def test_dense_columns_are_standardised_on_the_fitted_rows(
     dataset: Dataset, encoder: FeatureEncoder
 ) -> None:
     encoded = encoder.encode(dataset, encoder.fitted_rows)
@@ -138,7 +138,7 @@ def test_dense_columns_are_standard_on_the_fitted_rows(
     np.testing.assert_allclose(encoded.dense[:, position], expected, atol=1e-4)
 
 
-def test_pairs_and_sides_agree_with_rows_after_the_fitted_ones(
+def test_pairs_and_sides_agree_with_rows_after_the_fitted_rows(
     dataset: Dataset, encoder: FeatureEncoder
 ) -> None:
     rows = dataset.impressions
@@ -164,21 +164,22 @@ def test_pairs_and_sides_agree_with_rows_after_the_fitted_ones(
         np.testing.assert_array_equal(table.categorical[index], encoded.categorical[:, of_side])
         of_side = np.array(columns) == side
         np.testing.assert_array_equal(table.dense[index], encoded.dense[:, of_side])
-    own = encoder.pair_side(dataset).encode(users, videos, rows.hours[numbers], rows.tabs[numbers])
+    pair_encoder = encoder.pair_side(dataset)
+    pair_rows = pair_encoder.encode(users, videos, rows.hours[numbers], rows.tabs[numbers])
     of_pair = np.array(fields) == FeatureSide.PAIR
-    np.testing.assert_array_equal(own.categorical, pairs.categorical[:, of_pair])
+    np.testing.assert_array_equal(pair_rows.categorical, pairs.categorical[:, of_pair])
     of_pair = np.array(columns) == FeatureSide.PAIR
-    np.testing.assert_allclose(own.dense, pairs.dense[:, of_pair], atol=1e-6)
+    np.testing.assert_allclose(pair_rows.dense, pairs.dense[:, of_pair], atol=1e-6)
 
 
-def test_no_column_is_named_after_an_outcome_of_the_row(encoder: FeatureEncoder) -> None:
+def test_no_input_column_is_an_outcome_of_the_row(encoder: FeatureEncoder) -> None:
     names = [c.name for c in encoder.layout.dense] + [f.name for f in encoder.layout.categorical]
     assert len(set(names)) == len(names)
     for word in ("play", "stay", "profile", "comment", "is_click", "date"):
         assert not [name for name in names if word in name]
 
 
-def test_an_encoder_saves_loads_and_refuses_other_data(
+def test_an_encoder_is_saved_and_loaded_and_refuses_another_dataset(
     dataset: Dataset, encoder: FeatureEncoder, tmp_path: Path
 ) -> None:
     encoder.save(tmp_path / "encoder")
@@ -193,11 +194,11 @@ def test_an_encoder_saves_loads_and_refuses_other_data(
         np.testing.assert_array_equal(original, copy)
     assert FeatureLayout.from_json(encoder.layout.to_json()) == encoder.layout
 
-    other = random_dataset(tmp_path, seed=5)
-    with pytest.raises(DataError, match="fitted on other data"):
-        loaded.encode(other, numbers)
+    other_dataset = random_dataset(tmp_path, seed=5)
+    with pytest.raises(DataError, match="fitted on another dataset"):
+        loaded.encode(other_dataset, numbers)
     (tmp_path / "encoder" / "encoder.json").write_text("{}")
-    with pytest.raises(ArtifactError, match="holds no feature encoder"):
+    with pytest.raises(ArtifactError, match="does not have a valid feature encoder"):
         FeatureEncoder.load(tmp_path / "encoder")
 
 
@@ -221,7 +222,7 @@ def test_labels_are_the_eight_tasks_in_order(dataset: Dataset) -> None:
     np.testing.assert_allclose(rates, targets.mean(axis=0), rtol=1e-6)
 
 
-def test_kept_constants_make_the_users_columns_of_raw_counts(
+def test_profile_scale_reproduces_the_user_columns_from_raw_counts(
     dataset: Dataset, encoder: FeatureEncoder
 ) -> None:
     scale = encoder.profile_scale(dataset.tasks)
@@ -235,5 +236,5 @@ def test_kept_constants_make_the_users_columns_of_raw_counts(
         facts["exposures"] = float(own.sum())
         for name in ("follow_user_num", "fans_user_num", "friend_user_num", "register_days"):
             facts[name] = float(dataset.users.quantity(name)[user])
-        found = [scale.observed(name, facts) for name in scale.names]
-        np.testing.assert_array_equal(np.array(found, dtype=np.float32), columns[user])
+        observed = [scale.observed(name, facts) for name in scale.names]
+        np.testing.assert_array_equal(np.array(observed, dtype=np.float32), columns[user])

@@ -21,7 +21,7 @@ def all_rows(dataset: Dataset) -> np.ndarray:
 
 
 @pytest.mark.parametrize("pool", [1, 2, 9, 22])
-def test_pools_hold_distinct_videos_and_follow_the_seed(dataset: Dataset, pool: int) -> None:
+def test_pools_have_distinct_videos_and_depend_on_the_seed(dataset: Dataset, pool: int) -> None:
     pools = retrieve_pools(dataset, all_rows(dataset), pool=pool, seed=0)
     assert pools.shape == (dataset.num_users, pool)
     assert pools.dtype == np.dtype(np.int32)
@@ -35,11 +35,11 @@ def test_pools_hold_distinct_videos_and_follow_the_seed(dataset: Dataset, pool: 
 
 
 def test_too_few_videos_are_refused(dataset: Dataset) -> None:
-    with pytest.raises(DataError, match=re.escape("a pool of 23 videos needs as many videos")):
+    with pytest.raises(DataError, match=re.escape("number of videos, 22, got 23")):
         retrieve_pools(dataset, all_rows(dataset), pool=23, seed=0)
 
 
-def test_users_meet_popular_videos_and_the_tags_that_they_click(tmp_path: Path) -> None:
+def test_pools_have_popular_videos_and_videos_with_clicked_tags(tmp_path: Path) -> None:
     # Users 0 to 399 click videos of tag 0 (ids 0, 3, ...), users 400 to 799 of tag 1.
     rows = [
         log_row(user_id=user, video_id=3 * (view % 20) + (user >= 400), is_click=1, tab=view)
@@ -55,10 +55,10 @@ def test_users_meet_popular_videos_and_the_tags_that_they_click(tmp_path: Path) 
     pools = retrieve_pools(dataset, all_rows(dataset), pool=10, seed=0)
 
     tags = pools % 3
-    assert (tags == 2).mean() < 0.02  # hardly ever shown
-    own = np.where(np.arange(800) < 400, 0, 1)
-    # A half by popularity meets either tag alike, the other half mostly the user's own.
-    fraction = (tags == own[:, None]).mean()
+    assert (tags == 2).mean() < 0.02  # rarely shown
+    clicked = np.where(np.arange(800) < 400, 0, 1)
+    # The half drawn by popularity has both tags equally often, the other half mostly the clicked.
+    fraction = (tags == clicked[:, None]).mean()
     assert 0.65 < fraction < 0.8
 
 
@@ -68,11 +68,11 @@ def test_a_user_without_clicks_gets_popular_videos_only(tmp_path: Path) -> None:
     write_log(tmp_path, *rows, log_row(user_id=5000, video_id=8))
     dataset = read_kuairand(tmp_path)
     pool = retrieve_pools(dataset, all_rows(dataset), pool=4, seed=0)[-1]
-    # Video index 5 (id 9) was shown at random only, which is not popularity.
+    # Video index 5 (id 9) was shown at random only, which does not count as popularity.
     assert sorted(pool.tolist()) == [0, 1, 2, 3]
 
 
-def test_usual_contexts_are_modes_and_fall_back_to_the_overall_one(dataset: Dataset) -> None:
+def test_usual_contexts_are_modes_with_the_overall_mode_as_fallback(dataset: Dataset) -> None:
     rows = dataset.impressions
     chosen = np.flatnonzero(rows.users != 4)
     hours, tabs = usual_contexts(rows, chosen, num_users=dataset.num_users)
@@ -95,7 +95,7 @@ def example_table() -> ScoreTable:
     )
 
 
-def test_a_score_table_saves_and_loads(tmp_path: Path) -> None:
+def test_a_score_table_survives_a_file_round_trip(tmp_path: Path) -> None:
     table = example_table()
     table.save(tmp_path / "scores.npz")
     loaded = ScoreTable.load(tmp_path / "scores.npz")
@@ -122,6 +122,6 @@ def test_a_score_table_saves_and_loads(tmp_path: Path) -> None:
         ({"tabs": np.zeros(3)}, "tabs must have shape (users) = (2,), got (3,)"),
     ],
 )
-def test_a_wrong_score_table_is_refused(change: dict[str, Any], message: str) -> None:
+def test_an_invalid_score_table_is_refused(change: dict[str, Any], message: str) -> None:
     with pytest.raises(ShapeError, match=re.escape(message)):
         dataclasses.replace(example_table(), **change)

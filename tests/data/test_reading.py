@@ -28,11 +28,11 @@ from tests.data.examples import (
 )
 
 
-def test_rows_come_in_user_and_time_order_with_kuairands_units(tmp_path: Path) -> None:
+def test_rows_are_in_user_and_time_order_with_converted_units(tmp_path: Path) -> None:
     late = log_row(user_id=7, video_id=30, time_ms=MIDNIGHT_MS + 3_600_000, is_hate=1, tab=4)
     early = log_row(user_id=7, video_id=10, play_time_ms=1500, long_view=1, is_click=1)
-    other = log_row(user_id=2, video_id=30, time_ms=MIDNIGHT_MS - 1, is_rand=1)
-    write_log(tmp_path, late, early, other)
+    random_exposure = log_row(user_id=2, video_id=30, time_ms=MIDNIGHT_MS - 1, is_rand=1)
+    write_log(tmp_path, late, early, random_exposure)
 
     dataset = read_kuairand(tmp_path)
 
@@ -50,7 +50,7 @@ def test_rows_come_in_user_and_time_order_with_kuairands_units(tmp_path: Path) -
     assert len(set(rows.keys.tolist())) == 3
 
 
-def test_a_gap_of_thirty_minutes_stays_in_the_session_and_one_more_does_not(
+def test_a_gap_above_thirty_minutes_starts_a_session(
     tmp_path: Path,
 ) -> None:
     half_hour = 30 * 60_000
@@ -66,12 +66,12 @@ def test_a_gap_of_thirty_minutes_stays_in_the_session_and_one_more_does_not(
     assert short.sessions.tolist() == [0, 0, 1, 2, 3]
 
 
-def test_duplicates_are_dropped_within_and_across_files_and_near_ones_are_kept(
+def test_exact_duplicates_are_dropped_within_and_across_files(
     tmp_path: Path,
 ) -> None:
     row = log_row(user_id=1)
-    near = log_row(user_id=1, comment_stay_time=1)
-    write_log(tmp_path, row, near, row, name="log_standard_a.csv")
+    near_duplicate = log_row(user_id=1, comment_stay_time=1)
+    write_log(tmp_path, row, near_duplicate, row, name="log_standard_a.csv")
     write_log(tmp_path, row, log_row(user_id=2), name="log_standard_b.csv")
 
     account = read_kuairand(tmp_path).account
@@ -81,7 +81,7 @@ def test_duplicates_are_dropped_within_and_across_files_and_near_ones_are_kept(
     assert [(file.rows_read, file.rows_kept) for file in account.files] == [(3, 2), (2, 1)]
 
 
-def test_negative_play_times_are_repaired_and_empty_cells_dropped_by_column(
+def test_negative_play_times_are_repaired_and_rows_with_empty_cells_dropped(
     tmp_path: Path,
 ) -> None:
     write_log(
@@ -99,7 +99,7 @@ def test_negative_play_times_are_repaired_and_empty_cells_dropped_by_column(
     assert dataset.account.dropped == {"empty is_click": 1, "empty video_id": 1}
 
 
-def test_features_are_aligned_with_ids_and_missing_ones_counted(tmp_path: Path) -> None:
+def test_features_are_aligned_with_ids_and_may_be_missing(tmp_path: Path) -> None:
     write_log(tmp_path, log_row(user_id=5, video_id=9), log_row(user_id=1, video_id=4))
     users = [user_row(5, onehot_feat4="2.0"), user_row(3, is_live_streamer=-124)]
     (tmp_path / "user_features_a.csv").write_text(user_text(*users))
@@ -123,7 +123,7 @@ def test_features_are_aligned_with_ids_and_missing_ones_counted(tmp_path: Path) 
     assert dataset.duration_fills.from_log == 2
 
 
-def test_a_duration_that_nobody_knows_is_the_median(tmp_path: Path) -> None:
+def test_a_duration_missing_everywhere_is_filled_with_the_median(tmp_path: Path) -> None:
     write_log(tmp_path, log_row(video_id=1, duration_ms=0))
     videos = [video_row(1, video_duration=""), video_row(2), video_row(4)]
     (tmp_path / "video_features_basic_a.csv").write_text(video_text(*videos))
@@ -135,7 +135,7 @@ def test_a_duration_that_nobody_knows_is_the_median(tmp_path: Path) -> None:
     assert dataset.duration_fills.from_median == 1
 
 
-def test_columns_may_be_shuffled_and_joined_by_others(tmp_path: Path) -> None:
+def test_columns_may_have_any_order_and_extra_columns_are_ignored(tmp_path: Path) -> None:
     lines = [line.split(",") for line in log_text(*random_log_rows(20, 1)).splitlines()]
     write_log(tmp_path, *(",".join(line) for line in lines[1:]))
     plain = read_kuairand(tmp_path)
@@ -158,7 +158,7 @@ def test_columns_may_be_shuffled_and_joined_by_others(tmp_path: Path) -> None:
         (".zst", zstandard.ZstdCompressor().compress),
     ],
 )
-def test_compressed_files_read_alike_and_torn_ones_are_refused(
+def test_compressed_files_are_read_and_truncated_files_refused(
     tmp_path: Path, suffix: str, compress: Callable[[bytes], bytes]
 ) -> None:
     text = log_text(*random_log_rows(200, 0)).encode()
@@ -171,7 +171,7 @@ def test_compressed_files_read_alike_and_torn_ones_are_refused(
         read_kuairand(tmp_path)
 
 
-def test_two_zstd_frames_are_both_read(tmp_path: Path) -> None:
+def test_all_zstd_frames_of_a_file_are_read(tmp_path: Path) -> None:
     header, *rows = log_text(*random_log_rows(30, 0)).splitlines(keepends=True)
     compress = zstandard.ZstdCompressor().compress
     parts = ["".join([header, *rows[:10]]), "".join(rows[10:])]
@@ -183,17 +183,17 @@ def test_two_zstd_frames_are_both_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"play_time_ms": "long"}, "column play_time_ms: expected a whole number from -1000"),
-        ({"is_click": 2}, "column is_click: expected a whole number from 0 to 1, got '2'"),
-        ({"user_id": -3}, "column user_id: expected a whole number from 0"),
-        ({"video_id": 1.5}, "column video_id: expected a whole number from 0"),
-        ({"time_ms": MIDNIGHT_MS // 1000}, "column time_ms: expected a whole number from 1262"),
+        ({"play_time_ms": "long"}, "column play_time_ms: expected an integer from -1000"),
+        ({"is_click": 2}, "column is_click: expected an integer from 0 to 1, got '2'"),
+        ({"user_id": -3}, "column user_id: expected an integer from 0"),
+        ({"video_id": 1.5}, "column video_id: expected an integer from 0"),
+        ({"time_ms": MIDNIGHT_MS // 1000}, "column time_ms: expected an integer from 1262"),
         ({"tab": "1,1"}, "expected 19 cells, got 20"),
         ({"tab": '"1'}, "a quoted cell spans several lines"),
-        ({"user_id": 10**30}, "column user_id: expected a whole number from 0"),
+        ({"user_id": 10**30}, "column user_id: expected an integer from 0"),
     ],
 )
-def test_a_wrong_cell_is_refused_by_file_line_and_column(
+def test_the_error_of_an_invalid_cell_has_file_line_and_column(
     tmp_path: Path, change: dict[str, object], message: str
 ) -> None:
     write_log(tmp_path, log_row(), "", log_row(**change), log_row(user_id=4))
@@ -202,14 +202,14 @@ def test_a_wrong_cell_is_refused_by_file_line_and_column(
     assert str(caught.value).startswith("log_standard_a.csv, line 4")
 
 
-def test_missing_things_are_refused_with_what_to_do(tmp_path: Path) -> None:
+def test_the_error_of_a_missing_folder_file_or_column_has_the_remedy(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"No folder .*absent\. Give the folder"):
         read_kuairand(tmp_path / "absent")
     (tmp_path / "notes.txt").write_text("x")
     with pytest.raises(DataError, match=r"No log in .*found notes.txt"):
         read_kuairand(tmp_path)
     write_log(tmp_path)
-    with pytest.raises(DataError, match=r"log_standard_a\.csv holds a header and no rows"):
+    with pytest.raises(DataError, match=r"log_standard_a\.csv has a header but no rows"):
         read_kuairand(tmp_path)
     text = log_text(log_row())
     (tmp_path / "log_standard_a.csv").write_text(text.replace("is_hate", "hate"))
@@ -222,11 +222,11 @@ def test_missing_things_are_refused_with_what_to_do(tmp_path: Path) -> None:
         read_kuairand(tmp_path, session_gap_minutes=0)
 
 
-def test_feature_files_are_checked_too(tmp_path: Path) -> None:
+def test_invalid_feature_files_are_refused(tmp_path: Path) -> None:
     write_log(tmp_path, log_row())
     users = tmp_path / "user_features_a.csv"
     users.write_text(user_text(user_row(1), user_row(2), user_row(1)))
-    message = "user_features_a.csv, data row 3, column user_id: 1 stands in an earlier row too"
+    message = "user_features_a.csv, data row 3, column user_id: 1 is also in an earlier row"
     with pytest.raises(DataError, match=message):
         read_kuairand(tmp_path)
     users.write_text(user_text(user_row(1), user_row(2, register_days="old")))
@@ -238,7 +238,7 @@ def test_feature_files_are_checked_too(tmp_path: Path) -> None:
     users.unlink()
     videos = tmp_path / "video_features_basic_a.csv"
     for change, expected in (
-        ({"tag": "music"}, "column tag: expected whole numbers joined by commas, got 'music'"),
+        ({"tag": "music"}, "column tag: expected integers separated by commas, got 'music'"),
         ({"upload_dt": "2022/4/9"}, "column upload_dt: expected a date written YYYY-MM-DD"),
         (
             {"video_duration": "inf"},
@@ -251,7 +251,7 @@ def test_feature_files_are_checked_too(tmp_path: Path) -> None:
             read_kuairand(tmp_path)
 
 
-def test_the_statistic_file_is_noted_and_changes_nothing(tmp_path: Path) -> None:
+def test_the_statistics_file_is_recorded_but_not_used(tmp_path: Path) -> None:
     write_log(tmp_path, *random_log_rows(30, 0))
     before = read_kuairand(tmp_path)
     (tmp_path / "video_features_statistic_a.csv").write_text("video_id,counts\n1,2\n2,3\n")
@@ -272,7 +272,7 @@ def naive_duplicates(lines: list[str]) -> int:
 @given(data=st.data())
 def test_mutated_logs_are_refused_or_accounted_for(data: st.DataObject, tmp_path: Path) -> None:
     content = bytearray(log_text(*random_log_rows(6, 3)).encode())
-    # A change of the header is nearly always an error: most changes fall on the rows.
+    # A change in the header is nearly always an error, so most changes are in the rows.
     first = data.draw(st.sampled_from([0, content.index(b"\n"), content.index(b"\n")]))
     for _ in range(data.draw(st.integers(1, 4))):
         position = data.draw(st.integers(first, len(content) - 1))
@@ -284,11 +284,11 @@ def test_mutated_logs_are_refused_or_accounted_for(data: st.DataObject, tmp_path
     try:
         dataset = read_kuairand(tmp_path)
     except DataError as error:
-        complaint = str(error)
+        message = str(error)
     else:
         assert_accounted_for(dataset, bytes(content))
-        complaint = path.name
-    assert path.name in complaint
+        message = path.name
+    assert path.name in message
 
 
 def assert_accounted_for(dataset: Dataset, content: bytes) -> None:
@@ -316,18 +316,18 @@ def test_mutated_feature_files_are_refused_or_read(data: st.DataObject, tmp_path
         position = data.draw(st.integers(0, len(content) - 1))
         piece = data.draw(st.sampled_from(PIECES))
         content[position : position + data.draw(st.integers(0, 12))] = piece
-    for other in tmp_path.glob("*_features_*"):
-        other.unlink()
+    for earlier_file in tmp_path.glob("*_features_*"):
+        earlier_file.unlink()
     (tmp_path / name).write_bytes(bytes(content))
     try:
         dataset = read_kuairand(tmp_path)
     except DataError as error:
-        complaint = str(error)
+        message = str(error)
     else:
         assert dataset.account.rows_kept == 1
         assert dataset.catalogue.duration_seconds.min() > 0
-        complaint = name
-    assert name in complaint
+        message = name
+    assert name in message
 
 
 @pytest.mark.skipif(not REAL_FOLDER.is_dir(), reason=f"real KuaiRand rows are not in {REAL_FOLDER}")

@@ -26,7 +26,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     return random_dataset(tmp_path_factory.mktemp("log"))
 
 
-def test_days_are_counted_back_from_the_last_one_at_utc_8(tmp_path: Path) -> None:
+def test_days_are_counted_back_from_the_last_day_in_utc_plus_8(tmp_path: Path) -> None:
     offsets = {"fit": -1, "first of validation": 0, "last of validation": DAY_MS - 1}
     offsets |= {"first of test": DAY_MS, "last of test": 2 * DAY_MS + 5}
     write_log(tmp_path, *(log_row(time_ms=MIDNIGHT_MS + offset) for offset in offsets.values()))
@@ -40,8 +40,8 @@ def test_days_are_counted_back_from_the_last_one_at_utc_8(tmp_path: Path) -> Non
     assert (split.split_time_ms, split.test_time_ms) == (MIDNIGHT_MS, MIDNIGHT_MS + DAY_MS)
 
 
-def test_a_share_counts_requests_not_rows(tmp_path: Path) -> None:
-    # Four requests before the test day, the first of three rows: half of them is the last two.
+def test_the_validation_fraction_counts_requests_not_rows(tmp_path: Path) -> None:
+    # Four requests are before the test day, the first with three rows; the last two validate.
     rows = [log_row(video_id=v) for v in range(3)]
     rows += [log_row(time_ms=MIDNIGHT_MS + k) for k in (1, 2, 3)]
     rows += [log_row(time_ms=MIDNIGHT_MS + DAY_MS)]
@@ -55,7 +55,7 @@ def test_a_share_counts_requests_not_rows(tmp_path: Path) -> None:
     assert split.split_time_ms == MIDNIGHT_MS + 2
 
 
-def test_parts_cover_the_log_and_cut_no_request(dataset: Dataset) -> None:
+def test_parts_cover_the_log_and_split_no_request(dataset: Dataset) -> None:
     rows = dataset.impressions
     split = split_by_time(rows, TimePlan())
     parts = np.stack([split.train, split.validation, split.test])
@@ -72,11 +72,11 @@ def test_parts_cover_the_log_and_cut_no_request(dataset: Dataset) -> None:
         ({"test_days": 0}, "test_days must be at least 1, got 0"),
         ({"validation_days": -1}, "validation_days must be at least 0, got -1"),
         ({"validation_fraction": 1.0}, "validation_fraction must be in [0, 1), got 1.0"),
-        ({"validation_days": 1}, "must be positive and the other 0, got 1 and 0.1"),
-        ({"validation_fraction": 0.0}, "must be positive and the other 0, got 0 and 0.0"),
+        ({"validation_days": 1}, "must be positive, got 1 and 0.1"),
+        ({"validation_fraction": 0.0}, "must be positive, got 0 and 0.0"),
     ],
 )
-def test_a_plan_that_makes_no_sense_is_refused(fields: dict[str, float], message: str) -> None:
+def test_an_invalid_time_plan_is_refused(fields: dict[str, float], message: str) -> None:
     with pytest.raises(ConfigError, match=re.escape(message)):
         TimePlan(**fields)  # type: ignore[arg-type]
 
@@ -87,21 +87,21 @@ def test_a_log_that_is_too_short_is_refused(dataset: Dataset) -> None:
         split_by_time(dataset.impressions, plan)
 
 
-def test_halves_keep_sessions_whole_and_depend_on_the_seed(dataset: Dataset) -> None:
+def test_halves_split_no_session_and_depend_on_the_seed(dataset: Dataset) -> None:
     rows = dataset.impressions
     half = scorer_half(rows, seed=0)
     for session in np.unique(rows.sessions):
         assert len(set(half[rows.sessions == session].tolist())) == 1
     sessions = len(np.unique(rows.sessions))
-    chosen = len(np.unique(rows.sessions[half]))
-    assert abs(chosen - sessions / 2) < 3 * np.sqrt(sessions / 4)
+    sessions_in_half = len(np.unique(rows.sessions[half]))
+    assert abs(sessions_in_half - sessions / 2) < 3 * np.sqrt(sessions / 4)
     assert (half != scorer_half(rows, seed=1)).any()
-    # A session is where it is, whichever other sessions are asked about.
-    some = rows.users < 5
-    np.testing.assert_array_equal(scorer_half(select_rows(rows, some), seed=0), half[some])
+    # The half of a session does not depend on the other sessions in the call.
+    subset = rows.users < 5
+    np.testing.assert_array_equal(scorer_half(select_rows(rows, subset), seed=0), half[subset])
 
 
-def test_a_planted_row_in_both_halves_raises(dataset: Dataset) -> None:
+def test_rows_in_both_halves_are_refused(dataset: Dataset) -> None:
     keys = dataset.impressions.keys
     half = scorer_half(dataset.impressions, seed=0)
     check_disjoint(keys[half], keys[~half])
@@ -110,7 +110,7 @@ def test_a_planted_row_in_both_halves_raises(dataset: Dataset) -> None:
         check_disjoint(keys[half], planted)
 
 
-def test_user_groups_have_their_shares() -> None:
+def test_user_groups_have_the_stated_fractions() -> None:
     groups = user_groups(np.arange(100_000), seed=0)
     fractions = np.bincount(groups, minlength=len(UserGroup)) / len(groups)
     np.testing.assert_allclose(fractions, [0.7, 0.1, 0.2], atol=0.005)
