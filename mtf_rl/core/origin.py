@@ -22,14 +22,14 @@ def command_of(folder: Path) -> str | None:
     return None
 
 
-def remedy(folder: Path, what: str) -> str:
+def remedy(folder: Path, action: str) -> str:
     """A sentence with the command that recreates the contents of `folder`.
 
     Args:
         folder: folder of the artifact, or of its run.
-        what: beginning of the sentence, such as "Make it again".
+        action: beginning of the sentence, such as "Make it again".
     """
     command = command_of(folder)
     if command is None:
-        return f"{what}, with the command that made it: python -m mtf_rl.train [AGENT] [flags]"
-    return f"{what}: {command}"
+        return f"{action}, with the command that made it: python -m mtf_rl.train [AGENT] [flags]"
+    return f"{action}: {command}"

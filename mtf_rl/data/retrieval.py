@@ -19,10 +19,10 @@ def retrieve_pools(
 ) -> IntArray:
     """A pool of distinct videos for every user, (users, pool) int32, in random order.
 
-    Half of the pool is drawn without replacement by popularity: the number of exposures by the
-    standard policy in `rows` (in all rows if none is standard), plus 0.5. The other half is drawn
-    from the remaining videos by popularity times the user's tag affinity. Draws are independent
-    across users, so that the pools together cover more than the most popular videos.
+    Half of the pool is drawn without replacement by popularity: 0.5 plus the number of exposures in
+    `rows` by the standard policy (by any policy if none is standard). The other half is drawn from
+    the remaining videos by popularity times the user's tag affinity. Draws are independent across
+    users, so that the pools together cover more than the most popular videos.
 
     A user's affinity to a tag is the fraction of their clicks on the tag over the fraction of all
     clicks, smoothed by 10 clicks of the average user. A video's affinity is the mean over its tags,

@@ -1,4 +1,4 @@
-"""The session simulator: pure dynamics, observation, reward, Gymnasium faces."""
+"""Session environments: dynamics, observations, rewards, Gymnasium wrappers."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""The interaction budget: simulated requests, counted where they happen."""
+"""Interaction budget: the number of simulated requests that a method may use."""
 
 from collections.abc import Callable
 
@@ -8,17 +8,17 @@ __all__ = ["BudgetExceededError", "RequestBudget"]
 
 
 class BudgetExceededError(MtfRlError, RuntimeError):
-    """A method asked for more simulated requests than it was given."""
+    """A method exceeded its budget of simulated requests."""
 
 
 class RequestBudget:
-    """How many requests a method may simulate, and how many it has.
+    """Counter of simulated requests with a limit.
 
-    Environments and rollouts spend from it as they serve, so that no method counts for itself.
+    Environments and rollouts charge the budget, so that methods need not count requests.
 
     Args:
-        limit: the most that may be spent; None for no limit.
-        on_spend: told of every spending, such as a progress bar.
+        limit: maximum number of requests, >= 0; None: no limit.
+        on_spend: callback with the number of requests of each charge, such as a progress bar.
 
     Raises:
         ConfigError: if the limit is negative.
@@ -35,14 +35,14 @@ class RequestBudget:
 
     @property
     def left(self) -> float:
-        """Requests still to be had; infinite without a limit."""
+        """Remaining requests; infinite without a limit."""
         return float("inf") if self.limit is None else self.limit - self.used
 
     def spend(self, requests: int) -> None:
-        """Count requests about to be served.
+        """Charge requests before they are served.
 
         Raises:
-            BudgetExceededError: if fewer are left; nothing is counted then.
+            BudgetExceededError: if fewer requests are left; the budget is then unchanged.
         """
         if requests > self.left:
             raise BudgetExceededError(

@@ -1,6 +1,6 @@
-"""The candidates of requests: which are drawn, and what their predictions look like.
+"""Candidates of requests: sampling, gathering of score rows, summary statistics.
 
-Compiled loops over requests, each on its own row: a row's result does not depend on the others.
+The compiled loops process each request separately, so a row does not depend on the other rows.
 """
 
 from dataclasses import dataclass
@@ -19,9 +19,10 @@ _HASH_BUCKETS = 256
 
 
 def draw_candidates(rng: EpisodeRng, *, pool: int, candidates: int) -> IntArray:
-    """A uniformly random subset of each pool, without replacement: (num_envs, candidates) int32.
+    """Sample candidates uniformly without replacement: (num_envs, candidates) int32.
 
-    Positions in the pool, in order; the `candidates` smallest of `EpisodeRng.bits` win.
+    Returns positions in the pool, in ascending order: those with the `candidates` smallest
+    `EpisodeRng.bits`.
     """
     streams = rng.streams(Purpose.CANDIDATES)
     drawn = np.empty((len(streams), candidates), dtype=np.int32)
@@ -33,7 +34,7 @@ def draw_candidates(rng: EpisodeRng, *, pool: int, candidates: int) -> IntArray:
 
 
 def rows_of(table: FloatArray, users: IntArray, candidates: IntArray) -> FloatArray:
-    """The candidates' rows (num_envs, candidates, tasks) of a table (users, pool, tasks)."""
+    """Gather the candidates' rows (num_envs, candidates, tasks) of a table (users, pool, tasks)."""
     rows = np.empty((*candidates.shape, table.shape[2]), dtype=table.dtype)
     _gather_into(table, users, candidates, rows)
     return rows
@@ -41,14 +42,14 @@ def rows_of(table: FloatArray, users: IntArray, candidates: IntArray) -> FloatAr
 
 @dataclass(frozen=True)
 class PoolPredictions:
-    """Every pool's predictions on the logit scale, ready to be summarised."""
+    """Predictions of every pool on the logit scale, sorted for fast summary statistics."""
 
     logits: FloatArray  # (users, pool, tasks) float32
-    descending: IntArray  # (users, tasks, pool), positions in the pool, largest logit first
+    descending: IntArray  # (users, tasks, pool), positions in the pool by descending logit
 
     @classmethod
     def of(cls, logits: FloatArray) -> "PoolPredictions":
-        """Those of logits (users, pool, tasks)."""
+        """Sort logits (users, pool, tasks)."""
         by_task = np.ascontiguousarray(np.moveaxis(logits, 2, 1))  # (users, tasks, pool)
         order = np.argsort(-by_task, axis=2, kind="stable")
         return cls(logits, order.astype(np.min_scalar_type(by_task.shape[2])))
@@ -56,14 +57,15 @@ class PoolPredictions:
     def statistics(self, users: IntArray, candidates: IntArray) -> FloatArray:
         """Mean, standard deviation and 0.9 quantile over the candidates of each task's logits.
 
-        The quantile is the value at place floor(0.9 (candidates - 1)) in ascending order.
+        The quantile is the value at position floor(0.9 (candidates - 1)) in ascending order.
 
         Args:
-            users: (num_envs,).
+            users: user indices, (num_envs,).
             candidates: positions in the users' pools, (num_envs, candidates).
 
         Returns:
-            (num_envs, 3 * tasks) float32: all means, then all deviations, then all quantiles.
+            (num_envs, 3 * tasks) float32: all means, then all standard deviations, then all
+            quantiles.
         """
         count, tasks = candidates.shape[1], self.logits.shape[2]
         statistics = np.empty((len(users), len(STATISTICS), tasks), dtype=np.float32)
@@ -74,11 +76,14 @@ class PoolPredictions:
 
 @njit(cache=True, nogil=True)
 def _draw_into(streams: Any, pool: int, drawn: Any) -> None:
-    """The smallest hashes of each pool: those below the bucket that holds the last one, and it."""
-    wanted = drawn.shape[1]
+    """Write the positions of the smallest hashes of each pool, found by a bucket selection.
+
+    All hashes in the buckets below a boundary bucket are drawn; the boundary bucket is sorted.
+    """
+    size = drawn.shape[1]
     bits = np.empty(pool, dtype=np.uint64)
     counts = np.empty(_HASH_BUCKETS, dtype=np.int64)
-    shared = np.empty(pool, dtype=np.uint64)
+    boundary = np.empty(pool, dtype=np.uint64)
     for row in range(len(streams)):
         counts[:] = 0
         for slot in range(pool):
@@ -86,18 +91,18 @@ def _draw_into(streams: Any, pool: int, drawn: Any) -> None:
             bits[slot] = mix64_compiled(streams[row] + counter)
             counts[bits[slot] >> np.uint64(56)] += 1
         bucket, below = 0, 0
-        while below + counts[bucket] < wanted:
+        while below + counts[bucket] < size:
             below += counts[bucket]
             bucket += 1
-        size = 0
+        in_bucket = 0
         for slot in range(pool):
             if bits[slot] >> np.uint64(56) == np.uint64(bucket):
-                shared[size] = bits[slot]
-                size += 1
-        bound = np.sort(shared[:size])[wanted - below - 1]
+                boundary[in_bucket] = bits[slot]
+                in_bucket += 1
+        bound = np.sort(boundary[:in_bucket])[size - below - 1]
         position = 0
         for slot in range(pool):
-            if position < wanted:
+            if position < size:
                 drawn[row, position] = slot
                 position += bits[slot] <= bound
 
@@ -114,7 +119,7 @@ def _gather_into(table: Any, users: Any, candidates: Any, rows: Any) -> None:
 def _summarise_into(
     logits: Any, descending: Any, users: Any, candidates: Any, largest: int, statistics: Any
 ) -> None:
-    """`largest` is the place of the quantile, counted from the top: 1 is the maximum."""
+    """Write the statistics of each row; `largest` is the quantile's rank from the top, >= 1."""
     count, tasks = candidates.shape[1], logits.shape[2]
     totals, squares = np.empty(tasks), np.empty(tasks)
     drawn = np.zeros(logits.shape[1], dtype=np.uint8)
@@ -133,10 +138,10 @@ def _summarise_into(
             mean = totals[task] / count
             statistics[row, 0, task] = mean
             statistics[row, 1, task] = np.sqrt(max(squares[task] / count - mean * mean, 0.0))
-            position, found = -1, 0
-            while found < largest:
+            position, rank = -1, 0
+            while rank < largest:
                 position += 1
-                found += drawn[order[task, position]]
+                rank += drawn[order[task, position]]
             statistics[row, 2, task] = pool[order[task, position], task]
         for candidate in range(count):
             drawn[candidates[row, candidate]] = 0

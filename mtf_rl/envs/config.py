@@ -1,4 +1,4 @@
-"""The settings of the environments."""
+"""Settings of the environments."""
 
 from dataclasses import dataclass, field, fields, replace
 from typing import Annotated, Any
@@ -15,23 +15,24 @@ __all__ = ["RetentionConfig", "SessionConfig"]
 
 @dataclass(frozen=True)
 class SessionConfig:
-    """One session of one user: what is shown, how it is fused, what it is worth.
+    """Settings of a session: candidates, slate, length, fusion, reward.
 
     Raises:
         ConfigError: if a number is out of range.
-        UnknownNameError: if the reward is not in its registry.
+        UnknownNameError: if the reward is not registered.
     """
 
     candidates: int = 100
-    """Videos retrieved for each request, at most the pool."""
+    """Videos retrieved per request, from `slate` to the size of the pool."""
     slate: int = 6
-    """Videos shown at each request, at most the candidates."""
+    """Videos shown per request, from 1 to `candidates`."""
     max_requests: int = 50
-    """Requests after which a session is truncated."""
+    """Number of requests after which a session is truncated, >= 1."""
     fusion: Annotated[FusionConfig, tyro.conf.arg(name="")] = field(default_factory=FusionConfig)
-    """How predictions are fused into a ranking score."""
+    """Fusion of predictions into a ranking score."""
     reward: str = "engagement"
-    """Worth of a request: engagement, watch_time, interaction, none or your own module:function."""
+    """Reward of a request: engagement, watch_time, interaction, none or your own
+    module:function."""
 
     def __post_init__(self) -> None:
         check_at_least("slate", self.slate, 1)
@@ -43,42 +44,42 @@ class SessionConfig:
         check_reward_name(self.reward)
 
     def with_settings(self, **settings: Any) -> "SessionConfig":
-        """These settings with some replaced, those of fusion by their own names.
+        """A copy with some settings replaced; settings of fusion are given by their field names.
 
         Raises:
-            ConfigError: if there is no such setting, or one is out of range.
-            UnknownNameError: if a name is not in its registry.
+            ConfigError: if a setting is unknown or out of range.
+            UnknownNameError: if a name is not registered.
         """
         unknown = sorted(set(settings) - set(self.setting_names()))
         if unknown:
             raise ConfigError(
                 f"no such setting: {', '.join(unknown)}; known: {', '.join(self.setting_names())}"
             )
-        inner = {entry.name for entry in fields(FusionConfig)} & set(settings)
-        fused = {name: settings.pop(name) for name in inner}
-        fusion = replace(settings.pop("fusion", self.fusion), **fused)
+        fusion_names = {entry.name for entry in fields(FusionConfig)} & set(settings)
+        fusion_settings = {name: settings.pop(name) for name in fusion_names}
+        fusion = replace(settings.pop("fusion", self.fusion), **fusion_settings)
         return replace(self, fusion=fusion, **settings)
 
     @classmethod
     def setting_names(cls) -> tuple[str, ...]:
-        """What `with_settings` takes: the fields, and those of fusion."""
+        """Names that `with_settings` accepts: the fields of this class and of `FusionConfig`."""
         return tuple(entry.name for kind in (cls, FusionConfig) for entry in fields(kind))
 
 
 @dataclass(frozen=True)
 class RetentionConfig:
-    """Several sessions of one user, with the days between them.
+    """Settings of an episode of several sessions of one user.
 
     Raises:
         ConfigError: if a number is out of range.
     """
 
     max_sessions: int = 6
-    """Sessions after which an episode is truncated."""
+    """Number of sessions after which an episode is truncated, >= 1."""
     return_cost: float = 1.0
-    """Reward lost for each day from a session to the user's next active day, at least 0."""
+    """Reward subtracted per day from a session to the user's next active day, >= 0."""
     lost_after_days: int = 14
-    """A user who stays away for more days is lost, and the episode terminated; at least 1."""
+    """An absence of more days counts as a lost user and terminates the episode, >= 1."""
 
     def __post_init__(self) -> None:
         check_at_least("max_sessions", self.max_sessions, 1)

@@ -1,8 +1,8 @@
-"""The session as pure dynamics: (state, fusion parameters) -> (state, outcome).
+"""Session dynamics as pure functions: (state, fusion parameters) -> (state, outcome).
 
-Nothing here knows Gymnasium. Every draw is addressed by (seed, episode, request, purpose, slot),
-so an episode is the same whatever the number of environments, and two policies meet the same
-users, candidates and random numbers.
+This module does not depend on Gymnasium. Each draw is a function of (seed, episode, request,
+purpose, slot). So an episode does not depend on the number of environments, and two policies get
+the same users, candidates and random numbers.
 """
 
 from dataclasses import dataclass, replace
@@ -34,31 +34,29 @@ StateT = TypeVar("StateT")
 
 @dataclass(frozen=True)
 class SessionState:
-    """Sessions under way, one row each."""
+    """Sessions in progress, one row each."""
 
-    episodes: IntArray  # (num_envs,) int64, the episodes' numbers
-    served: (
-        IntArray  # (num_envs,) int64, requests of the episode so far: the random numbers's address
-    )
+    episodes: IntArray  # (num_envs,) int64, episode numbers
+    served: IntArray  # (num_envs,) int64, requests of the episode so far; address of the draws
     users: IntArray  # (num_envs,) int32
     history: VisibleHistory
-    hidden: Any  # the user model's state
+    hidden: Any  # state of the user model
     candidates: IntArray  # (num_envs, candidates), positions in the user's pool
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one request brought, one row per session."""
+    """The result of one request, one row per session."""
 
     parameters: FloatArray  # (num_envs, action_dim)
     slate: Slate
     response: Response
     reward: FloatArray  # (num_envs,) float32
     terminated: BoolArray  # (num_envs,), the user left
-    truncated: BoolArray  # (num_envs,), max_requests reached by a user who stays
+    truncated: BoolArray  # (num_envs,), the user stays, but max_requests is reached
 
     def account(self, tasks: TaskSet) -> dict[str, NDArray[Any]]:
-        """What happened, by name, each entry with a leading `num_envs` axis; `tasks` of the log."""
+        """Gymnasium's info entries, each with leading axis `num_envs`; `tasks` are the log's."""
         feedback = self.response.feedback
         counts = feedback.sum(axis=1, dtype=np.float64)  # (num_envs, feedbacks)
         return {
@@ -73,52 +71,52 @@ class Outcome:
 
 
 class FusionDynamics(Protocol[StateT]):
-    """Episodes of any kind, as rollouts and the environments' faces take them."""
+    """Interface of episode dynamics, used by rollouts and the Gymnasium wrappers."""
 
     layout: ObservationLayout
     end_reasons: tuple[str, str]
-    """Why an episode was terminated, and why it was truncated."""
+    """The reason reported for a terminated episode, and the one for a truncated episode."""
 
     @property
     def sessions(self) -> "SessionDynamics":
-        """How one session goes."""
+        """The dynamics of a single session."""
         ...
 
     def start(self, seed: int, episodes: IntArray) -> StateT:
-        """The episodes of these numbers, (num_envs,), before their first request."""
+        """The episodes with these numbers (num_envs,) before their first request."""
         ...
 
     def observe(self, state: StateT) -> FloatArray:
-        """What a policy sees, (num_envs, obs_dim) float32."""
+        """The observation of a policy, (num_envs, obs_dim) float32."""
         ...
 
     def advance(self, state: StateT, parameters: FloatArray, seed: int) -> tuple[StateT, "Outcome"]:
-        """Serve one request to every episode; those that ended must not be advanced again."""
+        """Serve one request to every episode; do not advance an ended episode again."""
         ...
 
     def select(self, state: StateT, rows: BoolArray | IntArray) -> StateT:
-        """The episodes in `rows` alone."""
+        """Select the episodes in `rows`."""
         ...
 
     def session(self, state: StateT) -> SessionState:
-        """The session that each episode is in."""
+        """The current session of each episode."""
         ...
 
 
 class SessionDynamics(FusionDynamics[SessionState]):
-    """Sessions of some users, whose candidates come from a score table and answers from a model.
+    """Dynamics of sessions, with candidates from a score table and feedback from a user model.
 
     Args:
         scores: the scorers' predictions for every user's pool.
-        user_model: who answers.
-        catalogue: the videos' public attributes.
-        profiles: what is known of each user before the session.
-        users: those who are served, (any,) user indices; an episode draws one of them.
-        config: candidates, slate, formula and so on.
+        user_model: model of feedback, leaving and return.
+        catalogue: attributes of the videos.
+        profiles: features of each user before the session.
+        users: indices of the users to serve, (number of users,); each episode draws one of them.
+        config: candidates, slate, fusion and reward.
 
     Raises:
-        ConfigError: if there is no user, the pool is smaller than the candidates, or an own
-            reward cannot be imported.
+        ConfigError: if there is no user, the pool is smaller than the candidates, the user model
+            has other tasks than the scores, or a custom reward cannot be imported.
     """
 
     end_reasons = ("left", "max_requests")
@@ -145,11 +143,11 @@ class SessionDynamics(FusionDynamics[SessionState]):
         self.user_model = user_model
         self.catalogue = catalogue
         self.users = np.asarray(users)
-        own_tasks = getattr(user_model, "tasks", scores.tasks)
-        if own_tasks != scores.tasks:
+        model_tasks = getattr(user_model, "tasks", scores.tasks)
+        if model_tasks != scores.tasks:
             raise ConfigError(
-                f"the user model answers with the tasks {', '.join(own_tasks.names)}, and the"
-                f" scores are of {', '.join(scores.tasks.names)}. Make both from one dataset."
+                f"the user model has the tasks {', '.join(model_tasks.names)}, but the scores have"
+                f" {', '.join(scores.tasks.names)}. Make both from the same dataset."
             )
         fused = config.fusion.task_set
         self.formula = config.fusion.make_formula(scores.base_rates)
@@ -162,7 +160,7 @@ class SessionDynamics(FusionDynamics[SessionState]):
         self._hour_edges = np.cumsum(user_model.hour_fractions)
 
     def answered_by(self, user_model: UserModel[Any]) -> "SessionDynamics":
-        """The same sessions with another user model."""
+        """The same dynamics with another user model."""
         return SessionDynamics(
             scores=self.scores,
             user_model=user_model,
@@ -179,7 +177,7 @@ class SessionDynamics(FusionDynamics[SessionState]):
 
     @property
     def action_dim(self) -> int:
-        """Width of an action."""
+        """Number of components of an action."""
         return len(self.formula.parameter_names)
 
     @override
@@ -210,11 +208,10 @@ class SessionDynamics(FusionDynamics[SessionState]):
         Args:
             state: the sessions before the request.
             parameters: fusion parameters, (num_envs, action_dim).
-            seed: that of `start`.
+            seed: the seed given to `start`.
 
         Returns:
-            The sessions after the request (those that ended must not be advanced again), and
-            what happened.
+            The sessions after the request and the outcome. Do not advance an ended session again.
 
         Raises:
             ShapeError: if the parameters have another shape.
@@ -225,7 +222,7 @@ class SessionDynamics(FusionDynamics[SessionState]):
     def step_users(
         self, state: SessionState, parameters: FloatArray, seed: int
     ) -> tuple[SessionState, Outcome]:
-        """The first half of `advance`: up to the answers, and who leaves.
+        """First half of `advance`: rank the slate, sample feedback and leaving.
 
         Raises:
             ShapeError: if the parameters have another shape.
@@ -252,7 +249,7 @@ class SessionDynamics(FusionDynamics[SessionState]):
         return replace(state, history=history, hidden=hidden), outcome
 
     def next_request(self, state: SessionState, seed: int) -> SessionState:
-        """The second half of `advance`: the pause, and the candidates of the next request."""
+        """Second half of `advance`: sample the pause and the next request's candidates."""
         rng = EpisodeRng(seed, state.episodes, state.served)
         pause = self.user_model.pause_seconds(state.hidden, state.history, rng)
         served = state.served + 1
@@ -273,7 +270,7 @@ class SessionDynamics(FusionDynamics[SessionState]):
 
     @property
     def tasks(self) -> TaskSet:
-        """All tasks of the dataset; those of `formula` are fused."""
+        """All tasks of the dataset; `formula` may fuse only some of them."""
         return self.scores.tasks
 
     def start_history(self, hours: FloatArray) -> VisibleHistory:
@@ -286,7 +283,7 @@ class SessionDynamics(FusionDynamics[SessionState]):
         return self.formula.fuse(prepared, parameters)
 
     def rank(self, state: SessionState, parameters: FloatArray) -> Slate:
-        """The slate that these parameters make of the state's candidates."""
+        """Rank the state's candidates with these fusion parameters and return the slate."""
         best = best_candidates(self.fused(state, parameters), self.config.slate)
         positions = np.take_along_axis(state.candidates, best, axis=1)  # (num_envs, slate)
         return Slate(
@@ -297,12 +294,12 @@ class SessionDynamics(FusionDynamics[SessionState]):
         )
 
     def draw_candidates(self, rng: EpisodeRng) -> IntArray:
-        """A uniformly random subset of each pool: (num_envs, candidates) positions, in order."""
+        """Sample candidates of each pool uniformly: (num_envs, candidates) ascending positions."""
         pool = self.scores.videos.shape[1]
         return draw_candidates(rng, pool=pool, candidates=self.config.candidates)
 
     def draw_hours(self, rng: EpisodeRng) -> FloatArray:
-        """Hours of the day, (num_envs,) in [0, 24), as the user model has them."""
+        """Sample hours of the day from the user model's distribution, (num_envs,) in [0, 24)."""
         return _draw_hours(rng.uniforms(Purpose.HOUR, 2), self._hour_edges)
 
 

@@ -1,4 +1,4 @@
-"""The named environments, with what a user of Gymnasium asks of each."""
+"""The named environments, documented under Gymnasium's headings."""
 
 from mtf_rl.envs.dynamics import SessionState
 from mtf_rl.envs.gym_env import FusionEnv, FusionVectorEnv
@@ -16,25 +16,26 @@ class FusionSessionEnv(FusionEnv[SessionState]):
     """One session of one user: choose fusion weights at every request.
 
     ## Description
-    A user opens a short-video app. At each request a retrieval stage brings `candidates` videos,
-    whose feedback a multi-task model has predicted. The agent's weights fuse the predictions into
-    one score; the best `slate` videos are shown; the user answers each, and leaves or goes on.
+    A user opens a short-video app. At each request, a retrieval stage returns `candidates` videos
+    with the predictions of a multi-task model. The agent's weights fuse the predictions into one
+    score, and the `slate` videos with the highest score are shown. The user gives feedback on each
+    video, then leaves or makes the next request.
 
     ## Action Space
-    `Box(-1, 1, (action_dim,), float32)`, turned into the formula's parameters by the action
-    map: with `box`, into weights in [0, 1] for a task of which more is better and [-1, 0] for
-    hate. `dynamics.sessions.formula.parameter_names` names them.
+    `Box(-1, 1, (action_dim,), float32)`. The action map converts an action to the formula's
+    parameters: `box` gives weights in [0, 1] for tasks with a positive sign and in [-1, 0] for
+    hate. `dynamics.sessions.formula.parameter_names` lists their names.
 
     ## Observation Space
-    `Box(-20, 20, (obs_dim,), float32)`: profile, session and candidate block, named entry by
-    entry in `dynamics.layout`. Nothing hidden enters it.
+    `Box(-20, 20, (obs_dim,), float32)`: the blocks profile, session and candidates.
+    `dynamics.layout` lists the names of the entries. The user model's state is not observed.
 
     ## Rewards
-    `engagement`: watch minutes + 1 like + 3 comments + 5 follows + 5 forwards - 5 hates, summed
-    over the slate; or `watch_time`, `interaction`, `none`, or your own `module:function`.
+    `engagement` is watch minutes + likes + 3 comments + 5 follows + 5 forwards - 5 hates, summed
+    over the slate. Others are `watch_time`, `interaction`, `none`, or your own `module:function`.
 
     ## Starting State
-    A user drawn from those served, at an hour drawn from the log's shares, with an empty history.
+    A random user of those served, an hour drawn from the log's distribution, an empty history.
 
     ## Episode End
     Terminated when the user leaves; truncated after `max_requests` requests.
@@ -42,11 +43,11 @@ class FusionSessionEnv(FusionEnv[SessionState]):
     ## Information
     Per request: `user`, `videos` (slate,), fusion `parameters`, `feedback` (slate, feedbacks) and
     `play_seconds` (slate,) of each shown video, `watch_seconds` and the count of each feedback
-    over the slate, and `end_reason`: empty, `left` or `max_requests`.
+    over the slate, and `end_reason` (empty, `left` or `max_requests`).
 
     ## Arguments
-    `dynamics`, `budget`, `render_mode`. Through `gymnasium.make`: `run` (a run folder, or None for
-    the built-in demonstration world), `evaluator` (`simulator` or `world`), `group`, `user_model`,
+    `dynamics`, `budget`, `render_mode`. With `gymnasium.make`: `run` (a run folder, or None for the
+    built-in synthetic world), `evaluator` (`simulator` or `ground_truth`), `group`, `user_model`,
     and any setting of `SessionConfig`.
 
     ## Version History
@@ -55,26 +56,27 @@ class FusionSessionEnv(FusionEnv[SessionState]):
 
 
 class FusionSessionVectorEnv(FusionVectorEnv[SessionState]):
-    """Many sessions at once; see `FusionSessionEnv` for what a session is."""
+    """Batched version of `FusionSessionEnv`."""
 
 
 class FusionRetentionEnv(FusionEnv[RetentionState]):
-    """Several sessions of one user: keep him coming back.
+    """Several sessions of one user: maximise reward and frequent return.
 
     ## Description
-    Sessions as in `FusionSessionEnv`. When one ends, the user comes back after some days, with
-    what the user model keeps of the last session, and the next one begins in the same episode.
+    Sessions as in `FusionSessionEnv`. After a session, the user returns after some days and the
+    next session starts in the same episode. The user model carries its state over.
 
     ## Action Space
     As in `FusionSessionEnv`.
 
     ## Observation Space
-    As in `FusionSessionEnv`, and a block of visits: how many sessions there were, for how many
-    days the user was away, and the requests and minutes of the session before.
+    As in `FusionSessionEnv`, plus the block visits: number of earlier sessions, days since the last
+    session, and requests and watch minutes of the last session.
 
     ## Rewards
-    The request's, as in `FusionSessionEnv`; at a session's last request less `return_cost` for
-    each day to the user's next active day. Reward `none` leaves the days alone.
+    The reward of the request as in `FusionSessionEnv`. At the last request of a session,
+    `return_cost` is subtracted for each day to the user's next active day. With reward `none`, only
+    the days count.
 
     ## Starting State
     As in `FusionSessionEnv`: the first session of the episode.
@@ -84,11 +86,11 @@ class FusionRetentionEnv(FusionEnv[RetentionState]):
     `max_sessions` sessions have ended.
 
     ## Information
-    As in `FusionSessionEnv`, and `session_ended` and `return_days` (0 within a session);
+    As in `FusionSessionEnv`, plus `session_ended` and `return_days` (0 within a session);
     `end_reason` is empty, `lost` or `max_sessions`.
 
     ## Arguments
-    As in `FusionSessionEnv`, and any setting of `RetentionConfig`.
+    As in `FusionSessionEnv`, plus any setting of `RetentionConfig`.
 
     ## Version History
     v0: first version.
@@ -96,4 +98,4 @@ class FusionRetentionEnv(FusionEnv[RetentionState]):
 
 
 class FusionRetentionVectorEnv(FusionVectorEnv[RetentionState]):
-    """Many users at once; see `FusionRetentionEnv` for what an episode is."""
+    """Batched version of `FusionRetentionEnv`."""

@@ -1,4 +1,4 @@
-"""Episodes played to their ends, request by request."""
+"""Simulation of complete episodes, request by request."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -16,12 +16,12 @@ StateT = TypeVar("StateT")
 
 @dataclass(frozen=True)
 class ServedRequests(Generic[StateT]):
-    """One request of every episode that is under way."""
+    """One request of every episode in progress."""
 
-    rows: IntArray  # (num_envs,) positions of these episodes among those that are played
+    rows: IntArray  # (num_envs,) indices of these episodes in the argument `episodes`
     state: StateT  # before the request
     outcome: Outcome
-    following: StateT  # after the request, with the episodes that it ended
+    following: StateT  # after the request, including the episodes that ended
 
 
 def play_episodes(
@@ -31,13 +31,13 @@ def play_episodes(
     seed: int,
     episodes: IntArray,
 ) -> Iterator[ServedRequests[StateT]]:
-    """Play every episode to its end, side by side; yield each request as it is served.
+    """Simulate episodes in parallel until all have ended; yield each request.
 
     Args:
-        dynamics: whose episodes.
-        choose: makes fusion parameters, (num_envs, action_dim), from the state and the `rows` of
-            the episodes under way.
-        seed: of the random numbers.
+        dynamics: dynamics of the episodes.
+        choose: function of the state and the `rows` of the episodes in progress that returns
+            fusion parameters, (num_envs, action_dim).
+        seed: seed of the random numbers.
         episodes: episode numbers, (episodes,).
     """
     state = dynamics.start(seed, np.asarray(episodes, dtype=np.int64))
@@ -45,5 +45,5 @@ def play_episodes(
     while len(rows):
         following, outcome = dynamics.advance(state, choose(state, rows), seed)
         yield ServedRequests(rows, state, outcome, following)
-        going = np.flatnonzero(~(outcome.terminated | outcome.truncated))
-        state, rows = dynamics.select(following, going), rows[going]
+        active = np.flatnonzero(~(outcome.terminated | outcome.truncated))
+        state, rows = dynamics.select(following, active), rows[active]

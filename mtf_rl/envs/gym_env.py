@@ -1,4 +1,4 @@
-"""Gymnasium's faces of any fusion dynamics, batched and single."""
+"""Gymnasium wrappers of fusion dynamics: batched and single environments."""
 
 from typing import Any, Generic, TypeVar, cast
 
@@ -25,15 +25,15 @@ StateT = TypeVar("StateT")
 
 
 class FusionVectorEnv(VectorEnv[FloatArray, FloatArray, NDArray[Any]], Generic[StateT]):
-    """Many episodes at once, natively batched, with SAME_STEP autoreset.
+    """Batched environment with SAME_STEP autoreset.
 
-    `reset(seed)` gives environment i episode i; one that ends takes the next unused episode
-    number, ties by index. Resets cost no budget.
+    After `reset(seed)`, environment i plays episode i. An environment whose episode ends takes the
+    next unused episode number; ties go to the smaller index. Resets are not charged to the budget.
 
     Args:
-        dynamics: whose episodes.
-        num_envs: how many at once, at least 1.
-        budget: charged with every request served; without one there is no limit.
+        dynamics: dynamics of the episodes.
+        num_envs: number of environments, >= 1.
+        budget: charged with every request served; None: no limit.
 
     Raises:
         ConfigError: if num_envs is below 1.
@@ -64,7 +64,7 @@ class FusionVectorEnv(VectorEnv[FloatArray, FloatArray, NDArray[Any]], Generic[S
         self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None
     ) -> tuple[FloatArray, dict[str, Any]]:
         if isinstance(seed, list):
-            raise ConfigError("reset takes one seed for all environments, got a list")
+            raise ConfigError("reset must get one seed for all environments, got a list")
         super().reset(seed=seed)
         if seed is not None or self._state is None:
             self._episode_seed = _episode_seed(seed, self.np_random)
@@ -104,15 +104,15 @@ class FusionVectorEnv(VectorEnv[FloatArray, FloatArray, NDArray[Any]], Generic[S
 
 
 class FusionEnv(gymnasium.Env[FloatArray, FloatArray], Generic[StateT]):
-    """One episode at a time; the named environments say what it is.
+    """Single environment; see `FusionSessionEnv` and `FusionRetentionEnv` for the episodes.
 
     Args:
-        dynamics: whose episodes.
-        budget: charged with every request served; without one there is no limit.
+        dynamics: dynamics of the episodes.
+        budget: charged with every request served; None: no limit.
         render_mode: `ansi`, `rgb_array` or None.
 
     Raises:
-        ConfigError: if there is no such render mode.
+        ConfigError: if the render mode is unknown.
     """
 
     metadata: dict[str, Any] = {"render_modes": list(RENDER_MODES), "render_fps": 2}
@@ -153,19 +153,19 @@ class FusionEnv(gymnasium.Env[FloatArray, FloatArray], Generic[StateT]):
 
     @override
     def step(self, action: FloatArray) -> tuple[FloatArray, float, bool, bool, dict[str, Any]]:
-        before = _started(self._state)
+        state = _started(self._state)
         if self._ended:
             raise ConfigError("the episode has ended; call reset() before the next step()")
         sessions = self.dynamics.sessions
         actions = _checked(action, (sessions.action_dim,))[None, :]
         self.budget.spend(1)
         parameters = sessions.action_map.to_parameters(actions)
-        self._state, outcome = self.dynamics.advance(before, parameters, self._episode_seed)
+        self._state, outcome = self.dynamics.advance(state, parameters, self._episode_seed)
         info = {name: value[0] for name, value in _account(self.dynamics, outcome).items()}
         self._ended = bool(outcome.terminated[0] | outcome.truncated[0])
         if self.render_mode is not None and self._scene is not None:
             self._scene = self._scene.after(
-                self.dynamics.session(before), outcome, str(info["end_reason"])
+                self.dynamics.session(state), outcome, str(info["end_reason"])
             )
         return (
             self.dynamics.observe(self._state)[0],
@@ -192,16 +192,16 @@ def _spaces(
         -OBSERVATION_BOUND, OBSERVATION_BOUND, (dynamics.layout.size,), np.float32
     )
     action = gymnasium.spaces.Box(-1.0, 1.0, (dynamics.sessions.action_dim,), np.float32)
-    # A float32 box's points are float arrays; its own type says "floating or integer".
+    # Points of a float32 Box are float arrays, but its declared type is "floating or integer".
     return cast("gymnasium.Space[FloatArray]", observation), cast(
         "gymnasium.Space[FloatArray]", action
     )
 
 
 def _account(dynamics: FusionDynamics[Any], outcome: Outcome) -> dict[str, NDArray[Any]]:
-    """What happened, and why an episode ended: an empty reason where it goes on."""
-    left, cut = dynamics.end_reasons
-    reasons = np.where(outcome.terminated, left, np.where(outcome.truncated, cut, ""))
+    """The info entries of an outcome, with `end_reason`: empty while an episode continues."""
+    terminated, truncated = dynamics.end_reasons
+    reasons = np.where(outcome.terminated, terminated, np.where(outcome.truncated, truncated, ""))
     return outcome.account(dynamics.sessions.tasks) | {"end_reason": reasons}
 
 
@@ -225,15 +225,15 @@ def _checked(action: FloatArray, shape: tuple[int, ...]) -> FloatArray:
 
 
 def _masked(info: dict[str, NDArray[Any]], num_envs: int) -> dict[str, Any]:
-    """Gymnasium's form: beside every entry, under `_NAME`, for which environments it holds."""
-    everyone = np.ones(num_envs, dtype=np.bool_)
-    return {**info, **{f"_{name}": everyone for name in info}}
+    """Add Gymnasium's masks: `_NAME` states for which environments the entry `NAME` is valid."""
+    all_envs = np.ones(num_envs, dtype=np.bool_)
+    return {**info, **{f"_{name}": all_envs for name in info}}
 
 
 def _final_infos(
     observation: FloatArray, infos: dict[str, Any], depth: IntArray, done: NDArray[np.bool_]
 ) -> dict[str, Any]:
-    """Gymnasium's account of ended episodes: their last observation and what happened last."""
+    """Gymnasium's `final_obs` and `final_info` of ended episodes."""
     final_observation = np.full(len(done), None, dtype=object)
     for row in np.flatnonzero(done):
         final_observation[row] = observation[row]

@@ -1,7 +1,7 @@
-"""What a production system knows at a request, as one vector.
+"""Observation vector of a request.
 
-Everything comes from the user's public profile, the visible history of the session and the
-candidates' predictions; nothing from the user model.
+It has the information available to a production system: the user's profile, the visible history of
+the session and the candidates' predictions. The user model's state is excluded.
 """
 
 from dataclasses import dataclass
@@ -29,16 +29,16 @@ _BLOCKS = ("profile", "session", "candidates", "visits")
 
 @dataclass(frozen=True)
 class UserProfiles:
-    """What is known of each user before the session starts.
+    """Features of each user before the session starts.
 
     Raises:
-        ShapeError: if a name is missing or spare.
+        ShapeError: if the number of names differs from the number of columns.
     """
 
     values: FloatArray  # (users, profile) float32, about unit scale
-    names: tuple[str, ...]  # of the columns
+    names: tuple[str, ...]  # names of the columns
     scale: ProfileScale | None = None
-    """The constants that made them of raw counts, where there are any."""
+    """Constants that convert raw counts to these features; None: not available."""
 
     def __post_init__(self) -> None:
         check_shape("profiles", self.values, "users, profile", (len(self.values), len(self.names)))
@@ -46,13 +46,13 @@ class UserProfiles:
 
 @dataclass(frozen=True)
 class ObservationLayout:
-    """Names and places of the numbers in an observation, block by block."""
+    """Names and positions of the entries of an observation, by block."""
 
     profile: tuple[str, ...]
     session: tuple[str, ...]
     candidates: tuple[str, ...]
     visits: tuple[str, ...] = ()
-    """Of earlier sessions, where an episode has several."""
+    """Features of earlier sessions; empty if an episode has a single session."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -65,7 +65,11 @@ class ObservationLayout:
         return len(self.names)
 
     def block(self, name: str) -> slice:
-        """Where the block `profile`, `session`, `candidates` or `visits` lies."""
+        """Positions of the block `profile`, `session`, `candidates` or `visits`.
+
+        Raises:
+            KeyError: if there is no such block.
+        """
         start = 0
         for block in _BLOCKS:
             stop = start + len(getattr(self, block))
@@ -78,12 +82,12 @@ class ObservationLayout:
     def of(
         profiles: UserProfiles, tasks: TaskSet, log_tasks: TaskSet = KUAIRAND_TASKS
     ) -> "ObservationLayout":
-        """The layout of the observations that `observe` makes.
+        """The layout of the observations computed by `observe`.
 
         Args:
-            profiles: what is known of each user.
-            tasks: those that are fused, whose predictions are summarised.
-            log_tasks: all of the dataset's, whose feedback is in the session's history.
+            profiles: features of each user.
+            tasks: the fused tasks; their predictions are summarised.
+            log_tasks: all tasks of the dataset; their feedback is in the session's history.
         """
         statistics = [f"{part}/{task}" for part in STATISTICS for task in tasks.names]
         return ObservationLayout(
@@ -94,9 +98,9 @@ class ObservationLayout:
 
 
 def session_names(tasks: TaskSet = KUAIRAND_TASKS) -> tuple[str, ...]:
-    """Names of the numbers of `session_block` where a log has these tasks, in its order."""
-    paces = ("last", "fast", "slow")
-    averages = [f"{pace}/{signal}" for pace in paces for signal in tasks.signal_names]
+    """Names of the entries of `session_block` for a log with these tasks, in order."""
+    kinds = ("last", "fast", "slow")
+    averages = [f"{kind}/{signal}" for kind in kinds for signal in tasks.signal_names]
     return tuple(f"session/{name}" for name in (*_CLOCK_NAMES, *averages))
 
 
@@ -124,7 +128,7 @@ def observe(profiles: FloatArray, history: VisibleHistory, statistics: FloatArra
 
 
 def session_block(history: VisibleHistory) -> FloatArray:
-    """What is observed of the session so far, (num_envs, session), named by `session_names`."""
+    """Features of the session so far, (num_envs, session); `session_names` lists their names."""
     angle = history.hours * (2.0 * np.pi / 24.0)
     clock = [
         np.log1p(history.requests),

@@ -1,4 +1,4 @@
-"""Several sessions of one user as an episode, with the days between them."""
+"""Retention dynamics: an episode is several sessions of one user, with days between them."""
 
 from dataclasses import dataclass, fields, replace
 from typing import Any
@@ -17,31 +17,31 @@ __all__ = ["RetentionDynamics", "RetentionOutcome", "RetentionState"]
 
 _VISITS = ("log_sessions", "log_days_away", "log_last_requests", "log_last_watch_minutes")
 _DAY_SECONDS, _HOUR_SECONDS = 86_400.0, 3600.0
-_SHORTEST_AWAY_SECONDS = 1800.0  # a shorter pause would not end a session
+_MIN_AWAY_SECONDS = 1800.0  # a shorter pause would not end a session
 
 
 @dataclass(frozen=True)
 class RetentionState:
-    """Users between their first session and their last, one row each."""
+    """Episodes in progress, one row per user."""
 
     current: SessionState
-    visits: IntArray  # (num_envs,) int64, sessions that have ended
-    days_away: IntArray  # (num_envs,) int64, before the current session; 0 in the first
-    last_requests: IntArray  # (num_envs,) int64, of the session before; 0 in the first
-    last_watch_seconds: FloatArray  # (num_envs,) float32, of the session before
+    visits: IntArray  # (num_envs,) int64, completed sessions
+    days_away: IntArray  # (num_envs,) int64, before the current session; 0 in the first session
+    last_requests: IntArray  # (num_envs,) int64, of the previous session; 0 in the first session
+    last_watch_seconds: FloatArray  # (num_envs,) float32, of the previous session
 
     @property
     def users(self) -> IntArray:
-        """(num_envs,)."""
+        """User indices, (num_envs,)."""
         return self.current.users
 
 
 @dataclass(frozen=True)
 class RetentionOutcome(Outcome):
-    """What one request brought; `terminated` and `truncated` are those of the whole episode."""
+    """The result of one request; `terminated` and `truncated` refer to the whole episode."""
 
     session_ended: BoolArray  # (num_envs,)
-    return_days: IntArray  # (num_envs,), to the next active day where a session ended, else 0
+    return_days: IntArray  # (num_envs,), days to the next active day if a session ended, else 0
 
     @override
     def account(self, tasks: TaskSet) -> dict[str, NDArray[Any]]:
@@ -52,15 +52,15 @@ class RetentionOutcome(Outcome):
 
 
 class RetentionDynamics(FusionDynamics[RetentionState]):
-    """Sessions of one user on active days, one on each of them.
+    """Dynamics of episodes with several sessions, one per active day of the user.
 
-    A session goes as `sessions` has it. When it ends, by leaving or at its horizon, the user
-    model says in how many days the user is active again; the next session starts at an hour drawn
-    anew, with the state that `UserModel.resume` makes of the last one.
+    When a session ends, by leaving or at `max_requests`, the user model samples the days to the
+    user's next active day. The next session starts at a new random hour, with the user model's
+    state from `UserModel.resume`.
 
     Args:
-        sessions: how one session goes.
-        config: how many sessions, and what a day away costs.
+        sessions: dynamics of a session.
+        config: number of sessions and cost of absence.
     """
 
     end_reasons = ("lost", "max_sessions")
@@ -79,8 +79,8 @@ class RetentionDynamics(FusionDynamics[RetentionState]):
     @override
     def start(self, seed: int, episodes: IntArray) -> RetentionState:
         current = self._sessions.start(seed, episodes)
-        none = np.zeros(len(current.users), dtype=np.int64)
-        return RetentionState(current, none, none, none, np.zeros(len(none), dtype=np.float32))
+        zeros = np.zeros(len(current.users), dtype=np.int64)
+        return RetentionState(current, zeros, zeros, zeros, np.zeros(len(zeros), dtype=np.float32))
 
     @override
     def observe(self, state: RetentionState) -> FloatArray:
@@ -102,8 +102,8 @@ class RetentionDynamics(FusionDynamics[RetentionState]):
         visits = state.visits + ended
         lost = days > self.config.lost_after_days
         cost = np.float32(self.config.return_cost) * days
-        shared = {field.name: getattr(outcome, field.name) for field in fields(Outcome)}
-        shared |= {
+        values = {field.name: getattr(outcome, field.name) for field in fields(Outcome)}
+        values |= {
             "reward": (outcome.reward - cost).astype(np.float32),
             "terminated": lost,
             "truncated": ended & ~lost & (visits >= self.config.max_sessions),
@@ -117,27 +117,27 @@ class RetentionDynamics(FusionDynamics[RetentionState]):
                 ended, served.history.watch_seconds, state.last_watch_seconds
             ),
         )
-        return after, RetentionOutcome(**shared, session_ended=ended, return_days=days)
+        return after, RetentionOutcome(**values, session_ended=ended, return_days=days)
 
     def _next(
         self, served: SessionState, ended: BoolArray, days: IntArray, seed: int
     ) -> SessionState:
-        """The sessions at their next request, which is a new session's first where one ended."""
-        going = self._sessions.next_request(served, seed)
+        """The sessions at their next request; ended sessions are replaced by new ones."""
+        following = self._sessions.next_request(served, seed)
         rows = np.flatnonzero(ended)
         if len(rows) == 0:
-            return going
-        fresh = select_rows(going, rows)
+            return following
+        fresh = select_rows(following, rows)
         rng = EpisodeRng(seed, fresh.episodes, fresh.served)
         hours = self._sessions.draw_hours(rng)  # (ended,)
         later = (hours - served.history.hours[rows]) * _HOUR_SECONDS
-        away = np.maximum(days[rows] * _DAY_SECONDS + later, _SHORTEST_AWAY_SECONDS)
+        away = np.maximum(days[rows] * _DAY_SECONDS + later, _MIN_AWAY_SECONDS)
         fresh = replace(
             fresh,
             history=self._sessions.start_history(hours),
             hidden=self._sessions.user_model.resume(fresh.hidden, away),
         )
-        return replace_rows(going, rows, fresh)
+        return replace_rows(following, rows, fresh)
 
     @override
     def select(self, state: RetentionState, rows: BoolArray | IntArray) -> RetentionState:

@@ -1,4 +1,4 @@
-"""What one request is worth, as a function of what was shown and what the users did."""
+"""Rewards of a request, as functions of the slate and the users' feedback."""
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -29,31 +29,31 @@ __all__ = [
 ]
 
 
-class Answers(Protocol):
-    """What the users did: a `Response`, or the `RewardInputs` that hold one."""
+class HasFeedback(Protocol):
+    """Feedback of users: a `Response`, or `RewardInputs`."""
 
     @property
     def feedback(self) -> FloatArray:
-        """(num_envs, slate, feedbacks) float32 of 0/1."""
+        """(num_envs, slate, feedbacks) float32 of 0 or 1, or counts."""
         ...
 
     @property
     def watch_seconds(self) -> FloatArray:
-        """(num_envs, slate) float32."""
+        """Play time of each video in seconds, (num_envs, slate) float32."""
         ...
 
 
 @dataclass(frozen=True)
 class RewardInputs:
-    """Everything that a reward may look at, one row per user.
+    """Inputs of a reward, one row per user.
 
-    It has the fields of a `Response`, so that a reward of responses alone takes it too.
+    It has the fields of a `Response`, so a reward that needs only those accepts both.
     """
 
     response: Response
-    """What the users did with each shown video."""
+    """Feedback on each shown video."""
     slate: Slate
-    """The videos that were shown, best first, and their users."""
+    """Users and shown videos, in rank order."""
     history: VisibleHistory
     """The session before this request."""
     catalogue: VideoCatalogue
@@ -63,7 +63,7 @@ class RewardInputs:
 
     @property
     def feedback(self) -> FloatArray:
-        """(num_envs, slate, feedbacks) float32 of 0/1 or counts, in the order of `tasks`."""
+        """(num_envs, slate, feedbacks) float32 of 0 or 1, or counts, in the order of `tasks`."""
         return self.response.feedback
 
     @property
@@ -73,7 +73,7 @@ class RewardInputs:
 
     @property
     def duration_seconds(self) -> FloatArray:
-        """Length of each video in seconds, (num_envs, slate) float32."""
+        """Duration of each video in seconds, (num_envs, slate) float32."""
         durations: FloatArray = self.catalogue.duration_seconds[self.slate.videos]
         return durations
 
@@ -83,38 +83,38 @@ class RewardInputs:
         return np.arange(self.slate.videos.shape[1])
 
     def count(self, feedback: str) -> FloatArray:
-        """How many shown videos got this feedback, such as "like": (num_envs,).
+        """Sum of a feedback, such as "like", over the slate: (num_envs,).
 
         Raises:
-            UnknownNameError: if there is no task of that name.
-            ConfigError: if it is the task in seconds.
+            UnknownNameError: if there is no task of this name.
+            ConfigError: if the task is in seconds.
         """
         counts: FloatArray = self.feedback[:, :, self.tasks.feedback_index(feedback)].sum(axis=1)
         return counts  # (num_envs,)
 
 
 class RewardFunction(Protocol):
-    """Any function of a request's inputs, such as a user's own."""
+    """Interface of a reward."""
 
     def __call__(self, inputs: RewardInputs, /) -> FloatArray:
-        """The worth of each request, (num_envs,), finite."""
+        """The reward of each request, (num_envs,), finite."""
         ...
 
 
 @dataclass(frozen=True)
 class Reward(RewardFunction):
-    """A weighted sum over the slate of watch minutes and feedbacks."""
+    """A weighted sum of watch minutes and feedbacks over the slate."""
 
     watch_minute: float
-    """Worth of one minute of play."""
+    """Reward per minute of play."""
     feedbacks: tuple[float, ...]
-    """Worth of one of each feedback, in the order of the log's: of KuaiRand one click, long view,
-    like, follow, comment, forward, hate."""
+    """Reward per unit of each feedback, in the log's order. For KuaiRand: click, long view, like,
+    follow, comment, forward, hate."""
 
-    def __call__(self, answers: Answers, /) -> FloatArray:
+    def __call__(self, inputs: HasFeedback, /) -> FloatArray:
         """Reward of each request, (num_envs,) float32."""
-        seconds = answers.watch_seconds.sum(axis=1, dtype=np.float64)  # (num_envs,)
-        counts = answers.feedback.sum(axis=1, dtype=np.float64)  # (num_envs, feedbacks)
+        seconds = inputs.watch_seconds.sum(axis=1, dtype=np.float64)  # (num_envs,)
+        counts = inputs.feedback.sum(axis=1, dtype=np.float64)  # (num_envs, feedbacks)
         worth = self.watch_minute * seconds / 60.0
         for column, weight in enumerate(self.feedbacks):
             worth = worth + weight * counts[:, column]
@@ -124,29 +124,30 @@ class Reward(RewardFunction):
 
 @dataclass(frozen=True)
 class TaskReward:
-    """A reward by what a log's tasks are worth: `on` them it is a weighted sum."""
+    """A reward defined by the worth of a log's tasks."""
 
     on: Callable[[TaskSet], Reward]
+    """Function of the log's tasks that returns the weighted sum."""
 
 
 def _engagement(tasks: TaskSet) -> Reward:
-    """The worth of every task."""
+    """Weights equal to the worth of every task."""
     minute = 0.0 if tasks.seconds is None else tasks.seconds.worth
     return Reward(minute, tuple(task.worth for task in tasks.feedbacks))
 
 
 def _watch_time(tasks: TaskSet) -> Reward:
-    """Minutes of the task in seconds."""
+    """Weight 1 per minute of the task in seconds, 0 for others."""
     if tasks.seconds is None:
         raise ConfigError(
-            "reward 'watch_time' counts minutes of a task in seconds, and the log has none:"
-            f" its tasks are {', '.join(tasks.names)}. Take engagement or interaction."
+            "reward 'watch_time' needs a task in seconds, but the log has none:"
+            f" its tasks are {', '.join(tasks.names)}. Use engagement or interaction."
         )
     return Reward(1.0, (0.0,) * len(tasks.feedbacks))
 
 
 def _interaction(tasks: TaskSet) -> Reward:
-    """The worth of every task but the one in seconds."""
+    """Weights equal to the worth of every task except the one in seconds."""
     return Reward(0.0, tuple(task.worth for task in tasks.feedbacks))
 
 
@@ -154,23 +155,23 @@ def _nothing(tasks: TaskSet) -> Reward:
     return Reward(0.0, (0.0,) * len(tasks.feedbacks))
 
 
-def _own_reward(name: str, own: Any) -> "TaskReward | RewardFunction":
-    """A user's function, tried on made-up requests and held to the contract at every call."""
-    if isinstance(own, Reward | TaskReward):
-        return own
-    if not callable(own) or isinstance(own, type):
+def _custom_reward(name: str, function: Any) -> "TaskReward | RewardFunction":
+    """Adapt a user's reward: validate it on trial inputs, and check it at every call."""
+    if isinstance(function, Reward | TaskReward):
+        return function
+    if not callable(function) or isinstance(function, type):
         raise ConfigError(
             f"reward {name!r} must be a function of RewardInputs that returns (num_envs,),"
-            f" got {own!r}"
+            f" got {function!r}"
         )
-    reward = _Checked(name, own)
-    # One that asks for a task of another log is tried by `reward_named`, on that log's tasks.
+    reward = _Checked(name, function)
+    # If it needs a task of another log, `reward_named` validates it with that log's tasks.
     with suppress(UnknownNameError):
-        _try_out(reward, KUAIRAND_TASKS)
+        _validate(reward, KUAIRAND_TASKS)
     return reward
 
 
-def _try_out(reward: RewardFunction, tasks: TaskSet) -> None:
+def _validate(reward: RewardFunction, tasks: TaskSet) -> None:
     for inputs in trial_inputs(tasks):
         reward(inputs)
 
@@ -183,47 +184,47 @@ REWARDS: Registry[Any] = Registry(
         "interaction": TaskReward(_interaction),
         "none": TaskReward(_nothing),
     },
-    adapt=_own_reward,
+    adapt=_custom_reward,
 )
-"""The rewards by name: a `TaskReward` each, or what a user registered."""
+"""Rewards by name: a `TaskReward`, or a reward registered by the user."""
 
 
 def check_reward_name(name: str) -> None:
-    """Refuse a name that cannot be a reward's; imports nothing.
+    """Raise an error if `name` cannot be a reward; imports nothing.
 
     Raises:
         UnknownNameError: if it is neither in `REWARDS` nor of the form `module:function`.
-        ConfigError: if it has a colon, but is not of that form.
+        ConfigError: if it has a colon, but not the form `module:function`.
     """
     REWARDS.check(name)
 
 
 def reward_named(name: str, tasks: TaskSet = KUAIRAND_TASKS) -> RewardFunction:
-    """The reward of that name; a `module:function` is imported and tried on made-up requests.
+    """The reward of this name; a `module:function` is imported and validated on trial inputs.
 
     Args:
         name: a registered name, or `module:function`.
-        tasks: those of the log, whose worth counts.
+        tasks: tasks of the log.
 
     Raises:
-        UnknownNameError: if it is not in `REWARDS` and not of the form `module:function`.
-        ConfigError: if the module or the function is not there, or it raises an error, or the log
-            has no task that the reward needs.
-        ShapeError: if it returns another shape than (num_envs,), or a value that is not finite.
+        UnknownNameError: if it is neither in `REWARDS` nor of the form `module:function`.
+        ConfigError: if the module or function is missing or raises an error, or the log lacks a
+            task that the reward needs.
+        ShapeError: if the reward does not have shape (num_envs,) or is not finite.
     """
-    found: TaskReward | RewardFunction = REWARDS.resolve(name)
-    if isinstance(found, TaskReward):
-        return found.on(tasks)
-    if tasks != KUAIRAND_TASKS or isinstance(found, _Checked):
-        _try_out(found, tasks)
-    return found
+    reward: TaskReward | RewardFunction = REWARDS.resolve(name)
+    if isinstance(reward, TaskReward):
+        return reward.on(tasks)
+    if tasks != KUAIRAND_TASKS or isinstance(reward, _Checked):
+        _validate(reward, tasks)
+    return reward
 
 
 def worth_of_labels(reward: RewardFunction, tasks: TaskSet) -> tuple[float, ...]:
-    """What a label of 1 of each task is worth, in the order of `tasks`.
+    """The reward of a label of 1 for each task, in the order of `tasks`.
 
-    Of a weighted sum it is exact. Of any other reward it is the difference that one such label
-    makes where nothing else happens, to the first video of a request.
+    This is exact for a weighted sum. For any other reward, it is the change in reward when the
+    first video of a request gets this label and there is no other feedback.
     """
     if isinstance(reward, Reward):
         feedbacks = iter(reward.feedbacks)
@@ -231,23 +232,23 @@ def worth_of_labels(reward: RewardFunction, tasks: TaskSet) -> tuple[float, ...]
             reward.watch_minute * task.cap / 60.0 if task.is_seconds else next(feedbacks) * task.cap
             for task in tasks
         )
-    nothing = next(trial_inputs(tasks))
-    usual = float(reward(nothing)[0])
+    no_feedback = next(trial_inputs(tasks))
+    baseline = float(reward(no_feedback)[0])
     worth = []
     for task in tasks:
-        feedback = nothing.feedback.copy()
-        seconds = nothing.watch_seconds.copy()
+        feedback = no_feedback.feedback.copy()
+        seconds = no_feedback.watch_seconds.copy()
         if task.is_seconds:
             seconds[0, 0] = task.cap
         else:
             feedback[0, 0, tasks.feedback_index(task.name)] = task.cap
-        alone = replace(nothing, response=Response(feedback, seconds))
-        worth.append(float(reward(alone)[0]) - usual)
+        one_label = replace(no_feedback, response=Response(feedback, seconds))
+        worth.append(float(reward(one_label)[0]) - baseline)
     return tuple(worth)
 
 
 def trial_inputs(tasks: TaskSet = KUAIRAND_TASKS) -> Iterator[RewardInputs]:
-    """Made-up requests of 3 users and 4 videos: nothing done, everything done, some of it."""
+    """Synthetic requests of 3 users and 4 videos: without feedback, with all, with half of it."""
     rng = np.random.default_rng(0)
     users, shown, videos = 3, 4, 9
     catalogue = VideoCatalogue(
@@ -264,22 +265,22 @@ def trial_inputs(tasks: TaskSet = KUAIRAND_TASKS) -> Iterator[RewardInputs]:
             mask=np.ones((users, shown), dtype=np.bool_),
             tabs=np.ones(users, dtype=np.int16),
         )
-        done = rng.random((users, shown, len(tasks.feedbacks))) < probability
+        feedback = rng.random((users, shown, len(tasks.feedbacks))) < probability
         seconds = probability * catalogue.duration_seconds[slate.videos]
-        response = Response(done.astype(np.float32), seconds.astype(np.float32))
+        response = Response(feedback.astype(np.float32), seconds.astype(np.float32))
         yield RewardInputs(response, slate, history, catalogue, tasks)
         history = advance_history(history, slate, response, catalogue)
 
 
 @dataclass(frozen=True)
 class _Checked(RewardFunction):
-    """A user's own reward, held to the contract at every call."""
+    """A user's reward, whose result is checked at every call."""
 
     name: str
     function: Callable[[RewardInputs], Any]
 
     def __call__(self, inputs: RewardInputs, /) -> FloatArray:
-        what = f"what reward {self.name!r} returns"
+        label = f"the result of reward {self.name!r}"
         try:
             reward = np.asarray(self.function(inputs), dtype=np.float32)
         except MtfRlError:
@@ -287,9 +288,9 @@ class _Checked(RewardFunction):
         except Exception as error:
             raise ConfigError(
                 f"reward {self.name!r} failed on a request: {where_raised(error)}. It must take"
-                " RewardInputs and return the worth of each request, shape (num_envs,)"
+                " RewardInputs and return the reward of each request, shape (num_envs,)"
             ) from error
-        check_shape(what, reward, "num_envs", (len(inputs.watch_seconds),))
+        check_shape(label, reward, "num_envs", (len(inputs.watch_seconds),))
         if not np.isfinite(reward).all():
-            raise ShapeError(f"{what} must be finite, got {reward}")
+            raise ShapeError(f"{label} must be finite, got {reward}")
         return reward

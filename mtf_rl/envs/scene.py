@@ -1,4 +1,4 @@
-"""What one request of one episode looked like, as text or as a picture."""
+"""Rendering of a request as text or as an image."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -17,24 +17,24 @@ _INK, _ACCENT, _QUIET = "#1f2933", "#0b7285", "#adb5bd"
 _REASONS = {
     "": "The user stays.",
     "left": "The user left.",
-    "max_requests": "The session is cut at its horizon; the user would have stayed.",
-    "lost": "The user left, and stays away for too long: lost.",
-    "max_sessions": "That was the episode's last session.",
+    "max_requests": "The session was truncated at max_requests; the user would have stayed.",
+    "lost": "The user is lost: away for more than lost_after_days.",
+    "max_sessions": "The episode was truncated after its last session.",
 }
 
 
 @dataclass(frozen=True)
 class Scene:
-    """The latest request of an episode: predictions, weights, slate, answers, how it ended.
+    """The latest request of an episode: predictions, weights, slate, feedback, end reason.
 
-    Only what a production system sees is told, and the user model's answers; no hidden state.
+    It shows what a production system observes and the users' feedback, not the user model's state.
     """
 
     sessions: SessionDynamics
     state: SessionState  # one row: the session before the request
     outcome: Outcome | None = None  # None before the first request
     end_reason: str = ""
-    rewards: tuple[float, ...] = ()  # of all requests of the episode so far
+    rewards: tuple[float, ...] = ()  # one per request of the episode so far
 
     def after(self, state: SessionState, outcome: Outcome, end_reason: str) -> "Scene":
         """The scene of the next request, which started at `state`."""
@@ -42,7 +42,7 @@ class Scene:
         return replace(self, state=state, outcome=outcome, end_reason=end_reason, rewards=rewards)
 
     def text(self) -> str:
-        """The request in lines of text."""
+        """The request as text."""
         head = self._title()
         if self.outcome is None:
             return f"{head}\n  no request yet"
@@ -52,8 +52,8 @@ class Scene:
         return "\n".join([head, f"  weights: {weights}", *self._slate_lines(), f"  {self._end()}"])
 
     def picture(self) -> NDArray[np.uint8]:
-        """The request as an image, (height, width, 3)."""
-        # Only those who look at pictures pay for matplotlib's import.
+        """The request as an RGB image, (height, width, 3)."""
+        # Imported here, so that importing this module stays fast.
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
 
@@ -86,13 +86,13 @@ class Scene:
         if self.outcome is None:
             return "No request yet."
         days = getattr(self.outcome, "return_days", None)
-        said = _REASONS[self.end_reason]
+        reason = _REASONS[self.end_reason]
         if days is not None and days[0] and not self.end_reason:
-            said = f"The session ended; the user is back in {days[0]} day(s)."
-        return f"Reward {self.rewards[-1]:+.2f}. {said}"
+            reason = f"The session ended; the user returns in {days[0]} day(s)."
+        return f"Reward {self.rewards[-1]:+.2f}. {reason}"
 
     def _shown(self) -> tuple[IntArray, FloatArray, FloatArray]:
-        """Places among the candidates, fused scores and predictions (slate, tasks) of the slate."""
+        """Candidate indices, fused scores and predictions (slate, tasks) of the slate's videos."""
         assert self.outcome is not None
         fused = self.sessions.fused(self.state, self.outcome.parameters)
         best = best_candidates(fused, self.sessions.config.slate)[0]
@@ -107,7 +107,7 @@ class Scene:
         mean = pool[self.state.candidates[0]].mean(axis=0)
         head = "".join(f"{name[:9]:>10}" for name in tasks.names)
         lines = [
-            f"  {'position':>5} {'video':>7} {'length':>7} |{head} |{'score':>9} | answer",
+            f"  {'position':>5} {'video':>7} {'length':>7} |{head} |{'score':>9} | feedback",
             f"  {'mean of candidates':>21} |{_numbers(mean[tasks.columns])} |{'':>9} |",
         ]
         for position, video in enumerate(self.outcome.slate.videos[0]):
@@ -115,20 +115,20 @@ class Scene:
             lines.append(
                 f"  {position + 1:>5} {video:>7} {length:>6.0f}s"
                 f" |{_numbers(predictions[position, tasks.columns])} |{fused[position]:>9.3f}"
-                f" | {self._answer(position)}"
+                f" | {self._feedback(position)}"
             )
         return lines
 
-    def _answer(self, position: int) -> str:
+    def _feedback(self, position: int) -> str:
         assert self.outcome is not None
         response = self.outcome.response
         names = self.sessions.tasks.feedback_names
-        given = [
+        feedbacks = [
             name if value == 1 else f"{value:g} {name}"
             for name, value in zip(names, response.feedback[0, position], strict=True)
             if value > 0
         ]
-        return " ".join([f"{response.watch_seconds[0, position]:.1f}s", *given])
+        return " ".join([f"{response.watch_seconds[0, position]:.1f}s", *feedbacks])
 
     def _draw_weights(self, panel: Any) -> None:
         names = self.sessions.formula.parameter_names
@@ -140,7 +140,7 @@ class Scene:
         panel.set_title("fusion parameters", fontsize=9, loc="left")
 
     def _draw_slate(self, panel: Any) -> None:
-        """Where each shown video stands among the candidates, task by task, and its answer."""
+        """Draw each shown video's rank among the candidates by task, and its feedback."""
         panel.set_title("shown: fraction of candidates predicted lower", fontsize=9, loc="left")
         names = self.sessions.tasks.names
         panel.set_xticks(range(len(names)), names, rotation=30, ha="right")
@@ -152,7 +152,7 @@ class Scene:
         fractions = (candidates[None] < predictions[:, None]).mean(axis=1)  # (slate, tasks)
         panel.imshow(fractions, cmap="BuGn", vmin=0.0, vmax=1.0, aspect="auto")
         panel.set_yticks(
-            range(len(fractions)), [self._answer(position) for position in range(len(fractions))]
+            range(len(fractions)), [self._feedback(position) for position in range(len(fractions))]
         )
 
 

@@ -1,6 +1,6 @@
-"""What the predictions of a request's candidates look like as a whole, for serving: numpy alone.
+"""Summary statistics of the candidates' predictions, for serving; needs numpy only.
 
-`PoolPredictions` computes the same numbers, to the last bit, for thousands of requests at once.
+`PoolPredictions` computes bitwise equal numbers for thousands of requests at once.
 """
 
 import numpy as np
@@ -23,7 +23,7 @@ _SMALLEST_PROBABILITY = 1e-6
 
 
 def logits_of(scores: FloatArray) -> FloatArray:
-    """Predictions in [0, 1] on the logit scale, float32, cut at 1e-6 from both ends."""
+    """Logits of predictions, float32; predictions are clipped to [1e-6, 1 - 1e-6]."""
     low = np.float32(_SMALLEST_PROBABILITY)
     clipped = np.clip(scores.astype(np.float32), low, np.float32(1.0) - low)
     logits: FloatArray = np.log(clipped) - np.log1p(-clipped)
@@ -41,11 +41,11 @@ def summarise(logits: FloatArray) -> FloatArray:
     All means, then all standard deviations, then all quantiles, float32.
 
     Args:
-        logits: of every candidate, (num_envs, candidates, tasks).
+        logits: logits of the candidates' predictions, (num_envs, candidates, tasks).
     """
     num_envs, count, _ = logits.shape
     values = logits.astype(np.float64)
-    # Running sums, whose order does not depend on the shape as that of a plain sum does.
+    # cumsum adds in a fixed order; the order of `sum` depends on the shape.
     totals = np.cumsum(values, axis=1)[:, -1]  # (num_envs, tasks)
     squares = np.cumsum(values * values, axis=1)[:, -1]
     mean = totals / count

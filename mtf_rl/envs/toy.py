@@ -1,7 +1,7 @@
-"""A session whose best weights are known on paper: only one task is ever felt.
+"""Toy environment with a known optimum.
 
-Users give feedback `k` with the predicted probability and nothing else, and leave at a constant
-rate. With reward 1 for feedback `k`, the best weights are +1 on task k and 0 on every other; the
+Users give only feedback `k`, with the predicted probability, and leave at a constant rate. With
+reward 1 for feedback `k`, the best weights are 1 on task k and 0 on all others. The expected
 session reward of any policy is the sum of the shown videos' probabilities.
 """
 
@@ -27,16 +27,16 @@ __all__ = ["ToyUserModel", "toy_dynamics"]
 
 @dataclass(frozen=True)
 class ToyUserModel(UserModel[None]):
-    """Users who feel one task only, and leave at a constant rate."""
+    """Users who give feedback of a single task and leave at a constant rate."""
 
-    probabilities: FloatArray  # (videos,), of feedback `task` for each video
-    task: int
-    hazard: float
+    probabilities: FloatArray  # (videos,), probability of feedback `task`
+    task: int  # index on the axis `feedbacks`
+    hazard: float  # probability of leaving after each request, in [0, 1]
     evaluator: str = GROUND_TRUTH
 
     @property
     def hour_fractions(self) -> FloatArray:  # type: ignore[override]
-        """Every hour alike."""
+        """Equal for all hours."""
         return np.full(24, 1.0 / 24.0)
 
     @override
@@ -52,8 +52,8 @@ class ToyUserModel(UserModel[None]):
         self, state: None, slate: Slate, history: VisibleHistory, rng: EpisodeRng
     ) -> tuple[Response, None]:
         feedback = np.zeros((*slate.videos.shape, len(KUAIRAND_TASKS.feedbacks)), dtype=np.float32)
-        chance = rng.uniforms(Purpose.FEEDBACK, slate.videos.shape[1])
-        feedback[:, :, self.task] = (chance < self.probabilities[slate.videos]) & slate.mask
+        uniforms = rng.uniforms(Purpose.FEEDBACK, slate.videos.shape[1])
+        feedback[:, :, self.task] = (uniforms < self.probabilities[slate.videos]) & slate.mask
         return Response(feedback, np.zeros(slate.videos.shape, dtype=np.float32)), None
 
     @override
@@ -72,10 +72,10 @@ class ToyUserModel(UserModel[None]):
 def toy_dynamics(
     *, task: str = "like", users: int = 20, videos: int = 60, hazard: float = 0.2, seed: int = 0
 ) -> SessionDynamics:
-    """A toy session environment in which only `task` (a feedback with a reward) counts.
+    """Toy session dynamics in which users give only the feedback `task`.
 
-    Predictions are uniform on [0, 1], independent over tasks, and the users' truth equals the
-    prediction of `task`; candidates are a third of the videos, the slate is 2.
+    Predictions are uniform on [0.02, 0.98] and independent across tasks; the true probability
+    equals the prediction of `task`. A third of the videos are candidates, and the slate has 2.
     """
     generator = np.random.default_rng(seed)
     shape = (videos, len(KUAIRAND_TASKS))

@@ -77,7 +77,7 @@ def test_a_custom_reward_receives_durations_positions_and_history(own_module: st
 
 @pytest.mark.filterwarnings("ignore:divide by zero", "ignore:invalid value")
 def test_a_custom_reward_is_validated_on_trial_inputs(own_module: str) -> None:
-    with pytest.raises(ShapeError, match=re.escape("returns must have shape (num_envs) = (3,)")):
+    with pytest.raises(ShapeError, match=re.escape("must have shape (num_envs) = (3,)")):
         reward_named(f"{own_module}:scalar")
     with pytest.raises(ShapeError, match=re.escape("= (3,), got (4,)")):
         reward_named(f"{own_module}:by_video")
@@ -89,7 +89,7 @@ def test_a_custom_reward_is_validated_on_trial_inputs(own_module: str) -> None:
         f"reward '{own_module}:misspelt' failed on a request: AttributeError",
         "'watch_second'",
         f"{own_module}.py, line 21)",
-        "It must take RewardInputs and return the worth of each request, shape (num_envs,)",
+        "It must take RewardInputs and return the reward of each request, shape (num_envs,)",
     ):
         assert part in str(error.value)
 
@@ -131,7 +131,7 @@ def test_register_adds_an_entry_and_refuses_a_taken_name() -> None:
 
 
 def test_register_validates_a_reward_on_trial_inputs() -> None:
-    with pytest.raises(ShapeError, match=re.escape("what reward 'of_a_test' returns must have")):
+    with pytest.raises(ShapeError, match=re.escape("result of reward 'of_a_test' must have")):
         REWARDS.register("of_a_test", lambda inputs: 1.0)
     assert "of_a_test" not in REWARDS
 

@@ -1,4 +1,4 @@
-"""The session as pure dynamics: no Gymnasium here."""
+"""Session dynamics without Gymnasium."""
 
 import re
 from dataclasses import replace
@@ -28,7 +28,7 @@ def toy() -> SessionDynamics:
 
 
 def play(dynamics: SessionDynamics, episodes: list[int], seed: int = 3) -> list[list[Any]]:
-    """Each episode's slates, rewards and observations, played with fixed odd weights."""
+    """Observations, slates and rewards of each episode, with fixed weights."""
     weights = np.linspace(0.1, 1.0, len(KUAIRAND_TASKS), dtype=np.float32)
     logs: list[list[Any]] = [[] for _ in episodes]
     for request in play_episodes(
@@ -37,11 +37,11 @@ def play(dynamics: SessionDynamics, episodes: list[int], seed: int = 3) -> list[
         seed=seed,
         episodes=np.array(episodes),
     ):
-        seen, outcome = dynamics.observe(request.state), request.outcome
+        observation, outcome = dynamics.observe(request.state), request.outcome
         for position, row in enumerate(request.rows):
             logs[row].append(
                 (
-                    seen[position].tobytes(),
+                    observation[position].tobytes(),
                     outcome.slate.videos[position].tolist(),
                     outcome.reward[position],
                 )
@@ -49,14 +49,14 @@ def play(dynamics: SessionDynamics, episodes: list[int], seed: int = 3) -> list[
     return logs
 
 
-def test_an_episode_is_the_same_in_any_company(dynamics: SessionDynamics) -> None:
+def test_an_episode_does_not_depend_on_the_other_episodes(dynamics: SessionDynamics) -> None:
     together = play(dynamics, list(range(9)))
     assert play(dynamics, [4])[0] == together[4]
     assert play(dynamics, [8, 2, 4])[1] == together[2]
     assert play(dynamics, [4], seed=5)[0] != together[4]
 
 
-def test_the_slate_is_the_best_of_the_candidates(dynamics: SessionDynamics) -> None:
+def test_the_slate_has_the_candidates_with_the_highest_scores(dynamics: SessionDynamics) -> None:
     state = dynamics.start(0, np.arange(12))
     weights = np.random.default_rng(0).uniform(size=(12, len(KUAIRAND_TASKS))).astype(np.float32)
     _, outcome = dynamics.advance(state, weights, 0)
@@ -77,21 +77,23 @@ def test_the_slate_is_the_best_of_the_candidates(dynamics: SessionDynamics) -> N
         assert outcome.slate.videos[row].tolist() == expected.tolist()
 
 
-def test_candidates_are_drawn_evenly(dynamics: SessionDynamics) -> None:
+def test_candidates_are_drawn_uniformly(dynamics: SessionDynamics) -> None:
     state = dynamics.start(1, np.arange(3000))
     fractions = np.bincount(state.candidates.ravel(), minlength=60) / 3000
     assert np.abs(fractions - 1 / 3).max() < 5 * np.sqrt(1 / 3 * 2 / 3 / 3000)
 
 
-def test_sessions_end_by_leaving_or_at_the_horizon(dynamics: SessionDynamics) -> None:
+def test_the_mean_depth_follows_from_the_hazard_and_max_requests(
+    dynamics: SessionDynamics,
+) -> None:
     depths = np.array([len(log) for log in play(dynamics, list(range(4000)))])
-    # Leaving at 0.2 per request, cut at 20: sum of 0.8^t for t = 0..19.
+    # Hazard 0.2 per request, truncation at 20: sum of 0.8^t for t = 0..19.
     expected = (1 - 0.8**20) / 0.2
     assert abs(depths.mean() - expected) < 5 * depths.std() / np.sqrt(4000)
     assert depths.max() == 20
 
 
-def test_terminated_and_truncated_exclude_each_other() -> None:
+def test_an_ended_session_is_either_terminated_or_truncated() -> None:
     dynamics = toy_dynamics(hazard=0.5)
     short = SessionDynamics(
         scores=dynamics.scores,
@@ -113,13 +115,13 @@ def _profiles(dynamics: SessionDynamics) -> Any:
     return UserProfiles(np.zeros((20, 1), dtype=np.float32), ("constant",))
 
 
-def test_hidden_state_never_enters_the_observation(dynamics: SessionDynamics) -> None:
+def test_the_observation_does_not_depend_on_the_hidden_state(dynamics: SessionDynamics) -> None:
     state = dynamics.start(0, np.arange(5))
     changed: SessionState = replace(state, hidden=np.full((5, 3), 1e9))
     assert dynamics.observe(state).tobytes() == dynamics.observe(changed).tobytes()
 
 
-def test_the_observation_layout_names_what_is_there(dynamics: SessionDynamics) -> None:
+def test_the_observation_matches_its_layout(dynamics: SessionDynamics) -> None:
     state = dynamics.start(0, np.arange(6))
     observation = dynamics.observe(state)
     layout = dynamics.layout
@@ -136,7 +138,7 @@ def test_the_observation_layout_names_what_is_there(dynamics: SessionDynamics) -
         layout.block("hidden")
 
 
-def test_engagement_by_hand() -> None:
+def test_registered_rewards_equal_hand_computed_values() -> None:
     feedback = np.zeros((1, 2, 7), dtype=np.float32)
     feedback[0, 0] = [1, 1, 1, 1, 1, 1, 0]
     feedback[0, 1, 6] = 1
@@ -147,7 +149,7 @@ def test_engagement_by_hand() -> None:
     assert REWARDS["interaction"].on(KUAIRAND_TASKS)(response).tolist() == [9.0]
 
 
-def test_bad_settings_are_refused(dynamics: SessionDynamics) -> None:
+def test_invalid_settings_are_refused(dynamics: SessionDynamics) -> None:
     with pytest.raises(ConfigError, match=re.escape("candidates must be at least the slate of 6")):
         SessionConfig(candidates=5)
     with pytest.raises(UnknownNameError, match=re.escape("Unknown reward 'engagment'. Did you")):
@@ -168,15 +170,15 @@ def test_bad_settings_are_refused(dynamics: SessionDynamics) -> None:
         )
 
 
-def test_a_budget_stops_what_asks_for_more() -> None:
-    seen: list[int] = []
-    budget = RequestBudget(10, on_spend=seen.append)
+def test_a_budget_refuses_requests_beyond_its_limit() -> None:
+    charges: list[int] = []
+    budget = RequestBudget(10, on_spend=charges.append)
     budget.spend(7)
     with pytest.raises(BudgetExceededError, match=re.escape("4 more requests would exceed the")):
         budget.spend(4)
     assert budget.used == 7
     assert budget.left == 3
-    assert seen == [7]
+    assert charges == [7]
     assert RequestBudget().left == float("inf")
     with pytest.raises(ConfigError, match=re.escape("at least 0 requests, got -1")):
         RequestBudget(-1)

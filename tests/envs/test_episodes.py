@@ -1,4 +1,4 @@
-"""Episodes to their ends, against a loop that plays one episode after the other."""
+"""Parallel simulation of episodes agrees with a loop over single episodes."""
 
 from typing import Any
 
@@ -9,15 +9,15 @@ from mtf_rl.envs import RetentionDynamics, play_episodes, toy_dynamics
 
 
 def weights_of(dynamics: Any, state: Any) -> FloatArray:
-    """Weights that depend on what is observed, so that every row must get its own."""
-    seen = dynamics.observe(state)
-    moved: FloatArray = np.tanh(seen[:, :1]) * dynamics.sessions.formula.tasks.signs
-    return moved.astype(np.float32)
+    """Weights that depend on the observation, so that they differ between rows."""
+    observation = dynamics.observe(state)
+    weights: FloatArray = np.tanh(observation[:, :1]) * dynamics.sessions.formula.tasks.signs
+    return weights.astype(np.float32)
 
 
-def test_every_episode_ends_as_in_a_naive_loop() -> None:
-    both: list[Any] = [toy_dynamics(), RetentionDynamics(toy_dynamics())]
-    for dynamics in both:
+def test_parallel_episodes_equal_single_episodes() -> None:
+    kinds: list[Any] = [toy_dynamics(), RetentionDynamics(toy_dynamics())]
+    for dynamics in kinds:
         numbers = np.array([7, 3, 20, 0])
 
         def choose(state: Any, rows: IntArray, dynamics: Any = dynamics) -> FloatArray:
@@ -34,14 +34,14 @@ def test_every_episode_ends_as_in_a_naive_loop() -> None:
         assert ended.all()
         for position, number in enumerate(numbers):
             state: Any = dynamics.start(5, np.array([number]))
-            alone, over = [], False
-            while not over:
+            alone, done = [], False
+            while not done:
                 state, outcome = dynamics.advance(state, weights_of(dynamics, state), 5)
                 alone.append(float(outcome.reward[0]))
-                over = bool(outcome.terminated[0] or outcome.truncated[0])
+                done = bool(outcome.terminated[0] or outcome.truncated[0])
             assert together[position] == alone
 
 
-def test_no_episode_is_no_request() -> None:
-    nothing = np.zeros(0, dtype=np.int64)
-    assert not list(play_episodes(toy_dynamics(), weights_of, seed=0, episodes=nothing))
+def test_no_episodes_give_no_requests() -> None:
+    no_episodes = np.zeros(0, dtype=np.int64)
+    assert not list(play_episodes(toy_dynamics(), weights_of, seed=0, episodes=no_episodes))

@@ -1,4 +1,4 @@
-"""Gymnasium's faces: its checker, SB3's checker, and equality with the dynamics."""
+"""Gymnasium wrappers: Gymnasium's and SB3's checkers, and agreement with the dynamics."""
 
 import re
 
@@ -19,13 +19,13 @@ from mtf_rl.envs import (
 )
 
 
-def test_both_checkers_pass_with_warnings_as_errors() -> None:
+def test_the_checkers_of_gymnasium_and_sb3_pass_without_warnings() -> None:
     check_env(FusionSessionEnv(toy_dynamics()), skip_render_check=True)
     sb3_check_env(FusionSessionEnv(toy_dynamics()), warn=True)
 
 
 def vector_episodes(num_envs: int, count: int) -> dict[int, list[float]]:
-    """Rewards of the first `count` episodes, by number, as a batched environment serves them."""
+    """Rewards of the first `count` episodes, by number, in a batched environment."""
     env = FusionSessionVectorEnv(toy_dynamics(), num_envs)
     env.reset(seed=11)
     numbers = list(range(num_envs))
@@ -44,11 +44,11 @@ def vector_episodes(num_envs: int, count: int) -> dict[int, list[float]]:
 
 
 def test_episodes_do_not_depend_on_num_envs() -> None:
-    one, seven, many = (vector_episodes(num_envs, 40) for num_envs in (1, 7, 64))
-    assert one == seven == many
+    with_1, with_7, with_64 = (vector_episodes(num_envs, 40) for num_envs in (1, 7, 64))
+    assert with_1 == with_7 == with_64
 
 
-def test_the_single_face_serves_the_same_episodes() -> None:
+def test_the_single_environment_has_the_same_episodes() -> None:
     env = FusionSessionEnv(toy_dynamics())
     batched = vector_episodes(7, 5)
     env.reset(seed=11)
@@ -81,7 +81,7 @@ def test_same_step_autoreset_reports_the_final_observation() -> None:
             assert observation[row, first] == pytest.approx(np.log(2.0))
 
 
-def test_infos_add_up_to_the_reward() -> None:
+def test_the_reward_is_the_weighted_sum_of_the_infos() -> None:
     env = FusionSessionVectorEnv(toy_dynamics(task="follow"), 32)
     env.reset(seed=2)
     for _ in range(5):
@@ -89,17 +89,17 @@ def test_infos_add_up_to_the_reward() -> None:
         np.testing.assert_allclose(5.0 * infos["follow"] + infos["watch_seconds"] / 60.0, reward)
 
 
-def test_same_seed_same_rollout_and_other_seed_other() -> None:
+def test_the_seed_determines_the_first_observation() -> None:
     env = FusionSessionVectorEnv(toy_dynamics(), 8)
-    first, _ = env.reset(seed=1)
-    again, _ = env.reset(seed=1)
-    other, _ = env.reset(seed=2)
-    np.testing.assert_array_equal(first, again)
-    assert (first != other).any()
-    assert env.observation_space.contains(first)
+    seed_1, _ = env.reset(seed=1)
+    seed_1_again, _ = env.reset(seed=1)
+    seed_2, _ = env.reset(seed=2)
+    np.testing.assert_array_equal(seed_1, seed_1_again)
+    assert (seed_1 != seed_2).any()
+    assert env.observation_space.contains(seed_1)
 
 
-def test_requests_are_counted_where_they_are_served() -> None:
+def test_steps_are_charged_to_the_budget() -> None:
     budget = RequestBudget(20)
     env = FusionSessionVectorEnv(toy_dynamics(), 8, budget)
     env.reset(seed=0)
@@ -110,7 +110,7 @@ def test_requests_are_counted_where_they_are_served() -> None:
         env.step(np.zeros((8, 8), np.float32))
 
 
-def test_a_session_that_ended_is_not_played_on() -> None:
+def test_a_step_after_the_end_of_an_episode_is_refused() -> None:
     env = FusionSessionEnv(toy_dynamics(hazard=1.0))
     env.reset(seed=0)
     assert env.step(np.zeros(8, np.float32))[2]
@@ -120,7 +120,7 @@ def test_a_session_that_ended_is_not_played_on() -> None:
     env.step(np.zeros(8, np.float32))
 
 
-def test_bad_actions_are_refused() -> None:
+def test_invalid_actions_and_resets_are_refused() -> None:
     env = FusionSessionVectorEnv(toy_dynamics(), 2)
     with pytest.raises(ConfigError, match=re.escape("call reset() before step()")):
         env.step(np.zeros((2, 8), np.float32))
@@ -135,7 +135,7 @@ def test_bad_actions_are_refused() -> None:
         env.reset(seed=[1, 2])
 
 
-def test_gymnasium_records_episodes_of_the_batch() -> None:
+def test_gymnasium_records_episode_statistics_of_the_batch() -> None:
     env = gymnasium.wrappers.vector.RecordEpisodeStatistics(
         FusionSessionVectorEnv(toy_dynamics(hazard=0.9), 4)
     )

@@ -1,4 +1,4 @@
-"""Several sessions of one user as an episode."""
+"""Retention dynamics and environments: episodes of several sessions."""
 
 import re
 from dataclasses import dataclass, replace
@@ -29,7 +29,7 @@ WEIGHTS = np.linspace(0.1, 1.0, 8, dtype=np.float32)
 
 @dataclass(frozen=True)
 class SlowReturns(ToyUserModel):
-    """A user is away for as many days as he has made requests in the session."""
+    """The days away equal the number of requests in the session."""
 
     @override
     def return_days(self, state: None, history: VisibleHistory, rng: EpisodeRng) -> IntArray:
@@ -44,7 +44,7 @@ def slow_toy(hazard: float = 0.4) -> SessionDynamics:
 
 
 def play(dynamics: RetentionDynamics, episodes: list[int], seed: int = 3) -> list[list[bytes]]:
-    """Everything seen and earned in each episode, under fixed weights."""
+    """Observations, slates and rewards of each episode, with fixed weights."""
     logs: list[list[bytes]] = [[] for _ in episodes]
     for request in play_episodes(
         dynamics,
@@ -52,15 +52,19 @@ def play(dynamics: RetentionDynamics, episodes: list[int], seed: int = 3) -> lis
         seed=seed,
         episodes=np.array(episodes),
     ):
-        seen, outcome = dynamics.observe(request.state), request.outcome
+        observation, outcome = dynamics.observe(request.state), request.outcome
         for position, row in enumerate(request.rows):
-            parts = (seen[position], outcome.slate.videos[position], outcome.reward[position])
+            parts = (
+                observation[position],
+                outcome.slate.videos[position],
+                outcome.reward[position],
+            )
             logs[row].append(b"".join(np.asarray(part).tobytes() for part in parts))
     return logs
 
 
 @pytest.mark.parametrize("sessions", [slow_toy(), demo_dynamics()], ids=["toy", "world"])
-def test_an_episode_is_the_same_in_any_company(sessions: SessionDynamics) -> None:
+def test_an_episode_does_not_depend_on_the_other_episodes(sessions: SessionDynamics) -> None:
     dynamics = RetentionDynamics(sessions, RetentionConfig(max_sessions=3))
     together = play(dynamics, list(range(9)))
     assert play(dynamics, [4])[0] == together[4]
@@ -68,29 +72,30 @@ def test_an_episode_is_the_same_in_any_company(sessions: SessionDynamics) -> Non
     assert play(dynamics, [4], seed=5)[0] != together[4]
 
 
-def test_the_first_session_is_that_of_the_session_environment() -> None:
+def test_the_first_session_equals_that_of_the_session_environment() -> None:
     sessions = slow_toy()
-    dynamics = RetentionDynamics(sessions)
-    state, visit = sessions.start(7, np.arange(20)), dynamics.start(7, np.arange(20))
+    retention = RetentionDynamics(sessions)
+    state, retention_state = sessions.start(7, np.arange(20)), retention.start(7, np.arange(20))
     parameters = np.tile(WEIGHTS, (20, 1))
     for _ in range(3):
         state, outcome = sessions.advance(state, parameters, 7)
-        visit, visited = dynamics.advance(visit, parameters, 7)
+        retention_state, result = retention.advance(retention_state, parameters, 7)
         ended = outcome.terminated | outcome.truncated
-        np.testing.assert_array_equal(visited.session_ended, ended)
-        np.testing.assert_array_equal(visited.slate.videos, outcome.slate.videos)
-        np.testing.assert_array_equal(visited.reward, outcome.reward - visited.return_days)
-        going = np.flatnonzero(~ended)
-        state, visit = sessions.select(state, going), dynamics.select(visit, going)
-        parameters = parameters[going]
+        np.testing.assert_array_equal(result.session_ended, ended)
+        np.testing.assert_array_equal(result.slate.videos, outcome.slate.videos)
+        np.testing.assert_array_equal(result.reward, outcome.reward - result.return_days)
+        active = np.flatnonzero(~ended)
+        state = sessions.select(state, active)
+        retention_state = retention.select(retention_state, active)
+        parameters = parameters[active]
 
 
-def test_days_away_cost_reward_and_are_remembered_by_hand() -> None:
+def test_days_away_reduce_the_reward_and_are_observed() -> None:
     dynamics = RetentionDynamics(slow_toy(hazard=1.0), RetentionConfig(return_cost=0.5))
     state = dynamics.start(0, np.arange(4))
     assert (dynamics.observe(state)[:, dynamics.layout.block("visits")] == 0.0).all()
     state, outcome = dynamics.advance(state, np.tile(WEIGHTS, (4, 1)), 0)
-    # Every session is one request long, and the toy is away for one day after it.
+    # Every session has one request, so every user is away for one day.
     assert outcome.session_ended.all()
     assert outcome.return_days.tolist() == [1, 1, 1, 1]
     likes = outcome.response.feedback[:, :, 2].sum(axis=1)
@@ -101,7 +106,7 @@ def test_days_away_cost_reward_and_are_remembered_by_hand() -> None:
     assert (state.current.served == 1).all()
 
 
-def test_an_episode_ends_with_its_last_session_or_with_the_user() -> None:
+def test_an_episode_ends_after_its_last_session_or_when_the_user_is_lost() -> None:
     dynamics = RetentionDynamics(
         slow_toy(hazard=0.3), RetentionConfig(max_sessions=4, lost_after_days=5)
     )
@@ -119,7 +124,7 @@ def test_an_episode_ends_with_its_last_session_or_with_the_user() -> None:
     assert set(reasons) == {"lost", "max_sessions"}
 
 
-def test_rollouts_take_visits_as_they_take_sessions() -> None:
+def test_rollouts_of_several_sessions_do_not_depend_on_num_envs() -> None:
     dynamics = RetentionDynamics(slow_toy(), RetentionConfig(max_sessions=3))
 
     class Fixed:
@@ -135,32 +140,32 @@ def test_rollouts_take_visits_as_they_take_sessions() -> None:
     wide = roll_out(dynamics, Fixed(), seed=1, episodes=np.arange(40))
     narrow = roll_out(dynamics, Fixed(), seed=1, episodes=np.arange(40), num_envs=7)
     np.testing.assert_array_equal(wide.reward, narrow.reward)
-    # Days away are requests here, and each costs 1.
+    # The days away equal the number of requests, and each costs 1.
     np.testing.assert_allclose(wide.reward, wide.feedback[:, 2] - wide.depth, atol=1e-5)
 
 
-def test_the_world_remembers_the_last_session_and_rests() -> None:
+def test_in_the_synthetic_world_satisfaction_carries_over_and_tiredness_decays() -> None:
     sessions = demo_dynamics()
     dynamics = RetentionDynamics(sessions)
     state = dynamics.start(0, np.arange(200))
     ended = np.zeros(200, dtype=np.bool_)
-    tired, before_, after_ = np.zeros(200), np.zeros(200), np.zeros(200)
+    tiredness, satisfaction, later_satisfaction = np.zeros(200), np.zeros(200), np.zeros(200)
     while not ended.all():
-        before = state
+        previous = state
         state, outcome = dynamics.advance(state, np.tile(WEIGHTS, (200, 1)), 0)
         first = outcome.session_ended & ~ended
-        tired[first] = before.current.hidden.tiredness[first]
-        before_[first] = before.current.hidden.satisfaction[first]
-        after_[first] = state.current.hidden.satisfaction[first]
-        assert (state.current.hidden.tiredness[first] < 0.01 + 0.1 * tired[first]).all()
+        tiredness[first] = previous.current.hidden.tiredness[first]
+        satisfaction[first] = previous.current.hidden.satisfaction[first]
+        later_satisfaction[first] = state.current.hidden.satisfaction[first]
+        assert (state.current.hidden.tiredness[first] < 0.01 + 0.1 * tiredness[first]).all()
         ended |= first
-    # One who returns brings a trace of the last session: faded, but of its sign.
-    assert tired.max() > 1.0
-    assert np.corrcoef(before_, after_)[0, 1] > 0.5
-    assert np.abs(after_).max() < np.abs(before_).max()
+    # Satisfaction at return has decayed, but correlates with that of the last session.
+    assert tiredness.max() > 1.0
+    assert np.corrcoef(satisfaction, later_satisfaction)[0, 1] > 0.5
+    assert np.abs(later_satisfaction).max() < np.abs(satisfaction).max()
 
 
-def test_bad_settings_are_refused() -> None:
+def test_invalid_settings_and_steps_after_the_end_are_refused() -> None:
     with pytest.raises(ConfigError, match=re.escape("max_sessions must be at least 1, got 0")):
         RetentionConfig(max_sessions=0)
     with pytest.raises(ConfigError, match=re.escape("return_cost must be at least 0, got -1")):
@@ -174,7 +179,7 @@ def test_bad_settings_are_refused() -> None:
         env.step(np.zeros(8, np.float32))
 
 
-def test_hidden_state_never_enters_the_observation() -> None:
+def test_the_observation_does_not_depend_on_the_hidden_state() -> None:
     dynamics = RetentionDynamics(demo_dynamics())
     state = dynamics.start(0, np.arange(5))
     hidden = replace(state.current.hidden, satisfaction=np.full(5, 9.0))

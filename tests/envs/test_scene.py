@@ -1,4 +1,4 @@
-"""What rendering shows: text that holds the request, pictures of one size."""
+"""Rendering: the text shows the request, and images have a constant size."""
 
 import re
 
@@ -16,7 +16,7 @@ from mtf_rl.envs import (
 )
 
 
-def test_text_holds_weights_slate_answers_and_why_the_user_left() -> None:
+def test_text_shows_weights_slate_feedback_and_the_end_reason() -> None:
     env = FusionSessionEnv(toy_dynamics(hazard=0.5), render_mode="ansi")
     env.reset(seed=0)
     assert "no request yet" in env.render()
@@ -27,7 +27,7 @@ def test_text_holds_weights_slate_answers_and_why_the_user_left() -> None:
         done = terminated or truncated
         text = env.render()
         assert f"user {info['user']}" in text
-        assert "like +0.62" in text  # an action of 0.25 in the box
+        assert "like +0.62" in text  # weight for action 0.25 of the map `box`
         assert "hate -0.38" in text
         for video in info["videos"]:
             assert re.search(rf"^ +\d +{video} ", text, flags=re.M)
@@ -38,7 +38,7 @@ def test_text_holds_weights_slate_answers_and_why_the_user_left() -> None:
     assert info["end_reason"] == "left"
 
 
-def test_the_predictions_shown_are_those_of_the_shown_videos() -> None:
+def test_text_shows_the_predictions_of_the_shown_videos() -> None:
     env = FusionSessionEnv(toy_dynamics(), render_mode="ansi")
     env.reset(seed=3)
     info = env.step(np.zeros(8, np.float32))[4]
@@ -49,12 +49,12 @@ def test_the_predictions_shown_are_those_of_the_shown_videos() -> None:
         line = next(
             line for line in env.render().splitlines() if re.match(rf" +\d +{video} ", line)
         )
-        shown = [float(number) for number in line.split("|")[1].split()]
-        np.testing.assert_allclose(shown, predicted, atol=6e-5)
+        printed = [float(number) for number in line.split("|")[1].split()]
+        np.testing.assert_allclose(printed, predicted, atol=6e-5)
 
 
 @pytest.mark.parametrize("kind", ["session", "retention"])
-def test_pictures_have_one_size_and_change(kind: str) -> None:
+def test_images_have_a_constant_size_and_change_with_a_step(kind: str) -> None:
     sessions = toy_dynamics(hazard=0.3)
     env: FusionEnv[object] = (
         FusionSessionEnv(sessions, render_mode="rgb_array")  # type: ignore[assignment]
@@ -71,17 +71,17 @@ def test_pictures_have_one_size_and_change(kind: str) -> None:
     assert (before != after).any()
 
 
-def test_the_days_away_are_told() -> None:
+def test_text_shows_the_days_away_and_the_end_of_the_episode() -> None:
     dynamics = RetentionDynamics(toy_dynamics(hazard=1.0), RetentionConfig(max_sessions=2))
     env = FusionRetentionEnv(dynamics, render_mode="ansi")
     env.reset(seed=0)
     env.step(np.zeros(8, np.float32))
-    assert "The session ended; the user is back in 1 day(s)." in env.render()
+    assert "returns in 1 day(s)." in env.render()
     env.step(np.zeros(8, np.float32))
-    assert "That was the episode's last session." in env.render()
+    assert "after its last session" in env.render()
 
 
-def test_rendering_needs_a_mode_and_a_reset() -> None:
+def test_rendering_requires_a_valid_mode_and_a_reset() -> None:
     with pytest.raises(ConfigError, match=re.escape("one of ansi, rgb_array, got 'human'")):
         FusionSessionEnv(toy_dynamics(), render_mode="human")
     assert FusionSessionEnv(toy_dynamics()).render() is None
