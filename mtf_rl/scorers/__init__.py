@@ -1,4 +1,4 @@
-"""Multi-task models: (user, video) to a calibrated probability per task."""
+"""Multi-task scorers: models that predict a calibrated probability per task for (user, video)."""
 
 from typing import TYPE_CHECKING
 

@@ -1,9 +1,9 @@
-"""AITM: along a chain, the child's network may take over what the parent's has found out.
+"""AITM: transfers information from the network of a parent task to that of its child task.
 
 Source: Xi et al., "Modeling the sequential dependence among audience multi-step conversions with
-multi-task learning", KDD 2021, equations 1 to 7. It does not multiply probabilities, so a chain
-that is broken now and then does it no harm. Differs from the paper: tasks outside the chain are
-fitted beside it, with networks of their own on the shared embeddings.
+multi-task learning", KDD 2021, equations 1 to 7. AITM does not multiply probabilities, so
+occasional violations of the nesting do not bias it. Unlike the paper, we also fit tasks outside the
+pair, each with its own network on the shared embeddings.
 """
 
 import math
@@ -27,7 +27,7 @@ __all__ = ["AITM"]
 class AdaptiveTransfer(nn.Module):
     """z = sum_u w_u h1(u) over u in {p, q}, w = softmax_u(<h2(u), h3(u)> / sqrt(d)).
 
-    p = g(z_parent) is what is transferred, q the child's own representation (equations 2 to 4).
+    p = g(z_parent) is the transferred representation, q the child's own (equations 2 to 4).
     """
 
     def __init__(self, width: int) -> None:
@@ -37,7 +37,7 @@ class AdaptiveTransfer(nn.Module):
 
     @override
     def forward(self, parent: Tensor, own: Tensor) -> Tensor:
-        """The child's (batch, width) from the parent's and its own, of the same shape."""
+        """The child's new representation from the parent's and its own, all (batch, width)."""
         transferred = torch.relu(self.transfer(parent)[0])
         both = torch.cat([transferred, own])  # (2 x batch, width)
         values, keys, queries = self.maps(both).unflatten(1, (2, -1))  # (2, batch, width) each
@@ -48,7 +48,7 @@ class AdaptiveTransfer(nn.Module):
 
 
 class AITM(Network):
-    """A network per task on shared embeddings, and a transfer along the chain."""
+    """One network per task on shared embeddings, with a transfer from parent to child."""
 
     def __init__(self, config: "AITMConfig", layout: FeatureLayout, tasks: TaskSet) -> None:
         super().__init__()

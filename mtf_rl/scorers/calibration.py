@@ -1,6 +1,6 @@
-"""Calibration: from a task's logit to a probability that means what it says.
+"""Calibration: maps each task's logit to a calibrated probability.
 
-A calibration is fitted on validation rows, after the model, and travels with it.
+A calibration is fitted on validation rows after the model, and is saved with it.
 """
 
 from collections.abc import Callable
@@ -40,26 +40,26 @@ Float64Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Steps:
-    """A monotone curve from logit to probability: straight lines between knots, flat outside."""
+    """A monotone map from logit to probability: linear between knots, constant outside."""
 
     logits: tuple[float, ...]  # (knots,) ascending
-    probabilities: tuple[float, ...]  # (knots,) in (0, 1), not descending
+    probabilities: tuple[float, ...]  # (knots,) in (0, 1), non-decreasing
 
 
 @dataclass(frozen=True)
 class Calibration:
     """probability = sigmoid(scale z + shift) of each task's logit z; scale > 0 keeps the order.
 
-    A task with steps follows these instead.
+    A task with `steps` uses these instead.
     """
 
     scale: tuple[float, ...]  # (tasks,), positive
     shift: tuple[float, ...]  # (tasks,)
     methods: tuple[str, ...]  # (tasks,): `identity`, `platt`, `temperature`, `isotonic` or `shift`
-    steps: tuple[Steps | None, ...] = ()  # (tasks,), or empty where no task has any
+    steps: tuple[Steps | None, ...] = ()  # (tasks,), or empty if no task has steps
 
     def apply(self, logits: FloatArray, tabs: IntArray | None = None) -> FloatArray:
-        """Probabilities (rows, tasks) float32 of logits (rows, tasks); `tabs` does not matter."""
+        """Probabilities (rows, tasks) float32 from logits (rows, tasks); `tabs` is ignored."""
         straight = logits.astype(np.float64) * np.array(self.scale) + np.array(self.shift)
         probabilities: FloatArray = expit(straight).astype(np.float32)
         for task, steps in enumerate(self.steps):
@@ -75,7 +75,7 @@ class Calibration:
 
     @classmethod
     def from_json(cls, document: dict[str, Any]) -> "Calibration":
-        """Read what `to_json` wrote."""
+        """Build the calibration from a document of `to_json`."""
         values = {name: tuple(value) for name, value in document.items()}
         steps = tuple(
             None if curve is None else Steps(**{name: tuple(v) for name, v in curve.items()})
@@ -86,14 +86,14 @@ class Calibration:
 
 @dataclass(frozen=True)
 class TabCalibration:
-    """A calibration for each tab with enough rows, and one for all others."""
+    """A separate calibration for each tab with enough rows, and one for all other tabs."""
 
     overall: Calibration
     tabs: tuple[int, ...]  # codes of the `tab` field
     by_tab: tuple[Calibration, ...]  # one for each of `tabs`
 
     def apply(self, logits: FloatArray, tabs: IntArray | None = None) -> FloatArray:
-        """Probabilities (rows, tasks) float32 of logits (rows, tasks) in `tabs` (rows,)."""
+        """Probabilities (rows, tasks) float32 from logits (rows, tasks) and `tabs` (rows,)."""
         probabilities = self.overall.apply(logits)
         if tabs is None:
             return probabilities
@@ -108,7 +108,7 @@ class TabCalibration:
 
     @classmethod
     def from_json(cls, document: dict[str, Any]) -> "TabCalibration":
-        """Read what `to_json` wrote."""
+        """Build the calibration from a document of `to_json`."""
         return cls(
             overall=Calibration.from_json(document["overall"]),
             tabs=tuple(document["tabs"]),
@@ -122,7 +122,7 @@ Calibrator = Callable[[FloatArray, FloatArray, BoolArray, FloatArray], Calibrati
 def identity(
     logits: FloatArray, targets: FloatArray, mask: BoolArray, base_rates: FloatArray
 ) -> Calibration:
-    """Trust the model: sigmoid(z). The arguments are those of `platt`."""
+    """No calibration: sigmoid(z). The arguments are those of `platt`."""
     tasks = logits.shape[1]
     return Calibration((1.0,) * tasks, (0.0,) * tasks, ("identity",) * tasks)
 
@@ -130,15 +130,14 @@ def identity(
 def platt(
     logits: FloatArray, targets: FloatArray, mask: BoolArray, base_rates: FloatArray
 ) -> Calibration:
-    """Scale a and shift b of least cross-entropy per task, on 0/1 labels or shares.
+    """Scale a and shift b that minimise each task's cross-entropy, on labels in [0, 1].
 
-    Source: Platt, "Probabilistic outputs for support vector machines", 1999.
-    Differs from the paper: instead of smoothed targets, a pseudo-observation (a - 1)^2 / 2 keeps a
-    finite where the rows are separable.
+    Source: Platt, "Probabilistic outputs for support vector machines", 1999. Unlike the paper, we
+    do not smooth the targets: a penalty (a - 1)^2 / 2 keeps a finite on separable rows.
 
-    A task with fewer than 20 positives or 20 negatives (in total target) is only shifted, a = 1,
-    so that its mean prediction is the rows' base rate, shrunk towards that of the training rows as
-    if they were 20 positives. So is a task whose fit would turn the order around (a <= 0).
+    A task with fewer than 20 positives or 20 negatives (in total target) is only shifted (a = 1).
+    Its mean prediction then equals the rows' base rate, shrunk towards the training rows' base rate
+    with a prior worth 20 positives. The same holds if the fit would reverse the order (a <= 0).
 
     Args:
         logits: (rows, tasks).
@@ -152,10 +151,10 @@ def platt(
 def temperature(
     logits: FloatArray, targets: FloatArray, mask: BoolArray, base_rates: FloatArray
 ) -> Calibration:
-    """sigmoid(z / T) with one T per task of least cross-entropy; the arguments are `platt`'s.
+    """sigmoid(z / T) with the T per task that minimises cross-entropy; arguments as in `platt`.
 
     Source: Guo et al., "On calibration of modern neural networks", ICML 2017, section 4.2. It
-    cannot mend a wrong base rate. Tasks with too few positives or negatives are shifted, as in
+    cannot correct a wrong base rate. Tasks with too few positives or negatives are shifted, as in
     `platt`.
     """
     return _per_task(_temperature_task, logits, targets, mask, base_rates)
@@ -164,12 +163,12 @@ def temperature(
 def isotonic(
     logits: FloatArray, targets: FloatArray, mask: BoolArray, base_rates: FloatArray
 ) -> Calibration:
-    """The non-descending curve of least squared error per task; the arguments are `platt`'s.
+    """Isotonic regression per task; the arguments are those of `platt`.
 
     Source: Zadrozny and Elkan, "Transforming classifier scores into accurate multiclass probability
-    estimates", KDD 2002. Differs from the paper: straight lines join the middles of its steps, so
-    that fewer rows tie, and levels keep off 0 and 1. Tasks with too few positives or negatives are
-    shifted, as in `platt`.
+    estimates", KDD 2002. Unlike the paper, we interpolate linearly between the middles of the
+    steps, so that fewer rows tie, and we keep the levels away from 0 and 1. Tasks with too few
+    positives or negatives are shifted, as in `platt`.
     """
     straight = _per_task(_shift_task, logits, targets, mask, base_rates)
     steps = tuple(
@@ -194,9 +193,10 @@ def calibrate_by_tab(
     base_rates: FloatArray,
     tabs: IntArray,
 ) -> TabCalibration:
-    """`calibrator` on all rows and on each tab of at least 1000; `tabs` is (rows,) codes.
+    """Fit `calibrator` on all rows, and separately on each tab with at least 1000 rows.
 
-    A task with too few positives in a tab is calibrated there as overall.
+    In a tab with too few positives of a task, the task uses the overall calibration. `tabs` (rows,)
+    holds tab codes; the other arguments are those of `platt`.
     """
     overall = calibrator(logits, targets, mask, base_rates)
     codes, counts = np.unique(tabs, return_counts=True)
@@ -209,7 +209,7 @@ def calibrate_by_tab(
 
 
 def _or_overall(own: Calibration, overall: Calibration) -> Calibration:
-    """`own`, but for the tasks that it could only shift."""
+    """`own`, with `overall` for the tasks that `own` only shifts."""
     tasks = range(len(own.methods))
     chosen = [overall if own.methods[task] == "shift" else own for task in tasks]
     return Calibration(
@@ -258,7 +258,7 @@ def _temperature_task(
         return 1.0, _shift_to_rate(z, y, base_rate), "shift"
 
     def slope(log_scale: float) -> float:
-        """Of the cross-entropy in the scale 1 / T, whose sign tells on which side T lies."""
+        """Derivative of the cross-entropy in the scale 1 / T; its root is the optimum."""
         return float(z @ (expit(np.exp(log_scale) * z) - y))
 
     if slope(-LOG_TEMPERATURE) >= 0.0:
@@ -278,7 +278,7 @@ def _isotonic_task(z: Float64Array, y: Float64Array) -> Steps | None:
     starts = fitted.blocks[:-1]  # of each run of equal probabilities
     weights = np.add.reduceat(counts, starts)
     middles = np.add.reduceat(values * counts, starts) / weights
-    floor = 0.5 / len(z)  # No finite number of rows shows that something never happens.
+    floor = 0.5 / len(z)  # A finite sample cannot show that a rate is 0.
     levels = np.clip(fitted.x[starts], floor, 1.0 - floor)
     return Steps(tuple(middles.tolist()), tuple(levels.tolist()))
 
@@ -313,7 +313,7 @@ def _newton(z: Float64Array, y: Float64Array) -> tuple[float, float]:
 def _descend(
     objective: Callable[[Float64Array], float], parameters: Float64Array, step: Float64Array
 ) -> Float64Array:
-    """The longest of the steps 1, 1/2, 1/4 ... that lowers the objective."""
+    """Backtracking line search: halve the step, from 1, until the objective does not rise."""
     before, size = objective(parameters), 1.0
     while size > 1e-8 and objective(parameters - size * step) > before:
         size /= 2.0
@@ -321,7 +321,7 @@ def _descend(
 
 
 def _shift_to_rate(z: Float64Array, y: Float64Array, base_rate: float) -> float:
-    """The b for which the mean of sigmoid(z + b) is the shrunk base rate."""
+    """The shift b at which the mean of sigmoid(z + b) equals the shrunk base rate."""
     prior = min(max(base_rate, RATE_FLOOR), 1.0 - RATE_FLOOR)
     prior_rows = MIN_POSITIVES / min(prior, 1.0 - prior)
     rate = (y.sum() + prior_rows * prior) / (len(y) + prior_rows)

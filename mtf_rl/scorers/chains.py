@@ -1,8 +1,8 @@
-"""Pairs of tasks of which the second only happens after the first.
+"""Nested pairs of tasks: the child task happens only if the parent task does.
 
-A model that multiplies probabilities along a pair, or holds one below the other, is right only
-where the pair is nested. So tasks declare it (`Task.within`), and it is measured on the training
-rows.
+A model that multiplies probabilities along a pair, or keeps one below the other, is correct only if
+the pair is nested. Tasks declare nesting (`Task.within`), and the training rows are checked for
+violations.
 """
 
 import logging
@@ -19,29 +19,29 @@ __all__ = ["Chain", "NestedPair", "nesting_violations", "warn_of_violations"]
 
 logger = logging.getLogger(__name__)
 
-# KuaiRand's long_view holds in 1.2 % of its rows without click.
+# In KuaiRand, 1.2 % of the rows without click have long_view.
 TOLERATED_VIOLATIONS = 0.02
 
 
 @dataclass(frozen=True)
 class Chain:
-    """Which nested pair of tasks a model goes along; the first of the log's tasks by default.
+    """The nested pair of tasks that a model uses; by default the log's first declared pair.
 
-    A like or a follow needs no click: in KuaiRand's feeds a video plays without one. A valid play
-    of 7 s, which is what `click` means there, does come before the 18 s of a long view.
+    In KuaiRand, a like or a follow does not need a click, since videos play without one. `click`
+    means a valid play of 7 s there, so it does precede the 18 s of a long view.
     """
 
     parent: str = ""
-    """The task that comes first; that of the first nested pair, where it is empty."""
+    """Parent task; empty means that of the first matching nested pair."""
 
     child: str = ""
-    """The task that can only follow it; that of the first nested pair, where it is empty."""
+    """Child task, which needs the parent; empty means that of the first matching nested pair."""
 
     def among(self, tasks: TaskSet) -> "NestedPair":
-        """The pair among a log's tasks.
+        """The matching nested pair among a log's tasks.
 
         Raises:
-            ConfigError: if the tasks do not declare it to be nested.
+            ConfigError: if the tasks do not declare such a pair.
         """
         fitting = [
             pair
@@ -49,11 +49,11 @@ class Chain:
             if self.parent in ("", pair[0]) and self.child in ("", pair[1])
         ]
         if not fitting:
-            known = ", ".join(f"{parent} -> {child}" for parent, child in tasks.chains)
+            declared = ", ".join(f"{parent} -> {child}" for parent, child in tasks.chains)
             wanted = f"{self.parent or 'any task'} -> {self.child or 'any task'}"
             raise ConfigError(
-                f"chain {wanted} is not declared: no task is `within` another so."
-                f" Declared: {known or 'none'}. Declare `within` on a task, or take a scorer"
+                f"chain {wanted} is not declared by the tasks."
+                f" Declared: {declared or 'none'}. Declare `within` on a task, or use a scorer"
                 " without a chain, such as mmoe."
             )
         return NestedPair(*fitting[0], tasks)
@@ -61,7 +61,7 @@ class Chain:
 
 @dataclass(frozen=True)
 class NestedPair:
-    """Two tasks of a log, the second of which presupposes the first."""
+    """Two tasks of a log: `child` happens only if `parent` does."""
 
     parent: str
     child: str
@@ -77,9 +77,9 @@ def nesting_violations(targets: FloatArray, mask: BoolArray, chain: NestedPair) 
     """Fraction of rows without the parent that have the child, in [0, 1]; NaN without such rows.
 
     Args:
-        targets: (rows, tasks) 0/1 or shares.
+        targets: (rows, tasks) labels in [0, 1].
         mask: (rows, tasks), True where the row is in the task's sample space.
-        chain: the pair.
+        chain: the nested pair.
     """
     parent, child = chain.columns
     outside = mask[:, parent] & mask[:, child] & (targets[:, parent] < 0.5)
@@ -89,12 +89,12 @@ def nesting_violations(targets: FloatArray, mask: BoolArray, chain: NestedPair) 
 
 
 def warn_of_violations(targets: FloatArray, mask: BoolArray, chain: NestedPair) -> None:
-    """Log a warning where the rows break the chain too often; arguments as above."""
+    """Log a warning if more than 2 % of rows violate the nesting; see `nesting_violations`."""
     fraction = nesting_violations(targets, mask, chain)
     if fraction > TOLERATED_VIOLATIONS:
         logger.warning(
-            "%.1f %% of the training rows without %s have %s, so their chain is biased;"
-            " above %.0f %% choose a model without it",
+            "%.1f %% of the training rows without %s have %s, which biases a model of this pair."
+            " Above %.0f %%, use a scorer without a chain, such as mmoe.",
             100 * fraction,
             chain.parent,
             chain.child,

@@ -1,4 +1,4 @@
-"""The settings of the scorers' models; what they build is imported when it is built."""
+"""Settings of the scorers' models; the model classes are imported only when a model is built."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
@@ -43,22 +43,22 @@ WatchHeadName = Literal["share", "log_normal", "survival"]
 
 
 def check_widths(name: str, widths: tuple[int, ...], *, at_least: int) -> None:
-    """Refuse a layer of width below 1, or fewer layers than `at_least`."""
+    """Raise `ConfigError` if a width is below 1, or there are fewer than `at_least` layers."""
     if len(widths) < at_least:
-        raise ConfigError(f"{name} must name at least {at_least} layer, got {widths}")
+        raise ConfigError(f"{name} must have at least {at_least} layer, got {widths}")
     if any(width < 1 for width in widths):
-        raise ConfigError(f"{name} must be at least 1 each, got {widths}")
+        raise ConfigError(f"every width in {name} must be at least 1, got {widths}")
 
 
 @dataclass(frozen=True)
 class ModelConfig(ABC):
-    """What every scorer's configuration has."""
+    """Settings that all scorer models have."""
 
     embedding_dim: int = 8
     """Width of each categorical field's embedding, at least 1."""
 
     dense_bins: int = 8
-    """Quantile bins by which each dense column is also encoded, at least 0; 0 is none."""
+    """Number of quantile bins for the encoding of each dense column, at least 0; 0 turns it off."""
 
     tower_widths: tuple[int, ...] = (32,)
     """Widths of the hidden layers of a task's tower, each at least 1; may be empty."""
@@ -67,10 +67,10 @@ class ModelConfig(ABC):
     """Fraction of hidden units dropped while fitting, in [0, 1)."""
 
     watch_head: WatchHeadName = "share"
-    """How play time is modelled: `share` of the cap, `log_normal` or `survival`."""
+    """Model of play time: `share` (fraction of the cap), `log_normal` or `survival`."""
 
     members: int = 1
-    """Models of this configuration that are fitted at once and averaged, at least 1."""
+    """Number of models in the ensemble, at least 1; their logits are averaged."""
 
     def __post_init__(self) -> None:
         check_at_least("embedding_dim", self.embedding_dim, 1)
@@ -81,10 +81,10 @@ class ModelConfig(ABC):
         check_choice("watch head", self.watch_head, get_args(WatchHeadName))
 
     def build(self, layout: "FeatureLayout", tasks: TaskSet = KUAIRAND_TASKS) -> "ScorerModel":
-        """A freshly initialised model of these tasks, drawing on torch's global generator.
+        """A newly initialised model of these tasks; uses torch's global generator.
 
         Raises:
-            ConfigError: if the model needs a chain that the tasks lack.
+            ConfigError: if the model needs a nested pair that the tasks do not declare.
         """
         from mtf_rl.scorers.model import Ensemble
 
@@ -94,7 +94,7 @@ class ModelConfig(ABC):
 
     @abstractmethod
     def build_member(self, layout: "FeatureLayout", tasks: TaskSet) -> "Network":
-        """One freshly initialised model of the ensemble."""
+        """One newly initialised member of the ensemble."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ class MMoEConfig(ModelConfig):
     """Widths of an expert's layers, each at least 1, at least one layer."""
 
     gate_dropout: float = 0.0
-    """Chance that a gate does without an expert in a step, in [0, 1)."""
+    """Probability that a gate drops an expert in a training step, in [0, 1)."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -136,7 +136,7 @@ class OMoEConfig(MMoEConfig):
 
 @dataclass(frozen=True)
 class CGCConfig(ModelConfig):
-    """Sizes of a PLE scorer of one level."""
+    """Sizes of a CGC scorer: PLE with one level."""
 
     task_experts: int = 1
     """Number of experts of each task at each level, at least 1."""
@@ -148,7 +148,7 @@ class CGCConfig(ModelConfig):
     """Widths of an expert's layers, each at least 1, at least one layer."""
 
     gate_dropout: float = 0.0
-    """Chance that a gate does without an expert in a step, in [0, 1)."""
+    """Probability that a gate drops an expert in a training step, in [0, 1)."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -229,7 +229,7 @@ class AITMConfig(ModelConfig):
     """alpha, the weight of the behavioural calibrator, at least 0."""
 
     chain: Chain = field(default_factory=Chain)
-    """The pair of tasks along which is transferred."""
+    """Nested pair of tasks: information is transferred from its parent to its child."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -251,7 +251,7 @@ class ESMMConfig(ModelConfig):
     """Widths of the trunk's layers, each at least 1, at least one layer."""
 
     chain: Chain = field(default_factory=Chain)
-    """The pair of tasks whose second is a product."""
+    """Nested pair of tasks: the child's probability is modelled as a product with the parent's."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -266,13 +266,13 @@ class ESMMConfig(ModelConfig):
 
 @dataclass(frozen=True)
 class _CounterfactualConfig(ESMMConfig):
-    """What the counterfactual models' configurations share."""
+    """Settings that all counterfactual models have."""
 
     counterfactual_weight: float = 0.5
-    """lambda_c, the weight of the counterfactual risk, above 0."""
+    """lambda_c, the weight of the counterfactual risk, at least 0."""
 
     propensity_floor: float = 0.05
-    """Least probability of the parent by which an error is divided, in (0, 1]."""
+    """Minimum propensity (probability of the parent) by which an error is divided, in (0, 1]."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -286,7 +286,7 @@ class MultiIPWConfig(_CounterfactualConfig):
     """Sizes and weights of a Multi-IPW scorer."""
 
     self_normalised: bool = True
-    """Whether the weights are divided by their sum (SNIPS) or by the number of rows (IPS)."""
+    """Whether to divide the weights by their sum (SNIPS) or by the number of rows (IPS)."""
 
     @override
     def build_member(self, layout: "FeatureLayout", tasks: TaskSet) -> "EntireSpace":
@@ -295,7 +295,7 @@ class MultiIPWConfig(_CounterfactualConfig):
         return EntireSpace(self, layout, tasks, self.risk_weights(entire_space=0.0))
 
     def risk_weights(self, *, entire_space: float) -> "RiskWeights":
-        """The weights of the loss, given lambda_g."""
+        """Weights of the loss terms; `entire_space` is lambda_g."""
         from mtf_rl.scorers.entire_space import RiskWeights
 
         return RiskWeights(
@@ -311,7 +311,7 @@ class ESCM2IPSConfig(MultiIPWConfig):
     """Sizes and weights of an ESCM2-IPS scorer."""
 
     entire_space_weight: float = 1.0
-    """lambda_g, the weight of the child's loss over all rows, at least 0."""
+    """lambda_g, the weight of the child's loss on all rows, at least 0."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -336,7 +336,7 @@ class MultiDRConfig(_CounterfactualConfig):
         return EntireSpace(self, layout, tasks, self.risk_weights(entire_space=0.0))
 
     def risk_weights(self, *, entire_space: float) -> "RiskWeights":
-        """The weights of the loss, given lambda_g."""
+        """Weights of the loss terms; `entire_space` is lambda_g."""
         from mtf_rl.scorers.entire_space import RiskWeights
 
         return RiskWeights(
@@ -349,7 +349,7 @@ class ESCM2DRConfig(MultiDRConfig):
     """Sizes and weights of an ESCM2-DR scorer."""
 
     entire_space_weight: float = 1.0
-    """lambda_g, the weight of the child's loss over all rows, at least 0."""
+    """lambda_g, the weight of the child's loss on all rows, at least 0."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -1,22 +1,24 @@
-"""Models of a chain over all rows: the child's probability is the parent's times a conditional one.
+"""Entire-space models: the child's probability is the parent's times a conditional probability.
 
-ESMM: p_child = p_parent q with q = P(child | parent), both fitted over all rows (Ma et al., SIGIR
-2018). q is never told what it is, so it may learn P(child) in place of P(child | do(parent)).
-ESCM2 adds a counterfactual risk that does: the error of q on the rows with the parent, weighted to
-stand for all rows (Wang et al., SIGIR 2022, equation 14):
+ESMM: p_child = p_parent q with q = P(child | parent), both fitted on all rows (Ma et al., SIGIR
+2018). No loss term constrains q itself, so q may fit P(child) instead of P(child | do(parent)).
+ESCM2 adds a counterfactual risk R for q: its error on the rows with the parent, weighted to
+represent all rows (Wang et al., SIGIR 2022, equation 14):
 
-    L = L_parent + lambda_c R + lambda_g L_child,
+    L = L_parent + lambda_c R + lambda_g L_child.
 
-and for the doubly robust risk lambda_c times the loss of its imputation.
+The doubly robust risk also adds lambda_c times the loss of its imputation.
 
 Multi-IPW and Multi-DR (Zhang et al., "Large-scale causal approaches to debiasing post-click
-conversion rate estimation with multi-task learning", WWW 2020) are lambda_g = 0; ESMM is lambda_c =
-0. Tasks outside the chain have their own towers on the same trunk, and their own losses.
+conversion rate estimation with multi-task learning", WWW 2020) have lambda_g = 0; ESMM has
+lambda_c = 0. Tasks outside the pair have their own towers on the same trunk, and their own losses.
 
-Differs from the papers: towers share a trunk, not the embeddings alone; the imputation is one
-affine map of that trunk, which it does not train; and the child's label over all rows is its own,
-not the product with the parent's, since that is what the score is to mean: the two differ in the
-fraction of rows that `nesting_violations` reports.
+Unlike the papers:
+
+- Towers share a trunk, and not only the embeddings.
+- The imputation is one affine map of that trunk; its loss does not train the trunk.
+- The child's label on all rows is the child's own label, not its product with the parent's, because
+  the score predicts the child itself. `nesting_violations` reports how often the two differ.
 """
 
 from collections.abc import Sequence
@@ -44,19 +46,19 @@ __all__ = ["EntireSpace", "EntireSpaceOutputs", "RiskWeights"]
 
 @dataclass(frozen=True)
 class EntireSpaceOutputs(NetworkOutputs):
-    """Also the parts of the chain; `logits` holds the product for the child."""
+    """Network outputs whose child logit is the product's, with the factors of the product."""
 
     conditional: Tensor = field(kw_only=True)  # (batch,) logit of P(child | parent)
     imputed: Tensor | None = field(kw_only=True)  # (batch,) logit of the imputed child label
 
 
 class EntireSpace(Network):
-    """A shared trunk, a tower per task, and the child's logit as that of a product.
+    """A shared trunk and one tower per task; the child's logit is that of a product.
 
-    The imputation network guesses the child's label y~ on rows without the parent, so the imputed
-    error e^ = l(q, y~) follows q and the doubly robust risk teaches q on all rows. Differs from the
-    paper, which predicts the error itself: held constant, as it must be, that would leave q with
-    the gradient of IPS.
+    The imputation network predicts the child's label y~ on rows without the parent. The imputed
+    error e^ = l(q, y~) depends on q, so the doubly robust risk fits q on all rows. Unlike the
+    paper, we do not predict the error itself: it would be constant in q, and q would get only the
+    gradient of IPS.
     """
 
     def __init__(
@@ -90,7 +92,7 @@ class EntireSpace(Network):
         columns[child] = product_logit(columns[parent], conditional)
         imputed = None
         if self.imputation is not None:
-            # The trunk is not to serve the imputation, which would cost the tasks.
+            # Detached: training the trunk for the imputation would hurt the tasks.
             imputed = self.imputation(shared.detach())[0, :, 0]
         return EntireSpaceOutputs(
             torch.stack(columns, dim=1), towers.watch, conditional=conditional, imputed=imputed
@@ -118,7 +120,7 @@ class EntireSpace(Network):
     def counterfactual_risk(
         self, outputs: EntireSpaceOutputs, targets: Tensor, known: Tensor
     ) -> CounterfactualRisk:
-        """R over the rows `known` (batch,); gradients reach q and the imputation alone."""
+        """The risk R on the rows `known` (batch,) bool; only q and the imputation get gradients."""
         parent, child = self.pair.columns
         observed = targets[known, parent]  # (rows,)
         labels = torch.where(observed > 0, targets[known, child], 0.0)
@@ -133,28 +135,32 @@ class EntireSpace(Network):
                 floor=self.risk.propensity_floor,
                 self_normalised=self.risk.self_normalised,
             )
-        guesses = torch.sigmoid(outputs.imputed[known])
+        imputed_labels = torch.sigmoid(outputs.imputed[known])
         floor = self.risk.propensity_floor
-        taught = doubly_robust_risk(
+        conditional_risk = doubly_robust_risk(
             errors,
-            cross_entropies(conditional, guesses.detach()),
+            cross_entropies(conditional, imputed_labels.detach()),
             observed,
             propensities,
             floor=floor,
         )
-        imputing = doubly_robust_risk(
+        imputation_risk = doubly_robust_risk(
             errors.detach(),
-            cross_entropies(conditional.detach(), guesses),
+            cross_entropies(conditional.detach(), imputed_labels),
             observed,
             propensities,
             floor=floor,
         )
-        return CounterfactualRisk(taught.value, imputing.imputation, taught.effective_sample_size)
+        return CounterfactualRisk(
+            conditional_risk.value,
+            imputation_risk.imputation,
+            conditional_risk.effective_sample_size,
+        )
 
 
 @dataclass(frozen=True)
 class RiskWeights:
-    """How the parts of the loss add up."""
+    """Weights of the loss terms and options of the counterfactual risk."""
 
     counterfactual: float = 0.0  # lambda_c
     entire_space: float = 1.0  # lambda_g

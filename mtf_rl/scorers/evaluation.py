@@ -9,12 +9,12 @@ __all__ = ["draw_reliability", "evaluate_scorer"]
 
 
 def evaluate_scorer(scorer: Scorer, rows: LabelledRows) -> ScorerReport:
-    """Ranking and calibration of `scorer` on `rows`, per task."""
+    """Ranking and calibration metrics of `scorer` on `rows`, per task."""
     logits = scorer.logits(rows.features)
     return report_predictions(scorer.calibrated(logits, rows.features), sigmoid(logits), rows)
 
 
 def draw_reliability(scorer: Scorer, rows: LabelledRows) -> bytes:
-    """A PNG of predicted against observed rates on `rows`, before and after calibration."""
+    """A PNG reliability diagram of `scorer` on `rows`, before and after calibration."""
     logits = scorer.logits(rows.features)
     return reliability_picture(scorer.calibrated(logits, rows.features), sigmoid(logits), rows)

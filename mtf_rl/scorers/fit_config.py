@@ -1,4 +1,4 @@
-"""The settings of a scorer's fit."""
+"""Settings for fitting a scorer."""
 
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
@@ -9,8 +9,8 @@ from mtf_rl.core.tasks import TaskSet
 
 __all__ = ["CalibrationName", "MonitorName", "ScorerFitConfig", "WeightingName"]
 
-# The keys of the registries of the same names: weightings.WEIGHTINGS, monitors.MONITORS and
-# calibration.CALIBRATORS, which import torch or scipy.
+# Keys of weightings.WEIGHTINGS, monitors.MONITORS and calibration.CALIBRATORS, repeated here
+# because these modules import torch or scipy.
 WeightingName = Literal["fixed", "decaying", "uncertainty"]
 MonitorName = Literal["normalised_entropy", "auc"]
 CalibrationName = Literal["platt", "temperature", "isotonic", "identity"]
@@ -18,65 +18,66 @@ CalibrationName = Literal["platt", "temperature", "isotonic", "identity"]
 
 @dataclass(frozen=True)
 class ScorerFitConfig:
-    """How a scorer is fitted."""
+    """Settings for fitting a scorer: optimizer, loss weights, early stopping, calibration."""
 
     batch_rows: int = 1024
-    """Rows of a gradient step, at least 1."""
+    """Number of rows per gradient step, at least 1."""
 
     learning_rate: float = 1e-3
-    """Adam's step size for everything but the embeddings, above 0."""
+    """Learning rate of AdamW for all parameters except embeddings, above 0."""
 
     embedding_learning_rate: float = 3e-3
-    """Sparse Adam's step size for the embeddings, above 0."""
+    """Learning rate of sparse Adam for the embeddings, above 0."""
 
     weight_decay: float = 0.0
-    """Decoupled decay of everything but the embeddings, at least 0."""
+    """Decoupled weight decay of all parameters except embeddings, at least 0."""
 
     unknown_fraction: float = 0.2
     """Fraction of categorical values replaced by "out of vocabulary" while fitting, in [0, 1)."""
 
     averaging: float = 0.995
-    """Fraction of the running mean of weights that a step keeps, in [0, 1); 0 keeps the last."""
+    """Decay of the moving average of model weights per step, in [0, 1); 0 turns averaging off."""
 
     weighting: WeightingName = "fixed"
-    """How tasks' losses add up: `fixed`, `decaying` or `uncertainty`."""
+    """Weighting of the tasks' losses: `fixed`, `decaying` or `uncertainty`."""
 
     task_weights: tuple[float, ...] = ()
     """Weight of each task's loss, in task order, at least 0 each, not all 0; by default 1 each."""
 
     task_decay: tuple[float, ...] = ()
-    """Factor of each task's weight per epoch under `decaying`, in task order, in (0, 1]; by default
+    """Factor on each task's weight per epoch with `decaying`, in task order, in (0, 1]; by default
     1 each."""
 
     order_weight: float = 0.0
-    """Weight of the penalty on predicting a task above the one that it is within, such as long_view
-    above click; at least 0."""
+    """Weight of the penalty for predicting a task above its parent task, such as long_view above
+    click; at least 0."""
 
     max_epochs: int = 6
-    """Passes over the training rows at most, at least 1."""
+    """Maximum number of passes over the training rows, at least 1."""
 
     evaluations_per_epoch: int = 4
-    """How often an epoch looks at the validation rows, at least 1."""
+    """Number of evaluations on the validation rows per epoch, at least 1."""
 
     patience: int = 4
-    """Evaluations in a row without improvement that end fitting, at least 1."""
+    """Number of evaluations in a row without improvement after which fitting stops, at least 1."""
 
     monitor: MonitorName = "normalised_entropy"
-    """What the best state is best in: `normalised_entropy` (least) or `auc` (largest)."""
+    """Validation metric for selecting the best state: `normalised_entropy` (lower is better) or
+    `auc` (higher is better)."""
 
     monitor_tasks: tuple[str, ...] = ()
-    """Tasks over which the monitor is averaged; by default those that are declared `monitored`, of
-    KuaiRand's click, long_view, like and watch: rarer ones would add mostly noise."""
+    """Tasks over which the monitor is averaged. The default is all tasks declared `monitored`: for
+    KuaiRand click, long_view, like and watch, since rarer tasks would mostly add noise."""
 
     calibration: CalibrationName = "platt"
-    """What is fitted on the validation rows at the end: `platt`, `temperature`, `isotonic` or
+    """Calibration fitted on the validation rows: `platt`, `temperature`, `isotonic` or
     `identity`."""
 
     calibrate_by_tab: bool = False
-    """Whether each tab with at least 1000 validation rows is calibrated apart."""
+    """Whether to calibrate each tab with at least 1000 validation rows separately."""
 
     threads: int = 1
-    """Torch threads, at least 1; results are reproducible for a given number."""
+    """Number of torch threads, at least 1; results are reproducible for a given number."""
 
     def __post_init__(self) -> None:
         for name in ("batch_rows", "max_epochs", "evaluations_per_epoch", "patience", "threads"):
@@ -90,10 +91,10 @@ class ScorerFitConfig:
         weights, decay = self.task_weights, self.task_decay
         if weights and not (all(weight >= 0.0 for weight in weights) and any(weights)):
             raise ConfigError(
-                f"task_weights must be numbers of at least 0, not all 0, got {weights}"
+                f"task_weights must all be at least 0, and one above 0, got {weights}"
             )
         if not all(0.0 < factor <= 1.0 for factor in decay):
-            raise ConfigError(f"task_decay must be numbers in (0, 1], got {decay}")
+            raise ConfigError(f"task_decay must all be in (0, 1], got {decay}")
         for kind, choices in (
             ("monitor", MonitorName),
             ("calibration", CalibrationName),
@@ -102,25 +103,28 @@ class ScorerFitConfig:
             check_choice(kind, getattr(self, kind), get_args(choices))
 
     def on_tasks(self, tasks: TaskSet) -> "ScorerFitConfig":
-        """The same with a weight and a factor for each of a log's tasks, and monitored tasks named.
+        """These settings with the defaults that depend on `tasks` filled in.
+
+        Sets one weight and one decay factor per task, and the names of the monitored tasks.
 
         Raises:
-            ConfigError: if another number of weights or factors is given, or nothing is monitored.
-            UnknownNameError: if a monitored task is none of these.
+            ConfigError: if the number of weights or factors is wrong, or no task is monitored.
+            UnknownNameError: if a monitored task is not among `tasks`.
         """
         for name in ("task_weights", "task_decay"):
             given = getattr(self, name)
             if given and len(given) != len(tasks):
                 raise ConfigError(
-                    f"{name} must be {len(tasks)} numbers, for {', '.join(tasks.names)},"
-                    f" got {given}"
+                    f"{name} must have {len(tasks)} values, one per task"
+                    f" ({', '.join(tasks.names)}), got {given}"
                 )
         for name in self.monitor_tasks:
             tasks[name]
         monitored = self.monitor_tasks or tuple(task.name for task in tasks if task.monitored)
         if not monitored:
             raise ConfigError(
-                f"monitor_tasks must be some of {', '.join(tasks.names)}: none is `monitored`"
+                "monitor_tasks is empty and no task is declared `monitored`. Give one or more of"
+                f" {', '.join(tasks.names)}."
             )
         ones = (1.0,) * len(tasks)
         return replace(

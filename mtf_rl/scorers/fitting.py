@@ -1,4 +1,4 @@
-"""Fitting a scorer: batches sliced from memory, early stopping, calibration."""
+"""Fitting a scorer: gradient steps, early stopping, calibration."""
 
 import hashlib
 import json
@@ -42,7 +42,7 @@ __all__ = ["FittedScorer", "ValidationResult", "fit_scorer"]
 
 @dataclass(frozen=True)
 class FittedScorer:
-    """A scorer in its best state, and how fitting went."""
+    """A scorer in its best state, and the validation results during fitting."""
 
     scorer: Scorer
     curve: tuple[ValidationResult, ...]
@@ -84,36 +84,36 @@ def fit_scorer(
     checkpoint: Path | None = None,
     device: str = "cpu",
 ) -> FittedScorer:
-    """Fit, restore the best state on `validation`, calibrate on `validation`.
+    """Fit a scorer on `train`, select its best state on `validation` and calibrate it there.
 
-    The same `rng` state, rows, versions and number of threads give the same weights; torch's global
-    generator and number of threads are left as they were.
+    The same `rng` state, rows, versions and number of threads give the same weights. Torch's global
+    generator and number of threads are restored afterwards.
 
     Args:
-        config: of the model.
-        fit: how to fit it.
-        layout: of the features.
-        train: rows to learn from.
-        validation: rows to stop and calibrate on.
-        rng: source of every draw.
-        past_keys: keys of the rows whose feedback the features tell of, where they are more than
-            the rows to learn from; the scorer knows of these too.
-        on_evaluation: called after each look at the validation rows; of a fit that goes on from a
-            checkpoint also with the looks before it.
-        on_step: called after each gradient step with its number and how many there are at most.
-        checkpoint: folder in which the fit is kept at each evaluation; one that was cut off goes on
-            from there, to the same weights as one that was not.
-        device: torch device of the fit; the scorer comes back on the CPU. Only `cpu` gives
-            repeatable weights.
+        config: settings of the model.
+        fit: settings of the fit.
+        layout: layout of the features.
+        train: training rows.
+        validation: rows for early stopping and calibration.
+        rng: source of all random numbers.
+        past_keys: keys of all rows whose feedback enters the features; they are added to the
+            scorer's `row_keys`. By default, only training and validation rows are recorded.
+        on_evaluation: called after each evaluation on the validation rows; a resumed fit also calls
+            it for the evaluations before the checkpoint.
+        on_step: called after each gradient step with its number and the maximum number of steps.
+        checkpoint: folder in which the fit is saved at each evaluation. An interrupted fit resumes
+            from there and ends with the same weights as an uninterrupted one.
+        device: torch device of the fit; the scorer is returned on the CPU. Only `cpu` gives
+            reproducible weights.
 
     Raises:
-        ConfigError: if settings of the fit do not match the rows' tasks, or the model needs a chain
-            that they lack.
+        ConfigError: if settings of the fit do not match the rows' tasks, or the model needs a
+            nested pair that they do not declare.
         DataError: if there are no training rows, or the monitor is not defined on `validation`.
-        ArtifactError: if the checkpoint is torn, or of other rows, settings or seed.
+        ArtifactError: if the checkpoint is corrupt, or belongs to other rows, settings or seed.
     """
     if len(train) == 0:
-        raise DataError("There are no training rows to fit a scorer on")
+        raise DataError("There are no training rows to fit a scorer on. Give at least one row.")
     tasks = train.tasks
     fit = fit.on_tasks(tasks)
     base_rates = train.base_rates()
@@ -140,15 +140,15 @@ def fit_scorer(
         model=model,
         calibration=calibration,
         base_rates=tuple(float(rate) for rate in base_rates),
-        row_keys=_known_rows(train.keys, validation.keys, past_keys),
+        row_keys=_used_rows(train.keys, validation.keys, past_keys),
         tasks=tasks,
     )
     return FittedScorer(scorer=scorer, curve=tuple(training.curve))
 
 
-def _known_rows(train: IntArray, validation: IntArray, past: IntArray | None) -> IntArray:
-    known = np.union1d(train, validation)
-    return known if past is None else np.union1d(known, past)
+def _used_rows(train: IntArray, validation: IntArray, past: IntArray | None) -> IntArray:
+    used = np.union1d(train, validation)
+    return used if past is None else np.union1d(used, past)
 
 
 def _start(model: ScorerModel, fit: ScorerFitConfig, rng: np.random.Generator) -> Training:
@@ -242,7 +242,7 @@ def _evaluate(
 
 
 class _Schedule:
-    """When batches and evaluations happen."""
+    """Numbers of steps and epochs, and the steps after which the fit is evaluated."""
 
     def __init__(self, rows: int, fit: ScorerFitConfig) -> None:
         self.rows = rows
@@ -253,7 +253,7 @@ class _Schedule:
         self._evaluations = min(fit.evaluations_per_epoch, self.steps_per_epoch)
 
     def evaluates_after(self, step: int) -> bool:
-        """Whether the last step of an equal fraction of the epoch was taken."""
+        """Whether `step` completes one of the epoch's equal parts."""
         done = (step - 1) % self.steps_per_epoch + 1
         fractions = done * self._evaluations
         return (
@@ -263,7 +263,7 @@ class _Schedule:
 
 
 def _batches(tensors: _Tensors, schedule: _Schedule, training: Training) -> Iterator[_Tensors]:
-    """The rest of the batches: every row once an epoch, in a fresh order."""
+    """The remaining batches: every row once per epoch, in a new order each epoch."""
     epoch, done = 0, training.step
     if done:
         epoch = (done - 1) // schedule.steps_per_epoch
@@ -278,7 +278,7 @@ def _batches(tensors: _Tensors, schedule: _Schedule, training: Training) -> Iter
 
 @dataclass(frozen=True)
 class _StepParts:
-    """What a gradient step tells, detached."""
+    """Losses, weights and metrics of one gradient step, detached."""
 
     per_task: Tensor  # (tasks,)
     weights: Tensor  # (tasks,)
@@ -292,10 +292,10 @@ def _step(
     schedule: _Schedule,
     chains: Sequence[tuple[int, int]],
 ) -> _StepParts:
-    """One gradient step of every optimizer; the parts are those before it."""
+    """One gradient step of every optimizer; returns the losses before the step."""
     model = training.model
     model.train()
-    # Otherwise the out-of-vocabulary rows, met only after the split, would keep their random start.
+    # Trains the out-of-vocabulary embeddings, which otherwise occur only after the split.
     unknown = torch.rand(batch.categorical.shape) < fit.unknown_fraction  # (batch, fields)
     unknown = unknown.to(batch.categorical.device)
     categorical = batch.categorical.masked_fill(unknown, UNSEEN_CODE)
@@ -316,7 +316,7 @@ def _step(
 
 
 def _order_excess(logits: Tensor, chains: Sequence[tuple[int, int]]) -> Tensor:
-    """The order penalty of every chain's columns, (), of logits (batch, tasks)."""
+    """Sum over the pairs `chains` of their order penalty, (), from logits (batch, tasks)."""
     excesses = [
         order_penalty(logits[:, parent], logits[:, child]).excess for parent, child in chains
     ]
@@ -354,7 +354,7 @@ def _calibrate(
 
 @dataclass(frozen=True)
 class _Checkpoint:
-    """Where a fit is kept, and which fit it is."""
+    """The folder of a fit's checkpoint, and the hash that identifies the fit."""
 
     folder: Path
     identity: str
@@ -368,7 +368,7 @@ def _identity(
     validation: LabelledRows,
     seed: int,
 ) -> str:
-    """A hash of all that decides the weights."""
+    """A hash of everything that determines the fitted weights."""
     settings = [type(config).__name__, asdict(config), asdict(fit), layout.to_json(), seed]
     digest = hashlib.sha256(json.dumps(settings).encode())
     for rows in (train, validation):
@@ -392,13 +392,14 @@ def _copy_state(model: ScorerModel) -> dict[str, Tensor]:
 def _undefined(fit: ScorerFitConfig) -> str:
     return (
         f"The monitor {fit.monitor} is not defined on the validation rows: none of"
-        f" {', '.join(fit.monitor_tasks)} has both classes there"
+        f" {', '.join(fit.monitor_tasks)} has both classes there. Use more validation rows or other"
+        " monitor_tasks."
     )
 
 
 @contextmanager
 def _reproducible(seed: int, threads: int) -> Iterator[None]:
-    """Torch's global generator at `seed` and `threads` threads inside, both restored after."""
+    """Set torch's global seed and number of threads inside the block, and restore them after."""
     threads_before = torch.get_num_threads()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

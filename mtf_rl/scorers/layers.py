@@ -1,7 +1,7 @@
-"""The parts that scorers are made of: input layer, groups of small networks, gates, towers.
+"""Building blocks of scorers: input layer, groups of small networks, gates, towers.
 
-Experts and towers are trained as groups: one tensor holds the weights of all of them, so that a
-batch costs a few large matrix products instead of many small ones.
+One tensor holds the weights of all experts or towers of a group. A batch then needs a few large
+matrix products instead of many small ones.
 """
 
 import itertools
@@ -30,7 +30,7 @@ __all__ = [
     "replace_column",
 ]
 
-# Embeddings start small: a rare id should say little until rows have spoken for it.
+# Embeddings start small, so that a rare id has little effect until rows support it.
 EMBEDDING_STD = 0.01
 # A base rate of 0 or 1 has no logit.
 RATE_FLOOR = 1e-6
@@ -38,24 +38,25 @@ EVERYTHING = slice(None)
 SIDES = tuple(FeatureSide)
 BIN_DIM = 8
 BIN_STD = 0.05
-# Standardised columns are clipped there; equal quantiles make bins of no width.
+# Standardised columns are clipped at +-DENSE_LIMIT.
 DENSE_LIMIT = 5.0
-LEAST_BIN = 1e-6
+# Equal quantiles give bins of width 0.
+MIN_BIN_WIDTH = 1e-6
 
 
 class BinEncoding(nn.Module):
-    """Dense columns as piecewise linear functions of themselves, learnt per column.
+    """Piecewise linear encoding of dense columns, with weights per column.
 
     e_j(x) = clip((x - t_j) / (t_{j+1} - t_j), 0, 1) for edges t at the quantiles of the training
     rows, then relu(e W + b) with W and b of each column. Source: Gorishniy et al., "On embeddings
-    for numerical features in tabular deep learning", NeurIPS 2022, equation 1. Differs from the
-    paper: values beyond the training rows stop at the outer edges, where its outer bins are open.
+    for numerical features in tabular deep learning", NeurIPS 2022, equation 1. Unlike the paper,
+    whose outer bins are open, we clip values at the outer edges.
     """
 
     def __init__(self, columns: int, bins: int, dim: int) -> None:
         super().__init__()
         self.edges: Tensor  # (columns, bins + 1), ascending
-        # Columns are standardised: until rows are given, their quantiles are those of a normal.
+        # Columns are standardised, so edges start at the quantiles of a standard normal.
         inner = torch.special.ndtri(torch.arange(1, bins) / bins)
         edges = torch.cat([torch.tensor([-DENSE_LIMIT]), inner, torch.tensor([DENSE_LIMIT])])
         self.register_buffer("edges", edges.repeat(columns, 1))
@@ -68,22 +69,22 @@ class BinEncoding(nn.Module):
         """Encodings (batch, columns x dim) of the `chosen` dense columns (batch, columns)."""
         edges = self.edges[chosen]
         low, high = edges[:, :-1], edges[:, 1:]  # (columns, bins)
-        positions = (dense[:, :, None] - low) / (high - low).clamp(min=LEAST_BIN)
+        positions = (dense[:, :, None] - low) / (high - low).clamp(min=MIN_BIN_WIDTH)
         inside = positions.clamp(0.0, 1.0).transpose(0, 1)  # (columns, batch, bins)
         encoded = torch.relu(self.linear(inside, chosen)).transpose(0, 1)
         return encoded.flatten(1)
 
     def position_edges(self, dense: Tensor) -> None:
-        """Put the edges at the quantiles of the rows `dense` (rows, columns)."""
+        """Set the edges to the quantiles of the rows `dense` (rows, columns)."""
         fractions = np.linspace(0.0, 1.0, self.edges.shape[1])
         self.edges.copy_(torch.from_numpy(np.quantile(dense.numpy(), fractions, axis=0).T))
 
 
 class InputLayer(nn.Module):
-    """Categorical indices and dense columns to one vector per row.
+    """Maps categorical indices and dense columns to one vector per row.
 
-    All categorical fields share one table, each at its own offset, whose gradient is sparse: a
-    step costs what the batch touches, whatever the number of users and videos.
+    All categorical fields share one embedding table, each at its own offset. The table's gradient
+    is sparse, so the cost of a step does not depend on the number of users and videos.
     """
 
     def __init__(self, layout: FeatureLayout, embedding_dim: int, dense_bins: int = 0) -> None:
@@ -101,8 +102,8 @@ class InputLayer(nn.Module):
             *(column.side for column in layout.dense),
             *(column.side for column in layout.dense for _ in range(BIN_DIM if self.bins else 0)),
         )
+        """(width,): whether each entry of the vector depends on the user, video or pair."""
         self.width = len(self.sides)
-        """(width,), what each entry of the vector depends on."""
         self.fields = _side_slices([field.side for field in layout.categorical])
         self.columns = _side_slices([column.side for column in layout.dense])
 
@@ -116,7 +117,7 @@ class InputLayer(nn.Module):
         return torch.cat(parts, dim=1)  # (batch, width)
 
     def read_side(self, side: FeatureSide, categorical: Tensor, dense: Tensor) -> Tensor:
-        """The entries of the vector that depend on `side`, of that side's columns alone."""
+        """The entries of the vector that depend on `side`, from that side's columns only."""
         vectors = self.embedding(categorical + self.offsets[self.fields[side]])
         parts = [vectors.flatten(1), dense]
         if self.bins is not None:
@@ -141,8 +142,8 @@ class GroupedLinear(nn.Module):
     def forward(self, inputs: Tensor, chosen: slice = EVERYTHING) -> Tensor:
         """Outputs (groups, batch, outputs).
 
-        `inputs` is (groups, batch, inputs) for the `chosen` groups, or (batch, inputs) where all
-        groups share it.
+        `inputs` is (groups, batch, inputs) for the `chosen` groups, or (batch, inputs) shared by
+        all groups.
         """
         if inputs.dim() == 2:
             return self._shared(inputs)
@@ -189,7 +190,7 @@ class GroupedMLP(nn.Module):
         return self.after_reading(read)
 
     def after_reading(self, read: Tensor) -> Tensor:
-        """Outputs (groups, batch, width) of what `reader` gave, (groups, batch, first width)."""
+        """Outputs (groups, batch, width) from `reader`'s outputs (groups, batch, first width)."""
         # Not in place: `read` may be a view, whose gradient would then be copied.
         hidden: Tensor = self.dropout(torch.relu(read))
         for layer in list(self.layers)[1:]:
@@ -198,12 +199,12 @@ class GroupedMLP(nn.Module):
 
 
 class Gates(nn.Module):
-    """Linear softmax gates: each mixes the same number of experts by weights that sum to 1.
+    """Linear softmax gates: each gate gives its experts weights that sum to 1.
 
-    Gate dropout leaves out each expert of each gate with probability `dropout` while fitting and
-    shares its weight among the others, so that no gate can rely on one expert alone. Source: Zhao
-    et al., "Recommending what video to watch next: a multitask ranking system", RecSys 2019,
-    section 5.2.4, which names the rate but no formula.
+    In training mode, gate dropout drops each expert of each gate with probability `dropout` and
+    renormalises the other weights, so that no gate relies on a single expert. Source: Zhao et al.,
+    "Recommending what video to watch next: a multitask ranking system", RecSys 2019, section 5.2.4,
+    which gives the rate but no formula.
     """
 
     def __init__(self, gates: int, inputs: int, experts: int, dropout: float) -> None:
@@ -213,25 +214,25 @@ class Gates(nn.Module):
 
     @override
     def forward(self, inputs: Tensor) -> Tensor:
-        """Weights (gates, batch, experts) of (batch, inputs) or (gates, batch, inputs)."""
+        """Weights (gates, batch, experts) from (batch, inputs) or (gates, batch, inputs)."""
         logits: Tensor = self.linear(inputs)
         return self.weigh(logits)
 
     def weigh(self, logits: Tensor) -> Tensor:
-        """Weights (gates, batch, experts) of the gates' logits, of the same shape."""
+        """Weights (gates, batch, experts) from the gates' logits, of the same shape."""
         if not self.training or self.dropout == 0.0:
             return torch.softmax(logits, dim=2)
         dropped = torch.rand(logits.shape) < self.dropout
-        # Where all would go, all stay.
+        # If all experts of a gate were dropped, keep all of them.
         dropped &= ~dropped.all(dim=2, keepdim=True)
         return torch.softmax(logits.masked_fill(dropped, -torch.inf), dim=2)
 
 
 def mean_gate_entropies(weights: Tensor) -> Tensor:
-    """Entropy of each gate over its experts, averaged over rows: (gates,), in [0, 1].
+    """Normalised entropy of each gate over its experts, averaged over rows: (gates,), in [0, 1].
 
-    0 is a gate that has collapsed on one expert, 1 one that does not choose: the entropy is divided
-    by the logarithm of the number of experts. Of one expert it is 1.
+    The entropy is divided by the logarithm of the number of experts. 0 means that the gate has
+    collapsed on one expert, 1 that it weights all equally. With a single expert it is 1.
     """
     experts = weights.shape[2]
     if experts == 1:
@@ -248,14 +249,14 @@ def replace_column(values: Tensor, position: int, column: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class TowerOutputs:
-    """What towers say about a batch."""
+    """The towers' outputs for a batch."""
 
-    logits: Tensor  # (batch, tasks), that of the task in seconds being of its expected label
+    logits: Tensor  # (batch, tasks); for the task in seconds, the logit of its expected label
     watch: Tensor | None  # (batch, parameters) of the watch head; None without such a task
 
 
 class Towers(nn.Module):
-    """One small network per task, from that task's representation to its logit."""
+    """One small network per task that maps the task's representation to its logit."""
 
     def __init__(
         self,
@@ -298,7 +299,7 @@ class Towers(nn.Module):
     def start_at(self, base_rates: Tensor) -> None:
         """Set the output biases to the logits of `base_rates` (tasks,).
 
-        A rare task would otherwise spend its first steps on learning that it is rare.
+        Otherwise the first steps would only fit the base rates of rare tasks.
         """
         assert self.output.bias is not None
         with torch.no_grad():
@@ -307,9 +308,9 @@ class Towers(nn.Module):
 
 
 def _side_slices(sides: Sequence[FeatureSide]) -> dict[FeatureSide, slice]:
-    """Where each side's columns lie; a layout holds user, video and pair in this order."""
+    """The slice of each side's columns; a layout holds user, video and pair in this order."""
     starts = {
-        side: sum(other < position for other in map(SIDES.index, sides))
+        side: sum(column_side < position for column_side in map(SIDES.index, sides))
         for position, side in enumerate(SIDES)
     }
     return {side: slice(starts[side], starts[side] + list(sides).count(side)) for side in SIDES}

@@ -1,4 +1,4 @@
-"""The losses of scorers, as pure functions of a batch that return named parts."""
+"""Losses of scorers: pure functions of a batch that return named parts."""
 
 from dataclasses import dataclass
 
@@ -22,7 +22,7 @@ __all__ = [
 def cross_entropies(logits: Tensor, targets: Tensor) -> Tensor:
     """L = -[y log sigmoid(z) + (1 - y) log(1 - sigmoid(z))] in nats, elementwise.
 
-    `targets` are 0/1 labels or shares in [0, 1].
+    `targets` are labels in [0, 1].
     """
     return binary_cross_entropy_with_logits(logits, targets, reduction="none")
 
@@ -30,8 +30,8 @@ def cross_entropies(logits: Tensor, targets: Tensor) -> Tensor:
 def masked_means(losses: Tensor, mask: Tensor) -> Tensor:
     """L_k = sum_n m_nk l_nk / max(1, sum_n m_nk), (tasks,), of losses (batch, tasks).
 
-    `mask` (batch, tasks) is bool, or the weight of the row for the task; 0 leaves a row out, for
-    a row outside a task's sample space must not pass as a negative one.
+    `mask` (batch, tasks) is bool, or the weight of the row for the task. Weight 0 excludes a row: a
+    row outside a task's sample space must not count as a negative.
     """
     weights = mask.to(losses.dtype)  # (batch, tasks)
     return (weights * losses).sum(dim=0) / weights.sum(dim=0).clamp(min=1.0)
@@ -42,7 +42,7 @@ def task_losses(logits: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
 
     Args:
         logits: (batch, tasks).
-        targets: (batch, tasks) in [0, 1]; what it holds outside the sample space is not read.
+        targets: (batch, tasks) in [0, 1]; values outside the sample space are ignored.
         mask: (batch, tasks), bool or the weight of the row for the task.
     """
     known = torch.where(mask > 0, targets, 0.0)
@@ -52,7 +52,7 @@ def task_losses(logits: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
 def product_logit(first: Tensor, second: Tensor) -> Tensor:
     """The logit of sigmoid(a) sigmoid(b), any shape: -log(e^-a + e^-b + e^-(a + b)).
 
-    Its cross-entropy is ESMM's on the product of two probabilities, without ever forming it. Source
+    ESMM's loss is the cross-entropy of this logit; the log-space form is numerically stable. Source
     of the product: Ma et al., "Entire space multi-task model", SIGIR 2018, equation 1.
     """
     return -torch.logsumexp(torch.stack([-first, -second, -first - second]), dim=0)
@@ -60,10 +60,10 @@ def product_logit(first: Tensor, second: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class CounterfactualRisk:
-    """An estimate of the mean error over all rows, from errors known on the observed ones."""
+    """An estimate of the mean error over all rows from the errors on the observed rows."""
 
-    value: Tensor  # (), with a gradient to the errors alone
-    imputation: Tensor  # (), what the imputed errors are to minimise; 0 where there are none
+    value: Tensor  # (), its gradient reaches the errors only, not the propensities
+    imputation: Tensor  # (), loss for fitting the imputed errors; 0 without imputation
     effective_sample_size: Tensor  # (), (sum w)^2 / sum w^2 over the observed rows' weights
 
 
@@ -77,20 +77,20 @@ def inverse_propensity_risk(
 ) -> CounterfactualRisk:
     """IPS: R = (1 / |D|) sum_D o e / p; SNIPS divides by sum_D o / p in place of |D|.
 
-    Unbiased if p is the true probability of o. Differs from the paper: p = max(propensity, floor),
-    no gradient passes through it (a model could otherwise lower the risk by making clicks look more
-    likely), SNIPS is the default, and its divisor is at least 1.
+    IPS is unbiased if p is the true probability of o. Unlike the paper, we use p = max(propensity,
+    floor), and SNIPS by default with a divisor of at least 1. We also stop the gradient at p;
+    otherwise the model could lower the risk by predicting higher propensities.
 
     Source: Wang et al., "ESCM2: entire space counterfactual multi-task model for post-click
     conversion rate estimation", SIGIR 2022, equation 9; self-normalisation: Swaminathan and
     Joachims, "The self-normalized estimator for counterfactual learning", NeurIPS 2015.
 
     Args:
-        errors: (batch,) at least 0; read where observed.
+        errors: (batch,) at least 0; used only where observed.
         observed: (batch,) 0/1.
         propensities: (batch,) probability that the row is observed.
-        floor: least propensity, in (0, 1].
-        self_normalised: SNIPS, whose scale does not follow the weights.
+        floor: minimum propensity, in (0, 1].
+        self_normalised: SNIPS if True, else IPS; the scale of SNIPS does not depend on the weights.
     """
     weights = _weights(observed, propensities, floor)  # (batch,)
     known = torch.where(observed > 0, errors, 0.0)
@@ -111,15 +111,15 @@ def doubly_robust_risk(
 
     p is floored and held constant, as in `inverse_propensity_risk`.
 
-    `imputation` is (1 / |D|) sum_D o (e - e^)^2 / p. The caller decides what each part may teach:
-    see `entire_space`. Source: Wang et al. 2022 (ESCM2), equations 11 and 12.
+    `imputation` is (1 / |D|) sum_D o (e - e^)^2 / p. The caller decides which parameters each part
+    trains: see `entire_space`. Source: Wang et al. 2022 (ESCM2), equations 11 and 12.
 
     Args:
-        errors: (batch,) at least 0; read where observed.
-        imputed_errors: (batch,) at least 0, everywhere.
+        errors: (batch,) at least 0; used only where observed.
+        imputed_errors: (batch,) at least 0, on all rows.
         observed: (batch,) 0/1.
         propensities: (batch,) probability that the row is observed.
-        floor: least propensity, in (0, 1].
+        floor: minimum propensity, in (0, 1].
     """
     weights = _weights(observed, propensities, floor)  # (batch,)
     gaps = torch.where(observed > 0, errors - imputed_errors, 0.0)
@@ -132,7 +132,7 @@ def doubly_robust_risk(
 
 @dataclass(frozen=True)
 class OrderPenalty:
-    """How far a task is predicted above one that it can only follow."""
+    """Violation of p_child <= p_parent in a model's predictions."""
 
     excess: Tensor  # (), mean of max(p_child - p_parent, 0)
     rate: Tensor  # (), fraction of rows with p_child > p_parent
@@ -144,7 +144,8 @@ def order_penalty(parent_logits: Tensor, child_logits: Tensor) -> OrderPenalty:
     Source: Xi et al., "Modeling the sequential dependence among audience multi-step conversions
     with multi-task learning", KDD 2021, equation 7; equation 4 of Wang et al., "Multi-task deep
     recommender systems: a survey", 2023 (arXiv 2302.03525): P(parent, not child) = p_parent -
-    p_child is at least 0. It is a mean over rows, as the weight of a sum would follow the batch.
+    p_child is at least 0. The penalty is a mean over rows, so its weight does not depend on the
+    batch size.
 
     Args:
         parent_logits: (batch,).

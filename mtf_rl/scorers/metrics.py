@@ -1,9 +1,8 @@
-"""How well predictions rank and how far they can be believed: pure functions of arrays.
+"""Ranking and calibration metrics: pure functions of arrays.
 
-Every function takes predictions and labels over `rows`. A label is 0/1, or a share in [0, 1]
-(a task in seconds, or a count); ranking metrics need a condition, so callers binarise shares first
-(`positive`).
-A metric that is not defined on the given rows is NaN, never an exception and never 0.
+Every function takes predictions and labels over `rows`. A label is 0 or 1 for a binary task, and a
+fraction in [0, 1] for a task in seconds or a count. Ranking metrics need 0/1 labels, so callers
+binarise fractions first (`positive`). A metric that is undefined on the given rows is NaN.
 """
 
 from dataclasses import dataclass
@@ -32,10 +31,10 @@ PROBABILITY_FLOOR = 1e-7
 
 @dataclass(frozen=True)
 class GroupedAUC:
-    """AUC within users, and how much of the rows it speaks for."""
+    """AUC within users, and the fractions of rows and users that it covers."""
 
     value: float
-    """Mean of the users' AUC, weighted by their rows; NaN if no user is covered."""
+    """Mean of the users' AUC, weighted by their rows; NaN if no user has both classes."""
 
     row_coverage: float
     """Fraction of rows whose user has both classes, in [0, 1]."""
@@ -45,32 +44,32 @@ class GroupedAUC:
 
 
 def positive(task: Task, targets: FloatArray) -> BoolArray:
-    """The 0/1 condition that ranking metrics use, (rows,).
+    """The 0/1 labels that ranking metrics use, (rows,).
 
-    A binary task is its own condition. A share is positive from the task's `positive_from`:
-    KuaiRand's `watch` from 18 s, the threshold of its `long_view`, without the exception for videos
-    shorter than that.
+    A binary task keeps its labels. For other tasks a row is positive from the task's
+    `positive_from`. KuaiRand's `watch` is positive from 18 s, the threshold of its `long_view`,
+    without the exception for shorter videos.
     """
     return np.asarray(targets >= task.positive_label)
 
 
 def auc(predictions: FloatArray, positives: BoolArray) -> float:
-    """P(a positive row scores above a negative one), a tie counting half; NaN with one class."""
+    """P(a positive row scores above a negative row); a tie counts half. NaN with one class."""
     return grouped_auc(predictions, positives, np.zeros(len(predictions), dtype=np.int64)).value
 
 
 def grouped_auc(predictions: FloatArray, positives: BoolArray, users: IntArray) -> GroupedAUC:
     """GAUC: sum_u n_u AUC_u / sum_u n_u over the users u who have both classes.
 
-    n_u counts the user's rows. Source of the weighting: Zhu et al., "Optimized cost per click in
-    Taobao display advertising", KDD 2017, equation 9, with impressions as weights. Differs from
-    the paper: groups are users, not users at a position. Others leave the mean unweighted, so
-    compare with published figures only after reading their definition.
+    n_u is the user's number of rows. Source of the weighting: Zhu et al., "Optimized cost per click
+    in Taobao display advertising", KDD 2017, equation 9, with impressions as weights. Unlike the
+    paper, we group by user, not by user and position. Some publications use the unweighted mean, so
+    check the definition before comparing with published values.
 
     Args:
-        predictions: (rows,) any monotone score.
-        positives: (rows,) the condition.
-        users: (rows,) integers; equal ones form a group.
+        predictions: (rows,) scores; only their order matters.
+        positives: (rows,) bool labels.
+        users: (rows,) integers; rows with equal values form a group.
     """
     if len(predictions) == 0:
         return GroupedAUC(np.nan, np.nan, np.nan)
@@ -93,7 +92,7 @@ def grouped_auc(predictions: FloatArray, positives: BoolArray, users: IntArray) 
 
 
 def log_loss(predictions: FloatArray, targets: FloatArray) -> float:
-    """Mean cross-entropy in nats, for 0/1 or share targets; predictions are kept off 0 and 1."""
+    """Mean cross-entropy in nats, for targets in [0, 1]; predictions are clipped off 0 and 1."""
     if len(predictions) == 0:
         return np.nan
     p = np.clip(predictions.astype(np.float64), PROBABILITY_FLOOR, 1.0 - PROBABILITY_FLOOR)
@@ -102,17 +101,18 @@ def log_loss(predictions: FloatArray, targets: FloatArray) -> float:
 
 
 def entropy(rate: float) -> float:
-    """Entropy of a coin of the given rate, in nats; 0 at the ends."""
+    """Entropy of a Bernoulli variable with the given rate, in nats; 0 at rates 0 and 1."""
     if rate <= 0.0 or rate >= 1.0:
         return 0.0
     return float(-(rate * np.log(rate) + (1.0 - rate) * np.log1p(-rate)))
 
 
 def normalised_entropy(predictions: FloatArray, targets: FloatArray) -> float:
-    """NE: log loss over that of predicting the rows' base rate; below 1 means it knows something.
+    """NE: log loss divided by the log loss of predicting the rows' base rate.
 
+    A value below 1 is better than predicting the base rate; NaN if the base rate is 0 or 1.
     Source: He et al., "Practical lessons from predicting clicks on ads at Facebook", ADKDD 2014,
-    equation 1. NaN where the base rate is 0 or 1.
+    equation 1.
     """
     if len(targets) == 0:
         return np.nan
@@ -125,13 +125,13 @@ def expected_calibration_error(
 ) -> float:
     """ECE: sum_b (n_b / n) |mean prediction - mean target| over equal-mass bins.
 
-    Equal-width bins would put a task of rate 0.001 wholly into the first one. Rows of equal
-    prediction share their mean target before the cut, so that the order of rows changes nothing.
+    With equal-width bins, all rows of a task with rate 0.001 would fall into the first bin. Rows
+    with equal predictions get their mean target before binning, so the order of rows has no effect.
 
     Args:
         predictions: (rows,) probabilities.
-        targets: (rows,) 0/1 or shares.
-        bins: how many bins of equal mass, at least 1; fewer rows than bins make a bin each.
+        targets: (rows,) labels in [0, 1].
+        bins: number of equal-mass bins, at least 1; at most one bin per row is used.
     """
     if len(predictions) == 0:
         return np.nan
@@ -145,11 +145,11 @@ def expected_calibration_error(
 
 
 def chance_calibration_error(predictions: FloatArray, bins: int = ECE_BINS) -> float:
-    """The ECE that 0/1 labels drawn from `predictions` themselves would show, on average.
+    """The expected ECE of perfectly calibrated `predictions`, from sampling noise alone.
 
-    An ECE is a mean of absolute values, so chance alone keeps it above 0: a scorer cannot be asked
-    to fall below this on so many rows. A bin's sum of labels X with mean m has E|X - m| close to
-    sqrt(2 Var X / pi), or to 2 min(m, n_b - m) where hardly a label is expected.
+    An ECE is a mean of absolute values, so sampling noise keeps it above 0; no scorer can be
+    expected to fall below this value on the same rows. A bin's sum of labels X with mean m has
+    E|X - m| close to sqrt(2 Var X / pi), or close to 2 min(m, n_b - m) if few labels are expected.
 
     Args:
         predictions: (rows,) probabilities.
@@ -159,7 +159,8 @@ def chance_calibration_error(predictions: FloatArray, bins: int = ECE_BINS) -> f
         return np.nan
     p = np.sort(predictions).astype(np.float64)
     edges = np.unique(np.linspace(0, len(p), bins + 1).astype(np.int64))
-    # Rows of equal prediction share their mean label, so a tie of n has a fraction of its variance.
+    # ECE gives tied rows their mean label. If a bin holds only part of a tie, the variance of its
+    # sum is smaller in proportion.
     ties = np.cumsum(np.r_[False, p[1:] != p[:-1]])  # (rows,)
     sizes = np.bincount(ties)[ties]
     numbers = np.repeat(np.arange(len(edges) - 1), np.diff(edges))  # (rows,) of the bin
@@ -174,13 +175,13 @@ def chance_calibration_error(predictions: FloatArray, bins: int = ECE_BINS) -> f
 
 
 def calibration_ratio(predictions: FloatArray, targets: FloatArray) -> float:
-    """Sum of predictions over sum of targets: 1 is calibrated on average; NaN without a target."""
+    """Sum of predictions over sum of targets: 1 is calibrated on average, NaN without targets."""
     total = float(np.sum(targets, dtype=np.float64))
     return float(np.sum(predictions, dtype=np.float64)) / total if total > 0.0 else np.nan
 
 
 def _ranks(predictions: FloatArray, groups: IntArray) -> FloatArray:
-    """Rank from 1 of each row within its group, ties sharing their mean rank: (rows,) float64."""
+    """Rank of each row within its group, from 1; ties get their mean rank: (rows,) float64."""
     order = np.lexsort((predictions, groups))
     p, g = predictions[order], groups[order]
     new_group = np.r_[True, g[1:] != g[:-1]]

@@ -1,4 +1,4 @@
-"""MMoE: every task mixes the same experts with a gate of its own; OMoE: with one gate for all.
+"""MMoE: every task mixes the same experts with its own gate; OMoE: all tasks use one gate.
 
 Source: Ma et al., "Modeling task relationships in multi-task learning with multi-gate
 mixture-of-experts", KDD 2018, equations 6 to 8; OMoE is its equation 5.

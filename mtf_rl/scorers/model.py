@@ -1,4 +1,4 @@
-"""What every scorer's module has in common."""
+"""Base classes of the scorers' torch modules, their outputs and their losses."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -33,8 +33,7 @@ __all__ = [
     "ScorerModel",
 ]
 
-# What the layers make of this many rows stays in a processor's cache; of more it does not, and a
-# prediction waits for memory.
+# The layers' activations for this many rows fit in a processor's cache; larger chunks are slower.
 PREDICT_ROWS = 2048
 
 Reader = Callable[[Tensor], Tensor]
@@ -43,7 +42,7 @@ Reader = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Outputs:
-    """What a model says about a batch."""
+    """A model's outputs for a batch."""
 
     logits: Tensor  # (batch, tasks)
 
@@ -52,32 +51,32 @@ class Outputs:
 class ModelLosses:
     """A model's losses on a batch, before they are weighted."""
 
-    per_task: Tensor  # (tasks,), nats a row
-    extra: Tensor  # (), what the model adds to their weighted sum
+    per_task: Tensor  # (tasks,), nats per row
+    extra: Tensor  # (), added to the weighted sum of `per_task`
     measures: Mapping[str, Tensor] = field(default_factory=dict)
     """Named scalars to log, such as a gate's entropy or an effective sample size."""
 
 
 class ScorerModel(nn.Module, ABC):
-    """A module from features to logits; a scorer of one's own needs `outputs` alone.
+    """A module that maps features to logits; a custom scorer only has to implement `outputs`.
 
-    It never applies a sigmoid and never looks across rows (no BatchNorm): in eval mode a row gets
-    the same logits alone as among others. Tables of `nn.Embedding(sparse=True)` are fitted by the
-    optimizer of embeddings, everything else by the other.
+    A model applies no sigmoid and does not mix rows (no BatchNorm): in eval mode a row's logits do
+    not depend on the other rows. The optimizer for embeddings fits the `nn.Embedding(sparse=True)`
+    tables; the other optimizer fits all other parameters.
     """
 
     chain: NestedPair | None = None
-    """Two tasks of which the model lets one happen only after the other."""
+    """Nested pair of tasks that the model assumes: the child happens only if the parent does."""
 
     @abstractmethod
     def outputs(self, categorical: Tensor, dense: Tensor) -> Outputs:
-        """Everything that the model says; the arguments are those of `forward`."""
+        """All outputs of the model; the arguments are those of `forward`."""
 
     def losses(self, outputs: Outputs, targets: Tensor, mask: Tensor) -> ModelLosses:
-        """One loss per task, and what the model adds; by default each task's mean cross-entropy.
+        """One loss per task and an extra term; by default each task's mean cross-entropy.
 
         Args:
-            outputs: of this model.
+            outputs: outputs of this model.
             targets: (batch, tasks) in [0, 1].
             mask: (batch, tasks) bool, True where the row is in the task's sample space.
         """
@@ -85,9 +84,9 @@ class ScorerModel(nn.Module, ABC):
         return ModelLosses(per_task, per_task.new_zeros(()))
 
     def networks(self) -> "tuple[Network, ...]":
-        """The networks whose logits are averaged, if the model is made of such; else none.
+        """The networks whose logits the model averages; empty if it is not built from `Network`s.
 
-        Where there are some, pairs are split into users and videos (`split_scoring`) to save time.
+        With networks, `split_scoring` computes user and video parts once, which saves time.
         """
         return ()
 
@@ -102,9 +101,11 @@ class ScorerModel(nn.Module, ABC):
         return self.outputs(categorical, dense).logits
 
     def start_at(self, base_rates: Tensor, dense: Tensor) -> None:
-        """Let the networks' predictions start about the base rates (tasks,), bins at quantiles.
+        """Initialise output biases from the base rates, and bin edges from quantiles.
 
-        `dense` holds the dense columns of the training rows, (rows, dense columns).
+        Args:
+            base_rates: (tasks,) mean targets of the training rows.
+            dense: (rows, dense columns) of the training rows.
         """
         for network in self.networks():
             network.towers.start_at(base_rates)
@@ -117,29 +118,29 @@ class ScorerModel(nn.Module, ABC):
         return [weight for table in tables if table.sparse for weight in table.parameters()]
 
     def dense_parameters(self) -> list[nn.Parameter]:
-        """Every other parameter."""
+        """All parameters except the sparse embedding tables."""
         sparse = {id(parameter) for parameter in self.sparse_parameters()}
         return [parameter for parameter in self.parameters() if id(parameter) not in sparse]
 
 
 @dataclass(frozen=True)
 class NetworkOutputs(Outputs):
-    """What a single network says about a batch."""
+    """A single network's outputs for a batch."""
 
     watch: Tensor | None  # (batch, parameters) of the watch head; None without a task in seconds
-    gates: Tensor | None = None  # (gates, batch, experts) of the last level, where there are gates
+    gates: Tensor | None = None  # (gates, batch, experts) of the last level; None without gates
 
     @classmethod
     def of_towers(cls, towers: TowerOutputs, gates: Tensor | None = None) -> "NetworkOutputs":
-        """The towers' outputs as they are."""
+        """Network outputs from the towers' outputs and gate weights."""
         return cls(towers.logits, towers.watch, gates)
 
 
 class Network(ScorerModel):
     """A model with one input layer and one tower per task.
 
-    Rows enter through affine maps of the input layer (`readers`) alone, so that what these give can
-    be computed apart for users and for videos.
+    Features enter only through affine maps (`readers`). Their outputs can therefore be computed
+    separately for users and for videos.
     """
 
     input: InputLayer
@@ -151,7 +152,7 @@ class Network(ScorerModel):
 
     @abstractmethod
     def combine(self, read: Sequence[Tensor]) -> NetworkOutputs:
-        """Outputs from what the readers gave, (groups, batch, outputs) each."""
+        """Outputs of the network from the readers' outputs, (groups, batch, outputs) each."""
 
     @override
     def outputs(self, categorical: Tensor, dense: Tensor) -> NetworkOutputs:
@@ -179,13 +180,13 @@ class Network(ScorerModel):
 
 @dataclass(frozen=True)
 class EnsembleOutputs(Outputs):
-    """What every member says, beside the mean of their logits."""
+    """The mean of the members' logits, and each member's outputs."""
 
     members: tuple[Outputs, ...]
 
 
 class Ensemble(ScorerModel):
-    """Networks of one kind, fitted side by side on losses of their own; logits are averaged."""
+    """Networks of one kind, each fitted on its own loss; their logits are averaged."""
 
     def __init__(self, members: Sequence[Network]) -> None:
         super().__init__()
@@ -202,8 +203,8 @@ class Ensemble(ScorerModel):
     def losses(self, outputs: Outputs, targets: Tensor, mask: Tensor) -> ModelLosses:
         assert isinstance(outputs, EnsembleOutputs)
         losses = [
-            network.losses(own, targets, mask)
-            for network, own in zip(self.networks(), outputs.members, strict=True)
+            network.losses(member, targets, mask)
+            for network, member in zip(self.networks(), outputs.members, strict=True)
         ]
         return ModelLosses(
             per_task=torch.stack([loss.per_task for loss in losses]).mean(dim=0),
@@ -220,12 +221,12 @@ class Ensemble(ScorerModel):
 
 
 class ScorerConfig(Protocol):
-    """A frozen dataclass of sizes that builds its model."""
+    """A frozen dataclass of model settings that builds its model."""
 
     __dataclass_fields__: ClassVar[dict[str, Any]]
 
     def build(self, layout: FeatureLayout, tasks: TaskSet) -> ScorerModel:
-        """A freshly initialised model of these tasks, drawing on torch's global generator."""
+        """A newly initialised model of these tasks; uses torch's global generator."""
         ...
 
 

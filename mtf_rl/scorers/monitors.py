@@ -1,4 +1,4 @@
-"""Monitors: the one number on validation rows by which fitting chooses its best state."""
+"""Monitors: validation metrics by which fitting selects its best state."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,15 +18,15 @@ TaskMetric = Callable[[Task, FloatArray, FloatArray], float]
 
 @dataclass(frozen=True)
 class Monitor:
-    """A metric of one task, averaged over tasks, and the direction in which it improves."""
+    """A metric per task that is averaged over tasks, and the direction in which it improves."""
 
     metric: TaskMetric
-    """(task, predictions (rows,), targets (rows,)) -> value, NaN where it is undefined."""
+    """(task, predictions (rows,), targets (rows,)) -> value, NaN if it is undefined."""
 
     higher_is_better: bool
 
     def value(self, predictions: FloatArray, rows: LabelledRows, tasks: Sequence[str]) -> float:
-        """Mean over `tasks` of the metric of predictions (rows, tasks); NaN if none is defined."""
+        """Mean over `tasks` of the metric for predictions (rows, tasks); NaN if none is defined."""
         values = [
             self.metric(rows.tasks[name], predictions[m, k], rows.targets[m, k])
             for name, k, m in ((name, k, rows.mask[:, k]) for name, k in _columns(rows, tasks))

@@ -1,4 +1,4 @@
-"""Reliability pictures: what a scorer predicts against what happened."""
+"""Reliability diagrams: predicted against observed rates."""
 
 import io
 
@@ -15,12 +15,12 @@ __all__ = ["reliability_curve", "reliability_picture"]
 def reliability_curve(
     predictions: FloatArray, targets: FloatArray, bins: int = ECE_BINS
 ) -> tuple[FloatArray, FloatArray]:
-    """Mean prediction and mean target of bins of equal mass, (bins,) each, ascending.
+    """Mean prediction and mean target of equal-mass bins, (bins,) each, by rising prediction.
 
     Args:
         predictions: (rows,) probabilities.
-        targets: (rows,) 0/1 or shares.
-        bins: how many; fewer rows make fewer.
+        targets: (rows,) labels in [0, 1].
+        bins: number of bins, at least 1; at most one bin per row is used.
     """
     parts = np.array_split(np.argsort(predictions, kind="stable"), min(bins, len(predictions)))
     means = [(float(predictions[part].mean()), float(targets[part].mean())) for part in parts]
@@ -31,9 +31,10 @@ def reliability_curve(
 def reliability_picture(
     calibrated: FloatArray, uncalibrated: FloatArray, rows: LabelledRows
 ) -> bytes:
-    """A PNG with a panel per task: before and after calibration; the diagonal is the truth.
+    """A PNG with one panel per task, before and after calibration.
 
-    `calibrated` and `uncalibrated` are predictions (rows, tasks) for the labelled `rows`.
+    The diagonal marks perfect calibration. `calibrated` and `uncalibrated` are predictions (rows,
+    tasks) for the labelled `rows`.
     """
     figure = Figure(figsize=(14, 7), layout="constrained")
     columns = min(len(rows.tasks), 4)

@@ -1,4 +1,4 @@
-"""PLE: experts owned by a task and experts shared by all, stacked in extraction levels.
+"""PLE: task-specific and shared experts, stacked in extraction levels.
 
 Source: Tang et al., "Progressive layered extraction (PLE): a novel multi-task learning model for
 personalized recommendations", RecSys 2020, section 4. One level is the paper's CGC.
@@ -22,18 +22,18 @@ __all__ = ["PLE"]
 
 @dataclass(frozen=True)
 class Extracted:
-    """What a level hands on."""
+    """Outputs of an extraction level."""
 
     tasks: Tensor  # (tasks, batch, width)
-    shared: Tensor | None  # (batch, width), below the last level
+    shared: Tensor | None  # (batch, width); None at the last level
     gates: Tensor  # (tasks, batch, own + shared experts)
 
 
 class Extraction(nn.Module):
-    """One level: a^k = gate^k over the task's own and the shared experts.
+    """One level: a^k = gate^k mixes the task's own experts and the shared experts.
 
-    Below the last level there is also a^s = gate^s over the experts of all tasks and the shared
-    ones, which feeds the shared experts and the shared gate of the next level.
+    Except at the last level, a^s = gate^s also mixes the experts of all tasks and the shared
+    experts. It is the input of the next level's shared experts and shared gate.
     """
 
     def __init__(self, config: "CGCConfig", inputs: int, tasks: int, *, is_last: bool) -> None:
@@ -47,13 +47,13 @@ class Extraction(nn.Module):
         self.width = self.own.width
 
     def readers(self) -> tuple[Reader, ...]:
-        """The affine maps that read what comes in."""
+        """The affine maps that read the level's inputs."""
         shared_gate = () if self.shared_gate is None else (self.shared_gate.linear,)
         return self.own.reader, self.shared.reader, self.gates.linear, *shared_gate
 
     @override
     def forward(self, tasks: Tensor, shared: Tensor) -> Extracted:
-        """The next level's inputs of `tasks` (tasks, batch, inputs), `shared` (batch, inputs)."""
+        """Outputs from `tasks` (tasks, batch, inputs) and `shared` (batch, inputs)."""
         own = self.own.reader(tasks.repeat_interleave(self.own_per_task, dim=0))
         read = [own, self.shared.reader(shared), self.gates.linear(tasks)]
         if self.shared_gate is not None:
@@ -61,7 +61,7 @@ class Extraction(nn.Module):
         return self.combine(read)
 
     def combine(self, read: Sequence[Tensor]) -> Extracted:
-        """The next level's inputs, from what `readers` gave, in their order."""
+        """Outputs of the level from the readers' outputs, in the order of `readers`."""
         own_experts = self.own.after_reading(read[0])  # (tasks x own, batch, width)
         shared_experts = self.shared.after_reading(read[1])  # (shared, batch, width)
         gates = self.gates.weigh(read[2])  # (tasks, batch, own + shared)
@@ -69,8 +69,8 @@ class Extraction(nn.Module):
         if self.shared_gate is None:
             return Extracted(tasks, None, gates)
         gate = self.shared_gate.weigh(read[3])[0]  # (batch, tasks x own + shared)
-        everyone = torch.cat([own_experts, shared_experts])  # (tasks x own + shared, batch, width)
-        return Extracted(tasks, torch.einsum("be,ebw->bw", gate, everyone), gates)
+        experts = torch.cat([own_experts, shared_experts])  # (tasks x own + shared, batch, width)
+        return Extracted(tasks, torch.einsum("be,ebw->bw", gate, experts), gates)
 
     def _mix_tasks(self, gates: Tensor, own_experts: Tensor, shared_experts: Tensor) -> Tensor:
         own_gates, shared_gates = gates.tensor_split([self.own_per_task], dim=2)
@@ -80,7 +80,7 @@ class Extraction(nn.Module):
 
 
 class PLE(Network):
-    """Extraction levels between the features and one tower per task."""
+    """Extraction levels on the features, followed by one tower per task."""
 
     def __init__(
         self, config: "CGCConfig", layout: FeatureLayout, tasks: TaskSet, *, levels: int

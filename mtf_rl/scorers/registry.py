@@ -1,4 +1,4 @@
-"""The scorers that can be built by name."""
+"""Registry of the scorers that can be built by name."""
 
 from dataclasses import is_dataclass
 from typing import TYPE_CHECKING, Any
@@ -27,21 +27,21 @@ __all__ = ["SCORERS", "own_scorer", "scorer_name"]
 
 
 def own_scorer(name: str, own: Any) -> "type[ScorerConfig]":
-    """A user's own class of settings, which builds a `ScorerModel`.
+    """Check a custom settings class, which builds a `ScorerModel`, and return it.
 
     Raises:
-        ConfigError: if it is no dataclass with a default each and a method `build`.
+        ConfigError: if it is not a dataclass with defaults for all fields and a method `build`.
     """
     expected = (
-        f"scorer {name!r} must be a dataclass of settings with a default each and a method"
-        " build(self, layout: FeatureLayout) -> ScorerModel"
+        f"scorer {name!r} must be a dataclass with a default for every field and a method"
+        " build(self, layout: FeatureLayout, tasks: TaskSet) -> ScorerModel"
     )
     if not (isinstance(own, type) and is_dataclass(own) and callable(getattr(own, "build", None))):
         raise ConfigError(f"{expected}; got {own!r}")
     try:
         own()
     except TypeError as error:
-        raise ConfigError(f"{expected}; without arguments it raises: {error}") from error
+        raise ConfigError(f"{expected}; calling it without arguments raises: {error}") from error
     kind: Any = own
     config: type[ScorerConfig] = kind
     return config
@@ -68,6 +68,6 @@ SCORERS: "Registry[type[ScorerConfig]]" = Registry(
 
 
 def scorer_name(config: "ScorerConfig") -> str:
-    """The name of the type of `config`: registered, or the `module:Class` of a user's own."""
+    """The registered name of the type of `config`, or `module:Class` for a custom type."""
     kind = type(config)
     return SCORERS.name_of(kind) or f"{kind.__module__}:{kind.__qualname__}"

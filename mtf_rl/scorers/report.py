@@ -1,4 +1,4 @@
-"""The scorer report: how good each task's predictions are, beside its base rate."""
+"""The scorer report: ranking and calibration metrics of each task."""
 
 import csv
 import io
@@ -27,27 +27,27 @@ __all__ = ["ScorerReport", "TaskReport", "report_predictions"]
 
 @dataclass(frozen=True)
 class TaskReport:
-    """One task on some rows; a figure that they do not define is NaN."""
+    """Metrics of one task on a set of rows; an undefined metric is NaN."""
 
     task: str
     rows: int
-    positives: int  # rows that meet the condition by which AUC ranks: `metrics.positive`
+    positives: int  # number of rows that AUC counts as positive: `metrics.positive`
     base_rate: float  # mean target
     auc: float
     gauc: float
     gauc_row_coverage: float
     gauc_user_coverage: float
-    log_loss: float  # nats a row, after calibration
+    log_loss: float  # nats per row, after calibration
     normalised_entropy: float  # after calibration
     calibration_ratio: float  # mean prediction over mean target, after calibration
     ece_uncalibrated: float  # equal-mass bins, before calibration
     ece: float  # the same, after calibration
-    ece_of_chance: float  # what labels drawn from the predictions would show; NaN for a share
+    ece_of_chance: float  # expected ECE of perfect predictions; NaN for a non-binary task
 
 
 @dataclass(frozen=True)
 class ScorerReport:
-    """A table of tasks, in task order."""
+    """One `TaskReport` per task, in task order."""
 
     tasks: tuple[TaskReport, ...]
 
@@ -55,14 +55,14 @@ class ScorerReport:
         return Registry("task", {line.task: line for line in self.tasks})[task]
 
     def to_records(self) -> list[dict[str, Any]]:
-        """One mapping per task, ready for JSON: NaN is None."""
+        """One mapping per task, ready for JSON; NaN becomes None."""
         return [
             {name: _json_ready(value) for name, value in asdict(task).items()}
             for task in self.tasks
         ]
 
     def to_csv(self) -> str:
-        """A header line and one line per task."""
+        """The report as CSV: a header line and one line per task."""
         file = io.StringIO()
         writer = csv.DictWriter(
             file, [field.name for field in fields(TaskReport)], lineterminator="\n"
@@ -72,11 +72,11 @@ class ScorerReport:
         return file.getvalue()
 
     def to_markdown(self) -> str:
-        """A table for people: rates and shares to 4 decimals."""
+        """The report as a Markdown table, with 4 decimals."""
         names = [field.name for field in fields(TaskReport)]
         lines = [" | ".join(names), " | ".join("---" for _ in names)]
         lines += [
-            " | ".join(_shown(value) for value in asdict(task).values()) for task in self.tasks
+            " | ".join(_formatted(value) for value in asdict(task).values()) for task in self.tasks
         ]
         return "".join(f"| {line} |\n" for line in lines)
 
@@ -98,7 +98,7 @@ def _report_task(
 ) -> TaskReport:
     mask = rows.mask[:, k]
     p, y = predictions[mask], rows.targets[mask, k]
-    # A probability does not give the variance of a share or a count.
+    # The chance ECE assumes Bernoulli labels, so it holds for binary tasks only.
     is_binary = task.kind is TaskKind.BINARY
     positives = positive(task, y)
     grouped = grouped_auc(p, positives, rows.users[mask])
@@ -124,5 +124,5 @@ def _json_ready(value: float | str) -> float | str | None:
     return None if isinstance(value, float) and np.isnan(value) else value
 
 
-def _shown(value: float | str) -> str:
+def _formatted(value: float | str) -> str:
     return f"{value:.4f}" if isinstance(value, float) else str(value)

@@ -1,4 +1,4 @@
-"""The labelled rows that a scorer learns from and is evaluated on."""
+"""Labelled rows on which a scorer is fitted and evaluated."""
 
 from dataclasses import dataclass
 
@@ -11,17 +11,17 @@ __all__ = ["LabelledRows", "labelled_rows"]
 
 @dataclass(frozen=True)
 class LabelledRows:
-    """Features and labels of rows of a log; take some with `core.arrays.select_rows`.
+    """Features and labels of rows of a log; `core.arrays.select_rows` selects a subset.
 
     Raises:
-        ShapeError: if the arrays do not share the `rows` axis, or have other than these tasks.
+        ShapeError: if the numbers of rows differ, or the number of tasks is not that of `tasks`.
     """
 
     features: FeatureRows
     targets: FloatArray  # (rows, tasks) float32 in [0, 1]
     mask: BoolArray  # (rows, tasks), True where the row is in the task's sample space
-    users: IntArray  # (rows,) whose row it is
-    keys: IntArray  # (rows,) uint64, a hash of the raw row
+    users: IntArray  # (rows,) user index
+    keys: IntArray  # (rows,) uint64, hash of the raw row
     tasks: TaskSet = KUAIRAND_TASKS
 
     def __post_init__(self) -> None:
@@ -35,7 +35,7 @@ class LabelledRows:
         return len(self.targets)
 
     def base_rates(self) -> FloatArray:
-        """Mean target of each task over its sample space, (tasks,) float64; 0 where it is empty."""
+        """Mean target of each task over its sample space, (tasks,) float64; 0 if it is empty."""
         counts = self.mask.sum(axis=0)
         totals = self.targets.sum(axis=0, where=self.mask, dtype=float)
         rates: FloatArray = totals / counts.clip(min=1)
@@ -43,7 +43,7 @@ class LabelledRows:
 
 
 def labelled_rows(encoder: FeatureEncoder, dataset: Dataset, row_numbers: IntArray) -> LabelledRows:
-    """The rows of `dataset` numbered `row_numbers` (rows,), in that order."""
+    """Features and labels of the rows `row_numbers` (rows,) of `dataset`, in that order."""
     targets, mask = labels(dataset.impressions, row_numbers, dataset.tasks)
     return LabelledRows(
         features=encoder.encode(dataset, row_numbers),

@@ -1,4 +1,4 @@
-"""Scoring every user's retrieval pool, once."""
+"""Computes the score table: a scorer's predictions for every user's retrieval pool."""
 
 from collections.abc import Callable
 
@@ -26,20 +26,20 @@ def score_pools(
     on_users: Callable[[int], None] | None = None,
     dtype: DTypeLike = np.float32,
 ) -> ScoreTable:
-    """The score table of `pools`, in chunks of users.
+    """Compute the score table of `pools`, in chunks of users.
 
-    The table names the rows that the scorer was fitted on, so that a user model fitted on one of
-    them can be refused.
+    The table stores the keys of the rows that the scorer used, so that fitting a user model on the
+    same rows can be refused.
 
     Args:
-        scorer: fitted on features of `encoder`.
-        encoder: history stops where it was fitted.
-        dataset: users and videos by index.
+        scorer: scorer fitted on features of `encoder`.
+        encoder: fitted feature encoder; history features end at the time of its fit.
+        dataset: dataset with the users and videos.
         pools: (users, pool) video indices.
-        hours: (users,) hour of the day at which each user is scored.
-        tabs: (users,) KuaiRand's scene in which each user is scored.
+        hours: (users,) hour of the day at which each user is scored, in [0, 23].
+        tabs: (users,) scene (KuaiRand's `tab`) in which each user is scored.
         on_users: called with the number of users scored so far.
-        dtype: float32, or float16 for half the memory and 3 digits of each probability.
+        dtype: dtype of the scores: float32, or float16 for half the memory at 3 significant digits.
     """
     users, pool = pools.shape
     pair_layout = encoder.layout.restrict(FeatureSide.PAIR)

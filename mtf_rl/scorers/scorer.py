@@ -1,4 +1,4 @@
-"""A fitted scorer: features in, calibrated probabilities out; saved without pickle."""
+"""A fitted scorer: predicts calibrated probabilities from features; saved without pickle."""
 
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -38,24 +38,25 @@ ROW_KEYS = "row_keys.npz"
 
 @dataclass(frozen=True)
 class Scorer:
-    """A model in eval mode with everything that its predictions need."""
+    """A fitted model with everything needed to predict: layout, calibration, tasks."""
 
     config: ScorerConfig
     layout: FeatureLayout
     model: ScorerModel
     calibration: Calibration | TabCalibration
     base_rates: tuple[float, ...]  # (tasks,) mean targets of the training rows
-    row_keys: (
-        IntArray  # (rows,) uint64, ascending: the rows it was fitted, stopped or calibrated on
-    )
+    row_keys: IntArray
+    """(rows,) uint64, ascending: keys of all rows used for training, early stopping, calibration
+    or history features."""
+
     tasks: TaskSet = KUAIRAND_TASKS
-    """What it predicts, in the order of its outputs."""
+    """Predicted tasks, in the order of the outputs."""
 
     def logits(self, features: FeatureRows) -> FloatArray:
         """Logits (rows, tasks) float32 before calibration.
 
         Raises:
-            ShapeError: if the features are not of this scorer's layout.
+            ShapeError: if the features do not match this scorer's layout.
         """
         _check_features(features, self.layout)
         return model_logits(self.model, features, len(self.tasks))
@@ -64,20 +65,20 @@ class Scorer:
         """Calibrated probabilities (rows, tasks) float32 in [0, 1], in task order.
 
         Raises:
-            ShapeError: if the features are not of this scorer's layout.
+            ShapeError: if the features do not match this scorer's layout.
         """
         return self.calibrated(self.logits(features), features)
 
     def calibrated(self, logits: FloatArray, features: FeatureRows) -> FloatArray:
-        """Probabilities (rows, tasks) float32 of logits (rows, tasks) of `features`."""
+        """Calibrated probabilities (rows, tasks) float32 from the logits (rows, tasks)."""
         return self.calibration.apply(logits, tab_codes(features, self.layout))
 
     def save(self, folder: Path, *, report: ScorerReport | None = None) -> None:
-        """Write weights, row keys and last the card, which holds their checksums.
+        """Write weights and row keys, then the card with their checksums.
 
         Args:
-            folder: made if missing; a scorer in it is replaced.
-            report: metrics to keep in the card.
+            folder: target folder; created if missing. A scorer in it is replaced.
+            report: metrics to store in the card.
         """
         replace_atomically(folder / WEIGHTS, safetensors.torch.save(self.model.state_dict()))
         save_arrays(folder / ROW_KEYS, {"row_keys": self.row_keys})
@@ -85,15 +86,15 @@ class Scorer:
 
     @staticmethod
     def load(folder: Path, *, layout: FeatureLayout | None = None) -> "Scorer":
-        """Read what `save` wrote; no code in the files is run.
+        """Read a scorer that `save` wrote; runs no code from the files.
 
         Args:
             folder: a scorer's folder.
-            layout: the features that it will be given, checked against those it was fitted on.
+            layout: expected feature layout; must equal the layout that the scorer was fitted on.
 
         Raises:
-            ArtifactError: if a file is missing, torn, of another version, or `layout` differs.
-            ConfigError: if it is of a user's own model, which the caller has not repeated.
+            ArtifactError: if a file is missing, corrupt, of another version, or `layout` differs.
+            ConfigError: if the card names a `module:Class` model that the caller did not name.
         """
         card = load_json(folder / CARD)
         if isinstance(card, dict):
@@ -103,7 +104,7 @@ class Scorer:
         except (KeyError, TypeError, AttributeError, ConfigError, UnknownNameError) as error:
             reason = f"{type(error).__name__}: {error}"
             raise ArtifactError(
-                f"{folder / CARD} is not a scorer's card ({reason}). Fit it again."
+                f"{folder / CARD} is not a scorer's card ({reason}). Fit the scorer again."
             ) from error
         if layout is not None and layout != scorer.layout:
             raise ArtifactError(_layout_difference(folder, scorer.layout, layout))
@@ -126,7 +127,7 @@ class Scorer:
 
 
 def model_logits(model: ScorerModel, features: FeatureRows, tasks: int) -> FloatArray:
-    """Logits (rows, tasks) float32 in eval mode, a few thousand rows at a time."""
+    """Logits (rows, tasks) float32 in eval mode, computed in chunks of `PREDICT_ROWS` rows."""
     model.eval()
     device = next(model.parameters()).device
     rows = len(features.categorical)
@@ -141,13 +142,13 @@ def model_logits(model: ScorerModel, features: FeatureRows, tasks: int) -> Float
 
 
 def tab_codes(features: FeatureRows, layout: FeatureLayout) -> IntArray | None:
-    """The codes of the field `tab`, (rows,); None where the layout has none."""
+    """Codes of the field `tab`, (rows,); None if the layout has no such field."""
     names = [field.name for field in layout.categorical]
     return features.categorical[:, names.index("tab")] if "tab" in names else None
 
 
 def sigmoid(logits: FloatArray) -> FloatArray:
-    """Probabilities of logits, any shape."""
+    """Elementwise sigmoid of logits of any shape."""
     return np.asarray(torch.sigmoid(torch.from_numpy(logits)))
 
 
@@ -191,9 +192,12 @@ def _from_card(folder: Path, card: dict[str, Any]) -> Scorer:
 
 def _check_sum(path: Path, expected: str) -> None:
     if not path.is_file():
-        raise ArtifactError(f"No file {path}, which the card beside it names. Fit it again.")
+        raise ArtifactError(f"{path} is missing; {CARD} lists it. Fit the scorer again.")
     if sha256_of(path) != expected:
-        raise ArtifactError(f"{path} is not the file that its card describes. Fit it again.")
+        raise ArtifactError(
+            f"{path} has changed: its checksum differs from the one in {CARD}."
+            " Fit the scorer again."
+        )
 
 
 def _config_from(kind: type[ScorerConfig], values: dict[str, Any]) -> ScorerConfig:
@@ -222,7 +226,9 @@ def _load_model(
     try:
         model.load_state_dict(safetensors.torch.load(path.read_bytes()))
     except (SafetensorError, RuntimeError) as error:
-        raise ArtifactError(f"{path} does not fit the model in its card: {error}") from error
+        raise ArtifactError(
+            f"{path} does not match the model in {CARD}: {error}. Fit the scorer again."
+        ) from error
     model.eval()
     return model
 
@@ -232,6 +238,6 @@ def _layout_difference(folder: Path, saved: FeatureLayout, given: FeatureLayout)
     columns = {*saved.dense} ^ {*given.dense}
     names = {field.name for field in fields} | {column.name for column in columns}
     return (
-        f"The scorer in {folder} was fitted on other features than those given; they differ in"
-        f" {', '.join(sorted(names)) or 'their order'}. Fit it again with this encoder."
+        f"The scorer in {folder} was fitted on other features than the given ones. They differ in"
+        f" {', '.join(sorted(names)) or 'their order'}. Fit the scorer again with this encoder."
     )

@@ -1,4 +1,4 @@
-"""The two ends of sharing: one network per task, and one trunk for all tasks."""
+"""Baseline scorers: one network per task (`SingleTask`), one trunk for all (`SharedBottom`)."""
 
 from collections.abc import Sequence
 
@@ -45,10 +45,10 @@ class SharedBottom(Network):
 
 
 class SingleTask(Network):
-    """logit^k = h^k(f^k(e^k(x))): nothing is shared, the embeddings included.
+    """logit^k = h^k(f^k(e^k(x))): tasks share nothing, not even the embeddings.
 
-    It is the reference for negative transfer: a model that shares should not fall below it. All
-    tasks are fitted at once, which is the same as one after the other but for early stopping.
+    It is the reference for negative transfer: a multi-task model should not be worse. All tasks are
+    fitted at once, which equals separate fits except for early stopping.
     """
 
     def __init__(self, config: "SingleTaskConfig", layout: FeatureLayout, tasks: TaskSet) -> None:
@@ -58,7 +58,7 @@ class SingleTask(Network):
         columns = torch.arange(self.input.width)
         embedded = fields * count * own_dim
         by_task = columns[:embedded].view(fields, count, own_dim).transpose(0, 1)
-        rest = columns[embedded:].expand(count, -1)  # dense columns, read by all
+        rest = columns[embedded:].expand(count, -1)  # dense columns, used by all tasks
         own = torch.cat([by_task.reshape(count, -1), rest], dim=1)  # (tasks, own width)
         self.trunks = GroupedMLP(count, own.shape[1], config.trunk_widths, config.dropout)
         self.own_columns: Tensor  # (tasks, own width)

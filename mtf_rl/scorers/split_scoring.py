@@ -1,9 +1,9 @@
-"""Logits of many pairs of users and videos, most of whose work is done once per user and video.
+"""Fast logits for many (user, video) pairs: user and video parts are computed once and reused.
 
-A model made of `Network`s has an affine first layer, so what it makes of a pair is the sum of what
-it makes of the user's columns, the video's and the pair's own: W x = W_u x_u + W_v x_v + W_p x_p.
-The first two, which are nearly all of it, are computed once for every user and every video and
-looked up for each pair. Any other model is given whole rows.
+A model built from `Network`s has an affine first layer. Its output for a pair is the sum of a user,
+a video and a pair part: W x = W_u x_u + W_v x_v + W_p x_p. The user and video parts, which are most
+of the work, are computed once for every user and video and looked up for each pair. Any other model
+gets complete rows.
 """
 
 from collections.abc import Sequence
@@ -20,17 +20,24 @@ __all__ = ["PairScorer"]
 
 
 class PairScorer:
-    """A model that has read all users and videos."""
+    """Computes a model's logits for pairs, from precomputed user and video parts."""
 
     def __init__(
         self, model: ScorerModel, tasks: int, users: FeatureRows, videos: FeatureRows
     ) -> None:
-        """`users` and `videos` hold the columns of their side, a row for each user and video."""
+        """Precompute the user and video parts.
+
+        Args:
+            model: model whose logits are computed.
+            tasks: number of tasks.
+            users: user columns of the features, one row per user.
+            videos: video columns of the features, one row per video.
+        """
         model.eval()
         self._tasks = tasks
         with torch.inference_mode():
-            self._parts: list[_HalfRead | _WholeRows] = [
-                _HalfRead.of(network, users, videos) for network in model.networks()
+            self._parts: list[_SplitNetwork | _WholeRows] = [
+                _SplitNetwork.of(network, users, videos) for network in model.networks()
             ] or [_WholeRows.of(model, users, videos)]
 
     def logits(self, users: IntArray, videos: IntArray, pairs: FeatureRows) -> FloatArray:
@@ -39,7 +46,7 @@ class PairScorer:
         Args:
             users: (rows,) user indices.
             videos: (rows,) video indices.
-            pairs: the columns of the pair's side, one row for each pair.
+            pairs: pair columns of the features, one row per pair.
         """
         columns = [
             torch.from_numpy(column) for column in (users, videos, pairs.categorical, pairs.dense)
@@ -56,11 +63,11 @@ class PairScorer:
 
 @dataclass(frozen=True)
 class _WholeRows:
-    """Any model, with the columns of users and videos that its rows are put together from."""
+    """Any model, with the user and video columns from which complete rows are assembled."""
 
     model: ScorerModel
     users: tuple[Tensor, Tensor]  # (users, fields) and (users, dense columns)
-    videos: tuple[Tensor, Tensor]
+    videos: tuple[Tensor, Tensor]  # (videos, fields) and (videos, dense columns)
 
     @classmethod
     def of(cls, model: ScorerModel, users: FeatureRows, videos: FeatureRows) -> "_WholeRows":
@@ -72,8 +79,8 @@ class _WholeRows:
     def logits(self, users: Tensor, videos: Tensor, categorical: Tensor, dense: Tensor) -> Tensor:
         # A layout holds the columns of users, videos and pairs in this order.
         fields, columns = (
-            torch.cat([of_users[users], of_videos[videos], own], dim=1)
-            for of_users, of_videos, own in zip(
+            torch.cat([user_columns[users], video_columns[videos], pair_columns], dim=1)
+            for user_columns, video_columns, pair_columns in zip(
                 self.users, self.videos, (categorical, dense), strict=True
             )
         )
@@ -82,19 +89,19 @@ class _WholeRows:
 
 
 @dataclass(frozen=True)
-class _HalfRead:
-    """One network with what its readers make of users and videos."""
+class _SplitNetwork:
+    """One network, with its readers' outputs for all users and all videos."""
 
     network: Network
     user_part: Tensor  # (users, total outputs), bias included
     video_part: Tensor  # (videos, total outputs)
     pair_weight: Tensor  # (pair width, total outputs)
-    shapes: tuple[tuple[int, int], ...]  # groups and outputs of each reader
+    shapes: tuple[tuple[int, int], ...]  # (groups, outputs) of each reader
 
     @classmethod
-    def of(cls, network: Network, users: FeatureRows, videos: FeatureRows) -> "_HalfRead":
+    def of(cls, network: Network, users: FeatureRows, videos: FeatureRows) -> "_SplitNetwork":
         layer = network.input
-        # An affine map is known by what it makes of zero and of the unit vectors.
+        # An affine map is determined by its values at zero and at the unit vectors.
         units = [reader(torch.eye(layer.width)) for reader in network.readers()]
         bias = _side_by_side([reader(torch.zeros(1, layer.width)) for reader in network.readers()])
         weight = _side_by_side(units) - bias  # (width, total outputs)
@@ -127,5 +134,5 @@ class _HalfRead:
 
 
 def _side_by_side(read: Sequence[Tensor]) -> Tensor:
-    """(rows, total outputs) of (groups, rows, outputs) each."""
+    """Concatenate outputs (groups, rows, outputs) of each reader to (rows, total outputs)."""
     return torch.cat([each.transpose(0, 1).flatten(1) for each in read], dim=1)

@@ -1,4 +1,4 @@
-"""The state of a fit: what a gradient step changes, and how it is kept on disk."""
+"""The state of a scorer's fit, and its checkpoint on disk."""
 
 import copy
 import json
@@ -21,7 +21,7 @@ from mtf_rl.scorers.weightings import Weighting
 __all__ = ["Training", "ValidationResult", "WeightAverage", "load_training", "save_training"]
 
 FILE = "training.safetensors"
-# Averaging every few steps makes its cost small beside theirs, however large the tables are.
+# Averaging only every few steps keeps its cost small, even for large embedding tables.
 AVERAGE_EVERY = 8
 
 State = dict[str, Tensor]
@@ -29,35 +29,35 @@ State = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class ValidationResult:
-    """A look at the validation rows while fitting."""
+    """One evaluation on the validation rows during fitting."""
 
     step: int
-    """Gradient steps taken so far."""
+    """Number of gradient steps so far."""
 
     total_steps: int
-    """Gradient steps if fitting is not stopped early."""
+    """Number of gradient steps without early stopping."""
 
     task_losses: tuple[float, ...]
     """(tasks,) mean training loss since the last evaluation, in nats a row, dropout on."""
 
     monitor: float
-    """The monitor on the validation rows, before calibration."""
+    """Value of the monitor on the validation rows, before calibration."""
 
     is_best: bool
     """Whether this state is the best so far."""
 
     measures: Mapping[str, float] = field(default_factory=dict)
-    """Means since the last evaluation of what the model and the weighting tell: `weight/<task>`,
-    `gate_entropy/<task>`, `effective_sample_size`, `order_violations` and so on."""
+    """Metrics of the model and the weighting, averaged since the last evaluation, such as
+    `weight/<task>`, `gate_entropy/<task>`, `effective_sample_size` and `order_violations`."""
 
 
 class WeightAverage:
-    """An exponential moving average of a model's weights, which generalises better than the last.
+    """An exponential moving average of a model's weights; it generalises better than the last ones.
 
-    w~ <- k w~ + (1 - k) w with k = min(keep, (1 + n) / (10 + n)) after n steps, so that early
-    weights are forgotten fast; every 8 steps, k^8 at once. The idea is that of Polyak and Juditsky,
-    "Acceleration of stochastic approximation by averaging", SIAM J. Control Optim. 30, 1992, whose
-    weights are equal.
+    w~ <- k w~ + (1 - k) w with k = min(keep, (1 + n) / (10 + n)) after n steps, so that the initial
+    weights lose influence fast. The update runs every 8 steps with k^8. Source: Polyak and
+    Juditsky, "Acceleration of stochastic approximation by averaging", SIAM J. Control Optim. 30,
+    1992. Unlike the paper, we do not average all steps equally.
     """
 
     def __init__(self, model: ScorerModel, keep: float) -> None:
@@ -65,7 +65,7 @@ class WeightAverage:
         self.keep = keep
 
     def update(self, model: ScorerModel, step: int) -> None:
-        """Take in the weights after `step` steps."""
+        """Update the average with the weights after `step` steps."""
         if step % AVERAGE_EVERY:
             return
         keep = min(self.keep, (1 + step) / (10 + step)) ** AVERAGE_EVERY
@@ -84,24 +84,24 @@ class Training:
     average: WeightAverage | None
     best_state: State
     rng: np.random.Generator
-    """Draws the order of rows, once an epoch."""
+    """Draws the order of rows, once per epoch."""
 
     epoch_rng_state: dict[str, Any]
-    """Of `rng`, before it drew the order of the current epoch."""
+    """State of `rng` before it drew the current epoch's order."""
 
     step: int = 0
     curve: list[ValidationResult] = field(default_factory=list)
 
     @property
     def evaluated(self) -> ScorerModel:
-        """The model that is evaluated and kept."""
+        """The model that is evaluated and saved: the average, if there is one."""
         return self.model if self.average is None else self.average.model
 
 
 def save_training(folder: Path, training: Training, identity: str) -> None:
-    """Write the state, whole or not at all; `identity` says which fit it belongs to.
+    """Write the state of a fit atomically, as one safetensors file without pickle.
 
-    It is one file of tensors, without pickle; numbers and random states are in its header.
+    Numbers and random states are in the file's header. `identity` is a hash of the fit's inputs.
     """
     tensors = {
         **_prefixed("model", training.model.state_dict()),
@@ -129,12 +129,12 @@ def save_training(folder: Path, training: Training, identity: str) -> None:
 
 
 def load_training(folder: Path, training: Training, identity: str) -> bool:
-    """Bring a fresh `training` to the saved state; False if none was saved.
+    """Restore the saved state into a newly created `training`; False if there is no saved state.
 
-    Torch's global generator is set to where it was.
+    Also restores torch's global generator.
 
     Raises:
-        ArtifactError: if the file is torn, or belongs to another fit.
+        ArtifactError: if the file is corrupt, or belongs to another fit.
     """
     path = folder / FILE
     if not path.is_file():
@@ -144,10 +144,12 @@ def load_training(folder: Path, training: Training, identity: str) -> bool:
             header = json.loads(file.metadata()["training"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise ArtifactError(f"{path} cannot be read ({error}). Delete it to fit anew.") from error
+        raise ArtifactError(
+            f"{path} cannot be read ({error}). Delete it to start the fit again."
+        ) from error
     if header["identity"] != identity:
         raise ArtifactError(
-            f"{path} belongs to a fit of other rows, settings or seed. Give another folder."
+            f"{path} belongs to a fit with other rows, settings or seed. Choose another folder."
         )
     training.model.load_state_dict(_under("model", tensors))
     training.weighting.load_state_dict(_under("weighting", tensors))
@@ -168,7 +170,7 @@ def _restore(optimizer: torch.optim.Optimizer, moments: State) -> None:
     state: dict[int, dict[str, Any]] = {}
     for name, value in moments.items():
         parameter, moment = name.split("/")
-        # Sparse Adam counts in Python integers, whose powers are more precise than a tensor's.
+        # Sparse Adam counts steps in Python integers, whose powers are more precise than tensors'.
         is_count = value.dtype == torch.int64
         state.setdefault(int(parameter), {})[moment] = int(value) if is_count else value
     groups = optimizer.state_dict()["param_groups"]

@@ -1,8 +1,8 @@
-"""How time is modelled: what a head's parameters say about min(seconds, cap) of a task in seconds.
+"""Watch heads: models of the capped time min(seconds, cap) of a task in seconds.
 
-Every head states the expected share E[min(play, cap)] / cap as a logit, which is what calibration,
-metrics and fusion take, and a loss in nats a row. Its first parameter is the watch tower's logit.
-The cap is the task's, 120 s for KuaiRand's `watch`.
+Every head gives the logit of the expected fraction E[min(play, cap)] / cap, which calibration,
+metrics and fusion use, and a loss in nats per row. Its first parameter is the watch tower's logit.
+The cap is set by the task: 120 s for KuaiRand's `watch`.
 """
 
 import math
@@ -18,39 +18,44 @@ from mtf_rl.core.registry import Registry
 
 __all__ = ["WATCH_HEADS", "LogNormalHead", "ShareHead", "SurvivalHead", "WatchHead"]
 
-SHARE_FLOOR = 1e-6
-# Below this the log-normal's quotients overflow; above 5 its mean has no meaning any more.
+FRACTION_FLOOR = 1e-6
+# Below 0.05 the log-normal's quotients overflow; above 5 its mean is meaningless.
 SIGMA_RANGE = (0.05, 5.0)
-# Thresholds of a cap of 120 s; those of another cap are in proportion. KuaiRand's of a valid play
-# and a long view are among them.
+# Thresholds for a cap of 120 s; they are scaled in proportion to other caps. KuaiRand's thresholds
+# of a valid play (7 s) and a long view (18 s) are among them.
 SURVIVAL_SECONDS = (0.0, 3.0, 7.0, 12.0, 18.0, 30.0, 60.0, 90.0)
 SURVIVAL_CAP_SECONDS = 120.0
 
 
 class WatchHead(ABC):
-    """A model of play time, given its parameters for each row.
+    """A distribution of play time with parameters for each row.
 
     Args:
-        cap_seconds: from which longer plays count the same.
+        cap_seconds: cap on play time in seconds, above 0; longer plays count as the cap.
     """
 
     parameters: int
-    """How many numbers describe a row."""
+    """Number of parameters per row, at least 1."""
 
     def __init__(self, cap_seconds: float) -> None:
         self.cap_seconds = cap_seconds
 
     @abstractmethod
     def logit(self, parameters: Tensor) -> Tensor:
-        """The logit of the expected share, (batch,), of `parameters` (batch, parameters)."""
+        """Logit of the expected fraction of the cap, (batch,), from (batch, parameters)."""
 
     @abstractmethod
     def loss(self, parameters: Tensor, fractions: Tensor) -> Tensor:
-        """Nats of each row, (batch,), whose share played is `fractions` (batch,) in [0, 1]."""
+        """Loss of each row in nats, (batch,).
+
+        Args:
+            parameters: (batch, parameters).
+            fractions: (batch,) played fraction of the cap, in [0, 1].
+        """
 
 
 class ShareHead(WatchHead):
-    """The share itself as a soft label of a cross-entropy."""
+    """Cross-entropy with the played fraction of the cap as a soft label."""
 
     parameters = 1
 
@@ -66,44 +71,43 @@ class ShareHead(WatchHead):
 class LogNormalHead(WatchHead):
     """Zero-inflated log-normal play time, censored at the cap.
 
-    P(play > 0) = p; log play ~ N(mu, sigma^2) where it is positive. With z = (ln c - mu) / sigma,
+    P(play > 0) = p; log play ~ N(mu, sigma^2) if play is positive. With z = (ln c - mu) / sigma,
     E[min(play, c)] = p [exp(mu + sigma^2 / 2) Phi(z - sigma) + c Phi(-z)].
 
     Source: Wang et al., "A deep probabilistic model for customer lifetime value prediction", 2019,
-    equation 6. Differs from the paper: rows at the cap are censored here, so the mean is that of
-    the capped time and needs no clipping; sigma is kept in [0.05, 5].
+    equation 6. Unlike the paper, we censor rows at the cap, so the mean is that of the capped time
+    and needs no clipping; we also clamp sigma to [0.05, 5].
     """
 
     parameters = 3
 
     @override
     def logit(self, parameters: Tensor) -> Tensor:
-        some, mu, sigma = _log_normal(parameters)
+        any_play, mu, sigma = _log_normal(parameters)
         log_cap = math.log(self.cap_seconds)
         z = (log_cap - mu) / sigma
         below = torch.exp(mu + sigma**2 / 2 - log_cap + torch.special.log_ndtr(z - sigma))
-        fraction = torch.sigmoid(some) * (below + torch.special.ndtr(-z))
-        return torch.logit(fraction.clamp(SHARE_FLOOR, 1.0 - SHARE_FLOOR))
+        fraction = torch.sigmoid(any_play) * (below + torch.special.ndtr(-z))
+        return torch.logit(fraction.clamp(FRACTION_FLOOR, 1.0 - FRACTION_FLOOR))
 
     @override
     def loss(self, parameters: Tensor, fractions: Tensor) -> Tensor:
-        some, mu, sigma = _log_normal(parameters)
+        any_play, mu, sigma = _log_normal(parameters)
         log_cap = math.log(self.cap_seconds)
-        log_play = torch.log(fractions.clamp(min=SHARE_FLOOR)) + log_cap
+        log_play = torch.log(fractions.clamp(min=FRACTION_FLOOR)) + log_cap
         z = (log_play - mu) / sigma
         density = -0.5 * z**2 - torch.log(sigma) - log_play - 0.5 * math.log(2 * math.pi)
         survival = torch.special.log_ndtr((mu - log_cap) / sigma)
         played = torch.where(fractions < 1.0, density, survival)
-        return -torch.where(fractions > 0.0, logsigmoid(some) + played, logsigmoid(-some))
+        return -torch.where(fractions > 0.0, logsigmoid(any_play) + played, logsigmoid(-any_play))
 
 
 class SurvivalHead(WatchHead):
-    """P(play > t) at thresholds t_1 < t_2 < ..., each a product of conditional probabilities.
+    """Discrete-time survival model: P(play > t) at thresholds t_1 < t_2 < ... up to the cap c.
 
     P(play > t_j) = prod_{i <= j} sigmoid(z_i), where z_i is the logit of P(play > t_i | play >
-    t_{i-1}), learnt from the rows that were played past t_{i-1}. E[min(play, c)] is the area under
-    the curve: straight lines between thresholds, and from the last one to P(play >= c), which is
-    the last parameter.
+    t_{i-1}), fitted on the rows that were played past t_{i-1}. The last parameter gives
+    P(play >= c). E[min(play, c)] is the area under the survival curve, linear between thresholds.
     """
 
     def __init__(self, cap_seconds: float, seconds: Sequence[float] = SURVIVAL_SECONDS) -> None:
@@ -117,7 +121,7 @@ class SurvivalHead(WatchHead):
         survival = torch.exp(torch.cumsum(logsigmoid(parameters), dim=1))  # (batch, thresholds)
         seconds = self.seconds.to(survival)
         area = torch.trapezoid(survival, seconds, dim=1) / self.cap_seconds  # (batch,)
-        return torch.logit(area.clamp(SHARE_FLOOR, 1.0 - SHARE_FLOOR))
+        return torch.logit(area.clamp(FRACTION_FLOOR, 1.0 - FRACTION_FLOOR))
 
     @override
     def loss(self, parameters: Tensor, fractions: Tensor) -> Tensor:
@@ -133,11 +137,11 @@ WATCH_HEADS: Registry[Callable[[float], WatchHead]] = Registry(
     "watch head",
     {"share": ShareHead, "log_normal": LogNormalHead, "survival": SurvivalHead},
 )
-"""By name, what makes a head from the cap of the task in seconds."""
+"""Constructor of each head by name; it takes the cap in seconds."""
 
 
 def _log_normal(parameters: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Logit of any play, mu and sigma, (batch,) each; mu starts near 10 s, sigma near 1."""
-    some, mu, raw = parameters.unbind(dim=1)
+    """Logit of P(play > 0), mu and sigma, (batch,) each; exp(mu) starts near 10 s, sigma near 1."""
+    any_play, mu, raw = parameters.unbind(dim=1)
     sigma = softplus(raw + math.log(math.e - 1.0)).clamp(*SIGMA_RANGE)
-    return some, mu + math.log(10.0), sigma
+    return any_play, mu + math.log(10.0), sigma

@@ -1,8 +1,8 @@
-"""How the losses of tasks become the one number that is minimised.
+"""Loss weightings: combine the tasks' losses into one objective.
 
-A weighting is a module that is called with the losses of a batch. It may hold parameters of its
-own, which are fitted with the model. A gradient method (GradNorm, PCGrad, MGDA) fits the same
-call: it finds its weights from the gradients of `per_task` at `shared` and holds them constant.
+A weighting is a module that is called with the losses of a batch. Its own parameters, if any, are
+fitted with the model. A gradient method (GradNorm, PCGrad, MGDA) can use the same interface: it
+computes weights from the gradients of `per_task` at `shared` and treats them as constants.
 """
 
 from abc import ABC, abstractmethod
@@ -24,30 +24,30 @@ __all__ = [
     "Weighting",
 ]
 
-LEAST_WEIGHT = 1e-3
+MIN_DECAY = 1e-3
 LOG_VARIANCE_RANGE = (-8.0, 8.0)
 
 
 @dataclass(frozen=True)
 class WeightedLoss:
-    """The objective, and the weights by which it adds up the tasks."""
+    """The objective, and the weight of each task in it."""
 
     total: Tensor  # ()
     weights: Tensor  # (tasks,)
 
 
 class Weighting(nn.Module, ABC):
-    """Losses per task in, one objective out."""
+    """Maps the tasks' losses to one objective."""
 
     @override
     @abstractmethod
     def forward(self, per_task: Tensor, epoch: float, shared: Tensor | None = None) -> WeightedLoss:
-        """The objective of losses `per_task` (tasks,).
+        """The objective and the weights for one batch.
 
         Args:
-            per_task: (tasks,) with gradients.
-            epoch: passes over the training rows so far, a real number from 0.
-            shared: what all tasks read, for methods that look at gradients.
+            per_task: (tasks,) losses with gradients.
+            epoch: number of passes over the training rows so far, a real number from 0.
+            shared: representation that all tasks share, for methods that use gradients.
         """
 
 
@@ -69,8 +69,8 @@ class DecayingWeights(Weighting):
 
     Source: Tang et al. 2020 (PLE), equation 10; equation 2 of Wang et al., "Multi-task deep
     recommender systems: a survey", 2023 (arXiv 2302.03525).
-    Differs from the paper: t is in epochs, a real number, weights are kept above 0.001 of their
-    start, and their sum stays what it was, so that decay shifts attention without slowing down.
+    Unlike the paper, we measure t in epochs (a real number), keep gamma_k^t at or above 0.001, and
+    keep the sum of the weights constant, so that decay does not lower the effective learning rate.
     """
 
     def __init__(self, weights: tuple[float, ...], decay: tuple[float, ...]) -> None:
@@ -82,20 +82,20 @@ class DecayingWeights(Weighting):
 
     @override
     def forward(self, per_task: Tensor, epoch: float, shared: Tensor | None = None) -> WeightedLoss:
-        decayed = self.start * (self.decay**epoch).clamp(min=LEAST_WEIGHT)
+        decayed = self.start * (self.decay**epoch).clamp(min=MIN_DECAY)
         weights = decayed * self.start.sum() / decayed.sum()
         return WeightedLoss((weights * per_task).sum(), weights)
 
 
 class UncertaintyWeights(Weighting):
-    """L = sum_k omega_k e^(-s_k) L_k + s_k / 2 with s_k = log sigma_k^2 learnt.
+    """L = sum_k omega_k e^(-s_k) L_k + s_k / 2 with trainable s_k = log sigma_k^2.
 
     Source: Kendall et al., "Multi-task learning using uncertainty to weigh losses", CVPR 2018,
-    equation 10 for classification. At the optimum e^(-s_k) = 1 / (2 omega_k L_k), however small the
-    loss of a rare task is. Differs from the paper: omega_k are prior weights, and s is kept in
-    [-8, 8] by clamping it after each step, not inside the objective, where its gradient would die.
-    A density's negative log likelihood (`watch_head` other than `fraction`) may fall below 0, where
-    that bound is all that holds s.
+    equation 10 for classification. At the optimum e^(-s_k) = 1 / (2 omega_k L_k), so rare tasks
+    with small losses get large weights. Unlike the paper, we use prior weights omega_k and keep s
+    in [-8, 8]. The parameter itself is clamped at each call: clamping inside the objective would
+    set its gradient to 0. The bound matters where a loss can be negative, as the negative log
+    likelihood of a density (`watch_head="log_normal"`) can.
     """
 
     def __init__(self, weights: tuple[float, ...], decay: tuple[float, ...] = ()) -> None:

@@ -1,4 +1,4 @@
-"""Who answers a slate: the synthetic world with its truth, the model fitted on logs."""
+"""User models, which respond to slates: the synthetic world, and the model fitted on logs."""
 
 from typing import TYPE_CHECKING
 

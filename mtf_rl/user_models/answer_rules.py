@@ -1,4 +1,4 @@
-"""Which of a log's feedbacks follow from play, and which are fitted given the play."""
+"""Rules for a log's feedbacks: determined by play time, or interactions fitted given play."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,20 +19,20 @@ __all__ = ["KUAIRAND_RULES", "AnswerRules", "PlayRule"]
 
 @dataclass(frozen=True)
 class PlayRule:
-    """A feedback that follows from play time."""
+    """A feedback that is determined by play time."""
 
     task: Task
-    column: int  # on the axis `feedbacks`
-    first_outcome: int  # the first outcome of play by which it happens
-    opens: bool  # whether in two-column scenes it is what opens a video
+    column: int  # position on the axis `feedbacks`
+    first_outcome: int  # the feedback happens from this play outcome on
+    opens: bool  # whether this feedback is the tap that opens a video in two-column scenes
 
 
 @dataclass(frozen=True)
 class AnswerRules:
-    """What of an answer follows from play, and what is an interaction fitted given the play.
+    """Splits a log's feedbacks into those determined by play time and fitted interactions.
 
     Raises:
-        ConfigError: if a task's `played_seconds` is not the start of a span of play.
+        ConfigError: if a task's `played_seconds` is not the start of a play-time span.
     """
 
     schema: LogSchema = KUAIRAND_LOG
@@ -45,7 +45,7 @@ class AnswerRules:
                     f"played_seconds of task '{task.name}' must be one of"
                     f" {', '.join(map(str, SPAN_STARTS_SECONDS[1:]))} in a simulator,"
                     f" got {start:g}."
-                    " Leave it out: the task is then fitted given the play."
+                    " Choose one of these, or omit it to fit the task given play."
                 )
 
     @property
@@ -55,7 +55,7 @@ class AnswerRules:
 
     @cached_property
     def plays(self) -> tuple[PlayRule, ...]:
-        """The feedbacks that follow from play time."""
+        """The feedbacks that are determined by play time."""
         opened_by = self.schema.scenes.opened_by
         return tuple(
             PlayRule(task, column, outcomes_from(task.played_seconds), task.name == opened_by)
@@ -65,30 +65,30 @@ class AnswerRules:
 
     @cached_property
     def interactions(self) -> tuple[Task, ...]:
-        """Every other feedback, which the network predicts given the play."""
+        """All other feedbacks, which the network predicts given the play."""
         return tuple(task for task in self.tasks.feedbacks if task.played_seconds is None)
 
     @property
     def num_interactions(self) -> int:
-        """How many they are."""
+        """Number of interactions."""
         return len(self.interactions)
 
     @cached_property
     def interaction_columns(self) -> slice | IntArray:
-        """Where they stand on the axis `feedbacks`; a slice where they stand together."""
+        """Positions of the interactions on the axis `feedbacks`; a slice if they are contiguous."""
         columns = [self.tasks.feedback_index(task.name) for task in self.interactions]
         return _as_slice(columns)
 
     @property
     def num_outputs(self) -> int:
-        """Outputs of the response network: outcomes of play, then interactions."""
+        """Number of outputs of the response network: play outcomes, then interactions."""
         return NUM_OUTCOMES + self.num_interactions
 
     def events(self, feedback: FloatArray | IntArray) -> FloatArray | BoolArray:
-        """The interactions of logged answers (..., feedbacks): True or False, or labels of counts.
+        """The interactions of logged feedback (..., feedbacks).
 
         Returns:
-            (..., interactions), bool where all are binary, else float64 in [0, 1].
+            (..., interactions): bool if all interactions are binary, else float64 labels in [0, 1].
         """
         logged = feedback[..., self.interaction_columns]
         if all(task.kind is TaskKind.BINARY for task in self.interactions):
@@ -99,9 +99,9 @@ class AnswerRules:
     def draw_interactions(
         self, chances: FloatArray, uniforms: FloatArray
     ) -> FloatArray | BoolArray:
-        """Interactions (rows, interactions) of chances and uniforms of that shape.
+        """Draw interactions from probabilities and uniforms, all (rows, interactions).
 
-        A count is binomial: `cap` tries, each of which succeeds with the chance.
+        A count is binomial with `cap` trials.
         """
         drawn = uniforms < chances
         counts = [k for k, task in enumerate(self.interactions) if task.kind is TaskKind.COUNT]
@@ -110,21 +110,21 @@ class AnswerRules:
         values = drawn.astype(np.float64)
         for k in counts:
             cap = int(self.interactions[k].cap)
-            found = stats.binom.ppf(1.0 - uniforms[:, k], cap, chances[:, k])
-            values[:, k] = np.clip(found, 0, cap)
+            quantiles = stats.binom.ppf(1.0 - uniforms[:, k], cap, chances[:, k])
+            values[:, k] = np.clip(quantiles, 0, cap)
         return values
 
     @cached_property
     def interest(self) -> int | None:
-        """Column of the feedback that shows interest in a video; None where no task does."""
+        """Position of the feedback that shows interest in a video; None if no task does."""
         task = self.tasks.interest
         return None if task is None else self.tasks.feedback_index(task.name)
 
     @cached_property
     def play_chain(self) -> tuple[PlayRule, PlayRule] | None:
-        """The first nested pair of feedbacks that both follow from play; None where there is none.
+        """The first nested pair of feedbacks that play time determines; None if there is none.
 
-        In KuaiRand a click and a long view: a click without one was in vain.
+        For KuaiRand, click and long view; `clicked_in_vain` is a click without a long view.
         """
         rules = {rule.task.name: rule for rule in self.plays}
         pairs = [pair for pair in self.tasks.chains if pair[0] in rules and pair[1] in rules]
@@ -132,23 +132,23 @@ class AnswerRules:
 
     @cached_property
     def history_names(self) -> tuple[str, ...]:
-        """The names of `session_features.history_features`."""
+        """Names of the columns of `session_features.history_features`."""
         return history_feature_names(self.tasks)
 
     @cached_property
     def ranked_columns(self) -> list[int]:
-        """Columns of the history that rankers of a log move as well as users: all but the hour."""
+        """Columns of the history that a log's rankers influence: all except the time of day."""
         names = enumerate(self.history_names)
         return [column for column, name in names if not name.endswith(("_sin", "_cos"))]
 
     @property
     def num_request_features(self) -> int:
-        """Width of `responses.request_features`: the history and three kinds of scene."""
+        """Width of `responses.request_features`: history features and three kinds of scene."""
         return len(self.history_names) + 3
 
     @cached_property
     def trace_signals(self) -> tuple[str, ...]:
-        """Names of what a slate leaves in a session's trace."""
+        """Names of the signals of a slate in a session's trace."""
         in_vain = () if self.play_chain is None else ("clicked_in_vain",)
         long_views = ("clicked_long_logit", "clicked_in_vain_long_logit")
         return (
@@ -161,7 +161,7 @@ class AnswerRules:
 
     @property
     def long_seconds(self) -> float:
-        """Play time of a video from which it counts as long; infinite without a task in seconds."""
+        """Play time in seconds from which a play is long; infinite without a task in seconds."""
         seconds = self.tasks.seconds
         return np.inf if seconds is None else seconds.positive_label * seconds.cap
 

@@ -1,7 +1,7 @@
-"""Shifts of logits that bring mean predictions to the rates of held-out rows.
+"""Shifts logits so that mean predictions match the rates of held-out rows.
 
-A network is fitted on features as of each row's time and runs on tables as of the split, and it
-stops early; both leave small biases in the rates of a scene. One shift per output removes them.
+The network is fitted on features as of each row's time, but runs on tables as of the split. This
+and early stopping leave small biases in the rates of a scene. One shift per output removes them.
 """
 
 from dataclasses import replace
@@ -23,19 +23,20 @@ ROUNDS = 20
 
 
 def held_out_logits(log: ReplayedLog, model: ResponseModel) -> FloatArray:
-    """The model's logits of the held-out rows (rows not in `log.train`), as it runs."""
+    """The model's logits for the held-out rows (rows not in `log.train`); see `logged_logits`."""
     return logged_logits(log, model, np.flatnonzero(~log.train_requests))
 
 
 def logged_logits(log: ReplayedLog, model: ResponseModel, requests: IntArray) -> FloatArray:
-    """The model's logits of the videos shown at some logged requests, as it runs.
+    """The model's logits for the videos of logged `requests`, with tables as in simulation.
 
-    (rows, outcomes + interactions), in the order of `log.rows`.
+    Returns:
+        (rows, outcomes + interactions), in the order of `log.rows`.
     """
     logged = select_rows(log.requests, requests)
     slate, _ = logged_slate(log.dataset.impressions, logged)
     before = select_rows(log.replayed.before, requests)
-    # A taste of the split would tell a training row's own answer.
+    # Tastes as of the split would contain the training row's own response.
     tastes = np.zeros((*logged.mask.shape, log.tastes.shape[1]))
     tastes[logged.mask] = log.tastes[np.isin(log.request_of_row, requests)]
     logits = model.logits(slate, before, log.replayed.overlap[requests], tastes)
@@ -43,7 +44,7 @@ def logged_logits(log: ReplayedLog, model: ResponseModel, requests: IntArray) ->
 
 
 def calibrated(log: ReplayedLog, model: ResponseModel) -> ResponseModel:
-    """The model with shifts for each kind of scene, taken from the held-out rows."""
+    """The model with logit shifts for each kind of scene, fitted on the held-out rows."""
     impressions = select_rows(log.impressions, ~log.train)
     play, duration = impressions.play_seconds, impressions.duration_seconds
     outcomes, allowed = play_outcomes(play, duration), allowed_outcomes(duration)
@@ -67,15 +68,15 @@ def calibrated(log: ReplayedLog, model: ResponseModel) -> ResponseModel:
 
 
 def outcome_shifts(logits: FloatArray, allowed: BoolArray, outcomes: IntArray) -> FloatArray:
-    """What to add to the logits (rows, outcomes) of masked outcomes: (outcomes,).
+    """Shifts (outcomes,) to add to the masked logits (rows, outcomes).
 
-    Iterative proportional fitting: after the shifts the mean prediction of each outcome is its
-    share, drawn to the former mean prediction by 200 events.
+    Iterative proportional fitting: with the shifts, the mean prediction of each outcome equals its
+    observed fraction, shrunk towards the previous mean prediction with a prior of 200 events.
     """
     masked = np.where(allowed, logits, -np.inf)
     predicted = softmax(masked, axis=1).sum(axis=0)  # (outcomes,)
-    seen = np.bincount(outcomes, minlength=logits.shape[1])
-    target = _drawn(seen, predicted)
+    observed = np.bincount(outcomes, minlength=logits.shape[1])
+    target = _shrunk_counts(observed, predicted)
     target = np.maximum(target * (predicted.sum() / target.sum()), 1e-9)
     shifts = np.zeros(logits.shape[1])
     for _ in range(ROUNDS):
@@ -85,20 +86,20 @@ def outcome_shifts(logits: FloatArray, allowed: BoolArray, outcomes: IntArray) -
 
 
 def event_shift(logits: FloatArray, events: BoolArray | FloatArray) -> float:
-    """What to add to the logits (rows,) of events in [0, 1].
+    """Shift to add to the logits (rows,) of events in [0, 1].
 
-    After the shift the mean prediction is the events' rate, drawn to the former mean prediction
-    by 200 events: a rare feedback keeps what the training rows said.
+    With the shift, the mean prediction equals the events' rate, shrunk towards the previous mean
+    prediction with a prior of 200 events. Rare feedbacks therefore hardly change.
     """
     predicted = expit(logits).sum()
-    target = _drawn(events.sum(), predicted)
+    target = _shrunk_counts(events.sum(), predicted)
     shift = 0.0
     for _ in range(ROUNDS):
         shift += float(np.log(target / expit(logits + shift).sum()))
     return shift
 
 
-def _drawn(seen: IntArray, predicted: FloatArray) -> FloatArray:
-    """Counts that were seen, drawn to those that were predicted by `PRIOR_EVENTS`."""
-    target: FloatArray = predicted * (seen + PRIOR_EVENTS) / (predicted + PRIOR_EVENTS)
+def _shrunk_counts(observed: IntArray, predicted: FloatArray) -> FloatArray:
+    """Observed counts, shrunk towards predicted counts with a prior of `PRIOR_EVENTS`."""
+    target: FloatArray = predicted * (observed + PRIOR_EVENTS) / (predicted + PRIOR_EVENTS)
     return target

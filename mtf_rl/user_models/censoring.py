@@ -1,4 +1,4 @@
-"""What a log can and cannot say about leaving and returning, when it ends somewhere."""
+"""Censoring of leaving and returning at the end of a log."""
 
 from dataclasses import dataclass
 
@@ -12,43 +12,43 @@ __all__ = ["ReturnTargets", "followed_up", "return_targets"]
 
 
 def followed_up(requests: LoggedRequests, *, end_ms: IntArray, gap_ms: int) -> BoolArray:
-    """Of which requests it is known whether the user left after them, (requests,).
+    """Requests after which it is observed whether the user left, (requests,) bool.
 
-    `end_ms` (requests,) is the instant up to which each request may be looked at. Known are those
-    that the session gap had passed after: without a later request of the session the user has
-    left. The others are censored, even where a later request was seen already: counting those
-    that stayed but not those that may have left would make leaving too rare.
+    `end_ms` (requests,) is the end of the observation period of each request. A request is observed
+    if the session gap `gap_ms` ends within that period: without another request of the session by
+    then, the user has left. All other requests are censored, even if a later request is in the log.
+    Keeping only those with a later request would underestimate leaving.
     """
     return np.asarray(requests.times_ms + gap_ms < end_ms)
 
 
 @dataclass(frozen=True)
 class ReturnTargets:
-    """The next active day after each session; -1 where the log ends before one is seen."""
+    """The next active day after each session; -1 if the log ends before it."""
 
     days: IntArray  # (sessions,) days to the next active day, >= 1, or -1
     observed_days: IntArray  # (sessions,) whole days that the log covers after the session's day
 
     @property
     def next_day_known(self) -> BoolArray:
-        """Sessions after which at least one whole day is covered."""
+        """Sessions after which the log covers at least one whole day."""
         return self.observed_days >= 1
 
     def later_days(self) -> tuple[int, int]:
-        """Returns and chances to return from the second day on, over all sessions."""
+        """Number of returns, and of days at risk, from the second day on, over all sessions."""
         later = self.next_day_known & (self.days != 1)
-        seen = later & (self.days > 1)
-        chances = np.where(seen, self.days, self.observed_days)[later] - 1
-        return int(seen.sum()), int(chances.sum())
+        returned = later & (self.days > 1)
+        at_risk = np.where(returned, self.days, self.observed_days)[later] - 1
+        return int(returned.sum()), int(at_risk.sum())
 
 
 def return_targets(
     impressions: Impressions, observed: BoolArray, users: IntArray, days: IntArray
 ) -> ReturnTargets:
-    """The returns after sessions of `users` that ended on `days`, (sessions,) each.
+    """Returns after sessions of `users` that ended on `days`, (sessions,) each.
 
-    `observed` are the rows that tell which days a user was active on. The last of their days is
-    taken as covered whole when no row of the log follows on it.
+    `observed` (rows,) selects the rows from which active days are taken. Their last day counts as
+    fully covered if no other row of the log is on that day.
     """
     last_day = int(impressions.days[observed].max())
     if np.any(impressions.days[~observed] == last_day):

@@ -1,4 +1,4 @@
-"""Settings of the fit of a user model."""
+"""Settings for fitting a user model."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -7,60 +7,62 @@ from typing import Literal
 from mtf_rl.core.errors import ConfigError
 from mtf_rl.user_models.prior_config import DeclaredPriorConfig
 
-__all__ = ["REPLAY_SHARE", "RESPONSES_SHARE", "PriorUse", "Progress", "UserModelFitConfig"]
+__all__ = ["REPLAY_FRACTION", "RESPONSES_FRACTION", "PriorUse", "Progress", "UserModelFitConfig"]
 
 Progress = Callable[[str, float], None]
-"""Called with the name of a stage and the fraction of the whole fit that is done, in [0, 1]."""
+"""Callback with the name of the stage and the completed fraction of the whole fit, in [0, 1]."""
 
-# Rough fractions of the time that a fit takes.
-REPLAY_SHARE = 0.1
-RESPONSES_SHARE = 0.8
+# Approximate fractions of the total time of a fit.
+REPLAY_FRACTION = 0.1
+RESPONSES_FRACTION = 0.8
 
 PriorUse = Literal["auto", "always", "never"]
 
 
 @dataclass(frozen=True)
 class UserModelFitConfig:
-    """How a user model is fitted on its half of a log.
+    """Settings for fitting a user model on its half of a log.
 
     Raises:
         ConfigError: if a field is out of its range.
     """
 
     max_rows: int = 1_000_000
-    """Training rows at most, whole sessions drawn by hash, at least 1."""
+    """Maximum number of training rows, at least 1; a hash selects whole sessions."""
     max_requests: int = 100
-    """Requests of a session that are replayed, at least 1; later ones are left out."""
+    """Maximum number of requests per session, at least 1; later requests are dropped."""
     max_slate: int = 40
-    """Videos of a request that are replayed, at least 1; later ones are left out."""
+    """Maximum number of videos per request, at least 1; later videos are dropped."""
     hidden: int = 64
-    """Units of the hidden layer of the response network, at least 1."""
+    """Width of the hidden layer of the response network, at least 1."""
     session_hidden: int = 32
-    """Units of the hidden layer of the leaving and returning networks, at least 1."""
+    """Width of the hidden layer of the leaving and returning networks, at least 1."""
     session_factors: int = 8
-    """Products of a user's and a session's numbers in these networks, at least 1."""
+    """Number of user-session factor products in the leaving and returning networks, at least 1."""
     embedding: int = 8
-    """Numbers that describe a category, at least 1."""
+    """Embedding dimension of each category, at least 1."""
     factors: int = 8
-    """Products of a user's and a video's numbers, at least 1."""
+    """Number of user-video factor products in the response network, at least 1."""
     batch_size: int = 2048
     """Rows per gradient step of the response network, at least 1."""
     session_batch_size: int = 512
     """Requests per gradient step of the leaving and returning networks, at least 1."""
     learning_rate: float = 2e-3
-    """AdamW's step size at the start, > 0; it falls linearly to a tenth over `max_epochs`."""
+    """Initial learning rate of AdamW, > 0; it falls linearly to a tenth over `max_epochs`."""
     weight_decay: float = 0.5
-    """AdamW's decoupled weight decay of the response network, >= 0."""
+    """Decoupled weight decay of the response network, >= 0."""
     session_weight_decay: float = 2.0
-    """The same of the leaving and returning networks, >= 0; their events are few."""
+    """Decoupled weight decay of the leaving and returning networks, >= 0; they have few events."""
     max_epochs: int = 5
-    """Passes over the training rows at most, at least 1."""
+    """Maximum number of passes over the training rows, at least 1."""
     patience: int = 2
-    """Passes without a better held-out likelihood before the fit stops, at least 1."""
+    """Number of passes without a better validation loss after which a fit stops, at least 1."""
     prior: PriorUse = "auto"
-    """Where the declared prior stands in: auto (what the log cannot teach), always or never."""
+    """Use of the declared prior for leaving, pausing and returning: `auto` (for parts that the log
+    has too little data for), `always` or `never`."""
     fragment_fraction: float = 0.5
-    """Fraction of sessions with one request above which sessions count as fragments, in [0, 1]."""
+    """With `auto`, use the declared prior if more than this fraction of sessions has a single
+    request, in [0, 1]."""
     declared: DeclaredPriorConfig = field(default_factory=DeclaredPriorConfig)
     """The declared prior; its engagement mean and scale are measured on the log."""
     seed: int = 0

@@ -1,4 +1,4 @@
-"""A half of a log as the fit of a user model sees it: histories, features, what can be counted."""
+"""Prepares half of a log for fitting a user model: histories, features, simple statistics."""
 
 from dataclasses import dataclass, replace
 
@@ -17,13 +17,13 @@ from mtf_rl.user_models.replay import LoggedRequests, LogReplay, group_requests,
 
 __all__ = ["ReplayedLog", "SideInputs", "hour_fractions", "measured_prior", "unplayed_click"]
 
-# It keeps this hash apart from other uses of the seed.
+# Separates this hash from other uses of the seed.
 _SESSION_SALT = 0x53455353
 
 
 @dataclass(frozen=True)
 class SideInputs:
-    """What the encoder knows of users (or of videos), one row each."""
+    """Encoded features of users (or videos)."""
 
     categorical: IntArray  # (rows, fields)
     dense: FloatArray  # (rows, columns)
@@ -33,7 +33,7 @@ class SideInputs:
     def of_rows(
         cls, encoded: FeatureRows, layout: FeatureLayout, side: FeatureSide
     ) -> "SideInputs":
-        """One side's columns of rows that hold all columns."""
+        """The columns of `side`, from rows that hold all columns."""
         fields = [field.side == side for field in layout.categorical]
         columns = [column.side == side for column in layout.dense]
         one_side = FeatureRows(encoded.categorical[:, fields], encoded.dense[:, columns])
@@ -43,18 +43,18 @@ class SideInputs:
     def of_table(
         cls, encoded: FeatureRows, layout: FeatureLayout, side: FeatureSide
     ) -> "SideInputs":
-        """Rows that hold one side's columns only."""
+        """Inputs from rows that hold only the columns of `side`."""
         sizes = tuple(field.size for field in layout.restrict(side).categorical)
         return cls(encoded.categorical, encoded.dense, sizes)
 
     def take(self, index: IntArray) -> "SideInputs":
-        """Some of the rows."""
+        """The rows at `index`."""
         return replace(self, categorical=self.categorical[index], dense=self.dense[index])
 
 
 @dataclass(frozen=True)
 class ReplayedLog:
-    """The half's requests with their visible histories, and its rows with their features."""
+    """The requests of half of a log with their visible histories, and its rows with features."""
 
     dataset: Dataset
     split: Split
@@ -62,18 +62,18 @@ class ReplayedLog:
     replayed: LogReplay
     rows: IntArray  # (rows,) row numbers in the log, slate after slate
     request_of_row: IntArray  # (rows,)
-    position_of_row: IntArray  # (rows,) place in the slate
+    position_of_row: IntArray  # (rows,) position in the slate
     train: BoolArray  # (rows,), False on validation rows
     user_inputs: SideInputs  # (rows,) as of the row's time
     video_inputs: SideInputs  # (rows,) as of the row's time
     user_table: SideInputs  # (users,) as of the split
     video_table: SideInputs  # (videos,) as of the split
-    tastes: FloatArray  # (rows, tastes), what the user did with the tag's videos before the row
+    tastes: FloatArray  # (rows, tastes), the user's past feedback on videos of the row's tag
     taste_table: FloatArray  # (users, tags, tastes) as of the split
-    first_tags: IntArray  # (videos,), the table's tag of each
+    first_tags: IntArray  # (videos,), tag of each video in `taste_table`
     rows_used: BoolArray  # (rows of the log,)
-    retrieved: BoolArray  # (rows,), True where retrieval would propose the video to the user
-    pools: IntArray  # (users, pool), what retrieval would propose
+    retrieved: BoolArray  # (rows,), True where the video is in the user's pool
+    pools: IntArray  # (users, pool), videos that retrieval proposes
 
     @classmethod
     def make(
@@ -84,12 +84,12 @@ class ReplayedLog:
         config: UserModelFitConfig,
         pools: IntArray | None = None,
     ) -> "ReplayedLog":
-        """LogReplay the rows in `half` before the test, and encode them.
+        """Replay and encode the rows of `half` that are before the test.
 
-        `pools` (users, pool) are what retrieval would propose; every video without them.
+        `pools` (users, pool) are the videos that retrieval proposes; by default all videos.
 
         Raises:
-            DataError: if no row is left to fit on, or none to stop by.
+            DataError: if there are no training rows, or no validation rows.
         """
         impressions = dataset.impressions
         chosen = _chosen_rows(impressions, split, half, config)
@@ -104,7 +104,7 @@ class ReplayedLog:
             raise DataError(f"The user model's half has no {part} rows. Give a longer log.")
         encoder = FeatureEncoder.fit(dataset, chosen & split.train)
         encoded = encoder.encode(dataset, rows)
-        of_pair = [column.name.startswith("user_tag_") for column in encoder.layout.dense]
+        is_taste = [column.name.startswith("user_tag_") for column in encoder.layout.dense]
         pair_side = encoder.pair_side(dataset)
         return cls(
             dataset=dataset,
@@ -123,7 +123,7 @@ class ReplayedLog:
             video_table=SideInputs.of_table(
                 encoder.video_side(dataset), encoder.layout, FeatureSide.VIDEO
             ),
-            tastes=encoded.dense[:, of_pair],
+            tastes=encoded.dense[:, is_taste],
             taste_table=pair_side.past.reshape(dataset.num_users, pair_side.num_tags, -1),
             first_tags=pair_side.tags,
             rows_used=chosen,
@@ -133,7 +133,7 @@ class ReplayedLog:
 
     @property
     def rules(self) -> AnswerRules:
-        """Which feedbacks follow from play."""
+        """Which feedbacks are determined by play time."""
         return AnswerRules(self.dataset.schema)
 
     @property
@@ -143,12 +143,12 @@ class ReplayedLog:
 
     @property
     def train_requests(self) -> BoolArray:
-        """Requests before the split, (requests,)."""
+        """Whether each request is before the split, (requests,)."""
         return np.asarray(self.requests.times_ms < self.split.split_time_ms)
 
     @property
     def followed_up(self) -> BoolArray:
-        """Requests of which it is known, within their own period, who left: (requests,)."""
+        """Requests whose leaving is observed within their own period; see `followed_up`."""
         end_ms = np.where(self.train_requests, self.split.split_time_ms, self.split.test_time_ms)
         gap_ms = round(self.dataset.schema.session_gap_minutes * 60_000)
         return followed_up(self.requests, end_ms=end_ms, gap_ms=gap_ms)
@@ -157,7 +157,7 @@ class ReplayedLog:
 def _chosen_rows(
     impressions: Impressions, split: Split, half: BoolArray, config: UserModelFitConfig
 ) -> BoolArray:
-    """The half's rows before the test, thinned by whole sessions to about `max_rows`."""
+    """The half's rows before the test, subsampled by whole sessions to about `max_rows`."""
     available = half & ~split.test
     fraction = config.max_rows / max(int((available & split.train).sum()), 1)
     draws = (
@@ -182,7 +182,7 @@ def _every_video(dataset: Dataset) -> IntArray:
 
 
 def hour_fractions(log: ReplayedLog) -> FloatArray:
-    """The fraction of sessions that start in each hour, (24,), with one session added to each."""
+    """The fraction of sessions that start in each hour, (24,), with add-one smoothing."""
     starts = log.requests.steps == 0
     hours = log.replayed.before.hours[starts].astype(np.int64)
     counts = 1.0 + np.bincount(hours, minlength=24)
@@ -191,7 +191,7 @@ def hour_fractions(log: ReplayedLog) -> FloatArray:
 
 
 def unplayed_click(impressions: Impressions, train: BoolArray, rules: AnswerRules) -> float:
-    """The chance that an unplayed video was opened, in two-column scenes; 0 without such."""
+    """Probability that an unplayed video was opened in two-column scenes; 0 without such rows."""
     opening = next((rule.column for rule in rules.plays if rule.opens), None)
     if opening is None:
         return 0.0
@@ -201,10 +201,10 @@ def unplayed_click(impressions: Impressions, train: BoolArray, rules: AnswerRule
 
 
 def measured_prior(log: ReplayedLog, config: UserModelFitConfig) -> DeclaredPrior:
-    """The declared prior, with the mean and the deviation of visible engagement in this log.
+    """The declared prior with the mean and the std of visible engagement in this log.
 
-    The deviation is that of a slate of six videos: between users, plus a sixth of what remains
-    between the rows of a user.
+    The variance is that of a slate of six videos: the variance between users, plus a sixth of the
+    variance within users.
     """
     impressions = select_rows(log.impressions, log.train)
     ratio = np.minimum(impressions.play_seconds / impressions.duration_seconds, 1.0)

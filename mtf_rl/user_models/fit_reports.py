@@ -1,4 +1,4 @@
-"""How likely held-out answers are under fitted parts, beside simple references."""
+"""Held-out log likelihoods of the fitted parts, compared with simple references."""
 
 import numpy as np
 from scipy.special import expit
@@ -20,7 +20,7 @@ __all__ = ["event_reports", "response_reports"]
 
 
 def response_reports(log: ReplayedLog, model: ResponseModel) -> list[PartReport]:
-    """Held-out likelihoods of the model as it runs, with its tables as of the split."""
+    """Held-out likelihoods of the response model, with its tables as of the split."""
     held_out = np.flatnonzero(~log.train)
     impressions = log.impressions
     users = impressions.users
@@ -33,8 +33,8 @@ def response_reports(log: ReplayedLog, model: ResponseModel) -> list[PartReport]
     ).mean()
     reports = []
     for name, groups in (
-        ("shares by duration", duration_bucket(duration)),
-        ("shares by user", users),
+        ("fractions by duration", duration_bucket(duration)),
+        ("fractions by user", users),
     ):
         fractions = likelihoods.group_fractions(
             outcomes[log.train], NUM_OUTCOMES, groups[log.train], int(groups.max()) + 1
@@ -60,7 +60,7 @@ def event_reports(
     train: BoolArray,
     probabilities: FloatArray,
 ) -> list[PartReport]:
-    """The likelihood of held-out events (rows not in `train`), beside the base and user rates."""
+    """Likelihood of held-out events (rows not in `train`), compared with base and user rates."""
     held_out = events[~train]
     mean = float(likelihoods.bernoulli(held_out, probabilities).mean())
     base_rate = np.full(len(held_out), events[train].mean())

@@ -1,4 +1,4 @@
-"""Fit what users do with a shown video."""
+"""Fits the response model on a log."""
 
 from dataclasses import dataclass
 
@@ -10,8 +10,8 @@ from torch.nn import functional
 from mtf_rl.user_models import likelihoods
 from mtf_rl.user_models.calibration import calibrated
 from mtf_rl.user_models.fit_config import (
-    REPLAY_SHARE,
-    RESPONSES_SHARE,
+    REPLAY_FRACTION,
+    RESPONSES_FRACTION,
     Progress,
     UserModelFitConfig,
 )
@@ -48,7 +48,7 @@ __all__ = ["fit_responses"]
 
 @dataclass(frozen=True)
 class _ResponseData:
-    """What is known and what is answered, per row; tensors share the `rows` axis."""
+    """Inputs and targets of the response network, one row per shown video."""
 
     user: tuple[Tensor, Tensor]  # categorical, dense
     video: tuple[Tensor, Tensor]
@@ -63,7 +63,7 @@ class _ResponseData:
 def fit_responses(
     log: ReplayedLog, config: UserModelFitConfig, on_progress: Progress
 ) -> tuple[ResponseModel, list[PartReport]]:
-    """The fitted responses, and what is said of them on held-out rows."""
+    """Fit the response model, and report its likelihoods on held-out rows."""
     impressions, rules = log.impressions, log.rules
     session_raw = request_features(log.replayed.before, log.requests.tabs, rules.schema.scenes)
     session = Standardiser.fit(session_raw[log.train_requests])
@@ -94,7 +94,7 @@ def fit_responses(
         batch_size=config.batch_size,
         weight_decay=config.weight_decay,
         on_progress=lambda fraction: on_progress(
-            "responses", REPLAY_SHARE + fraction * RESPONSES_SHARE
+            "responses", REPLAY_FRACTION + fraction * RESPONSES_FRACTION
         ),
     )
     model = ResponseModel(
@@ -108,12 +108,12 @@ def fit_responses(
     )
     model = calibrated(log, model)
     reports = response_reports(log, model)
-    model, placed = with_unranked(log, model)
-    return model, [*reports, *placed]
+    model, unranked_reports = with_unranked(log, model)
+    return model, [*reports, *unranked_reports]
 
 
 class _ResponseModule(nn.Module):
-    """The network of `ResponseNetwork`, with the weights of the play in the interactions."""
+    """Torch module of a `ResponseNetwork`, with the effects of play on the interactions."""
 
     def __init__(self, log: ReplayedLog, data: _ResponseData, config: UserModelFitConfig) -> None:
         super().__init__()
@@ -128,7 +128,7 @@ class _ResponseModule(nn.Module):
         self._start_at_rates(data, torch.as_tensor(log.train))
 
     def _start_at_rates(self, data: _ResponseData, train: Tensor) -> None:
-        """Biases of the training rows: the rate of each outcome, and interactions given it."""
+        """Initialise biases from training rates of outcomes, and of interactions by outcome."""
         outcome, interactions = data.outcome[train], data.interactions[train].double()
         counts = torch.bincount(outcome, minlength=NUM_OUTCOMES).double()
         overall = interactions.mean(dim=0).clamp(min=MIN_RATE)
@@ -146,7 +146,7 @@ class _ResponseModule(nn.Module):
             self.play.weight[:, :NUM_OUTCOMES] = (rates.logit() - overall.logit()).T
 
     def loss(self, data: _ResponseData, index: Tensor) -> Tensor:
-        """Minus the mean log likelihood of the rows' play outcomes and interactions."""
+        """Mean negative log likelihood of the rows' play outcomes and interactions."""
         user = self.user(data.user[0][index], data.user[1][index])  # (batch, hidden + factors)
         video = self.video(data.video[0][index], data.video[1][index])
         products = user[:, self.hidden :] * video[:, self.hidden :]

@@ -1,4 +1,4 @@
-"""Fit when users leave, pause and return."""
+"""Fits leaving, pausing and returning on a log."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,8 +16,8 @@ from mtf_rl.core.randomness import hash_words
 from mtf_rl.user_models import likelihoods
 from mtf_rl.user_models.censoring import return_targets
 from mtf_rl.user_models.fit_config import (
-    REPLAY_SHARE,
-    RESPONSES_SHARE,
+    REPLAY_FRACTION,
+    RESPONSES_FRACTION,
     Progress,
     UserModelFitConfig,
 )
@@ -48,7 +48,7 @@ from mtf_rl.user_models.traces import SessionTrace
 
 __all__ = ["SessionParts", "fit_hazard", "fit_session_parts"]
 
-# It keeps this hash apart from other uses of the seed.
+# Separates this hash from other uses of the seed.
 _HOLD_OUT_SALT = 0x484F4C44
 
 MIN_EVENTS = 100
@@ -58,12 +58,12 @@ LATER_DAYS_STRENGTH = 20.0
 
 
 class _TooLittleDataError(Exception):
-    """The log cannot teach a part; the message says why."""
+    """The log has too little data to fit a part; the message gives the reason."""
 
 
 @dataclass(frozen=True)
 class SessionParts:
-    """Leaving, pausing and returning, with a sentence for each part that is declared."""
+    """Leaving, pausing and returning, with a sentence for each part that uses the prior."""
 
     leaving: Leaving
     pausing: Pausing
@@ -75,9 +75,9 @@ class SessionParts:
 def fit_session_parts(
     log: ReplayedLog, traces: SessionTrace, config: UserModelFitConfig, on_progress: Progress
 ) -> SessionParts:
-    """Each part fitted where the log can teach it, and declared where it cannot.
+    """Fit each part, or use the declared prior if the log has too little data for it.
 
-    `traces` (requests,) are those after each request.
+    `traces` (requests,) holds the trace after each request.
     """
     prior = measured_prior(log, config)
     fits: dict[str, Callable[[], tuple[Any, list[PartReport]]]] = {
@@ -89,33 +89,35 @@ def fit_session_parts(
     sentences = []
     reports = []
     for name, fit in fits.items():
-        on_progress(name, REPLAY_SHARE + RESPONSES_SHARE)
+        on_progress(name, REPLAY_FRACTION + RESPONSES_FRACTION)
         try:
             _refuse_fragments(log, config)
             parts[name], part_reports = fit()
             reports += part_reports
         except _TooLittleDataError as reason:
             parts[name] = prior
-            sentences.append(f"{prior.sentences[name]}, since {reason}")
+            sentences.append(f"{prior.sentences[name]}, because {reason}")
     return SessionParts(**parts, prior_parts=tuple(sentences), reports=tuple(reports))
 
 
 def _refuse_fragments(log: ReplayedLog, config: UserModelFitConfig) -> None:
-    """Refuse to fit session parts on a log that is no record of whole sessions."""
+    """Raise `_TooLittleDataError` if the log's sessions are fragments, or `prior` is `always`."""
     if config.prior == "always":
-        raise _TooLittleDataError("the configuration asks for it")
+        raise _TooLittleDataError("the setting is prior=always")
     starts = log.requests.steps == 0
     fraction = (starts & (log.requests.next_ms == NO_REQUEST)).sum() / starts.sum()
     if config.prior == "auto" and fraction > config.fragment_fraction:
-        raise _TooLittleDataError(f"{fraction:.0%} of the log's sessions have only one request")
+        raise _TooLittleDataError(
+            f"{100 * fraction:.0f} % of the log's sessions have only one request"
+        )
 
 
-def _require(what: str, count: int, minimum: int, config: UserModelFitConfig) -> None:
-    """Refuse to fit on fewer than `minimum` events, or on none if the prior is forbidden."""
+def _require(kind: str, count: int, minimum: int, config: UserModelFitConfig) -> None:
+    """Raise an error for fewer than `minimum` events, or for no events if `prior` is `never`."""
     if config.prior == "never" and count == 0:
-        raise DataError(f"The log has no {what} to fit on. Allow the declared prior: prior=auto.")
+        raise DataError(f"The log has no {kind} to fit on. Allow the declared prior: prior=auto.")
     if config.prior != "never" and count < minimum:
-        raise _TooLittleDataError(f"the log has only {count} {what}")
+        raise _TooLittleDataError(f"the log has only {count} {kind}")
 
 
 def _fit_leaving(
@@ -143,18 +145,18 @@ def _fit_pausing(
     _require("held-out gaps between requests", len(held_out), MIN_EVENTS, config)
     gaps = log.requests.gap_seconds
     part = FittedPausing.fit(select_rows(log.replayed.after, train), gaps[train])
-    known, unknown = log_gap(gaps[train]), log_gap(gaps[held_out])
+    train_gaps, test_gaps = log_gap(gaps[train]), log_gap(gaps[held_out])
     predicted = part.predict(select_rows(log.replayed.after, held_out))
-    mean = likelihoods.log_normal(unknown, predicted, float(part.std)).mean()
-    reference = likelihoods.log_normal(unknown, known.mean(), float(known.std())).mean()
-    report = PartReport("ln gap", len(unknown), float(mean), "one log-normal", float(reference))
+    mean = likelihoods.log_normal(test_gaps, predicted, float(part.std)).mean()
+    single = likelihoods.log_normal(test_gaps, train_gaps.mean(), float(train_gaps.std())).mean()
+    report = PartReport("ln gap", len(test_gaps), float(mean), "one log-normal", float(single))
     return part, [report]
 
 
 def _fit_returning(
     log: ReplayedLog, traces: SessionTrace, config: UserModelFitConfig
 ) -> tuple[FittedReturning, list[PartReport]]:
-    """The last requests of whole sessions, held out by user: days are too few to split again."""
+    """Fit returns after sessions; validation is by user, as there are too few days to split."""
     requests = log.requests
     ends = np.flatnonzero(requests.next_ms == NO_REQUEST)
     days = log.dataset.impressions.days[requests.rows[ends, 0]]
@@ -171,8 +173,8 @@ def _fit_returning(
     network = fit_hazard(log, chosen, features, events, train, config)
     probabilities = expit(network.logits(users[~train], features[~train])[:, 0])
     reports = event_reports("next-day return", events, users, train, probabilities)[:1]
-    seen, chances = targets.later_days()
-    later = (seen + LATER_DAYS_STRENGTH * config.declared.later_day_return) / (
+    returns, chances = targets.later_days()
+    later = (returns + LATER_DAYS_STRENGTH * config.declared.later_day_return) / (
         chances + LATER_DAYS_STRENGTH
     )
     return FittedReturning(network, np.asarray(later)), reports
@@ -184,7 +186,7 @@ def _features_after(log: ReplayedLog, traces: SessionTrace, requests: IntArray) 
 
 
 class _HazardModule(nn.Module):
-    """The network of `SessionNetwork`, with one output."""
+    """Torch module of a `SessionNetwork` with one output."""
 
     def __init__(
         self, inputs: SideInputs, features: int, rate: float, config: UserModelFitConfig
@@ -231,15 +233,15 @@ def fit_hazard(
     train: BoolArray,
     config: UserModelFitConfig,
 ) -> SessionNetwork:
-    """P(event) after some requests.
+    """Fit a network for P(event) after each of `requests`.
 
     Args:
-        log: the log.
+        log: the replayed log.
         requests: request numbers, (events,).
-        features: of the session after each of them, (events, features).
-        events: what happened, (events,).
-        train: True where to fit, False where to decide when to stop, (events,).
-        config: sizes and steps.
+        features: session features after each request, (events, features).
+        events: whether the event happened, (events,).
+        train: True for training rows, False for early-stopping rows, (events,).
+        config: sizes and optimizer settings.
     """
     first_rows = np.searchsorted(log.request_of_row, requests)
     inputs = log.user_inputs.take(first_rows)

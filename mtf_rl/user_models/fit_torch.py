@@ -1,4 +1,4 @@
-"""What the fits of a user model share: one side's layer, the descent, tensors."""
+"""Torch parts for fitting user models: user or video layer, optimisation loop, tensors."""
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -32,7 +32,7 @@ MIN_BATCH = 64
 
 
 class PredictorBlock(nn.Module):
-    """Categories and numbers of one side to its part of the hidden layer."""
+    """Maps the categories and numbers of users (or videos) to their part of the hidden layer."""
 
     def __init__(self, inputs: SideInputs, embedding: int, outputs: int) -> None:
         super().__init__()
@@ -45,7 +45,7 @@ class PredictorBlock(nn.Module):
 
     @override
     def forward(self, categorical: Tensor, dense: Tensor) -> Tensor:
-        """(rows, outputs) of categories (rows, fields) and numbers (rows, columns)."""
+        """(rows, outputs) from categories (rows, fields) and numbers (rows, columns)."""
         embedded = self.embedding(categorical + self.offsets)  # (rows, fields, embedding)
         outputs: Tensor = self.linear(torch.cat([embedded.flatten(1), dense], dim=1))
         return outputs  # (rows, outputs)
@@ -67,9 +67,9 @@ def minimise(
     weight_decay: float,
     on_progress: Callable[[float], None] = lambda fraction: None,
 ) -> None:
-    """AdamW on `loss(row numbers)`; the state with the best held-out loss is restored.
+    """Minimise `loss(row numbers)` with AdamW and restore the state with the best held-out loss.
 
-    Batches are smaller than `batch_size` where an epoch would have fewer than 64 of them.
+    Batches are smaller than `batch_size` if an epoch would otherwise have fewer than 64 batches.
     """
     batch_size = int(np.clip(len(train) // MIN_STEPS, MIN_BATCH, batch_size))
     steps = -(-len(train) // batch_size) * config.max_epochs
@@ -90,10 +90,10 @@ def minimise(
             optimizer.step()
             schedule.step()
             on_progress((epoch + batch * batch_size / len(shuffled)) / config.max_epochs)
-        now = _mean_loss(loss, held_out)
+        held_out_loss = _mean_loss(loss, held_out)
         on_progress((epoch + 1) / config.max_epochs)
-        if now < best:
-            best, best_state, waited = now, _copy_state(module), 0
+        if held_out_loss < best:
+            best, best_state, waited = held_out_loss, _copy_state(module), 0
         else:
             waited += 1
             if waited >= config.patience:
@@ -114,13 +114,13 @@ def _copy_state(module: nn.Module) -> dict[str, Tensor]:
 
 
 def _default_device(device: str) -> AbstractContextManager[Any]:
-    """Where tensors are made; the context costs time at each call, so `cpu` goes without."""
+    """Context that sets the default device; `cpu` needs none, which saves time at each call."""
     return nullcontext() if device == "cpu" else torch.device(device)
 
 
 @contextmanager
 def reproducible_torch(seed: int, device: str = "cpu") -> Iterator[None]:
-    """One thread, a seeded generator and a default device inside, all as they were outside."""
+    """Use one thread, a seeded generator and a default device inside the block; restore after."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -132,7 +132,7 @@ def reproducible_torch(seed: int, device: str = "cpu") -> Iterator[None]:
 
 
 def tensors(inputs: SideInputs) -> tuple[Tensor, Tensor]:
-    """Categories (rows, fields) and numbers (rows, columns) of one side."""
+    """Tensors of categories (rows, fields) and numbers (rows, columns)."""
     return torch.as_tensor(inputs.categorical), float_tensor(inputs.dense)
 
 
@@ -142,6 +142,6 @@ def float_tensor(array: NDArray[Any]) -> Tensor:
 
 
 def to_numpy(tensor: Tensor) -> FloatArray:
-    """A float64 array, cut off from the gradient."""
+    """A float64 array on the CPU, without gradient."""
     values: FloatArray = tensor.detach().double().cpu().numpy()
     return values

@@ -1,4 +1,4 @@
-"""The traces that logged sessions left, read with the fitted responses."""
+"""Computes the session traces of a log with the fitted response model."""
 
 from dataclasses import fields
 
@@ -18,9 +18,9 @@ from mtf_rl.user_models.traces import (
     TraceReader,
     advance_trace,
     long_minutes,
+    predicted_logits,
     row_actions,
     start_trace,
-    thoughts_of,
 )
 
 __all__ = ["fit_traces"]
@@ -29,14 +29,14 @@ REQUESTS_AT_ONCE = 4096
 
 
 def fit_traces(log: ReplayedLog, model: ResponseModel) -> tuple[TraceReader, SessionTrace]:
-    """What is usual for each user, and the trace after every logged request, (requests,).
+    """The trace reader with each user's means, and the trace after every request, (requests,).
 
-    Responses are those of the model as it runs, with its tables as of the split, as in the
-    simulator. What is usual for a session's user is what their other sessions say.
+    Predictions use the model's tables as of the split, as in the simulator. A session's signals
+    are relative to its user's means over the other sessions.
     """
     impressions = log.impressions
     rules = model.rules
-    prediction = _thoughts(log, model)  # (rows, thoughts)
+    prediction = _predictions(log, model)  # (rows, logits)
     actions = row_actions(
         impressions.feedback.astype(np.float64),
         impressions.play_seconds,
@@ -49,9 +49,9 @@ def fit_traces(log: ReplayedLog, model: ResponseModel) -> tuple[TraceReader, Ses
     )
     owners = log.requests.users[first_requests]  # (sessions,)
     sessions = session_of_request[log.request_of_row[log.train]]  # (training rows,)
-    known = (owners, sessions, prediction[log.train], actions[log.train])
-    reader = TraceReader.fit(*known, num_users=log.dataset.num_users, rules=rules)
-    others = reader.without(*known)
+    training = (owners, sessions, prediction[log.train], actions[log.train])
+    reader = TraceReader.fit(*training, num_users=log.dataset.num_users, rules=rules)
+    others = reader.without(*training)
     signals = np.empty((len(log.requests.users), reader.usual_signals.shape[1]))
     minutes = np.empty((len(signals), NUM_MINUTES))
     for requests in _parts(len(signals)):
@@ -67,22 +67,22 @@ def fit_traces(log: ReplayedLog, model: ResponseModel) -> tuple[TraceReader, Ses
     return reader, _walk(log, rules, signals, minutes)
 
 
-def _thoughts(log: ReplayedLog, model: ResponseModel) -> FloatArray:
-    """What the model thought of every shown video, (rows, thoughts)."""
+def _predictions(log: ReplayedLog, model: ResponseModel) -> FloatArray:
+    """`predicted_logits` of every shown video, (rows, logits)."""
     impressions = log.impressions
     parts = []
     for requests in _parts(len(log.requests.users)):
         first, last = np.searchsorted(log.request_of_row, [requests[0], requests[-1] + 1])
         duration = impressions.duration_seconds[first:last]
         logits = logged_logits(log, model, requests)
-        parts.append(thoughts_of(logits, outcome_fractions(logits, duration), model.rules))
+        parts.append(predicted_logits(logits, outcome_fractions(logits, duration), model.rules))
     return np.concatenate(parts)
 
 
 def _walk(
     log: ReplayedLog, rules: AnswerRules, signals: FloatArray, minutes: FloatArray
 ) -> SessionTrace:
-    """Traces (requests,) after each request, one request of all sessions at a time."""
+    """Traces (requests,) after each request, computed step by step for all sessions."""
     traces = start_trace(len(signals), rules)
     for chunk in session_chunks(log.requests):
         trace = start_trace(len(chunk[0]), rules)
@@ -104,7 +104,7 @@ def _parts(count: int) -> list[IntArray]:
 
 
 def _on_slates(rows: FloatArray, slate: Slate) -> FloatArray:
-    """Rows of the shown places to all places, (num_envs * slate, columns), others 0."""
+    """Spread rows of shown videos over all slate positions, 0 elsewhere: (positions, columns)."""
     positions = np.zeros((slate.mask.size, rows.shape[1]))
     positions[slate.mask.ravel()] = rows
     return positions

@@ -1,4 +1,4 @@
-"""How videos answer that no ranker chose, from a log's random exposures."""
+"""Fits the correction for videos that no ranker chose, on a log's random exposures."""
 
 from dataclasses import replace
 
@@ -22,27 +22,27 @@ from mtf_rl.user_models.responses import (
 __all__ = ["MIN_RANDOM_ROWS", "with_unranked"]
 
 MIN_RANDOM_ROWS = 50
-_LAST_PLACE = 1000.0
+_MAX_POSITION = 1000.0
 _CONTRASTS = (0.5, 3.0)
 _POOL_SAMPLE = 48
 _USERS_AT_ONCE = 512
 
 
 def with_unranked(log: ReplayedLog, model: ResponseModel) -> tuple[ResponseModel, list[PartReport]]:
-    """The model as it answers a policy that knows the features alone.
+    """The response model with the `Unranked` correction, and its report.
 
-    Contrast and the session's share are those that make the answers to all random exposures most
-    likely; the place, given them, the one that makes the answers to videos of the user's pool most
-    likely, since retrieval knows the user too. Where fewer than `MIN_RANDOM_ROWS` are of pools,
-    all random exposures speak for the place; a log without so many of any kind leaves the model as
-    it is, which then answers as if rankers had chosen. The report is on the validation rows' random
-    exposures, of any videos.
+    Contrast and session fraction are maximum-likelihood estimates from all random exposures. Given
+    these, the position is the maximum-likelihood estimate from the random exposures in the users'
+    pools, because retrieval also selects videos. With fewer than `MIN_RANDOM_ROWS` rows in pools,
+    all random exposures are used for the position. With fewer than `MIN_RANDOM_ROWS` random
+    exposures in total, the model is returned unchanged, without correction. The report uses all
+    random exposures of the validation rows.
     """
     exposed = np.flatnonzero(log.impressions.randomised & log.train)
     if len(exposed) < MIN_RANDOM_ROWS:
         return model, []
-    proposed = exposed[log.retrieved[exposed]]
-    rows = proposed if len(proposed) >= MIN_RANDOM_ROWS else exposed
+    in_pool = exposed[log.retrieved[exposed]]
+    rows = in_pool if len(in_pool) >= MIN_RANDOM_ROWS else exposed
     position, fraction, contrast = _most_likely(log, model, exposed)
 
     def loss(logarithm: float) -> float:
@@ -51,14 +51,15 @@ def with_unranked(log: ReplayedLog, model: ResponseModel) -> tuple[ResponseModel
 
     best = minimize_scalar(
         loss,
-        bounds=(0.0, np.log1p(_LAST_PLACE)),
+        bounds=(0.0, np.log1p(_MAX_POSITION)),
         method="bounded",
         options={"xatol": 0.02},
     )
     position = float(np.expm1(best.x))
     fitted = _at(log, model, np.arange(len(log.rows)), position, fraction, contrast)
     name = (
-        f"random exposures (place {position:.0f}, session {fraction:.2f}, contrast {contrast:.2f})"
+        f"random exposures (position {position:.0f}, session {fraction:.2f},"
+        f" contrast {contrast:.2f})"
     )
     held_out = np.flatnonzero(log.impressions.randomised & ~log.train)
     if len(held_out) == 0:
@@ -67,7 +68,7 @@ def with_unranked(log: ReplayedLog, model: ResponseModel) -> tuple[ResponseModel
         part=name,
         observations=len(held_out),
         log_likelihood=_mean_likelihood(log, fitted, held_out),
-        reference="as rankers chose",
+        reference="without correction",
         reference_log_likelihood=_mean_likelihood(log, model, held_out),
     )
     return fitted, [report]
@@ -76,7 +77,7 @@ def with_unranked(log: ReplayedLog, model: ResponseModel) -> tuple[ResponseModel
 def _most_likely(
     log: ReplayedLog, model: ResponseModel, rows: IntArray
 ) -> tuple[float, float, float]:
-    """Place, session's share and contrast, by Nelder and Mead's simplex."""
+    """Maximum-likelihood position, session fraction and contrast, by Nelder-Mead."""
 
     def loss(values: NDArray[np.float64]) -> float:
         position, fraction, contrast = np.expm1(values[0]), values[1], values[2]
@@ -85,7 +86,7 @@ def _most_likely(
     best = minimize(
         loss,
         x0=np.array([np.log1p(20.0), 0.3, 1.2]),
-        bounds=[(0.0, np.log1p(_LAST_PLACE)), (0.0, 1.0), _CONTRASTS],
+        bounds=[(0.0, np.log1p(_MAX_POSITION)), (0.0, 1.0), _CONTRASTS],
         method="Nelder-Mead",
         options={"xatol": 0.02, "fatol": 1e-5},
     )
@@ -100,7 +101,7 @@ def _at(
     fraction: float,
     contrast: float,
 ) -> ResponseModel:
-    """The model with these values; what is usual is computed for the users of `rows` alone."""
+    """The model with these values; usual logits are computed for the users of `rows` only."""
     users = np.unique(log.impressions.users[rows])
     usual = np.zeros_like(model.unranked.usual_logits)
     usual[users] = _usual_logits(log, model, users, position)
@@ -111,24 +112,24 @@ def _at(
 def _usual_logits(
     log: ReplayedLog, model: ResponseModel, users: IntArray, position: float
 ) -> FloatArray:
-    """Mean logits (users, outputs) over evenly spread places of the users' pools."""
+    """Mean logits (users, outputs) over an evenly spaced sample of each user's pool."""
     network = model.network
     pool = log.pools.shape[1]
     columns = np.unique(np.linspace(0, pool - 1, _POOL_SAMPLE).astype(np.int64))
     parts = []
     for first in range(0, len(users), _USERS_AT_ONCE):
-        some = users[first : first + _USERS_AT_ONCE]
-        videos = log.pools[some][:, columns]
-        session = np.broadcast_to(network.session.mean, (len(some), len(network.session.mean)))
+        chunk = users[first : first + _USERS_AT_ONCE]
+        videos = log.pools[chunk][:, columns]
+        session = np.broadcast_to(network.session.mean, (len(chunk), len(network.session.mean)))
         features = np.zeros((*videos.shape, NUM_ROW_FEATURES))
         features[:, :, -1] = np.log1p(position)
-        logits = network.logits(some, videos, session, features)
-        parts.append(logits.reshape(len(some), len(columns), -1).mean(axis=1))
+        logits = network.logits(chunk, videos, session, features)
+        parts.append(logits.reshape(len(chunk), len(columns), -1).mean(axis=1))
     return np.concatenate(parts)
 
 
 def _mean_likelihood(log: ReplayedLog, model: ResponseModel, rows: IntArray) -> float:
-    """Nats per row of the play outcome and the interactions given the play."""
+    """Mean log likelihood of play outcome and interactions given play, in nats per row."""
     requests = np.unique(log.request_of_row[rows])
     shown = np.flatnonzero(np.isin(log.request_of_row, requests))
     logits = logged_logits(log, model, requests)[np.isin(shown, rows)]

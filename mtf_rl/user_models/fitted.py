@@ -1,4 +1,4 @@
-"""The simulator's user model: fitted on logs, run in numpy."""
+"""The simulator's user model: fitted on a log, runs in numpy."""
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -37,9 +37,9 @@ from mtf_rl.user_models.traces import (
     TraceReader,
     advance_trace,
     long_minutes,
+    predicted_logits,
     row_actions,
     start_trace,
-    thoughts_of,
 )
 
 __all__ = ["FittedState", "FittedUserModel", "ResponsePrediction"]
@@ -52,7 +52,7 @@ _ARCHIVE = "user_model.npz"
 
 @dataclass(frozen=True)
 class FittedState:
-    """A fitted user is known by name, and by what the session's slates have left in it."""
+    """The state of simulated users: user indices and session traces."""
 
     users: IntArray  # (num_envs,)
     trace: SessionTrace
@@ -60,20 +60,20 @@ class FittedState:
 
 @dataclass(frozen=True)
 class ResponsePrediction:
-    """What a fitted user thinks of a slate before it is answered."""
+    """Predictions for a slate before its response is drawn."""
 
-    logits: FloatArray  # (num_envs * slate, outcomes + interactions), before any play
-    fractions: FloatArray  # (num_envs * slate, 14), `outcome_fractions` of them
-    of_videos: FloatArray  # (num_envs * slate, thoughts), `thoughts_of` the videos, for the trace
+    logits: FloatArray  # (num_envs * slate, outcomes + interactions), before play
+    fractions: FloatArray  # (num_envs * slate, 14), `outcome_fractions` of the logits
+    trace_logits: FloatArray  # (num_envs * slate, logits), `predicted_logits`, for the trace
     overlap: FloatArray  # (num_envs, slate), `tag_overlap` of the videos
 
 
 @dataclass(frozen=True)
 class FittedUserModel(UserModel[FittedState]):
-    """Users as a log shows them; `evaluator` is `simulator`.
+    """A user model fitted on a log; `evaluator` is `simulator`.
 
-    Nothing here knows more than a log does. Parts that the log could not teach are a
-    `DeclaredPrior`, and `prior_parts` says so in sentences that belong beside every result.
+    It uses no information beyond a log. Parts that the log has too little data for are a
+    `DeclaredPrior`; `prior_parts` describes them in sentences to print beside every result.
     """
 
     evaluator = SIMULATOR
@@ -85,23 +85,23 @@ class FittedUserModel(UserModel[FittedState]):
     returning: Returning
     hour_fractions: FloatArray  # (24,)
     catalogue: VideoCatalogue
-    row_keys: NDArray[np.uint64]  # hashes of the log rows that it was fitted or stopped on
+    row_keys: NDArray[np.uint64]  # hashes of the log rows used for fitting or early stopping
     prior_parts: tuple[str, ...] = ()
     report: FitReport = field(default_factory=lambda: FitReport(()))
 
     @property
     def rules(self) -> AnswerRules:
-        """Which feedbacks follow from play, by the log's tasks and scenes."""
+        """Which feedbacks are determined by play time, from the log's tasks and scenes."""
         return self.responses.rules
 
     @property
     def tasks(self) -> TaskSet:
-        """The kinds of feedback that it gives."""
+        """The tasks of the log."""
         return self.rules.tasks
 
     @property
     def declared_parts(self) -> tuple[str, ...]:
-        """Names of the parts that are a declared prior, not fitted."""
+        """Names of the parts that use a declared prior and are not fitted."""
         return tuple(
             name for name in _SESSION_PARTS if isinstance(getattr(self, name), DeclaredPrior)
         )
@@ -112,7 +112,7 @@ class FittedUserModel(UserModel[FittedState]):
 
     @override
     def resume(self, state: FittedState, away_seconds: FloatArray) -> FittedState:
-        # The log's sessions taught no memory between them.
+        # The fitted model has no memory between sessions.
         return FittedState(state.users, start_trace(len(state.users), self.rules))
 
     @override
@@ -126,18 +126,18 @@ class FittedUserModel(UserModel[FittedState]):
         return response, self.update_state(state, slate, history, prediction, response)
 
     def predict(self, slate: Slate, history: VisibleHistory) -> ResponsePrediction:
-        """What decides the answers to `slate`, shown after `history`."""
+        """Predict the responses to `slate`, shown after `history`."""
         overlap = tag_overlap(history, slate.videos, self.catalogue)
         duration = self.catalogue.duration_seconds[slate.videos].ravel()  # (rows,)
         logits = self.responses.logits(slate, history, overlap)
         fractions = outcome_fractions(logits, duration)
-        of_videos = thoughts_of(logits, fractions, self.rules)
+        trace_logits = predicted_logits(logits, fractions, self.rules)
         if slate.ranked is not None:
             ranked = np.repeat(slate.ranked, slate.videos.shape[1])[:, None]
             as_logged = self.responses.as_logged().logits(slate, history, overlap)
             logits = np.where(ranked, as_logged, logits)
             fractions = outcome_fractions(logits, duration)
-        return ResponsePrediction(logits, fractions, of_videos, overlap)
+        return ResponsePrediction(logits, fractions, trace_logits, overlap)
 
     def update_state(
         self,
@@ -147,14 +147,14 @@ class FittedUserModel(UserModel[FittedState]):
         prediction: ResponsePrediction,
         response: Response,
     ) -> FittedState:
-        """The state after a slate that was answered with `response`, drawn or logged.
+        """The state after a slate with the given `response`, drawn or logged.
 
-        `history` is what came before the slate, and `prediction` are those of it.
+        `history` is the visible history before the slate; `prediction` is `predict` of the slate.
         """
         duration = self.catalogue.duration_seconds[slate.videos].ravel()  # (rows,)
         signals = self.traces.signals(
             slate,
-            prediction.of_videos,
+            prediction.trace_logits,
             row_actions(
                 response.feedback.reshape(len(duration), -1),
                 response.watch_seconds.ravel(),
@@ -188,7 +188,7 @@ class FittedUserModel(UserModel[FittedState]):
         return np.minimum(days, MAX_RETURN_DAYS).astype(np.int32)
 
     def save(self, folder: Path) -> None:
-        """Write the model to `folder` as JSON and .npz."""
+        """Write the model to `folder` as one JSON and one .npz file."""
         arrays: dict[str, NDArray[Any]] = {
             "hour_fractions": self.hour_fractions,
             "row_keys": self.row_keys,
@@ -213,29 +213,33 @@ class FittedUserModel(UserModel[FittedState]):
             elif isinstance(part, ArrayRecord):
                 arrays |= part.to_arrays(name)
             else:
-                raise ArtifactError(f"{name} of type {type(part).__name__} cannot be saved")
+                raise ArtifactError(
+                    f"{name} of type {type(part).__name__} cannot be saved. Use a `DeclaredPrior`"
+                    " or a dataclass that derives from `ArrayRecord`."
+                )
         save_arrays(folder / _ARCHIVE, arrays)
         save_json(folder / _DOCUMENT, document)
 
     @classmethod
     def load(cls, folder: Path) -> "FittedUserModel":
-        """Read what `save` wrote.
+        """Read a model that `save` wrote.
 
         Raises:
-            ArtifactError: if a file is missing, torn, or of another version.
+            ArtifactError: if a file is missing, corrupt, or of another version.
         """
         document = load_json(folder / _DOCUMENT)
         arrays = load_arrays(folder / _ARCHIVE)
         if not isinstance(document, dict) or document.get("format") != FORMAT:
             raise ArtifactError(
-                f"{folder / _DOCUMENT} is not of format {FORMAT}. Make the simulator again:"
+                f"{folder / _DOCUMENT} must have format {FORMAT}. Fit the simulator again:"
                 " `python -m mtf_rl.train`."
             )
         try:
             return _assemble(document, arrays)
         except (KeyError, TypeError, ConfigError) as error:
             raise ArtifactError(
-                f"{folder} lacks {error} of a user model. Make it again."
+                f"{folder} is not a complete user model ({type(error).__name__}: {error})."
+                " Fit the simulator again: `python -m mtf_rl.train`."
             ) from error
 
 

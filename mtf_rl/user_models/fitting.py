@@ -1,4 +1,4 @@
-"""Fit the simulator's user model on its half of a log."""
+"""Fits the simulator's user model on its half of a log."""
 
 import numpy as np
 
@@ -26,19 +26,24 @@ def fit_user_model(
     on_progress: Progress | None = None,
     device: str = "cpu",
 ) -> FittedUserModel:
-    """The user model of the rows in `half` (rows,) that are not test rows.
+    """Fit a user model on the rows of `half` that are not test rows.
 
-    `pools` (users, pool) are the videos that retrieval will propose to each user in simulation.
-    Weights are fitted on the training rows of the half; its validation rows decide when to stop
-    and are what the report speaks of. Of the other half's rows only one fact is used: on which
-    days before the test a user was active at all, since the return after a session is otherwise
-    not seen.
+    Weights are fitted on the training rows of the half. Its validation rows are used for early
+    stopping, calibration and the report. From the other half, only the days before the test on
+    which a user was active are used, because returns cannot be observed otherwise.
 
-    Networks are fitted on the torch `device`; only `cpu` gives repeatable weights.
+    Args:
+        dataset: the log.
+        split: split of its rows into training, validation and test.
+        half: (rows,) bool, True for the rows of the half.
+        pools: (users, pool) videos that retrieval proposes in simulation; by default all videos.
+        config: settings of the fit.
+        on_progress: called with the stage and the completed fraction of the fit.
+        device: torch device of the fit; only `cpu` gives reproducible weights.
 
     Raises:
         DataError: if the half has no training or no validation rows, or if `config.prior` is
-            `never` and the log has nothing to fit a part on.
+            `never` and the log has no data to fit a part on.
     """
     config = config or UserModelFitConfig()
     report_progress = on_progress or (lambda stage, fraction: None)

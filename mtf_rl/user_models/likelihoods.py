@@ -1,4 +1,4 @@
-"""Log likelihoods of logged answers under a fitted part and under simple references."""
+"""Log likelihoods of logged responses, and simple reference rates by group."""
 
 import numpy as np
 from scipy.special import logsumexp
@@ -18,9 +18,9 @@ PRIOR_STRENGTH = 20.0
 
 
 def bernoulli(events: BoolArray | FloatArray, probabilities: FloatArray) -> FloatArray:
-    """Log probability of 0/1 events, elementwise; probabilities are kept 1e-6 off 0 and 1.
+    """Log probability of events, elementwise; probabilities are clipped to [1e-6, 1 - 1e-6].
 
-    An event in between, the label of a count, is so many tries' mean.
+    Events are bool, or labels in [0, 1]; the label of a count is the mean of several trials.
     """
     kept = np.clip(probabilities, MIN_PROBABILITY, 1.0 - MIN_PROBABILITY)
     if events.dtype != np.bool_:
@@ -29,7 +29,7 @@ def bernoulli(events: BoolArray | FloatArray, probabilities: FloatArray) -> Floa
 
 
 def categorical(outcomes: IntArray, logits: FloatArray, allowed: BoolArray) -> FloatArray:
-    """Log probability of outcomes (rows,) under masked logits (rows, outcomes)."""
+    """Log probability of outcomes (rows,) under logits (rows, outcomes) masked by `allowed`."""
     masked = np.where(allowed, logits, -np.inf)
     chosen = np.take_along_axis(masked, outcomes[:, None], axis=1)[:, 0]
     likelihood: FloatArray = chosen - logsumexp(masked, axis=1)
@@ -37,7 +37,7 @@ def categorical(outcomes: IntArray, logits: FloatArray, allowed: BoolArray) -> F
 
 
 def log_normal(values: FloatArray, mean: FloatArray | float, std: float) -> FloatArray:
-    """Log density of normal `values`, which are logarithms already."""
+    """Normal log density of `values`, which are logarithms of the log-normal variable."""
     standard = (values - mean) / std
     density: FloatArray = -0.5 * standard**2 - np.log(std) - 0.5 * np.log(2.0 * np.pi)
     return density
@@ -50,9 +50,10 @@ def group_rates(
     *,
     strength: float = PRIOR_STRENGTH,
 ) -> FloatArray:
-    """The rate of events in each group (groups,), drawn to the overall rate.
+    """The rate of events in each group (groups,), shrunk towards the overall rate.
 
-    A group's rate counts `strength` more events at the overall rate; an empty group has that rate.
+    `strength` is the prior weight of the overall rate, in rows. An empty group gets the overall
+    rate.
     """
     overall = events.mean()
     counts = np.bincount(groups, minlength=num_groups)
@@ -69,7 +70,7 @@ def group_fractions(
     *,
     strength: float = PRIOR_STRENGTH,
 ) -> FloatArray:
-    """The fraction of each outcome in each group (groups, outcomes), shrunk to the overall ones."""
+    """Fraction of each outcome in each group (groups, outcomes), shrunk as in `group_rates`."""
     overall = np.bincount(outcomes, minlength=num_outcomes) + 1.0
     counts = np.zeros((num_groups, num_outcomes))
     np.add.at(counts, (groups, outcomes), 1.0)

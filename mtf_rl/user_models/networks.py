@@ -1,9 +1,9 @@
-"""Small fitted networks as they run: tables of users and videos, then one hidden layer, in numpy.
+"""Inference in numpy for the fitted networks: user and video tables, then one hidden layer.
 
-The first layer is a sum of parts. Those of users and videos do not change between requests, so
-they are computed once, one row each, and gathered. Sums over features are matrix products, whose
-last bits depend on how many rows are multiplied at once; outputs are therefore rounded to a grid
-of 2^-20, far below any effect, so that a user answers alike in a batch of 1 and of 1000.
+The first layer is a sum of parts. The user and video parts do not change between requests, so they
+are computed once and looked up. Sums over features are matrix products, whose last bits depend on
+the number of rows. Outputs are therefore rounded to multiples of 2^-20, far below any effect, so
+that a user's responses do not depend on the batch size.
 """
 
 from dataclasses import dataclass
@@ -22,14 +22,14 @@ STANDARD_LIMIT = 5.0
 
 @dataclass(frozen=True)
 class Standardiser(ArrayRecord):
-    """Features to mean 0 and deviation 1 as they were in fitting, cut at +-5."""
+    """Standardises features with the mean and std of the fit, and clips them to [-5, 5]."""
 
     mean: FloatArray  # (features,)
     scale: FloatArray  # (features,), positive
 
     @classmethod
     def fit(cls, features: FloatArray) -> Self:
-        """Mean and deviation of (rows, features); a constant feature keeps scale 1."""
+        """Mean and std of (rows, features); a constant feature gets scale 1."""
         scale = features.std(axis=0)
         return cls(features.mean(axis=0), np.where(scale > 1e-6, scale, 1.0))
 
@@ -41,12 +41,11 @@ class Standardiser(ArrayRecord):
 
 @dataclass(frozen=True)
 class SessionNetwork(ArrayRecord):
-    """Outputs given the user and the session: for leaving and returning.
+    """Outputs given the user and the session, for leaving and returning.
 
     hidden = relu(user part + session part + (user factors * session factors) W).
 
-    The products let what a session brings count differently for different users: one who comes
-    to watch is not kept by what keeps another.
+    With the products, the effect of a session feature can differ between users.
     """
 
     user_part: FloatArray  # (users, hidden)
@@ -59,7 +58,7 @@ class SessionNetwork(ArrayRecord):
     output_bias: FloatArray  # (outputs,)
 
     def logits(self, users: IntArray, session_features: FloatArray) -> FloatArray:
-        """(num_envs, outputs) for users (num_envs,) and session features (num_envs, features)."""
+        """(num_envs, outputs) from users (num_envs,) and session features (num_envs, features)."""
         session = self.session(session_features)  # (num_envs, features)
         products = self.user_factors[users] * (session @ self.session_factors)
         hidden = session @ self.session_weights  # (num_envs, hidden)
@@ -80,7 +79,7 @@ class ResponseNetwork(ArrayRecord):
     user_factors: FloatArray  # (users, factors)
     video_part: FloatArray  # (videos, hidden)
     video_factors: FloatArray  # (videos, factors)
-    tastes: FloatArray  # (users, tags, tastes), what each user did with each tag's videos before
+    tastes: FloatArray  # (users, tags, tastes), each user's past feedback on each tag's videos
     first_tags: IntArray  # (videos,), 0 for none
     session: Standardiser
     session_weights: FloatArray  # (features, hidden)
@@ -96,14 +95,14 @@ class ResponseNetwork(ArrayRecord):
         row_features: FloatArray,
         tastes: FloatArray | None = None,
     ) -> FloatArray:
-        """(num_envs * slate, outputs), slates one after the other.
+        """Logits (num_envs * slate, outputs), one slate after the other.
 
         Args:
             users: (num_envs,).
             videos: (num_envs, slate).
             session_features: (num_envs, features).
             row_features: (num_envs, slate, row features).
-            tastes: (num_envs, slate, tastes), where they are not those of the table.
+            tastes: (num_envs, slate, tastes); by default those of the table.
         """
         num_envs, slate = videos.shape
         request = self.session(session_features) @ self.session_weights  # (num_envs, hidden)
@@ -120,6 +119,6 @@ class ResponseNetwork(ArrayRecord):
 
 
 def round_to_grid(values: FloatArray) -> FloatArray:
-    """The nearest multiples of 2^-20."""
+    """Round to the nearest multiple of 2^-20."""
     rounded: FloatArray = np.rint(values * GRID) / GRID
     return rounded

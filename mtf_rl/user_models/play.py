@@ -1,9 +1,8 @@
-"""How long a video is played, as one of 14 outcomes and a time within it.
+"""Play time of a video, modelled as one of 14 outcomes and a time within the outcome.
 
-Play time comes first and everything else follows from it. An outcome is "not played", one of
-twelve spans of time that end before the video does, or "played to the end" (which may loop).
-Spans that start at or after the video's end cannot happen to it and are masked. Time is counted
-in whole milliseconds, KuaiRand's unit.
+All other feedback is modelled given play time. An outcome is "not played", one of twelve time spans
+that end before the video does, or "complete" (play to the end, possibly in a loop). Spans that
+start at or after the video's end are masked. Times are whole milliseconds, KuaiRand's unit.
 """
 
 import itertools
@@ -40,8 +39,8 @@ COMPLETE = NUM_SPANS + 1
 NUM_OUTCOMES = NUM_SPANS + 2
 NUM_PLAY_FEATURES = NUM_OUTCOMES + 2
 
-# A span holds plays of start <= milliseconds < next start, so that its edges at 7 s and 18 s are
-# those of the click and long_view rules; the first one starts at 1 ms, as 0 ms is "not played".
+# A span holds plays with start <= milliseconds < next start. Its edges at 7 s and 18 s match the
+# rules of click and long_view. The first span starts at 1 ms, because 0 ms is "not played".
 _SPAN_STARTS_MS = np.maximum(1000 * np.array(SPAN_STARTS_SECONDS, dtype=np.int64), 1)
 _SPAN_ENDS_MS = np.append(_SPAN_STARTS_MS[1:], np.iinfo(np.int64).max)
 
@@ -62,7 +61,7 @@ def outcome_names() -> tuple[str, ...]:
 
 
 def play_outcomes(play_seconds: FloatArray, duration_seconds: FloatArray) -> IntArray:
-    """The outcome of each play; the arrays share any shape.
+    """The outcome of each play; the arrays have the same shape, which is arbitrary.
 
     >>> play_outcomes(np.array([0.0, 0.4, 7.0, 12.0]), np.array([9.0, 9.0, 9.0, 9.0]))
     array([ 0,  1,  6, 13])
@@ -74,7 +73,7 @@ def play_outcomes(play_seconds: FloatArray, duration_seconds: FloatArray) -> Int
 
 
 def outcomes_from(seconds: float) -> int:
-    """The first outcome of plays of at least `seconds`, the start of a span.
+    """The first outcome of plays of at least `seconds`; `seconds` must be the start of a span.
 
     >>> outcome_names()[outcomes_from(7.0)]
     '7-10 s'
@@ -83,7 +82,7 @@ def outcomes_from(seconds: float) -> int:
 
 
 def allowed_outcomes(duration_seconds: FloatArray) -> BoolArray:
-    """Which outcomes can happen to videos of these lengths: (..., outcomes)."""
+    """Which outcomes are possible for videos of these durations: (..., outcomes) bool."""
     duration_ms = _milliseconds(duration_seconds)[..., None]
     allowed = np.ones((*duration_ms.shape[:-1], NUM_OUTCOMES), dtype=np.bool_)
     allowed[..., 1:COMPLETE] = duration_ms > _SPAN_STARTS_MS
@@ -91,11 +90,11 @@ def allowed_outcomes(duration_seconds: FloatArray) -> BoolArray:
 
 
 def outcome_fractions(logits: FloatArray, duration_seconds: FloatArray) -> FloatArray:
-    """The probability of each outcome: the softmax over those that can happen.
+    """The probability of each outcome: a softmax over the possible outcomes.
 
     Args:
-        logits: the first 14 columns count, (rows, 14 or more).
-        duration_seconds: of the videos, (rows,).
+        logits: (rows, 14 or more); only the first 14 columns are used.
+        duration_seconds: (rows,) duration of the videos.
 
     Returns:
         (rows, 14) float64.
@@ -106,16 +105,21 @@ def outcome_fractions(logits: FloatArray, duration_seconds: FloatArray) -> Float
 
 
 def draw_outcomes(fractions: FloatArray, uniforms: FloatArray) -> IntArray:
-    """One outcome per row by inversion: shares (rows, 14), uniforms (rows,)."""
+    """Draw one outcome per row by inversion.
+
+    Args:
+        fractions: (rows, 14) probabilities.
+        uniforms: (rows,) in [0, 1).
+    """
     outcomes = np.empty(len(fractions), dtype=np.int64)
     _draw_into(fractions, uniforms, outcomes)
     return outcomes
 
 
 def play_features(play_seconds: FloatArray, duration_seconds: FloatArray) -> FloatArray:
-    """What the other feedbacks may know of a play: (rows, 14 + 2) float64.
+    """Features of a play for predicting the other feedback: (rows, 14 + 2) float64.
 
-    The outcome, one-hot; ln(1 + seconds); and the played ratio, cut at 2.
+    The one-hot outcome, ln(1 + seconds), and the play ratio clipped at 2.
     """
     outcomes = play_outcomes(play_seconds, duration_seconds)
     features = np.zeros((len(outcomes), NUM_PLAY_FEATURES))
@@ -127,10 +131,10 @@ def play_features(play_seconds: FloatArray, duration_seconds: FloatArray) -> Flo
 
 @dataclass(frozen=True)
 class PlayTimes(ArrayRecord):
-    """Where in its outcome a play falls, as the log had it.
+    """Empirical distribution of the play time within each outcome.
 
-    Both tables hold the quantile function of the log in slices of equal probability, each as its
-    mean, so that drawn times have the log's mean exactly.
+    Both tables hold the log's quantile function as means over slices of equal probability, so that
+    drawn times have exactly the log's mean.
     """
 
     positions: FloatArray  # (spans, 64) in [0, 1], from the span's start to its possible end
@@ -138,7 +142,7 @@ class PlayTimes(ArrayRecord):
 
     @classmethod
     def fit(cls, play_seconds: FloatArray, duration_seconds: FloatArray) -> "PlayTimes":
-        """The tables of some logged plays, (rows,) each."""
+        """Fit the tables on logged plays, (rows,) each."""
         outcomes = play_outcomes(play_seconds, duration_seconds)
         play_ms = _milliseconds(play_seconds)
         positions = np.empty((NUM_SPANS, NUM_POSITIONS))
@@ -161,7 +165,10 @@ class PlayTimes(ArrayRecord):
     def draw(
         self, outcomes: IntArray, duration_seconds: FloatArray, uniforms: FloatArray
     ) -> FloatArray:
-        """Seconds played, (rows,) float32 in whole milliseconds, consistent with `outcomes`."""
+        """Draw play times consistent with `outcomes`, in seconds, (rows,) float32.
+
+        The times are whole milliseconds.
+        """
         spans = np.clip(outcomes - 1, 0, NUM_SPANS - 1)
         start, end = _span_limits(spans, duration_seconds)
         position = self.positions[spans, _slice(uniforms, NUM_POSITIONS)]
@@ -177,9 +184,9 @@ class PlayTimes(ArrayRecord):
 
 
 def slice_means(values: FloatArray, slices: int, *, empty: FloatArray) -> FloatArray:
-    """The quantile function of `values` in `slices` of equal probability, each as its mean.
+    """The quantile function of `values`, as means over `slices` of equal probability.
 
-    The mean of the result is the mean of `values`. Without any value the result is `empty`.
+    The mean of the result equals the mean of `values`. Without values the result is `empty`.
 
     >>> slice_means(np.array([4.0, 1.0, 2.0, 3.0]), 2, empty=np.zeros(2))
     array([1.5, 3.5])
@@ -194,7 +201,7 @@ def slice_means(values: FloatArray, slices: int, *, empty: FloatArray) -> FloatA
 _EVEN_POSITIONS = (np.arange(NUM_POSITIONS) + 0.5) / NUM_POSITIONS
 
 
-# Compiled loops: each row's sums run in one fixed order, whatever the other rows are.
+# Compiled loops: each row is summed in a fixed order, independent of the other rows.
 
 
 @njit(cache=True, nogil=True)
@@ -228,7 +235,7 @@ def _draw_into(fractions: Any, uniforms: Any, outcomes: Any) -> None:
 
 
 def _span_limits(spans: IntArray, duration_seconds: FloatArray) -> tuple[IntArray, IntArray]:
-    """The first and the last millisecond that a play in a span of such a video can have."""
+    """The first and last possible millisecond of a play in each span, given the duration."""
     last_ms = np.minimum(_SPAN_ENDS_MS[spans], _milliseconds(duration_seconds)) - 1
     return _SPAN_STARTS_MS[spans], np.maximum(last_ms, _SPAN_STARTS_MS[spans])
 
@@ -238,7 +245,7 @@ def _milliseconds(seconds: FloatArray) -> IntArray:
 
 
 def duration_bucket(duration_seconds: FloatArray) -> IntArray:
-    """Which of seven spans of length a video falls into, 0 the shortest; any shape."""
+    """Duration bucket of each video, from 0 (shortest) to 6; any shape."""
     return np.searchsorted(DURATION_EDGES_SECONDS, duration_seconds, side="left")
 
 

@@ -1,8 +1,7 @@
-"""A declared prior for leaving, pausing and returning, where the log's sessions are fragments.
+"""A declared prior for leaving, pausing and returning, for logs with incomplete sessions.
 
-A log that keeps only some of the shown videos, as KuaiRand-Pure does, has sessions of one request
-and shows no leaving. What such a log cannot teach is declared here from published statistics, and
-named wherever results are shown.
+A log that keeps only some of the shown videos, such as KuaiRand-Pure, has sessions of one request,
+so leaving cannot be fitted. This prior uses published statistics instead; all results name it.
 """
 
 from collections.abc import Sequence
@@ -33,7 +32,7 @@ SATISFACTION_LIMIT = 3.0
 
 @dataclass(frozen=True)
 class DeclaredPrior(DeclaredPriorConfig, Leaving, Pausing, Returning):
-    """Leaving, pausing and returning by the numbers of a `DeclaredPriorConfig`."""
+    """Leaving, pausing and returning with the values of a `DeclaredPriorConfig`."""
 
     def satisfaction(self, history: VisibleHistory) -> FloatArray:
         """Standardised visible engagement z, (num_envs,) in [-3, 3]; 0 before any request."""
@@ -67,20 +66,23 @@ class DeclaredPrior(DeclaredPriorConfig, Leaving, Pausing, Returning):
 
     @property
     def sentences(self) -> dict[str, str]:
-        """What to say beside results that rest on this prior, for each part that it replaces."""
+        """A sentence for each part that this prior replaces, to print beside results."""
         return {
             "leaving": (
-                f"leaving is declared (chance {self.leave_probability_mean:g} per request, log"
-                f" odds falling by {self.leave_tilt:g} per unit of visible engagement), not fitted"
+                "Leaving uses the declared prior, not a fit (probability"
+                f" {self.leave_probability_mean:g} per request; log-odds fall by"
+                f" {self.leave_tilt:g} per unit of satisfaction)"
             ),
             "pausing": (
-                f"the gap between requests is declared (log-t, df {self.gap_freedom:g}, location"
-                f" {self.gap_location:g}, scale {self.gap_scale:g}), not fitted"
+                "The gap between requests uses the declared prior, not a fit (log-t with"
+                f" {self.gap_freedom:g} degrees of freedom, location {self.gap_location:g}, scale"
+                f" {self.gap_scale:g})"
             ),
             "returning": (
-                f"the return is declared (next day {self.next_day_return:g}, log odds rising by"
-                f" {self.return_tilt:g} per unit of visible engagement; each later day"
-                f" {self.later_day_return:g}), not fitted"
+                "Returning uses the declared prior, not a fit (probability"
+                f" {self.next_day_return:g} for the next day, log-odds rise by"
+                f" {self.return_tilt:g} per unit of satisfaction; {self.later_day_return:g} for"
+                " each later day)"
             ),
         }
 
@@ -88,13 +90,13 @@ class DeclaredPrior(DeclaredPriorConfig, Leaving, Pausing, Returning):
 def visible_engagement(
     history: VisibleHistory, signal_worth: Sequence[float] = KUAIRAND_TASKS.signal_worth
 ) -> FloatArray:
-    """Engagement per shown video, from the slow averages: (num_envs,).
+    """Engagement per shown video from the slow averages: (num_envs,).
 
-    The worth of every signal (`TaskSet.signal_worth`) times its average: of KuaiRand, play ratio
-    + 1 like + 3 comment + 5 follow + 5 forward - 5 hate. The played ratio stands for minutes, as
-    both have a mean of about a third on KuaiRand; unlike minutes per request it does not depend on
-    how many videos of a request the log kept.
+    The sum over signals of the signal's average times its `signal_worth` (`TaskSet.signal_worth`).
+    For KuaiRand: play ratio + 1 like + 3 comment + 5 follow + 5 forward - 5 hate. The play ratio
+    replaces minutes of play: both have a mean of about a third on KuaiRand, but minutes per request
+    depend on how many videos of a request the log kept.
     """
     _, slow = mean_signals(history)
-    # A sum in fixed order: a matrix product's last bits would depend on the number of rows.
+    # Summed in a fixed order: the last bits of a matrix product depend on the number of rows.
     return np.asarray((slow * np.array(signal_worth)).sum(axis=1))

@@ -1,4 +1,4 @@
-"""The log as requests, and the visible history that each of them had."""
+"""Groups a log into requests and replays the visible history of each request."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
@@ -35,7 +35,7 @@ NO_REQUEST = np.iinfo(np.int64).max
 
 @dataclass(frozen=True)
 class LoggedRequests:
-    """Requests of a log in (user, time) order, whole sessions together."""
+    """Requests of a log in (user, time) order; a session's requests are contiguous."""
 
     rows: IntArray  # (requests, slate) int64 row number in the log; 0 where the mask is False
     mask: BoolArray  # (requests, slate), True where a video was shown
@@ -43,36 +43,38 @@ class LoggedRequests:
     tabs: IntArray  # (requests,)
     times_ms: IntArray  # (requests,)
     sessions: IntArray  # (requests,) the log's session number
-    steps: IntArray  # (requests,) place in the session, from 0
+    steps: IntArray  # (requests,) position in the session, from 0
     next_ms: IntArray  # (requests,) time of the session's next request, or NO_REQUEST
 
     @property
     def gap_seconds(self) -> FloatArray:
-        """Seconds to the session's next request, (requests,); 0 where there is none."""
+        """Seconds to the session's next request, (requests,); 0 if there is none."""
         gap_ms = np.where(self.next_ms == NO_REQUEST, 0, self.next_ms - self.times_ms)
         return gap_ms / 1000.0
 
 
 @dataclass(frozen=True)
 class LogReplay:
-    """What was visible around every logged request.
+    """The visible history before and after every logged request.
 
-    The `tag_exposure` of both histories is dropped (zero columns); what a response model needs of
-    it is `overlap`.
+    Both histories drop `tag_exposure` (zero columns); response models only need `overlap`.
     """
 
-    before: VisibleHistory  # (requests,) when the slate was shown
-    after: VisibleHistory  # (requests,) after the answer, before the pause
+    before: VisibleHistory  # (requests,) when the slate is shown
+    after: VisibleHistory  # (requests,) after the response, before the pause
     overlap: FloatArray  # (requests, slate) float32, `tag_overlap` of the shown videos
 
 
 def group_requests(
     impressions: Impressions, rows: BoolArray, *, max_requests: int, max_slate: int
 ) -> LoggedRequests:
-    """The requests that the chosen rows form.
+    """Group rows of a log into requests.
 
-    Requests from number `max_requests` of a session on are left out, and so are the videos of a
-    request beyond `max_slate`. `rows` should hold whole sessions, or whole beginnings of them.
+    Args:
+        impressions: rows of the log.
+        rows: (rows,) bool, rows to group; complete sessions, or sessions cut only at their end.
+        max_requests: maximum requests per session; later requests are dropped.
+        max_slate: maximum videos per request; later videos are dropped.
     """
     numbers = np.flatnonzero(rows)
     _, request_starts, request_of_row = np.unique(
@@ -107,7 +109,7 @@ def group_requests(
 
 
 def logged_slate(impressions: Impressions, requests: LoggedRequests) -> tuple[Slate, Response]:
-    """What was shown at the requests, and what came back."""
+    """The slates and responses of logged requests."""
     shown = requests.mask
     slate = Slate(
         users=requests.users,
@@ -129,7 +131,7 @@ def replay(
     catalogue: VideoCatalogue,
     schema: LogSchema = KUAIRAND_LOG,
 ) -> LogReplay:
-    """Walk through all sessions, one request at a time, as the simulator would."""
+    """Compute the histories of all requests, stepping through sessions as the simulator does."""
     before = _blank_history(len(requests.users), schema)
     after = _blank_history(len(requests.users), schema)
     overlap = np.zeros(requests.mask.shape, dtype=np.float32)
@@ -147,9 +149,9 @@ def replay(
 
 
 def session_chunks(requests: LoggedRequests) -> Iterator[list[IntArray]]:
-    """Chunks of sessions, longest first; each as one array of request numbers per step.
+    """Yield chunks of sessions, longest first, as one array of request numbers per step.
 
-    The sessions that reach step t are then the first ones of those that reached step t - 1.
+    Sessions that reach step t come first among those that reach step t - 1.
     """
     starts = np.flatnonzero(requests.steps == 0)
     lengths = np.diff(np.append(starts, len(requests.steps)))
@@ -173,7 +175,7 @@ def _blank_history(requests: int, schema: LogSchema) -> VisibleHistory:
 
 
 def _write(target: VisibleHistory, index: IntArray, history: VisibleHistory) -> None:
-    """Copy the rows of `history` into `target`, but for the tag exposures."""
+    """Copy the rows of `history` into `target`, except tag exposures."""
     for field in fields(VisibleHistory):
         if field.name != "tag_exposure":
             getattr(target, field.name)[index] = getattr(history, field.name)

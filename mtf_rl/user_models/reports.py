@@ -1,4 +1,4 @@
-"""How well each part of a fitted user model explains rows that it was not fitted on."""
+"""Fit report: validation log likelihoods of each part of a fitted user model."""
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -9,7 +9,7 @@ __all__ = ["FitReport", "PartReport"]
 
 @dataclass(frozen=True)
 class PartReport:
-    """One part beside a simple reference; log likelihoods are means per observation, in nats."""
+    """One part and a simple reference; log likelihoods are means per observation in nats."""
 
     part: str
     observations: int
@@ -19,13 +19,13 @@ class PartReport:
 
     @property
     def gain(self) -> float:
-        """Nats per observation over the reference; a part that gains nothing is useless."""
+        """Gain over the reference in nats per observation; a useful part has a positive gain."""
         return self.log_likelihood - self.reference_log_likelihood
 
 
 @dataclass(frozen=True)
 class FitReport:
-    """The parts of a user model, each on validation observations."""
+    """Reports of the parts of a user model on validation observations."""
 
     parts: tuple[PartReport, ...]
 
@@ -35,13 +35,13 @@ class FitReport:
 
     @classmethod
     def from_json(cls, records: Iterable[dict[str, Any]]) -> "FitReport":
-        """What `to_json` wrote."""
+        """Build the report from records of `to_json`."""
         return cls(tuple(PartReport(**record) for record in records))
 
     def to_markdown(self) -> str:
-        """The report as a table."""
+        """The report as a Markdown table."""
         lines = [
-            "| part | validation observations | log likelihood | reference | its | gain |",
+            "| part | observations | log likelihood | reference | its log likelihood | gain |",
             "| --- | --- | --- | --- | --- | --- |",
         ]
         lines += [
@@ -51,7 +51,7 @@ class FitReport:
         ]
         lines += [
             "",
-            "Log likelihood in nats per observation. The validation rows also say when to stop and"
-            " where to centre, so gains are slightly optimistic.",
+            "Log likelihoods are in nats per validation observation. Gains are slightly optimistic:"
+            " early stopping and calibration use the same rows.",
         ]
         return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""What a fitted user does with a shown video: play time first, then everything else."""
+"""The fitted response model: draws a video's play time, then the other feedback given it."""
 
 from dataclasses import dataclass, field, replace
 
@@ -32,20 +32,20 @@ __all__ = [
 ]
 
 NUM_ROW_FEATURES = 2
-_OVERLAP, _PLACE = 0, 1
+_OVERLAP, _POSITION = 0, 1
 
 
 def request_features(
     history: VisibleHistory, tabs: IntArray, scenes: Scenes = KUAIRAND_LOG.scenes
 ) -> FloatArray:
-    """The visible history and the scene: (num_envs, features) float64."""
+    """Features of the visible history and the scene: (num_envs, features) float64."""
     two_column, main = scenes.is_two_column(tabs), tabs == scenes.main
     scene = np.stack([two_column, main, ~(two_column | main)], axis=1)
     return np.concatenate([history_features(history), scene], axis=1)
 
 
 def row_features(overlap: FloatArray) -> FloatArray:
-    """Repetition and place in the slate, scaled to about 1: (num_envs, slate, 2) float64."""
+    """Tag overlap and position in the slate, scaled to about 1: (num_envs, slate, 2) float64."""
     position = np.log1p(np.arange(overlap.shape[1]))
     return np.stack(
         [5.0 * overlap.astype(np.float64), np.broadcast_to(position, overlap.shape)], axis=2
@@ -54,19 +54,23 @@ def row_features(overlap: FloatArray) -> FloatArray:
 
 @dataclass(frozen=True)
 class Unranked(ArrayRecord):
-    """How answers to videos that no ranker chose differ from those in a log.
+    """Correction of the response model for videos that the log's rankers did not choose.
 
-    A log's videos were chosen by rankers that knew more of them than any feature tells. The first
-    of a slate were chosen more than the last, and those of a session's first requests more than
-    those of later ones, when the best have been shown; sessions with good answers are those that a
-    good ranker serves. And as a video with poor features is shown only if it is good otherwise,
-    features seem to matter less than they do. What a fusion policy shows is chosen by features
-    alone: it answers like a video at `position` of a log's slates, what the session has come to
-    (progress, signals, repeated tags) counts by `session_fraction`, and whatever sets an answer
-    apart from the user's usual one, the hour and the scene too, counts `contrast` times.
+    The log's rankers used more information than the features contain, which biases a model fitted
+    on the log:
+
+    - Videos at the first positions, and in a session's first requests, were selected more strongly.
+    - Sessions with good responses are partly those that a good ranker served.
+    - A video with poor features was shown only if it was good otherwise. The effects of features
+      are therefore underestimated.
+
+    A fusion policy selects by features only. Its videos get the responses of position `position` in
+    a log's slate. The effects of the session (progress, signals, repeated tags) are multiplied by
+    `session_fraction`. Differences to the user's usual logits, also those due to hour and scene,
+    are multiplied by `contrast`.
     """
 
-    position: FloatArray  # (), from 0; NaN where it is not known, and answers are those of a log
+    position: FloatArray  # (), from 0; NaN turns the correction off
     session_fraction: FloatArray  # (), in [0, 1]
     contrast: FloatArray  # (), positive
     usual_logits: FloatArray  # (users, 14 + interactions), means over the user's pool,
@@ -74,33 +78,33 @@ class Unranked(ArrayRecord):
 
     @classmethod
     def unknown(cls, num_users: int, rules: AnswerRules = KUAIRAND_RULES) -> "Unranked":
-        """That of a log without random exposures."""
+        """No correction, for a log without random exposures."""
         usual_logits = np.zeros((num_users, rules.num_outputs))
         return cls(np.asarray(np.nan), np.asarray(1.0), np.asarray(1.0), usual_logits)
 
     @property
     def is_known(self) -> bool:
-        """Whether a log has taught it."""
+        """Whether the correction was fitted."""
         return not np.isnan(self.position)
 
 
 @dataclass(frozen=True)
 class ResponseModel(ArrayRecord):
-    """A network over outcomes of play, and interactions given the play that was drawn.
+    """Predicts the play outcome, then the interactions given the play time that was drawn.
 
-    The network's outputs are the logits of the 14 outcomes of play, then those of the interactions
-    before anything is known of the play: of KuaiRand like, follow, comment, forward and hate.
+    The network outputs the logits of the 14 play outcomes, then the logits of the interactions
+    without the effect of play. KuaiRand's interactions are like, follow, comment, forward and hate.
     """
 
     network: ResponseNetwork
     play_weights: FloatArray  # (play features, interactions)
     play_times: PlayTimes
-    unplayed_click: FloatArray  # (), chance of a click without any play in two-column scenes
+    unplayed_click: FloatArray  # (), probability of a click without play in two-column scenes
     unranked: Unranked
-    scene_shifts: FloatArray  # (2, 14 + interactions), added to the logits: in single-column and
-    # in two-column scenes
+    scene_shifts: FloatArray  # (2, 14 + interactions), added to the logits in single-column and in
+    # two-column scenes
     rules: AnswerRules = field(default=KUAIRAND_RULES, metadata=NOT_AN_ARRAY)
-    """Which feedbacks follow from play."""
+    """Which feedbacks are determined by play time."""
 
     def logits(
         self,
@@ -109,23 +113,23 @@ class ResponseModel(ArrayRecord):
         overlap: FloatArray,
         tastes: FloatArray | None = None,
     ) -> FloatArray:
-        """(num_envs * slate, 14 + interactions).
+        """Logits of play outcomes and interactions, (num_envs * slate, 14 + interactions).
 
         Args:
-            slate: the videos.
-            history: what came before them.
-            overlap: their `tag_overlap`, (num_envs, slate).
-            tastes: (num_envs, slate, tastes) as of the slate's time; as of the split by default.
+            slate: the videos to show.
+            history: visible history before the slate.
+            overlap: `tag_overlap` of the videos, (num_envs, slate).
+            tastes: (num_envs, slate, tastes) at the time of the slate; by default as of the split.
         """
         scenes = self.rules.schema.scenes
         session, rows = request_features(history, slate.tabs, scenes), row_features(overlap)
         if self.unranked.is_known:
             columns = self.rules.ranked_columns
             usual = self.network.session.mean[columns]
-            moved = session[:, columns] - usual
-            session[:, columns] = usual + self.unranked.session_fraction * moved
+            difference = session[:, columns] - usual
+            session[:, columns] = usual + self.unranked.session_fraction * difference
             rows[:, :, _OVERLAP] *= self.unranked.session_fraction
-            rows[:, :, _PLACE] = np.log1p(self.unranked.position)
+            rows[:, :, _POSITION] = np.log1p(self.unranked.position)
         logits = self.network.logits(slate.users, slate.videos, session, rows, tastes)
         if self.unranked.is_known:
             usual = np.repeat(self.unranked.usual_logits[slate.users], rows.shape[1], axis=0)
@@ -135,13 +139,19 @@ class ResponseModel(ArrayRecord):
         return logits
 
     def as_logged(self) -> "ResponseModel":
-        """The model that answers what a log's rankers chose, by place and time of the session."""
+        """The model without the correction: responses to videos that the log's rankers chose."""
         return replace(self, unranked=Unranked.unknown(len(self.network.user_part), self.rules))
 
     def interaction_logits(
         self, logits: FloatArray, play_seconds: FloatArray, duration_seconds: FloatArray
     ) -> FloatArray:
-        """(rows, interactions), given what `logits` returned and the play, (rows,) each."""
+        """Logits of the interactions given the play, (rows, interactions).
+
+        Args:
+            logits: output of `logits`, (rows, 14 + interactions).
+            play_seconds: (rows,).
+            duration_seconds: (rows,) duration of the videos.
+        """
         features = play_features(play_seconds, duration_seconds)
         return logits[:, NUM_OUTCOMES:] + features @ self.play_weights
 
@@ -153,7 +163,7 @@ class ResponseModel(ArrayRecord):
         rng: EpisodeRng,
         catalogue: VideoCatalogue,
     ) -> Response:
-        """One draw of every shown video's answer, given its `logits` and `outcome_fractions`."""
+        """Draw the response to every shown video from its `logits` and `outcome_fractions`."""
         num_envs, width = slate.videos.shape
         rules, feedbacks = self.rules, len(self.rules.tasks.feedbacks)
         duration = catalogue.duration_seconds[slate.videos].ravel()  # (rows,)
@@ -170,7 +180,7 @@ class ResponseModel(ArrayRecord):
         for rule in rules.plays:
             happened = rule.task.follows(play, duration)
             if rule.opens:
-                # In two columns it is a tap, without which nothing plays.
+                # In two-column scenes a click is the tap that opens the video.
                 tapped = (play > 0.0) | (uniforms[:, rule.column] < self.unplayed_click)
                 happened = np.where(two_column, tapped, happened)
             feedback[:, rule.column] = happened
@@ -195,8 +205,8 @@ class ResponseModel(ArrayRecord):
     ) -> FloatArray:
         """The expected label of each feedback, (num_envs, slate, feedbacks).
 
-        What follows from play is foreseen before any play, from outcome `fractions`; the
-        interactions are given the play, `play_seconds` (num_envs, slate), and `logits`.
+        Feedbacks that play time determines are predicted before play, from the outcome `fractions`.
+        Interactions are predicted from `logits` given `play_seconds` (num_envs, slate).
         """
         rules = self.rules
         duration = catalogue.duration_seconds[slate.videos].ravel()  # (rows,)

@@ -1,4 +1,4 @@
-"""The visible history as numbers that a user model reads."""
+"""Features of the visible history for user models."""
 
 import numpy as np
 
@@ -23,7 +23,7 @@ _CLOCK_FEATURES = (
 
 
 def history_feature_names(tasks: TaskSet) -> tuple[str, ...]:
-    """The names of `history_features` where a log has these tasks."""
+    """Names of the columns of `history_features` for a log with these tasks."""
     paces = ("last", "fast", "slow")
     return (
         *_CLOCK_FEATURES,
@@ -32,7 +32,7 @@ def history_feature_names(tasks: TaskSet) -> tuple[str, ...]:
 
 
 def history_features(history: VisibleHistory) -> FloatArray:
-    """One row per session, (num_envs, features) float64, named by `history_feature_names`."""
+    """Features of each session, (num_envs, features) float64; see `history_feature_names`."""
     num_signals = history.last.shape[1]
     angle = history.hours.astype(np.float64) * (2.0 * np.pi / 24.0)
     features = np.empty((len(history.requests), len(_CLOCK_FEATURES) + 3 * num_signals))
@@ -59,9 +59,10 @@ def history_features(history: VisibleHistory) -> FloatArray:
 
 
 def mean_signals(history: VisibleHistory) -> tuple[FloatArray, FloatArray]:
-    """The fast and slow averages, corrected for their start at zero: (num_envs, signals) each.
+    """The fast and slow averages with bias correction: (num_envs, signals) each.
 
-    An average at rate r that started at zero holds 1 - (1 - r)^n of its weight after n requests.
+    A moving average at rate r that starts at zero has a total weight of 1 - (1 - r)^n after n
+    requests.
     """
     requests = np.maximum(history.requests, 1).astype(np.float64)[:, None]
     fast = history.fast / (1.0 - (1.0 - FAST_RATE) ** requests)

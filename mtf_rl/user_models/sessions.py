@@ -1,4 +1,4 @@
-"""When users leave, pause and return: what such a part must offer, and the fitted ones."""
+"""Leaving, pausing and returning: the protocols of these parts, and the fitted parts."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -38,36 +38,36 @@ PAUSE_RIDGE = 1.0
 
 
 class Leaving(Protocol):
-    """Who leaves after a request."""
+    """Probability of leaving the session after a request."""
 
     def leave_probability(
         self, users: IntArray, history: VisibleHistory, trace: SessionTrace
     ) -> FloatArray:
-        """(num_envs,) in [0, 1]; `history` and `trace` include the slate just answered."""
+        """(num_envs,) in [0, 1]; `history` and `trace` include the latest slate."""
         ...
 
 
 class Pausing(Protocol):
-    """How long those who stay wait."""
+    """Time until the next request of users who stay."""
 
     def pause_seconds(self, history: VisibleHistory, uniforms: FloatArray) -> FloatArray:
-        """(num_envs,) in [1, 1800], increasing in `uniforms` (num_envs,)."""
+        """Seconds (num_envs,) in [1, 1800], non-decreasing in `uniforms` (num_envs,)."""
         ...
 
 
 class Returning(Protocol):
-    """How soon a user is active again."""
+    """Probabilities of being active again on later days."""
 
     def return_probabilities(
         self, users: IntArray, history: VisibleHistory, trace: SessionTrace
     ) -> FloatArray:
-        """(num_envs, 2): of the next day, and of each later day if not active before."""
+        """(num_envs, 2): for the next day, and for each later day if not active before it."""
         ...
 
 
 @dataclass(frozen=True)
 class FittedLeaving(ArrayRecord, Leaving):
-    """A discrete-time hazard: the chance that a request is the session's last."""
+    """A discrete-time hazard: the probability that a request is the session's last."""
 
     network: SessionNetwork
 
@@ -81,7 +81,7 @@ class FittedLeaving(ArrayRecord, Leaving):
 
 @dataclass(frozen=True)
 class FittedReturning(ArrayRecord, Returning):
-    """A hazard over days: the next day's depends on user and session, later days' is constant."""
+    """A hazard over days: depends on user and session for the next day, constant afterwards."""
 
     network: SessionNetwork
     later_day_probability: FloatArray  # (), in (0, 1)
@@ -97,18 +97,18 @@ class FittedReturning(ArrayRecord, Returning):
 
 @dataclass(frozen=True)
 class FittedPausing(ArrayRecord, Pausing):
-    """A linear regression of the log gap, with the log's own residuals around it."""
+    """A linear regression of the log gap, with the empirical distribution of its residuals."""
 
     features: Standardiser
     weights: FloatArray  # (features,)
     bias: FloatArray  # ()
-    edges: FloatArray  # (buckets - 1,) of the predicted log gap
+    edges: FloatArray  # (buckets - 1,), bucket edges of the predicted log gap
     residuals: FloatArray  # (buckets, slices), quantile function of the residual per bucket
-    std: FloatArray  # (), of all residuals, for the reported likelihood
+    std: FloatArray  # (), std of all residuals, for the reported likelihood
 
     @classmethod
     def fit(cls, history: VisibleHistory, gap_seconds: FloatArray) -> "FittedPausing":
-        """The regression of some logged gaps (rows,) on the history before each of them."""
+        """Fit the regression of logged gaps (rows,) on the history before each gap."""
         raw = pause_features(history)
         features = Standardiser.fit(raw)
         inputs = features(raw)
@@ -147,18 +147,18 @@ class FittedPausing(ArrayRecord, Pausing):
 
 
 def session_features(history: VisibleHistory, trace: SessionTrace) -> FloatArray:
-    """All that leaving and returning know of a session, (num_envs, features) float64."""
+    """Session features for leaving and returning, (num_envs, features) float64."""
     return np.concatenate([history_features(history), trace_features(trace)], axis=1)
 
 
 def log_gap(gap_seconds: FloatArray) -> FloatArray:
-    """Logarithm of gaps cut to 1..1800 s."""
+    """Logarithm of gaps in seconds, clipped to [1, 1800]."""
     logarithm: FloatArray = np.log(np.clip(gap_seconds, MIN_PAUSE_SECONDS, MAX_PAUSE_SECONDS))
     return logarithm
 
 
 def pause_features(history: VisibleHistory) -> FloatArray:
-    """The history, and hinges at some lengths of the last slate's play: (num_envs, features)."""
+    """History features and hinge functions of the last slate's play time: (num_envs, features)."""
     watched = np.log1p(history.last_watch_seconds.astype(np.float64))[:, None]
     hinges = np.maximum(watched - np.log1p(PAUSE_KNOTS_SECONDS), 0.0)  # (num_envs, knots)
     return np.concatenate([history_features(history), hinges], axis=1)

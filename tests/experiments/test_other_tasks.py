@@ -214,7 +214,10 @@ def test_settings_of_other_tasks_are_refused_before_anything_is_fitted(
         (
             (("--session.formula", "click_gated"), "click_gated needs the task click"),
             (("--scorer-fit.monitor-tasks", "sav"), "Unknown task 'sav'. Did you mean 'save'?"),
-            (("--scorer-fit.task-weights", "1", "1"), "task_weights must be 4 numbers, for buy"),
+            (
+                ("--scorer-fit.task-weights", "1", "1"),
+                "task_weights must have 4 values, one per task (buy",
+            ),
         )
     ):
         settings = small_settings(tmp_path / str(number), "uniform", *flags(prepared, *flag)[4:])

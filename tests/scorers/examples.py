@@ -1,4 +1,4 @@
-"""Every scorer at a small size; the rows are those of its contract."""
+"""Small configurations of every scorer, and the example rows of the scorer contract."""
 
 from mtf_rl.experiments.contracts.scorers import (
     LAYOUT,

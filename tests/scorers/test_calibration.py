@@ -1,4 +1,4 @@
-"""Calibration against SciPy's minimiser, known truths, and the fallbacks it promises."""
+"""Platt calibration against SciPy's minimiser, known distortions, and fallbacks."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ def fit_one(logits: FloatArray, targets: FloatArray, base_rate: float = 0.1) -> 
     return platt(logits[:, None], targets[:, None], column, np.array([base_rate]))
 
 
-def test_undoes_a_known_distortion() -> None:
+def test_platt_corrects_a_known_distortion() -> None:
     # If P(y | z) = sigmoid(2 z - 1), the fit is a = 2, b = -1.
     rng = np.random.default_rng(0)
     logits = rng.normal(size=200_000)
@@ -30,7 +30,7 @@ def test_undoes_a_known_distortion() -> None:
 
 
 @pytest.mark.parametrize("soft", [False, True])
-def test_agrees_with_scipy(*, soft: bool) -> None:
+def test_platt_agrees_with_scipy(*, soft: bool) -> None:
     rng = np.random.default_rng(1)
     logits = rng.normal(size=500) * 3 - 2
     fractions = expit(0.5 * logits + rng.normal(size=500))
@@ -46,8 +46,8 @@ def test_agrees_with_scipy(*, soft: bool) -> None:
     assert (fitted.scale[0], fitted.shift[0]) == pytest.approx(tuple(expected), abs=1e-4)
 
 
-def test_matches_the_base_rate_of_the_rows() -> None:
-    # The gradient in b is zero exactly where mean prediction equals mean target.
+def test_mean_prediction_equals_the_base_rate() -> None:
+    # The gradient in b is zero if and only if mean prediction equals mean target.
     rng = np.random.default_rng(2)
     logits = rng.normal(size=3000)
     targets = (rng.random(3000) < expit(logits - 4)).astype(float)
@@ -55,8 +55,8 @@ def test_matches_the_base_rate_of_the_rows() -> None:
     assert calibrated.mean() == pytest.approx(targets.mean(), rel=1e-4)
 
 
-def test_too_few_positives_only_shift() -> None:
-    # 4 positives in 1000 rows and a training rate of .02, which counts as 20 in 1000: 24 / 2000.
+def test_a_task_with_too_few_positives_is_only_shifted() -> None:
+    # 4 positives in 1000 rows; the training rate 0.02 counts as 20 positives in 1000: 24 / 2000.
     logits = np.linspace(-6, -3, 1000)
     targets = np.zeros(1000)
     targets[-4:] = 1.0
@@ -66,7 +66,7 @@ def test_too_few_positives_only_shift() -> None:
     assert fitted.apply(logits[:, None]).mean() == pytest.approx(24 / 2000, rel=1e-4)
 
 
-def test_a_scorer_that_ranks_backwards_is_not_turned_around() -> None:
+def test_a_reversed_ranking_is_not_inverted() -> None:
     logits = np.linspace(-3, 3, 400)
     targets = (logits < 0).astype(float)
     fitted = fit_one(logits, targets, base_rate=0.5)
@@ -81,7 +81,7 @@ def test_separable_rows_have_a_finite_fit() -> None:
     assert 1.0 < fitted.scale[0] < 1000.0
 
 
-def test_wild_logits_converge() -> None:
+def test_platt_converges_on_extreme_logits() -> None:
     rng = np.random.default_rng(3)
     logits = rng.normal(size=1000) * 100
     targets = (rng.random(1000) < expit(logits / 50)).astype(float)
@@ -102,12 +102,12 @@ def test_only_rows_in_the_sample_space_count() -> None:
 
 
 @pytest.mark.parametrize("base_rate", [0.0, 1.0])
-def test_no_rows_at_all_change_nothing(base_rate: float) -> None:
+def test_zero_rows_give_the_identity(base_rate: float) -> None:
     fitted = fit_one(np.empty(0), np.empty(0), base_rate)
     assert (fitted.scale, fitted.shift) == ((1.0,), (0.0,))
 
 
-def test_identity_is_a_sigmoid() -> None:
+def test_identity_is_the_sigmoid() -> None:
     logits = np.array([[-1.0, 2.0]])
     columns = np.ones((1, 2), dtype=bool)
     fitted = CALIBRATORS["identity"](logits, logits, columns, np.array([0.5, 0.5]))

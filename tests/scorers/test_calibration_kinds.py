@@ -1,4 +1,4 @@
-"""Temperature, isotonic and per-tab calibration: known truths, fallbacks, JSON."""
+"""Temperature, isotonic and per-tab calibration: known distortions, fallbacks, JSON."""
 
 import json
 
@@ -27,7 +27,7 @@ EVERYWHERE = np.ones((20_000, 1), dtype=bool)
 RATES = np.array([0.5])
 
 
-def test_temperature_agrees_with_a_search() -> None:
+def test_temperature_equals_a_scalar_search() -> None:
     def loss(scale: float) -> float:
         p = expit(scale * LOGITS)
         return float(-(TARGETS * np.log(p) + (1 - TARGETS) * np.log1p(-p)).mean())
@@ -39,7 +39,7 @@ def test_temperature_agrees_with_a_search() -> None:
     assert (fitted.shift, fitted.methods) == ((0.0,), ("temperature",))
 
 
-def test_temperature_stays_finite_where_rows_are_separable_or_backwards() -> None:
+def test_temperature_is_finite_for_separable_and_for_reversed_rows() -> None:
     labels = (LOGITS > 0).astype(np.float32)
     assert 1.0 < temperature(LOGITS, labels, EVERYWHERE, RATES).scale[0] < 200.0
     assert 0.0 < temperature(LOGITS, 1 - labels, EVERYWHERE, RATES).scale[0] < 0.01
@@ -56,7 +56,7 @@ def test_isotonic_agrees_with_scikit_learn_at_the_middles_of_its_steps() -> None
     assert np.all(np.diff(curve.logits) > 0)
 
 
-def test_isotonic_mends_a_distortion_that_no_straight_line_can() -> None:
+def test_isotonic_corrects_a_distortion_that_platt_cannot() -> None:
     truth = 0.2 + 0.6 * (LOGITS > 1)
     targets = (RNG.random(truth.shape) < truth).astype(np.float32)
     errors = {
@@ -69,7 +69,7 @@ def test_isotonic_mends_a_distortion_that_no_straight_line_can() -> None:
     assert errors["isotonic"] < errors["platt"] / 3
 
 
-def test_isotonic_never_says_never() -> None:
+def test_isotonic_probabilities_stay_away_from_zero_and_one() -> None:
     logits = np.linspace(-5, 5, 1000)[:, None]
     targets = (logits > 0).astype(np.float32)
     p = isotonic(logits, targets, EVERYWHERE[:1000], RATES).apply(logits)
@@ -78,7 +78,7 @@ def test_isotonic_never_says_never() -> None:
 
 
 @pytest.mark.parametrize("name", ["temperature", "isotonic", "platt"])
-def test_too_few_positives_only_shift(name: str) -> None:
+def test_a_task_with_too_few_positives_is_only_shifted(name: str) -> None:
     targets = np.zeros_like(TARGETS)
     targets[:5] = 1.0
     fitted = CALIBRATORS[name](LOGITS, targets, EVERYWHERE, np.array([0.001]))
@@ -87,13 +87,13 @@ def test_too_few_positives_only_shift(name: str) -> None:
 
 
 def two_tabs() -> tuple[IntArray, FloatArray]:
-    """Tabs 3 and 4, of which the second's truth is shifted by 2."""
+    """Tabs 3 and 4; the true logit of tab 4 is shifted by 2."""
     tabs = np.repeat([3, 4], 10_000)
     truth = expit(LOGITS[:, 0] + 2.0 * (tabs == 4))
     return tabs, (RNG.random(20_000) < truth).astype(np.float32)[:, None]
 
 
-def test_each_tab_has_its_own_curve_and_unknown_ones_the_overall() -> None:
+def test_each_tab_has_its_own_calibration_and_unknown_tabs_use_the_overall_one() -> None:
     tabs, targets = two_tabs()
     fitted = calibrate_by_tab(platt, LOGITS, targets, EVERYWHERE, RATES, tabs)
     assert fitted.tabs == (3, 4)
@@ -105,12 +105,12 @@ def test_each_tab_has_its_own_curve_and_unknown_ones_the_overall() -> None:
         assert expected_calibration_error(p[rows, 0], targets[rows, 0]) < 0.015
         alone = platt(LOGITS[rows], targets[rows], EVERYWHERE[rows], RATES)
         assert np.array_equal(p[rows], alone.apply(LOGITS[rows]))
-    other = np.full(20_000, 9)
-    assert np.array_equal(fitted.apply(LOGITS, other), fitted.overall.apply(LOGITS))
+    unknown = np.full(20_000, 9)
+    assert np.array_equal(fitted.apply(LOGITS, unknown), fitted.overall.apply(LOGITS))
     assert np.array_equal(fitted.apply(LOGITS), fitted.overall.apply(LOGITS))
 
 
-def test_a_small_tab_or_a_rare_task_is_calibrated_as_overall() -> None:
+def test_a_small_tab_or_a_rare_task_uses_the_overall_calibration() -> None:
     tabs, targets = two_tabs()
     tabs[:500] = 5
     targets[tabs == 4] = 0.0
@@ -119,7 +119,7 @@ def test_a_small_tab_or_a_rare_task_is_calibrated_as_overall() -> None:
     assert fitted.by_tab[1].steps == fitted.overall.steps
 
 
-def test_reads_back_from_json() -> None:
+def test_calibrations_survive_a_json_round_trip() -> None:
     tabs, targets = two_tabs()
     targets = np.concatenate([targets, np.zeros_like(targets)], axis=1)
     logits, mask = np.repeat(LOGITS, 2, axis=1), np.repeat(EVERYWHERE, 2, axis=1)

@@ -1,4 +1,4 @@
-"""The comparison table: every cell from its report."""
+"""The comparison table of scorers."""
 
 import numpy as np
 
@@ -15,7 +15,7 @@ SCORERS = {
 }
 
 
-def test_lines_are_tasks_times_scorers_and_costs() -> None:
+def test_table_has_a_line_per_task_and_scorer_and_a_cost_line_per_scorer() -> None:
     cells = [line.strip("| ").split(" | ") for line in comparison_table(SCORERS).splitlines()]
     assert [line[:2] for line in cells[2:18]] == [
         [task, name] for task in KUAIRAND_TASKS.names for name in SCORERS
@@ -26,7 +26,7 @@ def test_lines_are_tasks_times_scorers_and_costs() -> None:
     assert cells[-2:] == [["single_task", "1000", "50"], ["mmoe", "400", "100"]]
 
 
-def test_without_the_reference_there_is_no_lead() -> None:
+def test_without_single_task_the_difference_is_empty() -> None:
     table = comparison_table({"mmoe": SCORERS["mmoe"]})
     assert "+0." not in table
     assert "-0." not in table

@@ -1,4 +1,4 @@
-"""Fitting: schedule, best state, what it leaves untouched, and that it learns what is there."""
+"""Fitting: schedule, best state, checkpoints, settings, and recovery of known effects."""
 
 import re
 from collections.abc import Callable
@@ -41,16 +41,16 @@ def fit(
 
 
 def monitored(fitted: FittedScorer, name: str, tasks: tuple[str, ...]) -> float:
-    # In float32, as fitting does: at this step size many probabilities round to 1, which ties them.
+    # In float32, as in fitting: at this learning rate many probabilities round to 1 and tie.
     predictions = sigmoid(fitted.scorer.logits(VALIDATION.features))
     return MONITORS[name].value(predictions, VALIDATION, tasks)
 
 
 @pytest.mark.parametrize(("name", "best"), [("normalised_entropy", min), ("auc", max)])
-def test_ends_in_the_best_state_of_the_curve(
+def test_fit_returns_the_best_state_of_the_curve(
     name: MonitorName, best: Callable[[list[float]], float]
 ) -> None:
-    # A step size this large makes the monitor jump about, so that the last state is not the best.
+    # A learning rate this large makes the monitor noisy, so that the last state is not the best.
     config = replace(QUICK, monitor=name, learning_rate=0.3, max_epochs=4, patience=20)
     config = replace(config, averaging=0.0)
     fitted = fit(config)
@@ -64,7 +64,7 @@ def test_ends_in_the_best_state_of_the_curve(
     assert values[last_best] == best(values)
 
 
-def test_stops_after_patience_evaluations_without_a_better_one() -> None:
+def test_fit_stops_after_patience_evaluations_without_improvement() -> None:
     config = replace(QUICK, learning_rate=0.2, max_epochs=50, patience=3)
     curve = fit(config).curve
     assert len(curve) < 50 * config.evaluations_per_epoch
@@ -72,7 +72,7 @@ def test_stops_after_patience_evaluations_without_a_better_one() -> None:
     assert curve[-4].is_best
 
 
-def test_tells_of_each_evaluation_as_it_happens() -> None:
+def test_on_evaluation_is_called_at_each_evaluation() -> None:
     seen: list[ValidationResult] = []
     fitted = fit_scorer(
         SMALL["ple"],
@@ -102,18 +102,18 @@ def test_schedule_spreads_evaluations_over_the_epoch(
     assert steps == expected + [per_epoch + step for step in expected]
 
 
-def test_learns_what_is_there() -> None:
+def test_fit_recovers_known_effects() -> None:
     fitted = fit(replace(QUICK, max_epochs=5), train=example_rows(6000, seed=3))
     report = evaluate_scorer(fitted.scorer, example_rows(4000, seed=4))
     for task in KUAIRAND_TASKS.names[:7]:
-        # The truth itself, sigmoid(offset + 2 x), has an AUC of about .85 on these rows.
+        # The true probability, sigmoid(offset + 2 x), has an AUC of about 0.85 on these rows.
         assert report[task].auc > 0.8
         assert report[task].ece < 0.05
     truth_sign = fitted.scorer.predict(example_rows(4000, seed=4).features)
     assert np.corrcoef(truth_sign[:, 0], truth_sign[:, 6])[0, 1] < -0.9  # hate goes the other way
 
 
-def test_leaves_torch_as_it_was() -> None:
+def test_fit_restores_the_global_state_of_torch() -> None:
     torch.manual_seed(5)
     expected = torch.rand(3)
     torch.manual_seed(5)
@@ -137,7 +137,7 @@ def test_out_of_vocabulary_embeddings_are_trained() -> None:
     assert not torch.allclose(trained, untouched, atol=1e-3)
 
 
-def test_a_task_weight_of_zero_leaves_the_task_alone() -> None:
+def test_a_task_weight_of_zero_leaves_the_task_untrained() -> None:
     only_click = replace(QUICK, task_weights=(1.0,) + (0.0,) * 7, max_epochs=3)
     fitted = fit(replace(only_click, monitor_tasks=("click",)), example_rows(3000, seed=3))
     report = evaluate_scorer(fitted.scorer, VALIDATION)
@@ -148,7 +148,7 @@ def test_a_task_weight_of_zero_leaves_the_task_alone() -> None:
     assert rates == pytest.approx(example_rows(3000, seed=3).base_rates()[1:7], abs=1e-4)
 
 
-def test_base_rates_are_over_the_sample_space() -> None:
+def test_base_rates_use_only_the_sample_space() -> None:
     rows = select_rows(TRAIN, np.arange(4))
     mask = rows.mask.copy()
     mask[:, 0] = [True, False, True, False]
@@ -172,14 +172,14 @@ def test_monitor_skips_tasks_where_it_is_undefined() -> None:
         assert np.isnan(MONITORS[name].value(predictions, rows, ("like",)))
 
 
-def test_refuses_validation_rows_that_cannot_choose() -> None:
+def test_an_undefined_monitor_raises_an_error() -> None:
     flat = replace(VALIDATION, targets=np.zeros_like(VALIDATION.targets))
     message = "The monitor normalised_entropy is not defined on the validation rows"
     with pytest.raises(DataError, match=message):
         fit_scorer(SMALL["mmoe"], QUICK, LAYOUT, TRAIN, flat, rng=np.random.default_rng(0))
 
 
-def test_refuses_no_training_rows() -> None:
+def test_zero_training_rows_raise_an_error() -> None:
     with pytest.raises(DataError, match="There are no training rows to fit a scorer on"):
         fit(train=select_rows(TRAIN, np.arange(0)))
 
@@ -192,12 +192,12 @@ def test_refuses_no_training_rows() -> None:
         ({"learning_rate": -1.0}, "learning_rate must be above 0, got -1.0"),
         ({"weight_decay": float("nan")}, "weight_decay must be at least 0, got nan"),
         ({"unknown_fraction": 1.0}, "unknown_fraction must be in [0, 1), got 1.0"),
-        ({"task_weights": (0.0,) * 8}, "task_weights must be numbers of at least 0, not all 0"),
-        ({"task_weights": (1.0, float("nan"))}, "task_weights must be numbers of at least 0"),
-        ({"task_decay": (0.0,) * 8}, "task_decay must be numbers in (0, 1], got (0.0,"),
+        ({"task_weights": (0.0,) * 8}, "task_weights must all be at least 0, and one above 0"),
+        ({"task_weights": (1.0, float("nan"))}, "task_weights must all be at least 0"),
+        ({"task_decay": (0.0,) * 8}, "task_decay must all be in (0, 1], got (0.0,"),
     ],
 )
-def test_refuses_bad_settings(changes: dict[str, object], message: str) -> None:
+def test_invalid_settings_raise_an_error(changes: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError, match=re.escape(message)):
         ScorerFitConfig(**changes)  # type: ignore[arg-type]
 
@@ -205,32 +205,35 @@ def test_refuses_bad_settings(changes: dict[str, object], message: str) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"task_weights": (1.0,)}, "task_weights must be 8 numbers, for click, long_view, like"),
-        ({"task_decay": (1.0, 0.5)}, "task_decay must be 8 numbers, for click"),
+        (
+            {"task_weights": (1.0,)},
+            "task_weights must have 8 values, one per task (click, long_view, like",
+        ),
+        ({"task_decay": (1.0, 0.5)}, "task_decay must have 8 values, one per task (click"),
         ({"monitor_tasks": ("klick",)}, "Unknown task 'klick'. Did you mean 'click'?"),
     ],
 )
-def test_refuses_settings_of_other_tasks(changes: dict[str, object], message: str) -> None:
+def test_settings_for_other_tasks_raise_an_error(changes: dict[str, object], message: str) -> None:
     with pytest.raises((ConfigError, UnknownNameError), match=re.escape(message)):
         ScorerFitConfig(**changes).on_tasks(KUAIRAND_TASKS)  # type: ignore[arg-type]
 
 
-def test_settings_take_weights_and_monitors_from_the_tasks() -> None:
+def test_default_weights_and_monitors_come_from_the_tasks() -> None:
     tasks = TaskSet((Task("buy"), Task("skip", sign=-1, monitored=False)))
     settings = ScorerFitConfig().on_tasks(tasks)
     assert settings.task_weights == settings.task_decay == (1.0, 1.0)
     assert settings.monitor_tasks == ("buy",)
-    with pytest.raises(ConfigError, match="some of skip: none is `monitored`"):
+    with pytest.raises(ConfigError, match=r"monitor_tasks is empty.*one or more of skip"):
         ScorerFitConfig().on_tasks(tasks.subset(["skip"]))
 
 
-def test_offers_the_nearest_monitor() -> None:
+def test_an_unknown_monitor_raises_an_error_that_suggests_the_nearest_name() -> None:
     with pytest.raises(UnknownNameError, match=re.escape("Did you mean 'auc'?")):
         ScorerFitConfig(monitor="acu")  # type: ignore[arg-type]
 
 
 class Interrupted(Exception):
-    """Stands for Ctrl-C."""
+    """Simulates Ctrl-C."""
 
 
 def weights(fitted: FittedScorer) -> list[torch.Tensor]:
@@ -239,7 +242,9 @@ def weights(fitted: FittedScorer) -> list[torch.Tensor]:
 
 @pytest.mark.parametrize("name", ["mmoe", "escm2_dr"])
 @pytest.mark.parametrize("stop_after", [1, 4, 7])
-def test_a_resumed_fit_ends_identical(name: str, stop_after: int, tmp_path: Path) -> None:
+def test_a_resumed_fit_equals_an_uninterrupted_fit(
+    name: str, stop_after: int, tmp_path: Path
+) -> None:
     config = replace(QUICK, weighting="uncertainty", max_epochs=3)
 
     def fit_in(folder: Path | None, stop: int | None = None) -> FittedScorer:
@@ -270,22 +275,22 @@ def test_a_resumed_fit_ends_identical(name: str, stop_after: int, tmp_path: Path
     assert all(map(torch.equal, weights(finished), weights(whole)))
 
 
-def test_a_checkpoint_of_another_fit_or_a_torn_one_is_refused(tmp_path: Path) -> None:
+def test_a_checkpoint_of_another_fit_or_a_truncated_one_raises_an_error(tmp_path: Path) -> None:
     def fit_with(config: ScorerFitConfig, seed: int) -> None:
         rng = np.random.default_rng(seed)
         fit_scorer(SMALL["mmoe"], config, LAYOUT, TRAIN, VALIDATION, rng=rng, checkpoint=tmp_path)
 
     fit_with(QUICK, seed=0)
     for config, seed in ((QUICK, 1), (replace(QUICK, batch_rows=65), 0)):
-        with pytest.raises(ArtifactError, match="belongs to a fit of other rows, settings or seed"):
+        with pytest.raises(ArtifactError, match="fit with other rows, settings or seed"):
             fit_with(config, seed)
     (file,) = tmp_path.iterdir()
     file.write_bytes(file.read_bytes()[:100])
-    with pytest.raises(ArtifactError, match="Delete it to fit anew"):
+    with pytest.raises(ArtifactError, match="Delete it to start the fit again"):
         fit_with(QUICK, seed=0)
 
 
-def test_averaged_weights_are_the_recursion() -> None:
+def test_averaged_weights_equal_the_recursion() -> None:
     torch.manual_seed(0)
     model = SMALL["mmoe"].build(LAYOUT)
     average = WeightAverage(model, keep=0.9)
@@ -304,13 +309,13 @@ def test_averaged_weights_are_the_recursion() -> None:
     assert torch.allclose(mean, expected)
 
 
-def test_evaluations_tell_weights_and_gate_entropies() -> None:
+def test_evaluations_report_weights_and_gate_entropies() -> None:
     measures = fit(replace(QUICK, weighting="decaying", task_decay=(0.5,) * 8)).curve[-1].measures
     assert {f"weight/{task}" for task in KUAIRAND_TASKS.names} < set(measures)
     assert all(0.0 < measures[f"gate_entropy/{task}"] <= 1.0 for task in KUAIRAND_TASKS.names)
 
 
-def test_an_effective_sample_size_is_told() -> None:
+def test_evaluations_report_the_effective_sample_size() -> None:
     rng = np.random.default_rng(0)
     fitted = fit_scorer(SMALL["escm2_ips"], QUICK, LAYOUT, TRAIN, VALIDATION, rng=rng)
     clicks = TRAIN.base_rates()[0] * QUICK.batch_rows

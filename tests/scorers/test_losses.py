@@ -1,4 +1,4 @@
-"""The multi-task loss against hand sums, loops and scikit-learn."""
+"""Losses of scorers against hand calculations, loops and scikit-learn."""
 
 import math
 from collections.abc import Callable
@@ -25,8 +25,8 @@ SHARES = arrays(np.float32, SHAPE, elements=st.floats(0, 1, width=32))
 MASKS = arrays(np.bool_, SHAPE)
 
 
-def test_by_hand() -> None:
-    # Task 0: -ln sigmoid(0) = ln 2 on its one row. Task 1: ln 2 twice, whatever the labels.
+def test_task_losses_by_hand() -> None:
+    # Task 0: -ln sigmoid(0) = ln 2 on its one row. Task 1: ln 2 on both rows, for any label.
     losses = task_losses(
         logits=torch.zeros(2, 2),
         targets=torch.tensor([[1.0, 0.0], [1.0, 0.3]]),
@@ -36,7 +36,7 @@ def test_by_hand() -> None:
 
 
 @given(LOGITS, SHARES, MASKS)
-def test_agrees_with_a_loop(logits: FloatArray, targets: FloatArray, mask: BoolArray) -> None:
+def test_task_losses_equal_a_loop(logits: FloatArray, targets: FloatArray, mask: BoolArray) -> None:
     expected = []
     for task in range(SHAPE[1]):
         p = 1.0 / (1.0 + np.exp(-logits[:, task].astype(float)))
@@ -57,12 +57,12 @@ def test_a_row_outside_the_sample_space_passes_no_gradient_even_if_its_label_is_
     assert logits.grad.flatten().tolist() == [-0.5, 0.0]
 
 
-def test_a_task_with_no_row_costs_nothing() -> None:
+def test_a_task_without_rows_has_zero_loss() -> None:
     losses = task_losses(torch.ones(2, 1), torch.ones(2, 1), torch.zeros(2, 1, dtype=torch.bool))
     assert losses.item() == 0.0
 
 
-def test_large_logits_stay_finite() -> None:
+def test_task_losses_are_finite_at_large_logits() -> None:
     losses = task_losses(torch.tensor([[200.0]]), torch.zeros(1, 1), torch.ones(1, 1))
     assert losses.item() == pytest.approx(200.0)
 
@@ -88,7 +88,7 @@ def test_product_logit_has_a_gradient_where_the_product_is_one_or_zero() -> None
 def selected_rows(
     rows: int, seed: int
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Errors that are larger where observation is likelier: (errors, propensities, r, draws)."""
+    """Rows whose errors rise with their propensity: (errors, propensities, r, draws)."""
     rng = np.random.default_rng(seed)
     x = rng.normal(size=rows)
     propensities = np.clip(1 / (1 + np.exp(-1.5 * x)), 0.1, 0.9)
@@ -111,13 +111,13 @@ WRONG_ERRORS = torch.full_like(EXPECTED, 0.2)
 
 
 def estimates(estimate: Callable[[torch.Tensor], torch.Tensor]) -> FloatArray:
-    """The estimate of each of 400 draws of who is observed, given the true propensities."""
+    """Estimates from 400 draws of the observed rows with the true propensities."""
     observed = (DRAWS < PROPENSITIES).double()
     return np.array([estimate(row).item() for row in observed])
 
 
 def is_unbiased(values: FloatArray) -> bool:
-    """Whether their mean is within 3 standard errors of the full-information risk."""
+    """Whether the mean of `values` is within 3 standard errors of the full-information risk."""
     error = values.std(ddof=1) / math.sqrt(len(values))
     return bool(abs(values.mean() - ERRORS.mean().item()) < 3 * error)
 
@@ -140,21 +140,21 @@ def dr(propensities: torch.Tensor, imputed: torch.Tensor) -> FloatArray:
     )
 
 
-def test_risks_are_unbiased_if_the_propensity_is_right_and_the_naive_mean_is_not() -> None:
+def test_risks_are_unbiased_with_true_propensities_and_the_naive_mean_is_biased() -> None:
     assert is_unbiased(ips(PROPENSITIES, self_normalised=False))
     assert is_unbiased(dr(PROPENSITIES, WRONG_ERRORS))
     assert not is_unbiased(estimates(lambda observed: ERRORS[observed > 0].mean()))
     assert not is_unbiased(ips(WRONG_PROPENSITIES, self_normalised=False))
-    # SNIPS is only consistent, yet far nearer than the naive mean, and less noisy than IPS.
+    # SNIPS is consistent, not unbiased: closer than the naive mean, with less variance than IPS.
     snips = ips(PROPENSITIES, self_normalised=True)
     assert abs(snips.mean() - ERRORS.mean().item()) < 0.01
     assert snips.std() < ips(PROPENSITIES, self_normalised=False).std()
 
 
-def test_dr_is_unbiased_if_the_imputation_is_right_and_not_if_both_are_wrong() -> None:
+def test_dr_is_unbiased_with_true_imputed_errors_and_biased_if_both_parts_are_wrong() -> None:
     assert dr(WRONG_PROPENSITIES, ERRORS) == pytest.approx(ERRORS.mean().item())  # in every draw
     assert not is_unbiased(dr(WRONG_PROPENSITIES, WRONG_ERRORS))
-    # A right guess of the error also takes away noise.
+    # A good imputation also reduces variance.
     assert dr(PROPENSITIES, EXPECTED).std() < dr(PROPENSITIES, WRONG_ERRORS).std()
 
 
@@ -163,7 +163,7 @@ def test_risks_by_hand() -> None:
     observed = torch.tensor([1.0, 1.0, 0.0])
     propensities = torch.tensor([0.5, 0.01, 0.9])
     risk = inverse_propensity_risk(errors, observed, propensities, floor=0.25)
-    # Weights 1 / .5 = 2 and 1 / .25 = 4: (2 + 12) / 6; (2 + 4)^2 / (4 + 16).
+    # Weights 1 / 0.5 = 2 and 1 / 0.25 = 4: (2 + 12) / 6; (2 + 4)^2 / (4 + 16).
     assert risk.value.item() == pytest.approx(14 / 6)
     assert risk.effective_sample_size.item() == pytest.approx(36 / 20)
     plain = inverse_propensity_risk(
@@ -196,7 +196,7 @@ def test_without_an_observed_row_the_risk_is_zero() -> None:
 
 
 def test_order_penalty_by_hand() -> None:
-    # Probabilities .5 and .75 against .5 and .25: only the first row breaks the order, by .25.
+    # Child 0.75 and 0.25, parent 0.5: only the first row violates the order, by 0.25.
     parent = torch.tensor([0.0, 0.0])
     child = torch.logit(torch.tensor([0.75, 0.25]))
     penalty = order_penalty(parent, child)

@@ -58,16 +58,16 @@ def naive_gauc(predictions: FloatArray, positives: BoolArray, users: IntArray) -
 
 
 class TestAUC:
-    def test_of_three_pairs_one_is_won_one_tied_one_lost(self) -> None:
-        # The positive at .5 meets negatives at .2 (won), .5 (tied) and .9 (lost): (1 + .5 + 0) / 3.
+    def test_by_hand_with_a_won_a_tied_and_a_lost_pair(self) -> None:
+        # The positive at 0.5 is above 0.2, ties with 0.5 and is below 0.9: (1 + 0.5 + 0) / 3.
         value = auc(np.array([0.5, 0.2, 0.5, 0.9]), np.array([True, False, False, False]))
         assert value == pytest.approx(0.5)
 
     @pytest.mark.parametrize("positives", [[True, True], [False, False]])
-    def test_one_class_has_none(self, positives: list[bool]) -> None:
+    def test_is_nan_with_one_class(self, positives: list[bool]) -> None:
         assert np.isnan(auc(np.array([0.1, 0.2]), np.array(positives)))
 
-    def test_no_rows_have_none(self) -> None:
+    def test_is_nan_without_rows(self) -> None:
         assert np.isnan(auc(np.empty(0), np.empty(0, dtype=bool)))
 
     def test_agrees_with_scikit_learn(self) -> None:
@@ -76,15 +76,17 @@ class TestAUC:
         assert auc(predictions, positives) == pytest.approx(roc_auc_score(positives, predictions))
 
     @given(rows_of(12))
-    def test_agrees_with_all_pairs(self, rows: tuple[FloatArray, BoolArray, IntArray]) -> None:
+    def test_agrees_with_a_loop_over_pairs(
+        self, rows: tuple[FloatArray, BoolArray, IntArray]
+    ) -> None:
         predictions, positives, _ = rows
         expected = naive_auc(predictions, positives)
         assert auc(predictions, positives) == pytest.approx(expected, nan_ok=True)
 
 
 class TestGroupedAUC:
-    def test_weighs_users_by_their_rows(self) -> None:
-        # User 0: AUC 1 on 2 rows. User 1: AUC 0 on 3 rows. User 2: one class, left out.
+    def test_weights_users_by_their_rows(self) -> None:
+        # User 0: AUC 1 on 2 rows. User 1: AUC 0 on 3 rows. User 2: one class, excluded.
         result = grouped_auc(
             predictions=np.array([0.9, 0.1, 0.2, 0.8, 0.7, 0.5]),
             positives=np.array([True, False, True, False, False, True]),
@@ -115,10 +117,10 @@ class TestGroupedAUC:
 
 
 class TestLogLoss:
-    def test_of_a_coin_is_log_two(self) -> None:
+    def test_of_probability_one_half_is_log_two(self) -> None:
         assert log_loss(np.full(2, 0.5), np.array([0.0, 1.0])) == pytest.approx(np.log(2))
 
-    def test_of_a_share(self) -> None:
+    def test_of_a_fraction_by_hand(self) -> None:
         expected = -(0.25 * np.log(0.5) + 0.75 * np.log(0.5))
         assert log_loss(np.array([0.5]), np.array([0.25])) == pytest.approx(expected)
 
@@ -128,7 +130,7 @@ class TestLogLoss:
         expected = sklearn_log_loss(positives, predictions, labels=[False, True])
         assert log_loss(predictions, positives.astype(float)) == pytest.approx(expected)
 
-    def test_stays_finite_at_certain_mistakes(self) -> None:
+    def test_is_finite_for_wrong_predictions_of_zero_and_one(self) -> None:
         assert 10.0 < log_loss(np.array([0.0, 1.0]), np.array([1.0, 0.0])) < 20.0
 
 
@@ -139,7 +141,7 @@ class TestNormalisedEntropy:
         targets[: round(1000 * rate)] = 1.0
         assert normalised_entropy(np.full(1000, rate), targets) == pytest.approx(1.0)
 
-    def test_needs_a_base_rate_off_the_ends(self) -> None:
+    def test_is_nan_at_base_rates_zero_and_one(self) -> None:
         assert np.isnan(normalised_entropy(np.array([0.1, 0.2]), np.zeros(2)))
 
     def test_entropy_of_a_quarter(self) -> None:
@@ -148,13 +150,13 @@ class TestNormalisedEntropy:
 
 class TestExpectedCalibrationError:
     def test_two_bins_by_hand(self) -> None:
-        # Bins {.1, .3} and {.6, .8}: |.2 - .5| / 2 + |.7 - 1| / 2 = .3.
+        # Bins {0.1, 0.3} and {0.6, 0.8}: |0.2 - 0.5| / 2 + |0.7 - 1| / 2 = 0.3.
         value = expected_calibration_error(
             np.array([0.6, 0.1, 0.8, 0.3]), np.array([1.0, 0.0, 1.0, 1.0]), bins=2
         )
         assert value == pytest.approx(0.3)
 
-    def test_of_a_constant_is_its_gap(self) -> None:
+    def test_of_a_constant_prediction_is_its_gap_to_the_base_rate(self) -> None:
         targets = (np.arange(1000) < 20).astype(float)  # sorted: naive bins would see rates 0 and 1
         assert expected_calibration_error(np.full(1000, 0.05), targets) == pytest.approx(0.03)
 
@@ -170,7 +172,7 @@ class TestExpectedCalibrationError:
         )
         assert expected_calibration_error(predictions, targets) == pytest.approx(expected)
 
-    def test_of_the_truth_is_small(self) -> None:
+    def test_of_true_probabilities_is_small(self) -> None:
         rng = np.random.default_rng(2)
         truth = rng.random(200_000) * 0.02
         targets = (rng.random(200_000) < truth).astype(float)
@@ -203,7 +205,7 @@ def test_watch_counts_as_positive_from_eighteen_seconds() -> None:
 
 
 @pytest.mark.parametrize("rate", [0.4, 0.02, 0.0004])
-def test_chance_calibration_error_is_what_drawn_labels_show(rate: float) -> None:
+def test_chance_calibration_error_equals_the_mean_ece_of_drawn_labels(rate: float) -> None:
     rng = np.random.default_rng(0)
     predictions = rng.beta(2.0, 2.0 / rate - 2.0, size=4000)
     drawn = [
@@ -225,7 +227,7 @@ def test_chance_calibration_error_of_steps(levels: int) -> None:
 
 
 def test_chance_calibration_error_by_hand() -> None:
-    # Two bins of two rows: p = .5, .5 has variance .5, sqrt(1 / pi) = .564; p = 1 has none.
+    # Two bins of two rows: p = 0.5 has variance 0.5 and gives sqrt(1 / pi) = 0.564; p = 1 gives 0.
     assert chance_calibration_error(np.array([0.5, 0.5, 1.0, 1.0]), bins=2) == pytest.approx(
         math.sqrt(1 / math.pi) / 4
     )

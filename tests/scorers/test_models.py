@@ -1,4 +1,4 @@
-"""MMoE and PLE against their equations, written out again as loops over rows, tasks, experts."""
+"""Scorer models against naive implementations: loops over rows, tasks and experts."""
 
 import itertools
 import re
@@ -50,7 +50,7 @@ ModelT = TypeVar("ModelT", bound=ScorerModel)
 
 
 def redrawn(model: ModelT) -> ModelT:
-    """The model in double precision with every parameter drawn anew, biases included."""
+    """The model in double precision, with all parameters redrawn, including biases."""
     torch.manual_seed(0)
     model = model.double().eval()
     with torch.no_grad():
@@ -130,7 +130,7 @@ def naive_mmoe(model: MMoE, row: IntArray, dense: FloatArray) -> list[float]:
 def naive_extraction(
     level: Extraction, own: int, shared: int, tasks: list[FloatArray], common: FloatArray
 ) -> tuple[list[FloatArray], FloatArray]:
-    """Equations of scorer and paper: E_ki(a_k), E_si(a_s), and the gates over them."""
+    """One extraction level as in the paper: experts E_ki(a_k) and E_si(a_s), mixed by gates."""
     experts = [
         [network(level.own, task * own + i, tasks[task]) for i in range(own)]
         for task in range(len(KUAIRAND_TASKS))
@@ -144,8 +144,8 @@ def naive_extraction(
     if level.shared_gate is None:
         return mixed, common
     gate = softmax(affine(level.shared_gate.linear, 0, common))
-    everyone = [expert for own_experts in experts for expert in own_experts] + shared_experts
-    return mixed, np.asarray(sum(g * e for g, e in zip(gate, everyone, strict=True)))
+    all_experts = [expert for own_experts in experts for expert in own_experts] + shared_experts
+    return mixed, np.asarray(sum(g * e for g, e in zip(gate, all_experts, strict=True)))
 
 
 def naive_ple(model: PLE, config: PLEConfig, row: IntArray, dense: FloatArray) -> list[float]:
@@ -160,7 +160,7 @@ def naive_ple(model: PLE, config: PLEConfig, row: IntArray, dense: FloatArray) -
 
 
 @pytest.mark.parametrize("tower_widths", [(), (3,), (4, 3)])
-def test_mmoe_is_its_equation(tower_widths: tuple[int, ...]) -> None:
+def test_mmoe_equals_a_naive_implementation(tower_widths: tuple[int, ...]) -> None:
     config = MMoEConfig(
         embedding_dim=3, experts=3, expert_widths=(5, 4), tower_widths=tower_widths, dropout=0.5
     )
@@ -173,7 +173,7 @@ def test_mmoe_is_its_equation(tower_widths: tuple[int, ...]) -> None:
 
 
 @pytest.mark.parametrize(("levels", "own", "shared"), [(1, 1, 2), (2, 2, 1), (3, 1, 3)])
-def test_ple_is_its_equation(levels: int, own: int, shared: int) -> None:
+def test_ple_equals_a_naive_implementation(levels: int, own: int, shared: int) -> None:
     config = PLEConfig(
         embedding_dim=3,
         levels=levels,
@@ -191,7 +191,7 @@ def test_ple_is_its_equation(levels: int, own: int, shared: int) -> None:
 
 
 def test_mmoe_with_equal_gates_averages_its_experts() -> None:
-    # One layer of width 1, towers without hidden layer: everything is visible by hand.
+    # One layer of width 1 and towers without hidden layers, so the result is easy to calculate.
     config = MMoEConfig(experts=2, expert_widths=(1,), tower_widths=())
     model = redrawn(config.build_member(LAYOUT, KUAIRAND_TASKS))
     with torch.no_grad():
@@ -208,7 +208,7 @@ def test_mmoe_with_equal_gates_averages_its_experts() -> None:
     assert forward(model, rows.categorical, rows.dense)[0] == pytest.approx(31.0)
 
 
-def test_experts_start_different() -> None:
+def test_experts_are_initialised_differently() -> None:
     torch.manual_seed(0)
     weights = first_layer(MMoEConfig(experts=4).build_member(LAYOUT, KUAIRAND_TASKS).experts).weight
     for first, second in itertools.combinations(range(4), 2):
@@ -226,18 +226,18 @@ def test_fields_do_not_share_embeddings() -> None:
     assert layer(last, none)[0, ::2].tolist() == [start - 1 for start in starts[1:]]
 
 
-def test_bins_are_at_the_quantiles_of_the_rows() -> None:
+def test_bin_edges_are_the_quantiles_of_the_rows() -> None:
     encoding = BinEncoding(columns=1, bins=2, dim=2)
     encoding.position_edges(torch.tensor([[0.0], [1.0], [3.0]]))
     assert encoding.edges.tolist() == [[0.0, 1.0, 3.0]]
     with torch.no_grad():
         encoding.linear.weight.copy_(torch.tensor([[[1.0, 0.0], [0.0, 1.0]]]))
-    # 2 is past the first bin and half through the second; 9 past both; -1 in none.
+    # 2 fills the first bin and half of the second, 9 fills both, -1 fills none.
     encoded = encoding(torch.tensor([[2.0], [9.0], [-1.0]])).tolist()
     assert encoded == [[1.0, 0.5], [1.0, 1.0], [0.0, 0.0]]
 
 
-def test_a_constant_column_has_bins_of_no_width_and_finite_encodings() -> None:
+def test_a_constant_column_has_finite_encodings() -> None:
     encoding = BinEncoding(columns=1, bins=4, dim=3)
     encoding.position_edges(torch.zeros(5, 1))
     assert torch.isfinite(encoding(torch.tensor([[-1.0], [0.0], [1.0]]))).all()
@@ -252,7 +252,7 @@ def test_towers_start_at_the_base_rates() -> None:
     assert torch.sigmoid(logits)[0].tolist() == pytest.approx([*rates[:2], 1e-6, *rates[3:]])
 
 
-def test_shared_bottom_is_its_equation() -> None:
+def test_shared_bottom_equals_a_naive_implementation() -> None:
     config = SharedBottomConfig(embedding_dim=3, trunk_widths=(5, 4), tower_widths=(3,))
     model, rows = redrawn(config.build_member(LAYOUT, KUAIRAND_TASKS)), random_features(ROWS)
     assert isinstance(model, SharedBottom)
@@ -263,7 +263,7 @@ def test_shared_bottom_is_its_equation() -> None:
     assert forward(model, rows.categorical, rows.dense) == pytest.approx(np.array(expected))
 
 
-def test_single_tasks_share_nothing() -> None:
+def test_single_task_networks_share_no_parameters() -> None:
     config = SingleTaskConfig(embedding_dim=2, trunk_widths=(4,), tower_widths=())
     model, rows = redrawn(config.build_member(LAYOUT, KUAIRAND_TASKS)), random_features(ROWS)
     assert isinstance(model, SingleTask)
@@ -279,7 +279,7 @@ def test_single_tasks_share_nothing() -> None:
             logits.append(tower(model.towers, task, network(model.trunks, task, own)))
         expected.append(logits)
     assert forward(model, rows.categorical, rows.dense) == pytest.approx(np.array(expected))
-    # The loss of one task reaches that task's part of the embeddings, trunks and towers alone.
+    # The loss of one task reaches only that task's embeddings, trunk and tower.
     logits = model(torch.from_numpy(rows.categorical), torch.from_numpy(rows.dense).double())
     logits[:, 2].sum().backward()
     gradient = model.input.embedding.weight.grad
@@ -288,7 +288,7 @@ def test_single_tasks_share_nothing() -> None:
     assert reached.tolist() == [task == 2 for task in range(len(KUAIRAND_TASKS))]
 
 
-def test_omoe_is_mmoe_with_the_same_gate_for_all() -> None:
+def test_omoe_equals_mmoe_with_equal_gates() -> None:
     config = OMoEConfig(embedding_dim=3, experts=3, expert_widths=(5, 4), tower_widths=(3,))
     model, rows = redrawn(config.build_member(LAYOUT, KUAIRAND_TASKS)), random_features(ROWS)
     expected = [
@@ -299,7 +299,7 @@ def test_omoe_is_mmoe_with_the_same_gate_for_all() -> None:
     assert forward(model, rows.categorical, rows.dense) == pytest.approx(np.array(expected))
 
 
-def test_cgc_is_one_level_of_ple() -> None:
+def test_cgc_equals_ple_with_one_level() -> None:
     torch.manual_seed(0)
     cgc = CGCConfig().build(LAYOUT)
     torch.manual_seed(0)
@@ -311,7 +311,7 @@ def test_cgc_is_one_level_of_ple() -> None:
     )
 
 
-def test_esmm_multiplies_along_the_chain() -> None:
+def test_esmm_multiplies_the_probabilities_of_the_pair() -> None:
     config = ESMMConfig(embedding_dim=3, trunk_widths=(5,), tower_widths=(3,))
     model, rows = redrawn(config.build_member(LAYOUT, KUAIRAND_TASKS)), random_features(ROWS)
     logits = forward(model, rows.categorical, rows.dense)
@@ -325,7 +325,7 @@ def test_esmm_multiplies_along_the_chain() -> None:
 
 
 def gradients_of(model: ScorerModel, loss: torch.Tensor) -> set[str]:
-    """Names of the parameters that `loss` moves."""
+    """Names of the parameters with a nonzero gradient of `loss`."""
     model.zero_grad()
     loss.backward()  # type: ignore[no-untyped-call]
     return {
@@ -336,7 +336,7 @@ def gradients_of(model: ScorerModel, loss: torch.Tensor) -> set[str]:
 
 
 @pytest.mark.parametrize("doubly_robust", [False, True])
-def test_the_counterfactual_risk_teaches_the_conditional_tower_and_not_the_propensity(
+def test_the_counterfactual_risk_trains_the_conditional_tower_but_not_the_propensity(
     *, doubly_robust: bool
 ) -> None:
     config = ESCM2DRConfig(embedding_dim=3, trunk_widths=(5,), tower_widths=())
@@ -355,7 +355,7 @@ def test_the_counterfactual_risk_teaches_the_conditional_tower_and_not_the_prope
     output = model.towers.output.weight.grad
     assert output is not None
     by_task = output.abs().sum(dim=(1, 2)) > 0
-    # Of the towers only that of P(long_view | click): not click's, which is the propensity.
+    # Only the tower of P(long_view | click) gets gradients; click's tower is the propensity.
     assert by_task.tolist() == [task == 1 for task in range(len(KUAIRAND_TASKS))]
     assert "trunk.layers.0.weight" in moved
     assert not any(name.startswith("imputation") for name in moved)
@@ -374,7 +374,7 @@ def test_gate_dropout_renormalises_and_never_drops_all() -> None:
     weights = gates(x).detach()
     assert weights.sum(dim=2) == pytest.approx(torch.ones(2, 500))
     dropped = (weights == 0).float().mean().item()
-    # All four go with probability .7^4 = .24, and then all stay: (.7 - .24) is left.
+    # All four are dropped with probability 0.7^4 = 0.24, and then all are kept: 0.7 - 0.24 remain.
     assert dropped == pytest.approx(0.7 - 0.7**4, abs=0.03)
     gates.eval()
     assert (gates(x) > 0).all()
@@ -385,12 +385,12 @@ def test_gate_entropy_is_zero_when_collapsed_and_one_when_uniform() -> None:
     uniform = torch.full((1, 2, 3), 1 / 3)
     assert mean_gate_entropies(collapsed).item() == 0.0
     assert mean_gate_entropies(uniform).item() == pytest.approx(1.0)
-    # (.5, .5, 0): ln 2 / ln 3.
+    # Gate (0.5, 0.5, 0): ln 2 / ln 3.
     half = torch.tensor([[[0.5, 0.5, 0.0]]])
     assert mean_gate_entropies(half).item() == pytest.approx(np.log(2) / np.log(3))
 
 
-def test_an_ensemble_averages_logits_and_fits_members_on_their_own() -> None:
+def test_an_ensemble_averages_logits_and_fits_members_independently() -> None:
     torch.manual_seed(0)
     ensemble = MMoEConfig(embedding_dim=3, members=3, dropout=0.0).build(LAYOUT).double()
     rows = random_features(ROWS)
@@ -420,7 +420,7 @@ def test_an_ensemble_averages_logits_and_fits_members_on_their_own() -> None:
         (lambda: MMoEConfig(experts=0), "experts must be at least 1, got 0"),
         (lambda: MMoEConfig(embedding_dim=-1), "embedding_dim must be at least 1, got -1"),
         (lambda: MMoEConfig(dropout=1.0), "dropout must be in [0, 1), got 1.0"),
-        (lambda: MMoEConfig(expert_widths=()), "expert_widths must name at least 1 layer, got ()"),
+        (lambda: MMoEConfig(expert_widths=()), "expert_widths must have at least 1 layer, got ()"),
         (lambda: PLEConfig(levels=0), "levels must be at least 1, got 0"),
         (lambda: MMoEConfig(members=0), "members must be at least 1, got 0"),
         (lambda: MMoEConfig(gate_dropout=1.0), "gate_dropout must be in [0, 1), got 1.0"),
@@ -433,10 +433,10 @@ def test_an_ensemble_averages_logits_and_fits_members_on_their_own() -> None:
         (lambda: PLEConfig(shared_experts=0), "shared_experts must be at least 1, got 0"),
         (
             lambda: PLEConfig(tower_widths=(4, 0)),
-            "tower_widths must be at least 1 each, got (4, 0)",
+            "every width in tower_widths must be at least 1, got (4, 0)",
         ),
     ],
 )
-def test_refuses_bad_sizes(build: Callable[[], object], message: str) -> None:
+def test_invalid_sizes_raise_an_error(build: Callable[[], object], message: str) -> None:
     with pytest.raises(ConfigError, match=re.escape(message)):
         build()

@@ -1,4 +1,4 @@
-"""Reliability curves against hand means; the picture is a picture."""
+"""Reliability curves against hand calculations, and the PNG output."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from tests.scorers.examples import example_rows
 
 
 def test_curve_by_hand() -> None:
-    # Ascending: .1 and .2 make the first bin, .6 and .8 the second.
+    # Predictions 0.1 and 0.2 form the first bin, 0.6 and 0.8 the second.
     predicted, observed = reliability_curve(
         np.array([0.8, 0.1, 0.6, 0.2]), np.array([1.0, 0.0, 0.0, 1.0]), bins=2
     )
@@ -17,7 +17,7 @@ def test_curve_by_hand() -> None:
     assert observed.tolist() == [0.5, 0.5]
 
 
-def test_mean_gap_of_the_curve_is_the_calibration_error() -> None:
+def test_mean_gap_of_the_curve_equals_the_calibration_error() -> None:
     rng = np.random.default_rng(0)
     predictions, targets = rng.random(2000), (rng.random(2000) < 0.3).astype(float)
     predicted, observed = reliability_curve(predictions, targets)

@@ -1,4 +1,4 @@
-"""The report: the right rows in the right columns."""
+"""The scorer report: metrics per task and its output formats."""
 
 import csv
 import io
@@ -20,11 +20,11 @@ UNCALIBRATED = np.full((500, 8), 0.9, dtype=np.float32)
 REPORT = report_predictions(PREDICTIONS, UNCALIBRATED, ROWS)
 
 
-def test_has_a_row_per_task_in_task_order() -> None:
+def test_report_has_a_row_per_task_in_task_order() -> None:
     assert tuple(task.task for task in REPORT.tasks) == KUAIRAND_TASKS.names
 
 
-def test_agrees_with_scikit_learn() -> None:
+def test_report_agrees_with_scikit_learn() -> None:
     for k, task in enumerate(KUAIRAND_TASKS.names[:7]):
         y = ROWS.targets[:, k]
         assert REPORT[task].positives == y.sum()
@@ -35,14 +35,14 @@ def test_agrees_with_scikit_learn() -> None:
         assert REPORT[task].ece_uncalibrated == pytest.approx(abs(0.9 - y.mean()), abs=1e-6)
 
 
-def test_watch_ranks_by_eighteen_seconds_and_calibrates_on_the_share() -> None:
+def test_watch_auc_uses_eighteen_seconds_and_its_calibration_the_fraction() -> None:
     y = ROWS.targets[:, 7]
     assert REPORT["watch"].auc == pytest.approx(roc_auc_score(y >= 0.15, PREDICTIONS[:, 7]))
     assert REPORT["watch"].base_rate == pytest.approx(y.mean())
     assert REPORT["watch"].positives == (y >= 0.15).sum()
 
 
-def test_counts_only_the_sample_space() -> None:
+def test_report_uses_only_the_sample_space() -> None:
     mask = ROWS.mask.copy()
     mask[100:, 3] = False
     first = report_predictions(PREDICTIONS, UNCALIBRATED, replace(ROWS, mask=mask))
@@ -52,7 +52,7 @@ def test_counts_only_the_sample_space() -> None:
     )
 
 
-def test_a_task_without_positives_is_not_a_number_and_not_an_error() -> None:
+def test_a_task_without_positives_has_nan_metrics() -> None:
     targets = ROWS.targets.copy()
     targets[:, 3] = 0.0
     report = report_predictions(PREDICTIONS, UNCALIBRATED, replace(ROWS, targets=targets))

@@ -1,4 +1,4 @@
-"""The score table: the right pair's prediction in the right cell."""
+"""The score table: each cell holds the prediction of its (user, video) pair."""
 
 from dataclasses import replace
 from typing import cast
@@ -25,7 +25,7 @@ TABS = (np.arange(USERS) % 4).astype(np.int16)
 
 
 class PairEncoder:
-    """Encodes a pair by its indices, so that a mixed-up pair shows."""
+    """Encodes a pair by its indices, so that a swapped pair changes the prediction."""
 
     layout = LAYOUT
 
@@ -70,7 +70,7 @@ def scorer() -> Scorer:
 
 @pytest.mark.parametrize("name", SMALL)
 @pytest.mark.parametrize("members", [1, 2])
-def test_every_scorer_gives_a_pair_the_same_in_parts(name: str, members: int) -> None:
+def test_split_scoring_equals_scoring_of_whole_rows(name: str, members: int) -> None:
     scorer = fit(replace(SMALL[name], members=members), replace(QUICK, max_epochs=1))
     table = score_pools(scorer, ENCODER, DATASET, POOLS, hours=HOURS, tabs=TABS)
     users = np.repeat(np.arange(USERS), POOL)
@@ -78,7 +78,7 @@ def test_every_scorer_gives_a_pair_the_same_in_parts(name: str, members: int) ->
     assert table.scores.reshape(-1, 8) == pytest.approx(scorer.predict(pairs), abs=1e-5)
 
 
-def test_half_precision_is_close(scorer: Scorer) -> None:
+def test_float16_scores_are_close_to_float32(scorer: Scorer) -> None:
     full = score_pools(scorer, ENCODER, DATASET, POOLS, hours=HOURS, tabs=TABS)
     half = score_pools(scorer, ENCODER, DATASET, POOLS, hours=HOURS, tabs=TABS, dtype=np.float16)
     assert half.scores.dtype == np.float16
@@ -86,7 +86,7 @@ def test_half_precision_is_close(scorer: Scorer) -> None:
 
 
 @pytest.mark.parametrize("pairs_at_once", [1, 12, 1000])
-def test_every_cell_is_its_pair(
+def test_every_cell_is_the_prediction_of_its_pair(
     scorer: Scorer, pairs_at_once: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(score_table, "PAIRS_AT_ONCE", pairs_at_once)
@@ -105,7 +105,7 @@ def test_every_cell_is_its_pair(
     assert scored[-1] == USERS
 
 
-def test_names_the_rows_and_rates_of_the_scorer(scorer: Scorer) -> None:
+def test_table_records_the_row_keys_and_base_rates_of_the_scorer(scorer: Scorer) -> None:
     table = score_pools(scorer, ENCODER, DATASET, POOLS, hours=HOURS, tabs=TABS)
     assert np.array_equal(table.scorer_keys, scorer.row_keys)
     assert np.isin(example_rows(300).keys, table.scorer_keys).all()

@@ -1,4 +1,4 @@
-"""Watch heads against numerical integrals, simulation and hand sums."""
+"""Watch heads against numerical integrals, simulation and hand calculations."""
 
 import math
 
@@ -18,27 +18,31 @@ def expected_fraction(head: str, parameters: list[float]) -> float:
 
 
 @pytest.mark.parametrize(("mu", "raw"), [(-3.0, 0.0), (0.0, 0.0), (2.5, -1.0), (4.0, 2.0)])
-def test_log_normal_mean_is_the_integral_of_the_capped_time(mu: float, raw: float) -> None:
+def test_log_normal_mean_equals_the_integral_of_the_capped_time(mu: float, raw: float) -> None:
     sigma = math.log1p(math.exp(raw + math.log(math.e - 1)))
-    law = stats.lognorm(s=sigma, scale=10.0 * math.exp(mu))
-    mean, _ = integrate.quad(law.sf, 0, 120, points=[0.1, 1, 10], limit=500)
+    distribution = stats.lognorm(s=sigma, scale=10.0 * math.exp(mu))
+    mean, _ = integrate.quad(distribution.sf, 0, 120, points=[0.1, 1, 10], limit=500)
     expected = expit(0.4) * mean / 120
     assert expected_fraction("log_normal", [0.4, mu, raw]) == pytest.approx(expected, rel=1e-4)
 
 
-def test_log_normal_loss_is_the_censored_likelihood() -> None:
+def test_log_normal_loss_equals_the_censored_likelihood() -> None:
     head = LogNormalHead(120.0)
     parameters = torch.tensor([[0.4, 0.5, 0.2]] * 3, dtype=torch.float64)
     losses = head.loss(parameters, torch.tensor([0.0, 0.25, 1.0], dtype=torch.float64))
     sigma = math.log1p(math.exp(0.2 + math.log(math.e - 1)))
-    law = stats.lognorm(s=sigma, scale=10.0 * math.exp(0.5))
+    distribution = stats.lognorm(s=sigma, scale=10.0 * math.exp(0.5))
     p = expit(0.4)
-    expected = [-math.log(1 - p), -math.log(p * law.pdf(30.0)), -math.log(p * law.sf(120.0))]
+    expected = [
+        -math.log(1 - p),
+        -math.log(p * distribution.pdf(30.0)),
+        -math.log(p * distribution.sf(120.0)),
+    ]
     assert losses.numpy() == pytest.approx(np.array(expected))
 
 
 def test_survival_mean_by_hand() -> None:
-    # P(play > 0) = .5, then all play past 3 s and nobody past 7 s: 3 x .5 + 4 x (.5 + 0) / 2.
+    # P(play > 0) = P(play > 3 s) = 0.5, P(play > 7 s) = 0: 3 x 0.5 + 4 x (0.5 + 0) / 2.
     head = SurvivalHead(120.0)
     parameters = torch.full((1, head.parameters), -60.0, dtype=torch.float64)
     parameters[0, :2] = torch.tensor([0.0, 60.0])
@@ -46,16 +50,16 @@ def test_survival_mean_by_hand() -> None:
     assert fraction * 120 == pytest.approx(2.5)
 
 
-def test_survival_loss_counts_only_thresholds_that_were_reached() -> None:
+def test_survival_loss_uses_only_the_thresholds_that_a_row_reached() -> None:
     head = SurvivalHead(120.0)
     parameters = torch.zeros(3, head.parameters)
-    # 0 s: fails the first threshold. 10 s: past 0, 3, 7, not past 12. 120 s: past all nine.
+    # 0 s: not past the first threshold. 10 s: past 0, 3, 7, not past 12. 120 s: past all nine.
     losses = head.loss(parameters, torch.tensor([0.0, 10.0 / 120.0, 1.0]))
     assert losses.tolist() == pytest.approx([math.log(2) * count for count in (1, 4, 9)])
 
 
-def test_heads_of_another_cap_are_those_of_two_minutes_in_its_unit() -> None:
-    # Play times, location and cap ten times as large: the share stays, and so do the odds.
+def test_heads_scale_with_the_cap() -> None:
+    # With play times and cap ten times as large, the expected fraction of the cap is the same.
     parameters = torch.tensor([[0.4, 0.5, 0.2]], dtype=torch.float64)
     scaled = parameters + torch.tensor([0.0, math.log(10.0), 0.0])
     short, long = LogNormalHead(120.0), LogNormalHead(1200.0)
@@ -82,14 +86,14 @@ def test_fitting_recovers_the_mean_of_the_capped_time(name: str) -> None:
 
     optimizer.step(closure)  # type: ignore[no-untyped-call]
     fraction = torch.sigmoid(head.logit(parameters)).item()
-    # Straight lines between thresholds overstate the area under a convex curve a little.
+    # Linear interpolation slightly overestimates the area under a convex survival curve.
     assert fraction == pytest.approx(
         fractions.mean().item(), rel=0.06 if name == "survival" else 0.02
     )
 
 
 @pytest.mark.parametrize("name", WATCH_HEADS)
-def test_extreme_parameters_stay_finite(name: str) -> None:
+def test_losses_and_gradients_are_finite_at_extreme_parameters(name: str) -> None:
     head = WATCH_HEADS[name](120.0)
     for value in (-40.0, 40.0):
         parameters = torch.full((3, head.parameters), value, requires_grad=True)

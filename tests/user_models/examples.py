@@ -1,4 +1,4 @@
-"""A small log whose law is known, and hand-made histories and networks."""
+"""A small log from a known process, and random histories and networks."""
 
 from dataclasses import dataclass, replace
 
@@ -47,7 +47,7 @@ def small_catalogue(num_videos: int = 30) -> VideoCatalogue:
 
 @dataclass(frozen=True)
 class Law:
-    """What users of the small log do; even users are keen, odd users are not."""
+    """The process that generates the small log; users with even numbers are keen, others not."""
 
     complete: tuple[float, float] = (0.6, 0.2)
     boredom: float = 1.5
@@ -66,7 +66,7 @@ def small_log(
     seed: int = 0,
     one_request: bool = False,
 ) -> Dataset:
-    """Sessions of all users over some days, two an active day; videos of one tag a request."""
+    """Sessions of all users over several days, two per active day; one tag per request."""
     law = law or Law()
     rng = np.random.default_rng(seed)
     catalogue = small_catalogue()
@@ -195,7 +195,7 @@ def impressions_of(
     feedback: NDArray[np.generic] | None = None,
     tabs: NDArray[np.generic] | None = None,
 ) -> Impressions:
-    """Rows in (user, time) order, numbered as a reader would."""
+    """Impressions in (user, time) order, with request and session numbers as from a reader."""
     rows = len(users)
     user_numbers: NDArray[np.int32] = users.astype(np.int32)
     times = times_ms.astype(np.int64)
@@ -259,7 +259,7 @@ NUM_TASTES = 7  # a log count and six signals, as the encoder has them
 def random_trace_reader(num_users: int, seed: int = 0) -> TraceReader:
     rng = np.random.default_rng(seed)
     return TraceReader(
-        usual_thoughts=rng.normal(size=(num_users, KUAIRAND_RULES.num_interactions + 1)),
+        usual_predictions=rng.normal(size=(num_users, KUAIRAND_RULES.num_interactions + 1)),
         usual_signals=rng.normal(size=(num_users, len(KUAIRAND_RULES.trace_signals))) / 4.0,
     )
 

@@ -1,4 +1,4 @@
-"""Which feedbacks follow from play, for KuaiRand's tasks and for others."""
+"""Feedbacks determined by play time and interactions, for KuaiRand's tasks and for others."""
 
 import re
 
@@ -10,14 +10,14 @@ from mtf_rl.core.errors import ConfigError
 from mtf_rl.core.log_schema import LogSchema, Scenes
 from mtf_rl.core.tasks import Task, TaskKind, TaskSet
 from mtf_rl.user_models.answer_rules import KUAIRAND_RULES, AnswerRules
-from mtf_rl.user_models.traces import row_actions, thoughts_of
+from mtf_rl.user_models.traces import predicted_logits, row_actions
 
 PAGES = AnswerRules(
     LogSchema(TaskSet((Task("buy"), Task("pages", TaskKind.COUNT, cap=4.0), Task("skip", sign=-1))))
 )
 
 
-def test_of_kuairand_click_and_long_view_follow_from_play() -> None:
+def test_play_time_determines_click_and_long_view_of_kuairand() -> None:
     names = [(rule.task.name, rule.column, rule.opens) for rule in KUAIRAND_RULES.plays]
     assert names == [("click", 0, True), ("long_view", 1, False)]
     assert [task.name for task in KUAIRAND_RULES.interactions] == [
@@ -28,7 +28,7 @@ def test_of_kuairand_click_and_long_view_follow_from_play() -> None:
     assert KUAIRAND_RULES.trace_signals[7:10] == ("play_ratio", "clicked_in_vain", "overlap")
 
 
-def test_interactions_may_stand_apart() -> None:
+def test_interaction_columns_may_be_noncontiguous() -> None:
     tasks = TaskSet(
         (
             Task("share"),
@@ -44,7 +44,7 @@ def test_interactions_may_stand_apart() -> None:
     assert rules.play_chain is None
 
 
-def test_without_a_chain_a_trace_has_no_signal_of_one() -> None:
+def test_a_trace_without_a_play_chain_has_no_chain_signals() -> None:
     assert PAGES.trace_signals == (
         "buy", "pages", "skip", "play_ratio", "overlap",
         "clicked_buy_logit", "clicked_pages_logit", "clicked_skip_logit",
@@ -53,21 +53,21 @@ def test_without_a_chain_a_trace_has_no_signal_of_one() -> None:
     actions = row_actions(feedback, np.zeros(1), np.ones(1), np.array([0.2]), PAGES)
     assert actions.tolist() == [[1.0, 3.0, 0.0, 0.0, 0.2]]
     logits = np.arange(17.0)[None]
-    assert thoughts_of(logits, np.ones((1, 14)), PAGES).tolist() == [[14.0, 15.0, 16.0]]
+    assert predicted_logits(logits, np.ones((1, 14)), PAGES).tolist() == [[14.0, 15.0, 16.0]]
 
 
-def test_a_count_is_fitted_by_its_label_and_drawn_binomially() -> None:
+def test_a_count_has_labels_in_the_unit_interval_and_binomial_draws() -> None:
     logged = np.array([[1, 3, 0], [0, 9, 1]], dtype=np.uint8)
     assert PAGES.events(logged).tolist() == [[1.0, 0.75, 0.0], [0.0, 1.0, 1.0]]
     rng = np.random.default_rng(0)
     chances = np.tile([0.2, 0.3, 0.6], (40_000, 1))
     drawn = np.asarray(PAGES.draw_interactions(chances, rng.random(chances.shape)))
     np.testing.assert_allclose(drawn.mean(axis=0), [0.2, 4 * 0.3, 0.6], rtol=0.03)
-    found = np.bincount(drawn[:, 1].astype(int), minlength=5) / len(drawn)
-    np.testing.assert_allclose(found, stats.binom.pmf(np.arange(5), 4, 0.3), atol=0.01)
+    frequencies = np.bincount(drawn[:, 1].astype(int), minlength=5) / len(drawn)
+    np.testing.assert_allclose(frequencies, stats.binom.pmf(np.arange(5), 4, 0.3), atol=0.01)
 
 
-def test_a_rule_of_play_that_no_span_starts_at_is_refused() -> None:
+def test_played_seconds_inside_a_span_raise_an_error() -> None:
     tasks = TaskSet(
         (Task("finish", played_seconds=15.0), Task("watch", TaskKind.SECONDS, cap=60.0))
     )

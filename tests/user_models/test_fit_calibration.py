@@ -1,4 +1,4 @@
-"""Shifts bring mean predictions to rates, and leave rare events nearly alone."""
+"""Logit shifts match mean predictions to observed rates, shrunk for rare events."""
 
 import numpy as np
 import pytest
@@ -9,22 +9,22 @@ from scipy.special import expit, logit, softmax
 from mtf_rl.user_models.calibration import PRIOR_EVENTS, event_shift, outcome_shifts
 
 
-def test_a_constant_prediction_is_moved_by_hand() -> None:
+def test_event_shift_of_a_constant_prediction_by_hand() -> None:
     rows, rate, seen = 10_000, 0.2, 3000
     events = np.arange(rows) < seen
-    # 2000 predicted, 3000 seen: drawn to 2000 * (3000 + 200) / (2000 + 200).
+    # 2000 events predicted, 3000 observed: the target is 2000 * (3000 + 200) / (2000 + 200).
     target = rate * (seen + PRIOR_EVENTS) / (rate * rows + PRIOR_EVENTS)
     shift = event_shift(np.full(rows, logit(rate)), events)
     assert expit(logit(rate) + shift) == pytest.approx(target, rel=1e-6)
 
 
-def test_a_rare_event_moves_little() -> None:
-    logits = np.full(10_000, logit(0.001))  # 10 predicted, none seen
+def test_a_rare_event_gets_a_small_shift() -> None:
+    logits = np.full(10_000, logit(0.001))  # 10 predicted, none observed
     assert np.exp(event_shift(logits, np.zeros(10_000, dtype=np.bool_))) > 0.94
 
 
 @given(st.integers(0, 2**32 - 1))
-def test_mean_predictions_become_the_drawn_shares(seed: int) -> None:
+def test_mean_predictions_equal_the_shrunk_fractions(seed: int) -> None:
     rng = np.random.default_rng(seed)
     logits = rng.normal(size=(500, 4))
     allowed = rng.random((500, 4)) < 0.7
@@ -40,7 +40,7 @@ def test_mean_predictions_become_the_drawn_shares(seed: int) -> None:
     np.testing.assert_allclose(after, np.array(target) * 500 / sum(target), rtol=0.02)
 
 
-def test_an_impossible_outcome_stays_impossible() -> None:
+def test_a_masked_outcome_keeps_probability_zero() -> None:
     allowed = np.tile([True, True, False], (50, 1))
     shifts = outcome_shifts(np.zeros((50, 3)), allowed, np.zeros(50, dtype=np.int64))
     assert np.isfinite(shifts).all()

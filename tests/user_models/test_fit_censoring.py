@@ -1,4 +1,4 @@
-"""What a log that ends somewhere says about leaving and returning."""
+"""Censoring of leaving and returning at the end of a log."""
 
 import numpy as np
 import pytest
@@ -25,22 +25,22 @@ def requests_at(users: list[int], minutes: list[int]) -> LoggedRequests:
 
 
 def test_leaving_by_hand() -> None:
-    # User 0: three requests, then silence. User 1: one request 20 minutes before the end. User 2:
-    # a session near the end that goes on after it. User 3: a request after the end.
+    # User 0: three requests, then none. User 1: one request 20 minutes before the end. User 2: a
+    # session near the end that continues after it. User 3: a request after the end.
     requests = requests_at([0, 0, 0, 1, 2, 2, 3], [0, 5, 9, 80, 90, 101, 110])
     known = followed_up(requests, end_ms=np.full(7, 100 * 60_000), gap_ms=GAP_MS)
     left = requests.next_ms == NO_REQUEST
     assert known.tolist() == [True, True, True, False, False, False, False]
     assert left[known].tolist() == [False, False, True]
-    # The hazard at each request number counts the known ones only: 0 of 1, 0 of 1, 1 of 1.
+    # The hazard at each step uses only observed requests: 0 of 1, 0 of 1, 1 of 1.
     hazards = [left[known & (requests.steps == step)].mean() for step in range(3)]
     assert hazards == [0.0, 0.0, 1.0]
 
 
 @given(st.integers(0, 2**32 - 1))
 @settings(max_examples=10)
-def test_the_hazard_of_known_requests_is_the_true_one_wherever_the_log_ends(seed: int) -> None:
-    """Many users who leave with chance 0.25, seen for one hour only."""
+def test_the_hazard_of_observed_requests_is_unbiased_for_any_end_of_the_log(seed: int) -> None:
+    """Many users leave with probability 0.25; the log covers one hour."""
     rng = np.random.default_rng(seed)
     users, minutes = [], []
     for user in range(2000):
@@ -57,7 +57,7 @@ def test_the_hazard_of_known_requests_is_the_true_one_wherever_the_log_ends(seed
     known = followed_up(requests, end_ms=end_ms, gap_ms=GAP_MS)
     left = requests.next_ms == NO_REQUEST
     assert left[known].mean() == pytest.approx(0.25, abs=0.06)
-    assert left.mean() > 0.35  # cut sessions taken for leaves
+    assert left.mean() > 0.35  # treats truncated sessions as leaving
 
 
 def test_returning_by_hand() -> None:
@@ -72,11 +72,11 @@ def test_returning_by_hand() -> None:
     assert targets.days.tolist() == [1, 3, -1, -1]
     assert targets.observed_days.tolist() == [4, 3, 0, 2]
     assert targets.next_day_known.tolist() == [True, True, False, True]
-    # From the second day on: user 0 after day 1 had two chances and returned; user 1 had one.
+    # From the second day on: user 0 was at risk on two days and returned; user 1 on one day.
     assert targets.later_days() == (1, 3)
 
 
-def test_a_day_that_the_split_cuts_is_not_covered() -> None:
+def test_a_day_that_the_split_divides_is_not_covered() -> None:
     days = np.array([0, 1, 1])
     impressions = impressions_of(
         small_catalogue(),

@@ -1,4 +1,4 @@
-"""The fitted model as it runs: rules, masks, batches, files, against naive computations."""
+"""Inference of the fitted user model: rules, masks, batches, files, naive implementations."""
 
 import re
 import subprocess
@@ -69,7 +69,7 @@ def rng_of(num_envs: int, seed: int = 5) -> EpisodeRng:
 
 
 @pytest.mark.parametrize("batch", [1, 7, 256])
-def test_answers_do_not_depend_on_the_batch(model: FittedUserModel, batch: int) -> None:
+def test_responses_do_not_depend_on_the_batch(model: FittedUserModel, batch: int) -> None:
     num_envs = 300
     slate, history, episode_rng = slates(num_envs), random_history(num_envs), rng_of(num_envs)
     state = model.start(slate.users, episode_rng)
@@ -91,7 +91,7 @@ def test_answers_do_not_depend_on_the_batch(model: FittedUserModel, batch: int) 
 
 @settings(max_examples=20, deadline=None)
 @given(st.integers(0, 2**31))
-def test_single_column_answers_obey_the_rules(model: FittedUserModel, seed: int) -> None:
+def test_single_column_responses_obey_the_play_rules(model: FittedUserModel, seed: int) -> None:
     slate, history = slates(50, seed=seed), random_history(50)
     response, _ = model.respond(
         model.start(slate.users, rng_of(50)), slate, history, rng_of(50, seed)
@@ -123,7 +123,7 @@ def test_response_logits_against_a_loop(model: FittedUserModel) -> None:
     tabs = np.array([1, 0, 4, 0, 1])
     slate, history = replace(slates(5), tabs=tabs), random_history(5)
     overlap = tag_overlap(history, slate.videos, model.catalogue)
-    found = model.responses.logits(slate, history, overlap).reshape(5, 6, -1)
+    batched = model.responses.logits(slate, history, overlap).reshape(5, 6, -1)
     network = model.responses.network
     session = np.clip(request_features(history, slate.tabs), -5.0, 5.0)
     for env in range(5):
@@ -137,11 +137,11 @@ def test_response_logits_against_a_loop(model: FittedUserModel) -> None:
             hidden = hidden + np.array([*extra, *tastes, *products]) @ network.row_weights
             logits = np.maximum(hidden, 0.0) @ network.output_weights + network.output_bias
             logits = logits + model.responses.scene_shifts[1 if tabs[env] == 0 else 0]
-            np.testing.assert_allclose(found[env, position], logits, atol=2e-6)
+            np.testing.assert_allclose(batched[env, position], logits, atol=2e-6)
 
 
-def test_unranked_videos_answer_at_one_place_and_differ_more(model: FittedUserModel) -> None:
-    """A place for all, the session's fraction, a contrast to what is usual: by plain arithmetic."""
+def test_the_unranked_correction_equals_plain_arithmetic(model: FittedUserModel) -> None:
+    """One position for all videos, a session fraction, and a contrast to the usual logits."""
     slate, history = slates(5), random_history(5)
     overlap = tag_overlap(history, slate.videos, model.catalogue)
     usual = np.random.default_rng(8).normal(size=(len(model.responses.network.user_part), 19))
@@ -149,7 +149,7 @@ def test_unranked_videos_answer_at_one_place_and_differ_more(model: FittedUserMo
     unranked = replace(model.responses, unranked=values)
     session, rows = request_features(history, slate.tabs), row_features(overlap)
     clock = [name.endswith(("_sin", "_cos")) for name in KUAIRAND_RULES.history_names]
-    kept = np.append(clock, [True, True, True])  # the hour and the scene count whole
+    kept = np.append(clock, [True, True, True])  # hour and scene are not scaled
     session[:, ~kept] *= 0.25  # the usual session's features are 0 here
     rows[..., 0] *= 0.25
     rows[..., 1] = np.log(21.0)
@@ -162,7 +162,7 @@ def test_unranked_videos_answer_at_one_place_and_differ_more(model: FittedUserMo
     np.testing.assert_array_equal(unranked.as_logged().logits(slate, history, overlap), logged)
 
 
-def test_what_rankers_chose_is_answered_as_in_the_log(model: FittedUserModel) -> None:
+def test_ranked_slates_get_responses_without_the_correction(model: FittedUserModel) -> None:
     values = replace(model.responses.unranked, position=np.asarray(20.0), contrast=np.asarray(1.5))
     simulator = replace(model, responses=replace(model.responses, unranked=values))
     slate, history = slates(6), random_history(6)
@@ -175,8 +175,8 @@ def test_what_rankers_chose_is_answered_as_in_the_log(model: FittedUserModel) ->
     np.testing.assert_array_equal(mixed.logits[:18], logged.logits[:18])
     np.testing.assert_array_equal(mixed.logits[18:], plain.logits[18:])
     assert (plain.logits != logged.logits).any()
-    # Whoever chose, one and the same opinion of the videos enters the trace.
-    np.testing.assert_array_equal(mixed.of_videos, plain.of_videos)
+    # The trace uses the same predictions for ranked and unranked slates.
+    np.testing.assert_array_equal(mixed.trace_logits, plain.trace_logits)
 
 
 def test_row_features_by_hand() -> None:
@@ -184,8 +184,10 @@ def test_row_features_by_hand() -> None:
     np.testing.assert_allclose(features, [[[1.0, 0.0], [0.0, np.log(2.0)]]])
 
 
-def test_answers_have_the_probabilities_of_the_network(model: FittedUserModel) -> None:
-    """One user, one video, one history, many lucks: shares against the softmax and sigmoids."""
+def test_response_frequencies_equal_the_probabilities_of_the_network(
+    model: FittedUserModel,
+) -> None:
+    """One user, video and history, many draws: frequencies against softmax and sigmoids."""
     tries = 40_000
     one = slates(1)
     slate = Slate(
@@ -210,7 +212,7 @@ def test_answers_have_the_probabilities_of_the_network(model: FittedUserModel) -
     np.testing.assert_allclose(response.feedback[:, 0, 2:].mean(axis=0), expected, atol=0.01)
 
 
-def test_return_days_have_their_hazards(model: FittedUserModel) -> None:
+def test_return_day_frequencies_equal_the_hazards(model: FittedUserModel) -> None:
     tries = 40_000
     history = select_rows(random_history(1), np.zeros(tries, dtype=np.int64))
     users = np.zeros(tries, dtype=np.int64)
@@ -223,7 +225,7 @@ def test_return_days_have_their_hazards(model: FittedUserModel) -> None:
         assert (days == day).sum() / (days >= day).sum() == pytest.approx(0.5, abs=0.02)
 
 
-def test_leaving_has_its_hazard(model: FittedUserModel) -> None:
+def test_leaving_frequency_equals_the_hazard(model: FittedUserModel) -> None:
     tries = 20_000
     history = select_rows(random_history(1), np.zeros(tries, dtype=np.int64))
     users = np.full(tries, 3)
@@ -233,7 +235,7 @@ def test_leaving_has_its_hazard(model: FittedUserModel) -> None:
     assert left.mean() == pytest.approx(hazard, abs=0.01)
 
 
-def test_pauses_stay_in_bounds_and_rise_with_luck(model: FittedUserModel) -> None:
+def test_pauses_stay_in_bounds_and_increase_with_the_uniforms(model: FittedUserModel) -> None:
     history = random_history(200)
     low = model.pausing.pause_seconds(history, np.full(200, 0.2))
     high = model.pausing.pause_seconds(history, np.full(200, 0.8))
@@ -244,7 +246,7 @@ def test_pauses_stay_in_bounds_and_rise_with_luck(model: FittedUserModel) -> Non
 
 
 @pytest.mark.parametrize("declared", [False, True])
-def test_a_saved_model_answers_alike(
+def test_a_saved_and_loaded_model_gives_the_same_responses(
     model: FittedUserModel, *, declared: bool, tmp_path: Path
 ) -> None:
     if declared:
@@ -268,15 +270,17 @@ def test_a_saved_model_answers_alike(
     assert isinstance(loaded.leaving, DeclaredPrior) == declared
 
 
-def test_a_torn_or_foreign_artifact_is_refused(model: FittedUserModel, tmp_path: Path) -> None:
+def test_a_corrupt_or_foreign_artifact_raises_an_error(
+    model: FittedUserModel, tmp_path: Path
+) -> None:
     model.save(tmp_path)
     document = load_json(tmp_path / "user_model.json")
     save_json(tmp_path / "user_model.json", document | {"format": 99})
-    with pytest.raises(ArtifactError, match=re.escape("is not of format 5")):
+    with pytest.raises(ArtifactError, match=re.escape("must have format 5")):
         FittedUserModel.load(tmp_path)
     del document["prior_parts"]
     save_json(tmp_path / "user_model.json", document)
-    with pytest.raises(ArtifactError, match=re.escape("lacks 'prior_parts'")):
+    with pytest.raises(ArtifactError, match=re.escape("KeyError: 'prior_parts'")):
         FittedUserModel.load(tmp_path)
     (tmp_path / "user_model.npz").write_bytes(b"torn")
     with pytest.raises(ArtifactError, match="cannot be read"):
@@ -285,18 +289,18 @@ def test_a_torn_or_foreign_artifact_is_refused(model: FittedUserModel, tmp_path:
         FittedUserModel.load(tmp_path / "nowhere")
 
 
-def test_running_needs_no_torch() -> None:
+def test_inference_imports_no_torch() -> None:
     code = "import sys, mtf_rl.user_models; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def test_an_unknown_name_is_no_attribute() -> None:
+def test_an_unknown_attribute_raises_an_error() -> None:
     with pytest.raises(AttributeError, match="no attribute 'fit_usr_model'"):
         user_models.fit_usr_model  # noqa: B018
 
 
 @pytest.mark.parametrize("tab", [0, 1])
-def test_chances_are_the_shares_of_draws(model: FittedUserModel, tab: int) -> None:
+def test_chances_equal_the_frequencies_of_draws(model: FittedUserModel, tab: int) -> None:
     shown = select_rows(slates(1, tab=tab), np.zeros(4000, dtype=np.int64))
     history = select_rows(random_history(1), np.zeros(4000, dtype=np.int64))
     episode_rng = EpisodeRng(0, np.arange(4000), np.zeros(4000, dtype=np.int64))
@@ -304,14 +308,14 @@ def test_chances_are_the_shares_of_draws(model: FittedUserModel, tab: int) -> No
     opinion = prediction.logits, prediction.fractions
     drawn = model.responses.draw(shown, *opinion, episode_rng, model.catalogue)
     chances = model.responses.chances(shown, *opinion, drawn.watch_seconds, model.catalogue)
-    # The interactions' chances are given the drawn play, so they agree on average over plays.
+    # Interaction probabilities are conditional on the drawn play, so they agree on average.
     seen = shown.mask[0]
-    foretold, found = (x.mean(axis=0)[seen] for x in (chances, drawn.feedback))  # (shown, 7)
-    error = np.sqrt(foretold * (1.0 - foretold) / 4000)
-    assert (np.abs(found - foretold) < 4.5 * error + 1e-9).all()
+    expected, frequencies = (x.mean(axis=0)[seen] for x in (chances, drawn.feedback))  # (shown, 7)
+    error = np.sqrt(expected * (1.0 - expected) / 4000)
+    assert (np.abs(frequencies - expected) < 4.5 * error + 1e-9).all()
 
 
-def test_remembering_what_was_drawn_is_responding(model: FittedUserModel) -> None:
+def test_update_state_with_the_drawn_response_equals_respond(model: FittedUserModel) -> None:
     shown, history = slates(30), random_history(30)
     episode_rng = EpisodeRng(0, np.arange(30), np.zeros(30, dtype=np.int64))
     state = model.start(shown.users, episode_rng)

@@ -1,4 +1,4 @@
-"""Play outcomes and times against hand examples, loops and the rules of the log."""
+"""Play outcomes and times against hand calculations, loops and the rules of the log."""
 
 import numpy as np
 import pytest
@@ -39,12 +39,12 @@ def some_play_times() -> PlayTimes:
     return PlayTimes.fit(duration * rng.gamma(0.5, 1.0, 4000), duration)
 
 
-def test_names_stand_for_every_outcome() -> None:
+def test_every_outcome_has_a_name() -> None:
     assert len(outcome_names()) == NUM_OUTCOMES
 
 
 @given(st.integers(0, 500_000), st.integers(1, 500_000))
-def test_outcomes_match_a_loop(play_ms: int, duration_ms: int) -> None:
+def test_outcomes_equal_a_naive_implementation(play_ms: int, duration_ms: int) -> None:
     play, duration = np.array([play_ms / 1000.0]), np.array([duration_ms / 1000.0])
     outcome = play_outcomes(play, duration)[0]
     assert outcome == naive_outcome(play_ms, duration_ms)
@@ -60,7 +60,9 @@ def test_spans_beyond_the_duration_are_masked() -> None:
 
 
 @given(durations, st.integers(0, NUM_OUTCOMES - 1), st.floats(0.0, 1.0, exclude_max=True))
-def test_a_drawn_time_has_its_outcome(duration: np.float32, outcome: int, uniform: float) -> None:
+def test_a_drawn_time_is_consistent_with_its_outcome(
+    duration: np.float32, outcome: int, uniform: float
+) -> None:
     seconds = np.array([duration])
     if not allowed_outcomes(seconds)[0, outcome]:
         return
@@ -72,7 +74,7 @@ def test_a_drawn_time_has_its_outcome(duration: np.float32, outcome: int, unifor
 
 
 @given(durations, st.integers(0, 2**32 - 1))
-def test_rules_follow_the_outcome(duration: np.float32, seed: int) -> None:
+def test_click_and_long_view_are_determined_by_the_outcome(duration: np.float32, seed: int) -> None:
     rng = np.random.default_rng(seed)
     seconds = np.full(20, duration)
     fractions = outcome_fractions(rng.normal(size=(20, NUM_OUTCOMES)), seconds)
@@ -83,7 +85,7 @@ def test_rules_follow_the_outcome(duration: np.float32, seed: int) -> None:
     assert np.array_equal(KUAIRAND_TASKS["long_view"].follows(play, seconds), starts >= 18.0)
 
 
-def test_drawn_outcomes_have_their_masked_shares() -> None:
+def test_drawn_outcomes_have_the_masked_probabilities() -> None:
     rng = np.random.default_rng(1)
     logits = np.tile(rng.normal(size=NUM_OUTCOMES), (40_000, 1))
     seconds = np.full(40_000, 6.0)
@@ -96,10 +98,10 @@ def test_drawn_outcomes_have_their_masked_shares() -> None:
 
 
 @given(st.integers(0, 1000))
-def test_shares_are_a_masked_softmax(seed: int) -> None:
+def test_outcome_fractions_equal_a_masked_softmax(seed: int) -> None:
     rng = np.random.default_rng(seed)
     seconds = rng.uniform(0.001, 400.0, 30)
-    logits = rng.normal(0.0, 3.0, (30, NUM_OUTCOMES + 5))  # further columns are other feedbacks
+    logits = rng.normal(0.0, 3.0, (30, NUM_OUTCOMES + 5))  # the other columns are interactions
     masked = np.where(allowed_outcomes(seconds), logits[:, :NUM_OUTCOMES], -np.inf)
     np.testing.assert_allclose(
         outcome_fractions(logits, seconds), softmax(masked, axis=1), rtol=1e-12
@@ -113,7 +115,7 @@ def test_slice_means_keep_the_mean_and_the_order(values: list[float], slices: in
     assert np.all(np.diff(table) >= -1e-6)
 
 
-def test_slice_means_of_nothing() -> None:
+def test_slice_means_without_values_are_the_default() -> None:
     assert slice_means(np.array([]), 2, empty=np.array([1.0, 2.0])).tolist() == [1.0, 2.0]
 
 
@@ -128,7 +130,7 @@ def test_fitted_times_keep_the_mean_of_the_log() -> None:
         assert np.quantile(drawn, fraction) == pytest.approx(np.quantile(play, fraction), rel=0.05)
 
 
-def test_play_features_of_a_hand_example() -> None:
+def test_play_features_by_hand() -> None:
     features = play_features(np.array([10.0, 0.0]), np.array([4.0, 4.0]))
     assert np.flatnonzero(features[0, :NUM_OUTCOMES]).tolist() == [COMPLETE]
     assert features[0, NUM_OUTCOMES:].tolist() == [np.log1p(10.0), 2.0]

@@ -1,4 +1,4 @@
-"""The fit on the real rows of KuaiRand-Pure, where they are at hand."""
+"""The fit on the real rows of KuaiRand-Pure, if they are available."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +16,7 @@ REAL_ROWS = Path(__file__).parents[2] / ".." / "shared" / "data" / "kuairand" / 
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(
-        not REAL_ROWS.exists(), reason="the real rows of KuaiRand-Pure are not at hand"
+        not REAL_ROWS.exists(), reason="the real rows of KuaiRand-Pure are not available"
     ),
 ]
 
@@ -33,12 +33,14 @@ def fitted_on_real_rows(real: Dataset) -> FittedUserModel:
     return fit_user_model(real, split, half, config=UserModelFitConfig(max_epochs=2))
 
 
-def test_session_parts_are_declared_since_sessions_are_fragments(model: FittedUserModel) -> None:
+def test_session_parts_use_the_declared_prior_because_sessions_are_fragments(
+    model: FittedUserModel,
+) -> None:
     for part in (model.leaving, model.pausing, model.returning):
         assert isinstance(part, DeclaredPrior)
     assert len(model.prior_parts) == 3
     assert all(
-        "87% of the log's sessions have only one request" in part for part in model.prior_parts
+        "87 % of the log's sessions have only one request" in part for part in model.prior_parts
     )
 
 
@@ -55,7 +57,7 @@ def test_replayed_test_slates_get_the_rates_of_the_log(
     requests = group_requests(real.impressions, test, max_requests=100, max_slate=40)
     slate, logged = logged_slate(real.impressions, requests)
     before = replay(real.impressions, requests, real.catalogue).before
-    # The replay drops the shown tags; one request a session has shown none.
+    # The replay drops tag exposure; in sessions of one request it is zero.
     exposure = np.zeros((len(requests.users), real.catalogue.num_tags), dtype=np.float32)
     history = replace(before, tag_exposure=exposure)
     rng = EpisodeRng(0, np.arange(len(requests.users)), requests.steps)

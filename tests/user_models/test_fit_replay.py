@@ -1,4 +1,4 @@
-"""The replayed history against stepping every session by itself, one request at a time."""
+"""The replayed histories against stepping through each session separately."""
 
 from dataclasses import fields
 
@@ -24,9 +24,9 @@ from tests.user_models.examples import DAY_MS, NUM_TAGS, impressions_of, small_c
 def naive_histories(
     dataset: Dataset, max_requests: int
 ) -> list[tuple[VisibleHistory, VisibleHistory, list[float]]]:
-    """(before, after, overlaps) of every request, by loops over the rows of each session."""
+    """(before, after, overlaps) of every request, from loops over the rows of each session."""
     impressions, catalogue = dataset.impressions, dataset.catalogue
-    found = []
+    histories = []
     for session in np.unique(impressions.sessions):
         rows = np.flatnonzero(impressions.sessions == session)
         requests = np.unique(impressions.requests[rows])
@@ -45,7 +45,7 @@ def naive_histories(
                 impressions.play_seconds[shown][None],
             )
             after = advance_history(history, slate, response, catalogue)
-            found.append(
+            histories.append(
                 (history, after, tag_overlap(history, slate.videos, catalogue)[0].tolist())
             )
             if step + 1 < len(requests):
@@ -54,11 +54,11 @@ def naive_histories(
                 ]
                 pause = (following - impressions.times_ms[shown[0]]) / 1000.0
                 history = add_pause(after, np.array([pause]))
-    return found
+    return histories
 
 
 @pytest.mark.parametrize("max_requests", [3, 50])
-def test_replay_equals_stepping_each_session(
+def test_replay_equals_stepping_through_each_session(
     max_requests: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(replay_module, "SESSIONS_AT_ONCE", 7)
@@ -74,14 +74,14 @@ def test_replay_equals_stepping_each_session(
         for field in fields(VisibleHistory):
             if field.name == "tag_exposure":
                 continue
-            for stepped, found in ((before, replayed.before), (after, replayed.after)):
+            for stepped, batched in ((before, replayed.before), (after, replayed.after)):
                 np.testing.assert_allclose(
-                    getattr(found, field.name)[number], getattr(stepped, field.name)[0], rtol=1e-5
+                    getattr(batched, field.name)[number], getattr(stepped, field.name)[0], rtol=1e-5
                 )
         np.testing.assert_allclose(replayed.overlap[number], overlap, rtol=1e-5)
 
 
-def test_requests_of_a_hand_example() -> None:
+def test_group_requests_by_hand() -> None:
     catalogue = small_catalogue()
     start = 19_000 * DAY_MS
     impressions = impressions_of(
@@ -93,18 +93,18 @@ def test_requests_of_a_hand_example() -> None:
     requests = group_requests(
         impressions, np.array([True, True, True, True, False, False]), max_requests=5, max_slate=1
     )
-    assert requests.rows.tolist() == [[0], [2], [3]]  # row 1 is beyond a slate of one
+    assert requests.rows.tolist() == [[0], [2], [3]]  # row 1 exceeds a slate of one
     assert requests.steps.tolist() == [0, 1, 0]
     assert requests.gap_seconds.tolist() == [60.0, 0.0, 0.0]
     assert (requests.next_ms == NO_REQUEST).tolist() == [False, True, True]
     both = group_requests(impressions, np.ones(6, dtype=np.bool_), max_requests=1, max_slate=4)
     assert both.rows.tolist() == [[0, 1], [3, 0], [4, 0]]
     assert both.mask.tolist() == [[True, True], [True, False], [True, False]]
-    # The session of user 1 goes on beyond the requests that are replayed, and this is known.
+    # The session of user 1 continues beyond the replayed requests, so its last one has a next.
     assert (both.next_ms == NO_REQUEST).tolist() == [False, True, False]
 
 
-def test_history_features_of_a_hand_example() -> None:
+def test_history_features_by_hand() -> None:
     catalogue = small_catalogue()
     history = start_history(np.array([6.0]), NUM_TAGS)
     named = dict(zip(KUAIRAND_RULES.history_names, history_features(history)[0], strict=True))
@@ -120,13 +120,13 @@ def test_history_features_of_a_hand_example() -> None:
     assert named["ln_requests"] == pytest.approx(np.log(2.0))
     assert named["ln_elapsed_minutes"] == pytest.approx(np.log(3.0))
     assert named["ln_last_watch_seconds"] == pytest.approx(np.log(3.5))
-    # After one request every corrected average is the last signal itself.
+    # After one request, every corrected average equals the last signal.
     for kind in ("last", "fast", "slow"):
         assert named[f"{kind}_click"] == pytest.approx(1.0)
         assert named[f"{kind}_play_ratio"] == pytest.approx(0.5)
 
 
-def test_corrected_averages_of_a_constant_are_that_constant() -> None:
+def test_corrected_averages_of_a_constant_signal_equal_the_constant() -> None:
     catalogue = small_catalogue()
     history = start_history(np.array([1.0]), NUM_TAGS)
     slate = Slate(np.array([0]), np.array([[0]]), np.array([[True]]), np.array([1]))

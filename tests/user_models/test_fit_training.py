@@ -1,4 +1,4 @@
-"""Fits on a small log whose law is known: what must be recovered, refused, repeated."""
+"""Fits on a small log from a known process: recovery, errors, reproducibility."""
 
 import re
 from collections.abc import Callable
@@ -57,7 +57,7 @@ def fitted_on_the_law(dataset: Dataset) -> FittedUserModel:
 def answers(
     model: FittedUserModel, history: Callable[[FloatArray], VisibleHistory] | None = None
 ) -> tuple[IntArray, BoolArray, BoolArray]:
-    """Group of the user, completion and like of many simulated plays of fresh sessions."""
+    """Group of the user, completion and like for many simulated plays in new sessions."""
     rng = np.random.default_rng(0)
     num_envs = 4000
     users = rng.integers(0, NUM_USERS, num_envs)
@@ -71,7 +71,7 @@ def answers(
     return users % 2, complete, response.feedback[..., 2] > 0
 
 
-def test_groups_play_and_like_as_their_law_says(model: FittedUserModel) -> None:
+def test_completion_and_like_rates_of_each_group_are_recovered(model: FittedUserModel) -> None:
     group, complete, like = answers(model)
     for number, expected in enumerate(Law().complete):
         assert complete[group == number].mean() == pytest.approx(expected, abs=0.04)
@@ -80,20 +80,20 @@ def test_groups_play_and_like_as_their_law_says(model: FittedUserModel) -> None:
 
 
 def repeated(hours: FloatArray) -> VisibleHistory:
-    """Sessions that have shown all tags so often that every video repeats much."""
+    """Sessions that have shown all tags many times, so every video has a high overlap."""
     fresh = start_history(hours, NUM_TAGS)
     return replace(fresh, tag_exposure=np.full((len(hours), NUM_TAGS), 0.6, dtype=np.float32))
 
 
-def test_repetition_bores_where_the_law_says_so(model: FittedUserModel) -> None:
+def test_the_effect_of_repetition_is_recovered(model: FittedUserModel) -> None:
     group, fresh, _ = answers(model)
     _, bored, _ = answers(model, repeated)
     keen = group == 0
-    # The law: 0.6 exp(-1.5 * 0.6) = 0.24, down from 0.6.
+    # True rate: 0.6 exp(-1.5 * 0.6) = 0.24 instead of 0.6.
     assert bored[keen].mean() < fresh[keen].mean() - 0.15
 
 
-def test_no_boredom_is_learnt_where_there_is_none() -> None:
+def test_repetition_has_no_fitted_effect_if_it_has_no_true_effect() -> None:
     model = fitted(small_log(Law(boredom=0.0), num_users=NUM_USERS, num_days=6))
     group, fresh, _ = answers(model)
     _, repeats, _ = answers(model, repeated)
@@ -102,7 +102,7 @@ def test_no_boredom_is_learnt_where_there_is_none() -> None:
 
 
 def test_leaving_of_each_group_is_recovered(model: FittedUserModel) -> None:
-    """After a simulated first request, as the log's users had."""
+    """Leave probabilities after a simulated first request."""
     assert isinstance(model.leaving, FittedLeaving)
     users = np.tile(np.arange(NUM_USERS), 10)
     videos = np.random.default_rng(0).integers(0, 30, (len(users), 4))
@@ -116,10 +116,10 @@ def test_leaving_of_each_group_is_recovered(model: FittedUserModel) -> None:
         assert hazards[users % 2 == number].mean() == pytest.approx(expected, abs=0.08)
 
 
-def test_what_keeps_some_users_may_drive_others_away() -> None:
-    """A number of the session raises the log odds of leaving by 2 for keen users, or lowers them.
+def test_session_effects_of_opposite_sign_are_recovered() -> None:
+    """A session feature raises the log-odds of leaving of keen users by 2 and lowers others'.
 
-    Keen users are told by their past alone: they complete far more videos.
+    Only past behaviour identifies keen users: they complete far more videos.
     """
     law = Law(complete=(0.9, 0.1), boredom=0.0)
     dataset = small_log(law, num_users=NUM_USERS, num_days=6)
@@ -161,17 +161,19 @@ def test_pauses_and_returns_are_recovered(model: FittedUserModel) -> None:
     assert (days == 2).sum() / (days >= 2).sum() == pytest.approx(0.7, abs=0.1)
 
 
-def test_the_report_shows_what_is_useful(model: FittedUserModel) -> None:
+def test_the_report_shows_gains_only_for_real_effects(model: FittedUserModel) -> None:
     gains = {(part.part, part.reference): part.gain for part in model.report.parts}
-    assert gains["play outcome", "shares by duration"] > 0.05
+    assert gains["play outcome", "fractions by duration"] > 0.05
     assert gains["like", "base rate"] > 0.01
     assert gains["leaving", "base rate"] > 0.01
-    # Nothing but chance decides about follow (never), gaps and returns.
+    # Follow never happens; gaps and returns are pure sampling noise.
     assert abs(gains["ln gap", "one log-normal"]) < 0.02
     assert abs(gains["next-day return", "base rate"]) < 0.03
 
 
-def test_only_its_own_half_is_used(model: FittedUserModel, dataset: Dataset) -> None:
+def test_row_keys_contain_only_the_models_own_half(
+    model: FittedUserModel, dataset: Dataset
+) -> None:
     impressions = dataset.impressions
     split = split_by_time(impressions, SYNTHETIC_PLAN)
     of_scorer = scorer_half(impressions, seed=0)
@@ -183,8 +185,8 @@ def test_only_its_own_half_is_used(model: FittedUserModel, dataset: Dataset) -> 
         check_disjoint(planted, model.row_keys)
 
 
-def test_the_other_half_and_the_test_days_change_nothing(dataset: Dataset) -> None:
-    """All answers of rows outside the half, or in the test days, are overwritten."""
+def test_the_other_half_and_the_test_days_have_no_effect_on_the_fit(dataset: Dataset) -> None:
+    """Overwrites all feedback outside the half or in the test days."""
     small = replace(QUICK, max_epochs=1)
     impressions = dataset.impressions
     split = split_by_time(impressions, SYNTHETIC_PLAN)
@@ -204,13 +206,13 @@ def same_arrays(first: FittedUserModel, second: FittedUserModel) -> bool:
     return equal and first.report == second.report
 
 
-def test_same_seed_same_model_other_seed_other_model(dataset: Dataset) -> None:
+def test_the_seed_determines_the_model(dataset: Dataset) -> None:
     small = replace(QUICK, max_epochs=1)
     assert same_arrays(fitted(dataset, small), fitted(dataset, small))
     assert not same_arrays(fitted(dataset, small), fitted(dataset, replace(small, seed=1)))
 
 
-def test_rows_beyond_the_cap_are_left_out_by_session(dataset: Dataset) -> None:
+def test_max_rows_drops_whole_sessions(dataset: Dataset) -> None:
     impressions = dataset.impressions
     model = fitted(dataset, replace(QUICK, max_epochs=1, max_rows=2000))
     used = np.isin(impressions.keys, model.row_keys)
@@ -222,21 +224,21 @@ def test_rows_beyond_the_cap_are_left_out_by_session(dataset: Dataset) -> None:
         assert used[rows].all()
 
 
-def test_fragments_get_the_declared_prior() -> None:
+def test_a_log_of_fragments_gets_the_declared_prior() -> None:
     model = fitted(small_log(num_users=100, one_request=True), replace(QUICK, max_epochs=1))
     assert len(model.prior_parts) == 3
-    assert "100% of the log's sessions have only one request" in model.prior_parts[0]
+    assert "100 % of the log's sessions have only one request" in model.prior_parts[0]
     for part in (model.leaving, model.pausing, model.returning):
         assert isinstance(part, DeclaredPrior)
     history = start_history(np.full(2, 9.0), NUM_TAGS)
-    found = model.leaving.leave_probability(np.arange(2), history, start_trace(2))
-    np.testing.assert_allclose(found, 0.0738)
+    probabilities = model.leaving.leave_probability(np.arange(2), history, start_trace(2))
+    np.testing.assert_allclose(probabilities, 0.0738)
 
 
-def test_the_declared_prior_can_be_asked_for_or_forbidden(dataset: Dataset) -> None:
+def test_prior_always_and_never_are_obeyed(dataset: Dataset) -> None:
     small = replace(QUICK, max_epochs=1)
     asked = fitted(dataset, replace(small, prior="always"))
-    assert all("the configuration asks for it" in part for part in asked.prior_parts)
+    assert all("prior=always" in part for part in asked.prior_parts)
     assert len(asked.prior_parts) == 3
     assert fitted(dataset, replace(small, prior="never")).prior_parts == ()
     fragments = small_log(num_users=60, one_request=True)
@@ -244,7 +246,7 @@ def test_the_declared_prior_can_be_asked_for_or_forbidden(dataset: Dataset) -> N
         fitted(fragments, replace(small, prior="never"))
 
 
-def test_the_measured_prior_is_that_of_the_rows(dataset: Dataset) -> None:
+def test_the_measured_prior_equals_the_statistics_of_the_rows(dataset: Dataset) -> None:
     model = fitted(dataset, replace(QUICK, max_epochs=1, prior="always"))
     split = split_by_time(dataset.impressions, SYNTHETIC_PLAN)
     rows = ~scorer_half(dataset.impressions, seed=0) & split.train
@@ -257,7 +259,7 @@ def test_the_measured_prior_is_that_of_the_rows(dataset: Dataset) -> None:
     assert model.leaving.engagement_mean == pytest.approx(mean, rel=1e-5)
 
 
-def test_an_empty_half_is_refused(dataset: Dataset) -> None:
+def test_an_empty_half_raises_an_error(dataset: Dataset) -> None:
     split = split_by_time(dataset.impressions, SYNTHETIC_PLAN)
     nothing = np.zeros(len(dataset.impressions.users), dtype=np.bool_)
     with pytest.raises(DataError, match="half has no training rows"):
@@ -276,23 +278,23 @@ def test_an_empty_half_is_refused(dataset: Dataset) -> None:
         ("fragment_fraction", 1.5, "fragment_fraction must be in [0, 1], got 1.5"),
     ],
 )
-def test_impossible_settings_are_refused(field: str, value: Any, message: str) -> None:
+def test_invalid_settings_raise_an_error(field: str, value: Any, message: str) -> None:
     with pytest.raises(ConfigError, match=re.escape(message)):
         replace(QUICK, **{field: value})
 
 
-def test_progress_is_told_stage_by_stage(dataset: Dataset) -> None:
-    told: list[tuple[str, float]] = []
+def test_progress_is_reported_by_stage(dataset: Dataset) -> None:
+    progress: list[tuple[str, float]] = []
     split = split_by_time(dataset.impressions, SYNTHETIC_PLAN)
     fit_user_model(
         dataset,
         split,
         ~scorer_half(dataset.impressions, seed=0),
         config=replace(QUICK, max_epochs=2),
-        on_progress=lambda stage, fraction: told.append((stage, fraction)),
+        on_progress=lambda stage, fraction: progress.append((stage, fraction)),
     )
-    stages = list(dict.fromkeys(stage for stage, _ in told))
+    stages = list(dict.fromkeys(stage for stage, _ in progress))
     assert stages == ["replay", "responses", "leaving", "pausing", "returning", "done"]
-    fractions = [fraction for _, fraction in told]
+    fractions = [fraction for _, fraction in progress]
     assert fractions == sorted(fractions)
     assert (fractions[0], fractions[-1]) == (0.0, 1.0)

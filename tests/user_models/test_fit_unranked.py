@@ -1,4 +1,4 @@
-"""What random exposures teach of videos that no ranker chose."""
+"""The fit of the correction for unranked videos on random exposures."""
 
 from dataclasses import replace
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.slow
 
 
 def log_with_random_exposures(fraction: float, seed: int = 0) -> Dataset:
-    """A small log in which some requests were exposed at random."""
+    """A small log in which some requests are random exposures."""
     dataset = small_log(num_users=150, num_days=4)
     impressions = dataset.impressions
     chance = np.random.default_rng(seed).random(int(impressions.requests.max()) + 1)
@@ -36,7 +36,7 @@ def replayed(dataset: Dataset, pools: IntArray | None = None) -> ReplayedLog:
 
 
 def answered_by(log: ReplayedLog, model: ResponseModel) -> ReplayedLog:
-    """The log, in which random exposures were played and answered as the model has it."""
+    """The log with plays and feedback of random exposures redrawn from the model."""
     rng = np.random.default_rng(1)
     requests = np.arange(len(log.requests.users))
     duration = log.impressions.duration_seconds
@@ -57,7 +57,7 @@ def answered_by(log: ReplayedLog, model: ResponseModel) -> ReplayedLog:
     return replace(log, dataset=replace(log.dataset, impressions=answered))
 
 
-def test_planted_values_are_found_again() -> None:
+def test_known_values_are_recovered() -> None:
     dataset = log_with_random_exposures(0.9)
     log = replayed(dataset)
     model = random_response_model(150, dataset.catalogue)
@@ -67,11 +67,11 @@ def test_planted_values_are_found_again() -> None:
     assert float(fitted.unranked.session_fraction) == pytest.approx(0.3, abs=0.12)
     assert np.log1p(float(fitted.unranked.position)) == pytest.approx(np.log1p(30.0), abs=0.35)
     assert reports[0].gain > 0.01
-    assert reports[0].reference == "as rankers chose"
+    assert reports[0].reference == "without correction"
 
 
-def test_answers_as_rankers_chose_are_left_alone() -> None:
-    """Where random exposures are like the others, share and contrast come out near 1."""
+def test_no_correction_is_fitted_if_there_is_no_difference() -> None:
+    """If random exposures do not differ, session fraction and contrast are close to 1."""
     dataset = log_with_random_exposures(0.9)
     log = replayed(dataset)
     model = random_response_model(150, dataset.catalogue)
@@ -81,7 +81,7 @@ def test_answers_as_rankers_chose_are_left_alone() -> None:
     assert float(fitted.unranked.session_fraction) > 0.85
 
 
-def test_too_few_random_exposures_teach_nothing() -> None:
+def test_too_few_random_exposures_leave_the_model_unchanged() -> None:
     dataset = log_with_random_exposures(0.002)
     log = replayed(dataset)
     exposed = log.impressions.randomised & log.train
@@ -92,7 +92,7 @@ def test_too_few_random_exposures_teach_nothing() -> None:
     assert reports == []
 
 
-def test_retrieved_rows_are_those_of_the_users_pool() -> None:
+def test_retrieved_rows_are_those_in_the_users_pool() -> None:
     dataset = log_with_random_exposures(0.5)
     rng = np.random.default_rng(2)
     pools = np.stack([rng.permutation(dataset.num_videos)[:9] for _ in range(dataset.num_users)])

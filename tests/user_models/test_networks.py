@@ -1,4 +1,4 @@
-"""The fitted networks as they run, against plain matrix products."""
+"""Inference of the fitted networks against naive implementations."""
 
 import numpy as np
 
@@ -30,12 +30,12 @@ def some_network(rng: np.random.Generator) -> ResponseNetwork:
     )
 
 
-def test_logits_are_those_of_matrix_products() -> None:
+def test_response_logits_equal_matrix_products() -> None:
     rng = np.random.default_rng(0)
     network = some_network(rng)
     users, videos = rng.integers(USERS, size=11), rng.integers(VIDEOS, size=(11, 6))
     session, rows = rng.normal(size=(11, FEATURES)), rng.normal(size=(11, 6, 2))
-    found = network.logits(users, videos, session, rows)
+    logits = network.logits(users, videos, session, rows)
     for env in range(11):
         standard = (session[env] - network.session.mean) / network.session.scale
         request = np.clip(standard, -5, 5) @ network.session_weights
@@ -47,15 +47,15 @@ def test_logits_are_those_of_matrix_products() -> None:
             hidden = request + network.user_part[users[env]] + network.video_part[video]
             hidden = np.maximum(hidden + inputs @ network.row_weights, 0.0)
             expected = hidden @ network.output_weights + network.output_bias
-            np.testing.assert_allclose(found[6 * env + position], expected, atol=1.1 / GRID)
+            np.testing.assert_allclose(logits[6 * env + position], expected, atol=1.1 / GRID)
 
 
-def test_session_logits_are_those_of_a_plain_loop() -> None:
+def test_session_logits_equal_a_loop() -> None:
     rng = np.random.default_rng(2)
     network = random_session_network(USERS)
     features = network.session.mean.size
     users, session = rng.integers(USERS, size=11), rng.normal(size=(11, features))
-    found = network.logits(users, session)
+    logits = network.logits(users, session)
     for env, user in enumerate(users):
         standard = (session[env] - network.session.mean) / network.session.scale
         standard = np.clip(standard, -5, 5)
@@ -65,11 +65,11 @@ def test_session_logits_are_those_of_a_plain_loop() -> None:
             product = network.user_factors[user, factor] * of_session
             hidden = hidden + product * network.product_weights[factor]
         expected = np.maximum(hidden, 0.0) @ network.output_weights + network.output_bias
-        np.testing.assert_allclose(found[env], expected, atol=1.1 / GRID)
+        np.testing.assert_allclose(logits[env], expected, atol=1.1 / GRID)
 
 
-def test_what_a_session_brings_may_count_for_one_user_and_against_another() -> None:
-    """By hand: only the product of a user's and a session's number reaches the hidden unit."""
+def test_a_session_feature_can_have_opposite_effects_on_two_users() -> None:
+    """By hand: only the product of a user factor and a session factor reaches the hidden unit."""
     network = SessionNetwork(
         user_part=np.full((2, 1), 10.0),
         user_factors=np.array([[1.0], [-1.0]]),
@@ -80,11 +80,11 @@ def test_what_a_session_brings_may_count_for_one_user_and_against_another() -> N
         output_weights=np.ones((1, 1)),
         output_bias=np.zeros(1),
     )
-    found = network.logits(np.array([0, 1]), np.full((2, 1), 3.0))
-    np.testing.assert_array_equal(found, [[13.0], [7.0]])
+    logits = network.logits(np.array([0, 1]), np.full((2, 1), 3.0))
+    np.testing.assert_array_equal(logits, [[13.0], [7.0]])
 
 
-def test_the_grid_is_far_below_any_effect() -> None:
+def test_rounding_to_the_grid_changes_values_by_at_most_half_a_step() -> None:
     values = np.random.default_rng(1).normal(size=100)
     rounded = round_to_grid(values)
     assert np.abs(rounded - values).max() <= 0.5 / GRID

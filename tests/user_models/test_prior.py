@@ -1,4 +1,4 @@
-"""The declared prior against the published figures and SciPy."""
+"""The declared prior against published statistics and SciPy."""
 
 import re
 from dataclasses import replace
@@ -52,18 +52,18 @@ def test_leaving_by_hand() -> None:
 
 def test_returning_by_hand() -> None:
     prior = DeclaredPrior(return_tilt=0.0)
-    found = prior.return_probabilities(ONE_USER, history_with(play_ratio=0.9), NO_TRACE)
-    np.testing.assert_allclose(found, [[0.957, 0.46]])
-    # The mean of "1, or 1 plus a geometric gap" is the published mean of 1.093 days.
+    probabilities = prior.return_probabilities(ONE_USER, history_with(play_ratio=0.9), NO_TRACE)
+    np.testing.assert_allclose(probabilities, [[0.957, 0.46]])
+    # A return after 1 day, or 1 plus a geometric number of days, has the published mean 1.093.
     assert pytest.approx(1.093, abs=0.001) == 1.0 + (1.0 - 0.957) / 0.46
 
 
-def test_nothing_is_known_before_the_first_request() -> None:
+def test_satisfaction_is_zero_before_the_first_request() -> None:
     assert DeclaredPrior().satisfaction(history_with(requests=0)).tolist() == [0.0]
 
 
 @given(st.floats(0.0, 0.9), st.floats(0.0, 0.1))
-def test_engaged_users_stay_and_return(ratio: float, more: float) -> None:
+def test_more_engaged_users_leave_less_and_return_more(ratio: float, more: float) -> None:
     prior = DeclaredPrior()
     users = ONE_USER
     less_engaged, engaged = history_with(play_ratio=ratio), history_with(play_ratio=ratio + more)
@@ -74,7 +74,7 @@ def test_engaged_users_stay_and_return(ratio: float, more: float) -> None:
     assert np.all(returns >= prior.return_probabilities(users, less_engaged, NO_TRACE))
 
 
-def test_gaps_are_the_published_ones() -> None:
+def test_gaps_have_the_published_quantiles() -> None:
     uniforms = (np.arange(20_000) + 0.5) / 20_000
     gaps = DeclaredPrior().pause_seconds(random_history(20_000), uniforms)
     assert gaps.min() >= 1.0
@@ -86,7 +86,7 @@ def test_gaps_are_the_published_ones() -> None:
     )
 
 
-def test_gaps_against_rejection() -> None:
+def test_gaps_equal_rejection_sampling_in_distribution() -> None:
     rng = np.random.default_rng(0)
     draws = np.exp(stats.t.rvs(1.74, 4.319, 1.263, size=40_000, random_state=rng))
     kept = draws[(draws >= 1.0) & (draws <= 1800.0)]
@@ -103,7 +103,7 @@ def test_gaps_against_rejection() -> None:
         ("gap_scale", 0.0, "gap_scale must be > 0, got 0.0"),
     ],
 )
-def test_impossible_settings_are_refused(field: str, value: float, message: str) -> None:
+def test_invalid_settings_raise_an_error(field: str, value: float, message: str) -> None:
     with pytest.raises(ConfigError, match=re.escape(message)):
         replace(DeclaredPrior(), **{field: value})  # type: ignore[arg-type]
 

@@ -1,4 +1,4 @@
-"""Traces: by hand, against a loop over the log, and in the simulator as in the log."""
+"""Session traces: hand calculations, a loop over the log, equality of simulator and log."""
 
 from dataclasses import dataclass, replace
 
@@ -28,9 +28,9 @@ from mtf_rl.user_models.traces import (
     TraceReader,
     advance_trace,
     long_minutes,
+    predicted_logits,
     row_actions,
     start_trace,
-    thoughts_of,
     trace_features,
     usual_strengths,
 )
@@ -48,7 +48,7 @@ def test_a_step_by_hand() -> None:
     trace = advance_trace(trace, signals, np.array([[3.0, 1.0]]), np.array([0.0]))
     signals[0, CLICKED] = 0.4
     trace = advance_trace(trace, signals, np.array([[2.0, 0.0]]), np.array([1200.0]))
-    # .25 x .8 = .2, then .2 + .25 x (.4 - .2); minutes fade by e in 1200 s.
+    # 0.25 x 0.8 = 0.2, then 0.2 + 0.25 x (0.4 - 0.2); minutes decay by a factor e in 1200 s.
     assert trace.averages[0, CLICKED] == pytest.approx(0.25)
     np.testing.assert_allclose(trace.minutes, [[3.0 / np.e + 2.0, 1.0 / np.e]], rtol=1e-6)
     features = trace_features(trace)
@@ -67,28 +67,30 @@ def test_minutes_by_hand() -> None:
     np.testing.assert_allclose(long_minutes(slate, response), [[1.5, 1.0]])
 
 
-def test_thoughts_against_a_softmax() -> None:
+def test_predicted_logits_against_a_softmax() -> None:
     rng = np.random.default_rng(0)
     logits = rng.normal(size=(50, KUAIRAND_RULES.num_outputs))
     duration = rng.uniform(20.0, 400.0, 50)
-    found = thoughts_of(logits, outcome_fractions(logits, duration))
+    predictions = predicted_logits(logits, outcome_fractions(logits, duration))
     for row in range(50):
         weights = np.exp(logits[row, :NUM_OUTCOMES]) * allowed_outcomes(duration[row : row + 1])[0]
-        # Spans from 7 s on, and from 18 s on, with the end of the video.
+        # Outcomes from 7 s on and from 18 s on, including "complete".
         expected = logit(np.clip(weights[8:].sum() / weights[6:].sum(), 0.02, 0.98))
-        assert found[row, -1] == pytest.approx(expected)
-    np.testing.assert_array_equal(found[:, :-1], logits[:, NUM_OUTCOMES:])
+        assert predictions[row, -1] == pytest.approx(expected)
+    np.testing.assert_array_equal(predictions[:, :-1], logits[:, NUM_OUTCOMES:])
 
 
 def test_actions_by_hand() -> None:
     feedback = np.zeros((2, 7))
     feedback[0, 0] = 1.0
-    found = row_actions(feedback, np.array([8.0, 0.0]), np.array([16.0, 9.0]), np.array([0.1, 0.2]))
-    np.testing.assert_allclose(found[:, 7:], [[0.5, 1.0, 0.1], [0.0, 0.0, 0.2]])
+    actions = row_actions(
+        feedback, np.array([8.0, 0.0]), np.array([16.0, 9.0]), np.array([0.1, 0.2])
+    )
+    np.testing.assert_allclose(actions[:, 7:], [[0.5, 1.0, 0.1], [0.0, 0.0, 0.2]])
 
 
 def test_the_signals_of_a_users_own_rows_have_mean_zero() -> None:
-    """But for what is drawn to the overall mean."""
+    """Except for the shrinkage towards the overall mean."""
     rng = np.random.default_rng(0)
     users = np.repeat([0, 1], 4000)
     owners, sessions = np.repeat([0, 1], 40), np.repeat(np.arange(80), 100)
@@ -102,16 +104,16 @@ def test_the_signals_of_a_users_own_rows_have_mean_zero() -> None:
         mask=np.ones((2, 4000), dtype=np.bool_),
         tabs=np.ones(2, dtype=np.int64),
     )
-    found = reader.signals(slate, prediction, actions)
-    np.testing.assert_allclose(found[:, [CLICKED, IN_VAIN]], 0.0, atol=0.01)
-    np.testing.assert_allclose(found, 0.0, atol=0.03)
-    # A user without rows is taken for an average one.
-    np.testing.assert_allclose(reader.usual_thoughts[2], prediction.mean(axis=0))
+    signals = reader.signals(slate, prediction, actions)
+    np.testing.assert_allclose(signals[:, [CLICKED, IN_VAIN]], 0.0, atol=0.01)
+    np.testing.assert_allclose(signals, 0.0, atol=0.03)
+    # A user without rows gets the overall mean.
+    np.testing.assert_allclose(reader.usual_predictions[2], prediction.mean(axis=0))
 
 
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 10_000), st.floats(0.1, 3.0))
-def test_a_liked_click_counts_more_than_another(seed: int, more: float) -> None:
+def test_a_click_with_a_higher_predicted_like_gives_a_larger_signal(seed: int, more: float) -> None:
     rng = np.random.default_rng(seed)
     reader = TraceReader(np.zeros((1, 6)), np.zeros((1, len(KUAIRAND_RULES.trace_signals))))
     one = np.zeros(1, dtype=np.int64)
@@ -128,30 +130,30 @@ def test_a_liked_click_counts_more_than_another(seed: int, more: float) -> None:
 
 
 def _drawn(seen: FloatArray, every: FloatArray, strength: float) -> float:
-    """A mean drawn to that of all by `strength` rows."""
+    """A mean shrunk to the overall mean by `strength` rows."""
     return float((seen.sum() + strength * every.mean()) / (len(seen) + strength))
 
 
 def test_strengths_by_hand() -> None:
-    """Two users, two sessions each, of two rows each but the last, of one."""
+    """Two users with two sessions each; sessions have two rows, the last one has one row."""
     owners, sessions = np.array([0, 0, 1, 1, 0]), np.array([0, 0, 1, 1, 2, 2, 3])
     values = np.array([[0.0, 1.0, 1.0, 2.0, 5.0, 7.0, 8.0], np.ones(7)]).T
-    # Means .5, 1.5 | 6, 8: within (2 x .25 + 2 x 1) / 2 = 1.25; between users' means 1 and 7,
-    # mean square 4 x 9 = 36, k0 = 4 - 8 / 4 = 2, variance 17.375; 7 / 4 rows a session.
+    # Means 0.5, 1.5 | 6, 8: within (2 x 0.25 + 2 x 1) / 2 = 1.25; between users' means 1 and 7,
+    # mean square 4 x 9 = 36, k0 = 4 - 8 / 4 = 2, variance 17.375; 7 / 4 rows per session.
     expected = 1.25 / 17.375 * 1.75
-    found = usual_strengths(owners, sessions, values)
-    # Session 4 has no row. What never varies is drawn the least: it makes no difference.
-    np.testing.assert_allclose(found, [expected, 0.01 * 1.75])
+    strengths = usual_strengths(owners, sessions, values)
+    # Session 4 has no rows. A constant column gets the minimum strength.
+    np.testing.assert_allclose(strengths, [expected, 0.01 * 1.75])
 
 
-def test_a_user_with_one_session_tells_nothing_of_sessions() -> None:
+def test_users_with_one_session_give_the_default_strength() -> None:
     np.testing.assert_array_equal(
         usual_strengths(np.arange(3), np.array([0, 0, 1, 2]), np.zeros((4, 2))), [20.0, 20.0]
     )
 
 
 @pytest.mark.parametrize(("between", "within"), [(1.0, 1.0), (0.5, 2.0), (0.0, 1.0)])
-def test_strengths_recover_the_variances_and_serve_new_sessions_best(
+def test_strengths_recover_the_variances_and_minimise_the_error_on_new_sessions(
     between: float, within: float
 ) -> None:
     rng = np.random.default_rng(7)
@@ -178,7 +180,7 @@ def test_strengths_recover_the_variances_and_serve_new_sessions_best(
         assert error(strength) < error(strength * 10.0)
 
 
-def test_what_is_usual_without_a_session_by_hand() -> None:
+def test_means_without_a_session_by_hand() -> None:
     rng = np.random.default_rng(3)
     owners = np.array([0, 0, 1, 1])
     sessions = np.array([0, 0, 1, 2, 2, 1])
@@ -186,13 +188,13 @@ def test_what_is_usual_without_a_session_by_hand() -> None:
     actions = row_actions(rng.random((6, 7)), np.ones(6), np.ones(6), np.zeros(6))
     reader = TraceReader.fit(owners, sessions, prediction, actions, num_users=2)
     others = reader.without(owners, sessions, prediction, actions)
-    # Session 0 leaves rows 2 and 5 of user 0; session 2 leaves nothing of user 1.
+    # Without session 0, user 0 has rows 2 and 5; without session 2, user 1 has no rows.
     strength = usual_strengths(owners, sessions, prediction)
     expected = prediction[[2, 5]].sum(axis=0) + strength * prediction.mean(axis=0)
-    np.testing.assert_allclose(others.usual_thoughts[0], expected / (2.0 + strength))
-    np.testing.assert_allclose(others.usual_thoughts[2], prediction.mean(axis=0))
-    # A session without training rows has its user's whole mean.
-    np.testing.assert_allclose(others.usual_thoughts[3], reader.usual_thoughts[1])
+    np.testing.assert_allclose(others.usual_predictions[0], expected / (2.0 + strength))
+    np.testing.assert_allclose(others.usual_predictions[2], prediction.mean(axis=0))
+    # A session without training rows gets its user's mean over all sessions.
+    np.testing.assert_allclose(others.usual_predictions[3], reader.usual_predictions[1])
     np.testing.assert_allclose(others.usual_signals[3], reader.usual_signals[1])
 
 
@@ -218,7 +220,7 @@ def test_traces_of_a_log_against_a_loop() -> None:
             mine = np.flatnonzero(log.request_of_row == request)
             elapsed = float(log.replayed.before.elapsed_seconds[request])
             feedback = impressions.feedback[mine].astype(float)
-            # What is usual comes from the training rows of the user's other sessions.
+            # The user's means are over the training rows of the user's other sessions.
             theirs = log.train & (impressions.users == requests.users[request])
             theirs &= requests.sessions[log.request_of_row] != session
             seen = impressions.feedback[theirs].astype(float)
@@ -238,14 +240,14 @@ def test_traces_of_a_log_against_a_loop() -> None:
             minutes = minutes * np.exp(-(elapsed - clock) / 1200.0) + [played.sum(), beyond.sum()]
             clock = elapsed
             columns = [CLICKED, IN_VAIN]
-            found = traces.averages[request, columns]
-            np.testing.assert_allclose(found, averages[columns], atol=1e-5)
+            fitted_averages = traces.averages[request, columns]
+            np.testing.assert_allclose(fitted_averages, averages[columns], atol=1e-5)
             np.testing.assert_allclose(traces.minutes[request], minutes, rtol=1e-4, atol=1e-5)
 
 
 @dataclass(frozen=True)
 class LoggedResponses(ResponseModel):
-    """A response model that thinks as it was fitted, and answers as the log says."""
+    """A response model with fitted predictions that returns logged responses."""
 
     answer: Response | None = None
 
@@ -262,7 +264,7 @@ class LoggedResponses(ResponseModel):
         return self.answer
 
 
-def test_a_simulated_session_leaves_the_trace_of_the_logged_one() -> None:
+def test_a_simulated_session_has_the_trace_of_the_logged_session() -> None:
     dataset = small_log(num_users=30, num_days=3)
     impressions, catalogue = dataset.impressions, dataset.catalogue
     split = split_by_time(impressions, TimePlan(validation_days=1, validation_fraction=0.0))
@@ -272,7 +274,7 @@ def test_a_simulated_session_leaves_the_trace_of_the_logged_one() -> None:
     tastes = replace(thinking.network, tastes=log.taste_table, first_tags=log.first_tags)
     thinking = replace(thinking, network=tastes)
     reader, traces = fit_traces(log, thinking)
-    # A session after the split: neither what is usual nor the user's tastes count it.
+    # A session after the split: neither the user's means nor their tastes include it.
     early = np.isin(log.requests.sessions, log.requests.sessions[log.train_requests])
     longest = log.requests.sessions[np.argmax(np.where(early, -1, log.requests.steps))]
     session = np.flatnonzero(log.requests.sessions == longest)
