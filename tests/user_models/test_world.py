@@ -1,4 +1,4 @@
-"""The synthetic world's users: probabilities, draws, carry-over, invariance."""
+"""The synthetic world: probabilities, draws, carry-over effects, batch invariance."""
 
 import json
 import re
@@ -56,7 +56,7 @@ def rng_of(num_envs: int, request: int = 0) -> EpisodeRng:
 def play(
     world: World, num_envs: int, requests: int, *, tab: int = 1
 ) -> tuple[list[Response], WorldState, VisibleHistory]:
-    """Some requests of random slates, everyone staying."""
+    """Several requests with random slates; no user leaves."""
     users = np.arange(num_envs) % world.config.users
     state = world.start(users, rng_of(num_envs))
     history = start_history(np.full(num_envs, 23.5), NUM_TAGS)
@@ -86,7 +86,7 @@ def pairs(world: World, rows: int, tab: int) -> FloatArray:
     )
 
 
-def test_the_world_is_the_truth(world: World) -> None:
+def test_the_world_is_the_ground_truth_evaluator(world: World) -> None:
     assert world.evaluator == GROUND_TRUTH
     assert world.hour_fractions.shape == (24,)
     np.testing.assert_allclose(world.hour_fractions.sum(), 1.0)
@@ -116,14 +116,14 @@ def test_config_round_trips_through_json() -> None:
         ("taste", float("nan"), "taste must be in [0, inf), got nan"),
     ],
 )
-def test_config_refuses_what_is_out_of_range(name: str, value: float, message: str) -> None:
+def test_config_values_out_of_range_raise_an_error(name: str, value: float, message: str) -> None:
     with pytest.raises(ConfigError) as error:
         WorldConfig(**{name: value})  # type: ignore[arg-type]
     assert str(error.value) == message
 
 
 @pytest.mark.parametrize("tab", [0, 1])
-def test_true_probabilities_are_probabilities(world: World, tab: int) -> None:
+def test_true_probabilities_are_valid(world: World, tab: int) -> None:
     probabilities = pairs(world, 5000, tab)
     assert probabilities.shape == (5000, len(KUAIRAND_TASKS))
     assert np.isfinite(probabilities).all()
@@ -135,7 +135,7 @@ def test_true_probabilities_are_probabilities(world: World, tab: int) -> None:
 
 @pytest.mark.parametrize("tab", [0, 1])
 def test_draws_have_the_expected_rates(world: World, tab: int) -> None:
-    """Closed forms against sampling: 8 tasks of one pair at a time, 4.5 standard errors."""
+    """Closed forms against sampling: 8 tasks of one pair at a time, within 4.5 standard errors."""
     rng = np.random.default_rng(0)
     draws, liking = 100_000, int(world.users.propensities[:, 0].argmax())
     for user, video in [(0, 5), (liking, 9), (17, 250)]:
@@ -159,8 +159,8 @@ def test_draws_have_the_expected_rates(world: World, tab: int) -> None:
 
 
 @pytest.mark.parametrize("tab", [0, 1])
-def test_the_outlook_agrees_with_the_equations(world: World, tab: int) -> None:
-    """The compiled loop against docs/world_behaviour.md, written once more with plain numbers."""
+def test_latent_responses_equal_the_documented_equations(world: World, tab: int) -> None:
+    """The compiled loop against a naive implementation of docs/world_behaviour.md."""
     rng, config = np.random.default_rng(2), world.config
     users, videos = world.users, world.videos
     appeal_fraction, bait_fraction = (1.0, 0.8, 0.8, 0.5, -0.5), (-0.2, -0.3, 0.7, 0.5, 0.7)
@@ -177,9 +177,9 @@ def test_the_outlook_agrees_with_the_equations(world: World, tab: int) -> None:
         lure = config.bait * videos.bait[i]
         tap = 1 / (1 + np.exp(-(-3.95 + 0.8 * (interest + lure))))
         watch = 1 / (1 + np.exp(-(-1.80 + interest + lure)))
-        found = (prospect.taps[0], prospect.plays[0], prospect.watches[0])
+        actual = (prospect.taps[0], prospect.plays[0], prospect.watches[0])
         np.testing.assert_allclose(
-            found, (tap, tap * 0.956, 1.0) if tab == 0 else (1, 0.994, watch)
+            actual, (tap, tap * 0.956, 1.0) if tab == 0 else (1, 0.994, watch)
         )
         np.testing.assert_allclose(
             prospect.lured, 1 - np.exp(-config.disappointment * videos.bait[i])
@@ -206,7 +206,7 @@ def naive_expectations(
     *,
     feed: bool,
 ) -> list[float]:
-    """docs/world_behaviour.md once more, with SciPy's laws and plain numbers."""
+    """The equations of docs/world_behaviour.md with SciPy's distributions and plain numbers."""
     skip_law = stats.lognorm(s=0.66, scale=np.exp(0.66))
     watch_law = stats.lognorm(s=1.07, scale=np.exp(mean))
     lured_law = stats.lognorm(s=0.4, scale=np.exp(2.35))
@@ -245,7 +245,7 @@ def naive_expectations(
 
 @pytest.mark.parametrize("seconds", [4.0, 11.0, 45.0, 119.5, 300.0])
 @pytest.mark.parametrize("feed", [True, False])
-def test_expectations_agree_with_the_equations(seconds: float, *, feed: bool) -> None:
+def test_expectations_equal_the_documented_equations(seconds: float, *, feed: bool) -> None:
     rng = np.random.default_rng(int(seconds))
     odds = rng.gamma(1.0, 3.0, size=5)
     tap, watch, lured, mean = 0.3, float(rng.uniform()), 0.2, 2.9
@@ -262,12 +262,12 @@ def test_expectations_agree_with_the_equations(seconds: float, *, feed: bool) ->
         appeal=np.zeros(1),
         single_column=np.array([feed]),
     )
-    found = expected_answers(prospect, length_terms(np.array([seconds])))[0]
+    actual = expected_answers(prospect, length_terms(np.array([seconds])))[0]
     naive = naive_expectations(tap, play, watch, lured, mean, seconds, odds, feed=feed)
-    np.testing.assert_allclose(found, naive, rtol=1e-6)
+    np.testing.assert_allclose(actual, naive, rtol=1e-6)
 
 
-def test_indices_of_another_world_are_refused(world: World) -> None:
+def test_indices_out_of_range_raise_an_error(world: World) -> None:
     one = np.array([1])
     with pytest.raises(ShapeError, match=re.escape("users must be indices in [0, 60), got 60")):
         world.true_probabilities(np.array([60]), one, np.array([12.0]), one)
@@ -275,7 +275,7 @@ def test_indices_of_another_world_are_refused(world: World) -> None:
         world.true_probabilities(one, np.array([-1]), np.array([12.0]), one)
 
 
-def test_leaving_and_returning_are_their_equations(world: World) -> None:
+def test_leaving_and_returning_equal_the_documented_equations(world: World) -> None:
     users = np.arange(20)
     state = replace(
         world.start(users, rng_of(20)), tiredness=np.linspace(0, 30, 20), satisfaction=users / 20
@@ -287,12 +287,12 @@ def test_leaving_and_returning_are_their_equations(world: World) -> None:
     np.testing.assert_allclose(
         world.return_probability(state), 1 / (1 + np.exp(-(3.35 + users / 20)))
     )
-    # Who shows up often stays longer, and is shown more.
+    # More active users stay longer and see more videos.
     everyone = world.users
     assert np.corrcoef(everyone.patience, everyone.activity)[0, 1] > 0.8
 
 
-def test_satisfaction_tiredness_and_boredom_fade_at_their_rates(world: World) -> None:
+def test_satisfaction_tiredness_and_boredom_decay_at_their_rates(world: World) -> None:
     state = bored_state(world, 3, 2.0)
     state = replace(state, satisfaction=np.ones(3), tiredness=np.ones(3))
     later = elapse(state, np.full(3, 600.0))
@@ -301,8 +301,8 @@ def test_satisfaction_tiredness_and_boredom_fade_at_their_rates(world: World) ->
     np.testing.assert_allclose(later.boredom, 2.0 * np.exp(-600 / 1_800))
 
 
-def test_an_untapped_cover_counts_as_nothing_in_the_mean(world: World) -> None:
-    """On the page only taps have a value; the slate's mean is over all covers."""
+def test_an_untapped_cover_adds_zero_to_the_mean_of_a_slate(world: World) -> None:
+    """On the two-column page only taps have a value; the slate's mean is over all covers."""
     users = np.arange(10)
     state, slate = world.start(users, rng_of(10)), make_slate(world, users, tab=0)
     nothing = Answers(np.zeros((10, 6, 7), dtype=np.float32), np.zeros((10, 6)))
@@ -313,8 +313,8 @@ def test_an_untapped_cover_counts_as_nothing_in_the_mean(world: World) -> None:
     np.testing.assert_allclose(after.satisfaction, 0.75 * state.satisfaction)
 
 
-def test_a_pool_is_a_race_of_exponentials(world: World) -> None:
-    """The compiled race against hashes, logarithms and weights written with arrays."""
+def test_a_pool_equals_a_race_of_exponential_times(world: World) -> None:
+    """The compiled race against a naive array implementation."""
     users, visits, pool = np.array([3, 17, 59]), np.array([0, 4, 1]), 25
     retrieval = world.retrieval
     counters = np.arange(1, 301, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
@@ -326,8 +326,8 @@ def test_a_pool_is_a_race_of_exponentials(world: World) -> None:
     )
     times = -np.log(uniforms) * np.exp(-weights)
     first = np.argsort(times, axis=1)[:, :pool]
-    found = retrieval.pools(users, pool, visits=visits)
-    np.testing.assert_array_equal(np.sort(found, axis=1), np.sort(first, axis=1))
+    pools = retrieval.pools(users, pool, visits=visits)
+    np.testing.assert_array_equal(np.sort(pools, axis=1), np.sort(first, axis=1))
 
 
 @given(mean=st.floats(-1, 5), spread=st.floats(0.3, 2.0), cap=st.floats(0.5, 120.0))
@@ -369,7 +369,7 @@ def test_two_column_plays_need_a_tap(world: World) -> None:
 
 
 @pytest.mark.parametrize("size", [1, 7])
-def test_answers_do_not_depend_on_who_else_is_served(world: World, size: int) -> None:
+def test_responses_do_not_depend_on_the_other_users(world: World, size: int) -> None:
     whole, state, history = play(world, 256, 4)
     fewer, some_state, some_history = play(world, size, 4)
     # Slates are drawn row by row from one stream, so that the first rows agree.
@@ -389,7 +389,7 @@ def test_answers_do_not_depend_on_who_else_is_served(world: World, size: int) ->
         np.testing.assert_array_equal(first, method(some_state, some_history, rng_of(size, 9)))
 
 
-def test_luck_decides(world: World) -> None:
+def test_responses_depend_on_the_random_numbers(world: World) -> None:
     users = np.arange(50)
     slate, history = make_slate(world, users), start_history(np.zeros(50), NUM_TAGS)
     state = world.start(users, rng_of(50))
@@ -400,7 +400,7 @@ def test_luck_decides(world: World) -> None:
     assert (first.watch_seconds != other.watch_seconds).mean() > 0.9
 
 
-def test_what_is_not_shown_has_no_effect(world: World) -> None:
+def test_masked_videos_have_no_effect(world: World) -> None:
     users = np.arange(40)
     mask = np.ones((40, 6), dtype=bool)
     mask[:, 4:] = False
@@ -430,7 +430,7 @@ def test_dullness_is_the_mean_boredom_of_the_tags(world: World) -> None:
             np.testing.assert_allclose(result[row, slot], expected)
 
 
-def test_shown_tags_bore_and_boredom_fades(world: World) -> None:
+def test_exposure_raises_boredom_and_boredom_decays(world: World) -> None:
     users = np.arange(40)
     state, history = world.start(users, rng_of(40)), start_history(np.zeros(40), NUM_TAGS)
     slate = make_slate(world, users)
@@ -447,7 +447,7 @@ def test_shown_tags_bore_and_boredom_fades(world: World) -> None:
 
 @given(st.floats(0.0, 5.0), st.floats(0.1, 5.0))
 @settings(max_examples=20, deadline=None)
-def test_boredom_lowers_every_chance_of_watching(low: float, more: float) -> None:
+def test_boredom_lowers_every_probability_of_watching(low: float, more: float) -> None:
     world = _WORLD
     slate = make_slate(world, np.arange(30))
     chances = []
@@ -464,7 +464,7 @@ def test_boredom_lowers_every_chance_of_watching(low: float, more: float) -> Non
 
 @given(st.floats(-2, 2), st.floats(0.01, 2), st.floats(0, 30), st.floats(0.1, 30))
 @settings(max_examples=30, deadline=None)
-def test_the_satisfied_stay_and_return_and_the_tired_leave(
+def test_satisfied_users_stay_and_return_and_tired_users_leave(
     satisfaction: float, gain: float, tiredness: float, rest: float
 ) -> None:
     world = _WORLD
@@ -481,7 +481,7 @@ def test_the_satisfied_stay_and_return_and_the_tired_leave(
     assert (world.return_probability(happier) > world.return_probability(state)).all()
 
 
-def test_usual_tiredness_makes_no_difference(world: World) -> None:
+def test_usual_tiredness_has_no_effect_on_leaving(world: World) -> None:
     users = np.arange(20)
     state = world.start(users, rng_of(20))
     usual = 17.0 * world.usual_views[users, 1] * world.users.tiring_sensitivity[users]
@@ -494,8 +494,8 @@ def test_usual_tiredness_makes_no_difference(world: World) -> None:
     assert (rested <= world.leave_probability(at_usual)).all()
 
 
-def test_satisfaction_is_built_from_what_the_user_cares_about(world: World) -> None:
-    """A second, row-by-row statement of the value of a slate (docs/world_behaviour.md)."""
+def test_satisfaction_equals_a_naive_implementation(world: World) -> None:
+    """A row-by-row implementation of the value of a slate (docs/world_behaviour.md)."""
     users = np.arange(60)
     slate, history = make_slate(world, users), start_history(np.zeros(60), NUM_TAGS)
     state = replace(bored_state(world, 60, 0.3), satisfaction=np.full(60, 0.2))
@@ -542,7 +542,7 @@ def test_without_carry_over_the_past_has_no_effect() -> None:
     np.testing.assert_array_equal(first.feedback, other.feedback)
 
 
-def test_effects_of_strength_zero_are_absent() -> None:
+def test_a_strength_of_zero_turns_an_effect_off() -> None:
     plain = World(replace(SMALL, taste=0.0, bait=0.0, disappointment=0.0, appeal=0.0))
     rows = 200
     users, hours, tabs = np.zeros(rows, dtype=int), np.full(rows, 9.0), np.ones(rows, dtype=int)
@@ -570,7 +570,7 @@ def test_pauses_and_return_days_are_in_range(world: World) -> None:
     np.testing.assert_allclose(leaves.mean(), world.leave_probability(state).mean(), atol=0.02)
 
 
-def test_resuming_restarts_the_clock_and_forgives(world: World) -> None:
+def test_resuming_restarts_the_clock_and_decays_the_state(world: World) -> None:
     _, state, _ = play(world, 20, 3)
     back = world.resume(state, np.full(20, 86_400.0))
     assert not back.clock_seconds.any()
@@ -583,7 +583,7 @@ def test_state_can_be_selected(world: World) -> None:
     assert select_rows(state, np.array([3, 1])).users.tolist() == [3, 1]
 
 
-def test_pools_hold_each_video_once(world: World) -> None:
+def test_pools_contain_no_video_twice(world: World) -> None:
     pools = world.retrieve(120)
     assert pools.shape == (60, 120)
     assert pools.dtype == np.int32
@@ -592,14 +592,14 @@ def test_pools_hold_each_video_once(world: World) -> None:
     assert (pools[0] != np.sort(pools[0])).any(), "in random order"
 
 
-def test_pools_do_not_depend_on_who_else_is_served(world: World) -> None:
+def test_pools_do_not_depend_on_the_other_users(world: World) -> None:
     everyone = world.retrieval.pools(np.arange(60), 50)
     np.testing.assert_array_equal(world.retrieval.pools(np.array([7]), 50)[0], everyone[7])
     other_visit = world.retrieval.pools(np.array([7]), 50, visits=1)[0]
     assert set(other_visit.tolist()) != set(everyone[7].tolist())
 
 
-def test_retrieval_prefers_liked_tags_and_the_popular(world: World) -> None:
+def test_retrieval_prefers_liked_tags_and_popular_videos(world: World) -> None:
     pools = world.retrieve(60)
     popularity = world.videos.popularity
     assert popularity[pools].mean() > popularity.mean() + 0.5 * popularity.std()
@@ -607,6 +607,6 @@ def test_retrieval_prefers_liked_tags_and_the_popular(world: World) -> None:
     assert match.mean() > 0.1
 
 
-def test_a_pool_larger_than_the_world_is_refused(world: World) -> None:
+def test_a_pool_larger_than_the_world_raises_an_error(world: World) -> None:
     with pytest.raises(ConfigError, match="pool must be at most the 300 videos of the world, got"):
         world.retrieve(301)

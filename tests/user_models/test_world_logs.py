@@ -24,7 +24,7 @@ from mtf_rl.user_models.world.simulate_logs import LoggedRows, roll
 from mtf_rl.user_models.world.synthesis import load_rankers
 from mtf_rl.user_models.world.tally import histogram_quantile, tally
 from mtf_rl.user_models.world.targets import TARGETS
-from mtf_rl.user_models.world.world import HOUR_SHARES
+from mtf_rl.user_models.world.world import HOUR_FRACTIONS
 
 pytestmark = pytest.mark.slow
 
@@ -52,23 +52,23 @@ def test_bytes_do_not_depend_on_processes_or_chunks(
         assert (tmp_path / name).read_bytes() == (folder / name).read_bytes(), name
 
 
-def test_another_seed_makes_another_log(logs: tuple[Path, SynthesisReport], tmp_path: Path) -> None:
+def test_another_seed_gives_another_log(logs: tuple[Path, SynthesisReport], tmp_path: Path) -> None:
     synthesize(replace(CONFIG, seed=2), tmp_path)
     assert (tmp_path / LOG).read_bytes() != (logs[0] / LOG).read_bytes()
 
 
-def test_progress_is_told(tmp_path: Path) -> None:
-    told = []
+def test_progress_is_reported(tmp_path: Path) -> None:
+    reported = []
     synthesize(
         WorldConfig(users=5, videos=30, days=1),
         tmp_path,
         chunk_users=2,
-        progress=lambda done, total: told.append((done, total)),
+        progress=lambda done, total: reported.append((done, total)),
     )
-    assert told == [(2, 5), (4, 5), (5, 5)]
+    assert reported == [(2, 5), (4, 5), (5, 5)]
 
 
-def test_the_layout_is_the_official_one(
+def test_files_have_the_official_layout(
     logs: tuple[Path, SynthesisReport], table: pd.DataFrame
 ) -> None:
     folder, report = logs
@@ -100,7 +100,7 @@ def test_official_files_have_the_same_columns(logs: tuple[Path, SynthesisReport]
         assert list(pd.read_csv(logs[0] / ours, nrows=1).columns) == expected
 
 
-def test_rows_are_in_order_and_share_the_time_of_their_request(table: pd.DataFrame) -> None:
+def test_rows_are_ordered_and_rows_of_a_request_have_equal_times(table: pd.DataFrame) -> None:
     order = table[["user_id", "time_ms"]]
     assert order.equals(order.sort_values(["user_id", "time_ms"], kind="stable"))
     sizes = table.groupby(["user_id", "time_ms"]).size()
@@ -159,7 +159,7 @@ def test_the_world_is_rebuilt_from_its_logs(logs: tuple[Path, SynthesisReport]) 
     np.testing.assert_array_equal(world.users.care, World(CONFIG).users.care)
 
 
-def test_logs_of_no_world_have_none(tmp_path: Path) -> None:
+def test_load_world_returns_none_for_other_logs(tmp_path: Path) -> None:
     assert load_world(tmp_path) is None
 
 
@@ -171,7 +171,7 @@ def test_logs_of_no_world_have_none(tmp_path: Path) -> None:
         ({"format": "mtf_rl world 2", "config": {"people": 3}}, "does not describe a world"),
     ],
 )
-def test_a_broken_description_is_refused(
+def test_a_broken_description_raises_an_error(
     tmp_path: Path, description: dict[str, object], message: str
 ) -> None:
     save_json(tmp_path / "world.json", description)
@@ -190,7 +190,9 @@ def rolled() -> tuple[World, LoggedRows]:
     return world, roll(world, np.arange(CONFIG.users), CONFIG.days, LOGGING_RANKERS)[0]
 
 
-def test_truth_is_what_the_rows_were_drawn_from(rolled: tuple[World, LoggedRows]) -> None:
+def test_rows_are_drawn_from_the_recorded_true_probabilities(
+    rolled: tuple[World, LoggedRows],
+) -> None:
     rows = rolled[1]
     for task in range(7):
         expected = rows.truth[:, task].astype(np.float64)
@@ -325,7 +327,7 @@ class _Leaver(UserModel[_Visitors]):
     """Clicks everything, watches a second of it, leaves at once, comes back the next day."""
 
     evaluator = "leaver"
-    hour_fractions = HOUR_SHARES
+    hour_fractions = HOUR_FRACTIONS
 
     def start(self, users: IntArray, rng: EpisodeRng) -> _Visitors:
         return _Visitors(users)

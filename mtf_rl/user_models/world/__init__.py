@@ -1,4 +1,4 @@
-"""The synthetic world: users, videos and sessions whose truth is known."""
+"""The synthetic world: users, videos and sessions with known true probabilities."""
 
 from typing import TYPE_CHECKING
 

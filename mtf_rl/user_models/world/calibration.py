@@ -1,4 +1,4 @@
-"""A world's logs against the figures that it is calibrated to."""
+"""Compares a world's logs with the statistics that the world is calibrated to."""
 
 from dataclasses import dataclass
 
@@ -13,14 +13,14 @@ from mtf_rl.user_models.world.targets import TARGETS, Target
 
 __all__ = ["CalibrationRow", "calibrate"]
 
-_FEWEST_ROWS_OF_A_VIDEO = 50
+_MIN_ROWS_OF_A_VIDEO = 50
 _STANDARD, _RANDOM = 0, 1
 _PAGE, _FEED = 0, 1
 
 
 @dataclass(frozen=True)
 class CalibrationRow:
-    """A target beside what was produced; rates have the sampled rate and its 95 % half-width."""
+    """A target and the produced value; rates also have the sampled rate and its 95 % half-width."""
 
     target: Target
     produced: float
@@ -29,15 +29,15 @@ class CalibrationRow:
 
     @property
     def met(self) -> bool:
-        """Whether what was produced lies within the tolerance."""
+        """Whether the produced value is within the tolerance."""
         return self.target.low <= self.produced <= self.target.high
 
 
 def calibrate(totals: Tally) -> tuple[CalibrationRow, ...]:
-    """Every target beside what the tallied logs show.
+    """Compare every target with the value in the tallied logs.
 
-    Rates of feedback are means of the world's true probabilities over the generated impressions,
-    since rare signals are sampled too seldom to be compared; the sampled rates stand beside them.
+    Feedback rates are means of the world's true probabilities over the generated impressions,
+    because sampled rates of rare signals are too noisy. The sampled rates are reported as well.
     """
     produced = {**_rates(totals), **_joint(totals), **_plays(totals)}
     produced |= {name: (value, None, None) for name, value in _sessions(totals).items()}
@@ -121,7 +121,7 @@ def _populations(totals: Tally) -> dict[str, float]:
     clicks = totals.user_clicks[active] / totals.user_rows[active]
     in_feed = totals.user_feed_rows > 0
     likes = totals.user_feed_likes[in_feed] / totals.user_feed_rows[in_feed]
-    shown = totals.video_feed_rows >= _FEWEST_ROWS_OF_A_VIDEO
+    shown = totals.video_feed_rows >= _MIN_ROWS_OF_A_VIDEO
     video_likes = totals.video_feed_likes[shown] / totals.video_feed_rows[shown]
     video_clicks = totals.video_feed_clicks[shown] / totals.video_feed_rows[shown]
     return {

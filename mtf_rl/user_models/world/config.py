@@ -1,4 +1,4 @@
-"""The settings of a world: its size and the strength of every effect in it."""
+"""Settings of a world: its size and the strengths of its effects."""
 
 from dataclasses import asdict, dataclass, fields
 
@@ -18,40 +18,41 @@ CARRY_OVER_EFFECTS = (
 
 @dataclass(frozen=True)
 class WorldConfig:
-    """A synthetic world. An effect of strength 0 is absent.
+    """Settings of a synthetic world. A strength of 0 turns an effect off.
 
     Raises:
         ConfigError: if a value is out of its range.
     """
 
     users: int = 2000
-    """How many users there are, >= 1."""
+    """Number of users, >= 1."""
     videos: int = 4000
-    """How many videos there are, >= 1."""
+    """Number of videos, >= 1."""
     days: int = 3
-    """How many days of logs are generated, from 2022-04-08 on, >= 1."""
+    """Number of days of logs, from 2022-04-08 on, >= 1."""
     seed: int = 0
-    """What the users, videos and logs are drawn from, >= 0."""
+    """Seed of users, videos and logs, >= 0."""
     taste: float = 1.4
-    """Log-odds of watching gained per std of taste match, >= 0."""
+    """Increase of the log-odds of watching per std of taste match, >= 0."""
     appeal: float = 1.0
-    """Log-odds of a like gained per std of appeal match, >= 0."""
+    """Increase of the log-odds of a like per std of appeal match, >= 0."""
     bait: float = 1.2
-    """Log-odds of starting to watch gained by click-bait, per unit of a video's bait, >= 0."""
+    """Increase of the log-odds of starting to watch per unit of a video's click-bait, >= 0."""
     disappointment: float = 0.5
     """Rate, per unit of bait, at which watching click-bait ends in disappointment, >= 0."""
     boredom: float = 0.25
-    """Log-odds of watching lost per slate of recent exposure to the same tags, >= 0."""
+    """Decrease of the log-odds of watching per slate of recent exposure to the same tags, >= 0."""
     monotony: float = 0.1
-    """Satisfaction lost per slate of recent exposure to the same tags, >= 0."""
+    """Decrease of satisfaction per slate of recent exposure to the same tags, >= 0."""
     regret: float = 2.0
-    """Satisfaction lost when click-bait is clicked and not watched long, per unit of bait, >= 0."""
+    """Decrease of satisfaction per unit of bait after a click without a long view, >= 0."""
     tiring: float = 0.07
-    """Log-odds of leaving gained per minute of recent long watching beyond the usual, >= 0."""
+    """Increase of the log-odds of leaving per minute of recent long watching beyond the usual,
+    >= 0."""
     leave_effect: float = 2.0
-    """Log-odds of leaving lost per unit of satisfaction, >= 0."""
+    """Decrease of the log-odds of leaving per unit of satisfaction, >= 0."""
     return_effect: float = 1.0
-    """Log-odds of coming back the next day gained per unit of satisfaction, >= 0."""
+    """Increase of the log-odds of returning the next day per unit of satisfaction, >= 0."""
 
     def __post_init__(self) -> None:
         for name in ("users", "videos", "days"):
@@ -63,5 +64,5 @@ class WorldConfig:
                 raise ConfigError(f"{field.name} must be in [0, inf), got {value}")
 
     def without_carry_over(self) -> "WorldConfig":
-        """The same world in which no request has an effect on what comes after it."""
+        """The same world without effects of a request on later requests."""
         return WorldConfig(**asdict(self) | dict.fromkeys(CARRY_OVER_EFFECTS, 0.0))

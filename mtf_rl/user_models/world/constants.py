@@ -1,4 +1,4 @@
-"""The constants of how a video is played and what a play brings.
+"""Constants of play time and feedback in the world.
 
 Each is calibrated, taken from KuaiRand's rows, or assumed: see `docs/world_behaviour.md`.
 """
@@ -36,7 +36,7 @@ WATCH_ON_DURATION = 0.2
 WATCH_ON_INTEREST = 1.0
 LOG_TYPICAL_DURATION = 4.2
 TYPICAL_DURATION_SECONDS = float(np.exp(LOG_TYPICAL_DURATION))
-# What the logging rankers usually find: log-odds of interest, fraction of disappointments.
+# Typical videos of the logging rankers: log-odds of interest, fraction of disappointments.
 USUAL_INTEREST, USUAL_LURED = 2.3, 0.15
 # ln(play seconds) of watches that end when the user discovers click-bait: about 10 s (assumed).
 LURED_MEAN, LURED_SPREAD = 2.35, 0.4
@@ -56,9 +56,9 @@ SIGNAL_ODDS: FloatArray = np.array(
 )
 # Factors of a like on the odds of the other signals (P(like | follow) = 0.43 and so on).
 ODDS_AFTER_LIKE: FloatArray = np.array([1.0, 4.0, 4.0, 5.0, 1.0])
-# How appealing a video is to a user, by match and by likeability, so that both count alike.
+# Weights of match and of likeability in a video's appeal to a user; both have equal weight.
 APPEAL_OF_MATCH, APPEAL_OF_QUALITY = 0.7, 0.7
 # Log-odds of each signal per unit of appeal match, bait and taste match.
-APPEAL_SHARE: FloatArray = np.array([1.0, 0.8, 0.8, 0.5, -0.5])
-BAIT_SHARE: FloatArray = np.array([-0.2, -0.3, 0.7, 0.5, 0.7])
-MATCH_SHARE: FloatArray = np.array([0.30, 0.65, 0.68, 0.0, -0.45])
+APPEAL_ON_SIGNALS: FloatArray = np.array([1.0, 0.8, 0.8, 0.5, -0.5])
+BAIT_ON_SIGNALS: FloatArray = np.array([-0.2, -0.3, 0.7, 0.5, 0.7])
+MATCH_ON_SIGNALS: FloatArray = np.array([0.30, 0.65, 0.68, 0.0, -0.45])

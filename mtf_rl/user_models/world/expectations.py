@@ -1,6 +1,6 @@
-"""What a shown video is expected to bring: closed forms of the answers that random numbers decides.
+"""Closed-form expected feedback of shown videos in the world.
 
-Compiled for the reason that `latent` is: every candidate of every logging ranker passes here.
+The loops are compiled because every candidate of every logging ranker is evaluated here.
 """
 
 import math
@@ -35,16 +35,16 @@ from mtf_rl.user_models.world.latent import LatentResponse
 
 __all__ = ["expected_answers", "length_terms"]
 
-# Columns of `length_terms`: for each of the three moments below, P(skips last so long) and
-# P(the disappointed last so long); then E[min(play, cap)] in both modes, and of the overrun.
+# Columns of `length_terms`: for each of the three moments below, P(a skip lasts that long) and
+# P(a disappointed watch lasts that long); then E[min(play, cap)] of both modes and of the overrun.
 _VALID, _LONG, _END = 0, 1, 2
-# Handed to the compiled loops, for the reason that `latent` gives.
+# Passed to the compiled loops as an argument: see `latent`.
 _MOMENTS = (VALID_SECONDS, LONG_SECONDS, CAP_SECONDS)
 _SKIP_CAPPED, _LURED_CAPPED, _OVERRUN_CAPPED, _COLUMNS = 6, 7, 8, 9
 
 
 def length_terms(duration_seconds: FloatArray) -> FloatArray:
-    """What the expectations owe to a video's length alone: (videos, terms)."""
+    """Terms of the expectations that depend only on the video's duration: (videos, terms)."""
     duration = np.asarray(duration_seconds, dtype=np.float64)
     terms = np.zeros((len(duration), _COLUMNS))
     moments = (VALID_SECONDS, LONG_SECONDS, np.inf)
@@ -107,7 +107,7 @@ def _fill(
     odds_after_like: Any,
     expected: Any,
 ) -> None:
-    """One impression after the other; the arguments are flat fields and constants."""
+    """Fill `expected` one impression after the other, from flat fields and constants."""
     valid_seconds, long_seconds, cap_seconds = moments
     for position in range(len(plays)):
         terms = lengths[videos[position]]
@@ -157,7 +157,7 @@ def _lasts(seconds: Any, moment: Any, terms: Any, play: Any) -> Any:
 
 @njit(cache=True, nogil=True)
 def _mixture(skip: Any, watch: Any, play: Any) -> Any:
-    """Of the two modes and of no play, where each counts as much as it happens."""
+    """Mean over skip mode, watch mode and no play (0), weighted by their probabilities."""
     plays, watches, _, _, _ = play
     return plays * (skip + watches * (watch - skip))
 

@@ -1,4 +1,4 @@
-"""What a session leaves behind in its user: boredom, satisfaction and tiredness."""
+"""Hidden state of users in a session: boredom, satisfaction and tiredness."""
 
 from dataclasses import dataclass, replace
 
@@ -19,7 +19,8 @@ _TIRING_FADE_SECONDS = 1500.0
 _SATISFACTION_FADE_SECONDS = 6.0 * 3600.0
 _SATISFACTION_RATE = 0.25
 _LONG_WATCH_SECONDS = 30.0
-# What a user takes for granted, so that the logged policies satisfy neutrally (calibrated).
+# Appeal at which satisfaction does not change, so that the logging policies are neutral
+# (calibrated).
 _USUAL_APPEAL = 0.44
 _USUAL_REGRET = 0.12
 _USUAL_DULLNESS = 0.7
@@ -30,17 +31,17 @@ _EXPOSURE_UNIT = 6.0
 
 @dataclass(frozen=True)
 class WorldState:
-    """The hidden state of `num_envs` users; nothing of it is ever observed."""
+    """The hidden state of `num_envs` users; it is never observed."""
 
     users: IntArray  # (num_envs,)
     satisfaction: FloatArray  # (num_envs,), 0 is neutral
     tiredness: FloatArray  # (num_envs,), minutes of recent long watching
     boredom: FloatArray  # (num_envs, num_tags), slates of recent exposure to each tag
-    clock_seconds: FloatArray  # (num_envs,), session time up to which the above has faded
+    clock_seconds: FloatArray  # (num_envs,), session time of the last decay of the fields above
 
 
 def elapse(state: WorldState, seconds: FloatArray) -> WorldState:
-    """The state after `seconds` (num_envs,) in which nothing was shown; clocks stay."""
+    """The state after `seconds` (num_envs,) without a slate; `clock_seconds` does not change."""
     return replace(
         state,
         satisfaction=state.satisfaction * np.exp(-seconds / _SATISFACTION_FADE_SECONDS),
@@ -50,7 +51,7 @@ def elapse(state: WorldState, seconds: FloatArray) -> WorldState:
 
 
 def dullness(truth: Truth, state: WorldState, shown: IntArray) -> FloatArray:
-    """Recent exposure to each video's tags, times the user's sensitivity; (num_envs, slate)."""
+    """Recent exposure to each video's tags times the user's sensitivity: (num_envs, slate)."""
     catalogue = truth.videos.catalogue
     rows = np.arange(len(state.users))[:, None]
     total = np.zeros(shown.shape)
@@ -62,7 +63,7 @@ def dullness(truth: Truth, state: WorldState, shown: IntArray) -> FloatArray:
 
 
 def _tag_fraction(catalogue: VideoCatalogue, shown: IntArray) -> FloatArray:
-    """The fraction of each of a video's tags in it, of the shape of `shown`."""
+    """The weight of each tag in its video, 1 / number of tags, in the shape of `shown`."""
     counts = (catalogue.tags != NO_TAG).sum(axis=1)  # (videos,)
     fraction: FloatArray = (1.0 / np.maximum(counts, 1))[shown]
     return fraction
@@ -77,7 +78,7 @@ def after_slate(
     dull: FloatArray,
     usual: FloatArray,
 ) -> WorldState:
-    """The state once `slate` has been answered.
+    """The state after the response to `slate`.
 
     `dull` (num_envs, slate) is the slate's dullness, `usual` (users, 2) the result of
     `usual_views`.
@@ -105,7 +106,7 @@ def _values(
     dull: FloatArray,
     usual: FloatArray,
 ) -> FloatArray:
-    """How much each shown video satisfies its user, (num_envs, slate); 0 is what is usual."""
+    """Satisfaction from each shown video, (num_envs, slate); 0 is the user's usual value."""
     config = truth.config
     care = truth.users.care[state.users][:, None]
     clicked = answers.feedback[..., CLICK].astype(np.float64)
@@ -122,7 +123,7 @@ def _values(
 
 
 def _exposure(catalogue: VideoCatalogue, slate: Slate) -> FloatArray:
-    """What the slate adds to boredom, (num_envs, num_tags)."""
+    """Increase of boredom from the slate, (num_envs, num_tags)."""
     num_envs = len(slate.users)
     fraction = np.where(slate.mask, _tag_fraction(catalogue, slate.videos), 0.0) / _EXPOSURE_UNIT
     cells = np.arange(num_envs)[:, None] * NUM_TAGS

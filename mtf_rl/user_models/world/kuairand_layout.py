@@ -1,4 +1,4 @@
-"""A world's users, videos and impressions as tables in KuaiRand's official layout."""
+"""Writes a world's users, videos and impressions as tables in KuaiRand's official layout."""
 
 from datetime import date, timedelta
 from typing import Any
@@ -52,7 +52,7 @@ _COMMENTS_OPENED_RATE = np.array([0.0011, 0.0045, 0.0436, 0.119])
 
 
 def log_table(rows: LoggedRows, videos: Videos) -> pa.Table:
-    """Impressions in the columns and order of the official logs."""
+    """Impressions with the columns and the column order of the official logs."""
     written = rows.times_ms + _WRITE_LAG_MS
     columns: dict[str, Any] = {
         "user_id": rows.users,
@@ -74,7 +74,7 @@ def log_table(rows: LoggedRows, videos: Videos) -> pa.Table:
 
 
 def _dates(days: IntArray) -> IntArray:
-    """Days since the first one as YYYYMMDD."""
+    """Days since the first day, as integers YYYYMMDD."""
     last = int(days.max(initial=0))
     names = [int(f"{FIRST_DAY + timedelta(days=day):%Y%m%d}") for day in range(last + 1)]
     return np.array(names)[days]
@@ -85,7 +85,7 @@ def _duration_ms(videos: Videos) -> IntArray:
 
 
 def _stays(rows: LoggedRows) -> dict[str, IntArray]:
-    """Visits to the author's page and to the comments: columns that nothing reads."""
+    """Visits to the author's page and to the comments; no model uses these columns."""
     clicked, long_view = rows.feedback[:, CLICK] > 0, rows.feedback[:, LONG_VIEW] > 0
     play_class = np.add(rows.play_ms > 0, clicked, dtype=np.int64) + long_view
     profile = rows.stay[:, 0] < _PROFILE_RATE[play_class]
@@ -140,7 +140,7 @@ def user_table(users: Users, seed: int) -> pd.DataFrame:
 
 
 def _profile_scores(users: Users) -> dict[str, FloatArray]:
-    """Standard scores of the traits that profiles contain with noise."""
+    """Standard scores of the traits that profiles reveal with noise."""
 
     def ranked(values: FloatArray) -> FloatArray:
         ranks = np.argsort(np.argsort(values)) + 0.5
@@ -159,7 +159,7 @@ def _profile_scores(users: Users) -> dict[str, FloatArray]:
     }
 
 
-# (below which number, name), after the official file.
+# (exclusive upper bound, name), as in the official file.
 _FOLLOW_RANGES = (
     (1, "0"), (11, "(0,10]"), (51, "(10,50]"), (101, "(50,100]"), (151, "(100,150]"),
     (251, "(150,250]"), (501, "(250,500]"), (None, "500+"),
@@ -183,7 +183,7 @@ def _ranges(values: IntArray, ranges: tuple[tuple[int | None, str], ...]) -> Int
     return np.array([name for _, name in ranges])[np.searchsorted(edges, values, side="right")]
 
 
-# Number of values of each encrypted feature in the official file, and its trait.
+# Number of values of each encrypted feature in the official file, and the trait it encodes.
 _ENCRYPTED = (
     (2, "care"), (7, "care"), (50, "taste0"), (1471, None), (15, "like"), (34, "tiring"),
     (3, "boredom"), (118, "taste1"), (454, None), (7, "watching"), (5, "tiring"), (5, "comment"),
@@ -251,7 +251,7 @@ STATISTIC_COLUMNS = (
 
 
 def statistic_counts(rows: LoggedRows, videos: Videos) -> dict[str, IntArray]:
-    """Whole-number totals of every video, (videos,) each; totals of disjoint users add up."""
+    """Integer totals of every video, (videos,) each; totals of disjoint users can be added."""
     count = videos.catalogue.num_videos
     duration = _duration_ms(videos)[rows.videos]
     played = rows.play_ms > 0
@@ -284,7 +284,7 @@ def statistic_counts(rows: LoggedRows, videos: Videos) -> dict[str, IntArray]:
 
 
 def statistic_table(totals: dict[str, IntArray], videos: Videos, days: int) -> pd.DataFrame:
-    """Daily means of the log's own totals, in the official columns; what never happens is 0."""
+    """Daily means of the log's totals in the official columns; 0 for events not in the world."""
     count = videos.catalogue.num_videos
     columns: dict[str, Any] = {"video_id": np.arange(count), "counts": days}
     for name in STATISTIC_COLUMNS:

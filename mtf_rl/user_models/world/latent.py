@@ -1,8 +1,8 @@
-"""What users make of the videos that they are shown, before any random numbers is drawn.
+"""Latent responses to shown videos: the probabilities from which responses are drawn.
 
-The loop over impressions is compiled: rankers score every candidate here, so it is much of what
-generating a log costs. Every impression is computed alone, in double precision, so that an answer
-is independent of the other users in the batch.
+The loop over impressions is compiled, because rankers score every candidate here, a large part of
+the cost of generating a log. Each impression is computed separately in double precision, so that a
+response does not depend on the other users in the batch.
 """
 
 from dataclasses import dataclass
@@ -17,10 +17,10 @@ from mtf_rl.core.errors import ShapeError
 from mtf_rl.user_models.world.constants import (
     APPEAL_OF_MATCH,
     APPEAL_OF_QUALITY,
-    APPEAL_SHARE,
-    BAIT_SHARE,
+    APPEAL_ON_SIGNALS,
+    BAIT_ON_SIGNALS,
     LOG_TYPICAL_DURATION,
-    MATCH_SHARE,
+    MATCH_ON_SIGNALS,
     PLAYS_AFTER_TAP,
     PLAYS_IN_FEED,
     SKIP_MEAN,
@@ -41,17 +41,17 @@ __all__ = ["LatentResponse", "latent", "usual_latent"]
 
 @dataclass(frozen=True)
 class LatentResponse:
-    """What decides the answer to each shown video; every array has the shape of `videos`."""
+    """Parameters of the response to each shown video; every array has the shape of `videos`."""
 
     taps: FloatArray  # probability of tapping the cover; 1 in a single-column feed
     plays: FloatArray  # probability that play starts
-    watches: FloatArray  # probability that a play that started is of the watch mode
+    watches: FloatArray  # probability that a started play is in the watch mode
     lured: FloatArray  # probability that the watch mode ends in disappointment
     watch_mean: FloatArray  # mean of ln(play seconds) in the watch mode
     videos: IntArray
     duration_seconds: FloatArray
     odds: FloatArray  # (..., signals), multiplies the odds of each signal
-    appeal: FloatArray  # standard score of how much the video moves the user to interact
+    appeal: FloatArray  # standard score of the video's appeal, which drives interactions
     single_column: BoolArray
 
 
@@ -64,18 +64,18 @@ def latent(
     hour_effect: FloatArray,
     dullness: FloatArray,
 ) -> LatentResponse:
-    """What users `rows` make of the videos `shown`; all arguments broadcast to its shape.
+    """Latent responses of users `rows` to videos `shown`; arguments broadcast to one shape.
 
     Args:
         truth: the world's users and videos.
         rows: user indices.
         shown: video indices.
         single_column: True where the video is in a single-column feed.
-        hour_effect: log-odds that the hour of the day adds to starting to watch.
+        hour_effect: effect of the hour of the day on the log-odds of starting to watch.
         dullness: recent exposure to the same tags, times the user's sensitivity.
 
     Raises:
-        ShapeError: if an index is not of this world; compiled code would read beyond the tables.
+        ShapeError: if an index is out of range; compiled code would read beyond the tables.
     """
     config, users, videos = truth.config, truth.users, truth.videos
     _check_range("users", rows, len(users.watching))
@@ -97,9 +97,9 @@ def latent(
         videos.log_duration,
         videos.signal_odds,
         (config.taste, config.appeal, config.bait, config.disappointment, config.boredom),
-        _LAWS,
-        _WATCH_LAW,
-        _SHARES,
+        _CONSTANTS,
+        _WATCH_CONSTANTS,
+        _SIGNAL_EFFECTS,
         columns,
         odds,
     )
@@ -125,9 +125,9 @@ def _check_range(name: str, indices: IntArray, count: int) -> None:
         )
 
 
-# Compiled code keeps the constants that it was compiled with, so laws come in as arguments: a
-# cached loop would not notice that another file was edited.
-_LAWS = (
+# Cached compiled code keeps the values of global constants, even after constants.py is edited.
+# Constants are therefore passed as arguments.
+_CONSTANTS = (
     WATCH_INTERCEPT,
     TAP_INTERCEPT,
     TAP_SLOPE,
@@ -136,8 +136,16 @@ _LAWS = (
     APPEAL_OF_MATCH,
     APPEAL_OF_QUALITY,
 )
-_WATCH_LAW = (WATCH_MEAN, WATCH_ON_DURATION, LOG_TYPICAL_DURATION, WATCH_ON_INTEREST, SKIP_MEAN)
-_SHARES: FloatArray = np.stack([APPEAL_SHARE, BAIT_SHARE, MATCH_SHARE])  # (3, signals)
+_WATCH_CONSTANTS = (
+    WATCH_MEAN,
+    WATCH_ON_DURATION,
+    LOG_TYPICAL_DURATION,
+    WATCH_ON_INTEREST,
+    SKIP_MEAN,
+)
+_SIGNAL_EFFECTS: FloatArray = np.stack(
+    [APPEAL_ON_SIGNALS, BAIT_ON_SIGNALS, MATCH_ON_SIGNALS]
+)  # (3, signals)
 
 
 @njit(cache=True, nogil=True)
@@ -158,19 +166,19 @@ def _fill(
     log_duration: Any,
     signal_odds: Any,
     strengths: Any,
-    laws: Any,
-    watch_law: Any,
-    fractions: Any,
+    constants: Any,
+    watch_constants: Any,
+    signal_effects: Any,
     columns: Any,
     odds: Any,
 ) -> None:
-    """One impression after the other, all arguments (impressions,) or tables of traits.
+    """Fill `columns` and `odds` one impression after the other.
 
-    Writes taps, plays, watches, lured, watch_mean and appeal to `columns` (6, impressions), and
-    `odds` (impressions, signals).
+    `columns` (6, impressions) gets taps, plays, watches, lured, watch_mean and appeal; `odds` is
+    (impressions, signals). The inputs are (impressions,) or tables of traits.
     """
     taste, appeal_strength, bait_strength, disappointment, boredom = strengths
-    watch_intercept, tap_intercept, tap_slope, in_feed, after_tap, of_match, of_quality = laws
+    watch_intercept, tap_intercept, tap_slope, in_feed, after_tap, of_match, of_quality = constants
     for position in range(len(rows)):
         user, video = rows[position], shown[position]
         match, appeal = 0.0, 0.0
@@ -190,27 +198,27 @@ def _fill(
             columns[1, position] = tap * after_tap
             columns[2, position] = 1.0
         columns[3, position] = -np.expm1(-disappointment * bait[video])
-        columns[4, position] = _watch_mean(interest, log_duration[video], watch_law)
+        columns[4, position] = _watch_mean(interest, log_duration[video], watch_constants)
         columns[5, position] = of_match * appeal + of_quality * likeability[video]
         for signal in range(odds.shape[1]):
-            pull = appeal_strength * appeal * fractions[0, signal]
-            pull += lure * fractions[1, signal] + taste * match * fractions[2, signal]
+            pull = appeal_strength * appeal * signal_effects[0, signal]
+            pull += lure * signal_effects[1, signal] + taste * match * signal_effects[2, signal]
             odds[position, signal] = (
                 propensities[user, signal] * signal_odds[video, signal] * np.exp(pull)
             )
 
 
 @njit(cache=True, nogil=True)
-def _watch_mean(interest: Any, log_duration: Any, watch_law: Any) -> Any:
-    """Mean of ln(play seconds) in the watch mode, which is never shorter than a skip."""
-    mean, on_duration, typical, on_interest, skip_mean = watch_law
+def _watch_mean(interest: Any, log_duration: Any, watch_constants: Any) -> Any:
+    """Mean of ln(play seconds) in the watch mode, at least that of the skip mode."""
+    mean, on_duration, typical, on_interest, skip_mean = watch_constants
     return max(mean + on_duration * (log_duration - typical) + on_interest * interest, skip_mean)
 
 
 def usual_latent(users: Users) -> LatentResponse:
-    """Each user's outlook on a video of the feed as rankers usually find it, (users,).
+    """Each user's latent response to a typical video of the feed's rankers, (users,).
 
-    That video is no member of the catalogue: it is video 0 of one whose only duration is typical.
+    The video is not in the catalogue: it is video 0 of a catalogue with one typical duration.
     """
     count = len(users.watching)
     interest = users.watching + USUAL_INTEREST
@@ -219,7 +227,9 @@ def usual_latent(users: Users) -> LatentResponse:
         plays=np.full(count, PLAYS_IN_FEED),
         watches=expit(WATCH_INTERCEPT + interest),
         lured=np.full(count, USUAL_LURED),
-        watch_mean=np.array([_watch_mean(x, LOG_TYPICAL_DURATION, _WATCH_LAW) for x in interest]),
+        watch_mean=np.array(
+            [_watch_mean(x, LOG_TYPICAL_DURATION, _WATCH_CONSTANTS) for x in interest]
+        ),
         videos=np.zeros(count, dtype=np.int32),
         duration_seconds=np.full(count, TYPICAL_DURATION_SECONDS),
         odds=np.zeros((count, len(SIGNALS))),

@@ -28,12 +28,12 @@ _SIGNAL_ON_ACTIVITY = np.array([-0.20, -0.15, -0.10, -0.15, 0.0])
 _SIGNAL_ON_LIKING = np.array([0.0, 0.30, 0.30, 0.20, 0.0])
 
 # Shapes of the gamma distribution of each signal's rate over videos (beta-binomial fits to the
-# same rows), and how much of each score is shared with likes.
+# same rows), and the loading of each score on that of likes.
 _VIDEO_SHAPES = np.array([0.903, 0.448, 0.887, 0.658, 8.4])
 _SIGNAL_WITH_LIKE = np.array([1.0, 0.60, 0.60, 0.60, 0.0])
 _SIGNAL_WITH_FAME = np.array([0.0, 0.0, 0.60, 0.0, 0.0])
 
-_BAIT_SHARE = 0.3
+_BAIT_FRACTION = 0.3
 _FAME_SPREAD = 1.55
 
 
@@ -41,28 +41,28 @@ _FAME_SPREAD = 1.55
 class Users:
     """The hidden traits of every user, by user index; d is the dimension of taste."""
 
-    watch_taste: FloatArray  # (users, d), what the user likes to watch
-    appeal_taste: FloatArray  # (users, d), what moves the user to interact
+    watch_taste: FloatArray  # (users, d), preference for watching
+    appeal_taste: FloatArray  # (users, d), preference for interacting
     activity: FloatArray  # (users,), standard normal score of exposures
     watching: FloatArray  # (users,), log-odds added to starting to watch
-    patience: FloatArray  # (users,), log-odds taken from leaving
+    patience: FloatArray  # (users,), subtracted from the log-odds of leaving
     sessions_per_day: FloatArray  # (users,), intended sessions of an active day
     page_fraction: FloatArray  # (users,), fraction of sessions on the two-column page
     propensities: FloatArray  # (users, signals), multiplies the odds of each signal; mean 1
-    care: FloatArray  # (users,) in [0, 1], satisfaction from appeal; the rest from watching
+    care: FloatArray  # (users,) in [0, 1], weight of appeal in satisfaction; the rest is watching
     boredom_sensitivity: FloatArray  # (users,), mean 1
     tiring_sensitivity: FloatArray  # (users,), mean 1
 
 
 @dataclass(frozen=True)
 class Videos:
-    """The hidden traits of every video, by video index, beside its public attributes."""
+    """The hidden traits and the public catalogue of all videos, by video index."""
 
     catalogue: VideoCatalogue
     vectors: FloatArray  # (videos, d), unit length
     log_duration: FloatArray  # (videos,), ln(seconds)
     quality: FloatArray  # (videos,), log-odds added to starting to watch
-    bait: FloatArray  # (videos,), >= 0, how much the cover promises over the content
+    bait: FloatArray  # (videos,), >= 0, strength of click-bait: promise of the cover over content
     signal_odds: FloatArray  # (videos, signals), multiplies the odds of each signal; mean 1
     appeal: FloatArray  # (videos,), standard score of how likeable the content is
     popularity: FloatArray  # (videos,), log of the retrieval weight
@@ -71,7 +71,7 @@ class Videos:
 
 @dataclass(frozen=True)
 class Truth:
-    """Everything that is fixed in a world."""
+    """The fixed parts of a world: settings, users and videos."""
 
     config: WorldConfig
     users: Users
@@ -172,7 +172,7 @@ def _draw_videos(config: WorldConfig) -> Videos:
         vectors=_draw_vectors(rng, tags),
         log_duration=np.log(duration_seconds.astype(np.float64)),
         quality=0.7 * quality,
-        bait=np.asarray((ranks[:, 5] < _BAIT_SHARE) * np.abs(1.0 + 0.4 * bait_size)),
+        bait=np.asarray((ranks[:, 5] < _BAIT_FRACTION) * np.abs(1.0 + 0.4 * bait_size)),
         signal_odds=signal_odds,
         appeal=liking,
         popularity=_FAME_SPREAD * fame + 0.6 * quality,

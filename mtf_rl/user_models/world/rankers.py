@@ -1,4 +1,4 @@
-"""The rankers that made a world's logs: noisy, observable predictions, fused by fixed weights."""
+"""The rankers of a world's logs: noisy predictions, fused with fixed weights."""
 
 from dataclasses import dataclass
 
@@ -15,12 +15,12 @@ __all__ = ["LOGGING_RANKERS", "LoggingRanker", "assign_rankers", "ranking_scores
 class LoggingRanker:
     """A ranker that scores sum_k weight_k * (logit p_k + noise), with exploration.
 
-    It sees predictions only: the true probabilities of a fresh user on the logit scale, blurred by
-    noise that is fixed for each user and video. No hidden state enters it.
+    It uses only noisy predictions: the logits of a fresh user's true probabilities, plus noise that
+    is fixed for each user and video. It does not use hidden state.
     """
 
     name: str
-    fraction: float  # of sessions
+    fraction: float  # fraction of sessions that it serves
     weights: tuple[float, ...]  # one per task
     noise: float  # std of the noise on each logit
     exploration: float  # std of the noise added to the score at each request
@@ -38,7 +38,7 @@ _PREDICTION_FLOOR = 1e-5
 def assign_rankers(
     rankers: tuple[LoggingRanker, ...], seed: int, users: IntArray, visits: IntArray
 ) -> IntArray:
-    """Which ranker serves each user's visit, (n,), by hash and by the rankers' fractions."""
+    """The ranker of each user's visit, (n,), from a hash and the rankers' fractions."""
     uniforms = (hash_words(seed, 5, users, visits) >> np.uint64(11)) * 2.0**-53
     edges = np.cumsum([ranker.fraction for ranker in rankers])
     return np.searchsorted(edges / edges[-1], uniforms, side="right").clip(max=len(rankers) - 1)
@@ -56,7 +56,7 @@ def ranking_scores(
 
     Args:
         rankers: the logging rankers.
-        seed: of their noise.
+        seed: seed of their noise.
         served_by: the ranker of each row, (n,).
         users: user indices, (n,).
         videos: candidates, (n, pool).

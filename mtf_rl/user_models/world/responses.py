@@ -1,6 +1,6 @@
-"""How a user answers one shown video: play time first, everything else given it.
+"""Draws responses in the world: play time first, then all other feedback given play time.
 
-All functions are elementwise, so an answer is independent of the other users in the batch.
+All functions are elementwise, so a response does not depend on the other users in the batch.
 """
 
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ __all__ = ["Answers", "draw_answers"]
 
 @dataclass(frozen=True)
 class Answers:
-    """The answers to shown videos, of one shape, except `feedback`'s last axis."""
+    """The responses to shown videos; arrays have one shape, plus `feedback`'s last axis."""
 
     feedback: FloatArray  # (..., 7) float32 of 0/1
     play_seconds: FloatArray  # whole milliseconds
@@ -46,18 +46,18 @@ def draw_answers(
     overrun: FloatArray,
     signals: FloatArray,
 ) -> Answers:
-    """Draw the answers from uniforms `mode` (..., 2) and `signals` (..., signals) and normals.
+    """Draw the responses from given uniforms and normals.
 
     Args:
-        latent: what decides the answers.
-        mode: uniforms for tap and start, and for the mode of play.
-        play: standard normals of ln(play seconds).
-        overrun: standard normals of the time played beyond the end.
-        signals: uniforms of like, follow, comment, forward and hate.
+        latent: the latent responses.
+        mode: (..., 2) uniforms for tap and start, and for the mode of play.
+        play: (...) standard normals of ln(play seconds).
+        overrun: (...) standard normals of the time played beyond the end.
+        signals: (..., signals) uniforms of like, follow, comment, forward and hate.
     """
     played = mode[..., 0] < latent.plays
     watched = mode[..., 1] < latent.watches
-    # Among watches, the fraction `lured` with the smallest uniforms is disappointed.
+    # Among watches, the fraction `lured` with the smallest uniforms ends in disappointment.
     lured = mode[..., 1] < latent.watches * latent.lured
     log_seconds = np.where(
         lured, LURED_MEAN + LURED_SPREAD * play, latent.watch_mean + WATCH_SPREAD * play

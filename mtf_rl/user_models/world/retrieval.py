@@ -1,4 +1,4 @@
-"""The stage that picks a pool of videos for a user, from public and observable facts only."""
+"""Retrieval: selects a pool of videos per user, from public and observable data only."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +18,7 @@ __all__ = ["Retrieval"]
 _CHUNK = 256
 _TAG_NOISE = 0.7
 _TAG_WEIGHT = 0.9
-# SplitMix64, as in `core.randomness`, here compiled: a pool looks at every video.
+# SplitMix64 as in `core.randomness`, compiled here because every pool hashes all videos.
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _MULTIPLIER_1 = np.uint64(0xBF58476D1CE4E5B9)
 _MULTIPLIER_2 = np.uint64(0x94D049BB133111EB)
@@ -27,15 +27,13 @@ _INVERSE_2_23 = np.float32(2.0**-23)
 
 @dataclass(frozen=True)
 class Retrieval:
-    """Popularity plus each user's noisy affinity to a video's tags, as log weights."""
+    """Log weights of videos: popularity plus the user's noisy affinity to the video's tags."""
 
     popularity: FloatArray  # (videos,) float32
     tag_affinity: FloatArray  # (users, num_tags) float32, estimated with noise
     tags: IntArray  # (videos, tags_per_video), 0 where a video has fewer
-    levels: (
-        FloatArray  # (levels,) float32, the fractions that a tag can have in a video, 0 included
-    )
-    fractions: IntArray  # (videos, tags_per_video), of each of these tags, as numbers of levels
+    levels: FloatArray  # (levels,) float32, possible fractions of a tag in a video, including 0
+    fractions: IntArray  # (videos, tags_per_video), index into `levels` of each tag's fraction
     seed: int
 
     @staticmethod
@@ -64,8 +62,8 @@ class Retrieval:
         """`pool` different videos for each of `users` (n,), in random order: (n, pool) int32.
 
         `visits` (n,) numbers a user's pools. A pool is a weighted draw without replacement: the
-        first to arrive, each at the rate of its weight (Efraimidis and Spirakis, "Weighted random
-        sampling with a reservoir", 2006).
+        videos with the smallest exponential arrival times, with their weights as rates (Efraimidis
+        and Spirakis, "Weighted random sampling with a reservoir", 2006).
 
         Raises:
             ConfigError: if there are fewer videos than `pool`.
@@ -99,10 +97,10 @@ def _race(streams: Any, rarity: Any, factors: Any, tags: Any, fractions: Any, ti
     Args:
         streams: hash words, (n,).
         rarity: inverse weights, (videos,).
-        factors: of each tag on the users' inverse weights, (n, num_tags, levels).
-        tags: of each video, (videos, tags_per_video).
-        fractions: of these tags, as numbers of levels, (videos, tags_per_video).
-        times: what is filled.
+        factors: factor of each tag on the users' inverse weights, (n, num_tags, levels).
+        tags: tags of each video, (videos, tags_per_video).
+        fractions: index into `levels` of each tag's fraction, (videos, tags_per_video).
+        times: output, (n, videos).
     """
     for row in range(len(streams)):
         counter = streams[row]

@@ -1,4 +1,4 @@
-"""Days of the users' lives under the logging rankers."""
+"""Simulates days of users under the logging rankers."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,7 +13,7 @@ from mtf_rl.core.randomness import EpisodeRng, Purpose
 from mtf_rl.core.slates import Response, Slate
 from mtf_rl.user_models.world.population import NUM_TAGS
 from mtf_rl.user_models.world.rankers import LoggingRanker, assign_rankers, ranking_scores
-from mtf_rl.user_models.world.world import HOUR_SHARES, World
+from mtf_rl.user_models.world.world import HOUR_FRACTIONS, World
 
 __all__ = ["DayEnds", "LoggedRows", "roll"]
 
@@ -24,16 +24,16 @@ _FEED_SIZES = np.array([0.07, 0.04, 0.03, 0.04, 0.08, 0.55, 0.12, 0.07, 0.0, 0.0
 _PAGE_SIZES = np.array([0.07, 0.04, 0.03, 0.04, 0.06, 0.12, 0.10, 0.10, 0.08, 0.14, 0.15, 0.07])
 _SIZE_EDGES = np.cumsum([_PAGE_SIZES, _FEED_SIZES], axis=1)  # (tabs 0 and 1, sizes)
 # One request in 47 of the feed is a single, uniformly random video: 0.37 % of all rows.
-_RANDOM_REQUEST_SHARE = 0.0215
+_RANDOM_REQUEST_FRACTION = 0.0215
 _ACTIVE_ON_FIRST_DAY = 0.915
 _SESSION_GAP_SECONDS = 1800.0
 _POOL = 180
 _LOWEST_POOL = 80
-_CANDIDATE_SHARE = 0.45
+_CANDIDATE_FRACTION = 0.45
 _NOT_RETRIEVED = 1e3
 _LOG_SALT = 0x10C5
-# It keeps the random numbers of one seed apart from that of neighbouring seeds.
-_LUCK_STRIDE = 0x1_0000_0000
+# Separates the random numbers of different `rng` values from those of neighbouring seeds.
+_RNG_STRIDE = 0x1_0000_0000
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class LoggedRows:
     randomised: BoolArray  # (rows,)
     feedback: FloatArray  # (rows, 7)
     play_ms: IntArray  # (rows,)
-    stay: FloatArray  # (rows, 2) uniforms, for the columns that no model reads
+    stay: FloatArray  # (rows, 2) uniforms, for columns that no model uses
     truth: FloatArray  # (rows, 8) float32, the world's expectation of each task; (rows, 0) if
     # another user model answered
     requests: IntArray  # (rows,), a user's requests, numbered from 0
@@ -56,7 +56,7 @@ class LoggedRows:
 
 @dataclass(frozen=True)
 class DayEnds:
-    """What followed each active day: also the days beyond the end of the log."""
+    """Days from each active day to the next one, which may be after the end of the log."""
 
     gaps: IntArray  # (day ends,), days to the next active day
 
@@ -70,17 +70,17 @@ def roll(
     answers: UserModel[Any] | None = None,
     rng: int = 0,
 ) -> tuple[LoggedRows, DayEnds]:
-    """Live `days` days of each of `users` (n,); every user's rows depend on that user alone.
+    """Simulate `days` days of `users` (n,); a user's rows do not depend on the other users.
 
     Args:
-        world: whose videos, retrieval, scenes and planned visits these are.
+        world: world that provides videos, retrieval, scenes and planned visits.
         users: user indices.
-        days: how many.
+        days: number of days, at least 1.
         rankers: the rankers of the sessions.
         answers: user model for responses, leaving, pauses and returns; by default the world itself.
-            Another user model starts each session afresh.
-        rng: which random numbers, at least 0; the logs have 0. Rankers and their noise stay the
-            same.
+            Another user model starts each session without memory of earlier ones.
+        rng: number of the random stream, at least 0; the logs use 0. Rankers and their noise do not
+            depend on it.
     """
     life = _Lives(world, users, days, rankers, answers or world, rng)
     parts = []
@@ -96,7 +96,7 @@ def _in_order(parts: list[LoggedRows]) -> LoggedRows:
 
 
 class _Lives:
-    """Users simulated in step: each loop serves one request of every user in a session."""
+    """Simulates users in lockstep: each iteration serves one request of every user in a session."""
 
     def __init__(
         self,
@@ -111,7 +111,7 @@ class _Lives:
         self.world, self.users, self.rankers = world, users, rankers
         self.answers = answers
         self.seed = world.config.seed + _LOG_SALT
-        self.rng_seed = self.seed + _LUCK_STRIDE * rng
+        self.rng_seed = self.seed + _RNG_STRIDE * rng
         self.end = days * DAY_SECONDS
         self.requests = np.zeros(count, dtype=np.int64)
         self.visits = np.full(count, -1, dtype=np.int64)
@@ -128,10 +128,10 @@ class _Lives:
         self.scores = np.zeros((count, _POOL))
         self.unseen = np.zeros((count, _POOL), dtype=bool)
         self.gaps: list[IntArray] = [np.zeros(0, dtype=np.int64)]
-        everyone = np.arange(count)
-        self.state: Any = answers.start(users, self._rng(everyone))
+        all_rows = np.arange(count)
+        self.state: Any = answers.start(users, self._rng(all_rows))
         self.history = start_history(np.zeros(count), NUM_TAGS)
-        self._begin_first_day(everyone)
+        self._begin_first_day(all_rows)
 
     def _rng(self, rows: IntArray, numbers: IntArray | None = None) -> EpisodeRng:
         return EpisodeRng(
@@ -143,24 +143,24 @@ class _Lives:
         self._plan_day(rows, np.where(absent, 1, 0))
 
     def _plan_day(self, rows: IntArray, day: IntArray) -> None:
-        """Write the intended session starts of users' next active day."""
+        """Plan the session starts of the users' next active day."""
         self.day[rows] = day
         rng = self._rng(rows, day)
         draws = rng.uniforms(Purpose.HOUR, 49)  # (rows, 24 openings, 24 minutes, 1 fallback)
-        rate = self.world.users.sessions_per_day[self.users[rows]][:, None] * HOUR_SHARES
+        rate = self.world.users.sessions_per_day[self.users[rows]][:, None] * HOUR_FRACTIONS
         opens = draws[:, :24] < -np.expm1(-rate)
-        fallback = np.searchsorted(np.cumsum(HOUR_SHARES), draws[:, 48]).clip(max=23)
+        fallback = np.searchsorted(np.cumsum(HOUR_FRACTIONS), draws[:, 48]).clip(max=23)
         opens[np.arange(len(rows)), fallback] |= ~opens.any(axis=1)
         starts = day[:, None] * DAY_SECONDS + 3600.0 * (np.arange(24) + draws[:, 24:48])
         self.planned[rows] = np.where(opens, starts, np.inf)
 
     def open_sessions(self) -> bool:
-        """Open the next session of every user outside one; False when all days are over."""
+        """Open the next session of every user not in a session; False if all days are over."""
         while True:
             rows = np.flatnonzero(~self.in_session & ~self.done)
             if len(rows) == 0:
                 return bool(self.in_session.any())
-            # A session that was meant to start long before the last one ended is skipped.
+            # A session planned long before the end of the last one is skipped.
             late = self.planned[rows] < (self.left[rows] - _SESSION_GAP_SECONDS)[:, None]
             self.planned[rows] = np.where(late, np.inf, self.planned[rows])
             slot = self.planned[rows].argmin(axis=1)
@@ -199,7 +199,7 @@ class _Lives:
         self._retrieve(rows)
 
     def _retrieve(self, rows: IntArray) -> None:
-        """Draw and score a fresh pool for `rows`."""
+        """Draw and score a new pool for `rows`."""
         if len(rows) == 0:
             return
         size = min(_POOL, self.world.config.videos)
@@ -219,7 +219,7 @@ class _Lives:
         self.unseen[rows] = np.arange(_POOL) < size
 
     def request(self) -> LoggedRows:
-        """Serve one request of every user in a session, and move their clocks."""
+        """Serve one request of every user in a session, and advance their clocks."""
         rows = np.flatnonzero(self.in_session)
         self._retrieve(rows[self.unseen[rows].sum(axis=1) < _LOWEST_POOL])
         rng = self._rng(rows)
@@ -254,7 +254,7 @@ class _Lives:
     def _slate(self, rows: IntArray, rng: EpisodeRng) -> tuple[Slate, BoolArray]:
         draws = rng.uniforms(Purpose.SLATE_SIZE, 3)  # (rows, size, random, video)
         tabs = self.tabs[rows]
-        randomised = (draws[:, 1] < _RANDOM_REQUEST_SHARE) & (tabs == 1)
+        randomised = (draws[:, 1] < _RANDOM_REQUEST_FRACTION) & (tabs == 1)
         sizes = 1 + (draws[:, :1] >= _SIZE_EDGES[tabs]).sum(axis=1).clip(max=LARGEST_SLATE - 1)
         videos, positions = self._ranked(rows, rng)
         sizes = np.where(randomised, 1, np.minimum(sizes, self.unseen[rows].sum(axis=1)))
@@ -270,7 +270,7 @@ class _Lives:
         return slate, randomised
 
     def _ranked(self, rows: IntArray, rng: EpisodeRng) -> tuple[IntArray, IntArray]:
-        """The best of this request's candidates, (rows, slate) videos and pool positions."""
+        """The best candidates of this request: videos and pool positions, (rows, slate) each."""
         bits = rng.bits(Purpose.CANDIDATES, _POOL)  # (rows, pool)
         exploration = np.array([ranker.exploration for ranker in self.rankers])
         keys = np.empty((len(rows), _POOL))
@@ -312,10 +312,11 @@ class _Lives:
 
 @njit(cache=True, nogil=True)
 def _explore(bits: Any, rows: Any, scores: Any, unseen: Any, exploration: Any, keys: Any) -> None:
-    """Scores with exploration, (rows, pool), written to `keys`.
+    """Write scores with exploration noise to `keys` (rows, pool).
 
-    A uniform draw decides whether a video is retrieved at all; those that are not come after all
-    that are, those already seen last. Among the retrieved the draw is uniform anew: the noise.
+    A uniform draw decides whether a video is retrieved. Videos that are not retrieved rank below
+    all retrieved ones, and videos already seen rank last. Given retrieval, the draw is again
+    uniform and serves as the exploration noise.
     """
     spread = np.sqrt(12.0)
     for row in range(len(bits)):
@@ -324,6 +325,6 @@ def _explore(bits: Any, rows: Any, scores: Any, unseen: Any, exploration: Any, k
                 keys[row, position] = -np.inf
                 continue
             draw = (float(bits[row, position] >> np.uint64(11)) + 0.5) * 2.0**-53
-            noise = (draw / _CANDIDATE_SHARE - 0.5) * spread
+            noise = (draw / _CANDIDATE_FRACTION - 0.5) * spread
             key = scores[rows[row], position] + exploration[row] * noise
-            keys[row, position] = key if draw < _CANDIDATE_SHARE else key - _NOT_RETRIEVED
+            keys[row, position] = key if draw < _CANDIDATE_FRACTION else key - _NOT_RETRIEVED

@@ -1,4 +1,4 @@
-"""Logs of a world, written in KuaiRand's official layout."""
+"""Generates the logs of a world and writes them in KuaiRand's official layout."""
 
 import math
 from collections import deque
@@ -38,17 +38,17 @@ from mtf_rl.user_models.world.world import World
 __all__ = ["SynthesisReport", "load_rankers", "load_world", "measure", "synthesize"]
 
 WORLD_FILE = "world.json"
-_FORMAT = "mtf_rl world 2"  # another number for other laws
+_FORMAT = "mtf_rl world 2"  # increase the number if the behaviour of the world changes
 _SUFFIX = "world"
 _CHUNK_USER_DAYS = 6000
 
 Progress = Callable[[int, int], None]
-"""Called with (users done, users in all)."""
+"""Callback with (users done, total users)."""
 
 
 @dataclass(frozen=True)
 class _Chunk:
-    """What some users' lives come to: rows of the standard and the random log, and totals."""
+    """Results for a chunk of users: rows of the standard and the random log, and totals."""
 
     logs: tuple[bytes, bytes]
     rows: tuple[int, int]
@@ -58,7 +58,7 @@ class _Chunk:
 
 @dataclass(frozen=True)
 class SynthesisReport:
-    """What was written, and how close it is to the figures that a world is calibrated to."""
+    """The files written, and the comparison with the statistics the world is calibrated to."""
 
     files: tuple[str, ...]
     standard_rows: int
@@ -66,7 +66,7 @@ class SynthesisReport:
     calibration: tuple[CalibrationRow, ...]
 
     def to_markdown(self) -> str:
-        """The files' rows and the calibration table."""
+        """The numbers of rows and the calibration table."""
         met = sum(row.met for row in self.calibration)
         lines = [
             f"{self.standard_rows} standard and {self.random_rows} random rows.",
@@ -96,17 +96,17 @@ def synthesize(
     chunk_users: int | None = None,
     progress: Progress | None = None,
 ) -> SynthesisReport:
-    """Roll the logging rankers through a world and write its logs to `directory`.
+    """Simulate the logging rankers in a world and write its logs to `directory`.
 
-    The bytes depend on `config` alone. Memory holds at most `processes + 1` chunks of users.
+    The files' bytes depend only on `config`. Memory holds at most `processes + 1` chunks of users.
 
     Args:
-        config: the world, and the days to log.
-        directory: where the files go; made if absent.
-        processes: how many chunks are rolled at once, each in a process of its own; with more than
-            one, a script that calls this needs the guard `if __name__ == "__main__":`.
-        chunk_users: users rolled together; by default as many for each process, those of at most
-            6000 days (about a gigabyte).
+        config: settings of the world, including the number of days.
+        directory: output folder; created if missing.
+        processes: number of worker processes, at least 1. With more than one, a calling script
+            needs the guard `if __name__ == "__main__":`.
+        chunk_users: number of users per chunk; by default an equal number for each process, with at
+            most 6000 user-days per chunk (about a gigabyte).
         progress: called after each chunk.
     """
     directory.mkdir(parents=True, exist_ok=True)
@@ -139,7 +139,7 @@ def synthesize(
 
 
 def measure(config: WorldConfig) -> tuple[CalibrationRow, ...]:
-    """The calibration of a world's logs, which are rolled but not written."""
+    """The calibration of a world's logs, which are simulated but not written."""
     world = _world(config)
     totals: Tally | None = None
     for users in _chunks(config, _chunk_size(config, 1)):
@@ -151,10 +151,10 @@ def measure(config: WorldConfig) -> tuple[CalibrationRow, ...]:
 
 
 def load_world(directory: Path) -> World | None:
-    """The world whose logs lie in `directory`, or None where the logs are not a world's.
+    """The world of the logs in `directory`; None if they are not from a world.
 
     Raises:
-        ArtifactError: if its description cannot be read.
+        ArtifactError: if the description of the world cannot be read.
     """
     path = directory / WORLD_FILE
     if not path.exists():
@@ -208,12 +208,12 @@ def _period(days: int) -> str:
 
 
 def _written(config: WorldConfig, chunks: list[IntArray], processes: int) -> Iterator[_Chunk]:
-    """Each chunk of users, in order; at most `processes + 1` are being made or wait."""
+    """Yield each chunk of users in order; at most `processes + 1` are in progress or waiting."""
     if processes == 1 or len(chunks) == 1:
         for users in chunks:
             yield _write(config, users)
         return
-    # Threads would not do: between the compiled loops, Python holds its lock half of the time.
+    # Processes, not threads: Python code between the compiled loops holds the GIL half the time.
     with ProcessPoolExecutor(min(processes, len(chunks)), get_context("spawn")) as pool:
         waiting: deque[Future[_Chunk]] = deque()
         for users in chunks:
@@ -225,7 +225,7 @@ def _written(config: WorldConfig, chunks: list[IntArray], processes: int) -> Ite
 
 
 def _write(config: WorldConfig, users: IntArray) -> _Chunk:
-    """Live the users' days and write them down."""
+    """Simulate the users' days and serialise their rows."""
     world = _world(config)
     rows, ends = roll(world, users, config.days, LOGGING_RANKERS)
     parts = [select_rows(rows, rows.randomised == kind) for kind in (False, True)]
@@ -239,7 +239,7 @@ def _write(config: WorldConfig, users: IntArray) -> _Chunk:
 
 @lru_cache(maxsize=1)
 def _world(config: WorldConfig) -> World:
-    """The world, kept for a process's next chunk."""
+    """The world, cached for the next chunk of the process."""
     return World(config)
 
 

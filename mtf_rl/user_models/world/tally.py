@@ -1,4 +1,4 @@
-"""Counts over generated impressions that add up over chunks of users."""
+"""Totals over generated impressions, which can be added over chunks of users."""
 
 from dataclasses import dataclass, fields
 
@@ -12,14 +12,14 @@ __all__ = ["Tally", "histogram_quantile", "tally"]
 
 TABS = 2  # the two-column page (0) and the single-column feed (1)
 POLICIES = 2  # standard (0) and random (1)
-# Histograms of seconds are taken over ln(seconds), a bin every half percent.
+# Histograms of seconds use bins of ln(seconds) with a width of 0.5 %.
 _LOG_LOW, _LOG_HIGH, _BINS = float(np.log(1e-3)), float(np.log(1e4)), 3200
 _DAY_MS = 86_400_000
 
 
 @dataclass(frozen=True)
 class Tally:
-    """Totals of some users' rows; `plus` adds those of other users."""
+    """Totals over the rows of some users; `plus` adds those of other users."""
 
     rows: IntArray  # (policies, tabs)
     feedback: FloatArray  # (policies, tabs, 7), sums
@@ -45,13 +45,13 @@ class Tally:
     video_feed_likes: FloatArray  # (videos,), sums of true like
 
     def plus(self, other: "Tally") -> "Tally":
-        """The tally of both."""
+        """The sum of both tallies."""
         names = [field.name for field in fields(self)]
         return Tally(**{name: getattr(self, name) + getattr(other, name) for name in names})
 
 
 def tally(rows: LoggedRows, ends: DayEnds, *, users: int, videos: int) -> Tally:
-    """The totals of `rows`, in a world of so many `users` and `videos`."""
+    """The totals of `rows`, in a world with the given numbers of `users` and `videos`."""
     policy, feed = rows.randomised.astype(np.int64), (rows.tabs != TWO_COLUMN_TAB).astype(np.int64)
     standard = policy == 0
     in_feed = standard & (feed == 1)
@@ -91,7 +91,7 @@ def tally(rows: LoggedRows, ends: DayEnds, *, users: int, videos: int) -> Tally:
 
 
 def _first_of(users: IntArray, numbers: IntArray) -> BoolArray:
-    """True where a user's next number begins, in ordered rows."""
+    """True at the first row of each (user, number) pair, in ordered rows."""
     changes = (np.diff(users) != 0) | (np.diff(numbers) != 0)
     return np.concatenate([np.ones(min(1, len(users)), dtype=bool), changes])
 
@@ -118,7 +118,7 @@ def _histogram(milliseconds: IntArray) -> IntArray:
 
 
 def histogram_quantile(histogram: IntArray, level: float, *, zeros: int = 0) -> float:
-    """The quantile in seconds of a histogram and of `zeros` times that are 0."""
+    """The quantile in seconds of a histogram plus `zeros` times of 0 s."""
     cumulative = zeros + np.cumsum(histogram)
     rank = level * cumulative[-1]
     if rank <= zeros:

@@ -1,4 +1,4 @@
-"""What a world is calibrated to: public figures of KuaiRand, each with source and tolerance."""
+"""Calibration targets of a world: public statistics of KuaiRand with source and tolerance."""
 
 from dataclasses import dataclass
 
@@ -17,7 +17,7 @@ _STATISTIC = "video_features_statistic_pure, 7,583 videos"
 
 @dataclass(frozen=True)
 class Target:
-    """A figure of the real feed: what a world produces must lie in [low, high]."""
+    """A statistic of the real feed; the world's value must be in [low, high]."""
 
     name: str
     value: float

@@ -1,4 +1,4 @@
-"""The synthetic world: a user model whose truth is known."""
+"""The synthetic world: a user model with known true probabilities."""
 
 from functools import cached_property
 
@@ -22,7 +22,7 @@ from mtf_rl.user_models.world.population import NUM_TAGS, SIGNALS, draw_truth
 from mtf_rl.user_models.world.responses import draw_answers
 from mtf_rl.user_models.world.retrieval import Retrieval
 
-__all__ = ["HOUR_SHARES", "World"]
+__all__ = ["HOUR_FRACTIONS", "World"]
 
 # KuaiRand-27K standard log: fraction of rows (%) and click rate by hour of the day.
 _HOUR_PERCENT = (
@@ -33,13 +33,13 @@ _HOUR_CLICK = (
     0.377, 0.381, 0.382, 0.389, 0.389, 0.390, 0.398, 0.408, 0.402, 0.389, 0.378, 0.380,
     0.392, 0.392, 0.381, 0.376, 0.370, 0.371, 0.375, 0.368, 0.364, 0.367, 0.370, 0.373,
 )  # fmt: skip
-HOUR_SHARES: FloatArray = np.array(_HOUR_PERCENT) / sum(_HOUR_PERCENT)
+HOUR_FRACTIONS: FloatArray = np.array(_HOUR_PERCENT) / sum(_HOUR_PERCENT)
 _CLICK = np.array(_HOUR_CLICK)
 _HOUR_EFFECT: FloatArray = np.log(_CLICK / (1 - _CLICK)) - np.log(0.3787 / (1 - 0.3787))
 
 _LEAVE_INTERCEPT = -2.42
-# Minutes of tiredness that the logging rankers usually cause, per unit of sensitivity and of the
-# user's usual long-view rate (calibrated): a user leaves sooner only beyond what is usual.
+# Usual minutes of tiredness under the logging rankers, per unit of sensitivity and of the user's
+# usual long-view rate (calibrated). Only tiredness beyond it makes a user leave earlier.
 _USUAL_TIREDNESS = 17.0
 _RETURN_INTERCEPT = 3.35
 _RETURN_LATER = 0.46
@@ -53,14 +53,14 @@ class World(UserModel[WorldState]):
     """Users and videos drawn from `config`; users respond, leave and return by known equations."""
 
     evaluator = GROUND_TRUTH
-    hour_fractions = HOUR_SHARES
+    hour_fractions = HOUR_FRACTIONS
     tasks = KUAIRAND_TASKS
 
     def __init__(self, config: WorldConfig) -> None:
         self.config = config
         self.truth = draw_truth(config)
         self.users, self.videos = self.truth.users, self.truth.videos
-        # P(click) and P(long view) of each user for a video as rankers usually find it.
+        # P(click) and P(long view) of each user for a typical video of the rankers.
         typical = length_terms(np.array([TYPICAL_DURATION_SECONDS]))
         self.usual_views = expected_answers(usual_latent(self.users), typical)[:, :2]  # (users, 2)
 
@@ -70,12 +70,12 @@ class World(UserModel[WorldState]):
 
     @property
     def catalogue(self) -> VideoCatalogue:
-        """What is public about the videos."""
+        """The public attributes of the videos."""
         return self.videos.catalogue
 
     @cached_property
     def retrieval(self) -> Retrieval:
-        """The stage that proposes videos to the rankers."""
+        """The retrieval stage, which proposes videos to the rankers."""
         return Retrieval.of(self.config, self.users, self.videos)
 
     def retrieve(self, pool: int) -> IntArray:
@@ -91,7 +91,8 @@ class World(UserModel[WorldState]):
     ) -> FloatArray:
         """Expected feedback of fresh users to single videos, (rows, 8) in task order.
 
-        Fresh: not bored, not tired, neutrally satisfied. Arguments are (rows,); `hours` in [0, 24).
+        Fresh users have no boredom, no tiredness and neutral satisfaction. Arguments are (rows,);
+        `hours` is in [0, 24).
         """
         prospect = self.latent(users, videos, hours, tabs, np.zeros(()))
         return self.expected_answers(prospect)
@@ -104,7 +105,7 @@ class World(UserModel[WorldState]):
         tabs: IntArray,
         dull: FloatArray,
     ) -> LatentResponse:
-        """What decides the answers to `videos`; all arguments broadcast to its shape."""
+        """Latent responses to `videos`; all arguments broadcast to its shape."""
         return latent(
             self.truth,
             users,
@@ -115,7 +116,7 @@ class World(UserModel[WorldState]):
         )
 
     def expected_answers(self, prospect: LatentResponse) -> FloatArray:
-        """The expected feedback and watch target of an outlook, (..., 8) in task order."""
+        """The expected feedback and watch target of a latent response, (..., 8) in task order."""
         return expected_answers(prospect, self._lengths)
 
     @override
@@ -150,7 +151,7 @@ class World(UserModel[WorldState]):
     def respond_and_explain(
         self, state: WorldState, slate: Slate, history: VisibleHistory, rng: EpisodeRng
     ) -> tuple[Response, LatentResponse, WorldState]:
-        """As `respond`, with what decided the answers, (num_envs, slate)."""
+        """As `respond`, and also returns the latent responses, (num_envs, slate)."""
         state = self._until(state, history)
         dull = dullness(self.truth, state, slate.videos)
         prospect = self.latent(
@@ -174,7 +175,7 @@ class World(UserModel[WorldState]):
         return response, prospect, after
 
     def _until(self, state: WorldState, history: VisibleHistory) -> WorldState:
-        """The state faded to the present of `history`."""
+        """The state after decay up to the current time of `history`."""
         now = history.elapsed_seconds.astype(np.float64)
         faded = elapse(state, now - state.clock_seconds)
         return WorldState(
