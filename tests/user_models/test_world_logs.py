@@ -85,7 +85,7 @@ def test_files_have_the_official_layout(
     assert tuple(statistic.columns) == ("video_id", "counts", *STATISTIC_COLUMNS)
 
 
-def test_official_files_have_the_same_columns(logs: tuple[Path, SynthesisReport]) -> None:
+def test_columns_equal_those_of_the_official_files(logs: tuple[Path, SynthesisReport]) -> None:
     real = Path(__file__).parents[2].parent / "shared" / "data" / "kuairand" / "pure"
     if not real.is_dir():
         pytest.skip("no public KuaiRand rows beside the repository")
@@ -138,7 +138,7 @@ def test_random_exposures_are_single_and_in_the_feed(logs: tuple[Path, Synthesis
     assert not random.duplicated(["user_id", "time_ms"]).any()
 
 
-def test_the_reader_reads_the_logs(logs: tuple[Path, SynthesisReport]) -> None:
+def test_the_logs_can_be_read_as_a_dataset(logs: tuple[Path, SynthesisReport]) -> None:
     folder, report = logs
     dataset = read_kuairand(folder)
     assert len(dataset.impressions.users) == report.standard_rows + report.random_rows
@@ -166,7 +166,7 @@ def test_load_world_returns_none_for_other_logs(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("description", "message"),
     [
-        ({"format": "other"}, "is of format 'other', not 'mtf_rl world 2'"),
+        ({"format": "other"}, "has format 'other'"),
         ({}, "does not describe a world"),
         ({"format": "mtf_rl world 2", "config": {"people": 3}}, "does not describe a world"),
     ],
@@ -200,7 +200,7 @@ def test_rows_are_drawn_from_the_recorded_true_probabilities(
         assert abs(rows.feedback[:, task].sum() - expected.sum()) < 4.5 * error + 1
 
 
-def test_tallies_of_disjoint_users_add_up() -> None:
+def test_tallies_of_disjoint_users_sum_to_the_total() -> None:
     world = World(CONFIG)
     rows, ends = roll(world, np.arange(CONFIG.users), CONFIG.days, LOGGING_RANKERS)
     whole = tally(rows, ends, users=CONFIG.users, videos=CONFIG.videos)
@@ -217,7 +217,7 @@ def test_tallies_of_disjoint_users_add_up() -> None:
         np.testing.assert_allclose(getattr(joined, field.name), getattr(whole, field.name))
 
 
-def test_a_tally_counts_what_pandas_counts(table: pd.DataFrame) -> None:
+def test_a_tally_equals_counts_by_pandas(table: pd.DataFrame) -> None:
     world = World(CONFIG)
     rows, ends = roll(world, np.arange(CONFIG.users), CONFIG.days, LOGGING_RANKERS)
     totals = tally(rows, ends, users=CONFIG.users, videos=CONFIG.videos)
@@ -231,7 +231,7 @@ def test_a_tally_counts_what_pandas_counts(table: pd.DataFrame) -> None:
     np.testing.assert_allclose(median, feed["play_time_ms"].median() / 1000, rtol=0.02)
 
 
-def test_histogram_quantiles_count_zeros() -> None:
+def test_histogram_quantiles_include_zeros() -> None:
     histogram = np.zeros(3200, dtype=np.int64)
     histogram[1600] = 10
     assert histogram_quantile(histogram, 0.4, zeros=10) == 0.0
@@ -240,7 +240,7 @@ def test_histogram_quantiles_count_zeros() -> None:
 
 def test_gini_by_hand() -> None:
     assert _gini(np.array([3, 3, 3])) == pytest.approx(0.0)
-    # One video has all exposures of four: (4 - 1) / 4.
+    # One of four videos has all exposures: (4 - 1) / 4.
     assert _gini(np.array([0, 8, 0, 0])) == pytest.approx(0.75)
 
 
@@ -254,7 +254,7 @@ def test_a_report_compares_every_target(logs: tuple[Path, SynthesisReport]) -> N
 
 
 def test_the_world_is_calibrated() -> None:
-    """Few users and a day, at a seed not tuned on: the rates that matter most."""
+    """The main rates, with few users and one day, at a seed not used for tuning."""
     config = WorldConfig(users=300, days=1, seed=203)
     rows, ends = roll(World(config), np.arange(300), 1, LOGGING_RANKERS)
     result = calibrate(tally(rows, ends, users=300, videos=config.videos))
@@ -266,7 +266,7 @@ def test_the_world_is_calibrated() -> None:
     assert np.mean([row.met for row in result]) > 0.7
 
 
-def test_rankers_are_assigned_by_their_shares() -> None:
+def test_rankers_are_assigned_by_their_fractions() -> None:
     users = np.arange(20_000)
     chosen = assign_rankers(LOGGING_RANKERS, 0, users, np.zeros_like(users))
     fractions = np.bincount(chosen, minlength=len(LOGGING_RANKERS)) / len(users)
@@ -301,7 +301,7 @@ def test_rankers_are_saved_with_the_logs(logs: tuple[Path, SynthesisReport]) -> 
     assert names == [asdict(ranker)["name"] for ranker in LOGGING_RANKERS]
 
 
-def test_the_world_as_the_one_who_answers_is_the_default(
+def test_the_world_is_the_default_user_model_of_roll(
     rolled: tuple[World, LoggedRows],
 ) -> None:
     world, rows = rolled
@@ -310,7 +310,9 @@ def test_the_world_as_the_one_who_answers_is_the_default(
         np.testing.assert_array_equal(getattr(again, field.name), getattr(rows, field.name))
 
 
-def test_other_luck_is_another_log_of_the_same_world(rolled: tuple[World, LoggedRows]) -> None:
+def test_another_rng_number_gives_another_log_of_the_same_world(
+    rolled: tuple[World, LoggedRows],
+) -> None:
     world, rows = rolled
     other, _ = roll(world, np.arange(CONFIG.users), CONFIG.days, LOGGING_RANKERS, rng=1)
     assert len(other.users) != len(rows.users)
@@ -324,7 +326,7 @@ class _Visitors:
 
 @dataclass(frozen=True)
 class _Leaver(UserModel[_Visitors]):
-    """Clicks everything, watches a second of it, leaves at once, comes back the next day."""
+    """Users click every video, watch 1 s, leave after one request and return the next day."""
 
     evaluator = "leaver"
     hour_fractions = HOUR_FRACTIONS
@@ -355,7 +357,7 @@ class _Leaver(UserModel[_Visitors]):
         return np.ones(len(state.users), dtype=np.int32)
 
 
-def test_another_user_model_can_answer(rolled: tuple[World, LoggedRows]) -> None:
+def test_another_user_model_can_respond(rolled: tuple[World, LoggedRows]) -> None:
     world, _ = rolled
     rows, ends = roll(
         world, np.arange(CONFIG.users), CONFIG.days, LOGGING_RANKERS, answers=_Leaver()

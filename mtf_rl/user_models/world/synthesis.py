@@ -162,7 +162,10 @@ def load_world(directory: Path) -> World | None:
     description = load_json(path)
     try:
         if description["format"] != _FORMAT:
-            raise ArtifactError(f"{path} is of format {description['format']!r}, not {_FORMAT!r}.")
+            raise ArtifactError(
+                f"{path} has format {description['format']!r}; this version reads {_FORMAT!r}."
+                " Synthesize the logs again: `python -m mtf_rl.synthesize`."
+            )
         return World(WorldConfig(**description["config"]))
     except (KeyError, TypeError) as error:
         raise ArtifactError(f"{path} does not describe a world ({error}).") from error
