@@ -59,7 +59,7 @@ def test_prepared_files_give_what_raw_files_give(raw: Path, prepared: Path, tmp_
 
 
 def test_another_session_gap_than_the_prepared_one_is_refused(prepared: Path) -> None:
-    message = f"{prepared} was prepared with --session-gap-minutes 30, but this command asks for 20"
+    message = f"{prepared} was prepared with --session-gap-minutes 30, but this command uses 20"
     with pytest.raises(ConfigError, match=re.escape(message)):
         read_log(prepared, session_gap_minutes=20.0)
 
