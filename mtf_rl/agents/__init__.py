@@ -1,4 +1,4 @@
-"""What learns a policy: actor-critics, searches, static weights."""
+"""Agents that learn policies (actor-critics, searches, static weights), and saved policies."""
 
 from typing import TYPE_CHECKING
 

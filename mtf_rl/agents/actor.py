@@ -17,14 +17,14 @@ __all__ = ["actor_policy"]
 def actor_policy(model: BaseAlgorithm) -> MlpPolicy:
     """The actor of a TD3, DDPG or SAC model, or the mean action of a PPO or A2C model.
 
-    Hidden layers are taken to have ReLU.
+    Hidden layers must use ReLU; this is not checked.
     """
     mean, scale = standardisation_of(model)
     layers = _layers_of(model)
     network = Mlp(
         weights=tuple(layer.weight.detach().cpu().numpy().copy() for layer in layers),
         biases=tuple(layer.bias.detach().cpu().numpy().copy() for layer in layers),
-        # A Gaussian of PPO or A2C is not squashed: what leaves the box is cut.
+        # PPO and A2C do not squash their Gaussian: actions outside the box are clipped.
         output="clip" if isinstance(model, OnPolicyAlgorithm) else "tanh",
     )
     return MlpPolicy(mean=mean, scale=scale, network=network)

@@ -1,7 +1,7 @@
-"""The policy artifact: `policy.json` and `policy.safetensors`, read without running code.
+"""Save and load policy folders: `policy.json` and `policy.safetensors`.
 
-The JSON names formula, action map, tasks and activations. A name is looked up in the program's own
-tables and never imported.
+Loading runs no code from the folder: names of formulas, action maps and activations are looked up
+in registries. A formula `module:Class` is imported only if the caller repeats its name.
 """
 
 import hashlib
@@ -43,9 +43,12 @@ _NETWORKS = {
 
 
 def save_policy(folder: str | Path, policy: FusionPolicy) -> None:
-    """Write the policy's arrays and then, with their checksum, the card that describes them.
+    """Write a policy folder: first the arrays, then the JSON card with their checksum.
 
-    Kept are the inputs that can change an action, and no others.
+    Only inputs that can change an action are saved.
+
+    Raises:
+        ArtifactError: if an array holds NaN or infinity.
     """
     folder = Path(folder)
     served = policy.served
@@ -81,24 +84,24 @@ def save_policy(folder: str | Path, policy: FusionPolicy) -> None:
     for name, array in tensors.items():
         if not np.isfinite(array).all():
             raise ArtifactError(
-                f"a policy whose {name} holds NaN or infinity cannot be saved: its learning has"
-                " diverged. Learn it again, with a smaller learning_rate"
+                f"{name} of the policy holds NaN or infinity: learning has diverged. Train again"
+                " with a smaller learning_rate"
             )
     replace_atomically(folder / "policy.safetensors", content)
     save_json(folder / "policy.json", card)
 
 
 def load_policy(folder: str | Path, *, extensions: Collection[str] = ()) -> FusionPolicy:
-    """Read what `save_policy` wrote.
+    """Load a policy that `save_policy` wrote.
 
     Args:
-        folder: the policy's.
-        extensions: names `module:Class` that may be imported if the policy needs them: a policy of
-            a user's own formula is loaded only where the caller repeats its name.
+        folder: the policy folder.
+        extensions: names `module:Class` that may be imported. A policy with a user's own formula
+            is loaded only if its name is given here.
 
     Raises:
-        ArtifactError: if a file is missing, torn, of another version, or holds what does not fit.
-        ConfigError: if the policy needs an extension that is not repeated.
+        ArtifactError: if a file is missing, damaged, of another version or inconsistent.
+        ConfigError: if the policy needs an extension that is not in `extensions`.
     """
     folder = Path(folder)
     path = folder / "policy.json"
@@ -106,7 +109,7 @@ def load_policy(folder: str | Path, *, extensions: Collection[str] = ()) -> Fusi
     version = card.get("version") if isinstance(card, dict) else None
     if version != POLICY_VERSION:
         raise ArtifactError(
-            f"{path} is of version {version}, this program reads {POLICY_VERSION}."
+            f"{path} has version {version}; this program reads version {POLICY_VERSION}."
             f" {remedy(folder, 'Make it again')}"
         )
     tensors = _read_tensors(folder / "policy.safetensors", card.get("tensors_sha256"))
@@ -118,8 +121,8 @@ def load_policy(folder: str | Path, *, extensions: Collection[str] = ()) -> Fusi
         return FusionPolicy(on_observation(served, inputs, len(setting.observation)), setting)
     except Exception as error:
         raise ArtifactError(
-            f"{folder} holds no policy that this program can serve "
-            f"({type(error).__name__}: {error}). {_MAKE_AGAIN}"
+            f"{folder} is not a valid policy folder ({type(error).__name__}: {error})."
+            f" {_MAKE_AGAIN}"
         ) from error
 
 
@@ -129,10 +132,10 @@ def _formula_of(card: dict[str, Any]) -> object:
 
 
 def _read_tensors(path: Path, checksum: object) -> dict[str, FloatArray]:
-    """The arrays, all floating and finite.
+    """Read the arrays and check their checksum, type and finiteness.
 
     Raises:
-        ArtifactError: if the file is missing, torn, or not the one that the card describes.
+        ArtifactError: if the file is missing, damaged or not the one that the card describes.
     """
     try:
         content = path.read_bytes()
@@ -141,12 +144,11 @@ def _read_tensors(path: Path, checksum: object) -> dict[str, FloatArray]:
         raise ArtifactError(f"{path} cannot be read ({error}). {_MAKE_AGAIN}") from error
     if hashlib.sha256(content).hexdigest() != checksum:
         raise ArtifactError(
-            f"{path} is not the file that policy.json was written with: its SHA-256 differs. "
-            f"{_MAKE_AGAIN}"
+            f"{path} does not match policy.json: its SHA-256 differs. {_MAKE_AGAIN}"
         )
     for name, array in arrays.items():
         if array.dtype.kind != "f" or not np.isfinite(array).all():
-            raise ArtifactError(f"{path}: {name} must hold finite floats only. {_MAKE_AGAIN}")
+            raise ArtifactError(f"{path}: {name} must hold only finite floats. {_MAKE_AGAIN}")
     return arrays
 
 
@@ -206,7 +208,7 @@ def _setting_of(record: dict[str, Any]) -> FusionSetting:
 
 
 def _positions(inputs: list[str], setting: FusionSetting, served: SavedPolicy) -> IntArray:
-    """Where the policy's inputs stand in the observation."""
+    """Positions of the policy's inputs in the observation."""
     unknown = [name for name in inputs if name not in setting.observation]
     if unknown:
         raise ValueError(f"inputs {', '.join(unknown)} are not observed")

@@ -1,4 +1,4 @@
-"""Behaviour policies: what chooses the actions of a batch dataset, with the density of each."""
+"""Behaviour policies: they draw the actions of batch datasets and return their densities."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,36 +27,36 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Choice:
-    """Actions that a behaviour policy took, and how likely it was to take them."""
+    """Actions drawn by a behaviour policy, with their log densities."""
 
     actions: FloatArray  # (num_envs, action_dim) float32 in [-1, 1]
     log_densities: FloatArray  # (num_envs,) float64, over [-1, 1]^action_dim
-    behaviours: IntArray  # (num_envs,), places in the policy's `names`
+    behaviours: IntArray  # (num_envs,), indices into the policy's `names`
 
 
 class BehaviourPolicy(Protocol):
-    """A stochastic policy whose density is known for every action that it takes.
+    """A stochastic policy that returns the density of every action that it draws.
 
-    A draw is addressed by episode and request, so a dataset does not depend on how many sessions
-    are served at once.
+    A draw depends only on seed, episode and request, so a dataset does not depend on the number of
+    sessions served at once.
     """
 
     @property
     def names(self) -> tuple[str, ...]:
-        """A name for each behaviour that may be followed."""
+        """A name for each component of the behaviour policy."""
         ...
 
     def choose(self, observation: FloatArray, rng: EpisodeRng) -> Choice:
-        """Actions for observations (num_envs, obs_dim)."""
+        """Draw actions for observations (num_envs, obs_dim)."""
         ...
 
 
 @dataclass(frozen=True)
 class UniformRandom(BehaviourPolicy):
-    """Every action alike: density 2^-d.
+    """Uniform on [-1, 1]^d: density 2^-d.
 
     Raises:
-        ConfigError: if there is no parameter.
+        ConfigError: if `action_dim` is below 1.
     """
 
     action_dim: int
@@ -79,13 +79,13 @@ class UniformRandom(BehaviourPolicy):
 
 @dataclass(frozen=True)
 class TruncatedGaussian(BehaviourPolicy):
-    """Independent normals around a policy's action, cut to [-1, 1] and normalised there.
+    """Independent normals around a policy's action, truncated to [-1, 1].
 
-    p(a_j) = phi((a_j - m_j) / s) / (s (Phi((1 - m_j) / s) - Phi((-1 - m_j) / s))). Cutting draws
-    of a plain normal instead would put points of positive mass on the borders, without a density.
+    p(a_j) = phi((a_j - m_j) / s) / (s (Phi((1 - m_j) / s) - Phi((-1 - m_j) / s))). Clipping draws
+    of a plain normal would instead put point masses, without a density, on the bounds.
 
     Raises:
-        ConfigError: if the deviation is not positive.
+        ConfigError: if `std` is not positive.
     """
 
     policy: Policy
@@ -94,7 +94,7 @@ class TruncatedGaussian(BehaviourPolicy):
 
     def __post_init__(self) -> None:
         if not 0.0 < self.std < np.inf:
-            raise ConfigError(f"deviation must be positive, got {self.std}")
+            raise ConfigError(f"std must be positive, got {self.std}")
 
     @property
     @override
@@ -113,9 +113,9 @@ class TruncatedGaussian(BehaviourPolicy):
 
 
 def truncated_log_density(actions: FloatArray, centre: FloatArray, std: float) -> FloatArray:
-    """The log density of actions (num_envs, d) under `TruncatedGaussian`, (num_envs,)."""
+    """Log density of actions (num_envs, action_dim) under `TruncatedGaussian`, (num_envs,)."""
     z, low, high = ((values - centre) / std for values in (actions, -1.0, 1.0))
-    # log(Phi(high) - Phi(low)) by its larger term, which is exact far out in a tail.
+    # log(Phi(high) - Phi(low)) relative to its larger term, which stays accurate in the tails.
     flip = low > 0.0
     low, high = np.where(flip, -high, low), np.where(flip, -low, high)
     mass = log_ndtr(high) + np.log1p(-np.exp(log_ndtr(low) - log_ndtr(high)))
@@ -126,12 +126,12 @@ def truncated_log_density(actions: FloatArray, centre: FloatArray, std: float) -
 
 @dataclass(frozen=True)
 class BoundedUniform(BehaviourPolicy):
-    """Uniform within a radius of a policy's action, as UnifiedRL explores (2404.17589): 0.15.
+    """Uniform in a box around a policy's action; UnifiedRL (2404.17589) uses radius 0.15.
 
-    Where the box would leave [-1, 1] it is cut there, and its density is higher.
+    Where the box would leave [-1, 1] it is truncated, which raises its density.
 
     Raises:
-        ConfigError: if the radius is not in (0, 2].
+        ConfigError: if `radius` is not in (0, 2].
     """
 
     policy: Policy
@@ -158,13 +158,13 @@ class BoundedUniform(BehaviourPolicy):
 
 @dataclass(frozen=True)
 class Mixture(BehaviourPolicy):
-    """One of several behaviours for each session, drawn by share.
+    """A mixture of behaviours: each session follows one, drawn with the given fractions.
 
-    The density of an action is that of the behaviour which the session follows: whoever knows
-    the names may use it as it is; whoever does not needs the sum over behaviours.
+    The returned density is that of the component which the session follows. Condition on the
+    component's name, or use the mixture density.
 
     Raises:
-        ConfigError: if there is no member, or shares are not positive, one for each.
+        ConfigError: if there is no member, or not one positive fraction for each member.
     """
 
     members: tuple[BehaviourPolicy, ...]
@@ -177,7 +177,7 @@ class Mixture(BehaviourPolicy):
             or min(self.fractions) <= 0.0
         ):
             raise ConfigError(
-                f"a mixture needs a positive share for each of its {len(self.members)} members,"
+                f"a mixture needs a positive fraction for each of its {len(self.members)} members,"
                 f" got {self.fractions}"
             )
 
@@ -188,7 +188,7 @@ class Mixture(BehaviourPolicy):
 
     @override
     def choose(self, observation: FloatArray, rng: EpisodeRng) -> Choice:
-        # A session keeps its behaviour: the draw is that of its first request.
+        # The draw of the first request selects the behaviour of the whole session.
         first = EpisodeRng(rng.seed, rng.episodes, np.zeros_like(rng.requests))
         draws = first.uniforms(Purpose.BEHAVIOUR, 1)[:, 0]
         edges = np.cumsum(self.fractions) / sum(self.fractions)
@@ -206,19 +206,19 @@ class Mixture(BehaviourPolicy):
 
 @dataclass(frozen=True)
 class LoggedActions(BehaviourPolicy):
-    """The actions of a log's sessions, whatever is observed: each session repeats a drawn one.
+    """Replays logged actions regardless of the observation.
 
-    A session that outlasts the one it repeats starts it over. Where the log's actions depended on
-    nothing that was observed, each is distributed as its behaviour policy's; densities are those
-    that were logged.
+    Each session repeats the actions of one logged session, drawn at random, and starts over at its
+    end. Densities are the logged ones; they are correct if the logged actions did not depend on
+    observations.
 
     Raises:
-        ConfigError: if there is no row.
+        ConfigError: if there is no row or no session.
     """
 
     actions: FloatArray  # (rows, action_dim) in [-1, 1]
     log_densities: FloatArray  # (rows,)
-    starts: IntArray  # (sessions,), rows at which sessions start
+    starts: IntArray  # (sessions,), first row of each session
     name: str = "logged_actions"
 
     def __post_init__(self) -> None:
@@ -245,7 +245,7 @@ def _followed(parts: Sequence[NDArray[Any]], followed: IntArray, rows: IntArray)
 
 
 def _choice(actions: FloatArray, log_densities: FloatArray) -> Choice:
-    # Densities are those of the draws; float32 moves an action by 1e-7 of its range.
+    # Densities are those of the float64 draws; rounding to float32 moves an action by about 1e-7.
     behaviours = np.zeros(len(actions), dtype=np.int64)
     return Choice(actions.astype(np.float32), log_densities, behaviours)
 

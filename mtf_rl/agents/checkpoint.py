@@ -1,10 +1,10 @@
-"""A learner's state on disk, from which it ends with the weights of an uninterrupted run.
+"""Checkpoints of learners: a resumed run ends with the weights of an uninterrupted run.
 
-Sessions need no state of their own: they are a function of the seed and of the actions taken. A
-checkpoint holds the tape of these actions, and going on plays it again without updates, which
-fills the replay buffer and brings sessions and budget to where they were. Beside it stand
-the tensors of networks and optimizers, all random streams, counters, and what was logged since
-the last line. One safetensors file holds it all, written whole or not at all; no pickle.
+Sessions are a function of the seed and of the actions taken. A checkpoint therefore stores the
+actions (the tape), and resuming replays them without updates, which restores the replay buffer,
+the sessions and the budget. It also stores the tensors of networks and optimizers, all random
+states, counters, and the values logged since the last log line. Everything is in one safetensors
+file, replaced atomically; no pickle.
 """
 
 import json
@@ -36,26 +36,26 @@ _SAMPLER = "random/sampler"
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What `save_checkpoint` wrote."""
+    """The content of a file that `save_checkpoint` wrote."""
 
     tape: NDArray[np.float32]  # (time, num_envs, action_dim), the actions taken
     tensors: Mapping[str, NDArray[Any]]
-    card: Mapping[str, Any]  # everything that is no array
+    card: Mapping[str, Any]  # everything except arrays
     path: Path
 
     @property
     def mark(self) -> int:
-        """The length of the run's metrics at that moment, in bytes."""
+        """Length of the run's metrics file at the checkpoint, in bytes."""
         return int(self.card["mark"])
 
     @property
     def num_timesteps(self) -> int:
-        """SB3's count of steps: requests, or updates of a model that has a dataset."""
+        """SB3's count of steps: requests, or updates of a batch-RL model."""
         return int(self.card["num_timesteps"])
 
     @property
     def beside(self) -> dict[str, NDArray[Any]]:
-        """What the learner kept beside its model."""
+        """Arrays that the learner stored in addition to its model."""
         return {
             name.removeprefix("beside/"): value
             for name, value in self.tensors.items()
@@ -74,12 +74,12 @@ def save_checkpoint(
     """Write the state of an SB3 model between two of its rollouts.
 
     Args:
-        path: of the file.
-        model: whose sessions took the actions of the tape.
-        tape: (time, num_envs, action_dim), since the sessions were first reset to learn; empty
-            for a model that has a dataset.
-        mark: the length of the run's metrics, in bytes.
-        beside: arrays that a learner keeps beside its model.
+        path: the file to write.
+        model: the SB3 model.
+        tape: actions taken since the first reset, (time, num_envs, action_dim); empty for a
+            batch-RL model.
+        mark: length of the run's metrics file, in bytes.
+        beside: arrays to store in addition to the model.
     """
     numpy_state: Any = np.random.get_state()  # noqa: NPY002
     kind, keys, position, has_gauss, cached = numpy_state
@@ -112,10 +112,10 @@ def save_checkpoint(
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
-    """Read what `save_checkpoint` wrote.
+    """Read a checkpoint.
 
     Raises:
-        ArtifactError: if the file is missing, torn, or of another version.
+        ArtifactError: if the file is missing, damaged or of another version.
     """
     try:
         with safe_open(path, framework="numpy") as file:
@@ -124,23 +124,23 @@ def load_checkpoint(path: Path) -> Checkpoint:
         tape = arrays.pop(_TAPE)
     except Exception as error:
         raise ArtifactError(
-            f"The checkpoint {path} cannot be read ({error}). Remove it to learn this policy anew."
+            f"The checkpoint {path} cannot be read ({error}). Remove it to train from the start."
         ) from error
     if card.get("version") != CHECKPOINT_VERSION:
         raise ArtifactError(
-            f"The checkpoint {path} is of version {card.get('version')}, this program reads"
-            f" {CHECKPOINT_VERSION}. Remove it to learn this policy anew."
+            f"The checkpoint {path} has version {card.get('version')}; this program reads version"
+            f" {CHECKPOINT_VERSION}. Remove it to train from the start."
         )
     return Checkpoint(tape, arrays, card, path)
 
 
 def play_again(model: Any, checkpoint: Checkpoint, on_step: Callable[[], None]) -> None:
-    """Bring sessions, budget, replay buffer and counters of a fresh model to the checkpoint.
+    """Replay a checkpoint's tape to restore sessions, budget, replay buffer and counters.
 
     Args:
-        model: made as the checkpoint's was, its sessions about to be reset to learn.
-        checkpoint: whose tape is played.
-        on_step: called after each batched step, before its transitions are stored, as SB3 does.
+        model: a fresh model with the checkpoint's settings; its sessions are reset here.
+        checkpoint: the checkpoint whose tape is replayed.
+        on_step: called after each batched step, before its transitions are stored, as in SB3.
     """
     env: Any = model.env
     model.ep_info_buffer = deque(maxlen=model._stats_window_size)
@@ -149,7 +149,7 @@ def play_again(model: Any, checkpoint: Checkpoint, on_step: Callable[[], None]) 
     model._last_episode_starts = np.ones(env.num_envs, dtype=bool)
     stores = isinstance(model, OffPolicyAlgorithm)
     for actions in checkpoint.tape:  # (num_envs, action_dim)
-        # SB3 stores the actions of off-policy learners in its own scale, and so does the tape.
+        # SB3 stores actions of off-policy learners on its own scale; so does the tape.
         taken = model.policy.unscale_action(actions) if stores else actions
         observation, rewards, dones, infos = env.step(taken)
         model.num_timesteps += env.num_envs
@@ -165,17 +165,18 @@ def play_again(model: Any, checkpoint: Checkpoint, on_step: Callable[[], None]) 
 
 
 def restore(model: Any, checkpoint: Checkpoint) -> None:
-    """Give a model whose sessions were played again the rest of its state.
+    """Restore tensors, random states and counters of a model, after `play_again`.
 
     Raises:
-        ArtifactError: if the checkpoint is of another learner, or its sessions went another way.
+        ArtifactError: if the checkpoint is of another learner or step count.
     """
     card, tensors = checkpoint.card, checkpoint.tensors
-    found = (type(model).__name__, model.num_timesteps)
-    if found != (card["class"], card["num_timesteps"]):
+    name, steps = type(model).__name__, model.num_timesteps
+    if (name, steps) != (card["class"], card["num_timesteps"]):
         raise ArtifactError(
             f"The checkpoint {checkpoint.path} is of {card['class']} after"
-            f" {card['num_timesteps']} steps, not of {found[0]} after {found[1]}."
+            f" {card['num_timesteps']} steps, not of {name} after {steps}. Remove it to train from"
+            " the start."
         )
     _load_tensors(model, tensors)
     model._n_updates = card["n_updates"]
@@ -199,7 +200,7 @@ def _sampler_of(model: Any) -> TransitionSampler | None:
 
 
 def _generators_of(model: Any) -> dict[str, np.random.Generator]:
-    """Random streams of the model's own."""
+    """NumPy generators that belong to the model."""
     generators = {"action_space": model.action_space.np_random}
     if hasattr(model, "exploration"):
         generators["exploration"] = model.exploration.generator
@@ -212,7 +213,7 @@ def _numbers(logged: Mapping[str, Any]) -> dict[str, float]:
 
 
 def _parts_of(model: Any) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
-    """Networks and optimizers by name, and tensors that belong to neither."""
+    """Networks and optimizers by name, and all other tensors by name."""
     names, loose = model._get_torch_save_params()
     parts = {name: reduce(getattr, name.split("."), model) for name in names}
     return parts, {name: getattr(model, name) for name in loose}
@@ -248,5 +249,5 @@ def _load_tensors(model: Any, arrays: Mapping[str, NDArray[Any]]) -> None:
         for key, value in own.items():
             number, entry = key.split("/")
             moments.setdefault(int(number), {})[entry] = value
-        # Learning rates are set by SB3 before each update, so a fresh group is as good.
+        # SB3 sets learning rates before each update, so the fresh parameter groups can stay.
         part.load_state_dict(part.state_dict() | {"state": moments})

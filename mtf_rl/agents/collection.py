@@ -1,4 +1,4 @@
-"""Sessions played by a behaviour policy, as a batch dataset."""
+"""Collect batch datasets: simulate sessions under a behaviour policy."""
 
 from collections.abc import Callable
 from typing import Any
@@ -26,24 +26,24 @@ def collect(
     num_envs: int = 512,
     progress: Callable[[int], None] | None = None,
 ) -> BatchDataset:
-    """Sessions, episode after episode, until they have exactly `requests` requests.
+    """Simulate sessions in the order of episodes until they have exactly `requests` requests.
 
-    The dataset is that of sessions played one after the other: a function of seed and behaviour
-    alone, whatever `num_envs` is. The last session is cut where the requests are reached.
+    The dataset depends on seed and behaviour and not on `num_envs`. The last session is truncated
+    at the last request.
 
     Args:
-        dynamics: whose sessions.
-        behaviour: who chooses.
-        requests: how many, 1 or more.
-        seed: of the random numbers, that of the behaviour included.
-        budget: charged with `requests`; what is played past them, so that sessions can be played
-            side by side, is dropped unseen.
-        num_envs: sessions played side by side.
-        progress: called with the requests of sessions just finished.
+        dynamics: sessions to simulate.
+        behaviour: policy that draws the actions.
+        requests: size of the dataset, at least 1.
+        seed: seed of sessions and behaviour policy.
+        budget: charged with `requests`. Requests simulated beyond them, because sessions run in
+            batches, are dropped and not charged.
+        num_envs: sessions simulated in one batch, at least 1.
+        progress: called with the number of requests in each finished batch of sessions.
 
     Raises:
         ConfigError: if `requests` is below 1.
-        BudgetExceededError: if fewer are left.
+        BudgetExceededError: if the budget has fewer requests left.
     """
     if requests < 1:
         raise ConfigError(f"requests must be at least 1, got {requests}")
@@ -63,11 +63,11 @@ def collect(
 
 
 class _Sessions:
-    """Rows in the order in which they were served, and the end of each session."""
+    """Rows in the order in which they were served, and last observations of truncated sessions."""
 
     def __init__(self, columns: dict[str, Any], final: dict[int, FloatArray]) -> None:
         self.columns = columns
-        self.final = final  # observation after the last request, by session
+        self.final = final  # observation after the last request of truncated sessions, by session
 
     @property
     def rewards(self) -> FloatArray:
@@ -88,8 +88,8 @@ def _play(
     seed: int,
     episodes: IntArray,
 ) -> _Sessions:
-    """Some episodes to their end."""
-    chosen: list[tuple[FloatArray, Choice]] = []  # what was seen, and played, at each request
+    """Simulate some episodes to their end."""
+    chosen: list[tuple[FloatArray, Choice]] = []  # observation and choice at each request
 
     def choose(state: SessionState, rows: IntArray) -> FloatArray:
         observation = dynamics.observe(state)
@@ -126,7 +126,7 @@ def _play(
 def _dataset(
     played: _Sessions, requests: int, dynamics: SessionDynamics, behaviour: BehaviourPolicy
 ) -> BatchDataset:
-    """The first requests, session after session."""
+    """The first `requests` rows, sorted by session and request."""
     columns = played.columns
     order = np.lexsort((columns["requests"], columns["sessions"]))
     arrays = {name: values[order[:requests]] for name, values in columns.items()}
@@ -147,7 +147,7 @@ def _dataset(
 
 
 def setting_of(dynamics: SessionDynamics) -> dict[str, Any]:
-    """What actions and rewards mean in an environment, as a batch dataset keeps it."""
+    """The settings that define actions and rewards, as a batch dataset stores them."""
     return {
         **dynamics.config.fusion.to_json(),
         "base_rates": list(FusionSetting.of(dynamics).base_rates),

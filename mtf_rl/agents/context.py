@@ -1,4 +1,4 @@
-"""What a policy reads of a request, made from counts of the user and the session so far."""
+"""Compute a policy's context from the user's counts and the session history."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -19,16 +19,17 @@ _PROFILE, _SESSION, _LAST = "profile/", "session/", "session/last/"
 
 
 def start_session(policy: FusionPolicy, hour: float, *, num_tags: int = 0) -> VisibleHistory:
-    """The history of a session in which nothing was shown yet.
+    """The history at the first request of a session.
 
     Args:
-        policy: which the session is served by.
-        hour: of the day, in [0, 24).
-        num_tags: of the catalogue, for a policy that reads `session/repetition`.
+        policy: the policy that serves the session.
+        hour: hour of the day, in [0, 24).
+        num_tags: number of tags in the catalogue; needed by a policy that reads
+            `session/repetition`.
     """
     history = start_history(np.array([hour], dtype=np.float32), num_tags)
     signals = sum(name.startswith(_LAST) for name in policy.setting.observation)
-    nothing = np.zeros((1, signals), dtype=np.float32)  # of the policy's log, whatever its tasks
+    nothing = np.zeros((1, signals), dtype=np.float32)  # one entry per signal of the policy's log
     return replace(history, last=nothing, fast=nothing, slow=nothing)
 
 
@@ -44,12 +45,12 @@ def after_slate(
     """The history at the request after a slate, computed as in the simulator.
 
     Args:
-        history: before the slate.
-        feedback: (slate, feedbacks), 0/1 or a count for each task but watch time, in their order.
-        play_seconds: (slate,), how long each shown video was played.
-        duration_seconds: (slate,), above 0.
-        pause_seconds: from that request to the next one.
-        tags: (slate, tags per video), in 0..num_tags-1, -1 for none; none by default.
+        history: the history before the slate.
+        feedback: (slate, feedbacks), 0/1 or a count for each task except watch time, in task order.
+        play_seconds: (slate,), play time of each shown video in seconds.
+        duration_seconds: (slate,), duration of each shown video in seconds, above 0.
+        pause_seconds: time from that request to the next one, in seconds.
+        tags: (slate, tags per video), in 0..num_tags-1, -1 for no tag; no tags by default.
     """
     shown = len(play_seconds)
     num_tags = history.tag_exposure.shape[1]
@@ -81,18 +82,18 @@ def context_of(
     history: VisibleHistory | None = None,
     others: Mapping[str, float] | None = None,
 ) -> dict[str, float]:
-    """The numbers named by `policy.context`, as the simulator would observe them.
+    """The numbers named by `policy.context`, with the values that the simulator would observe.
 
     Args:
-        policy: as `load_policy` returns it; it holds the constants of the profile.
-        user: counts of the user, such as `follow_user_num`, `exposures` (videos shown before) and
-            `like` (how many of them were liked); `facts_of` of the policy's constants names those
-            that are needed. NaN stands for what is not known.
-        history: the session so far, of `start_session` and `after_slate`.
-        others: any of the numbers by name, as they are observed; they win over the rest.
+        policy: a policy from `load_policy`; it holds the standardisation constants of the profile.
+        user: raw counts of the user, such as `follow_user_num`, `exposures` (videos shown before)
+            and `like` (videos liked). `policy.setting.profile.facts_of` lists the counts needed.
+            Use NaN for an unknown count.
+        history: the session so far, from `start_session` and `after_slate`.
+        others: observed values by name; they override values computed from `user` and `history`.
 
     Raises:
-        DataError: if what a number needs is missing.
+        DataError: if the input that a number needs is missing.
     """
     given = dict(others or {})
     session: dict[str, float] = {}
@@ -101,8 +102,8 @@ def context_of(
         names = [name for name in policy.setting.observation if name.startswith(_SESSION)]
         if len(names) != len(values):
             raise DataError(
-                f"the history holds {len(values)} numbers, the policy observes {len(names)} of a"
-                " session; start it with start_session(policy, hour)"
+                f"the history must hold the {len(names)} session numbers that the policy observes,"
+                f" got {len(values)}; start it with start_session(policy, hour)"
             )
         session = dict(zip(names, values.tolist(), strict=True))
     context = {}
@@ -117,7 +118,7 @@ def context_of(
             raise DataError(f"{name} needs the history of the session; give history=...")
         else:
             raise DataError(
-                f"{name} is neither of the profile nor of the session; give it in others"
+                f"{name} cannot be computed from user or history; give its value in others"
             )
     return context
 
@@ -126,6 +127,6 @@ def _profile_number(policy: FusionPolicy, name: str, user: Mapping[str, float]) 
     scale = policy.setting.profile
     if scale is None:
         raise DataError(
-            f"this policy holds no constants of the profile; give {name} in others, standardised"
+            f"this policy holds no profile constants; give the standardised {name} in others"
         )
     return scale.observed(name.removeprefix(_PROFILE), user)

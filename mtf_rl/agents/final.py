@@ -1,4 +1,4 @@
-"""The final between a few policies: which earns most in fresh sessions of tuning users."""
+"""Select the best of a few policies on fresh sessions of tuning users."""
 
 from collections.abc import Callable, Sequence
 
@@ -13,11 +13,11 @@ from mtf_rl.evaluation import Sessions, roll_out_each
 __all__ = ["CAUTION", "mean_reward", "select_finalist"]
 
 CAUTION = 1.25  # A block of sessions may last longer than those before it.
-_FRESH_LUCK = 500_009  # added to a task's seed
+_SEED_OFFSET = 500_009  # added to a task's seed, for random numbers not used in learning
 
 
 def mean_reward(sessions: Sessions) -> float:
-    """What a session is worth."""
+    """Mean reward of a session."""
     return float(sessions.reward.mean())
 
 
@@ -28,17 +28,17 @@ def select_finalist(
     block: int,
     worth: Callable[[Sessions], float] = mean_reward,
 ) -> int:
-    """Place of the policy with the largest sum of worths, over as many blocks as the budget pays.
+    """Index of the policy with the largest sum of `worth` over all blocks that the budget pays for.
 
-    All play the same sessions, with draws that no learning has met, since the best of many noisy
-    values is partly the luckiest. Of equals the first; the first too if no block is paid for, so
-    that the most promising should come first.
+    All policies serve the same sessions, with random numbers not used in learning: the maximum of
+    many noisy values overfits their noise. Of tied policies the first is selected, and also if the
+    budget pays for no block; put the most promising policy first.
 
     Args:
-        task: whose tuning users, and whose budget is used up.
-        policies: at least one.
-        block: sessions that each plays at a time, at least 1.
-        worth: of a block.
+        task: provides the tuning users and the budget, which is used up.
+        policies: candidates, at least one.
+        block: sessions that each policy serves per block, at least 1.
+        worth: value of a block of sessions, larger is better.
 
     Raises:
         DataError: if a reward is not finite.
@@ -48,19 +48,19 @@ def select_finalist(
     while task.budget.left > CAUTION * cost:
         used_before = task.budget.used
         try:
-            found = roll_out_each(
+            block_sessions = roll_out_each(
                 task.tuning,
                 policies,
-                seed=task.seed + _FRESH_LUCK,
+                seed=task.seed + _SEED_OFFSET,
                 episodes=np.arange(played, played + block),
                 budget=task.budget,
             )
         except BudgetExceededError:
-            break  # A block that not all of them have played says nothing.
-        worths = np.array([worth(sessions) for sessions in found])
+            break  # An incomplete block would compare different sessions.
+        worths = np.array([worth(sessions) for sessions in block_sessions])
         if not np.isfinite(worths).all():
             raise DataError(
-                f"the mean session reward must be finite, got {worths}; look at the reward function"
+                f"the mean session reward must be finite, got {worths}; check the reward function"
                 " and the user model"
             )
         sums += worths

@@ -1,4 +1,4 @@
-"""A policy with all that turns its actions into an order of candidates."""
+"""A policy together with the setting that turns its actions into a ranking."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -28,20 +28,20 @@ CANDIDATES_PREFIX = "candidates/"
 
 @dataclass(frozen=True)
 class FusionSetting:
-    """What actions mean and what observations hold, as they were where a policy was learnt.
+    """The meaning of actions and observations in the environment that a policy was trained in.
 
     Raises:
         ConfigError: if a number is out of range, or the parts do not fit each other.
     """
 
     observation: tuple[str, ...]
-    """Names of the numbers that are observed, in order, as `ObservationLayout` has them."""
+    """Names of the observed numbers, in the order of `ObservationLayout`."""
     base_rates: tuple[float, ...]
-    """Mean of each task's feedback where the policy was learnt, in [0, 1]: beta of log_sum."""
+    """Mean feedback of each task in the training environment, in [0, 1]: beta of log_sum."""
     fusion: FusionConfig = field(default_factory=FusionConfig)
     """Formula, action map and tasks."""
     profile: ProfileScale | None = None
-    """The constants that made the numbers `profile/...` of raw counts, where they are known."""
+    """Constants that turn raw counts into the numbers `profile/...`; None if unknown."""
 
     def __post_init__(self) -> None:
         tasks = self.fusion.tasks
@@ -66,39 +66,38 @@ class FusionSetting:
         )
 
     def make_formula(self) -> FusionFormula:
-        """The formula that fuses predictions of all tasks of the dataset, (..., whole)."""
+        """Make the formula, which fuses predictions of all tasks of the dataset, (..., whole)."""
         rates = np.zeros(len(self.fusion.task_set.whole))
         rates[self.fusion.task_set.columns] = self.base_rates
         return self.fusion.make_formula(rates)
 
     def make_action_map(self) -> ActionMap:
-        """The map from actions to that formula's parameters."""
+        """Make the map from actions to the formula's parameters."""
         return self.fusion.make_action_map(self.make_formula())
 
     def statistic_names(self) -> tuple[str, ...]:
-        """Names of what `PoolPredictions.statistics` tells of candidates, in its order."""
+        """Names of the candidate statistics, in the order of `PoolPredictions.statistics`."""
         return tuple(
             f"{CANDIDATES_PREFIX}{part}/{task}" for part in STATISTICS for task in self.fusion.tasks
         )
 
     def _check_observation(self) -> None:
         if len(set(self.observation)) < len(self.observation):
-            raise ConfigError("names of observations must differ, got one twice")
+            raise ConfigError("names of observations must be unique, got duplicates")
         known = self.statistic_names()
         for name in self.observation:
             if name.startswith(CANDIDATES_PREFIX) and name not in known:
                 raise ConfigError(
-                    f"observation '{name}' is none that candidates have; "
-                    f"these are {', '.join(known)}"
+                    f"unknown observation '{name}' of the candidates; known are {', '.join(known)}"
                 )
 
 
 @dataclass(frozen=True)
 class FusionPolicy(Policy):
-    """A policy, and the setting in which its actions are fusion weights.
+    """A policy and the setting in which its actions are fusion weights.
 
     Raises:
-        ShapeError: if the policy reads or makes another number of values than the setting says.
+        ShapeError: if the widths of observation or action differ from the setting's.
         DataError: if a constant action is outside [-1, 1].
     """
 
@@ -114,23 +113,23 @@ class FusionPolicy(Policy):
             return
         if self.policy.obs_dim != len(self.setting.observation):
             raise ShapeError(
-                f"the policy must read obs_dim = {len(self.setting.observation)} numbers, as many"
-                f" as the setting names, it reads {self.policy.obs_dim}"
+                f"the policy must have obs_dim = {len(self.setting.observation)}, the number of"
+                f" observations in the setting, got {self.policy.obs_dim}"
             )
         if self.policy.action_dim != len(names):
             raise ShapeError(
-                f"the policy must make {len(names)} parameters for formula "
-                f"'{self.setting.fusion.formula}', it makes {self.policy.action_dim}"
+                f"the policy must have action_dim = {len(names)} for formula "
+                f"'{self.setting.fusion.formula}', got {self.policy.action_dim}"
             )
 
     @property
     def is_static(self) -> bool:
-        """Whether the action is the same at every request, whatever is observed."""
+        """Whether the action is the same at every request."""
         return isinstance(self.policy, ConstantPolicy)
 
     @property
     def tasks(self) -> tuple[str, ...]:
-        """The tasks whose predictions are fused, in the order of `rank_arrays`."""
+        """The fused tasks, in the order of the columns that `rank_arrays` takes."""
         return self.setting.fusion.tasks
 
     @property
@@ -140,7 +139,7 @@ class FusionPolicy(Policy):
 
     @property
     def served(self) -> SavedPolicy:
-        """The policy that takes `inputs` alone."""
+        """The same policy with only `inputs` as its observation."""
         return self._parts.policy
 
     @property
@@ -150,7 +149,7 @@ class FusionPolicy(Policy):
 
     @property
     def context(self) -> tuple[str, ...]:
-        """Names of what the policy reads of a request besides its candidates' predictions."""
+        """Names of the inputs of a request that are not computed from candidates' predictions."""
         return tuple(name for name in self.inputs if not name.startswith(CANDIDATES_PREFIX))
 
     @cached_property
@@ -161,8 +160,9 @@ class FusionPolicy(Policy):
         """The fusion parameters of some requests, (num_envs, action_dim) float32.
 
         Args:
-            predictions: of the candidates, (num_envs, candidates, tasks) float32 in [0, 1].
-            context: the numbers named by `context`, (num_envs, context).
+            predictions: predictions for the candidates, (num_envs, candidates, tasks) float32 in
+                [0, 1].
+            context: the values named by the property `context`, (num_envs, context).
         """
         parts = self._parts
         if self.is_static:
@@ -179,8 +179,9 @@ class FusionPolicy(Policy):
         """The candidates' ranking scores, (num_envs, candidates) float32.
 
         Args:
-            predictions: (num_envs, candidates, tasks) float32 in [0, 1].
-            parameters: (num_envs, action_dim).
+            predictions: predictions for the candidates, (num_envs, candidates, tasks) float32 in
+                [0, 1].
+            parameters: fusion parameters, (num_envs, action_dim).
         """
         formula = self._parts.formula
         return formula.fuse(formula.prepare(self._parts.all_tasks(predictions)), parameters)
@@ -188,25 +189,27 @@ class FusionPolicy(Policy):
     def rank_arrays(
         self, predictions: FloatArray, context: FloatArray | Mapping[str, float] | None = None
     ) -> "Ranking":
-        """The order of one request's candidates, as the environment would have it.
+        """Rank the candidates of one request as the environment does.
 
-        The fast way for a service: no table is made, and values are taken as they are given
-        (`mtf_rl.agents.rank` checks them). A value above 20 or below -20 is cut, as observations
-        are.
+        This is the fast call for a service: it builds no table and does not check values
+        (`mtf_rl.agents.rank` does). Context values are clipped to [-20, 20], as observations are.
 
         Args:
             predictions: (candidates, tasks) in [0, 1], one column for each of `tasks`.
-            context: the numbers named by `context`, (context,) or by name; none if there is none.
+            context: the values named by the property `context`, as an array (context,) or by name;
+                None if the policy needs no context.
 
         Raises:
-            ShapeError: if an array has another shape.
-            DataError: if a name of the context is missing.
+            ShapeError: if an array has the wrong shape.
+            DataError: if a name is missing from the context.
         """
         names = self.context
         if isinstance(context, Mapping):
             missing = [name for name in names if name not in context]
             if missing:
-                raise DataError(f"the context lacks {', '.join(missing)}")
+                raise DataError(
+                    f"the context lacks {', '.join(missing)}; policy.context lists all names"
+                )
             context = np.array([context[name] for name in names])
         given = np.zeros(0) if context is None else np.asarray(context)
         check_shape("context", given, "context", (len(names),))
@@ -231,26 +234,26 @@ class FusionPolicy(Policy):
 
 @dataclass(frozen=True)
 class Ranking:
-    """One request's candidates in order."""
+    """The ranking of one request's candidates."""
 
-    order: IntArray  # (candidates,), positions, best first; of equal scores the earlier is better
-    scores: FloatArray  # (candidates,) float32, in the order in which candidates were given
+    order: IntArray  # (candidates,), positions, best first; ties keep the given order
+    scores: FloatArray  # (candidates,) float32, in the given order
     parameters: FloatArray  # (action_dim,) float32, the fusion parameters
 
 
 @dataclass(frozen=True)
 class _Parts:
-    """What serving needs of a policy, made once."""
+    """Parts of a policy that serving needs, computed once."""
 
     policy: SavedPolicy
-    """Of the inputs alone."""
+    """The policy with only `inputs` as its observation."""
     inputs: IntArray  # positions in the observation
     of_context: IntArray  # positions among the inputs
     of_candidates: IntArray  # positions among the inputs
     statistics: IntArray  # positions in `summarise`, one for each of `of_candidates`
     formula: FusionFormula
     action_map: ActionMap
-    static: FloatArray  # (action_dim,), the parameters of a static policy; else none
+    static: FloatArray  # (action_dim,), parameters of a static policy; empty for others
 
     @classmethod
     def of(cls, policy: "FusionPolicy") -> "_Parts":
@@ -276,7 +279,7 @@ class _Parts:
         )
 
     def all_tasks(self, predictions: FloatArray) -> FloatArray:
-        """Predictions of the fused tasks among those of all tasks, (..., whole); others are 0."""
+        """Expand predictions of the fused tasks to all tasks, (..., whole); others are 0."""
         tasks = self.formula.tasks
         shown = np.zeros((*predictions.shape[:2], len(tasks.whole)), dtype=np.float32)
         shown[:, :, tasks.columns] = predictions

@@ -1,4 +1,4 @@
-"""Which observed numbers a policy depends on, and the same policy of these numbers alone."""
+"""Reduce a policy to the observed numbers that it depends on, and the inverse."""
 
 from dataclasses import replace
 
@@ -17,9 +17,9 @@ __all__ = ["inputs_of", "on_inputs", "on_observation"]
 
 
 def inputs_of(policy: SavedPolicy) -> IntArray:
-    """Positions in the observation of the numbers that can change an action, ascending.
+    """Positions of the observed numbers that can change an action, ascending.
 
-    A number that a network's first layer multiplies by 0 alone changes nothing.
+    A number whose first-layer weights are all 0 cannot change an action.
     """
     if isinstance(policy, ConstantPolicy):
         return np.zeros(0, dtype=np.int64)
@@ -36,7 +36,7 @@ def inputs_of(policy: SavedPolicy) -> IntArray:
 
 
 def on_inputs(policy: SavedPolicy, inputs: IntArray) -> SavedPolicy:
-    """The policy that takes these numbers of the observation alone, (num_envs, inputs)."""
+    """The same policy, which takes only these numbers of the observation: (num_envs, inputs)."""
     if isinstance(policy, ConstantPolicy):
         return policy
     if isinstance(policy, TablePolicy):
@@ -44,25 +44,31 @@ def on_inputs(policy: SavedPolicy, inputs: IntArray) -> SavedPolicy:
     mean, scale = policy.mean[inputs], policy.scale[inputs]
     observed = len(policy.mean)
 
-    def of(network: Mlp) -> Mlp:
-        further = np.arange(observed, network.inputs)  # latents or an action
-        columns = np.concatenate([inputs, further])
+    def reduced(network: Mlp) -> Mlp:
+        other_inputs = np.arange(observed, network.inputs)  # latents or an action
+        columns = np.concatenate([inputs, other_inputs])
         return _with_first_layer(network, network.weights[0][:, columns])
 
     if isinstance(policy, MlpPolicy):
-        return MlpPolicy(mean, scale, of(policy.network))
+        return MlpPolicy(mean, scale, reduced(policy.network))
     return replace(
         policy,
         mean=mean,
         scale=scale,
-        decoder=of(policy.decoder),
-        perturbation=of(policy.perturbation),
-        critic=of(policy.critic),
+        decoder=reduced(policy.decoder),
+        perturbation=reduced(policy.perturbation),
+        critic=reduced(policy.critic),
     )
 
 
 def on_observation(policy: SavedPolicy, inputs: IntArray, obs_dim: int) -> SavedPolicy:
-    """The policy that takes whole observations (num_envs, obs_dim): the inverse of `on_inputs`."""
+    """The same policy, which takes whole observations (num_envs, obs_dim): inverse of `on_inputs`.
+
+    Args:
+        policy: a policy of `inputs` alone.
+        inputs: positions of its inputs in the observation.
+        obs_dim: width of the observation.
+    """
     if isinstance(policy, ConstantPolicy):
         return policy
     if isinstance(policy, TablePolicy):
@@ -70,23 +76,23 @@ def on_observation(policy: SavedPolicy, inputs: IntArray, obs_dim: int) -> Saved
     mean, scale = np.zeros(obs_dim, policy.mean.dtype), np.ones(obs_dim, policy.scale.dtype)
     mean[inputs], scale[inputs] = policy.mean, policy.scale
 
-    def of(network: Mlp) -> Mlp:
+    def widened(network: Mlp) -> Mlp:
         first = network.weights[0]
-        further = network.inputs - len(inputs)
-        wide = np.zeros((len(first), obs_dim + further), dtype=first.dtype)
+        other_inputs = network.inputs - len(inputs)  # latents or an action
+        wide = np.zeros((len(first), obs_dim + other_inputs), dtype=first.dtype)
         wide[:, inputs] = first[:, : len(inputs)]
         wide[:, obs_dim:] = first[:, len(inputs) :]
         return _with_first_layer(network, wide)
 
     if isinstance(policy, MlpPolicy):
-        return MlpPolicy(mean, scale, of(policy.network))
+        return MlpPolicy(mean, scale, widened(policy.network))
     return replace(
         policy,
         mean=mean,
         scale=scale,
-        decoder=of(policy.decoder),
-        perturbation=of(policy.perturbation),
-        critic=of(policy.critic),
+        decoder=widened(policy.decoder),
+        perturbation=widened(policy.perturbation),
+        critic=widened(policy.critic),
     )
 
 

@@ -1,4 +1,4 @@
-"""What an agent is given to learn from, and what it gives back."""
+"""The input and output of an agent's learning function: `LearningTask` and `LearnedPolicy`."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ __all__ = [
 
 
 class MetricSink(Protocol):
-    """Where measurements go, such as the run's metric writer."""
+    """A function that records metrics, such as the run's metric writer."""
 
     def __call__(self, step: int, name: str, value: float) -> None:
         """Record `value` of the metric `name` after `step` requests."""
@@ -34,25 +34,25 @@ class MetricSink(Protocol):
 
 
 def discard_metric(step: int, name: str, value: float) -> None:
-    """A sink that keeps nothing."""
+    """Discard the metric."""
 
 
 def ignore_updates(count: int) -> None:
-    """Tells nobody."""
+    """No-op."""
 
 
 @dataclass(frozen=True)
 class Watch:
-    """Someone who looks at a policy while it is learnt, such as for a learning curve.
+    """A callback that receives the policy during learning, for example for a learning curve.
 
     Raises:
         ConfigError: if `every` is below 1.
     """
 
     every: int
-    """Steps from one look to the next: requests, or updates of an agent that has a batch."""
+    """Steps between calls, at least 1: requests, or updates of a batch-RL agent."""
     see: Callable[[int, SavedPolicy], None]
-    """Told of the steps done and the policy after them."""
+    """Called with the number of steps done and the policy at that point."""
 
     def __post_init__(self) -> None:
         check_at_least("every", self.every, 1)
@@ -60,58 +60,58 @@ class Watch:
 
 @dataclass(frozen=True)
 class CheckpointPlan:
-    """Where a learner writes its state now and then, and looks for one to go on from."""
+    """Where and how often a learner writes checkpoints; it resumes from one that exists."""
 
     path: Path
-    """The file."""
+    """The checkpoint file."""
     seconds: float
-    """Time from one writing to the next, at least 0."""
+    """Minimum time between checkpoints in seconds, at least 0."""
     mark: Callable[[], int]
-    """Asked for the length of the run's metrics when a checkpoint is written, in bytes."""
+    """Returns the length of the run's metrics file in bytes; called for each checkpoint."""
 
 
 @dataclass(frozen=True)
 class LearningTask:
     """Sessions to learn from, under a budget.
 
-    Attributes are the whole of what an agent may touch: final users and the truth are not here.
+    An agent may use only these attributes: final users and the ground truth are not included.
     """
 
     learning: FusionDynamics[Any]
-    """Sessions of the users who are learnt from."""
+    """Sessions of the learning users."""
     tuning: FusionDynamics[Any]
-    """Sessions of the tuning users, by which policies are compared."""
+    """Sessions of the tuning users, for comparing policies."""
     budget: RequestBudget
-    """Requests that may be simulated, of both kinds of users."""
+    """Requests that may be simulated, for learning and tuning users together."""
     seed: int
-    """Seed of everything random in the learner and its sessions."""
+    """Seed of all random numbers in the learner and its sessions."""
     metrics: MetricSink = discard_metric
-    """Told of losses, rewards and weights."""
+    """Records losses, rewards and weights."""
     batch: BatchDataset | None = None
-    """What a batch-RL agent learns from; it touches no session."""
+    """The dataset of a batch-RL agent, which uses no sessions; None for other agents."""
     on_update: Callable[[int], object] = ignore_updates
-    """Told of a batch-RL agent's updates as they are done."""
+    """Called with the number of updates that a batch-RL agent has just done."""
     watch: Watch | None = None
-    """Looks at a learner's policy from time to time; static weights have none."""
+    """Receives the policy during learning; static weights do not call it."""
     checkpoints: CheckpointPlan | None = None
-    """Of learners of some length."""
+    """Where actor-critics and batch-RL agents write checkpoints; None for no checkpoints."""
     study: Path | None = None
-    """Where a search stores its trials (SQLite), and looks for some to go on from; None keeps them
-    in memory."""
+    """SQLite file in which a search stores its trials and from which it resumes; None keeps them in
+    memory."""
     device: str = "cpu"
     """Torch device of the learner's networks."""
 
 
 def transitions_of(task: LearningTask) -> Transitions:
-    """The rows of a task's batch.
+    """The transitions of a task's batch dataset.
 
     Raises:
-        DataError: if it has none.
-        ShapeError: if they are of other widths than the task's sessions.
+        DataError: if the task has no batch dataset.
+        ShapeError: if observations or actions differ in width from the task's sessions.
     """
     if task.batch is None:
         raise DataError(
-            "this agent learns from a batch dataset, and there is none: give one (--batch FILE)"
+            "this agent learns from a batch dataset, and none was given: add --batch FILE"
         )
     rows = len(task.batch.rewards)
     for name, width in (
@@ -123,7 +123,7 @@ def transitions_of(task: LearningTask) -> Transitions:
 
 
 class LearningInterruptedError(KeyboardInterrupt):
-    """Ctrl-C while learning; it carries what was learnt so far."""
+    """Ctrl-C during learning; `learned` holds the policy so far."""
 
     def __init__(self, learned: "LearnedPolicy") -> None:
         super().__init__()
@@ -132,9 +132,9 @@ class LearningInterruptedError(KeyboardInterrupt):
 
 @dataclass(frozen=True)
 class LearnedPolicy:
-    """A policy and what it cost."""
+    """A learned policy and the requests used."""
 
     policy: SavedPolicy
     untrained: SavedPolicy | None
-    """The learner's own network before its first update; None for a method without one."""
+    """The learner's policy before its first update; None for a method without a network."""
     requests_used: int

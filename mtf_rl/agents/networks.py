@@ -39,14 +39,13 @@ OUTPUT_ACTIVATIONS: Registry[_Activation] = Registry(
 
 @dataclass(frozen=True)
 class Mlp:
-    """A multi-layer perceptron whose sums run in float64, each in one fixed order.
+    """A multi-layer perceptron with float64 sums in a fixed order.
 
-    A row's output therefore does not depend on what other rows it is computed with, not even in
-    its last bit.
+    A row's output is bitwise independent of the other rows in the batch.
 
     Raises:
         ShapeError: if there is no layer, or the layers do not fit each other.
-        UnknownNameError: if there is no such activation.
+        UnknownNameError: if an activation is unknown.
     """
 
     weights: tuple[FloatArray, ...]  # each (outputs, inputs)
@@ -78,19 +77,19 @@ class Mlp:
 
     @property
     def inputs(self) -> int:
-        """Numbers that go in."""
+        """Width of the input."""
         return int(self.weights[0].shape[1])
 
     @property
     def outputs(self) -> int:
-        """Numbers that come out."""
+        """Width of the output."""
         return len(self.biases[-1])
 
     def __call__(self, values: FloatArray) -> FloatArray:
-        """What comes out, (rows, outputs) float64, of what goes in, (rows, inputs).
+        """Compute outputs (rows, outputs) float64 for inputs `values` (rows, inputs).
 
         Raises:
-            ShapeError: if the values have another shape.
+            ShapeError: if `values` has the wrong shape.
         """
         check_shape("values", values, "rows, inputs", (len(values), self.inputs))
         activation = HIDDEN_ACTIVATIONS[self.hidden]
@@ -110,32 +109,32 @@ class Mlp:
 
 
 COMPILED_FROM = 1 << 18
-"""Products from which a compiled loop is used; below it a request is served without numba."""
+"""Number of products above which a compiled loop is used; serving a request needs no numba."""
 
 
 def _layer(values: FloatArray, weight: FloatArray, bias: FloatArray) -> FloatArray:
-    """Bias plus products in the order of the inputs, (rows, outputs) float64."""
+    """Bias plus products, summed in the order of the inputs: (rows, outputs) float64."""
     rows, (inputs, outputs) = len(values), weight.shape
     if rows * weight.size < COMPILED_FROM:
         terms = np.empty((rows, 1 + inputs, outputs))
         terms[:, 0] = bias
         np.multiply(values[:, :, None], weight, out=terms[:, 1:])
-        # Running sums: their order does not depend on the shape, as that of a plain sum does.
+        # Running sums have a fixed order; the order of a plain sum depends on the shape.
         return np.add.accumulate(terms, axis=1, out=terms)[:, -1]
     sums = np.empty((rows, outputs))
     _sum_into(np.ascontiguousarray(values), weight, bias, sums)
     return sums
 
 
-# Compiled, since a matrix product of BLAS sums in an order that depends on the number of rows.
+# Compiled, since the summation order of a BLAS product depends on the number of rows.
 
 
 @compiled
 def _sum_into(values: Any, weight: Any, bias: Any, sums: Any) -> None:
-    """`weight` is (inputs, outputs), so that the inner loop runs along memory.
+    """Add bias and products into `sums`, (rows, outputs), in the order of the inputs.
 
-    Four inputs at a time are added in order: the same sums as one at a time, with a quarter of the
-    loads and stores.
+    `weight` is (inputs, outputs), so the inner loop runs along memory. Four inputs are added per
+    pass: the same sums with a quarter of the loads and stores.
     """
     inputs, outputs = weight.shape
     whole = inputs - inputs % 4

@@ -1,4 +1,4 @@
-"""Policies as plain arrays: they predict without an environment."""
+"""Policies made of plain arrays, which predict without an environment or torch."""
 
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -16,7 +16,7 @@ from mtf_rl.core.ranges import check_at_least
 __all__ = ["ConstantPolicy", "GenerativePolicy", "MlpPolicy", "SavedPolicy", "TablePolicy"]
 
 LATENT_BOUND = 0.5
-_DECODED_AT_ONCE = 65_536  # actions that a generative policy weighs at a time, which bounds memory
+_DECODED_AT_ONCE = 65_536  # actions that a generative policy decodes in one batch; bounds memory
 
 
 @dataclass(frozen=True)
@@ -44,22 +44,22 @@ class ConstantPolicy(Policy):
 
 @dataclass(frozen=True)
 class TablePolicy(Policy):
-    """Weights that are constant between edges of one observed number.
+    """One action for each interval of one observed number.
 
-    The action is row k of the table, where k edges are at most the number: static weights for each
-    group of users, or for each part of a session.
+    The action is row k of the table, where k is the number of edges not above the observed number:
+    static weights for each group of users, or for each part of a session.
 
     Raises:
-        ShapeError: if the parts do not fit each other.
-        DataError: if the edges do not rise.
+        ShapeError: if the shapes do not fit each other.
+        DataError: if the edges do not increase strictly.
         ConfigError: if the column is outside the observation.
     """
 
     obs_dim: int
     """Width of the observation."""
     column: int
-    """Which of its numbers is looked at, in [0, obs_dim)."""
-    edges: FloatArray  # (rows - 1,), rising
+    """Position of the observed number that is used, in [0, obs_dim)."""
+    edges: FloatArray  # (rows - 1,), strictly increasing
     actions: FloatArray  # (rows, action_dim) in [-1, 1]
 
     def __post_init__(self) -> None:
@@ -72,7 +72,7 @@ class TablePolicy(Policy):
                 "actions must have shape (rows, action_dim), and edges (rows - 1,), got "
                 f"{self.actions.shape} and {self.edges.shape}"
             )
-        refuse_rows(~(np.diff(self.edges) > 0.0), "edges must rise")
+        refuse_rows(~(np.diff(self.edges) > 0.0), "edges must increase strictly")
 
     @property
     def action_dim(self) -> int:
@@ -94,16 +94,16 @@ class TablePolicy(Policy):
 
 @dataclass(frozen=True)
 class MlpPolicy(Policy):
-    """A deterministic actor: standardise, then a network whose last activation keeps to [-1, 1].
+    """A deterministic actor: standardisation, then a network with output in [-1, 1].
 
     Raises:
-        ShapeError: if the parts do not fit each other.
+        ShapeError: if the shapes do not fit each other.
         DataError: if a scale is not above 0.
-        ConfigError: if the network's output is not bounded.
+        ConfigError: if the network's output activation is not bounded.
     """
 
-    mean: FloatArray  # (obs_dim,) subtracted from the observation
-    scale: FloatArray  # (obs_dim,) above 0, which then divides it
+    mean: FloatArray  # (obs_dim,), subtracted from the observation
+    scale: FloatArray  # (obs_dim,), above 0; divides the centred observation
     network: Mlp  # obs_dim inputs, action_dim outputs; ends in tanh or clip
 
     def __post_init__(self) -> None:
@@ -111,8 +111,8 @@ class MlpPolicy(Policy):
         _check_sizes("network", self.network, "obs_dim", (len(self.mean), self.action_dim))
         if self.network.output not in ("tanh", "clip"):
             raise ConfigError(
-                "the network of a policy must end in tanh or clip, which keep to [-1, 1], got "
-                f"'{self.network.output}'"
+                "the output activation of a policy's network must be tanh or clip, which keep"
+                f" actions in [-1, 1], got '{self.network.output}'"
             )
 
     @property
@@ -139,7 +139,7 @@ class MlpPolicy(Policy):
 
 @dataclass(frozen=True)
 class GenerativePolicy(Policy):
-    """The best of some actions that a behaviour policy might have taken, each moved a little.
+    """Select the action with the highest Q among perturbed proposals of a behaviour model.
 
     With decoder G, perturbation xi, critic Q, latents z_1 .. z_n and standardised observation s:
 
@@ -147,24 +147,24 @@ class GenerativePolicy(Policy):
         action = a_k with k = argmax_i Q(s, a_i)
 
     The policy of BCQ (Fujimoto et al., ICML 2019) and of BatchRL-MTF (Zhang et al., KDD
-    2022, eq. 4). Of equal values the first is played.
-    Differs from the paper: the latents are drawn once, when the policy is made, instead of at
-    every request, so that an action depends on its observation alone.
+    2022, eq. 4). Of tied values the first is selected. Unlike the papers, we draw the latents once,
+    when the policy is made, and not at every request: an action then depends only on its
+    observation.
 
     Raises:
-        ShapeError: if the parts do not fit each other.
-        DataError: if a scale is not above 0, or a latent outside [-0.5, 0.5].
-        ConfigError: if the action_flexibility is below 0, or a network ends in another activation.
+        ShapeError: if the shapes do not fit each other.
+        DataError: if a scale is not above 0, or a latent is outside [-0.5, 0.5].
+        ConfigError: if `action_flexibility` is below 0, or an output activation is wrong.
     """
 
-    mean: FloatArray  # (obs_dim,) subtracted from the observation
-    scale: FloatArray  # (obs_dim,) above 0, which then divides it
+    mean: FloatArray  # (obs_dim,), subtracted from the observation
+    scale: FloatArray  # (obs_dim,), above 0; divides the centred observation
     decoder: Mlp  # G: obs_dim + latent_dim inputs, action_dim outputs; ends in tanh
-    perturbation: Mlp  # xi: obs_dim + action_dim inputs, as many outputs as G; ends in tanh
+    perturbation: Mlp  # xi: obs_dim + action_dim inputs, action_dim outputs; ends in tanh
     critic: Mlp  # Q: obs_dim + action_dim inputs, 1 output; ends in identity
     action_flexibility: float
-    """Phi: how far an action may be moved, at least 0, in units of the action."""
-    latents: FloatArray  # (samples, latent_dim) in [-0.5, 0.5], draws of a standard normal, clipped
+    """Maximum perturbation (Phi) of an action entry, in units of the action, at least 0."""
+    latents: FloatArray  # (samples, latent_dim), clipped standard normal draws in [-0.5, 0.5]
 
     def __post_init__(self) -> None:
         _check_standardisation(self.mean, self.scale)
@@ -213,7 +213,7 @@ class GenerativePolicy(Policy):
         return actions, state
 
     def _best(self, seen: FloatArray) -> FloatArray:
-        """The action of the largest value for each standardised observation (rows, obs_dim)."""
+        """The action with the highest Q for each standardised observation (rows, obs_dim)."""
         samples = len(self.latents)
         repeated = np.repeat(seen, samples, axis=0)  # (rows * samples, obs_dim)
         latents = np.tile(self.latents, (len(seen), 1))  # (rows * samples, latent_dim)
@@ -229,7 +229,7 @@ class GenerativePolicy(Policy):
 
 
 SavedPolicy: TypeAlias = ConstantPolicy | TablePolicy | MlpPolicy | GenerativePolicy
-"""What can be saved and served: policies that are plain arrays."""
+"""Policies that can be saved and served."""
 
 
 def _check_standardisation(mean: FloatArray, scale: FloatArray) -> None:
@@ -240,19 +240,18 @@ def _check_standardisation(mean: FloatArray, scale: FloatArray) -> None:
 
 
 def _check_sizes(name: str, network: Mlp, inputs: str, expected: tuple[int, int]) -> None:
-    found = (network.inputs, network.outputs)
-    if found != expected:
+    if (network.inputs, network.outputs) != expected:
         raise ShapeError(
             f"{name} must have {inputs} = {expected[0]} inputs and {expected[1]} outputs, got "
-            f"{found[0]} and {found[1]}"
+            f"{network.inputs} and {network.outputs}"
         )
 
 
 def _standardised(observation: FloatArray, mean: FloatArray, scale: FloatArray) -> FloatArray:
-    """Observations (num_envs, obs_dim) less the mean, over the scale, float64.
+    """(observation - mean) / scale, (num_envs, obs_dim) float64.
 
     Raises:
-        ShapeError: if the observation has another shape.
+        ShapeError: if the observation has the wrong shape.
     """
     _check_observation(observation, len(mean))
     standardised: FloatArray = (observation.astype(np.float64) - mean) / scale
@@ -260,7 +259,7 @@ def _standardised(observation: FloatArray, mean: FloatArray, scale: FloatArray) 
 
 
 def _check_observation(observation: FloatArray, obs_dim: int) -> None:
-    """Refuse observations that are not (num_envs, obs_dim)."""
+    """Raise a ShapeError unless the observation has shape (num_envs, obs_dim)."""
     if observation.ndim != 2 or observation.shape[1] != obs_dim:
         raise ShapeError(
             f"observation must have shape (num_envs, obs_dim) = (any, {obs_dim}), "

@@ -1,4 +1,4 @@
-"""The agents by name: what configures each, and what makes it learn."""
+"""The registry of agents: for each name, the type of its settings and its learning function."""
 
 import importlib
 from collections.abc import Callable
@@ -60,13 +60,13 @@ __all__ = [
 
 @dataclass(frozen=True)
 class UniformConfig:
-    """Uniform weights have nothing to set."""
+    """Uniform weights have no settings."""
 
 
 def learn_uniform(task: "LearningTask", config: UniformConfig) -> "LearnedPolicy":
-    """+1 for every task of which more is better, -1 for hate, or the nearest that can be made.
+    """Uniform weights: +1 for positive tasks, -1 for negative tasks such as hate; uses no requests.
 
-    The action map `residual` makes what is near its base alone. Costs nothing.
+    If the action map cannot give these weights (`residual`), the nearest possible ones are used.
     """
     from mtf_rl.agents.learning import LearnedPolicy
     from mtf_rl.agents.policies import ConstantPolicy
@@ -79,16 +79,16 @@ def learn_uniform(task: "LearningTask", config: UniformConfig) -> "LearnedPolicy
 
 @dataclass(frozen=True)
 class RewardWeightedConfig:
-    """Hand-set weights have nothing to set."""
+    """Reward weights have no settings."""
 
 
 def learn_reward_weighted(task: "LearningTask", config: RewardWeightedConfig) -> "LearnedPolicy":
-    """What a person would set: each task's weight is what a prediction of 1 is worth in the reward.
+    """Weights equal to the reward's: what a prediction of 1 is worth; uses no requests.
 
-    It is the reward that the session is set to, over the largest worth. Of `engagement` on
-    KuaiRand's tasks: like 0.2, comment 0.6, follow and forward 1, hate -1; watch 0.4, what two
-    minutes are worth, since its prediction is of at most so many; click and long_view, which are
-    worth nothing in themselves, 0. Costs nothing.
+    They come from the session's reward and are divided by the largest absolute worth. With
+    `engagement` on KuaiRand's tasks: like 0.2, comment 0.6, follow and forward 1, hate -1; watch
+    0.4, since a prediction of 1 stands for two minutes; click and long_view 0, since the reward
+    does not count them.
     """
     from mtf_rl.agents.learning import LearnedPolicy
     from mtf_rl.agents.policies import ConstantPolicy
@@ -104,39 +104,39 @@ def learn_reward_weighted(task: "LearningTask", config: RewardWeightedConfig) ->
 
 
 Learn = Callable[["LearningTask", Any], "LearnedPolicy"]
-"""Learns with settings of the agent's type."""
+"""A function that learns a policy from a task and the agent's settings."""
 
 
 def _later(module: str, name: str) -> Learn:
-    """A function of `mtf_rl.agents` whose module, and torch with it, is imported when it learns."""
+    """A function of `mtf_rl.agents` whose module, and torch with it, is imported at the call."""
 
     def learn(task: "LearningTask", config: Any) -> "LearnedPolicy":
-        found: Learn = getattr(importlib.import_module(f"mtf_rl.agents.{module}"), name)
-        return found(task, config)
+        function: Learn = getattr(importlib.import_module(f"mtf_rl.agents.{module}"), name)
+        return function(task, config)
 
     return learn
 
 
 @dataclass(frozen=True)
 class Agent:
-    """The type of an agent's settings, and the function that learns with them."""
+    """The type of an agent's settings and its learning function."""
 
     config: type[Any]
     learn: Learn
     min_requests: Callable[[Any], int]
-    """The smallest budget that settings of this type can work with."""
+    """Smallest budget that the given settings work with, in requests."""
     from_batch: bool = False
-    """Whether it learns from a batch dataset alone, and touches no session."""
+    """Whether the agent learns only from a batch dataset, without sessions."""
 
 
 def own_agent(name: str, own: Any) -> Agent:
-    """The agent that a user's own object makes: an `Agent`, or a dataclass of settings that learns.
+    """Make an `Agent` from a user's own object: an `Agent`, or a dataclass with a `learn` method.
 
-    The dataclass has a default for each setting, and `learn(task) -> LearnedPolicy`. It may have
-    `min_requests`, a number or a method, and `from_batch = True`.
+    The dataclass needs a default for each setting, and `learn(task) -> LearnedPolicy`. It may have
+    `min_requests` (a number or a method) and `from_batch = True`.
 
     Raises:
-        ConfigError: if it is neither.
+        ConfigError: if the object is neither.
     """
     if isinstance(own, Agent):
         return own
@@ -165,8 +165,8 @@ def own_agent(name: str, own: Any) -> Agent:
         return learned
 
     def min_requests(settings: Any) -> int:
-        least = getattr(settings, "min_requests", 0)
-        return int(least() if callable(least) else least)
+        minimum = getattr(settings, "min_requests", 0)
+        return int(minimum() if callable(minimum) else minimum)
 
     return Agent(own, learn, min_requests, from_batch=bool(getattr(own, "from_batch", False)))
 
@@ -179,9 +179,9 @@ def _search(config: type[SearchConfig], name: str) -> Agent:
     return Agent(config, _later("search.learners", name), min_requests)
 
 
-def _of_batch(config: type[Any], name: str, *, least: int = 2) -> Agent:
+def _of_batch(config: type[Any], name: str, *, min_requests: int = 2) -> Agent:
     learn = _later("offline.learners", name)
-    return Agent(config, learn, lambda settings: least, from_batch=True)
+    return Agent(config, learn, lambda settings: min_requests, from_batch=True)
 
 
 AGENTS: Registry[Agent] = Registry(
@@ -200,7 +200,7 @@ AGENTS: Registry[Agent] = Registry(
         "cql": _of_batch(CQLConfig, "learn_cql"),
         "iql": _of_batch(IQLConfig, "learn_iql"),
         "awac": _of_batch(AWACConfig, "learn_awac"),
-        "batchrl_mtf": _of_batch(BatchRLMTFConfig, "learn_batchrl_mtf", least=200),
+        "batchrl_mtf": _of_batch(BatchRLMTFConfig, "learn_batchrl_mtf", min_requests=200),
         "batch_td3": _of_batch(BatchTD3Config, "learn_batch_td3"),
         "batch_sac": _of_batch(BatchSACConfig, "learn_batch_sac"),
         "grid": _search(GridConfig, "learn_grid"),

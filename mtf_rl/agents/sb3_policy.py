@@ -1,4 +1,4 @@
-"""The policy folder of a model that was trained in one's own Stable-Baselines3 loop."""
+"""Save a model from your own Stable-Baselines3 training loop as a policy folder."""
 
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from mtf_rl.envs import FusionDynamics
 __all__ = ["save_sb3_policy", "sb3_policy"]
 
 _ACTIVATIONS = {nn.ReLU: "relu", nn.Tanh: "tanh"}
-_CLOSE = 1e-3
+_TOLERANCE = 1e-3  # maximum difference of an action entry
 
 
 def save_sb3_policy(
@@ -30,19 +30,20 @@ def save_sb3_policy(
 ) -> FusionPolicy:
     """Save the deterministic actor of an SB3 model as a policy folder.
 
-    `rank`, `evaluate`, `ope` and `evaluate_policy` read the folder as that of any other policy.
+    `rank`, `evaluate`, `ope` and `evaluate_policy` accept the folder like any other policy folder.
 
     Args:
         model: PPO, A2C, SAC, TD3 or DDPG with an `MlpPolicy` of ReLU or tanh layers, trained on a
             session environment of mtf_rl. Its `VecNormalize`, if any, becomes part of the policy.
-        folder: of the policy; files of a policy that is there are replaced.
-        dynamics: of the environment that it was trained on; by default the model's own.
+        folder: the policy folder; an existing policy in it is replaced.
+        dynamics: dynamics of the training environment; by default the model's own.
 
     Returns:
-        The policy as it was saved.
+        The saved policy.
 
     Raises:
-        ConfigError: if the model cannot be written as plain arrays, or the environment is unknown.
+        ConfigError: if the model cannot be converted to plain arrays, or its environment is not one
+            of mtf_rl.
     """
     policy = FusionPolicy(sb3_policy(model), FusionSetting.of(dynamics or _dynamics_of(model)))
     save_policy(folder, policy)
@@ -50,10 +51,11 @@ def save_sb3_policy(
 
 
 def sb3_policy(model: BaseAlgorithm) -> MlpPolicy:
-    """The deterministic actor of an SB3 model as plain arrays.
+    """Convert the deterministic actor of an SB3 model to plain arrays.
 
     Raises:
-        ConfigError: if it is of another algorithm or network, or the arrays act otherwise.
+        ConfigError: if the algorithm or network is not supported, or the converted policy gives
+            different actions.
     """
     modules = _actor_of(model)
     kinds = {type(module) for module in modules if type(module) in _ACTIVATIONS}
@@ -69,7 +71,7 @@ def sb3_policy(model: BaseAlgorithm) -> MlpPolicy:
     if others or len(hidden) > 1:
         names = ", ".join(sorted(others) or sorted(kind.__name__ for kind in hidden))
         raise ConfigError(
-            f"an actor must be made of linear layers with ReLU or with tanh alone, got {names}"
+            f"the actor must consist of linear layers with either ReLU or tanh, got {names}"
         )
     mean, scale = _standardisation_of(model)
     activation = _ACTIVATIONS[next(iter(hidden))] if hidden else "relu"
@@ -99,7 +101,7 @@ def _actor_of(model: BaseAlgorithm) -> list[nn.Module]:
 
 
 def _standardisation_of(model: BaseAlgorithm) -> tuple[FloatArray, FloatArray]:
-    """Mean and scale, each (obs_dim,), of an extractor of ours or of a `VecNormalize`."""
+    """Mean and scale, each (obs_dim,), of a `StandardisedObservation` or a `VecNormalize`."""
     extractors = [
         module
         for name, module in model.policy.named_modules()
@@ -119,7 +121,7 @@ def _standardisation_of(model: BaseAlgorithm) -> tuple[FloatArray, FloatArray]:
 
 
 def _check_same_actions(model: BaseAlgorithm, policy: MlpPolicy) -> None:
-    """Refuse arrays that act otherwise than the model, whatever its class adds to an actor."""
+    """Raise a ConfigError if the converted policy and the model give different actions."""
     rows = policy.mean + policy.scale * np.random.default_rng(0).normal(size=(64, policy.obs_dim))
     observations = np.clip(
         rows,
@@ -129,11 +131,11 @@ def _check_same_actions(model: BaseAlgorithm, policy: MlpPolicy) -> None:
     normalised = model.get_vec_normalize_env()
     seen = observations if normalised is None else normalised.normalize_obs(observations)
     expected, _ = model.predict(np.asarray(seen, dtype=np.float32), deterministic=True)
-    off = float(np.abs(policy.predict(observations)[0] - expected).max())
-    if off > _CLOSE:
+    difference = float(np.abs(policy.predict(observations)[0] - expected).max())
+    if difference > _TOLERANCE:
         raise ConfigError(
-            f"the model's actions cannot be written as plain arrays: they differ by up to"
-            f" {off:.3g} from those of its layers"
+            f"the model cannot be converted to plain arrays: actions computed from its layers"
+            f" differ by up to {difference:.3g} from the model's actions"
         )
 
 
@@ -143,7 +145,7 @@ def _dynamics_of(model: BaseAlgorithm) -> FusionDynamics[Any]:
         dynamics: FusionDynamics[Any] = (env.get_attr("dynamics") if env is not None else [])[0]
     except (AttributeError, IndexError) as error:
         raise ConfigError(
-            "the model has no session environment of mtf_rl, so the meaning of its actions is not"
-            " known: give dynamics=, such as gymnasium.make(...).unwrapped.dynamics"
+            "the model has no session environment of mtf_rl, which defines the meaning of its"
+            " actions: give dynamics=, such as gymnasium.make(...).unwrapped.dynamics"
         ) from error
     return dynamics

@@ -1,4 +1,4 @@
-"""Stable-Baselines3's log as measurements of the run."""
+"""Write Stable-Baselines3's logged values to the run's metrics."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -14,7 +14,7 @@ __all__ = ["SinkWriter"]
 
 
 class SinkWriter(KVWriter):
-    """Hands SB3's logged values on to the run's metric writer."""
+    """An SB3 log writer that passes numeric values to a `MetricSink`."""
 
     def __init__(self, sink: MetricSink) -> None:
         self._sink = sink

@@ -14,10 +14,10 @@ __all__ = ["StandardisedObservation", "freeze_statistics", "standardisation_of"]
 
 
 class StandardisedObservation(BaseFeaturesExtractor):
-    """(observation - mean) / scale, both buffers of the policy, so that they are saved with it.
+    """(observation - mean) / scale; both are buffers of the policy and are saved with it.
 
-    They start as 0 and 1 and are set once, from the observations of the warm-up; statistics that
-    keep moving would change what stored transitions mean.
+    They start as 0 and 1 and are set once, from the observations of the warm-up. Moving statistics
+    would change the meaning of stored transitions.
     """
 
     def __init__(self, observation_space: Space[FloatArray]) -> None:

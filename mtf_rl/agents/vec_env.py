@@ -1,4 +1,4 @@
-"""Stable-Baselines3's face of the batched session environment."""
+"""The batched session environment as a Stable-Baselines3 `VecEnv`."""
 
 import time
 from typing import Any
@@ -16,11 +16,11 @@ __all__ = ["SessionVecEnv"]
 
 
 class SessionVecEnv(VecEnv):
-    """Many episodes, natively batched, as an SB3 `VecEnv`.
+    """Wraps a `FusionVectorEnv` as an SB3 `VecEnv`; episodes run in one native batch.
 
-    Rewards are divided by `reward_scale` before the learner sees them; the returns in `episode`
-    infos are as they were. `last_infos` holds the last step's account as arrays (see
-    `FusionSessionEnv`), so that a callback need not walk over one dictionary per environment.
+    Rewards for the learner are divided by `reward_scale`; returns in `episode` infos are unscaled.
+    `last_infos` holds the infos of the last step as arrays (see `FusionSessionEnv`), so a callback
+    needs no loop over per-environment dictionaries.
     """
 
     def __init__(self, env: FusionVectorEnv[Any]) -> None:
@@ -49,7 +49,7 @@ class SessionVecEnv(VecEnv):
 
     @override
     def step_wait(self) -> Any:
-        """As SB3's.
+        """Step all environments, as SB3's `VecEnv.step_wait`.
 
         Raises:
             DataError: if an observation or a reward is not finite.
@@ -96,17 +96,16 @@ class SessionVecEnv(VecEnv):
 
     @override
     def env_is_wrapped(self, wrapper_class: Any, indices: Any = None) -> list[bool]:
-        # Episode returns are reported as a Monitor would, so nothing needs to be wrapped.
+        # Episode returns are reported as a Monitor does, so SB3 must not add a wrapper.
         return [True] * len(list(self._get_indices(indices)))
 
 
 def _check_finite(name: str, values: NDArray[Any]) -> None:
-    """One number that is not finite would turn every weight of a network into NaN."""
+    """Raise a DataError for NaN or infinity, which would turn all network weights into NaN."""
     finite = np.isfinite(values)
     if not finite.all():
         position = tuple(int(index) for index in np.argwhere(~finite)[0])
         raise DataError(
             f"the environment's {name} must be finite, got {values[position]} at {position} of"
-            " shape"
-            f" {values.shape}; look at the reward function and the user model"
+            f" shape {values.shape}; check the reward function and the user model"
         )

@@ -1,4 +1,4 @@
-"""Offline to online: an off-policy learner that starts from what a batch taught."""
+"""Offline to online: initialise an off-policy learner from a batch dataset."""
 
 from typing import Any
 
@@ -20,21 +20,21 @@ __all__ = ["fill_replay", "warm_start"]
 def warm_start(
     model: OffPolicyAlgorithm, dataset: Transitions, *, updates: int, batch_size: int
 ) -> None:
-    """Teach a fresh model on a dataset, and put the dataset into its replay buffer.
+    """Train a fresh model on a dataset and copy the dataset into its replay buffer.
 
-    TD3 and DDPG take over actor and critics of TD3+BC after `updates` updates, SAC those of CQL(H),
-    with the default settings of `td3_bc` and `cql`; optimizers start afresh. Rewards are not
-    scaled, so that the critics' unit is the one in which learning goes on. SB3's warm-up of random
-    actions is left out.
+    TD3 and DDPG get actor and critics of TD3+BC after `updates` updates, SAC those of CQL(H), with
+    the default settings of `td3_bc` and `cql`; optimizers start afresh. Rewards are not scaled, so
+    the critics have the reward units of online learning. SB3's warm-up with random actions is
+    skipped.
 
     Args:
-        model: a TD3, DDPG or SAC that has not learnt, with room in its buffer.
-        dataset: rows of the same spaces.
-        updates: of the batch-RL algorithm, at least 1.
-        batch_size: rows of each.
+        model: an untrained TD3, DDPG or SAC whose replay buffer is large enough for the dataset.
+        dataset: transitions with the widths of the model's spaces.
+        updates: updates of the batch-RL algorithm, at least 1.
+        batch_size: transitions per update.
 
     Raises:
-        ConfigError: if the buffer is too small.
+        ConfigError: if the replay buffer is too small.
     """
     networks = {key: value for key, value in model.policy_kwargs.items() if key != "use_sde"}
     shared: dict[str, Any] = {
@@ -47,12 +47,12 @@ def warm_start(
         "reward_scale": 1.0,
         "seed": model.seed,
     }
-    taught: BatchLearning
+    pretrained: BatchLearning
     if isinstance(model, SAC):
         rate: Any = model.learning_rate
-        # `CQLConfig.conservative_weight` is for standardised rewards; here they are as logged.
+        # `CQLConfig.conservative_weight` is for standardised rewards; rewards here are unscaled.
         weight = CQLConfig().conservative_weight * float(dataset.rewards.std(dtype=np.float64))
-        taught = CQL(
+        pretrained = CQL(
             conservative_weight=weight,
             n_action_samples=CQLConfig().n_action_samples,
             actor_learning_rate=rate,
@@ -60,16 +60,18 @@ def warm_start(
             **shared,
         )
     else:
-        taught = TD3BC(alpha=TD3BCConfig().alpha, **shared)
-    taught.learn(updates)
-    model.policy.load_state_dict(taught.policy.state_dict())
+        pretrained = TD3BC(alpha=TD3BCConfig().alpha, **shared)
+    pretrained.learn(updates)
+    model.policy.load_state_dict(pretrained.policy.state_dict())
     buffer: Any = model.replay_buffer
     fill_replay(buffer, dataset)
     model.learning_starts = 0
 
 
 def fill_replay(buffer: ReplayBuffer, dataset: Transitions) -> None:
-    """Put a dataset's rows into an empty SB3 replay buffer; what makes no whole step is left out.
+    """Copy a dataset into an empty SB3 replay buffer.
+
+    The buffer stores steps of `n_envs` rows; the rows of an incomplete last step are left out.
 
     Raises:
         ConfigError: if the buffer is too small.
@@ -90,7 +92,7 @@ def fill_replay(buffer: ReplayBuffer, dataset: Transitions) -> None:
     buffer.next_observations[:steps] = stepwise(dataset.next_observations)
     buffer.actions[:steps] = stepwise(dataset.actions)
     buffer.rewards[:steps] = stepwise(dataset.rewards)
-    # SB3 bootstraps where done * (1 - timeout) is 0: a session that was cut is not done.
+    # SB3 bootstraps where done * (1 - timeout) is 0; a truncated session is not done.
     buffer.dones[:steps] = stepwise(dataset.terminated)
     buffer.timeouts[:steps] = 0.0
     buffer.pos = steps % buffer.buffer_size

@@ -31,26 +31,26 @@ class ActionMap(Protocol):
     """A map of actions (num_envs, action_dim) in [-1, 1] onto fusion parameters."""
 
     makes: ClassVar[tuple[str, ...]]
-    """The `blocks` of the formulas whose parameters it makes; empty for those of another map."""
+    """`blocks` of the formulas that this map fits; empty if it wraps another map."""
 
     def to_parameters(self, action: FloatArray) -> FloatArray:
         """Fusion parameters, (num_envs, action_dim) float32."""
         ...
 
     def to_action(self, parameters: FloatArray) -> FloatArray:
-        """The action that makes these parameters, or the nearest that can: (..., action_dim).
+        """The action that gives these parameters, or the nearest possible one: (..., action_dim).
 
-        What the map cannot tell apart comes back as one action.
+        Several actions may give the same parameters; one of them is returned.
         """
         ...
 
 
 @dataclass(frozen=True)
 class Box(ActionMap):
-    """Weights in [0, 1] for a task of which more is better, in [-1, 0] for hate.
+    """Weights in [0, 1] for positive tasks and in [-1, 0] for negative ones such as hate.
 
-    Weights of zero for every task leave the order to the position in the pool; where a positive
-    rescaling leaves the order unchanged, one direction of the action is redundant.
+    If all weights are 0, candidates keep their order in the pool. For a scale-free formula one
+    direction of the action is redundant.
     """
 
     makes = ("weight",)
@@ -73,9 +73,9 @@ class Box(ActionMap):
 class Simplex(ActionMap):
     """w_k = sign_k softmax_k(3 a): weights whose magnitudes sum to 1.
 
-    No direction is spent on the scale, which most formulas ignore; only a shift of the whole
-    action is, and `to_action` returns the one whose mean is 0, cut to the bounds. Two weights
-    differ by a factor of e^6 at most.
+    The scale of the weights, which most formulas ignore, uses no direction of the action. A shift
+    of the whole action changes nothing: `to_action` returns the action with mean 0, clipped to the
+    bounds. Two weights differ by a factor of at most e^6.
     """
 
     makes = ("weight",)
@@ -101,11 +101,11 @@ class Simplex(ActionMap):
 
 @dataclass(frozen=True)
 class PowerBias(ActionMap):
-    """Powers as `Box` makes weights, and biases beta_k 4^a_k: within a factor of 4 of usual."""
+    """Powers mapped as the weights of `Box`; biases beta_k 4^a_k, within a factor of 4 of beta."""
 
     makes = ("power", "bias")
     signs: FloatArray  # (tasks,)
-    betas: FloatArray  # (tasks,), the usual biases
+    betas: FloatArray  # (tasks,), the default biases
 
     @override
     def to_parameters(self, action: FloatArray) -> FloatArray:
@@ -127,10 +127,10 @@ class PowerBias(ActionMap):
 
 @dataclass(frozen=True)
 class Residual(ActionMap):
-    """Another map's actions within a small box around a base action: u = base + radius a.
+    """Another map restricted to a small box around a base action: u = base + radius a.
 
-    UnifiedRL explores so, within 0.15 of the production policy (Liu et al., 2404.17589). The base
-    is moved inwards where the box would leave [-1, 1], so that no part of it is cut off.
+    UnifiedRL explores in this way, within 0.15 of the production policy (Liu et al., 2404.17589).
+    The base is moved inwards where the box would leave [-1, 1], so the whole box is usable.
     """
 
     makes = ()
@@ -161,7 +161,7 @@ ACTION_MAPS: Registry[type[ActionMap]] = Registry(
 
 
 def maps_that_fit(formula: str) -> tuple[str, ...]:
-    """Names of the action maps that make a formula's parameters, given its name.
+    """Names of the action maps that fit the formula of this name.
 
     Raises:
         UnknownNameError: if there is no formula of that name.
@@ -176,18 +176,18 @@ def maps_that_fit(formula: str) -> tuple[str, ...]:
 
 
 def check_pair(formula: str, action_map: str) -> None:
-    """Refuse an action map that does not make the formula's parameters.
+    """Check that an action map fits a formula.
 
     Raises:
         UnknownNameError: if there is no map or formula of that name.
-        ConfigError: naming the maps that do.
+        ConfigError: if the map does not fit; the message lists the maps that do.
     """
     ACTION_MAPS[action_map]
     fitting = maps_that_fit(formula)
     if action_map not in fitting:
         raise ConfigError(
-            f"action map '{action_map}' does not make the parameters of formula '{formula}'; "
-            f"maps that do: {', '.join(fitting)}"
+            f"action map '{action_map}' does not fit formula '{formula}'; use one of"
+            f" {', '.join(fitting)}"
         )
 
 
@@ -198,17 +198,17 @@ def make_action_map(
     base: tuple[float, ...] = (),
     radius: float = 0.15,
 ) -> ActionMap:
-    """The action map of that name for a formula that `check_pair` allows it.
+    """Make an action map for a formula. `check_pair` has to accept the pair.
 
     Args:
-        name: in `ACTION_MAPS`.
-        formula: whose parameters are made.
-        base: weights around which `residual` moves, one per task; the tasks' signs by default.
-        radius: of the box of `residual`, in units of the action, in (0, 1].
+        name: a name in `ACTION_MAPS`.
+        formula: the formula that takes the parameters.
+        base: centre of `residual`, one weight per task; the tasks' signs by default.
+        radius: half-width of the box of `residual`, in units of the action, in (0, 1].
 
     Raises:
-        UnknownNameError: naming the known maps.
-        ConfigError: if `base` is not one weight per task, or the radius out of range.
+        UnknownNameError: if there is no map of that name; the message lists the known ones.
+        ConfigError: if `base` is not one weight per task, or `radius` is out of range.
     """
     if ACTION_MAPS[name] is not Residual:
         return _plain_map(name, formula)

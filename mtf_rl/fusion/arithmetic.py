@@ -1,7 +1,7 @@
-"""The arithmetic of formulas: each row's sums run over the tasks in one fixed order.
+"""Arithmetic of the formulas, with sums over tasks in a fixed order.
 
-Few rows are computed in numpy and many in compiled loops, to the same last bit. Serving a request
-therefore imports no numba, and simulating thousands of sessions is as fast as with it.
+Small inputs are computed in numpy and large ones in compiled loops, with identical results. Serving
+a request therefore imports no numba, and simulating thousands of sessions is still fast.
 """
 
 from typing import Any
@@ -14,11 +14,11 @@ from mtf_rl.core.compiled import compiled
 __all__ = ["best_candidates", "ranks_among", "weighted_sum"]
 
 COMPILED_FROM = 1 << 16
-"""Terms from which a compiled loop is faster than a few calls of numpy, import included."""
+"""Number of terms above which a compiled loop is faster than numpy, including its import."""
 
 
 def weighted_sum(terms: FloatArray, weights: FloatArray) -> FloatArray:
-    """sum_k weights_k terms_k, (num_envs, candidates) float32, added up in the order of k.
+    """sum_k weights_k terms_k, (num_envs, candidates) float32, summed in the order of k.
 
     Args:
         terms: (num_envs, candidates, tasks).
@@ -36,9 +36,9 @@ def weighted_sum(terms: FloatArray, weights: FloatArray) -> FloatArray:
 
 
 def ranks_among(pool_ranks: FloatArray) -> FloatArray:
-    """Ranks among the candidates, from 1, of ranks within the pool (num_envs, candidates, tasks).
+    """Convert ranks within the pool to ranks among the candidates, from 1 for the best.
 
-    Equal ranks in the pool share the best of their ranks among the candidates.
+    Both are (num_envs, candidates, tasks). Ties get the best of their ranks.
     """
     ranks = np.empty_like(pool_ranks, dtype=np.float32)
     if ranks.size < COMPILED_FROM:
@@ -62,12 +62,12 @@ def best_candidates(fused: FloatArray, slate: int) -> IntArray:
     return best
 
 
-# Compiled loops: a row does not depend on the others, in whatever thread or batch it stands.
+# Compiled loops. A row's result does not depend on the other rows, the batch or the thread.
 
 
 @compiled
 def _weighted_sum_into(terms: Any, weights: Any, total: Any) -> None:
-    """sum_k weights_k terms_k, in the order of k."""
+    """Compute sum_k weights_k terms_k in the order of k."""
     for row in range(terms.shape[0]):
         for position in range(terms.shape[1]):
             value = np.float32(0.0)
@@ -78,7 +78,7 @@ def _weighted_sum_into(terms: Any, weights: Any, total: Any) -> None:
 
 @compiled
 def _best_into(fused: Any, best: Any) -> None:
-    """Insertion into a short sorted list; a later equal score goes behind an earlier one."""
+    """Insert into a short sorted list; of equal scores the earlier one comes first."""
     slate = best.shape[1]
     kept = np.empty(slate, dtype=fused.dtype)
     for row in range(fused.shape[0]):
@@ -99,7 +99,7 @@ def _best_into(fused: Any, best: Any) -> None:
 
 @compiled
 def _ranks_into(pool_ranks: Any, highest: Any, ranks: Any) -> None:
-    """Ranks among the candidates, by counting how many have a smaller rank in the pool."""
+    """Compute ranks among the candidates by counting smaller ranks in the pool."""
     counts = np.empty(highest + 2, dtype=np.int64)
     for row in range(pool_ranks.shape[0]):
         for task in range(pool_ranks.shape[2]):

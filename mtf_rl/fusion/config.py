@@ -1,4 +1,4 @@
-"""One setting of fusion: which formula, which action map, over which tasks."""
+"""The fusion setting: formula, action map and tasks."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -20,9 +20,8 @@ __all__ = ["FusionConfig"]
 class FusionConfig:
     """How actions become fusion parameters, and predictions a ranking score.
 
-    It is the same in a session's settings, a saved policy, a batch dataset's metadata and
-    off-policy evaluation. A user's own formula is imported by `make_formula`, not here: settings
-    may come from a file.
+    Sessions, saved policies, batch datasets and off-policy evaluation all use this class. A user's
+    own formula is imported by `make_formula` and not here, because settings may come from a file.
 
     Raises:
         ConfigError: if a number is out of range, or formula, action map and tasks do not fit.
@@ -35,13 +34,13 @@ class FusionConfig:
     action_map: str = "box"
     """Map from action to fusion parameters: box, simplex, residual or power_bias."""
     tasks: tuple[str, ...] = ()
-    """Tasks whose predictions are fused and observed; all of the dataset's by default."""
+    """Tasks whose predictions are fused and observed; by default all tasks of the dataset."""
     base: tuple[float, ...] = ()
-    """Weights around which action map residual moves, one per task; none for uniform ones."""
+    """Centre of the action map residual, one weight per task; uniform weights by default."""
     radius: float = 0.15
-    """How far residual moves from them, in units of the action, in (0, 1]."""
+    """Half-width of residual's box around base, in units of the action, in (0, 1]."""
     task_set: tyro.conf.Suppress[TaskSet] = field(init=False, compare=False, repr=False)
-    """The fused tasks as data: of KuaiRand's until `on_tasks` is called with a dataset's."""
+    """The fused tasks; a subset of KuaiRand's until `on_tasks` sets a dataset's."""
 
     def __post_init__(self) -> None:
         self._settle(KUAIRAND_TASKS)
@@ -50,8 +49,8 @@ class FusionConfig:
         """The same setting for a dataset with these tasks.
 
         Raises:
-            UnknownNameError: if a fused task is none of them.
-            ConfigError: if the base or the formula does not fit them.
+            UnknownNameError: if the dataset lacks a fused task.
+            ConfigError: if `base` or the formula does not fit the tasks.
         """
         names = () if self.task_set.is_whole else self.tasks
         return FusionConfig.of_tasks(
@@ -65,11 +64,15 @@ class FusionConfig:
 
     @classmethod
     def of_tasks(cls, among: TaskSet, **settings: Any) -> "FusionConfig":
-        """A setting for a dataset whose tasks are `among`; `settings` are those of the class.
+        """Make a setting for a dataset whose tasks are `among`.
+
+        Args:
+            among: all tasks of the dataset.
+            **settings: fields of this class, by name.
 
         Raises:
-            UnknownNameError: if a fused task is none of them.
-            ConfigError: if a setting is out of range, or does not fit them.
+            UnknownNameError: if the dataset lacks a fused task.
+            ConfigError: if a setting is out of range or does not fit the tasks.
         """
         config = object.__new__(cls)
         for entry in fields(cls):
@@ -79,7 +82,7 @@ class FusionConfig:
         return config
 
     def _settle(self, among: TaskSet) -> None:
-        """Check everything, and put tasks and base in the order of a dataset's tasks."""
+        """Check all fields and sort `tasks` and `base` into the dataset's order."""
         ACTION_MAPS[self.action_map]
         tasks = among.subset(self.tasks)
         object.__setattr__(self, "task_set", tasks)
@@ -90,45 +93,45 @@ class FusionConfig:
         FORMULAS.check(self.formula)
         if self.formula in FORMULAS:
             check_pair(self.formula, self.action_map)
-            self.make_formula(np.ones(len(tasks.whole)))  # Refuses tasks that do not fit.
+            self.make_formula(np.ones(len(tasks.whole)))  # Raises if the tasks do not fit.
 
     def make_formula(self, base_rates: FloatArray) -> FusionFormula:
-        """The formula over the tasks; this imports a user's own.
+        """Make the formula over the tasks; a user's own formula is imported here.
 
         Args:
-            base_rates: of all tasks of the dataset, as a `ScoreTable` holds them.
+            base_rates: mean feedback of each task of the dataset, (whole,), in [0, 1].
 
         Raises:
-            ConfigError: if an own formula cannot be imported, or the action map does not fit it.
+            ConfigError: if the formula cannot be imported, or the action map does not fit it.
         """
         check_pair(self.formula, self.action_map)
         return make_formula(self.formula, base_rates, self.task_set)
 
     def make_action_map(self, formula: FusionFormula) -> ActionMap:
-        """The map from actions to the parameters of the formula that `make_formula` made."""
+        """Make the map from actions to the parameters of a formula made by `make_formula`."""
         return make_action_map(self.action_map, formula, base=self.base, radius=self.radius)
 
     def to_json(self) -> dict[str, Any]:
-        """Strings, numbers and lists that `of_record` reads back."""
+        """A JSON-compatible record that `of_record` reads back."""
         record = {entry.name: getattr(self, entry.name) for entry in fields(self) if entry.init}
         plain = {name: list(v) if isinstance(v, tuple) else v for name, v in record.items()}
         return plain | {"task_set": self.task_set.to_json()}
 
     @classmethod
     def of_record(cls, record: Mapping[str, Any]) -> "FusionConfig":
-        """The setting in a file's record, which must hold every part and may hold more.
+        """Read the setting from a file's record; further entries of the record are ignored.
 
-        `task_set` may be left out where all tasks are KuaiRand's.
+        Without `task_set`, the dataset's tasks are KuaiRand's.
 
         Raises:
-            ConfigError: if a part is missing or does not fit.
+            ConfigError: if an entry is missing or does not fit.
             UnknownNameError: if a name is not in its registry.
         """
         names = [entry.name for entry in fields(cls) if entry.init]
         missing = [name for name in names if name not in record]
         if missing:
             raise ConfigError(
-                f"a setting of fusion needs {', '.join(names)}; missing are {', '.join(missing)}"
+                f"a fusion setting needs {', '.join(names)}; missing: {', '.join(missing)}"
             )
         described = record.get("task_set")
         among = KUAIRAND_TASKS if described is None else TaskSet.from_json(described)
@@ -142,13 +145,13 @@ class FusionConfig:
         )
         if tuple(record["tasks"]) != config.tasks:
             raise ConfigError(
-                f"tasks must stand in the order {', '.join(config.tasks)}, "
+                f"tasks must be in the order {', '.join(config.tasks)}, "
                 f"got {', '.join(record['tasks'])}"
             )
         return config
 
     def _base_in_order(self, tasks: TaskSet) -> tuple[float, ...]:
-        """The base as the tasks stand, each within [0, 1], or [-1, 0] for a negative task."""
+        """`base` in the order of the tasks; in [0, 1], or [-1, 0] for a negative task."""
         given = tuple(self.tasks) or tasks.names
         if self.base and len(self.base) != len(given):
             raise ConfigError(

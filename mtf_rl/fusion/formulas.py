@@ -29,23 +29,22 @@ RANK_OFFSET = 60.0
 
 
 class FusionFormula(Protocol):
-    """How predictions and weights make one ranking score.
+    """Computes one ranking score from predictions and parameters.
 
-    What does not depend on the parameters is computed once for a whole score table by `prepare`;
-    `fuse` then serves every request. Sums run over the tasks in a fixed order, so that a score
-    does not depend on how many users are served at once, not even in its last bit.
+    `prepare` computes once, for a whole score table, the part that does not depend on the
+    parameters; `fuse` then serves every request. Sums run over the tasks in a fixed order, so a
+    score is bitwise independent of the number of users served at once.
 
-    What a formula is stands in the class and nowhere else: its `blocks`, for example, decide which
-    action maps fit it. It is made with `tasks=`, and with `betas=` where it needs base rates.
+    The class attributes describe the formula completely: `blocks`, for example, decides which
+    action maps fit. The constructor takes `tasks=`, and `betas=` if `needs_base_rates` is True.
     """
 
     blocks: ClassVar[tuple[str, ...]]
-    """The kinds of its parameters, each with one parameter per task: `weight`, or `power` and
-    `bias`."""
+    """Kinds of parameters, each with one parameter per task: `weight`, or `power` and `bias`."""
     needs_base_rates: ClassVar[bool] = False
-    """Whether it takes `betas`, the positive base rate of each task."""
+    """Whether the constructor takes `betas`, the positive base rate of each task."""
     is_scale_free: ClassVar[bool] = False
-    """Whether a positive multiple of all its parameters leaves the order of candidates as it is."""
+    """Whether scaling all parameters by a positive factor keeps the order of candidates."""
     tasks: TaskSet
     """The tasks that are fused."""
 
@@ -58,14 +57,14 @@ class FusionFormula(Protocol):
         return tuple(f"{name}_{block}" for block in self.blocks for name in names)
 
     def parameters_of(self, weights: FloatArray) -> FloatArray:
-        """The parameters (..., action_dim) that stand for weights (..., tasks)."""
+        """Convert weights (..., tasks) to parameters (..., action_dim)."""
         ...
 
     def prepare(self, scores: FloatArray) -> FloatArray:
-        """What `fuse` wants of the scores of whole pools, (..., pool, all tasks of the dataset).
+        """Precompute the input of `fuse` from scores (..., pool, all tasks of the dataset).
 
         Returns:
-            (..., pool, tasks): of the tasks that are fused.
+            The prepared scores of the fused tasks, (..., pool, tasks).
         """
         ...
 
@@ -74,13 +73,13 @@ class FusionFormula(Protocol):
 
         Args:
             prepared: the candidates' prepared scores, (num_envs, candidates, tasks).
-            parameters: (num_envs, action_dim).
+            parameters: fusion parameters, (num_envs, action_dim).
         """
         ...
 
 
 class WeightFormula(FusionFormula, Protocol):
-    """A formula whose parameters are one weight per task: a base class for one's own."""
+    """Base class for formulas with one weight per task, including your own."""
 
     blocks: ClassVar[tuple[str, ...]] = ("weight",)
 
@@ -109,8 +108,8 @@ class WeightedSum(WeightFormula):
 class LogSum(WeightFormula):
     """s = sum_k w_k log(p_k + beta_k) (Zhang et al., BatchRL-MTF, KDD 2022, eq. 1).
 
-    The paper sets beta by prior knowledge; ours are the tasks' base rates, so that a score of
-    zero costs log 2 against the average video, whatever the task's scale.
+    Unlike the paper, which sets beta by prior knowledge, we use the tasks' base rates. A prediction
+    of 0 then costs log 2 relative to the average video on every task's scale.
 
     Raises:
         ConfigError: unless there is one positive beta per task.
@@ -138,16 +137,16 @@ class LogSum(WeightFormula):
 class PowerProduct(FusionFormula):
     """s = prod_k (p_k + b_k)^a_k with powers a and biases b (Liu et al., UnifiedRL, 2404.17589).
 
-    With b_k = beta_k and a_k = w_k it orders candidates as `LogSum` does, being its exponential.
+    With b_k = beta_k and a_k = w_k the score is the exponential of `LogSum`, with the same order.
 
     Raises:
-        ConfigError: unless there is one positive usual bias per task.
+        ConfigError: unless there is one positive default bias per task.
     """
 
     blocks = ("power", "bias")
     needs_base_rates = True
     betas: tuple[float, ...]
-    """The biases of parameters that stand for weights."""
+    """Default biases, one per task, above 0; `parameters_of` uses them."""
     tasks: TaskSet = KUAIRAND_TASKS
 
     def __post_init__(self) -> None:
@@ -173,11 +172,11 @@ class PowerProduct(FusionFormula):
 
 @dataclass(frozen=True)
 class RankSum(WeightFormula):
-    """s = sum_k w_k / (r_k + c), r_k the candidate's rank under task k, from 1 for the largest.
+    """s = sum_k w_k / (r_k + c), where r_k is the candidate's rank under task k, from 1 (best).
 
-    Reciprocal rank fusion (Cormack, Clarke and Buettcher, SIGIR 2009) with weights, as short-video
-    rankers use it; c = 60 as in the paper. Equal predictions share the best of their ranks. It
-    ignores calibration and the size of gaps.
+    Weighted reciprocal rank fusion (Cormack, Clarke and Buettcher, SIGIR 2009), as short-video
+    rankers use it; c = 60 as in the paper. Ties get the best of their ranks. The score ignores
+    calibration and the size of the gaps between predictions.
     """
 
     is_scale_free = True
@@ -185,7 +184,7 @@ class RankSum(WeightFormula):
 
     @override
     def prepare(self, scores: FloatArray) -> FloatArray:
-        """Ranks within the pool, from 1 for the largest: whole numbers that order as scores do."""
+        """Ranks within the pool as integers, from 1 for the largest score."""
         values = self.tasks.of_scores(scores)
         ordered = np.sort(-values, axis=-2)  # (..., pool, tasks)
         flat, keys = (part.reshape(-1, *values.shape[-2:]) for part in (ordered, -values))
@@ -203,9 +202,9 @@ class RankSum(WeightFormula):
 
 @dataclass(frozen=True)
 class ClickGated(WeightFormula):
-    """s = p_click (1 + sum_k w_k p_k): what follows a click counts as far as there is one.
+    """s = p_click (1 + sum_k w_k p_k): feedback after a click counts in proportion to p_click.
 
-    A form told in practitioners' slides, without a paper; the sum is over all tasks of the set.
+    The form comes from practitioners' slides; there is no paper. The sum runs over all fused tasks.
 
     Raises:
         ConfigError: if click is not among the tasks.
@@ -228,13 +227,13 @@ class ClickGated(WeightFormula):
 
 
 def _checked(name: str, own: Any) -> type[FusionFormula]:
-    """A user's own class, with all that a formula has."""
+    """Check that a user's own class has all attributes of a formula."""
     parts = ("blocks", "needs_base_rates", "is_scale_free", "parameters_of", "prepare", "fuse")
-    lacking = [part for part in parts if not hasattr(own, part)]
-    if not isinstance(own, type) or lacking:
+    missing = [part for part in parts if not hasattr(own, part)]
+    if not isinstance(own, type) or missing:
         raise ConfigError(
             f"formula {name!r} must be a class such as mtf_rl.fusion.WeightFormula with"
-            f" {', '.join(lacking or ['fuse'])}, got {own!r}"
+            f" {', '.join(missing or ['fuse'])}, got {own!r}"
         )
     formula: type[FusionFormula] = own
     return formula
@@ -254,11 +253,11 @@ FORMULAS: Registry[type[FusionFormula]] = Registry(
 
 
 def formula_named(name: str) -> type[FusionFormula]:
-    """The class of a formula: a registered name, or a user's own `module:Class`, which is imported.
+    """Look up a formula's class by its registered name, or import it from `module:Class`.
 
     Raises:
-        UnknownNameError: naming the known formulas.
-        ConfigError: if an own formula cannot be imported, or is no class of a formula.
+        UnknownNameError: if there is no such formula; the message lists the known ones.
+        ConfigError: if `module:Class` cannot be imported or is not a formula.
     """
     return FORMULAS.resolve(name)
 
@@ -266,25 +265,26 @@ def formula_named(name: str) -> type[FusionFormula]:
 def make_formula(
     name: str, base_rates: FloatArray, tasks: TaskSet = KUAIRAND_TASKS
 ) -> FusionFormula:
-    """The formula of that name over some tasks.
+    """Make a formula over some tasks.
 
     Args:
         name: a registered name or `module:Class`.
-        base_rates: of all tasks of the dataset, (whole,): the shifts of formulas that take any.
-        tasks: those that are fused.
+        base_rates: mean feedback of each task of the dataset, (whole,), in [0, 1]; used as `betas`
+            by formulas that need them.
+        tasks: the fused tasks.
 
     Raises:
-        UnknownNameError: naming the known formulas.
-        ConfigError: if the formula needs a task that is not there, or cannot be imported.
+        UnknownNameError: if there is no such formula; the message lists the known ones.
+        ConfigError: if a task that the formula needs is missing, or the import fails.
     """
     kind: Any = formula_named(name)
     if not kind.needs_base_rates:
         formula: FusionFormula = kind(tasks=tasks)
         return formula
-    smallest = 1e-6  # A task that was never seen still needs a finite logarithm.
+    min_rate = 1e-6  # A task without any positive feedback still needs a finite logarithm.
     rates = np.asarray(base_rates)[tasks.columns]
     with_rates: FusionFormula = kind(
-        betas=tuple(float(max(rate, smallest)) for rate in rates), tasks=tasks
+        betas=tuple(float(max(rate, min_rate)) for rate in rates), tasks=tasks
     )
     return with_rates
 

@@ -130,9 +130,9 @@ def test_a_session_keeps_its_behaviour_and_density_is_the_members() -> None:
 def test_bad_settings_are_refused() -> None:
     with pytest.raises(ConfigError, match=re.escape("action_dim must be at least 1, got 0")):
         UniformRandom(0)
-    with pytest.raises(ConfigError, match=re.escape("deviation must be positive, got 0.0")):
+    with pytest.raises(ConfigError, match=re.escape("std must be positive, got 0.0")):
         TruncatedGaussian(BASE, 0.0)
     with pytest.raises(ConfigError, match=re.escape("radius must be in (0, 2], got 3.0")):
         BoundedUniform(BASE, 3.0)
-    with pytest.raises(ConfigError, match=re.escape("positive share for each of its 1 members")):
+    with pytest.raises(ConfigError, match=re.escape("positive fraction for each of its 1 members")):
         Mixture((UniformRandom(2),), (1.0, 2.0))

@@ -122,7 +122,9 @@ def test_what_cannot_be_gone_on_from_is_refused(
         learn("td3", Log(), path)
     path.write_bytes(content)
     monkeypatch.setattr(module, "CHECKPOINT_VERSION", 2)
-    with pytest.raises(ArtifactError, match=re.escape("is of version 1, this program reads 2")):
+    with pytest.raises(
+        ArtifactError, match=re.escape("has version 1; this program reads version 2")
+    ):
         learn("td3", Log(), path)
 
 

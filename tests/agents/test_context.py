@@ -83,7 +83,9 @@ def test_what_is_missing_is_named() -> None:
     with pytest.raises(DataError, match=re.escape("like must be a count of at least 0, got -1")):
         context_of(policy, user={"follow_user_num": 3.0, "exposures": 5.0, "like": -1.0})
     blind = FusionPolicy(policy.policy, replace(policy.setting, profile=None))
-    with pytest.raises(DataError, match="holds no constants of the profile; give profile/log_fol"):
+    with pytest.raises(
+        DataError, match="no profile constants; give the standardised profile/log_fol"
+    ):
         context_of(blind, user={})
     assert context_of(blind, others=dict.fromkeys(policy.context, 0.5)) == dict.fromkeys(
         policy.context, 0.5

@@ -336,7 +336,7 @@ def test_statistics_are_the_datasets_and_part_of_the_policy() -> None:
 @pytest.mark.parametrize("algorithm", [a for a in WITH_VALUES if a is not BatchSAC])
 def test_values_that_run_away_stop_the_learning(algorithm: type[Any]) -> None:
     model = model_of(algorithm, replace(dataset(), rewards=np.full(200, 3e38, dtype=np.float32)))
-    with pytest.raises(DataError, match="the values have diverged"):
+    with pytest.raises(DataError, match="learning has diverged"):
         model.learn(50)
 
 
@@ -345,7 +345,7 @@ def test_what_does_not_fit_is_refused() -> None:
         model_of(TD3BC).set_dataset(replace(dataset(), actions=dataset().actions[:, :1]))
     with pytest.raises(ConfigError, match=re.escape("reward_scale must be positive, got 0.0")):
         model_of(TD3BC, reward_scale=0.0)
-    with pytest.raises(DataError, match="cannot answer a new action"):
+    with pytest.raises(DataError, match="cannot respond to new actions"):
         DatasetEnv.of(dataset()).step(np.zeros(2, dtype=np.float32))
 
 
@@ -369,5 +369,7 @@ def test_an_algorithm_and_train_have_the_same_defaults(algorithm: type[Any]) -> 
     assert {key: getattr(model, key) for key in own} == own
     assert model.policy_kwargs["net_arch"] == list(settings.hidden)
     assert model.reward_scale == pytest.approx(1.0 / rows.rewards.std(dtype=np.float64))
-    with pytest.raises(ConfigError, match=re.escape("has no argument weigth; common ones are")):
+    with pytest.raises(
+        ConfigError, match=re.escape("has no argument weigth; common arguments are")
+    ):
         algorithm(dataset=rows, weigth=1.0)

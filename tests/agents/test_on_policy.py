@@ -18,7 +18,7 @@ from mtf_rl.core.errors import ConfigError
 from mtf_rl.envs import FusionSessionVectorEnv, RequestBudget, toy_dynamics
 
 
-def test_return_deviation_by_hand() -> None:
+def test_return_std_by_hand() -> None:
     rewards = np.array([[1.0, 2.0], [1.0, 2.0], [1.0, 2.0]])
     ends = np.array([[False, False], [True, False], [False, False]])
     # gamma 0.5: the first session gathers 1, 1.5, and the next one 1; the second 2, 3, 3.5.
@@ -42,7 +42,7 @@ def naive_std(rewards: FloatArray, ends: BoolArray, gamma: float) -> float:
 
 
 @pytest.mark.parametrize("gamma", [0.0, 0.9, 1.0])
-def test_return_deviation_against_a_naive_loop(gamma: float) -> None:
+def test_return_std_against_a_naive_loop(gamma: float) -> None:
     generator = np.random.default_rng(1)
     rewards = generator.normal(size=(20, 3))
     ends = generator.random((20, 3)) < 0.3

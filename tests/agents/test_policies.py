@@ -115,7 +115,9 @@ def test_mlp_policies_that_do_not_fit_are_refused() -> None:
         replace(policy, scale=np.ones(3))
     with pytest.raises(DataError, match=re.escape("scale must be above 0; row 1 breaks this")):
         replace(policy, scale=np.array([1.0, 0.0]))
-    with pytest.raises(ConfigError, match=re.escape("tanh or clip, which keep to [-1, 1], got")):
+    with pytest.raises(
+        ConfigError, match=re.escape("tanh or clip, which keep actions in [-1, 1], got")
+    ):
         replace(policy, network=replace(policy.network, output="identity"))
 
 

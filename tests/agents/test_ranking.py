@@ -195,7 +195,7 @@ def test_predictions_out_of_range_are_named(value: float) -> None:
     frame.index = pd.Index(range(len(frame)), dtype=np.int64)
     frame["like"] = frame["like"].astype(np.float64)
     frame.loc[17, "like"] = value
-    refused(frame, f"like must be a prediction in [0, 1], got {value} in row 17 (1 rows are so)")
+    refused(frame, f"like must be a prediction in [0, 1], got {value} in row 17 (invalid rows: 1)")
 
 
 def test_what_is_no_number_is_refused() -> None:
@@ -209,7 +209,7 @@ def test_what_is_no_number_is_refused() -> None:
 def test_what_belongs_to_a_request_must_be_one_finite_number() -> None:
     frame = toy_frame()
     frame.loc[21, "session/hour_sine"] = 0.123
-    message = "session/hour_sine must be the same in all rows of a request; in request 1 row 21"
+    message = "session/hour_sine must be equal in all rows of a request; in request 1, row 21"
     refused(frame, message)
     frame.loc[21, "session/hour_sine"] = np.nan
     refused(frame, "session/hour_sine must be finite, got nan in row 21")
@@ -218,7 +218,7 @@ def test_what_belongs_to_a_request_must_be_one_finite_number() -> None:
 def test_other_frames_that_cannot_be_ranked_are_refused() -> None:
     frame = toy_frame()
     refused(frame.iloc[:0], "the frame has no row")
-    refused(pd.concat([frame, frame["like"]], axis=1), "columns are there twice: like;")
+    refused(pd.concat([frame, frame["like"]], axis=1), "duplicated columns: like;")
     refused(rank(frame, policy_of("mlp", TOY)), "columns score, rank, weight/click, weight/long")
     frame["request"] = frame["request"].astype(np.float64)
     frame.loc[5, "request"] = np.nan

@@ -136,9 +136,9 @@ def test_weights_of_the_wrong_sign_become_the_nearest_that_can_be_made() -> None
 
 
 def test_pairs_that_make_no_sense_are_refused() -> None:
-    with pytest.raises(ConfigError, match=re.escape("maps that do: residual, power_bias")):
+    with pytest.raises(ConfigError, match=re.escape("use one of residual, power_bias")):
         check_pair("power_product", "box")
-    with pytest.raises(ConfigError, match=re.escape("maps that do: box, simplex, residual")):
+    with pytest.raises(ConfigError, match=re.escape("use one of box, simplex, residual")):
         check_pair("log_sum", "power_bias")
     with pytest.raises(UnknownNameError, match=re.escape("Unknown action map 'boxes'. Did you")):
         check_pair("log_sum", "boxes")

@@ -322,7 +322,7 @@ def test_an_own_formula_fits_every_map_of_its_parameters() -> None:
         assert formula.parameter_names == ("hate", "watch")
         parameters = config.make_action_map(formula).to_parameters(np.ones((1, 2), dtype="f4"))
         assert (parameters * formula.tasks.signs >= 0.0).all()
-    with pytest.raises(ConfigError, match=re.escape("maps that do: box, simplex, residual")):
+    with pytest.raises(ConfigError, match=re.escape("use one of box, simplex, residual")):
         FusionConfig(formula=name, action_map="power_bias").make_formula(BETAS)
     with pytest.raises(ConfigError, match=re.escape("must be a class such as")):
         FusionConfig(formula="math:sqrt").make_formula(BETAS)

@@ -1,1 +1,1 @@
-"""Least-squares policy iteration: a quadratic critic, and a policy of a few features."""
+"""Least-squares policy iteration with a quadratic critic and a policy of a few features."""

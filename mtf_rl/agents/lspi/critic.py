@@ -1,4 +1,4 @@
-"""What a policy's actions are worth, by least squares, and how surely that is known."""
+"""Least-squares Q of a policy, with the covariance of its coefficients."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,8 +19,8 @@ __all__ = ["ActionValues", "CriticEvaluation"]
 class ActionValues:
     """The part of Q(s, a) = phi(s, a)' theta that depends on the action.
 
-    Entries are those of phi past its state part: the action, the products of its entries, and
-    those with the crossed observations.
+    Entries follow phi after its state part: the action entries, their products with each other, and
+    their products with the crossed observations.
     """
 
     coefficients: FloatArray  # (action features,), in reward units
@@ -38,8 +38,9 @@ class CriticEvaluation:
 
         A^-1 mean[delta^2 phi phi'] A^-T / rows,
 
-    the sandwich of a linear estimator: under the true Q errors of a session are uncorrelated, so
-    that rows need no clustering. What the features cannot express is not in it.
+    the sandwich covariance of a linear estimator. Under the true Q the TD errors of a session are
+    uncorrelated, so rows need no clustering. The covariance does not include the approximation
+    error of the features.
     """
 
     transitions: Transitions
@@ -49,7 +50,7 @@ class CriticEvaluation:
 
     @cached_property
     def _now(self) -> FloatArray:
-        """Phi of the rows, (rows, features)."""
+        """Features phi of the rows, (rows, features)."""
         return self.features.joint(self.transitions.observations, self.transitions.actions)
 
     @cached_property
@@ -59,10 +60,11 @@ class CriticEvaluation:
         return gram
 
     def of(self, policy: Policy) -> ActionValues:
-        """What actions are worth if the policy acts from the next request on.
+        """Estimate Q of a policy: the value of an action if the policy acts at later requests.
 
         Raises:
-            DataError: if Q has no single fixed point, as where gamma is 1 and no session ends.
+            DataError: if Q has no unique fixed point, for example if gamma is 1 and no session
+                ends.
         """
         rows, rewards = self.transitions, self.transitions.rewards.astype(np.float64)
         then = self.features.joint(rows.next_observations, next_actions(policy, rows))

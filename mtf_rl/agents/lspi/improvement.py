@@ -1,4 +1,4 @@
-"""The policy that a critic finds best, less what it does not know."""
+"""Policy improvement: maximise the critic's estimated gain minus its uncertainty."""
 
 from dataclasses import dataclass
 
@@ -10,21 +10,21 @@ from mtf_rl.core.arrays import FloatArray
 
 __all__ = ["Gain", "improved"]
 
-_SMALLEST_VARIANCE = 1e-6  # keeps the root smooth where the policy does not move
-_MOST_STEPS = 100
+_MIN_VARIANCE = 1e-6  # keeps the square root differentiable at the reference
+_MAX_STEPS = 100
 
 
 @dataclass(frozen=True)
 class Gain:
-    """What a policy is worth over another, with the gradient by its weights.
+    """Penalised gain of a policy over a reference policy, with its gradient by the weights.
 
-    The mean of Q at its actions less that at the other's, over some states, less `caution`
-    standard errors of this difference, less squashing / 2 times the mean of |W z|^2.
+    The gain is the difference in mean Q over some states, minus `caution` standard errors of this
+    difference, minus squashing / 2 times the mean of |W z|^2.
     """
 
     values: ActionValues
     inputs: FloatArray  # (states, 1 + crossed), z of each state, with a 1 first
-    reference: FloatArray  # (1 + crossed, action_dim), the other policy's weights
+    reference: FloatArray  # (1 + crossed, action_dim), weights of the reference policy
     caution: float
     squashing: float
 
@@ -37,21 +37,21 @@ class Gain:
         return np.concatenate([crossed[0], pairs, crossed[1:].ravel()])
 
     def plain(self, weights: FloatArray) -> tuple[float, float]:
-        """The difference of Q, and its standard error."""
+        """The difference in mean Q without penalties, and its standard error."""
         moved = self.moments(weights) - self.moments(self.reference)
         variance = float(moved @ self.values.covariance @ moved)
         return float(moved @ self.values.coefficients), float(np.sqrt(max(variance, 0.0)))
 
     def __call__(self, weights: FloatArray, at_reference: FloatArray) -> tuple[float, FloatArray]:
-        """Gain and gradient; `at_reference` are the moments of the reference."""
+        """Gain and gradient; `at_reference` holds the moments of the reference."""
         moved = self.moments(weights) - at_reference
-        spread = self.values.covariance @ moved
-        error = float(np.sqrt(moved @ spread + _SMALLEST_VARIANCE))
+        covariance = self.values.covariance @ moved
+        error = float(np.sqrt(moved @ covariance + _MIN_VARIANCE))
         inner = self.inputs @ weights  # (states, action_dim)
         gain = moved @ self.values.coefficients - self.caution * error
         gain -= 0.5 * self.squashing * (inner**2).sum() / len(inner)
-        # The gain's derivative by the moments; then by actions, and by what goes into tanh.
-        slope = self.values.coefficients - self.caution * spread / error
+        # Derivatives of the gain by the moments, then by the actions and the inputs of tanh.
+        slope = self.values.coefficients - self.caution * covariance / error
         actions = np.tanh(inner)
         by_inner = self._by_actions(slope, actions) * (1.0 - actions**2) - self.squashing * inner
         return float(gain), self.inputs.T @ by_inner / len(inner)
@@ -68,7 +68,7 @@ class Gain:
 
 
 def improved(gain: Gain, starts: list[FloatArray]) -> FloatArray:
-    """The weights, (1 + crossed, action_dim), that the ascents from some starts find best."""
+    """The best weights, (1 + crossed, action_dim), of L-BFGS-B from several starts."""
     shape = gain.reference.shape
     at_reference = gain.moments(gain.reference)
 
@@ -76,9 +76,9 @@ def improved(gain: Gain, starts: list[FloatArray]) -> FloatArray:
         value, gradient = gain(flat.reshape(shape), at_reference)
         return -value, -gradient.ravel()
 
-    found = [
-        minimize(loss, start.ravel(), jac=True, method="L-BFGS-B", options={"maxiter": _MOST_STEPS})
+    results = [
+        minimize(loss, start.ravel(), jac=True, method="L-BFGS-B", options={"maxiter": _MAX_STEPS})
         for start in starts
     ]
-    best: FloatArray = min(found, key=lambda one: float(one.fun)).x.reshape(shape)
+    best: FloatArray = min(results, key=lambda result: float(result.fun)).x.reshape(shape)
     return best

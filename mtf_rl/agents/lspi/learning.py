@@ -1,4 +1,4 @@
-"""Rounds of collecting sessions, evaluating by least squares, and improving with caution."""
+"""Least-squares policy iteration in rounds of collection, evaluation and improvement."""
 
 from dataclasses import dataclass
 
@@ -25,10 +25,10 @@ from mtf_rl.evaluation.standardisation import Standardisation
 
 __all__ = ["learn_lspi"]
 
-_STATES = 4_000  # at which the gain of a policy is averaged
-_FINAL_BLOCK = 16  # sessions of each policy at a time
-_LONG_DEPTH = 25  # requests of a session that is long, but not unusually so
-_START_DEVIATION = 0.5  # of the weights of random starts
+_STATES = 4_000  # states over which the gain of a policy is averaged
+_FINAL_BLOCK = 16  # sessions per policy in a block of the final
+_LONG_DEPTH = 25  # requests of a long but not exceptional session, for estimates of the cost
+_START_STD = 0.5  # standard deviation of the weights of random starts
 _RANDOM_STARTS = 2
 
 
@@ -36,25 +36,28 @@ def learn_lspi(task: LearningTask, config: LSPIConfig) -> LearnedPolicy:
     """Learn weights that depend on a few observed numbers, by least-squares policy iteration.
 
     Policy iteration of Lagoudakis and Parr ("Least-squares policy iteration", JMLR 2003) with
-    quadratic features of action and observation. Differs from the paper: actions are continuous,
-    so the policy is tanh(W (1, z)) with z a few standardised observations, and W maximises the
-    mean of Q over states instead of each state's own, less `caution` standard errors of its gain
-    over the policy that the round began with; rows are collected in rounds; and the last rounds'
-    policies, as many as the final pays for, meet on tuning users. A myopic learner (`gamma` 0)
-    looks at the reward of a request there, all others at that of a session.
+    quadratic features of action and observation. Unlike the paper:
 
-    Caution is a penalty and no test: the best of many directions is partly the luckiest, and is
-    several of its own standard errors away from nothing even where nothing is to be had.
+    - Actions are continuous: the policy is tanh(W (1, z)), with z a few standardised observations.
+    - W maximises the mean of Q over states, not Q at each state, minus `caution` standard errors of
+      the gain over the policy at the start of the round.
+    - Transitions are collected in rounds.
+    - The policies of the last rounds are compared on tuning users, by session reward, or by reward
+      per request for a myopic learner (`gamma` 0). Their number depends on the budget.
+
+    The term with `caution` is a penalty, not a significance test: maximising over many directions
+    overfits noise, and the maximum can exceed 0 by several of its standard errors without any true
+    gain.
 
     Raises:
         ConfigError: if a feature is not observed, the budget is too small, or an episode has
             several sessions.
         DataError: if a reward or an observation is not finite, or Q has no fixed point.
-        LearningInterruptedError: on Ctrl-C, with the policy as it was at that moment.
+        LearningInterruptedError: on Ctrl-C, with the current policy.
     """
     learner = _Learner.of(task, config)
     try:
-        # The last rounds know most; so many of them as two blocks of the final pay for.
+        # The last rounds have most data. The budget must pay for two blocks of each finalist.
         policies = learner.rounds()[::-1][: _max_finalists(task.budget.left)]
         worth = mean_reward if config.gamma > 0.0 else _mean_reward_of_a_request
         best = select_finalist(task, policies, block=_FINAL_BLOCK, worth=worth)
@@ -73,7 +76,7 @@ def _mean_reward_of_a_request(sessions: Sessions) -> float:
 
 @dataclass
 class _Learner:
-    """The rows so far, and the policy's weights."""
+    """The transitions so far and the policy's weights."""
 
     task: LearningTask
     config: LSPIConfig
@@ -82,14 +85,18 @@ class _Learner:
 
     @classmethod
     def of(cls, task: LearningTask, config: LSPIConfig) -> "_Learner":
-        least = min_requests(config)
-        if (task.budget.limit or 0) < least:
+        minimum = min_requests(config)
+        if (task.budget.limit or 0) < minimum:
             raise ConfigError(
-                f"requests must be at least {least}, so that each of {config.rounds} rounds has"
-                f" {MIN_REQUESTS_OF_ROUND}, got {task.budget.limit}"
+                f"requests must be at least {minimum}, so that each of {config.rounds} rounds has"
+                f" {MIN_REQUESTS_OF_ROUND}, got {task.budget.limit}; raise --requests or lower"
+                " rounds"
             )
         if not isinstance(task.learning, SessionDynamics):
-            raise ConfigError("lspi learns in single sessions, not over several visits of a user")
+            raise ConfigError(
+                "lspi needs episodes of one session, got episodes with several visits of a user;"
+                " use another agent"
+            )
         layout, names = task.learning.layout, config.features
         columns = default_columns(layout) if names is None else columns_of(layout, names)
         return cls(task, config, task.learning, columns)
@@ -101,19 +108,19 @@ class _Learner:
         shape = (1 + len(self.columns), self.sessions.action_dim)
         self._weights: FloatArray = np.zeros(shape)
         self._rows: list[Transitions] = []
-        self._looks = 0
+        self._watch_calls = 0
         self._untrained = self.last
 
     @property
     def last(self) -> MlpPolicy:
-        """The policy of the present weights."""
+        """The policy with the current weights."""
         return _policy(self._standard, self.columns, self._weights)
 
     def learned(self, policy: MlpPolicy) -> LearnedPolicy:
         return LearnedPolicy(policy, self._untrained, self.task.budget.used)
 
     def rounds(self) -> list[MlpPolicy]:
-        """The policy after each round."""
+        """Run all rounds; return the policy after each."""
         policies = []
         for number, requests in enumerate(self._requests_of_rounds()):
             self._collect(number, requests)
@@ -131,7 +138,7 @@ class _Learner:
         return [first] + [(total - first) // (config.rounds - 1)] * (config.rounds - 1)
 
     def _collect(self, number: int, requests: int) -> None:
-        """Add a round's sessions, whose random numbers no other round has."""
+        """Collect a round's sessions, with their own random numbers."""
         seed = int(hash_words(self.task.seed, number)[0] >> np.uint64(33))
         batch = collect(
             self.sessions,
@@ -154,7 +161,7 @@ class _Learner:
         return Mixture((near, everywhere), fractions)
 
     def _improve(self) -> None:
-        """Evaluate the policy and move it, some times, against where the round began."""
+        """Evaluate and improve the policy `iterations` times."""
         config = self.config
         rows = _joined(self._rows)
         features = QuadraticFeatures(
@@ -163,7 +170,7 @@ class _Learner:
         evaluation = CriticEvaluation(rows, features, config.gamma, config.ridge)
         inputs = self._inputs(rows.observations)
         reference = self._weights
-        starts = [self._rng.normal(scale=_START_DEVIATION, size=reference.shape)
+        starts = [self._rng.normal(scale=_START_STD, size=reference.shape)
                   for _ in range(_RANDOM_STARTS)]  # fmt: skip
         for _ in range(config.iterations):
             values = evaluation.of(self.last)
@@ -177,20 +184,20 @@ class _Learner:
         report(used, "train/gain_error", error)
 
     def _inputs(self, observations: FloatArray) -> FloatArray:
-        """Z of some of the rows, (states, 1 + crossed), with a 1 first."""
+        """Inputs z of a random subset of rows, (states, 1 + crossed), with a 1 first."""
         chosen = self._rng.permutation(len(observations))[:_STATES]
         standard = self._standard.apply(observations[chosen])[:, list(self.columns)]
         return np.concatenate([np.ones((len(chosen), 1)), standard], axis=1)
 
     def _show(self) -> None:
         watch, used = self.task.watch, self.task.budget.used
-        if watch is not None and used // watch.every > self._looks:
-            self._looks = used // watch.every
+        if watch is not None and used // watch.every > self._watch_calls:
+            self._watch_calls = used // watch.every
             watch.see(used, self.last)
 
 
 def _policy(standard: Standardisation, columns: tuple[int, ...], weights: FloatArray) -> MlpPolicy:
-    """tanh(W (1, z)) as a network of one layer, which ignores all other observations."""
+    """The policy tanh(W (1, z)) as a one-layer network with weight 0 for other observations."""
     embedded = np.zeros((weights.shape[1], len(standard.mean)))
     embedded[:, list(columns)] = weights[1:].T
     network = Mlp((embedded,), (weights[0].copy(),), output="tanh")
@@ -198,7 +205,7 @@ def _policy(standard: Standardisation, columns: tuple[int, ...], weights: FloatA
 
 
 def _joined(parts: list[Transitions]) -> Transitions:
-    """All rows; sessions of different parts keep numbers of their own."""
+    """Concatenate transitions; session numbers stay unique across parts."""
     starts = np.cumsum([0, *(int(part.sessions.max()) + 1 for part in parts)])
     return Transitions(
         observations=np.concatenate([part.observations for part in parts]),

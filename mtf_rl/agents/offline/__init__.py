@@ -1,4 +1,4 @@
-"""Batch RL: learning from a fixed dataset, with Stable-Baselines3's learn, predict and save."""
+"""Batch RL: learning from a fixed dataset, with Stable-Baselines3's interface."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""AWAC: an actor that copies logged actions by how much better than its own they are."""
+"""AWAC: an actor that clones logged actions, weighted by their advantage over its own actions."""
 
 from typing import Any, ClassVar
 
@@ -19,13 +19,13 @@ __all__ = ["AWAC"]
 class AWAC(BatchLearning, TD3):
     """Advantage-weighted actor-critic (Nair, Gupta, Dalal and Levine, 2020).
 
-    Critics follow r + gamma (1 - terminated) min_j Q'_j(s', a'), a' drawn from the actor; the actor
-    maximises the log density of logged actions weighted by exp(A / temperature), with
-    A = min_j Q_j(s, a) - min_j Q_j(s, a_pi), a_pi drawn from it (eq. 13). The weights are a softmax
-    over the minibatch, so that they cannot run away.
+    The critics' target is r + gamma (1 - terminated) min_j Q'_j(s', a'), with a' drawn from the
+    actor. The actor maximises the log density of logged actions, weighted by exp(A / temperature),
+    with A = min_j Q_j(s, a) - min_j Q_j(s, a_pi) and a_pi drawn from the actor (eq. 13). The
+    weights are a softmax over the minibatch, which bounds them.
 
-    Differs from the paper: temperature is 0.1 standard deviations of the reward by default, for
-    1 unit of it; gamma 0.95 for 0.99; hidden layers 64 wide for 256.
+    Unlike the paper, we use by default a temperature of 0.1 standard deviations of the reward (1
+    reward unit in the paper), gamma 0.95 (0.99) and hidden layers of 64 units (256).
     """
 
     settings: ClassVar[type[BatchConfig]] = AWACConfig

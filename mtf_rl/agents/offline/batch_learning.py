@@ -1,4 +1,4 @@
-"""What every batch-RL algorithm shares: SB3's loop over a fixed dataset."""
+"""The base of all batch-RL algorithms: SB3's training loop over a fixed dataset."""
 
 from typing import Any, ClassVar, Self, TypedDict, cast
 
@@ -22,18 +22,18 @@ __all__ = ["BatchArguments", "BatchLearning", "batch_policy_kwargs", "spaces_of"
 
 LOG_INTERVAL = 1000
 _DIVERGED = (
-    "after update {update} {what}: the values have diverged. Try a smaller learning_rate, or a"
-    " smaller reward_scale"
+    "after update {update} {what}: learning has diverged. Try a smaller learning_rate or a smaller"
+    " reward_scale"
 )
 
 
 def spaces_of(env: GymEnv | str | None, dataset: Transitions | None) -> GymEnv | str | None:
-    """The environment that gives a model its spaces: the given one, or the dataset's face."""
+    """The environment that gives a model its spaces: `env`, or a `DatasetEnv` of the dataset."""
     return DatasetEnv.of(dataset) if env is None and dataset is not None else env
 
 
 def batch_policy_kwargs(policy_kwargs: dict[str, Any] | None) -> dict[str, Any]:
-    """The user's, with standardised observations and one fused Adam step unless they say else."""
+    """Add defaults to the user's `policy_kwargs`: standardised observations and fused Adam."""
     defaults = {
         "features_extractor_class": StandardisedObservation,
         "optimizer_kwargs": {"fused": True},
@@ -42,55 +42,56 @@ def batch_policy_kwargs(policy_kwargs: dict[str, Any] | None) -> dict[str, Any]:
 
 
 class BatchArguments(TypedDict, total=False):
-    """Arguments that all batch-RL algorithms take, each under the name that SB3 gives it."""
+    """Arguments of all batch-RL algorithms, with SB3's names.
+
+    Defaults not given here are those of the algorithm's settings.
+    """
 
     dataset: Transitions | None
-    """Rows to learn from; without them, `set_dataset` before learning."""
+    """Transitions to learn from; if None, call `set_dataset` before `learn`."""
     learning_rate: float | Schedule
-    """Adam's step, above 0; as in the algorithm's settings by default."""
+    """Adam's learning rate, above 0."""
     batch_size: int
-    """Rows of an update, at least 1; as in the algorithm's settings by default."""
+    """Transitions per update, at least 1."""
     gamma: float
-    """Discount per request, in [0, 1]; as in the algorithm's settings by default."""
+    """Discount factor per request, in [0, 1]."""
     tau: float
-    """Fraction of the networks that moves into their targets, in (0, 1]; as in the settings by
-    default."""
+    """Step of the target networks towards the networks per update, in (0, 1]."""
     reward_scale: float | None
-    """Factor on every reward, above 0; by default 1 over the standard deviation of the dataset's
-    rewards."""
+    """Factor on every reward, above 0; by default 1 / standard deviation of the rewards."""
     policy_kwargs: dict[str, Any] | None
-    """Of the policy; observations are standardised unless it names another extractor, and hidden
-    layers are as wide as in the algorithm's settings unless it names `net_arch`."""
+    """Arguments of the policy. By default observations are standardised, and `net_arch` is the
+    settings' `hidden`."""
     tensorboard_log: str | None
-    """Folder of TensorBoard's events; none by default."""
+    """Folder for TensorBoard's events; none by default."""
     verbose: int
-    """What SB3 prints: 0, the default, nothing."""
+    """SB3's verbosity; 0 by default: no output."""
     seed: int | None
-    """Of networks, minibatches and noise."""
+    """Seed of networks, minibatches and noise."""
     device: str
     """Torch device; cpu by default."""
     _init_setup_model: bool
-    """SB3's: False while `load` makes an empty model."""
+    """SB3's argument; `load` sets it to False."""
 
 
 class BatchLearning(OffPolicyAlgorithm):
-    """Mixed into an SB3 off-policy algorithm, it makes it learn from a dataset alone.
+    """A mixin that makes an SB3 off-policy algorithm learn from a dataset only.
 
     `learn(n)` does n updates: one timestep is one update, and no environment is stepped. Predict,
-    save, callbacks, logger, progress bar and TensorBoard are SB3's. Observations are standardised
-    with the dataset's statistics, which are part of the policy. The dataset is not saved with the
-    model: after `load`, `set_dataset` before learning on.
+    save, callbacks, logger, progress bar and TensorBoard work as in SB3. Observations are
+    standardised with the dataset's statistics, which are part of the policy. The dataset is not
+    saved with the model: after `load`, call `set_dataset` before `learn`.
 
-    Defaults are those of `settings`, the dataclass by which `train` sets the algorithm too.
+    Defaults come from `settings`, the dataclass that `train` also uses.
 
-    The environment only gives spaces, and is what callbacks such as EvalCallback may step; without
-    one they are the dataset's. Actions in the dataset are in [-1, 1], whatever the action space.
+    The environment gives the spaces, and callbacks such as EvalCallback may step it; without one,
+    the dataset gives the spaces. Actions in the dataset are in [-1, 1] for every action space.
     """
 
     settings: ClassVar[type[BatchConfig]] = BatchValueConfig
-    """Where every default stands."""
+    """The dataclass that holds the defaults."""
     reward_scale: float | None
-    """Factor on every reward; of consequence where exponents or penalties are in reward units. None
+    """Factor on every reward; it matters where exponents or penalties are in reward units. None
     until there is a dataset."""
     _dataset: Transitions | None = None
 
@@ -105,15 +106,19 @@ class BatchLearning(OffPolicyAlgorithm):
         """Make networks, optimizers and the sampler of minibatches.
 
         Args:
-            policy: SB3's name of a policy, or its class.
-            env: what gives the spaces; the dataset does, without one.
-            own: further arguments of the SB3 algorithm that this is mixed into.
-            **common: what all batch-RL algorithms take.
+            policy: SB3's name of a policy, or a policy class.
+            env: environment that gives the spaces; by default the dataset gives them.
+            own: further arguments of the SB3 algorithm that this class is mixed into.
+            **common: see `BatchArguments`.
+
+        Raises:
+            ConfigError: if an argument is unknown or `reward_scale` is not positive.
+            ShapeError: if the dataset does not fit the spaces.
         """
         unknown = sorted(set(common) - set(BatchArguments.__annotations__))
         if unknown:
             raise ConfigError(
-                f"{type(self).__name__} has no argument {', '.join(unknown)}; common ones are"
+                f"{type(self).__name__} has no argument {', '.join(unknown)}; common arguments are"
                 f" {', '.join(BatchArguments.__annotations__)}"
             )
         self._dataset = common.get("dataset")
@@ -144,14 +149,14 @@ class BatchLearning(OffPolicyAlgorithm):
 
     @property
     def dataset(self) -> Transitions | None:
-        """What is learnt from."""
+        """The transitions to learn from."""
         return self._dataset
 
     def set_dataset(self, dataset: Transitions) -> None:
-        """Learn from `dataset` from now on; statistics of observations are left as they are.
+        """Set the dataset for further learning; the statistics of observations do not change.
 
         Raises:
-            ShapeError: if its rows do not fit the spaces.
+            ShapeError: if the dataset does not fit the spaces.
         """
         self._check_spaces(dataset)
         self._dataset = dataset
@@ -204,10 +209,10 @@ class BatchLearning(OffPolicyAlgorithm):
         reset_num_timesteps: bool = True,
         progress_bar: bool = False,
     ) -> Self:
-        """`total_timesteps` updates; values are logged every `log_interval` of them.
+        """Do `total_timesteps` updates; values are logged every `log_interval` updates.
 
         Raises:
-            DataError: if there is no dataset, or values have diverged.
+            DataError: if there is no dataset, or learning has diverged.
         """
         if self._dataset is None:
             raise DataError("there is no dataset to learn from: call set_dataset first")
@@ -228,7 +233,7 @@ class BatchLearning(OffPolicyAlgorithm):
     def collect_rollouts(  # type: ignore[override]
         self, env: Any, callback: Any, *, log_interval: int | None = None, **_: Any
     ) -> RolloutReturn:
-        """One tick of SB3's loop, which is followed by one update."""
+        """Count one timestep of SB3's loop; SB3 then calls `train` for one update."""
         callback.on_rollout_start()
         self.num_timesteps += 1
         callback.update_locals(locals())
@@ -242,13 +247,13 @@ class BatchLearning(OffPolicyAlgorithm):
         return RolloutReturn(1, 0, continue_training=True)
 
     def _begin_update(self, optimizers: list[torch.optim.Optimizer]) -> None:
-        """Training mode, and the scheduled learning rate for these optimizers."""
-        if not self.policy.training:  # Walking over all modules costs as much as a small layer.
+        """Set training mode and the scheduled learning rate of these optimizers."""
+        if not self.policy.training:  # Setting the mode costs as much as a small layer.
             self.policy.set_training_mode(True)
         self._update_learning_rate(optimizers)
 
     def _refuse_divergence(self) -> None:
-        """Of SB3's own updates too, which take any step.
+        """Check all parameters; this also covers SB3's own updates, which check no loss.
 
         Raises:
             DataError: if a parameter is not finite.
@@ -257,10 +262,10 @@ class BatchLearning(OffPolicyAlgorithm):
             raise DataError(_DIVERGED.format(update=self._n_updates, what="a parameter is nan"))
 
     def _step(self, optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
-        """One gradient step.
+        """Do one gradient step.
 
         Raises:
-            DataError: if the loss is not finite; the networks are left as they are.
+            DataError: if the loss is not finite; the networks are not changed.
         """
         if not torch.isfinite(loss):
             what = f"the loss is {loss.item()}"
@@ -270,7 +275,7 @@ class BatchLearning(OffPolicyAlgorithm):
         optimizer.step()
 
     def _follow(self, network: nn.Module, target: nn.Module) -> None:
-        """Polyak: target <- (1 - tau) target + tau network."""
+        """Polyak update: target <- (1 - tau) target + tau network."""
         polyak_update(network.parameters(), target.parameters(), self.tau)
 
     @override

@@ -1,4 +1,4 @@
-"""Behaviour cloning: the floor that batch RL has to beat."""
+"""Behaviour cloning, the baseline that batch RL has to beat."""
 
 from typing import ClassVar
 
@@ -13,10 +13,10 @@ __all__ = ["BC"]
 
 
 class BC(BatchLearning, TD3):
-    """The logged action as a function of the observation, by least squares.
+    """Least-squares regression of the logged action on the observation.
 
-    mean (pi(s) - a)^2: pi(s) learns the mean of the actions logged at s. It stands on SB3's TD3,
-    whose critics stay as they were drawn.
+    It minimises mean (pi(s) - a)^2, so pi(s) estimates the mean logged action at s. It uses SB3's
+    TD3, whose critics are not trained.
     """
 
     settings: ClassVar[type[BatchConfig]] = BCConfig

@@ -1,4 +1,4 @@
-"""BCQ: the best of actions that a generative model of the dataset proposes."""
+"""BCQ: select the best action among proposals of a generative model of the dataset."""
 
 from typing import Any, ClassVar
 
@@ -32,12 +32,12 @@ from mtf_rl.agents.offline.networks import ObservationNetwork, add_optimizer, ne
 __all__ = ["BCQ", "Autoencoder", "BCQPolicy", "Perturbation"]
 
 _LATENT_BOUND = 0.5
-_LOG_DEVIATION_BOUNDS = (-4.0, 15.0)
+_LOG_STD_BOUNDS = (-4.0, 15.0)
 _LATENT_SEED = 0
 
 
 class Perturbation(Actor):
-    """xi(s, a): the given action, moved by at most `action_flexibility` and clipped to [-1, 1]."""
+    """Moves an action by at most `action_flexibility`, depending on s, and clips it to [-1, 1]."""
 
     action_flexibility: float
 
@@ -45,7 +45,7 @@ class Perturbation(Actor):
     def with_action_flexibility(
         cls, action_flexibility: float, settings: dict[str, Any]
     ) -> "Perturbation":
-        """A network of observation and action."""
+        """Make a network of observation and action."""
         network = cls(**settings)
         width = get_action_dim(settings["action_space"])
         layers = create_mlp(
@@ -84,17 +84,17 @@ class Autoencoder(ObservationNetwork):
 
     @override
     def forward(self, observations: Tensor, actions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Decoded actions (batch, action_dim); mean and log deviation of the latents."""
+        """Decoded actions (batch, action_dim); mean and log std of latents, (batch, latent_dim)."""
         features = self.features(observations)
         encoded = self.encoder(torch.cat([features, actions], dim=1))
         mean, log_std = encoded.chunk(2, dim=1)
-        log_std = log_std.clamp(*_LOG_DEVIATION_BOUNDS)
+        log_std = log_std.clamp(*_LOG_STD_BOUNDS)
         latents = mean + log_std.exp() * torch.randn_like(mean)
         decoded = self.decoder(torch.cat([features, latents], dim=1))
         return decoded, mean, log_std
 
     def decode(self, observations: Tensor, latents: Tensor | None = None) -> Tensor:
-        """D(s, z), z given (batch, latent_dim) or drawn from N(0, 1) and clipped to +-0.5."""
+        """Decode D(s, z); without latents, z is drawn from N(0, 1) and clipped to +-0.5."""
         if latents is None:
             shape = (len(observations), self.latent_dim)
             latents = torch.randn(shape, device=observations.device)
@@ -105,10 +105,10 @@ class Autoencoder(ObservationNetwork):
 
 
 class BCQPolicy(TD3Policy):
-    """Plays the proposal of the highest Q_1 (BCQ, Algorithm 1).
+    """Selects the proposal with the highest Q_1 (BCQ, Algorithm 1).
 
-    Deterministic predictions decode a fixed set of latents, so that the same observation always
-    gets the same action; the others draw theirs.
+    Deterministic predictions decode a fixed set of latents, so the same observation always gives
+    the same action; other predictions draw new latents.
     """
 
     vae: Autoencoder
@@ -177,18 +177,20 @@ class BCQPolicy(TD3Policy):
 class BCQ(BatchLearning, TD3):
     """Batch-constrained deep Q-learning (Fujimoto, Meger and Precup, ICML 2019).
 
-    A conditional autoencoder proposes actions as the dataset holds them; a perturbation network
-    moves each by at most `action_flexibility`; y = r + gamma (1 - terminated) max over
-    `n_action_samples` proposals of
-    lambda min_j Q'_j + (1 - lambda) max_j Q'_j (eq. 13). The bound and the number of proposals that
-    are tried when acting are the policy's: `policy_kwargs={"action_flexibility": ..., "proposals":
+    A conditional autoencoder proposes actions like those of the dataset, and a perturbation network
+    moves each by at most `action_flexibility`. The critics' target is r + gamma (1 - terminated)
+    max lambda min_j Q'_j + (1 - lambda) max_j Q'_j (eq. 13), with the first maximum over
+    `n_action_samples` proposals and lambda = `min_fraction`. The policy holds `action_flexibility`
+    and the number of proposals for acting: `policy_kwargs={"action_flexibility": ..., "proposals":
     ...}`.
 
-    BatchRL-MTF (Zhang et al., KDD 2022, arXiv 2208.04560) builds its fusion weights so, with
-    `min_fraction` 1, bound 0.15, tau 0.05 every 10 updates, and rates of its own for each network.
+    BatchRL-MTF (Zhang et al., KDD 2022, arXiv 2208.04560) learns fusion weights with BCQ, with
+    `min_fraction` 1, `action_flexibility` 0.15, tau 0.05 every 10 updates, and a learning rate for
+    each network.
 
-    Differs from the paper: 20 proposals for 100 when acting, gamma 0.95 for 0.99, hidden layers 64
-    wide for 400 and 300, 256 rows for 100, and rewards are divided by their standard deviation.
+    Unlike the paper, we use by default 20 proposals for acting (100 in the paper), gamma 0.95
+    (0.99), hidden layers of 64 units (400 and 300) and batches of 256 (100), and we divide rewards
+    by their standard deviation.
     """
 
     settings: ClassVar[type[BatchConfig]] = BCQConfig

@@ -22,7 +22,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class BatchConfig:
-    """What all batch-RL agents share.
+    """Settings shared by all batch-RL agents.
 
     Raises:
         ConfigError: if a number is out of range.
@@ -31,7 +31,7 @@ class BatchConfig:
     updates: int = 5_000
     """Gradient steps, at least 1; they cost no requests."""
     learning_rate: float = 1e-3
-    """Adam's step, above 0."""
+    """Adam's learning rate, above 0."""
     batch_size: int = 256
     """Transitions per gradient step, at least 1."""
     hidden: tuple[int, ...] = (64, 64)
@@ -52,16 +52,16 @@ class BCConfig(BatchConfig):
 
 @dataclass(frozen=True)
 class BatchValueConfig(BatchConfig):
-    """What the agents with critics share; their rewards are divided by the log's deviation.
+    """Settings shared by agents with critics; rewards are divided by their standard deviation.
 
     Raises:
         ConfigError: if a number is out of range.
     """
 
     gamma: float = 0.95
-    """Discount per request, in [0, 1]; 0 makes the learner myopic."""
+    """Discount factor per request, in [0, 1]; 0 makes the learner myopic."""
     tau: float = 0.005
-    """Fraction of the networks that moves into their targets per update, in (0, 1]."""
+    """Step of the target networks towards the networks per update, in (0, 1]."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -79,7 +79,7 @@ class TD3BCConfig(BatchValueConfig):
     """
 
     alpha: float = 10.0
-    """Weight of the value against cloning, at least 0."""
+    """Weight of the Q value relative to cloning, at least 0."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -95,14 +95,15 @@ class CQLConfig(BatchValueConfig):
     """
 
     conservative_weight: float = 0.05
-    """Weight of the conservative gap, at least 0; with a threshold, at the start."""
+    """Weight of the conservative gap, at least 0; the initial weight if alpha_threshold is set."""
     alpha_threshold: float | None = None
-    """Gap that a Lagrange multiplier holds, in deviations of the reward; None fixes the weight. The
-    authors' gap is larger by log(3 samples), and so are their thresholds of 5 and 10."""
+    """Target of the gap for a Lagrange multiplier, in standard deviations of the reward; None keeps
+    the weight fixed. The authors' gap, and so their thresholds 5 and 10, is larger by
+    log(3 n_action_samples)."""
     n_action_samples: int = 4
-    """Actions of each of the three kinds that the gap's integral is estimated from, at least 1."""
+    """Actions sampled from each of three distributions to estimate the gap, at least 1."""
     actor_learning_rate: float = 1e-3
-    """Adam's step of actor and temperature, above 0."""
+    """Adam's learning rate of actor and temperature, above 0."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -122,11 +123,11 @@ class IQLConfig(BatchValueConfig):
     updates: int = 10_000
     """Gradient steps, at least 1; they cost no requests."""
     learning_rate: float = 3e-4
-    """Adam's step, above 0; the actor's falls to 0 by a cosine."""
+    """Adam's learning rate, above 0; the actor's decays to 0 with a cosine schedule."""
     expectile: float = 0.7
-    """Expectile of the values of logged actions that V is, in [0, 1]."""
+    """Expectile of the Q values of logged actions that V estimates, in [0, 1]."""
     beta: float = 10.0
-    """Inverse temperature, per deviation of the reward, at least 0."""
+    """Inverse temperature, per standard deviation of the reward, at least 0."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -145,9 +146,9 @@ class AWACConfig(BatchValueConfig):
     updates: int = 10_000
     """Gradient steps, at least 1; they cost no requests."""
     learning_rate: float = 3e-4
-    """Adam's step, above 0."""
+    """Adam's learning rate, above 0."""
     temperature: float = 0.1
-    """Advantage that weighs e times as much, in deviations of the reward, above 0."""
+    """Temperature of the advantage weights, in standard deviations of the reward, above 0."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -163,21 +164,21 @@ class BCQConfig(BatchValueConfig):
     """
 
     learning_rate: float = 1e-3
-    """Adam's step of the critics, above 0."""
+    """Adam's learning rate of the critics, above 0."""
     actor_learning_rate: float = 1e-3
-    """Adam's step of the perturbation network, above 0."""
+    """Adam's learning rate of the perturbation network, above 0."""
     vae_learning_rate: float = 1e-3
-    """Adam's step of the autoencoder, above 0."""
+    """Adam's learning rate of the autoencoder, above 0."""
     action_flexibility: float = 0.05
-    """Most that a proposed action is moved by, in [0, 2]."""
+    """Maximum perturbation of a proposed action, in units of the action, in [0, 2]."""
     min_fraction: float = 0.75
-    """Fraction of the smaller of two values in a target, in [0, 1]; the rest is the larger's."""
+    """Weight of the smaller of two Q values in a target, in [0, 1]; the larger gets the rest."""
     n_action_samples: int = 10
-    """Proposals that a target chooses from, at least 1."""
+    """Proposals over which a target takes the maximum, at least 1."""
     proposals: int = 20
-    """Proposals that the policy chooses from, at least 1."""
+    """Proposals from which the policy selects, at least 1."""
     target_interval: int = 1
-    """Updates from one move of the targets to the next, at least 1."""
+    """Updates between updates of the target networks, at least 1."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -196,32 +197,32 @@ class BCQConfig(BatchValueConfig):
 class BatchRLMTFConfig(BCQConfig):
     """BatchRL-MTF (Zhang et al., KDD 2022): BCQ with the paper's settings (section 4.5).
 
-    Its networks' widths and its number of proposals are not told; they are ours.
+    The paper does not give the widths of the networks and the number of proposals; ours are used.
 
     Raises:
         ConfigError: if a number is out of range.
     """
 
     learning_rate: float = 2e-4
-    """Adam's step of the critics, above 0."""
+    """Adam's learning rate of the critics, above 0."""
     actor_learning_rate: float = 1e-4
-    """Adam's step of the perturbation network, above 0."""
+    """Adam's learning rate of the perturbation network, above 0."""
     vae_learning_rate: float = 1e-3
-    """Adam's step of the autoencoder, above 0."""
+    """Adam's learning rate of the autoencoder, above 0."""
     tau: float = 0.05
-    """Fraction of the networks that moves into their targets, in (0, 1]."""
+    """Step of the target networks towards the networks per update of them, in (0, 1]."""
     target_interval: int = 10
-    """Updates from one move of the targets to the next, at least 1."""
+    """Updates between updates of the target networks, at least 1."""
     action_flexibility: float = 0.15
-    """Most that a proposed action is moved by, in [0, 2]."""
+    """Maximum perturbation of a proposed action, in units of the action, in [0, 2]."""
     min_fraction: float = 1.0
-    """Fraction of the smaller of two values in a target, in [0, 1]; the rest is the larger's."""
+    """Weight of the smaller of two Q values in a target, in [0, 1]; the larger gets the rest."""
     checkpoints: int = 4
-    """Moments, evenly spread, whose policies Conservative-OPEstimator compares, at least 1."""
+    """Evenly spaced checkpoints whose policies Conservative-OPEstimator compares, at least 1."""
     held_out: float = 0.1
-    """Fraction of the sessions that it is fitted on, kept from the learner, in (0, 1)."""
+    """Fraction of sessions held out from learning, for Conservative-OPEstimator, in (0, 1)."""
     estimator_updates: int = 5_000
-    """Its gradient steps for each policy, at least 1."""
+    """Gradient steps of Conservative-OPEstimator for each policy, at least 1."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -246,7 +247,7 @@ class BatchSACConfig(BatchValueConfig):
     """
 
     initial_temperature: float = 0.1
-    """Worth of a nat of entropy at the start, in deviations of the reward, above 0."""
+    """Initial entropy temperature, in standard deviations of the reward per nat, above 0."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

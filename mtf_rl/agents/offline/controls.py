@@ -1,6 +1,6 @@
-"""Negative controls: online actor-critics that are handed a dataset as if it were their replay.
+"""Negative controls: online actor-critics that use a dataset as their replay buffer.
 
-Nothing keeps their actors near actions that were logged, where alone the critics are right.
+Nothing keeps their actors near the logged actions, and the critics are accurate only there.
 """
 
 from typing import Any, ClassVar
@@ -16,13 +16,13 @@ __all__ = ["BatchSAC", "BatchTD3"]
 
 
 class BatchTD3(BatchLearning, TD3):
-    """SB3's TD3 on a fixed dataset; its update is untouched."""
+    """SB3's TD3, with its unmodified update, on a fixed dataset."""
 
     settings: ClassVar[type[BatchConfig]] = BatchTD3Config
 
 
 class BatchSAC(BatchLearning, SAC):
-    """SB3's SAC on a fixed dataset; its update is untouched."""
+    """SB3's SAC, with its unmodified update, on a fixed dataset."""
 
     settings: ClassVar[type[BatchConfig]] = BatchSACConfig
 

@@ -1,4 +1,4 @@
-"""CQL(H): critics that are pessimistic about actions which the dataset does not hold."""
+"""CQL(H): critics with a penalty on the values of actions outside the dataset."""
 
 import math
 from typing import Any, ClassVar
@@ -18,23 +18,26 @@ from mtf_rl.agents.offline.losses import conservative_gap, critic_loss, td_targe
 
 __all__ = ["CQL", "squashed_samples", "values_of_samples"]
 
-_LARGEST_WEIGHT = 1e6
+_MAX_WEIGHT = 1e6
 
 
 class CQL(BatchLearning, SAC):
     """Conservative Q-learning, CQL(H) (Kumar, Zhou, Tucker and Levine, NeurIPS 2020).
 
-    Critics minimise sum_j [mean (Q_j - y)^2 + w (log integral exp Q_j(s, a) da - mean Q_j(s, a))],
-    the integral by importance sampling from uniform actions and from the actor's at s and at s',
-    `n_action_samples` of each (appendix F); y = r + gamma (1 - terminated) min_j Q'_j(s', a'), a'
-    drawn from
-    the actor, without entropy. The actor is SAC's. With a `alpha_threshold` the weight w is a
-    Lagrange multiplier that holds each gap at it (eq. 30).
+    The critics minimise
 
-    Differs from the paper: whose eq. 4 halves the squared error, so that our w is twice its alpha;
-    this is the scale of the public implementations, whose usual weight is 5. Ours is 0.05 by
-    default, on rewards divided by their standard deviation, with 4 samples for 10, gamma 0.95 for
-    0.99 and hidden layers 64 wide for 256.
+        sum_j [mean (Q_j - y)^2 + w (log integral exp Q_j(s, a) da - mean Q_j(s, a))].
+
+    The integral is estimated by importance sampling with `n_action_samples` actions from each of
+    three distributions: uniform, the actor at s and the actor at s' (appendix F). The target is
+    y = r + gamma (1 - terminated) min_j Q'_j(s', a'), without entropy, with a' drawn from the
+    actor. The actor is SAC's. With `alpha_threshold`, the weight w is a Lagrange multiplier that
+    keeps each gap at the threshold (eq. 30).
+
+    Unlike the paper, whose eq. 4 halves the squared error, we use the scale of the public
+    implementations: our w is twice the paper's alpha. Their usual weight is 5; ours is 0.05 by
+    default, for rewards divided by their standard deviation. Other defaults that differ: 4 samples
+    (10 in the paper), gamma 0.95 (0.99) and hidden layers of 64 units (256).
     """
 
     settings: ClassVar[type[BatchConfig]] = CQLConfig
@@ -117,11 +120,11 @@ class CQL(BatchLearning, SAC):
         )
 
     def _penalty(self, gap: Tensor, critics: int) -> Tensor:
-        """The weighted gap; the weight of a threshold moves by how far the gap is above it."""
+        """The weighted gap; with a threshold, the weight first does a gradient step."""
         if self.alpha_threshold is None:
             return self.conservative_weight * gap
         excess = gap - critics * self.alpha_threshold
-        weight = self.log_weight.exp().clamp(0.0, _LARGEST_WEIGHT)
+        weight = self.log_weight.exp().clamp(0.0, _MAX_WEIGHT)
         self._step(self.weight_optimizer, -weight * excess.detach())
         self.logger.record_mean("train/conservative_weight", weight.item())
         return weight.detach() * excess
@@ -136,7 +139,7 @@ class CQL(BatchLearning, SAC):
         self.logger.record_mean("train/actor_loss", loss.item())
 
     def _temperature(self, log_density: Tensor) -> Tensor:
-        """SAC's temperature, after a step towards the target entropy if it is learnt."""
+        """SAC's temperature; if it is trained, it first does a step towards the target entropy."""
         if self.ent_coef_optimizer is None or self.log_ent_coef is None:
             return self.ent_coef_tensor
         temperature = self.log_ent_coef.detach().exp()
@@ -156,18 +159,18 @@ class CQL(BatchLearning, SAC):
 
 
 def squashed_samples(mean: Tensor, log_std: Tensor, samples: int) -> tuple[Tensor, Tensor]:
-    """Actions tanh(x), x ~ N(mean, deviation^2), and their log densities.
+    """Draw actions tanh(x), x ~ N(mean, std^2), with their log densities.
 
-    log p(tanh x) = log N(x) - sum log(1 - tanh(x)^2), the last as 2 (log 2 - x - softplus(-2 x)),
-    which holds far out, where 1 - tanh^2 is 0 in float32.
+    log p(tanh x) = log N(x) - sum log(1 - tanh(x)^2). The last logarithm is computed as
+    2 (log 2 - x - softplus(-2 x)), which stays accurate where 1 - tanh^2 is 0 in float32.
 
     Args:
-        mean: (batch, action_dim).
-        log_std: (batch, action_dim).
-        samples: how many of each row.
+        mean: mean of x, (batch, action_dim).
+        log_std: log standard deviation of x, (batch, action_dim).
+        samples: draws per row, at least 1.
 
     Returns:
-        (batch, samples, action_dim) and (batch, samples).
+        Actions (batch, samples, action_dim) and log densities (batch, samples).
     """
     noise = torch.randn(len(mean), samples, mean.shape[1], device=mean.device)
     inputs = mean[:, None] + log_std.exp()[:, None] * noise
@@ -179,9 +182,9 @@ def squashed_samples(mean: Tensor, log_std: Tensor, samples: int) -> tuple[Tenso
 def values_of_samples(
     critic: ContinuousCritic, observations: Tensor, actions: Tensor
 ) -> list[Tensor]:
-    """Each critic's Q of many actions (batch, samples, action_dim), as (batch, samples).
+    """Q values (batch, samples) of each critic for actions (batch, samples, action_dim).
 
-    The first layer's product with the observation is done once for all of a row's actions.
+    The first layer's product with the observation is computed once for all actions of a row.
     """
     features = critic.extract_features(observations, critic.features_extractor)
     return [_values(network, features, actions) for network in critic.q_networks]

@@ -1,4 +1,4 @@
-"""A Gymnasium face of a dataset: it has the spaces of its rows, and cannot be stepped."""
+"""A Gymnasium environment with the spaces of a dataset, which cannot be stepped."""
 
 from typing import Any
 
@@ -14,9 +14,9 @@ __all__ = ["DatasetEnv"]
 
 
 class DatasetEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
-    """Spaces for a learner that has a dataset and no environment.
+    """Gives the spaces to a learner that has a dataset and no environment.
 
-    `reset` gives zeros; `step` raises a DataError, since a dataset answers no new action.
+    `reset` returns zeros; `step` raises a DataError, since a dataset cannot respond to new actions.
     """
 
     def __init__(self, obs_dim: int, action_dim: int) -> None:
@@ -39,5 +39,5 @@ class DatasetEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
     @override
     def step(self, action: NDArray[np.float32]) -> Any:
         raise DataError(
-            "a dataset cannot answer a new action; evaluate the policy in a session environment"
+            "a dataset cannot respond to new actions; evaluate the policy in a session environment"
         )

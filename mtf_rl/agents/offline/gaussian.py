@@ -1,8 +1,7 @@
-"""Actors with a normal around a squashed mean: what IQL and AWAC weigh logged actions with.
+"""Gaussian actors of IQL and AWAC: a normal around a squashed mean.
 
-SB3's squashed Gaussian gives actions on the border of the box, of which logs are full, a density
-that its numbers cannot hold; a normal that is not squashed has no such border (the choice of IQL's
-authors).
+Logs contain many actions on the bounds of the box, where the density of SB3's squashed Gaussian
+overflows. A normal that is not squashed has a finite density there; IQL's authors use it too.
 """
 
 from typing import Any
@@ -23,16 +22,17 @@ __all__ = ["GaussianActor", "GaussianPolicy", "IQLPolicy", "Value"]
 
 
 class GaussianActor(Actor):
-    """N(tanh(mu(s)), deviation^2), the deviation a parameter of its own for each action entry."""
+    """N(tanh(mu(s)), std^2), with one trainable std for each action entry."""
 
     log_std: nn.Parameter
     bounds: tuple[float, float]
 
     @classmethod
     def with_bounds(cls, bounds: tuple[float, float], settings: dict[str, Any]) -> "GaussianActor":
-        """An actor whose log deviation stays within `bounds`; it starts at 0, or 0.5 below the top.
+        """Make an actor whose log std stays within `bounds`.
 
-        It must start inside: at a bound, one step too far would leave it without a gradient.
+        It starts at 0, or at the upper bound minus 0.5 if that is lower: beyond a bound it would
+        have no gradient.
         """
         actor = cls(**settings)
         width = get_action_dim(settings["action_space"])
@@ -41,23 +41,23 @@ class GaussianActor(Actor):
         return actor
 
     def distribution(self, observations: Tensor) -> Normal:
-        """The normals of each action entry, (batch, action_dim)."""
+        """Independent normals of the action entries, (batch, action_dim)."""
         std = self.log_std.clamp(*self.bounds).exp()
         return Normal(self(observations), std)
 
     def log_density(self, observations: Tensor, actions: Tensor) -> Tensor:
-        """Of logged actions, (batch, 1)."""
+        """Log density of logged actions, (batch, 1)."""
         normals: Any = self.distribution(observations)
         density: Tensor = normals.log_prob(actions).sum(dim=1, keepdim=True)
         return density
 
     def keep_inside(self) -> None:
-        """Bring the log deviation back to its bounds after a step, where its gradient lives on."""
+        """Clip the log std to its bounds after a step; beyond them its gradient is 0."""
         with torch.no_grad():
             self.log_std.clamp_(*self.bounds)
 
     def draw(self, observations: Tensor) -> Tensor:
-        """Random actions, cut to [-1, 1], (batch, action_dim)."""
+        """Random actions, clipped to [-1, 1], (batch, action_dim)."""
         normals: Any = self.distribution(observations)
         drawn: Tensor = normals.sample().clamp(-1.0, 1.0)
         return drawn
@@ -96,7 +96,7 @@ class GaussianPolicy(TD3Policy):
 
 
 class Value(ObservationNetwork):
-    """V(s), (batch, 1)."""
+    """A network of the state value V(s), (batch, 1)."""
 
     def __init__(self, settings: dict[str, Any]) -> None:
         super().__init__(**settings)

@@ -1,4 +1,4 @@
-"""IQL: values of the dataset's better actions, without ever asking about an unseen one."""
+"""IQL: values of the dataset's better actions, without evaluating actions outside it."""
 
 import math
 from typing import Any, ClassVar
@@ -27,14 +27,14 @@ __all__ = ["IQL"]
 class IQL(BatchLearning, TD3):
     """Implicit Q-learning (Kostrikov, Nair and Levine, ICLR 2022).
 
-    V is the tau-expectile of min_j Q'_j(s, a) over logged actions (eq. 5); Q follows
-    r + gamma (1 - terminated) V(s') (eq. 6); the actor maximises the log density of logged actions
-    weighted by min(exp(beta (min_j Q'_j - V)), 100) (eq. 7). In the authors' order: V, actor, Q,
-    targets. The actor's learning rate falls by a cosine to 0 over the updates, as theirs does.
-    beta is per standard deviation of the reward, unless `reward_scale` says otherwise.
+    V is the tau-expectile of min_j Q'_j(s, a) over logged actions (eq. 5). The target of Q is
+    r + gamma (1 - terminated) V(s') (eq. 6). The actor maximises the log density of logged actions,
+    weighted by min(exp(beta (min_j Q'_j - V)), 100) (eq. 7). Updates are in the authors' order: V,
+    actor, Q, targets. The actor's learning rate decays to 0 with a cosine schedule, as in the
+    authors' code. `beta` is per standard deviation of the reward, unless `reward_scale` is given.
 
-    Differs from the paper: beta is 10 by default for its 3 (10 on AntMaze), gamma 0.95 for 0.99,
-    hidden layers 64 wide for 256, and rewards are divided by their standard deviation.
+    Unlike the paper, we use by default beta 10 (3 in the paper, 10 on AntMaze), gamma 0.95 (0.99)
+    and hidden layers of 64 units (256), and we divide rewards by their standard deviation.
     """
 
     settings: ClassVar[type[BatchConfig]] = IQLConfig

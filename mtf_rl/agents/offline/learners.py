@@ -1,4 +1,4 @@
-"""Batch-RL agents of the registry: from a task's batch dataset to a policy of plain arrays."""
+"""The learning functions of the batch-RL agents, called by the registry."""
 
 import time
 from collections.abc import Set
@@ -63,24 +63,24 @@ __all__ = [
     "policy_of",
 ]
 
-_NO_TAPE = np.zeros((0, 0, 0), dtype=np.float32)  # A dataset's learner takes no action.
+_NO_TAPE = np.zeros((0, 0, 0), dtype=np.float32)  # Batch-RL agents take no actions.
 
 
 def learn_bc(task: LearningTask, config: BCConfig) -> LearnedPolicy:
-    """Clone the batch's actions."""
+    """Learn with behaviour cloning on the task's batch."""
     model = BC(dataset=transitions_of(task), **_shared(task, config))
     return _learn(task, config, model)
 
 
 def learn_td3_bc(task: LearningTask, config: TD3BCConfig) -> LearnedPolicy:
-    """TD3+BC on the task's batch."""
+    """Learn with TD3+BC on the task's batch."""
     settings = _shared(task, config) | _of_values(task, config)
     model = TD3BC(dataset=transitions_of(task), alpha=config.alpha, **settings)
     return _learn(task, config, model)
 
 
 def learn_cql(task: LearningTask, config: CQLConfig) -> LearnedPolicy:
-    """CQL(H) on the task's batch."""
+    """Learn with CQL(H) on the task's batch."""
     model = CQL(
         dataset=transitions_of(task),
         conservative_weight=config.conservative_weight,
@@ -94,7 +94,7 @@ def learn_cql(task: LearningTask, config: CQLConfig) -> LearnedPolicy:
 
 
 def learn_iql(task: LearningTask, config: IQLConfig) -> LearnedPolicy:
-    """IQL on the task's batch."""
+    """Learn with IQL on the task's batch."""
     model = IQL(
         dataset=transitions_of(task),
         expectile=config.expectile,
@@ -106,7 +106,7 @@ def learn_iql(task: LearningTask, config: IQLConfig) -> LearnedPolicy:
 
 
 def learn_awac(task: LearningTask, config: AWACConfig) -> LearnedPolicy:
-    """AWAC on the task's batch."""
+    """Learn with AWAC on the task's batch."""
     model = AWAC(
         dataset=transitions_of(task),
         temperature=config.temperature,
@@ -117,14 +117,14 @@ def learn_awac(task: LearningTask, config: AWACConfig) -> LearnedPolicy:
 
 
 def learn_batch_td3(task: LearningTask, config: BatchTD3Config) -> LearnedPolicy:
-    """TD3 on the task's batch, as if it were its own replay."""
+    """Learn with TD3 on the task's batch as its replay buffer."""
     settings = _shared(task, config) | _of_values(task, config)
     model = BatchTD3(dataset=transitions_of(task), **settings)
     return _learn(task, config, model)
 
 
 def learn_batch_sac(task: LearningTask, config: BatchSACConfig) -> LearnedPolicy:
-    """SAC on the task's batch, as if it were its own replay."""
+    """Learn with SAC on the task's batch as its replay buffer."""
     model = BatchSAC(
         dataset=transitions_of(task),
         ent_coef=f"auto_{config.initial_temperature}",
@@ -135,14 +135,14 @@ def learn_batch_sac(task: LearningTask, config: BatchSACConfig) -> LearnedPolicy
 
 
 def learn_bcq(task: LearningTask, config: BCQConfig) -> LearnedPolicy:
-    """BCQ on the task's batch."""
+    """Learn with BCQ on the task's batch."""
     return _learn(task, config, _bcq(task, config, transitions_of(task)))
 
 
 def learn_batchrl_mtf(task: LearningTask, config: BatchRLMTFConfig) -> LearnedPolicy:
-    """BCQ as BatchRL-MTF builds it; Conservative-OPEstimator chooses among its checkpoints.
+    """Learn with BatchRL-MTF: BCQ, with Conservative-OPEstimator selecting among checkpoints.
 
-    The estimator is fitted on sessions kept from the learner, as the paper's test split is.
+    The estimator is fitted on sessions held out from learning, like the paper's test split.
     """
     generator = np.random.default_rng(task.seed)
     fitted, held_out = transitions_of(task).split(config.held_out, generator)
@@ -155,13 +155,13 @@ def learn_batchrl_mtf(task: LearningTask, config: BatchRLMTFConfig) -> LearnedPo
     )
     fractions = range(1, config.checkpoints + 1)
     moments = {round(fraction * config.updates / config.checkpoints) for fraction in fractions}
-    evaluator = _CheckpointSelector(task, held_out, estimator, moments - {0})
-    learned = _learn(task, config, model, evaluator)
-    return replace(learned, policy=evaluator.best_of(model))
+    selector = _CheckpointSelector(task, held_out, estimator, moments - {0})
+    learned = _learn(task, config, model, selector)
+    return replace(learned, policy=selector.best_of(model))
 
 
 def policy_of(model: Any) -> SavedPolicy:
-    """What a batch-RL model plays, as plain arrays."""
+    """The deterministic policy of a batch-RL model as plain arrays."""
     return _generative(model) if isinstance(model, BCQ) else actor_policy(model)
 
 
@@ -229,15 +229,15 @@ def _learn(
     task: LearningTask,
     config: BatchConfig,
     model: BatchLearning,
-    evaluator: "_CheckpointSelector | None" = None,
+    selector: "_CheckpointSelector | None" = None,
 ) -> LearnedPolicy:
     untrained = policy_of(model)
-    assert task.batch is not None  # The model has its rows.
+    assert task.batch is not None  # `transitions_of` has checked it.
     requests = len(task.batch.rewards)
     model.set_logger(Logger(folder=None, output_formats=[SinkWriter(task.metrics)]))
-    observer = _Observer(task, evaluator)
+    observer = _Observer(task, selector)
     done = observer.resume(model)
-    observers: list[BaseCallback] = [observer] if evaluator is None else [observer, evaluator]
+    observers: list[BaseCallback] = [observer] if selector is None else [observer, selector]
     try:
         model.learn(config.updates - done, observers, reset_num_timesteps=done == 0)
     except KeyboardInterrupt:
@@ -248,18 +248,18 @@ def _learn(
 
 
 class _Observer(BaseCallback):
-    """Tells the task's progress bar of every update, lets its watch look, writes checkpoints."""
+    """Reports updates to the task, calls its watch and writes checkpoints."""
 
-    def __init__(self, task: LearningTask, evaluator: "_CheckpointSelector | None") -> None:
+    def __init__(self, task: LearningTask, selector: "_CheckpointSelector | None") -> None:
         super().__init__()
-        self._task, self._evaluator = task, evaluator
+        self._task, self._selector = task, selector
         self._saved_at = time.monotonic()
 
     def resume(self, model: Any) -> int:
-        """Bring a fresh model to the task's checkpoint, if there is one.
+        """Restore a fresh model from the task's checkpoint, if there is one.
 
         Returns:
-            The updates that it has done.
+            The number of updates done, 0 without a checkpoint.
 
         Raises:
             ArtifactError: if the checkpoint cannot be read or is of another learner.
@@ -270,8 +270,8 @@ class _Observer(BaseCallback):
         checkpoint = load_checkpoint(plan.path)
         model.num_timesteps = checkpoint.num_timesteps
         restore(model, checkpoint)
-        if self._evaluator is not None:
-            self._evaluator.resume(checkpoint.beside)
+        if self._selector is not None:
+            self._selector.resume(checkpoint.beside)
         self._task.on_update(checkpoint.num_timesteps)
         return checkpoint.num_timesteps
 
@@ -281,7 +281,7 @@ class _Observer(BaseCallback):
         if plan is None or self.num_timesteps == 0:
             return
         if time.monotonic() - self._saved_at >= plan.seconds:
-            beside = None if self._evaluator is None else self._evaluator.arrays
+            beside = None if self._selector is None else self._selector.arrays
             save_checkpoint(plan.path, self.model, _NO_TAPE, mark=plan.mark(), beside=beside)
             self._saved_at = time.monotonic()
 
@@ -319,24 +319,24 @@ class _CheckpointSelector(BaseCallback):
 
     @property
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """The best so far, for a checkpoint; nothing before the first comparison."""
+        """State for a checkpoint: the best value so far and its networks."""
         return {"value": np.array(self._value)} | self._networks
 
     def resume(self, arrays: dict[str, NDArray[Any]]) -> None:
-        """Take over what a checkpoint kept."""
+        """Restore the state from a checkpoint's arrays."""
         self._value = float(arrays["value"])
         self._networks = {name: kept for name, kept in arrays.items() if name != "value"}
 
     def best_of(self, model: Any) -> SavedPolicy:
-        """The best policy; the model is given its networks.
+        """The policy with the highest value; its networks are loaded into the model.
 
         Raises:
-            DataError: if the estimator diverged for all.
+            DataError: if the estimator diverged for all policies.
         """
         if not self._networks:
             raise DataError(
-                "Conservative-OPEstimator diverged for every checkpoint, so that none can be"
-                " chosen. Use bcq, or more held-out sessions (--held-out)"
+                "Conservative-OPEstimator diverged for every checkpoint, so none can be selected."
+                " Use bcq, or hold out more sessions (--held-out)"
             )
         state = {name: torch.from_numpy(kept.copy()) for name, kept in self._networks.items()}
         model.policy.load_state_dict(state)

@@ -27,13 +27,13 @@ __all__ = [
 
 
 def td_target(rewards: Tensor, dones: Tensor, next_values: Tensor, gamma: float) -> Tensor:
-    """The target y = r + gamma (1 - terminated) V(s'), (batch, 1), without gradient."""
+    """Target y = r + gamma (1 - terminated) V(s'), (batch, 1), without gradient."""
     target: Tensor = rewards + gamma * (1.0 - dones) * next_values
     return target.detach()
 
 
 def critic_loss(values: Sequence[Tensor], target: Tensor) -> Tensor:
-    """sum_j mean (Q_j - y)^2, over the critics."""
+    """Loss sum_j mean (Q_j - y)^2 over the critics j."""
     return torch.stack([F.mse_loss(value, target) for value in values]).sum()
 
 
@@ -48,10 +48,10 @@ class CloningLoss:
 
 
 def td3_bc_loss(values: Tensor, actions: Tensor, logged: Tensor, *, alpha: float) -> CloningLoss:
-    """-lambda mean Q(s, pi(s)) + mean (pi(s) - a)^2, lambda = alpha / mean |Q(s, pi(s))|.
+    """Loss -lambda mean Q(s, pi(s)) + mean (pi(s) - a)^2, lambda = alpha / mean |Q(s, pi(s))|.
 
-    TD3+BC (Fujimoto and Gu, NeurIPS 2021, eq. 3 to 5). The mean of the second term runs over rows
-    and action entries, as in the authors' code.
+    TD3+BC (Fujimoto and Gu, NeurIPS 2021, eq. 3 to 5). The second mean runs over rows and action
+    entries, as in the authors' code.
     """
     weight = alpha / values.detach().abs().mean().clamp_min(1e-8)
     value, cloning = values.mean(), F.mse_loss(actions, logged)
@@ -59,21 +59,21 @@ def td3_bc_loss(values: Tensor, actions: Tensor, logged: Tensor, *, alpha: float
 
 
 def expectile_loss(errors: Tensor, expectile: float) -> Tensor:
-    """The loss mean |tau - 1{u < 0}| u^2 (IQL, Kostrikov et al., ICLR 2022, eq. 3)."""
+    """Loss mean |tau - 1{u < 0}| u^2 (IQL, Kostrikov et al., ICLR 2022, eq. 3)."""
     weight = torch.where(errors < 0.0, 1.0 - expectile, expectile)
     return (weight * errors**2).mean()
 
 
-def advantage_weights(advantages: Tensor, beta: float, most: float) -> Tensor:
-    """min(exp(beta A), most) (IQL, eq. 7, cut as in the authors' code), without gradient."""
-    return torch.exp((beta * advantages.detach()).clamp_max(50.0)).clamp_max(most)
+def advantage_weights(advantages: Tensor, beta: float, max_weight: float) -> Tensor:
+    """min(exp(beta A), max_weight), without gradient (IQL, eq. 7, clipped as in its code)."""
+    return torch.exp((beta * advantages.detach()).clamp_max(50.0)).clamp_max(max_weight)
 
 
 def softmax_weights(advantages: Tensor, temperature: float) -> Tensor:
-    """exp(A / lambda) over the minibatch's mean of it (AWAC, Nair et al., 2020, eq. 13).
+    """exp(A / lambda) divided by its mean over the minibatch (AWAC, Nair et al., 2020, eq. 13).
 
-    Differs from the paper: which leaves out the partition function; dividing by its minibatch
-    estimate keeps the step's size, whatever the advantages are.
+    Unlike the paper, which leaves out the partition function, we divide by its minibatch estimate:
+    the step size then does not depend on the scale of the advantages.
     """
     return len(advantages) * torch.softmax(advantages.detach() / temperature, dim=0)
 
@@ -83,7 +83,7 @@ def log_mean_exp_q(values: Tensor, log_densities: Tensor) -> Tensor:
 
     Args:
         values: Q of sampled actions, (batch, samples).
-        log_densities: of the samples under what drew them, (batch, samples).
+        log_densities: log densities under the sampling distributions, (batch, samples).
     """
     samples = torch.log(torch.tensor(float(values.shape[1])))
     return torch.logsumexp(values - log_densities, dim=1) - samples
@@ -92,8 +92,8 @@ def log_mean_exp_q(values: Tensor, log_densities: Tensor) -> Tensor:
 def conservative_gap(values: Tensor, log_densities: Tensor, logged_values: Tensor) -> Tensor:
     """CQL(H)'s regulariser: mean of log integral exp Q - mean of Q on the data.
 
-    CQL (Kumar et al., NeurIPS 2020, eq. 4 and appendix F). Differs from the authors' code by a
-    constant: theirs does not divide by the number of samples.
+    CQL (Kumar et al., NeurIPS 2020, eq. 4 and appendix F). Unlike the authors' code, we divide by
+    the number of samples, which changes the gap by a constant.
     """
     return log_mean_exp_q(values, log_densities).mean() - logged_values.mean()
 
@@ -110,10 +110,10 @@ class AutoencoderLoss:
 def autoencoder_loss(
     decoded: Tensor, actions: Tensor, mean: Tensor, log_std: Tensor
 ) -> AutoencoderLoss:
-    """The loss mean (D(s, z) - a)^2 + KL(N(mean, deviation^2) || N(0, 1)) / 2.
+    """Loss mean (D(s, z) - a)^2 + KL(N(mean, std^2) || N(0, 1)) / 2.
 
-    BCQ (Fujimoto et al., ICML 2019, eq. 12). As in the authors' code, the divergence is a mean
-    over latent entries too, and weighs a half.
+    BCQ (Fujimoto et al., ICML 2019, eq. 12). As in the authors' code, the divergence is averaged
+    over latent entries too and has weight 1/2.
     """
     reconstruction = F.mse_loss(decoded, actions)
     variance = torch.exp(2.0 * log_std)
@@ -124,5 +124,5 @@ def autoencoder_loss(
 
 
 def soft_clipped_double_q(values: Tensor, fraction: float) -> Tensor:
-    """Mixed lambda min_j Q_j + (1 - lambda) max_j Q_j (BCQ, eq. 13), over the first axis."""
+    """Value lambda min_j Q_j + (1 - lambda) max_j Q_j (BCQ, eq. 13); j is the first axis."""
     return fraction * values.min(dim=0).values + (1.0 - fraction) * values.max(dim=0).values

@@ -1,4 +1,4 @@
-"""Networks beside SB3's actor and critics: their features, their optimizer."""
+"""Features and optimizers of networks that SB3's policies do not have."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ __all__ = ["ObservationNetwork", "add_optimizer", "network_settings"]
 
 
 class ObservationNetwork(BaseModel):
-    """A network of observations that has a features extractor of its own."""
+    """A network of observations with its own features extractor."""
 
     def __init__(
         self,
@@ -31,20 +31,20 @@ class ObservationNetwork(BaseModel):
         self.features_dim = features_dim
 
     def features(self, observations: PyTorchObs) -> Tensor:
-        """(batch, features)."""
+        """Extract features, (batch, features)."""
         extractor: Any = self.features_extractor
         return self.extract_features(observations, extractor)
 
 
 def network_settings(policy: TD3Policy) -> dict[str, Any]:
-    """What an `ObservationNetwork` of a policy is made of."""
+    """Constructor arguments for an `ObservationNetwork` of a policy."""
     settings = policy._update_features_extractor(policy.net_args, None)
     settings.pop("normalize_images")  # Observations are vectors.
     return settings
 
 
 def add_optimizer(network: Any, policy: TD3Policy, lr_schedule: Schedule) -> None:
-    """Give a network the policy's kind of optimizer, as `network.optimizer`."""
+    """Set `network.optimizer` to an optimizer of the policy's class and arguments."""
     optimizer: Any = policy.optimizer_class
     rate = lr_schedule(1)
     network.optimizer = optimizer(network.parameters(), lr=rate, **policy.optimizer_kwargs)

@@ -1,4 +1,4 @@
-"""Minibatches of a fixed dataset, behind the interface of SB3's replay buffer."""
+"""Minibatches of a fixed dataset, with the interface of SB3's replay buffer."""
 
 from typing import Any
 
@@ -14,15 +14,15 @@ __all__ = ["TransitionSampler"]
 
 
 class TransitionSampler:
-    """Draws rows uniformly with replacement, with a generator of its own.
+    """Draws transitions uniformly with replacement, with its own generator.
 
-    SB3's buffer draws from numpy's global generator, which any other part of a program may move.
+    SB3's buffer draws from NumPy's global generator, which other parts of a program also use.
 
     Args:
-        dataset: the rows.
-        reward_scale: factor on every reward.
-        seed: of the draws.
-        device: where the tensors live.
+        dataset: the transitions.
+        reward_scale: factor on every reward, above 0.
+        seed: seed of the draws.
+        device: torch device of the tensors.
     """
 
     def __init__(
@@ -35,12 +35,12 @@ class TransitionSampler:
         self.observations = tensor(dataset.observations)  # (rows, obs_dim)
         self._actions = tensor(dataset.actions)  # (rows, action_dim)
         self._next_observations = tensor(dataset.next_observations)  # (rows, obs_dim)
-        # Only leaving stops the bootstrap: a session that was cut goes on from where it was cut.
+        # Only terminated sessions stop bootstrapping; truncated sessions bootstrap from their end.
         self._dones = tensor(dataset.terminated)[:, None]  # (rows, 1)
         self._rewards = tensor(dataset.rewards)[:, None] * reward_scale  # (rows, 1)
 
     def sample(self, batch_size: int, env: Any = None) -> ReplayBufferSamples:
-        """`batch_size` rows; `env`, SB3's normaliser, is not used."""
+        """Draw `batch_size` transitions; `env`, SB3's normaliser, is not used."""
         rows = torch.randint(len(self._rewards), (batch_size,), generator=self.generator)
         rows = rows.to(self._rewards.device)
         return ReplayBufferSamples(

@@ -1,4 +1,4 @@
-"""TD3+BC: TD3 whose actor is held near the logged actions."""
+"""TD3+BC: TD3 with a penalty that keeps the actor near the logged actions."""
 
 from typing import Any, ClassVar
 
@@ -18,13 +18,14 @@ __all__ = ["TD3BC"]
 class TD3BC(BatchLearning, TD3):
     """TD3+BC (Fujimoto and Gu, "A Minimalist Approach to Offline RL", NeurIPS 2021).
 
-    The critics are TD3's: y = r + gamma (1 - terminated) min_j Q'_j(s', clip(pi'(s') + noise)).
-    The actor minimises -lambda mean Q_1(s, pi(s)) + mean (pi(s) - a)^2, with lambda = alpha / mean
-    |Q_1|. Where rewards have a large mean, |Q| measures that mean rather than what actions change,
-    so that alpha has to be larger than the paper's 2.5.
+    The critics' target is TD3's: y = r + gamma (1 - terminated) min_j Q'_j(s', clip(pi'(s') +
+    noise)). The actor minimises -lambda mean Q_1(s, pi(s)) + mean (pi(s) - a)^2, with lambda =
+    alpha / mean |Q_1|. If rewards have a large mean, |Q| mostly measures that mean and not the
+    effect of actions, so alpha has to be larger than in the paper.
 
-    Differs from the paper: alpha is 10 by default, gamma 0.95 for 0.99, hidden layers 64 wide for
-    256, Adam's step 1e-3 for 3e-4, and rewards are divided by their standard deviation.
+    Unlike the paper, we use by default alpha 10 (2.5 in the paper), gamma 0.95 (0.99), hidden
+    layers of 64 units (256) and learning rate 1e-3 (3e-4), and we divide rewards by their standard
+    deviation.
     """
 
     settings: ClassVar[type[BatchConfig]] = TD3BCConfig

@@ -24,16 +24,16 @@ __all__ = [
 
 @dataclass(frozen=True)
 class ActorCriticConfig:
-    """What all actor-critics share.
+    """Settings shared by all actor-critics.
 
     Raises:
         ConfigError: if a number is out of range.
     """
 
     gamma: float = 0.95
-    """Discount per request, in [0, 1]; 0 makes the learner myopic."""
+    """Discount factor per request, in [0, 1]; 0 makes the learner myopic."""
     learning_rate: float = 5e-4
-    """The optimizer's step, above 0, for actor and critics."""
+    """Learning rate of actor and critics, above 0."""
     hidden: tuple[int, ...] = (64, 64)
     """Widths of the hidden layers of actor and critics."""
     num_envs: int = 32
@@ -43,7 +43,7 @@ class ActorCriticConfig:
 
     @property
     def requests_before_learning(self) -> int:
-        """What a budget has to exceed, a step of all sessions aside."""
+        """Requests before the first update; the budget has to exceed them by one batched step."""
         return self.warmup_requests
 
     def __post_init__(self) -> None:
@@ -57,7 +57,7 @@ class ActorCriticConfig:
 
 @dataclass(frozen=True)
 class OffPolicyConfig(ActorCriticConfig):
-    """What TD3, DDPG and SAC share.
+    """Settings shared by TD3, DDPG and SAC.
 
     Raises:
         ConfigError: if a number is out of range.
@@ -68,10 +68,10 @@ class OffPolicyConfig(ActorCriticConfig):
     updates_per_request: float = 0.25
     """Gradient steps per simulated request, above 0."""
     tau: float = 0.005
-    """Fraction of the networks that moves into their targets per update, in (0, 1]."""
+    """Step of the target networks towards the networks per update, in (0, 1]."""
     warm_start_updates: int = 0
-    """Updates of TD3+BC (of CQL for SAC) on the run's batch before the first request, at least 0;
-    its rows are replayed too, and the warm-up is left out."""
+    """Updates of TD3+BC (CQL for SAC) on the run's batch before the first request, at least 0. If
+    above 0, the batch also fills the replay buffer, and the warm-up is skipped."""
 
     @property
     @override
@@ -89,14 +89,14 @@ class OffPolicyConfig(ActorCriticConfig):
 
 @dataclass(frozen=True)
 class DeterministicConfig(OffPolicyConfig):
-    """What learners of a deterministic actor share.
+    """Settings shared by learners with a deterministic actor.
 
     Raises:
         ConfigError: if a number is out of range.
     """
 
     squashing_penalty: float = 1e-4
-    """Strength of the penalty on what goes into the actor's tanh, at least 0."""
+    """Strength of the penalty on the inputs of the actor's tanh, at least 0."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -121,14 +121,14 @@ class TD3Config(DeterministicConfig):
 
 @dataclass(frozen=True)
 class DDPGConfig(DeterministicConfig):
-    """DDPG (Lillicrap et al., ICLR 2016), SB3's implementation: TD3 without its three mends.
+    """DDPG (Lillicrap et al., ICLR 2016), SB3's implementation: TD3 without its three additions.
 
     Raises:
         ConfigError: if a number is out of range.
     """
 
     learning_rate: float = 1e-4
-    """Adam's step, above 0, for actor and critic."""
+    """Adam's learning rate of actor and critic, above 0."""
     batch_size: int = 160
     """Transitions per gradient step, at least 1."""
     hidden: tuple[int, ...] = (96, 96)
@@ -152,7 +152,7 @@ class HanConfig(DeterministicConfig):
     """
 
     learning_rate: float = 1.7e-3
-    """Adam's step, above 0, for actor and critic."""
+    """Adam's learning rate of actor and critic, above 0."""
     batch_size: int = 136
     """Transitions per gradient step, at least 1."""
     hidden: tuple[int, ...] = (36, 36)
@@ -162,7 +162,7 @@ class HanConfig(DeterministicConfig):
     first_epsilon: float = 0.62
     """Fraction of actions drawn uniformly at random right after the warm-up, in [0, 1]."""
     last_epsilon: float = 0.05
-    """The same when the budget is used, in [0, 1]; in between it changes evenly."""
+    """The same at the end of the budget, in [0, 1]; it changes linearly in between."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -172,17 +172,17 @@ class HanConfig(DeterministicConfig):
 
 @dataclass(frozen=True)
 class SACConfig(OffPolicyConfig):
-    """SAC (Haarnoja et al., 2018) with a learnt temperature, SB3's implementation.
+    """SAC (Haarnoja et al., 2018) with automatic temperature, SB3's implementation.
 
     Raises:
         ConfigError: if a number is out of range.
     """
 
     target_entropy_per_action: float = -1.0
-    """Entropy that the temperature is steered to, in nats per action entry."""
+    """Target entropy of the automatic temperature, in nats per action entry."""
     initial_temperature: float = 0.1
-    """Worth of a nat of entropy at the start, in rewards, above 0. SB3's 1.0 drowns the effect of
-    fusion weights, a few tenths of a reward, until long after a budget of this size is spent."""
+    """Initial entropy temperature, in reward units per nat, above 0. SB3's default of 1.0 dominates
+    the effect of fusion weights, a few tenths of a reward, for longer than a usual budget."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -195,23 +195,24 @@ class SACConfig(OffPolicyConfig):
 
 @dataclass(frozen=True)
 class OnPolicyConfig(ActorCriticConfig):
-    """What PPO and A2C share.
+    """Settings shared by PPO and A2C.
 
     Raises:
         ConfigError: if a number is out of range.
     """
 
     warmup_requests: int = 2_000
-    """Requests served with uniformly random actions before the first rollout, at least num_envs;
-    what makes no whole rollout at the end of the budget is added."""
+    """Requests served with uniformly random actions before the first rollout, at least num_envs.
+    The rest of the budget that does not fill a rollout is added to them."""
     rollout_requests: int = 512
-    """Requests from one update to the next, at least num_envs."""
+    """Requests per rollout, which is followed by an update, at least num_envs."""
     gae_lambda: float = 0.95
-    """Weight of longer returns in an advantage, in [0, 1]: 0 trusts the critic, 1 the rewards."""
+    """Lambda of generalised advantage estimation, in [0, 1]: 0 uses only the critic's next value, 1
+    the full return."""
     initial_std: float = 0.5
-    """Standard deviation of the Gaussian that actions are drawn from at the start, above 0."""
+    """Initial standard deviation of the policy's Gaussian, above 0."""
     entropy_bonus: float = 0.0
-    """Worth of a nat of the Gaussian's entropy in the loss, at least 0."""
+    """Weight of the policy's entropy, in nats, in the loss, at least 0."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -232,9 +233,9 @@ class PPOConfig(OnPolicyConfig):
     batch_size: int = 256
     """Transitions per gradient step, at least 2."""
     epochs: int = 5
-    """Passes over a rollout, at least 1."""
+    """Passes over a rollout per update, at least 1."""
     clip_range: float = 0.2
-    """How far the ratio of new to old density may leave 1 before its gradient is cut, above 0."""
+    """Clip range of the ratio of new to old density around 1, above 0."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -252,6 +253,6 @@ class A2CConfig(OnPolicyConfig):
     """
 
     learning_rate: float = 2e-3
-    """Adam's step, above 0, for actor and critic; a rollout is worth one step only."""
+    """Adam's learning rate of actor and critic, above 0; there is one gradient step per rollout."""
     rollout_requests: int = 256
-    """Requests from one update to the next, at least num_envs; all are in one gradient step."""
+    """Requests per rollout, at least num_envs; all are used in one gradient step."""

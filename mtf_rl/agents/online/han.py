@@ -1,17 +1,19 @@
-"""The actor-critic of Han et al. (2019), who let DDPG choose the parameters of a ranking function.
+"""The actor-critic of Han et al.: DDPG that selects the parameters of a ranking function.
 
 Source: Han et al., the DRRS system, AIAM 2019.
 
-The paper's: an actor emits a vector of ranking parameters for a request; it is trained by DDPG,
-with epsilon-greedy exploration, experience replay, and target networks apart from the evaluated
-ones.
+From the paper: an actor outputs a vector of ranking parameters for a request. It is trained by DDPG
+with epsilon-greedy exploration, experience replay and target networks.
 
-Ours, since the copy that could be read has lost the formula of the ranking function and all
-settings: the parameters are the fusion parameters of the run's own formula and action map (in the
-paper a vector as long as an item's embedding, from which a score is computed that replaces
-pCTR * bid); a random action is uniform on the box; how epsilon falls; the soft update of the
-targets; and all that `DDPGConfig` shares with us (network, warm-up, standardised observations,
-squashing penalty). Its state, embeddings of items that the user liked, is the run's observation.
+The copy of the paper available to us lacks the formula of the ranking function and all settings.
+Unlike the paper, or where the copy gives no details:
+
+- the parameters are the fusion parameters of the run's formula and action map (in the paper, a
+  vector as long as an item's embedding, and the resulting score replaces pCTR * bid);
+- the state is the run's observation (in the paper, embeddings of items that the user liked);
+- a random action is uniform on the box, and epsilon decreases linearly;
+- target networks are updated softly;
+- network, warm-up, standardised observations and squashing penalty are those of our DDPG.
 """
 
 from typing import Any
@@ -34,7 +36,7 @@ from mtf_rl.core.arrays import FloatArray
 
 __all__ = ["EpsilonGreedy", "learn_han"]
 
-# Keeps the stream of explorations apart from every other that starts at the learner's seed.
+# Separates the exploration's random stream from the others derived from the learner's seed.
 _EXPLORATION_STREAM = 1
 
 
@@ -42,9 +44,9 @@ class EpsilonGreedy:
     """Replaces each action, with probability epsilon, by one that is uniform on [-1, 1]^d.
 
     Args:
-        first: epsilon at the start.
-        last: epsilon at the end.
-        generator: of the draws; nothing else is drawn from.
+        first: epsilon at the start, in [0, 1].
+        last: epsilon at the end, in [0, 1].
+        generator: random numbers of the exploration; not used for anything else.
     """
 
     def __init__(self, first: float, last: float, generator: np.random.Generator) -> None:
@@ -52,11 +54,11 @@ class EpsilonGreedy:
         self.generator = generator
 
     def epsilon(self, progress: float) -> float:
-        """Between the first and the last, by the fraction of the way gone, in [0, 1]."""
+        """Linear interpolation from first to last at `progress`, which is clipped to [0, 1]."""
         return self._first + (self._last - self._first) * min(max(progress, 0.0), 1.0)
 
     def explore(self, actions: FloatArray, progress: float) -> FloatArray:
-        """Actions (num_envs, action_dim), some of them replaced."""
+        """Replace some of the actions (num_envs, action_dim) at random."""
         replaced = self.generator.random(len(actions)) < self.epsilon(progress)  # (num_envs,)
         drawn = self.generator.uniform(-1.0, 1.0, actions.shape).astype(actions.dtype)
         return np.where(replaced[:, None], drawn, actions)

@@ -1,4 +1,4 @@
-"""The loop in which a Stable-Baselines3 model learns until its budget is used."""
+"""Train a Stable-Baselines3 model until its budget of requests is used."""
 
 from typing import Any
 
@@ -25,7 +25,7 @@ __all__ = ["learn_within_budget", "sessions_to_learn_from"]
 
 
 def sessions_to_learn_from(task: LearningTask, config: ActorCriticConfig) -> SessionVecEnv:
-    """The task's sessions side by side, charged to its budget.
+    """A batched environment of the task's learning sessions, charged to its budget.
 
     Raises:
         ConfigError: if the budget does not outlast the warm-up.
@@ -35,77 +35,77 @@ def sessions_to_learn_from(task: LearningTask, config: ActorCriticConfig) -> Ses
     if limit is None or limit <= before + config.num_envs:
         raise ConfigError(
             f"requests must exceed warmup_requests + num_envs = {before + config.num_envs},"
-            f" got {limit}"
+            f" got {limit}; raise --requests or lower warmup_requests"
         )
     env = FusionVectorEnv(task.learning, config.num_envs, task.budget)
     return SessionVecEnv(env)
 
 
 def learn_within_budget(
-    model: Any, task: LearningTask, account: SessionLogger, *, log_interval: int
+    model: Any, task: LearningTask, logger: SessionLogger, *, log_interval: int
 ) -> LearnedPolicy:
-    """Let an SB3 model learn for as many steps as the rest of the budget pays for.
+    """Train an SB3 model for all steps that the rest of the budget pays for.
 
-    It goes on from the task's checkpoint, where there is one.
+    Training resumes from the task's checkpoint if there is one.
 
     Args:
-        model: whose steps so far, if any, are its `num_timesteps`.
-        task: with the budget, and the sink of metrics.
-        account: of the sessions; it holds the untrained actor once there is one.
-        log_interval: sessions (off policy) or rollouts (on policy) from one log line to the next.
+        model: the SB3 model; `num_timesteps` counts the requests of a warm-up, if any.
+        task: provides budget, metrics, checkpoints and watch.
+        logger: the callback that logs sessions and keeps the untrained actor.
+        log_interval: sessions (off-policy) or rollouts (on-policy) per log line, at least 1.
 
     Raises:
         ArtifactError: if there is a checkpoint that cannot be read or is of another learner.
-        LearningInterruptedError: on Ctrl-C, with what was learnt so far.
+        LearningInterruptedError: on Ctrl-C after the warm-up, with the policy so far.
     """
     num_envs = model.n_envs
     model.set_logger(Logger(folder=None, output_formats=[SinkWriter(task.metrics)]))
     if task.checkpoints is not None and task.checkpoints.path.exists():
-        account.go_on_from(load_checkpoint(task.checkpoints.path), model)
+        logger.go_on_from(load_checkpoint(task.checkpoints.path), model)
     steps = int(task.budget.left) // num_envs * num_envs
     try:
         model.learn(
             steps,
-            callback=[account, *_looks(task, account)],
+            callback=[logger, *_watchers(task, logger)],
             log_interval=log_interval,
             reset_num_timesteps=model.num_timesteps == 0,
         )
     except KeyboardInterrupt:
-        if account.untrained is None:
-            raise  # Nothing was learnt yet.
-        raise LearningInterruptedError(_learned(model, account, task)) from None
+        if logger.untrained is None:
+            raise  # There was no update yet.
+        raise LearningInterruptedError(_learned(model, logger, task)) from None
     model.dump_logs()
-    return _learned(model, account, task)
+    return _learned(model, logger, task)
 
 
-def _looks(task: LearningTask, account: SessionLogger) -> list[BaseCallback]:
-    return [] if task.watch is None else [_Look(task.watch, account)]
+def _watchers(task: LearningTask, logger: SessionLogger) -> list[BaseCallback]:
+    return [] if task.watch is None else [_Watcher(task.watch, logger)]
 
 
-class _Look(BaseCallback):
-    """Lets a watch look at the policy, once it has learnt something."""
+class _Watcher(BaseCallback):
+    """Calls a watch with the policy, once the warm-up is over."""
 
-    def __init__(self, watch: Watch, account: SessionLogger) -> None:
+    def __init__(self, watch: Watch, logger: SessionLogger) -> None:
         super().__init__()
-        self._watch, self._account = watch, account
-        self._looks = 0
+        self._watch, self._session_logger = watch, logger
+        self._watch_calls = 0
 
     @override
     def _on_training_start(self) -> None:
-        self._looks = self.num_timesteps // self._watch.every
+        self._watch_calls = self.num_timesteps // self._watch.every
 
     @override
     def _on_step(self) -> bool:
         due = self.num_timesteps // self._watch.every
-        if due > self._looks and self._account.untrained is not None:
+        if due > self._watch_calls and self._session_logger.untrained is not None:
             self._watch.see(self.num_timesteps, actor_policy(self.model))
-        self._looks = due
+        self._watch_calls = due
         return True
 
 
-def _learned(model: Any, account: SessionLogger, task: LearningTask) -> LearnedPolicy:
+def _learned(model: Any, logger: SessionLogger, task: LearningTask) -> LearnedPolicy:
     return LearnedPolicy(
         policy=actor_policy(model),
-        untrained=account.untrained,
+        untrained=logger.untrained,
         requests_used=task.budget.used,
     )

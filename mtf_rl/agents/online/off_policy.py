@@ -1,7 +1,7 @@
-"""TD3, DDPG and SAC on the batched simulator, through Stable-Baselines3.
+"""TD3, DDPG and SAC on the batched simulator, using Stable-Baselines3.
 
-All are off-policy learners: a warm-up of uniformly random actions fills the replay buffer and
-fixes the observation statistics; then every batched step of `num_envs` requests is followed by
+All are off-policy learners. A warm-up with uniformly random actions fills the replay buffer and
+fixes the observation statistics. Every later batched step of `num_envs` requests is followed by
 `updates_per_request * num_envs` gradient steps.
 """
 
@@ -111,7 +111,7 @@ def _rows_to_replay(task: LearningTask, config: OffPolicyConfig) -> int:
 
 
 def penalise_squashing(model: ModelT, config: DeterministicConfig) -> ModelT:
-    """Put the penalty on what goes into tanh before the tanh of the model's actor."""
+    """Insert a `SquashingPenalty` before the tanh of the model's actor."""
     layers: Any = model.actor.mu
     layers.insert(len(layers) - 1, SquashingPenalty(config.squashing_penalty))
     return model
@@ -120,19 +120,19 @@ def penalise_squashing(model: ModelT, config: DeterministicConfig) -> ModelT:
 def learn_off_policy(
     model: OffPolicyAlgorithm, task: LearningTask, config: OffPolicyConfig
 ) -> LearnedPolicy:
-    """Let an off-policy model of SB3 warm up and learn until the task's budget is used.
+    """Train an off-policy SB3 model, including its warm-up, until the task's budget is used.
 
     Raises:
-        DataError: if a warm start is asked for and the task has no batch.
+        DataError: if `warm_start_updates` is above 0 and the task has no batch.
     """
-    account = _OffPolicyAccount(task.checkpoints)
+    logger = _OffPolicyLogger(task.checkpoints)
     if config.warm_start_updates > 0:
         dataset = transitions_of(task)
         freeze_statistics(model, dataset.observations)
-        account.untrained = actor_policy(model)
+        logger.untrained = actor_policy(model)
         updates, batch_size = config.warm_start_updates, config.batch_size
         warm_start(model, dataset, updates=updates, batch_size=batch_size)
-    return learn_within_budget(model, task, account, log_interval=2 * config.num_envs)
+    return learn_within_budget(model, task, logger, log_interval=2 * config.num_envs)
 
 
 def _gaussian_noise(task: LearningTask, std: float) -> ActionNoise:
@@ -140,20 +140,20 @@ def _gaussian_noise(task: LearningTask, std: float) -> ActionNoise:
     return NormalActionNoise(np.zeros(width), np.full(width, std))
 
 
-class _OffPolicyAccount(SessionLogger):
-    """Ends the warm-up too: freezes the statistics, and keeps the untrained actor."""
+class _OffPolicyLogger(SessionLogger):
+    """A session logger that also ends the warm-up: it freezes the observation statistics."""
 
     @override
     def notice_warmup(self, model: Any) -> None:
-        # The step's own transitions are stored after this call, and updates come after that; the
-        # step after this one is the first to act with the network.
+        # SB3 stores this step's transitions and updates after this call; the next step is the first
+        # that uses the network's actions.
         if self.untrained is None and model.num_timesteps >= model.learning_starts:
             self._end_warmup(model)
 
     def _end_warmup(self, model: Any) -> None:
         buffer = model.replay_buffer
         stored = buffer.observations[: buffer.pos]  # (steps, num_envs, obs_dim)
-        latest = np.asarray(model._last_obs)[None]  # acted on, but not stored yet
+        latest = np.asarray(model._last_obs)[None]  # of this step, not stored yet
         seen = np.concatenate([stored, latest]).reshape(-1, stored.shape[2])
         freeze_statistics(model, seen)
         self.untrained = actor_policy(model)

@@ -1,8 +1,8 @@
-"""PPO and A2C on the batched simulator, through Stable-Baselines3.
+"""PPO and A2C on the batched simulator, using Stable-Baselines3.
 
-Both are on-policy learners: rollouts of `rollout_requests` requests, then updates from them alone.
-A warm-up of uniformly random actions fixes what observations are standardised with and what
-rewards are divided by, and nothing else: its transitions are not learnt from.
+Both are on-policy learners: each rollout of `rollout_requests` requests is followed by updates that
+use only this rollout. A warm-up with uniformly random actions fixes the standardisation of
+observations and the scale of rewards; its transitions are not used for updates.
 """
 
 import math
@@ -27,8 +27,8 @@ from mtf_rl.core.errors import ConfigError
 
 __all__ = ["learn_a2c", "learn_ppo"]
 
-_LOGGED_REQUESTS = 1_000  # about so many from one log line to the next
-_SMALLEST_DEVIATION = 1e-6
+_LOGGED_REQUESTS = 1_000  # approximate number of requests per log line
+_MIN_STD = 1e-6
 
 
 def learn_ppo(task: LearningTask, config: PPOConfig) -> LearnedPolicy:
@@ -40,7 +40,7 @@ def learn_ppo(task: LearningTask, config: PPOConfig) -> LearnedPolicy:
     env = sessions_to_learn_from(task, config)
     plan = _Plan.of(task, config)
     with warnings.catch_warnings():
-        # The last batch of a pass may be smaller than the others, which harms nothing.
+        # The last minibatch of a pass may be smaller than the others, which is harmless.
         warnings.filterwarnings("ignore", message="You have specified a mini-batch size")
         model = PPO(
             "MlpPolicy",
@@ -75,7 +75,7 @@ def learn_a2c(task: LearningTask, config: A2CConfig) -> LearnedPolicy:
 
 @dataclass(frozen=True)
 class _Plan:
-    """Batched steps of `num_envs` requests: so many warm up, the rest makes whole rollouts."""
+    """Number of batched steps of the warm-up and of a rollout; the rest fills whole rollouts."""
 
     warmup_steps: int
     rollout_steps: int
@@ -89,7 +89,7 @@ class _Plan:
             raise ConfigError(
                 f"requests must pay for a warm-up of {warmup} steps of num_envs ="
                 f" {config.num_envs} and one more, {(warmup + 1) * config.num_envs} in all,"
-                f" got {task.budget.left}"
+                f" got {task.budget.left}; raise --requests or lower warmup_requests"
             )
         rollout = min(config.rollout_requests // config.num_envs, left)
         return cls(steps - left // rollout * rollout, rollout)
@@ -122,8 +122,8 @@ def _learn(
     _warm_up(model, env, plan.warmup_steps, task, config)
     rollout_requests = plan.rollout_steps * config.num_envs
     interval = max(1, round(_LOGGED_REQUESTS / rollout_requests))
-    account = SessionLogger(task.checkpoints, untrained=actor_policy(model), rollouts=interval)
-    return learn_within_budget(model, task, account, log_interval=interval)
+    logger = SessionLogger(task.checkpoints, untrained=actor_policy(model), rollouts=interval)
+    return learn_within_budget(model, task, logger, log_interval=interval)
 
 
 def _warm_up(
@@ -133,7 +133,7 @@ def _warm_up(
     task: LearningTask,
     config: OnPolicyConfig,
 ) -> None:
-    """Play uniformly random actions; set the scales of observations and rewards."""
+    """Serve requests with uniformly random actions; set the scales of observations and rewards."""
     generator = np.random.default_rng(task.seed)
     shape = (config.num_envs, task.learning.sessions.action_dim)
     observations = [np.asarray(env.reset())]
@@ -145,24 +145,24 @@ def _warm_up(
         ends.append(done)
     freeze_statistics(model, np.concatenate(observations))
     env.reward_scale = return_std(np.array(rewards), np.array(ends), gamma=config.gamma)
-    model.num_timesteps = steps * config.num_envs  # Counted, so that logged steps are requests.
+    model.num_timesteps = steps * config.num_envs  # Logged steps then count all requests.
 
 
 def return_std(rewards: FloatArray, ends: BoolArray, *, gamma: float) -> float:
-    """Standard deviation of discounted rewards gathered so far, R_t = gamma R_{t-1} + r_t.
+    """Standard deviation of the running discounted sum of rewards, R_t = gamma R_{t-1} + r_t.
 
-    Divided by it, rewards have a value function of about unit spread. SB3's VecNormalize divides
-    by the same, but lets it move. Differs from it: fixed after the warm-up.
+    Dividing rewards by it gives a value function with a standard deviation of about 1. SB3's
+    VecNormalize uses the same scale; unlike SB3, we fix it after the warm-up.
 
     Args:
-        rewards: (time, num_envs).
-        ends: (time, num_envs), True where the request was its session's last.
-        gamma: discount per request.
+        rewards: rewards, (time, num_envs).
+        ends: (time, num_envs), True at the last request of a session.
+        gamma: discount factor per request, in [0, 1].
     """
-    gathered = np.zeros(rewards.shape[1])
+    running = np.zeros(rewards.shape[1])
     sums = np.zeros(rewards.shape)  # (time, num_envs)
     for time, (reward, done) in enumerate(zip(rewards, ends, strict=True)):
-        gathered = gamma * gathered + reward
-        sums[time] = gathered
-        gathered = np.where(done, 0.0, gathered)
-    return max(float(sums.std()), _SMALLEST_DEVIATION)
+        running = gamma * running + reward
+        sums[time] = running
+        running = np.where(done, 0.0, running)
+    return max(float(sums.std()), _MIN_STD)

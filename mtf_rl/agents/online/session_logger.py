@@ -1,4 +1,4 @@
-"""The account of the sessions that a learner plays."""
+"""A callback that logs a learner's sessions and writes checkpoints."""
 
 import time
 from typing import Any
@@ -16,12 +16,12 @@ __all__ = ["SessionLogger"]
 
 
 class SessionLogger(BaseCallback):
-    """Logs what sessions are like, keeps the untrained actor, and writes checkpoints.
+    """Logs statistics of sessions, keeps the untrained actor and writes checkpoints.
 
     Args:
-        checkpoints: where and how often; None for none.
-        untrained: the actor before its first update, if it is known from the start.
-        rollouts: a checkpoint is written only where a multiple of so many is done.
+        checkpoints: where and how often to write checkpoints; None for no checkpoints.
+        untrained: the actor before its first update; None if it is set after the warm-up.
+        rollouts: checkpoints are written only after a multiple of this number of rollouts.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class SessionLogger(BaseCallback):
         self._saved_at = time.monotonic()
 
     def go_on_from(self, checkpoint: Checkpoint, model: Any) -> None:
-        """Bring a fresh model to where the checkpoint was written.
+        """Restore a fresh model from a checkpoint.
 
         Raises:
             ArtifactError: if the checkpoint is of another learner.
@@ -49,14 +49,14 @@ class SessionLogger(BaseCallback):
         self._tape = list(checkpoint.tape)
 
     def notice_warmup(self, model: Any) -> None:
-        """Called when a step was taken, before its transitions are stored."""
+        """Called after each batched step, before its transitions are stored."""
 
     @override
     def _on_rollout_start(self) -> None:
         plan = self._checkpoints
-        whole = self._rollouts % self._every == 0
+        due = self._rollouts % self._every == 0
         self._rollouts += 1
-        if plan is None or not whole or not self._tape:
+        if plan is None or not due or not self._tape:
             return
         if time.monotonic() - self._saved_at >= plan.seconds:
             save_checkpoint(plan.path, self.model, np.stack(self._tape), mark=plan.mark())
@@ -66,7 +66,7 @@ class SessionLogger(BaseCallback):
     def _on_step(self) -> bool:
         self.notice_warmup(self.model)
         if self._checkpoints is not None:
-            # SB3's names of what an off-policy learner stores, and an on-policy one plays.
+            # SB3's names: actions stored by off-policy learners, actions taken by on-policy ones.
             taken = self.locals.get("buffer_actions", self.locals.get("clipped_actions"))
             self._tape.append(np.array(taken, dtype=np.float32))
         self._log_step()

@@ -1,4 +1,4 @@
-"""A guard that keeps tanh from shutting an actor in a corner of the action box."""
+"""A penalty that keeps an actor's tanh from saturating."""
 
 from typing import Any
 
@@ -10,12 +10,13 @@ __all__ = ["SquashingPenalty"]
 
 
 class SquashingPenalty(nn.Module):
-    """The identity, whose gradient carries a penalty on what goes into tanh.
+    """The identity, with the gradient of a penalty on its inputs.
 
-    Placed before an actor's tanh it adds strength / 2 * mean over the batch of sum x^2 to the
-    actor's loss, x being the pre-activation. Once |x| is large, the derivative of tanh is 0 and no
-    critic can call the actor back; fusion weights have their optimum near corners of the box, where
-    the order of the candidates depends on the ratio of small weights. Ours; TD3 has no such term.
+    Before an actor's tanh it adds strength / 2 * mean over the batch of sum x^2 to the actor's
+    loss, where x is the pre-activation. If |x| is large, the derivative of tanh is about 0, and the
+    critic's gradient cannot move the actor. Fusion weights have their optimum near corners of the
+    box, where the order of candidates depends on the ratio of small weights. Unlike the TD3 paper,
+    we add this term.
     """
 
     def __init__(self, strength: float) -> None:

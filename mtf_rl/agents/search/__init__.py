@@ -1,1 +1,1 @@
-"""Searches over static fusion weights."""
+"""Black-box searches over policies: static weights, tables, linear policies, small networks."""

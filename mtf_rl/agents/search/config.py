@@ -26,7 +26,7 @@ __all__ = [
     "min_requests",
 ]
 
-LONG_DEPTH = 25  # requests of a session that is long, but not unusually so
+LONG_DEPTH = 25  # requests of a long but not exceptional session, for estimates of the cost
 
 ACQUISITIONS = ("ei", "ucb")
 SPACE_NAMES = ("static", "groups", "schedule", "features", "linear", "network")
@@ -34,7 +34,7 @@ SPACE_NAMES = ("static", "groups", "schedule", "features", "linear", "network")
 
 @dataclass(frozen=True)
 class SearchConfig:
-    """What all searches share.
+    """Settings shared by all searches.
 
     Raises:
         ConfigError: if a number is out of range.
@@ -42,17 +42,18 @@ class SearchConfig:
     """
 
     sessions_per_trial: int = 32
-    """Sessions of a block: each point is tried in one, a promising one in more; at least 2."""
+    """Sessions per block; each point gets one block, promising points get more; at least 2."""
     max_blocks: int = 4
-    """Blocks that a promising point is tried in at most, at least 1."""
+    """Maximum number of blocks for a promising point, at least 1."""
     promising_errors: float = 1.0
-    """A point goes on while it is less than so many standard errors behind the best, at least 0."""
+    """A point gets the next block if it is less than this many standard errors behind the best
+    point, at least 0."""
     finalists: int = 4
-    """Best points that are tried again on tuning users, at least 1."""
+    """Number of best points that are evaluated again on tuning users, at least 1."""
     finalist_fraction: float = 0.25
-    """Fraction of the budget kept for the finalists, in (0, 1)."""
+    """Fraction of the budget reserved for the finalists, in (0, 1)."""
     space: str = "static"
-    """What is searched: static, groups, schedule, features, linear or network."""
+    """Search space: static, groups, schedule, features, linear or network."""
 
     def __post_init__(self) -> None:
         check_at_least("sessions_per_trial", self.sessions_per_trial, 2)
@@ -66,19 +67,19 @@ class SearchConfig:
 
 @dataclass(frozen=True)
 class RandomSearchConfig(SearchConfig):
-    """Random search has nothing more to set."""
+    """Random search has only the shared settings."""
 
 
 @dataclass(frozen=True)
 class GridConfig(SearchConfig):
-    """A scan and a grid; blocks are smaller where the budget does not pay for all of its points.
+    """A scan and a grid; blocks are smaller if the budget does not pay for all points.
 
     Raises:
         ConfigError: if a number is out of range.
     """
 
     scanned: int = 4
-    """Dimensions of the full grid, in [1, 6], those that matter most in the scan."""
+    """Dimensions of the full grid, those with the largest effect in the scan, in [1, 6]."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -95,9 +96,9 @@ class CmaEsConfig(SearchConfig):
     """
 
     population: int = 0
-    """Points of a generation, at least 3; 0 for 4 + 3 log(dimensions)."""
+    """Points per generation, at least 3; 0 for 4 + 3 log(dimensions)."""
     sigma: float = 0.4
-    """Standard deviation at the start, above 0."""
+    """Initial standard deviation, above 0."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -115,7 +116,7 @@ class TpeConfig(SearchConfig):
     """
 
     initial: int = 20
-    """Points before the first estimate, hand-set ones included, at least 1."""
+    """Points before the first estimate, including the initial points, at least 1."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -124,7 +125,7 @@ class TpeConfig(SearchConfig):
 
 @dataclass(frozen=True)
 class GpBoConfig(SearchConfig):
-    """Bayesian optimisation with a Gaussian process.
+    """Bayesian optimization with a Gaussian process.
 
     Raises:
         ConfigError: if a number is out of range.
@@ -133,11 +134,11 @@ class GpBoConfig(SearchConfig):
     initial: int = 16
     """Sobol points before the first estimate, at least 2."""
     acquisition: str = "ei"
-    """What the next point promises most of: ei (expected improvement) or ucb (upper bound)."""
+    """Acquisition function: ei (expected improvement) or ucb (upper confidence bound)."""
     beta: float = 4.0
-    """Squared width of the upper bound of `ucb`, above 0."""
+    """Beta of ucb: posterior mean plus sqrt(beta) standard deviations, above 0."""
     refit_every: int = 4
-    """Points from one fit of the kernel to the next, at least 1."""
+    """Points between fits of the kernel, at least 1."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -159,7 +160,7 @@ class Nsga2Config(SearchConfig):
     """
 
     population: int = 20
-    """Points of a generation, at least 4."""
+    """Points per generation, at least 4."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -175,38 +176,38 @@ class CemConfig(SearchConfig):
     """
 
     population: int = 16
-    """Points of a generation, at least 2."""
+    """Points per generation, at least 2."""
     elite_fraction: float = 0.25
-    """Fraction of them that the next generation is drawn around, in (0, 1]."""
+    """Fraction of best points to which the next Gaussian is fitted, in (0, 1]."""
     smoothing: float = 0.7
-    """How far the Gaussian moves there, in (0, 1]."""
+    """Step from the old Gaussian to the fitted one, in (0, 1]; 1 replaces it."""
     std: float = 0.5
-    """Its standard deviation at the start, above 0."""
+    """Initial standard deviation, above 0."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_at_least("population", self.population, 2)
         check_proper_fraction("1 - elite_fraction", 1.0 - self.elite_fraction)
         check_proper_fraction("1 - smoothing", 1.0 - self.smoothing)
-        check_above("deviation", self.std, 0.0)
+        check_above("std", self.std, 0.0)
 
 
 @dataclass(frozen=True)
 class EsConfig(SearchConfig):
-    """An evolution strategy over policies that see the state.
+    """An evolution strategy over state-dependent policies.
 
     Raises:
         ConfigError: if a number is out of range.
     """
 
     space: str = "linear"
-    """What is searched: static, groups, schedule, features, linear or network."""
+    """Search space: static, groups, schedule, features, linear or network."""
     pairs: int = 8
-    """Mirrored pairs of a generation, at least 1."""
+    """Mirrored pairs per generation, at least 1."""
     sigma: float = 0.15
-    """How far its points lie from the mean, above 0."""
+    """Standard deviation of points around the mean, above 0."""
     learning_rate: float = 0.1
-    """Adam's step, above 0."""
+    """Adam's learning rate, above 0."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -216,6 +217,6 @@ class EsConfig(SearchConfig):
 
 
 def min_requests(config: SearchConfig) -> int:
-    """A budget that pays for one point in all blocks, and leaves the finalists their share."""
+    """Requests that pay for one point in all blocks plus the finalists' fraction."""
     sessions = config.sessions_per_trial * config.max_blocks
     return int(sessions * LONG_DEPTH / (1.0 - config.finalist_fraction)) + 1

@@ -1,4 +1,4 @@
-"""Searches that move a Gaussian: CMA-ES, the cross-entropy method, an evolution strategy."""
+"""Searches with a Gaussian: CMA-ES, the cross-entropy method, an evolution strategy."""
 
 import math
 from collections.abc import Sequence
@@ -14,21 +14,22 @@ from mtf_rl.core.ranges import check_above, check_at_least, check_proper_fractio
 
 __all__ = ["CmaEs", "CrossEntropy", "EvolutionStrategy"]
 
-_INSIDE = 0.9  # a Gaussian that starts on a bound has half of itself outside the box
+_INSIDE = 0.9  # bound of initial means: around a mean on the bound, half of the draws are outside
 
 
 class CmaEs(Optimizer):
-    """CMA-ES (Hansen, 2016), of the package `cmaes`, which draws anew what falls out of the box.
+    """CMA-ES (Hansen, 2016) from the package `cmaes`, which redraws points outside the box.
 
-    It starts at the best point tried before. When it has converged, a fresh one with twice the
-    population starts there again (IPOP; Auger and Hansen, CEC 2005). Differs from the paper: which
-    restarts at a random point.
+    It starts at the best initial point. After convergence it restarts with twice the population
+    (IPOP; Auger and Hansen, CEC 2005). Unlike the paper, which restarts at a random point, we
+    restart at the best point so far.
 
     Args:
-        dimensions: of the box, at least 2.
-        seed: of the draws.
-        population: points of a question; 0 for the package's rule, 4 + 3 log(dimensions).
-        sigma: standard deviation at the start, above 0.
+        dimensions: dimensions of the box, at least 2.
+        seed: seed of the draws.
+        population: points per generation, at least 3; 0 for the package's rule,
+            4 + 3 log(dimensions).
+        sigma: initial standard deviation, above 0.
 
     Raises:
         ConfigError: if a setting is out of range.
@@ -83,18 +84,19 @@ class CmaEs(Optimizer):
 class CrossEntropy(Optimizer):
     """The cross-entropy method with a diagonal Gaussian (de Boer et al., 2005, section 5).
 
-    Each question is drawn from N(mu, diag(sd^2)) and cut to the box; then mu and sd move by
-    `smoothing` towards mean and deviation of its best `elite_fraction`. Differs from the paper: sd
-    stays above `min_std`, since values are noisy and one overestimated early point would freeze it.
+    Each generation is drawn from N(mu, diag(sd^2)) and clipped to the box. Then mu and sd move by
+    `smoothing` towards mean and standard deviation of the best `elite_fraction` of points. Unlike
+    the paper, we keep sd above `min_std`: values are noisy, and one overestimated early point would
+    stop the search.
 
     Args:
-        dimensions: of the box.
-        seed: of the draws.
-        population: points of a question, at least 2.
-        elite_fraction: in (0, 1]; at least two points are kept.
-        smoothing: in (0, 1]; 1 forgets what was before.
-        std: at the start, above 0.
-        min_std: above 0.
+        dimensions: dimensions of the box.
+        seed: seed of the draws.
+        population: points per generation, at least 2.
+        elite_fraction: fraction of best points used for the fit, in (0, 1]; at least two points.
+        smoothing: step towards the fitted Gaussian, in (0, 1]; 1 replaces the old one.
+        std: initial standard deviation, above 0.
+        min_std: minimum standard deviation, above 0.
 
     Raises:
         ConfigError: if a setting is out of range.
@@ -114,12 +116,12 @@ class CrossEntropy(Optimizer):
         check_at_least("population", population, 2)
         check_proper_fraction("1 - elite_fraction", 1.0 - elite_fraction)
         check_proper_fraction("1 - smoothing", 1.0 - smoothing)
-        check_above("deviation", std, 0.0)
+        check_above("std", std, 0.0)
         check_above("min_std", min_std, 0.0)
         self._rng = np.random.default_rng(seed)
         self._population = population
         self._elite = max(2, round(elite_fraction * population))
-        self._smoothing, self._least = smoothing, min_std
+        self._smoothing, self._min_std = smoothing, min_std
         self.mean: FloatArray = np.zeros(dimensions)
         self.std: FloatArray = np.full(dimensions, std)
 
@@ -140,25 +142,25 @@ class CrossEntropy(Optimizer):
         kept = 1.0 - self._smoothing
         self.mean = kept * self.mean + self._smoothing * elite.mean(axis=0)
         moved = kept * self.std + self._smoothing * elite.std(axis=0)
-        self.std = np.maximum(moved, self._least)
+        self.std = np.maximum(moved, self._min_std)
 
 
 class EvolutionStrategy(Optimizer):
-    """An evolution strategy with mirrored draws and ranks (Salimans et al., 2017).
+    """An evolution strategy with mirrored sampling and rank shaping (Salimans et al., 2017).
 
     With eps_i ~ N(0, I) and u the centred ranks of the values of mu +- sigma eps_i, in
-    [-1/2, 1/2], the estimated gradient is sum_i (u_i^+ - u_i^-) eps_i / (2 pairs sigma), and mu
-    follows it by Adam. The strategy of the personalised searches of fusion weights, which start
-    from natural gradients (Wierstra et al., 2014; Pei et al., WWW 2019): with a fixed sigma and an
-    isotropic Gaussian these are the same up to a factor. Differs from the paper: no weight decay,
-    and mu itself is asked for too, since mu is what the search is after.
+    [-1/2, 1/2], the estimated gradient is sum_i (u_i^+ - u_i^-) eps_i / (2 pairs sigma). Adam
+    updates mu with it. Personalised searches of fusion weights use natural gradients (Wierstra et
+    al., 2014; Pei et al., WWW 2019); with a fixed sigma and an isotropic Gaussian the natural
+    gradient is the same up to a factor. Unlike Salimans et al., we use no weight decay, and we also
+    evaluate mu itself, since mu is the result of the search.
 
     Args:
-        dimensions: of the box.
-        seed: of the draws.
-        pairs: mirrored pairs of a question, at least 1.
-        sigma: above 0.
-        learning_rate: Adam's step, above 0.
+        dimensions: dimensions of the box.
+        seed: seed of the draws.
+        pairs: mirrored pairs per generation, at least 1.
+        sigma: standard deviation of points around mu, above 0.
+        learning_rate: Adam's learning rate, above 0.
 
     Raises:
         ConfigError: if a setting is out of range.
@@ -210,7 +212,7 @@ class EvolutionStrategy(Optimizer):
 
 
 def centred_ranks(values: FloatArray) -> FloatArray:
-    """Ranks of (points,) mapped to [-1/2, 1/2], the largest value to 1/2; ties share their mean."""
+    """Ranks of values (points,), scaled to [-1/2, 1/2], 1/2 for the largest; ties are averaged."""
     if len(values) < 2:
         return np.zeros(len(values))
     below = (values[:, None] > values).sum(axis=1)

@@ -1,4 +1,4 @@
-"""Bayesian optimisation with a Gaussian process, through BoTorch."""
+"""Bayesian optimization with a Gaussian process, using BoTorch."""
 
 import warnings
 from collections.abc import Sequence
@@ -21,22 +21,24 @@ _RESTARTS, _RAW_SAMPLES = 2, 64
 
 
 class GaussianProcess(Optimizer):
-    """A Gaussian process of the value, and the point that it promises most of.
+    """Models the value with a Gaussian process and proposes the maximum of an acquisition function.
 
-    BoTorch's `SingleTaskGP` with its default prior: a squared-exponential kernel with a length
-    scale for each dimension, whose prior grows with their number, and noise that is inferred.
-    Acquisitions: `ei`, the logarithm of the expected improvement (Ament et al., NeurIPS 2023) over
-    the best posterior mean among the points tried, as values are noisy; `ucb`, posterior mean plus
-    sqrt(beta) deviations, the choice of BatchRL-MTF's baseline (Zhang et al., KDD 2022), whose
-    beta is not published. First come points of a scrambled Sobol sequence.
+    The model is BoTorch's `SingleTaskGP` with its default prior: a squared-exponential kernel with
+    one length scale per dimension, whose prior grows with the number of dimensions, and inferred
+    noise. The first points come from a scrambled Sobol sequence. Acquisition functions:
+
+    - `ei`: log expected improvement (Ament et al., NeurIPS 2023) over the best posterior mean among
+      the points tried, since values are noisy.
+    - `ucb`: posterior mean plus sqrt(beta) standard deviations, as in BatchRL-MTF's baseline (Zhang
+      et al., KDD 2022), whose beta is not published.
 
     Args:
-        dimensions: of the box.
-        seed: of the Sobol sequence and of the acquisition's starts.
-        initial: Sobol points, at least 2.
+        dimensions: dimensions of the box.
+        seed: seed of the Sobol sequence and of the acquisition's starting points.
+        initial: number of Sobol points, at least 2.
         acquisition: `ei` or `ucb`.
-        beta: of `ucb`, above 0.
-        refit_every: points from one fit of the kernel's parameters to the next, at least 1.
+        beta: beta of `ucb`, above 0.
+        refit_every: points between fits of the kernel's parameters, at least 1.
 
     Raises:
         ConfigError: if a setting is out of range.
@@ -78,46 +80,45 @@ class GaussianProcess(Optimizer):
         self._asked += 1
         if self._asked == 1:
             return self._initial
-        # The draws of BoTorch's starts come from torch's global stream, which learners share.
+        # BoTorch draws its starting points from torch's global generator, which learners also use.
         with torch.random.fork_rng(), warnings.catch_warnings():
             torch.manual_seed((self._seed + self._asked * 1_000_003) % 2**63)
-            warnings.simplefilter(
-                "ignore"
-            )  # Of numerics that BoTorch mends: jitter, a line search.
-            return self._promising()
+            # BoTorch warns of numerical problems that it repairs itself: jitter, line search.
+            warnings.simplefilter("ignore")
+            return self._next_point()
 
     @override
     def tell(self, trials: Sequence[Trial]) -> None:
         self._trials += trials
 
     def posterior(self, points: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Mean and standard deviation of the value at (points, dimensions), without noise."""
+        """Posterior mean and std, without noise, at points (points, dimensions): each (points,)."""
         model = self._model(refit=False)
         with torch.no_grad():
-            found = model.posterior(_unit(points))
-        return found.mean[:, 0].numpy(), found.variance.sqrt()[:, 0].numpy()
+            posterior = model.posterior(_unit(points))
+        return posterior.mean[:, 0].numpy(), posterior.variance.sqrt()[:, 0].numpy()
 
-    def _promising(self) -> FloatArray:
+    def _next_point(self) -> FloatArray:
         from botorch.acquisition.analytic import LogExpectedImprovement, UpperConfidenceBound
         from botorch.optim.optimize import optimize_acqf
 
         model = self._model(refit=self._fitted is None or self._asked % self._refit_every == 0)
         if self._acquisition == "ucb":
-            promise: Any = UpperConfidenceBound(model, beta=self._beta)
+            acquisition: Any = UpperConfidenceBound(model, beta=self._beta)
         else:
             tried = _unit(np.stack([trial.point for trial in self._trials]))
             with torch.no_grad():
                 best = model.posterior(tried).mean.max()
-            promise = LogExpectedImprovement(model, best_f=best)
+            acquisition = LogExpectedImprovement(model, best_f=best)
         dimensions = self._initial.shape[1]
         box = torch.tensor([[0.0], [1.0]], dtype=torch.float64).expand(2, dimensions)
         point, _ = optimize_acqf(
-            promise, box, q=1, num_restarts=_RESTARTS, raw_samples=_RAW_SAMPLES
+            acquisition, box, q=1, num_restarts=_RESTARTS, raw_samples=_RAW_SAMPLES
         )
         return np.clip(2.0 * point.detach().numpy() - 1.0, -1.0, 1.0)  # (1, dimensions)
 
     def _model(self, *, refit: bool) -> Any:
-        """The process given all trials, with the kernel as it was last fitted, or fitted anew."""
+        """The process conditioned on all trials, with the last kernel or, if `refit`, a new one."""
         from botorch.fit import fit_gpytorch_mll
         from botorch.models import SingleTaskGP
         from gpytorch.mlls import ExactMarginalLogLikelihood
@@ -127,7 +128,7 @@ class GaussianProcess(Optimizer):
         model = SingleTaskGP(points, values)
         if self._fitted is None or refit:
             fit_gpytorch_mll(ExactMarginalLogLikelihood(model.likelihood, model))
-            if refit:  # Who only looks leaves the next question as it was.
+            if refit:  # `posterior` must not change the next proposal.
                 self._fitted = _kernel_of(model)
         else:
             model.load_state_dict(self._fitted, strict=False)
@@ -136,7 +137,7 @@ class GaussianProcess(Optimizer):
 
 
 def _kernel_of(model: Any) -> dict[str, Any]:
-    """What is fitted: not the scale of the values, which changes with the trials."""
+    """The fitted parameters, without the standardisation of values, which changes with trials."""
     return {
         name: value
         for name, value in model.state_dict().items()
@@ -145,5 +146,5 @@ def _kernel_of(model: Any) -> dict[str, Any]:
 
 
 def _unit(points: FloatArray) -> torch.Tensor:
-    """Points of [-1, 1]^d in [0, 1]^d, where the kernel's prior is at home."""
+    """Map points from [-1, 1]^d to [0, 1]^d, the range that the kernel's prior assumes."""
     return torch.tensor(0.5 * (points + 1.0), dtype=torch.float64)

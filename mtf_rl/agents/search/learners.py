@@ -1,4 +1,4 @@
-"""What the registry calls: one function for each search."""
+"""The learning functions of the searches, called by the registry."""
 
 from mtf_rl.agents.learning import LearnedPolicy, LearningTask
 from mtf_rl.agents.search.config import (
@@ -31,12 +31,12 @@ __all__ = [
 
 
 def learn_random_search(task: LearningTask, config: RandomSearchConfig) -> LearnedPolicy:
-    """Search uniformly random points; errors as of `learn_by_search`."""
+    """Search uniformly random points; raises as `learn_by_search`."""
     return learn_by_search(task, config, lambda width: RandomPoints(width, seed=task.seed))
 
 
 def learn_grid(task: LearningTask, config: GridConfig) -> LearnedPolicy:
-    """Search a grid, in blocks that the budget pays for; errors as of `learn_by_search`."""
+    """Search a grid, with block size fitted to the budget; raises as `learn_by_search`."""
     width = len(task.learning.sessions.formula.parameter_names)
     points = Grid(width, scanned=config.scanned).planned + 1 + width
     paid = (task.budget.limit or 0) * (1.0 - config.finalist_fraction) / (points * LONG_DEPTH)
@@ -47,7 +47,7 @@ def learn_grid(task: LearningTask, config: GridConfig) -> LearnedPolicy:
 
 
 def learn_cma_es(task: LearningTask, config: CmaEsConfig) -> LearnedPolicy:
-    """Search with CMA-ES; errors as of `learn_by_search`."""
+    """Search with CMA-ES; raises as `learn_by_search`."""
     return learn_by_search(
         task,
         config,
@@ -58,14 +58,14 @@ def learn_cma_es(task: LearningTask, config: CmaEsConfig) -> LearnedPolicy:
 
 
 def learn_tpe(task: LearningTask, config: TpeConfig) -> LearnedPolicy:
-    """Search with tree-structured Parzen estimators; errors as of `learn_by_search`."""
+    """Search with tree-structured Parzen estimators; raises as `learn_by_search`."""
     return learn_by_search(
         task, config, lambda dimensions: Tpe(dimensions, seed=task.seed, initial=config.initial)
     )
 
 
 def learn_gp_bo(task: LearningTask, config: GpBoConfig) -> LearnedPolicy:
-    """Search with a Gaussian process; errors as of `learn_by_search`."""
+    """Search with a Gaussian process; raises as `learn_by_search`."""
     return learn_by_search(
         task,
         config,
@@ -81,9 +81,9 @@ def learn_gp_bo(task: LearningTask, config: GpBoConfig) -> LearnedPolicy:
 
 
 def learn_nsga2(task: LearningTask, config: Nsga2Config) -> LearnedPolicy:
-    """Search the front of watch time and interactions, and pick its most valued point.
+    """Search the Pareto front of watch time and interactions and select its best point.
 
-    Finalists are the points of the front with the largest session reward; errors as of
+    Finalists are the points of the front with the largest session reward. Raises as
     `learn_by_search`.
     """
     return learn_by_search(
@@ -95,7 +95,7 @@ def learn_nsga2(task: LearningTask, config: Nsga2Config) -> LearnedPolicy:
 
 
 def learn_cem(task: LearningTask, config: CemConfig) -> LearnedPolicy:
-    """Search with the cross-entropy method; errors as of `learn_by_search`."""
+    """Search with the cross-entropy method; raises as `learn_by_search`."""
     return learn_by_search(
         task,
         config,
@@ -111,7 +111,7 @@ def learn_cem(task: LearningTask, config: CemConfig) -> LearnedPolicy:
 
 
 def learn_es(task: LearningTask, config: EsConfig) -> LearnedPolicy:
-    """Search with an evolution strategy; errors as of `learn_by_search`."""
+    """Search with an evolution strategy; raises as `learn_by_search`."""
     return learn_by_search(
         task,
         config,

@@ -1,4 +1,4 @@
-"""The one loop of all searches: hand-set points, questions and answers, a final on fresh users."""
+"""The loop of all searches: initial points, proposals of the optimizer, a final on tuning users."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -30,19 +30,23 @@ Shortlist = Callable[[list[Trial]], list[Trial]]
 
 
 def by_value(trials: list[Trial]) -> list[Trial]:
-    """Trials, the most valued first."""
+    """Sort trials by value, largest first."""
     return sorted(trials, key=lambda trial: -trial.value)
 
 
 def pareto_front(objectives: FloatArray) -> BoolArray:
-    """Which of (points, objectives) no other point matches in all and beats in one: the front."""
+    """Which rows of (points, objectives) are on the Pareto front, (points,).
+
+    A point is on the front if no other point is at least as good in all objectives and better in
+    one. Larger is better.
+    """
     at_least = (objectives[:, None] >= objectives[None]).all(axis=2)  # (points, points)
     better = (objectives[:, None] > objectives[None]).any(axis=2)
     return np.asarray(~(at_least & better).any(axis=0))
 
 
 def front_by_value(trials: list[Trial]) -> list[Trial]:
-    """The trials of the front of watch minutes and interactions, the most valued first."""
+    """Trials on the Pareto front of watch minutes and interactions, largest value first."""
     kept = pareto_front(np.array([trial.objectives for trial in trials]))
     return by_value([trial for trial, keep in zip(trials, kept, strict=True) if keep])
 
@@ -55,24 +59,24 @@ def learn_by_search(
     block: int | None = None,
     shortlist: Shortlist = by_value,
 ) -> LearnedPolicy:
-    """Try points until the budget is used; choose among the best on fresh users.
+    """Evaluate points until the budget is used, then select the best on tuning users.
 
-    Points that a person would try come first: uniform weights, and each task alone. The first
-    `finalists` of the shortlist are then tried again, with fresh draws and tuning users, in block
-    after block, since the best of many noisy values is partly the luckiest.
+    The initial points come first: uniform weights, and each task alone. The first `finalists` of
+    the shortlist are then evaluated again on tuning users with fresh random numbers, because the
+    maximum of many noisy values overfits their noise.
 
     Args:
-        task: whose `study`, if any, is gone on from; nothing in it is tried twice.
-        config: of the search.
-        make: makes the optimizer for so many dimensions.
-        block: sessions of a block, if not the config's.
-        shortlist: puts all trials in the order of finalists, and may leave some out.
+        task: the learning task; if it has a `study`, the search resumes from its stored trials.
+        config: settings of the search.
+        make: makes the optimizer, given the number of dimensions.
+        block: sessions per block; `config.sessions_per_trial` by default.
+        shortlist: sorts all trials for the final, best first; it may leave some out.
 
     Raises:
         ArtifactError: if the stored trials are of another search.
         ConfigError: if the budget does not pay for one trial.
         DataError: if a reward is not finite.
-        LearningInterruptedError: on Ctrl-C; it carries the best so far.
+        LearningInterruptedError: on Ctrl-C, with the best policy so far.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
@@ -90,7 +94,7 @@ def learn_by_search(
     study = Study(task.study, fingerprint)
     objective = Objective(task, space, config, study, block or config.sessions_per_trial)
     try:
-        with suppress(BudgetExceededError):  # Sessions that lasted much longer than before.
+        with suppress(BudgetExceededError):  # Sessions were much longer than estimated.
             _explore(objective, make(space.dimensions), task)
         finalists = shortlist(objective.trials)[: config.finalists]
         best = finalists[
@@ -107,28 +111,28 @@ def learn_by_search(
 
 
 def _explore(objective: Objective, optimizer: Optimizer, task: LearningTask) -> None:
-    """Trials until the next ones might eat into the finalists' share, or nothing more is asked."""
-    look = _Look(objective, task)
+    """Evaluate points until only the finalists' budget is left or the optimizer stops."""
+    evaluate = _Evaluation(objective, task)
     start = objective.space.start
     try:
-        first = look(start[:1])  # The reference of random numbers, alone.
+        initial = evaluate(start[:1])  # The reference for paired differences, alone.
     except BudgetExceededError:
         raise _too_small(task, objective.config) from None
-    first += look(start[1:])
-    optimizer.start(first)
+    initial += evaluate(start[1:])
+    optimizer.start(initial)
     while objective.affordable() and len(points := optimizer.ask()):
-        told = look(points)
-        if len(told) < len(points):
+        trials = evaluate(points)
+        if len(trials) < len(points):
             return
-        optimizer.tell(told)
+        optimizer.tell(trials)
 
 
-class _Look:
-    """Tries points, and tells metrics and watch of it."""
+class _Evaluation:
+    """Evaluates points, logs metrics and calls the watch."""
 
     def __init__(self, objective: Objective, task: LearningTask) -> None:
         self._objective, self._task = objective, task
-        self._looks = 0
+        self._watch_calls = 0
 
     def __call__(self, points: FloatArray) -> list[Trial]:
         task, objective = self._task, self._objective
@@ -136,8 +140,8 @@ class _Look:
         for trial in trials:
             task.metrics(task.budget.used, "search/reward", trial.value)
         task.metrics(task.budget.used, "search/best_reward", objective.best.value)
-        if task.watch is not None and task.budget.used // task.watch.every > self._looks:
-            self._looks = task.budget.used // task.watch.every
+        if task.watch is not None and task.budget.used // task.watch.every > self._watch_calls:
+            self._watch_calls = task.budget.used // task.watch.every
             task.watch.see(task.budget.used, objective.space.policy(objective.best.point))
         return trials
 
@@ -150,5 +154,6 @@ def _too_small(task: LearningTask, config: SearchConfig) -> ConfigError:
     return ConfigError(
         f"requests must pay for one point in {config.max_blocks} blocks of"
         f" {config.sessions_per_trial} sessions and leave {config.finalist_fraction:.0%} for"
-        f" finalists, got {task.budget.limit}"
+        f" finalists, got {task.budget.limit}; raise --requests or lower sessions_per_trial or"
+        " max_blocks"
     )

@@ -1,4 +1,4 @@
-"""What a search asks about: the mean session reward of a point, with the noise held down."""
+"""The objective of a search: the mean session reward of a point, with reduced variance."""
 
 import math
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ __all__ = ["Objective", "outcomes_of"]
 def outcomes_of(sessions: Sessions, tasks: TaskSet) -> FloatArray:
     """Reward, watch minutes and worth of interactions of each session, (sessions, 3) float64.
 
-    The worth of interactions is that of the log's `tasks`, whatever the reward is.
+    The worth of interactions is defined by `tasks` and does not depend on the reward.
 
     Raises:
         DataError: if a reward is not finite.
@@ -31,7 +31,7 @@ def outcomes_of(sessions: Sessions, tasks: TaskSet) -> FloatArray:
     outcomes = np.stack([sessions.reward, sessions.watch_seconds / 60.0, worth], axis=1)
     if not np.isfinite(outcomes).all():
         raise DataError(
-            f"the mean session reward must be finite, got {sessions.reward.mean()}; look at the"
+            f"the mean session reward must be finite, got {sessions.reward.mean()}; check the"
             " reward function and the user model"
         )
     return outcomes
@@ -39,16 +39,17 @@ def outcomes_of(sessions: Sessions, tasks: TaskSet) -> FloatArray:
 
 @dataclass
 class Objective:
-    """Tries points in the same sessions of learning users, block by block.
+    """Evaluates points on the same sessions of learning users, block by block.
 
-    Every point is played in the first block. It goes on to the next, up to `max_blocks`, while its
-    mean reward is less than `promising_errors` standard errors of their paired difference behind
-    that of the best point so far, on the sessions that both have played. The first point is tried
-    in all blocks and is the reference of random numbers: what is told of a point is its paired
-    difference from the reference plus the reference's mean over all blocks, so that points tried in
-    easier sessions do not look better.
+    Every point is evaluated on the first block. It gets the next block, up to `max_blocks`, while
+    its mean reward is less than `promising_errors` standard errors behind the best point so far.
+    Both are compared by the paired difference on their common sessions.
 
-    Stored trials come first: they are taken instead of playing, and charged to the budget.
+    The first point is evaluated on all blocks and is the reference. The value of a point is its
+    paired difference from the reference plus the reference's mean over all blocks. Points with
+    easier sessions therefore get no advantage.
+
+    Stored trials come first: they are not simulated again, but charged to the budget.
     """
 
     task: LearningTask
@@ -56,17 +57,17 @@ class Objective:
     config: SearchConfig
     study: Study
     block: int
-    """Sessions of a block."""
+    """Sessions per block."""
 
     def __post_init__(self) -> None:
         self.records: list[Record] = []
         self.trials: list[Trial] = []
-        self._best = 0  # place of the best record
-        self._cost = 0  # requests of the dearest block
+        self._best = 0  # index of the best record
+        self._cost = 0  # requests of the most expensive block
         self._waiting = list(self.study.stored)
 
     def affordable(self) -> int:
-        """Points whose first block fits into what is not kept for the finalists."""
+        """Number of points whose first block the budget pays for, without the finalists' part."""
         limit = self.task.budget.limit or 0
         left = self.task.budget.left - self.config.finalist_fraction * limit
         if not self.trials:
@@ -75,22 +76,22 @@ class Objective:
 
     @property
     def best(self) -> Trial:
-        """The trial that was best when it was compared with the one before it."""
+        """The best trial so far: the last one that was better than its predecessor as best."""
         return self.trials[self._best]
 
     def try_points(self, points: FloatArray) -> list[Trial]:
-        """What the first `affordable` of the points, (points, dimensions), are worth.
+        """Evaluate the first `affordable()` of some points (points, dimensions).
 
         Raises:
-            ArtifactError: if a stored trial that should be a point's is of another.
+            ArtifactError: if a stored trial is of another point than the one proposed.
             BudgetExceededError: if the budget does not pay for the first point.
             DataError: if a reward is not finite.
         """
         points = points[: self.affordable()]
-        again, fresh = points[: len(self._waiting)], points[len(self._waiting) :]
+        stored, fresh = points[: len(self._waiting)], points[len(self._waiting) :]
         first = len(self.trials)
-        for point in again:
-            self._keep(self._again(point))
+        for point in stored:
+            self._keep(self._take_stored(point))
         for record in self._first_blocks(fresh):
             record = self._further_blocks(record)
             self.study.add(record)
@@ -103,20 +104,20 @@ class Objective:
         if self._lead(record) > 0.0:
             self._best = len(self.records) - 1
 
-    def _again(self, point: FloatArray) -> Record:
+    def _take_stored(self, point: FloatArray) -> Record:
         record = self._waiting.pop(0)
         if not np.array_equal(record.point, point):
             raise ArtifactError(
-                f"the stored trial {len(self.records)} is of another point than this search asks"
-                f" for ({record.point} and {point}): it was made with other versions or settings."
-                " Remove the file to search anew"
+                f"the stored trial {len(self.records)} is of point {record.point}, but this search"
+                f" proposes {point}: the file was written by other versions or settings. Remove it"
+                " to search from the start"
             )
         self.task.budget.spend(record.requests)
         self._cost = max(self._cost, *record.costs)
         return record
 
     def _first_blocks(self, points: FloatArray) -> list[Record]:
-        """Each point in the first block, all side by side."""
+        """Evaluate all points on the first block, in one batch."""
         sessions = roll_out_each(
             self.task.learning,
             [self.space.policy(point) for point in points],
@@ -155,7 +156,7 @@ class Objective:
         return not self.records or self._lead(record, self.config.promising_errors) > 0.0
 
     def _lead(self, record: Record, errors: float = 0.0) -> float:
-        """How far a record is ahead of the best, plus some standard errors of that."""
+        """Mean paired difference from the best record, plus `errors` standard errors of it."""
         if not self.records:
             return 0.0
         difference = _difference(record, self.records[self._best])[:, 0]  # (common,)
@@ -176,7 +177,7 @@ class Objective:
 
 
 def _difference(record: Record, other: Record) -> FloatArray:
-    """Paired differences of outcomes, (common, 3), in the sessions that both have played."""
+    """Paired differences of outcomes, (common, 3), on the sessions common to both."""
     common = min(len(record.outcomes), len(other.outcomes))
     difference: FloatArray = record.outcomes[:common] - other.outcomes[:common]
     return difference

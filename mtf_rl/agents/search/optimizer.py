@@ -1,4 +1,4 @@
-"""What every search method has in common: it proposes points, and is told their values."""
+"""The interface of search methods: they propose points (ask) and receive their values (tell)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,45 +11,45 @@ __all__ = ["Optimizer", "Trial", "best_of"]
 
 @dataclass(frozen=True)
 class Trial:
-    """A point that was tried in some sessions."""
+    """A point with the results of its sessions."""
 
     point: FloatArray  # (dimensions,) float64 in [-1, 1]
     value: float
-    """Mean session reward, of which more is better."""
+    """Mean session reward; larger is better."""
     error: float
     """Standard error of the value, at least 0."""
     objectives: tuple[float, float]
-    """Mean watch minutes and mean worth of interactions of a session, of which more is better."""
+    """Mean watch minutes and mean worth of interactions per session; larger is better."""
     sessions: int
-    """How many sessions it was tried in."""
+    """Number of sessions."""
     requests: int
-    """What that cost, in simulated requests."""
+    """Cost in simulated requests."""
 
 
 class Optimizer(Protocol):
-    """Maximises over the box [-1, 1]^dimensions by asking for values.
+    """Maximises a value over the box [-1, 1]^dimensions.
 
-    What it asks for is a function of its settings, its seed and what it was told. So a search that
-    was stopped is rebuilt by telling a fresh optimizer the stored trials in their order.
+    Proposals are a function of settings, seed and received trials. A stopped search is therefore
+    rebuilt by passing the stored trials in their order to a fresh optimizer.
     """
 
     def start(self, trials: Sequence[Trial]) -> None:
-        """Told once, before the first question, of points that were tried anyway: hand-set ones."""
+        """Receive the trials of the initial points; called once, before the first `ask`."""
         ...
 
     def ask(self) -> FloatArray:
-        """The points to try next, (points, dimensions) float64 in [-1, 1]; empty to stop."""
+        """Return the next points, (points, dimensions) float64 in [-1, 1]; empty to stop."""
         ...
 
     def tell(self, trials: Sequence[Trial]) -> None:
-        """The values of all points of the last question, in its order."""
+        """Receive the trials of all points of the last `ask`, in its order."""
         ...
 
 
 def best_of(trials: Sequence[Trial]) -> Trial:
-    """The trial of the largest value; of equal ones the first.
+    """The trial with the largest value; of tied trials the first.
 
     Raises:
-        ValueError: if there is none.
+        ValueError: if there is no trial.
     """
     return max(trials, key=lambda trial: trial.value)

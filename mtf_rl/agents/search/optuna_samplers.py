@@ -1,4 +1,4 @@
-"""Searches of Optuna: tree-structured Parzen estimators, and NSGA-II for two objectives."""
+"""Searches with Optuna's samplers: TPE, and NSGA-II for two objectives."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -15,12 +15,12 @@ __all__ = ["Nsga2", "Tpe"]
 
 
 class Tpe(Optimizer):
-    """Tree-structured Parzen estimators (Bergstra et al., NeurIPS 2011), Optuna's, multivariate.
+    """Tree-structured Parzen estimators (Bergstra et al., NeurIPS 2011): Optuna's, multivariate.
 
     Args:
-        dimensions: of the box.
-        seed: of the draws.
-        initial: random points before the first estimate, at least 1, those tried before included.
+        dimensions: dimensions of the box.
+        seed: seed of the draws.
+        initial: points before the first estimate, including those given to `start`, at least 1.
 
     Raises:
         ConfigError: if `initial` is below 1.
@@ -53,12 +53,12 @@ class Tpe(Optimizer):
 
 
 class Nsga2(Optimizer):
-    """NSGA-II (Deb et al., 2002), Optuna's, on a trial's two objectives; the value is not used.
+    """Optuna's NSGA-II (Deb et al., 2002) on a trial's two objectives; its value is not used.
 
     Args:
-        dimensions: of the box.
-        seed: of the draws.
-        population: points of a question, at least 4.
+        dimensions: dimensions of the box.
+        seed: seed of the draws.
+        population: points per generation, at least 4.
 
     Raises:
         ConfigError: if `population` is below 4.
@@ -74,7 +74,7 @@ class Nsga2(Optimizer):
 
     @override
     def start(self, trials: Sequence[Trial]) -> None:
-        # The sampler's generations are of one size, so points from elsewhere have no place there.
+        # The sampler's generations have a fixed size, so initial points cannot be added.
         pass
 
     @override

@@ -1,4 +1,4 @@
-"""Points that do not depend on what was learnt, or hardly: uniform draws, and a grid."""
+"""Searches that adapt little or not at all: random points and a grid."""
 
 from collections.abc import Sequence
 from itertools import product
@@ -12,16 +12,16 @@ from mtf_rl.core.ranges import check_at_least
 
 __all__ = ["Grid", "RandomPoints"]
 
-_DRAWN_AT_ONCE = 16
+_POINTS_PER_ASK = 16
 _LEVELS = (-1.0, 0.0, 1.0)
 
 
 class RandomPoints(Optimizer):
-    """Uniform draws from the box: the plainest tuning that a budget can buy.
+    """Uniform draws from the box, the simplest baseline for tuning.
 
     Args:
-        dimensions: of the box.
-        seed: of the draws.
+        dimensions: dimensions of the box.
+        seed: seed of the draws.
     """
 
     def __init__(self, dimensions: int, *, seed: int) -> None:
@@ -34,7 +34,7 @@ class RandomPoints(Optimizer):
 
     @override
     def ask(self) -> FloatArray:
-        return self._rng.uniform(-1.0, 1.0, (_DRAWN_AT_ONCE, self._dimensions))
+        return self._rng.uniform(-1.0, 1.0, (_POINTS_PER_ASK, self._dimensions))
 
     @override
     def tell(self, trials: Sequence[Trial]) -> None:
@@ -42,16 +42,16 @@ class RandomPoints(Optimizer):
 
 
 class Grid(Optimizer):
-    """Three levels (-1, 0, 1) of the few dimensions that matter most.
+    """A grid with three levels (-1, 0, 1) over the dimensions with the largest effect.
 
-    First a scan: each dimension alone at each level, the others at the best point tried before.
-    Then the full grid over the `scanned` dimensions whose scan moved the value most (the largest
-    of its three values minus the smallest; of equal ones the first), the others staying where they
-    were. No point is asked for twice.
+    The scan comes first: each dimension alone at each level, with the others at the best initial
+    point. The full grid follows over the `scanned` dimensions with the largest range of values in
+    the scan (of ties the first); the others keep the values of the best initial point. No point is
+    proposed twice.
 
     Args:
-        dimensions: of the box.
-        scanned: dimensions of the full grid, at least 1; all where there are fewer.
+        dimensions: dimensions of the box.
+        scanned: dimensions of the full grid, at least 1; at most `dimensions` are used.
 
     Raises:
         ConfigError: if `scanned` is below 1.
@@ -63,11 +63,11 @@ class Grid(Optimizer):
         self._scanned = min(scanned, dimensions)
         self._base: FloatArray = np.zeros(dimensions)
         self._values: dict[tuple[float, ...], float] = {}
-        self._questions = 0
+        self._asks = 0
 
     @property
     def planned(self) -> int:
-        """Points that it asks for at most."""
+        """Maximum number of points proposed."""
         return int(len(_LEVELS) * self._dimensions + len(_LEVELS) ** self._scanned)
 
     @override
@@ -78,22 +78,22 @@ class Grid(Optimizer):
 
     @override
     def ask(self) -> FloatArray:
-        self._questions += 1
-        if self._questions == 1:
-            wanted = [
+        self._asks += 1
+        if self._asks == 1:
+            proposed = [
                 self._moved({column: level})
                 for column in range(self._dimensions)
                 for level in _LEVELS
             ]
-        elif self._questions == 2:
-            columns = self._most_telling()
-            wanted = [
+        elif self._asks == 2:
+            columns = self._largest_effects()
+            proposed = [
                 self._moved(dict(zip(columns, levels, strict=True)))
                 for levels in product(_LEVELS, repeat=len(columns))
             ]
         else:
-            wanted = []
-        fresh = [point for point in dict.fromkeys(wanted) if point not in self._values]
+            proposed = []
+        fresh = [point for point in dict.fromkeys(proposed) if point not in self._values]
         return np.array(fresh, dtype=np.float64).reshape(len(fresh), self._dimensions)
 
     @override
@@ -106,12 +106,13 @@ class Grid(Optimizer):
             point[column] = level
         return _key(point)
 
-    def _most_telling(self) -> list[int]:
-        spreads = []
+    def _largest_effects(self) -> list[int]:
+        """The `scanned` dimensions with the largest range of values in the scan, ascending."""
+        ranges = []
         for column in range(self._dimensions):
             values = [self._values[self._moved({column: level})] for level in _LEVELS]
-            spreads.append(max(values) - min(values))
-        order = np.argsort(-np.array(spreads), kind="stable")
+            ranges.append(max(values) - min(values))
+        order = np.argsort(-np.array(ranges), kind="stable")
         return sorted(int(column) for column in order[: self._scanned])
 
 

@@ -1,4 +1,4 @@
-"""What a search ranges over: points of a box, each of which is a policy."""
+"""The interface of search spaces: a map from points of a box to policies."""
 
 from typing import Protocol
 
@@ -13,14 +13,14 @@ class SearchSpace(Protocol):
 
     @property
     def dimensions(self) -> int:
-        """Numbers in a point, at least 1."""
+        """Dimensions of a point, at least 1."""
         ...
 
     @property
     def start(self) -> FloatArray:
-        """Points to try first, (points, dimensions): uniform weights, each task alone."""
+        """Initial points, (points, dimensions): uniform weights, then each task alone."""
         ...
 
     def policy(self, point: FloatArray) -> SavedPolicy:
-        """The policy that a point, (dimensions,), stands for."""
+        """The policy of a point (dimensions,)."""
         ...

@@ -1,4 +1,4 @@
-"""The spaces that a search can range over, by name."""
+"""The search spaces, by name."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,14 +20,14 @@ from mtf_rl.envs import FusionDynamics, SessionDynamics, play_episodes
 __all__ = ["SEARCH_SPACES", "initial_points", "make_space"]
 
 ACTIVITY = "profile/user_log_exposures"
-PLACE = "session/log_requests"
+REQUESTS_SERVED = "session/log_requests"
 SCHEDULE = (3, 8, 16)  # requests served at which the next part of a session begins
-OBSERVED_SESSIONS = 32
-HIDDEN = 8
+OBSERVED_SESSIONS = 32  # sessions for the standardisation of observations
+HIDDEN = 8  # width of the hidden layer of the space `network`
 
 
 def initial_points(dynamics: SessionDynamics) -> FloatArray:
-    """Uniform weights, then each task alone with the sign of its worth: (1 + tasks, parameters)."""
+    """Actions for signed uniform weights, then for each task alone: (1 + tasks, action_dim)."""
     signs = dynamics.formula.tasks.signs
     weights = [signs, *(signs * np.eye(len(signs), dtype=np.float32))]
     parameters = [dynamics.formula.parameters_of(entry) for entry in weights]
@@ -39,17 +39,17 @@ def initial_points(dynamics: SessionDynamics) -> FloatArray:
 class StaticWeights(SearchSpace):
     """A point is the action of every request."""
 
-    by_hand: FloatArray  # (start, action_dim)
+    initial: FloatArray  # (start, action_dim)
 
     @property
     @override
     def dimensions(self) -> int:
-        return int(self.by_hand.shape[1])
+        return int(self.initial.shape[1])
 
     @property
     @override
     def start(self) -> FloatArray:
-        return self.by_hand
+        return self.initial
 
     @override
     def policy(self, point: FloatArray) -> SavedPolicy:
@@ -58,22 +58,22 @@ class StaticWeights(SearchSpace):
 
 @dataclass(frozen=True)
 class WeightTable(SearchSpace):
-    """A point is one action after the other, for each part of one observed number's range."""
+    """A point is a table of actions, one for each interval of one observed number."""
 
     obs_dim: int
     column: int
     edges: FloatArray  # (rows - 1,)
-    by_hand: FloatArray  # (start, action_dim)
+    initial: FloatArray  # (start, action_dim)
 
     @property
     @override
     def dimensions(self) -> int:
-        return (len(self.edges) + 1) * int(self.by_hand.shape[1])
+        return (len(self.edges) + 1) * int(self.initial.shape[1])
 
     @property
     @override
     def start(self) -> FloatArray:
-        return np.tile(self.by_hand, (1, len(self.edges) + 1))
+        return np.tile(self.initial, (1, len(self.edges) + 1))
 
     @override
     def policy(self, point: FloatArray) -> SavedPolicy:
@@ -83,24 +83,24 @@ class WeightTable(SearchSpace):
 
 @dataclass(frozen=True)
 class NetworkWeights(SearchSpace):
-    """A point moves the weights of a network from the standardised observation to the action.
+    """A point is the weights of a network from the standardised observation x to the action.
 
-    Without a hidden layer: action = clip(b + W x / sqrt(obs_dim)), with a point (b, W). With one:
-    action = clip(b + W h / sqrt(hidden)), h = tanh((A + V) x / sqrt(obs_dim) + c), with a point
-    (b, W, c, V), where A is a draw that stays: at W = 0 the action is static, and a point that
-    moves W alone already reads something of the observation. Entries of W are worth `reach` times
-    the point's.
+    Without a hidden layer, a point is (b, W) and action = clip(b + W x / sqrt(obs_dim)). With one,
+    a point is (b, W, c, V) and action = clip(b + W h / sqrt(hidden)), where
+    h = tanh((A + V) x / sqrt(obs_dim) + c) and A is a fixed random draw. The action is static at
+    W = 0 and depends on the observation as soon as W differs from 0. W is `reach` times the entries
+    of the point.
     """
 
     mean: FloatArray  # (obs_dim,)
     scale: FloatArray  # (obs_dim,)
-    by_hand: FloatArray  # (start, action_dim)
-    first: FloatArray  # (hidden, obs_dim), the draw A; (0, obs_dim) for none
+    initial: FloatArray  # (start, action_dim)
+    first: FloatArray  # (hidden, obs_dim), the draw A; (0, obs_dim) without a hidden layer
     reach: float = 2.0
 
     @property
     def _sizes(self) -> tuple[int, int, int]:
-        return int(self.by_hand.shape[1]), *self.first.shape
+        return int(self.initial.shape[1]), *self.first.shape
 
     @property
     @override
@@ -113,8 +113,8 @@ class NetworkWeights(SearchSpace):
     @property
     @override
     def start(self) -> FloatArray:
-        points = np.zeros((len(self.by_hand), self.dimensions))
-        points[:, : self.by_hand.shape[1]] = self.by_hand
+        points = np.zeros((len(self.initial), self.dimensions))
+        points[:, : self.initial.shape[1]] = self.initial
         return points
 
     @override
@@ -134,14 +134,14 @@ class NetworkWeights(SearchSpace):
 
 @dataclass(frozen=True)
 class FewFeatures(SearchSpace):
-    """A point moves a linear policy of a few observed numbers: (b, W) with W for these alone."""
+    """A point is a linear policy of a few observed numbers: (b, W), with W for these columns."""
 
     whole: NetworkWeights  # without a hidden layer
     columns: tuple[int, ...]
 
     @property
     def _width(self) -> int:
-        return int(self.whole.by_hand.shape[1])
+        return int(self.whole.initial.shape[1])
 
     @property
     @override
@@ -155,11 +155,11 @@ class FewFeatures(SearchSpace):
 
     @override
     def policy(self, point: FloatArray) -> SavedPolicy:
-        # An entry is worth what it is worth in a network of these numbers alone.
+        # The factor gives an entry the scale that it has in a network of only these numbers.
         observed = len(self.whole.mean)
         weights = np.zeros((self._width, observed))
-        fraction = np.sqrt(observed / max(1, len(self.columns)))
-        weights[:, list(self.columns)] = fraction * point[self._width :].reshape(self._width, -1)
+        factor = np.sqrt(observed / max(1, len(self.columns)))
+        weights[:, list(self.columns)] = factor * point[self._width :].reshape(self._width, -1)
         return self.whole.policy(np.concatenate([point[: self._width], weights.ravel()]))
 
 
@@ -171,7 +171,7 @@ def _static(task: LearningTask) -> SearchSpace:
 
 
 def _groups(task: LearningTask) -> SearchSpace:
-    """Three groups of users by how much they have used the app: terciles of past exposures."""
+    """Three groups of users: terciles of past exposures."""
     sessions = task.learning.sessions
     column = _column(task.learning, ACTIVITY)
     exposures = sessions.profiles.values[sessions.users, column]  # (users,)
@@ -180,18 +180,18 @@ def _groups(task: LearningTask) -> SearchSpace:
 
 
 def _schedule(task: LearningTask) -> SearchSpace:
-    """Four parts of a session: the first 3 requests, up to 8, up to 16, and what follows."""
-    return _table(task, _column(task.learning, PLACE), np.log1p(SCHEDULE))
+    """Four parts of a session: requests 1 to 3, 4 to 8, 9 to 16, and all later ones."""
+    return _table(task, _column(task.learning, REQUESTS_SERVED), np.log1p(SCHEDULE))
 
 
 def _table(task: LearningTask, column: int, edges: FloatArray) -> SearchSpace:
-    by_hand = initial_points(task.learning.sessions)
+    initial = initial_points(task.learning.sessions)
     rising = edges.astype(np.float32)
-    return WeightTable(task.learning.layout.size, column, rising, by_hand)
+    return WeightTable(task.learning.layout.size, column, rising, initial)
 
 
 def _features(task: LearningTask) -> SearchSpace:
-    """Linear in the few numbers that least-squares policy iteration looks at."""
+    """Linear in the default features of least-squares policy iteration."""
     space = _network(task, hidden=0)
     return FewFeatures(space, default_columns(task.learning.layout))
 
@@ -205,20 +205,20 @@ def _small_network(task: LearningTask) -> SearchSpace:
 
 
 def _network(task: LearningTask, *, hidden: int) -> NetworkWeights:
-    by_hand = initial_points(task.learning.sessions)
-    seen = _observed(task, by_hand[0])  # (requests, obs_dim)
+    initial = initial_points(task.learning.sessions)
+    seen = _observed(task, initial[0])  # (requests, obs_dim)
     std = seen.std(axis=0, dtype=np.float64)
     rng = np.random.default_rng(task.seed)
     return NetworkWeights(
         mean=seen.mean(axis=0, dtype=np.float64),
         scale=np.where(std > 1e-6, std, 1.0),
-        by_hand=by_hand,
+        initial=initial,
         first=rng.normal(size=(hidden, seen.shape[1])),
     )
 
 
 def _observed(task: LearningTask, action: FloatArray) -> FloatArray:
-    """What is seen while the action is played in a few sessions, charged to the budget."""
+    """Observations (requests, obs_dim) of some sessions with one action, charged to the budget."""
     dynamics: FusionDynamics[Any] = task.learning
     to_parameters = dynamics.sessions.action_map.to_parameters
     parameters = to_parameters(action.astype(np.float32)[None])
@@ -233,16 +233,16 @@ def _observed(task: LearningTask, action: FloatArray) -> FloatArray:
 
 
 def _column(dynamics: FusionDynamics[Any], name: str) -> int:
-    """Where a number stands in the observation.
+    """Column of a number in the observation.
 
     Raises:
-        ConfigError: if it is not observed.
+        ConfigError: if the number is not observed.
     """
     names = dynamics.layout.names
     if name not in names:
         raise ConfigError(
-            f"this search space looks at '{name}', which is not observed here; choose another"
-            f" space, such as static"
+            f"this search space needs the observation '{name}', which the sessions do not have;"
+            " choose another space, such as static"
         )
     return names.index(name)
 
@@ -261,14 +261,14 @@ SEARCH_SPACES: Registry[SpaceMaker] = Registry(
 
 
 def make_space(name: str, task: LearningTask) -> SearchSpace:
-    """The space of that name over the policies of a task's sessions.
+    """Make a search space over policies for a task's sessions.
 
-    `features`, `linear` and `network` standardise what is observed; they look at 32 sessions with
-    uniform weights first, which the task's budget pays for.
+    `features`, `linear` and `network` standardise observations with statistics of 32 sessions under
+    uniform weights, which are charged to the task's budget.
 
     Raises:
         UnknownNameError: if there is no such space.
-        ConfigError: if the sessions do not show what the space looks at.
-        BudgetExceededError: if the budget does not pay for the first look.
+        ConfigError: if an observation that the space needs is missing.
+        BudgetExceededError: if the budget does not pay for the 32 sessions.
     """
     return SEARCH_SPACES[name](task)

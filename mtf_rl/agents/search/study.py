@@ -1,7 +1,7 @@
-"""The trials of a search, in memory or in an SQLite file that Optuna's tools open.
+"""The trials of a search, stored in memory or in an SQLite file that Optuna's tools can open.
 
-A record holds the sessions' outcomes and not just their means, so that a search that was stopped
-is rebuilt without simulating anything twice.
+A record holds the outcomes of every session, so a stopped search resumes without simulating
+anything twice.
 """
 
 import json
@@ -24,7 +24,7 @@ _RECORD, _FINGERPRINT = "record", "fingerprint"
 
 @dataclass(frozen=True)
 class Record:
-    """A point, and what its sessions brought."""
+    """A point and the outcomes of its sessions."""
 
     point: FloatArray  # (dimensions,) float64
     outcomes: FloatArray  # (sessions, 3) float64: reward, watch minutes, worth of interactions
@@ -37,7 +37,7 @@ class Record:
         return sum(self.costs)
 
     def to_json(self) -> dict[str, Any]:
-        """Numbers that read back to the last bit."""
+        """A JSON-compatible record that `from_json` reads back exactly."""
         return {
             "point": self.point.tolist(),
             "outcomes": self.outcomes.tolist(),
@@ -46,20 +46,20 @@ class Record:
 
     @classmethod
     def from_json(cls, record: dict[str, Any]) -> "Record":
-        """Read what `to_json` made."""
+        """Read a record that `to_json` made."""
         outcomes = np.array(record["outcomes"], dtype=np.float64)
         return cls(np.array(record["point"], dtype=np.float64), outcomes, tuple(record["costs"]))
 
 
 class Study:
-    """Records in the order in which they were made.
+    """Stores records in the order in which they were made.
 
     Args:
-        path: an SQLite file, made if it is not there; None keeps the records in memory.
-        fingerprint: of everything that a search depends on.
+        path: an SQLite file, created if it does not exist; None stores nothing.
+        fingerprint: everything that the search depends on.
 
     Raises:
-        ArtifactError: if the file is not a search's, or of a search with another fingerprint.
+        ArtifactError: if the file is not of a search, or of a search with another fingerprint.
     """
 
     def __init__(self, path: Path | None, fingerprint: dict[str, Any]) -> None:
@@ -80,7 +80,8 @@ class Study:
             self.stored = _records_of(self._study)
         except Exception as error:
             raise ArtifactError(
-                f"{path} cannot be read as a search's trials ({error}). Remove it to search anew."
+                f"{path} cannot be read as the trials of a search ({error}). Remove it to search"
+                " from the start."
             ) from error
         known = self._study.user_attrs.get(_FINGERPRINT)
         written = json.loads(json.dumps(fingerprint))
@@ -88,12 +89,12 @@ class Study:
             self._study.set_user_attr(_FINGERPRINT, written)
         elif known != written:
             raise ArtifactError(
-                f"{path} holds the trials of another search ({known}), not of {written}. Remove it"
-                " to search anew."
+                f"{path} holds the trials of another search: expected {written}, got {known}."
+                " Remove it to search from the start."
             )
 
     def add(self, record: Record) -> None:
-        """Keep a record; in a file it is there once this returns."""
+        """Store a record; if there is a file, the record is on disk when this returns."""
         if self._study is None:
             return
         names = [f"x{column}" for column in range(len(record.point))]
@@ -108,17 +109,19 @@ class Study:
 
 
 def read_records(path: Path) -> list[Record]:
-    """The records of a search's file.
+    """Read the records of a search's file.
 
     Raises:
-        ArtifactError: if the file is missing or not a search's.
+        ArtifactError: if the file is missing or not of a search.
     """
     if not path.exists():
-        raise ArtifactError(f"No trials of a search in {path}.")
+        raise ArtifactError(f"{path} does not exist; give the SQLite file of a search.")
     try:
         return _records_of(optuna.load_study(storage=_storage(path), study_name="search"))
     except Exception as error:
-        raise ArtifactError(f"{path} cannot be read as a search's trials ({error}).") from error
+        raise ArtifactError(
+            f"{path} cannot be read as the trials of a search ({error})."
+        ) from error
 
 
 def _records_of(study: optuna.Study) -> list[Record]:

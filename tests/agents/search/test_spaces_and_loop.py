@@ -70,8 +70,8 @@ def test_a_space_starts_with_what_a_person_would_try(name: str) -> None:
     assert space.start.shape == (9, space.dimensions)
     assert np.abs(space.start).max() <= 1.0
     state = dynamics.start(0, np.arange(16))
-    by_hand = initial_points(dynamics)
-    for point, action in zip(space.start, by_hand, strict=True):
+    initial = initial_points(dynamics)
+    for point, action in zip(space.start, initial, strict=True):
         played, _ = space.policy(point).predict(dynamics.observe(state))
         np.testing.assert_allclose(played, np.tile(action, (16, 1)), atol=1e-6)
     assert (task.budget.used > 0) == (name in ("features", "linear", "network"))
@@ -94,7 +94,7 @@ def test_any_point_is_a_policy_that_can_be_saved(name: str, tmp_path: Path) -> N
 
 
 def test_groups_need_the_users_activity() -> None:
-    with pytest.raises(ConfigError, match=re.escape(f"looks at '{ACTIVITY}', which is not")):
+    with pytest.raises(ConfigError, match=re.escape(f"needs the observation '{ACTIVITY}'")):
         make_space("groups", task_of(toy_dynamics()))
     with pytest.raises(UnknownNameError, match="Unknown search space 'statik'"):
         make_space("statik", task_of(toy_dynamics()))
@@ -114,7 +114,7 @@ def test_a_table_by_hand() -> None:
     for changes, message in (
         ({"column": 2}, "column must be in [0, obs_dim) = [0, 2), got 2"),
         ({"edges": np.array([1.0])}, "edges (rows - 1,)"),
-        ({"edges": np.array([2.0, 1.0])}, "edges must rise"),
+        ({"edges": np.array([2.0, 1.0])}, "edges must increase strictly"),
     ):
         values: dict[str, Any] = vars(policy) | changes
         with pytest.raises(ValueError, match=re.escape(message)):
@@ -259,10 +259,10 @@ def test_another_searchs_trials_are_refused(tmp_path: Path) -> None:
     task = task_of(toy_dynamics())
     study = Study(path, read_fingerprint(path))
     objective = Objective(task, make_space("static", task), CONFIG, study, 8)
-    with pytest.raises(ArtifactError, match="the stored trial 0 is of another point"):
+    with pytest.raises(ArtifactError, match="the stored trial 0 is of point"):
         objective.try_points(np.zeros((1, 8)))
     path.write_bytes(b"no database")
-    with pytest.raises(ArtifactError, match="cannot be read as a search's trials"):
+    with pytest.raises(ArtifactError, match="cannot be read as the trials of a search"):
         read_records(path)
 
 
