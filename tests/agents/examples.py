@@ -9,7 +9,7 @@ from mtf_rl.envs import SessionDynamics
 def random_mlp(
     widths: tuple[int, ...], *, seed: int = 0, hidden: str = "relu", output: str = "tanh"
 ) -> Mlp:
-    """Layers of these widths, inputs first, in float32 as learners have them."""
+    """A network with these widths, inputs first, in float32 as learners have."""
     generator = np.random.default_rng(seed)
     pairs = list(zip(widths[1:], widths[:-1], strict=True))
     return Mlp(
@@ -39,7 +39,7 @@ def generative_policy(
     action_flexibility: float = 0.05,
     seed: int = 0,
 ) -> GenerativePolicy:
-    """With latents of two dimensions."""
+    """A generative policy with two-dimensional latents."""
     generator = np.random.default_rng(seed + 1)
     both = obs_dim + action_dim
     return GenerativePolicy(

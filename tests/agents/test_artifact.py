@@ -1,4 +1,4 @@
-"""Policies on disk: what comes back, and what is refused."""
+"""Saving and loading policy folders, and refusing invalid ones."""
 
 import hashlib
 import json
@@ -57,7 +57,7 @@ POLICIES: dict[str, SavedPolicy] = {
 
 
 @pytest.mark.parametrize("kind", POLICIES)
-def test_what_is_saved_comes_back(kind: str, tmp_path: Path) -> None:
+def test_a_saved_policy_loads_with_the_same_actions(kind: str, tmp_path: Path) -> None:
     policy = POLICIES[kind]
     save_policy(tmp_path, FusionPolicy(policy, SETTING))
     again = load_policy(str(tmp_path))
@@ -71,14 +71,14 @@ def test_what_is_saved_comes_back(kind: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", POLICIES)
-def test_equal_policies_make_equal_files(kind: str, tmp_path: Path) -> None:
+def test_equal_policies_give_equal_files(kind: str, tmp_path: Path) -> None:
     for name in ("a", "b"):
         save_policy(tmp_path / name, FusionPolicy(POLICIES[kind], SETTING))
     for file in ("policy.json", "policy.safetensors"):
         assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
 
 
-def test_the_setting_of_an_environment_makes_its_formula_and_map() -> None:
+def test_the_setting_of_an_environment_gives_its_formula_and_action_map() -> None:
     toy = toy_dynamics()
     tasks = ("like", "watch")
     config = toy.config.with_settings(
@@ -105,7 +105,7 @@ def test_the_setting_of_an_environment_makes_its_formula_and_map() -> None:
 
 
 def change(folder: Path, edit: Callable[[dict[str, Any]], object]) -> None:
-    """Edit the card as a hand or another program might."""
+    """Edit the card outside of `save_policy`."""
     path = folder / "policy.json"
     card = json.loads(path.read_text())
     edit(card)
@@ -225,7 +225,7 @@ def test_a_constant_action_out_of_bounds_is_refused(tmp_path: Path) -> None:
         load_policy(tmp_path)
 
 
-def test_torn_files_are_refused(folder: Path) -> None:
+def test_damaged_files_are_refused(folder: Path) -> None:
     path = folder / "policy.safetensors"
     whole = path.read_bytes()
     path.write_bytes(whole[:-5])
@@ -257,8 +257,8 @@ def test_another_version_is_refused(folder: Path, content: str, version: int | N
         load_policy(folder)
 
 
-def test_the_command_that_makes_an_old_policy_again_is_told(tmp_path: Path) -> None:
-    """A run as it was written before names changed: the bound of BCQ was called `bound`."""
+def test_loading_an_old_policy_names_the_command_that_remakes_it(tmp_path: Path) -> None:
+    """A run from before a rename: `action_flexibility` was called `bound`."""
     folder = tmp_path / "run" / "policy" / "td3"
     folder.mkdir(parents=True)
     command = "/somewhere/mtf_rl/train.py td3 --preset smoke"
@@ -272,27 +272,27 @@ def test_the_command_that_makes_an_old_policy_again_is_told(tmp_path: Path) -> N
 
 
 def few_inputs(policy: SavedPolicy, unused: int) -> SavedPolicy:
-    """The policy, but one observed number has no effect."""
+    """The same policy, with one observed number that has no effect."""
 
-    def of(network: Mlp) -> Mlp:
+    def without_input(network: Mlp) -> Mlp:
         first = network.weights[0].copy()
         first[:, unused] = 0.0
         return replace(network, weights=(first, *network.weights[1:]))
 
     if isinstance(policy, MlpPolicy):
-        return replace(policy, network=of(policy.network))
+        return replace(policy, network=without_input(policy.network))
     assert isinstance(policy, GenerativePolicy)
     return replace(
         policy,
-        decoder=of(policy.decoder),
-        perturbation=of(policy.perturbation),
-        critic=of(policy.critic),
+        decoder=without_input(policy.decoder),
+        perturbation=without_input(policy.perturbation),
+        critic=without_input(policy.critic),
     )
 
 
 @pytest.mark.parametrize("kind", ["mlp", "generative"])
 @pytest.mark.parametrize("unused", [0, 1, 2])
-def test_only_inputs_that_can_change_an_action_are_kept(
+def test_only_inputs_that_can_change_an_action_are_saved(
     kind: str, unused: int, tmp_path: Path
 ) -> None:
     policy = FusionPolicy(few_inputs(POLICIES[kind], unused), SETTING)
@@ -338,7 +338,7 @@ def test_settings_and_policies_that_do_not_fit_are_refused() -> None:
         replace(SETTING.fusion, base=(1.0, 0.25, 0.5))
 
 
-def test_context_is_what_is_not_told_by_predictions() -> None:
+def test_context_excludes_inputs_computed_from_predictions() -> None:
     dynamics = toy_dynamics()
     assert fusion_policy(dynamics, ConstantPolicy(np.zeros(8))).context == ()
     policy = fusion_policy(dynamics, mlp_policy(dynamics.layout.size, 8))

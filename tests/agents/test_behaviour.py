@@ -1,4 +1,4 @@
-"""Behaviour policies: densities against integrals and draws, mixtures session by session."""
+"""Behaviour policies: densities against integrals and draws; mixtures draw once per session."""
 
 import re
 
@@ -35,7 +35,7 @@ def rng_of(count: int, request: int = 0, seed: int = 5) -> EpisodeRng:
 
 
 @pytest.mark.parametrize("policy", POLICIES, ids=[policy.names[-1] for policy in POLICIES])
-def test_actions_stay_in_bounds_and_do_not_depend_on_company(policy: BehaviourPolicy) -> None:
+def test_actions_are_in_bounds_and_do_not_depend_on_the_batch(policy: BehaviourPolicy) -> None:
     observation = np.zeros((50, 2), dtype=np.float32)
     together = policy.choose(observation, rng_of(50))
     assert np.abs(together.actions).max() <= 1.0
@@ -58,7 +58,7 @@ def test_logged_actions_repeat_sessions_and_start_over() -> None:
     followed = first.log_densities.astype(int)
     counts = np.bincount(followed, minlength=rows)
     assert set(np.flatnonzero(counts)) == {0, 3, 7}
-    assert counts[starts].min() > 90  # a third each, 133, to five deviations
+    assert counts[starts].min() > 90  # expected 133 each, within five standard errors
     for request in (1, 5, 11):
         later = policy.choose(observation, rng_of(400, request=request))
         lengths = np.select([followed == 0, followed == 3], [3, 4], default=5)
@@ -83,7 +83,7 @@ def test_bounded_uniform_density_by_hand() -> None:
 
 
 @given(st.floats(-1.0, 1.0), st.floats(0.05, 3.0))
-def test_the_truncated_density_is_scipys_and_integrates_to_one(mean: float, sd: float) -> None:
+def test_the_truncated_density_equals_scipys_and_integrates_to_one(mean: float, sd: float) -> None:
     actions = np.linspace(-1.0, 1.0, 201)[:, None]
     centre = np.full_like(actions, mean)
     found = truncated_log_density(actions, centre, sd)
@@ -100,19 +100,19 @@ def test_the_truncated_density_is_scipys_and_integrates_to_one(mean: float, sd: 
     assert total == pytest.approx(1.0, abs=1e-5)
 
 
-def test_draws_have_the_density() -> None:
+def test_draws_follow_the_density() -> None:
     choice = TruncatedGaussian(BASE, 0.3).choose(np.zeros((20_000, 1)), rng_of(20_000))
     for column, mean in enumerate([0.0, 0.95, -0.5]):
         law = stats.truncnorm((-1 - mean) / 0.3, (1 - mean) / 0.3, loc=mean, scale=0.3)
         assert stats.kstest(choice.actions[:, column], law.cdf).pvalue > 1e-3
-    # E[1 / p] is the volume of the box, for any density over it.
+    # E[1 / p] is the volume of the box for every density on it.
     weights = np.exp(
         -TruncatedGaussian(BASE, 1.0).choose(np.zeros((20_000, 1)), rng_of(20_000)).log_densities
     )
     assert weights.mean() == pytest.approx(8.0, rel=0.03)
 
 
-def test_a_session_keeps_its_behaviour_and_density_is_the_members() -> None:
+def test_a_session_follows_one_member_and_has_its_density() -> None:
     members = (UniformRandom(3), TruncatedGaussian(BASE, 0.2), BoundedUniform(BASE))
     mix = Mixture(members, (1.0, 2.0, 1.0))
     assert mix.names == ("uniform_random", "truncated_gaussian", "bounded_uniform")

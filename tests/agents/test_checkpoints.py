@@ -1,4 +1,4 @@
-"""A learner that was broken off ends with the weights of one that was not."""
+"""A learner resumed from a checkpoint ends with the weights of an uninterrupted one."""
 
 import re
 from dataclasses import fields
@@ -41,11 +41,11 @@ LEARNERS = [
 
 
 class PowerCutError(Exception):
-    """The process is gone; nothing is tidied up."""
+    """Stands for a killed process: no cleanup runs."""
 
 
 class Log:
-    """What a run would keep of metrics, timings aside."""
+    """The metrics that a run would keep, without timings."""
 
     def __init__(self) -> None:
         self.rows: list[tuple[int, str, float]] = []
@@ -58,7 +58,7 @@ class Log:
 def learn(
     name: str, log: Log, path: Path, *, until: int | None = None, seconds: float = 0.0
 ) -> LearnedPolicy:
-    """Learn with a checkpoint between any two rollouts, and a power cut at `until` requests."""
+    """Learn with a checkpoint between all rollouts, and stop at `until` requests."""
 
     def spend(requests: int) -> None:
         if until is not None and budget.used >= until:
@@ -84,8 +84,8 @@ def assert_equal(first: SavedPolicy | None, second: SavedPolicy | None) -> None:
 
 
 @pytest.mark.parametrize("name", LEARNERS)
-@pytest.mark.parametrize("until", [120, 1700])  # In the warm-up, and amid learning.
-def test_going_on_ends_with_the_same_weights_and_metrics(
+@pytest.mark.parametrize("until", [120, 1700])  # During the warm-up, and during learning.
+def test_a_resumed_learner_ends_with_the_same_weights_and_metrics(
     name: str, until: int, tmp_path: Path
 ) -> None:
     whole_log, log = Log(), Log()
@@ -97,7 +97,7 @@ def test_going_on_ends_with_the_same_weights_and_metrics(
     if path.exists():
         del log.rows[load_checkpoint(path).mark :]
     else:
-        # On-policy learners have nothing to write before their first rollout.
+        # On-policy learners write no checkpoint before their first rollout.
         assert until < 200
         assert name in ("ppo", "a2c")
         log.rows.clear()
@@ -108,9 +108,7 @@ def test_going_on_ends_with_the_same_weights_and_metrics(
     assert log.rows == whole_log.rows
 
 
-def test_what_cannot_be_gone_on_from_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_unusable_checkpoints_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "state"
     with pytest.raises(PowerCutError):
         learn("td3", Log(), path, until=500)
@@ -141,7 +139,7 @@ BATCH_SETTINGS: dict[str, Any] = {
 def learn_from_batch(
     name: str, log: Log, path: Path, *, until: int | None = None, seconds: float = 0.0
 ) -> LearnedPolicy:
-    """The same for an agent that has a batch; `until` counts updates."""
+    """The same for a batch-RL agent; `until` counts updates."""
     done = 0
 
     def count(updates: int) -> None:
@@ -163,7 +161,9 @@ def learn_from_batch(
 
 
 @pytest.mark.parametrize("name", [name for name, agent in AGENTS.items() if agent.from_batch])
-def test_a_batch_learner_ends_with_the_same_policy_and_metrics(name: str, tmp_path: Path) -> None:
+def test_a_resumed_batch_learner_ends_with_the_same_policy_and_metrics(
+    name: str, tmp_path: Path
+) -> None:
     whole_log, log = Log(), Log()
     whole = learn_from_batch(name, whole_log, tmp_path / "never", seconds=1e9)
     path = tmp_path / "state"

@@ -1,4 +1,4 @@
-"""Collected sessions are those of the dynamics, whatever is served at once."""
+"""Collected sessions equal those of the dynamics and do not depend on the batch."""
 
 import re
 from dataclasses import fields
@@ -15,7 +15,7 @@ BASE = ConstantPolicy(np.array([0.2, 0, 0.9, 0, 0, 0, 0, -0.4], dtype=np.float32
 MIX = Mixture((UniformRandom(8), TruncatedGaussian(BASE, 0.2)), (1.0, 1.0))
 
 
-def test_the_dataset_does_not_depend_on_what_is_served_at_once() -> None:
+def test_the_dataset_does_not_depend_on_num_envs() -> None:
     wide = collect(toy_dynamics(), MIX, requests=200, seed=3)
     narrow = collect(toy_dynamics(), MIX, requests=200, seed=3, num_envs=7)
     other = collect(toy_dynamics(), MIX, requests=200, seed=4)
@@ -25,7 +25,7 @@ def test_the_dataset_does_not_depend_on_what_is_served_at_once() -> None:
     assert (other.actions[:50] != wide.actions[:50]).any()
 
 
-def test_exactly_the_requests_asked_for_and_the_last_session_cut_there() -> None:
+def test_the_dataset_has_the_given_requests_and_truncates_the_last_session() -> None:
     batch = collect(toy_dynamics(), MIX, requests=200, seed=3)
     longer = collect(toy_dynamics(), MIX, requests=230, seed=3)
     assert len(batch.rewards) == 200
@@ -39,7 +39,7 @@ def test_exactly_the_requests_asked_for_and_the_last_session_cut_there() -> None
     np.testing.assert_array_equal(cut.final_observations[-1], longer.observations[middle])
 
 
-def test_actions_played_again_bring_the_same_rewards_and_observations() -> None:
+def test_replayed_actions_give_the_same_rewards_and_observations() -> None:
     dynamics = toy_dynamics()
     batch = collect(dynamics, MIX, requests=300, seed=3)
     following = batch.next_observations
@@ -65,7 +65,7 @@ def test_a_session_follows_one_behaviour() -> None:
     np.testing.assert_allclose(batch.log_densities[uniform], -8 * np.log(2.0))
 
 
-def test_the_budget_is_charged_with_what_is_kept_and_refuses_more() -> None:
+def test_only_kept_requests_are_charged_and_a_small_budget_is_refused() -> None:
     budget = RequestBudget(200)
     collect(toy_dynamics(), MIX, requests=150, seed=3, budget=budget)
     assert budget.used == 150

@@ -1,4 +1,4 @@
-"""What a policy reads of a request, from counts and history, as the simulator observes it."""
+"""A policy's context computed from counts and history equals the simulator's observation."""
 
 import math
 import re
@@ -33,7 +33,7 @@ def policy_of_profile() -> FusionPolicy:
     return FusionPolicy(mlp_policy(3, 8), setting)
 
 
-def test_the_session_is_observed_as_in_the_simulator() -> None:
+def test_session_values_equal_the_simulators_observation() -> None:
     policy = fusion_policy(TOY, mlp_policy(TOY.layout.size, 8))
     state = TOY.start(3, np.arange(1))
     history = start_session(policy, float(state.history.hours[0]), num_tags=TOY.catalogue.num_tags)
@@ -65,7 +65,7 @@ def test_the_profile_by_hand() -> None:
     assert context["profile/user_log_exposures"] == pytest.approx((math.log(81.0) - 3.0) / 0.5)
     rate = (9.0 + 20.0 * 0.05) / (80.0 + 20.0)  # 0.1
     assert context["profile/user_like_rate"] == pytest.approx(math.log(rate / (1 - rate)) + 3.0)
-    # What is not known is observed as the average, and nothing beyond 5 standard deviations.
+    # Unknown counts are observed as the average; values are clipped to 5 standard deviations.
     assert (
         context_of(policy, user=facts | {"follow_user_num": math.nan})[
             "profile/log_follow_user_num"
@@ -75,7 +75,7 @@ def test_the_profile_by_hand() -> None:
     assert context_of(policy, user=facts | {"exposures": 1e9})["profile/user_log_exposures"] == 5.0
 
 
-def test_what_is_missing_is_named() -> None:
+def test_missing_inputs_are_named() -> None:
     policy = policy_of_profile()
     message = "profile/user_log_exposures needs the counts exposures: no exposures"
     with pytest.raises(DataError, match=re.escape(message)):

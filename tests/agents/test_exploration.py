@@ -1,4 +1,4 @@
-"""Epsilon-greedy exploration, and where it is used."""
+"""Epsilon-greedy exploration and its use in the agent."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from mtf_rl.agents.online.han import EpsilonGreedy
 
 
 def _global_stream() -> Any:
-    state: Any = np.random.get_state()  # noqa: NPY002  (the stream that must not be touched)
+    state: Any = np.random.get_state()  # noqa: NPY002  (the global generator, which must not change)
     return state[1]
 
 
@@ -19,7 +19,7 @@ def exploration(first: float, last: float, seed: int = 0) -> EpsilonGreedy:
     return EpsilonGreedy(first, last, np.random.default_rng(seed))
 
 
-def test_epsilon_falls_evenly_and_stays_at_its_ends() -> None:
+def test_epsilon_is_linear_and_constant_beyond_its_ends() -> None:
     falling = exploration(0.5, 0.1)
     assert [falling.epsilon(p) for p in (-1.0, 0.0, 1.0, 2.0)] == pytest.approx(
         [0.5, 0.5, 0.1, 0.1]
@@ -28,7 +28,7 @@ def test_epsilon_falls_evenly_and_stays_at_its_ends() -> None:
 
 
 @given(fraction=st.floats(0.0, 1.0), seed=st.integers(0, 1000))
-def test_actions_are_kept_whole_or_replaced_whole(fraction: float, seed: int) -> None:
+def test_an_action_is_kept_or_replaced_as_a_whole(fraction: float, seed: int) -> None:
     actions = np.full((50, 3), 7.0, dtype=np.float32)  # No drawn action can be 7.
     explored = exploration(fraction, fraction, seed).explore(actions, 0.5)
     replaced = explored != actions
@@ -39,17 +39,17 @@ def test_actions_are_kept_whole_or_replaced_whole(fraction: float, seed: int) ->
     assert fraction < 1.0 or replaced.all()
 
 
-def test_the_share_and_the_spread_of_replaced_actions() -> None:
+def test_the_fraction_and_the_distribution_of_replaced_actions() -> None:
     actions = np.full((20_000, 2), 7.0)
     explored = exploration(0.5, 0.1, seed=3).explore(actions, 0.5)  # epsilon 0.3
     replaced = explored[:, 0] != 7.0
-    assert replaced.mean() == pytest.approx(0.3, abs=0.015)  # over four standard errors
+    assert replaced.mean() == pytest.approx(0.3, abs=0.015)  # more than four standard errors
     drawn = explored[replaced]
     np.testing.assert_allclose(drawn.mean(axis=0), 0.0, atol=0.04)
     np.testing.assert_allclose(drawn.var(axis=0), 1.0 / 3.0, atol=0.02)
 
 
-def test_draws_follow_the_seed_and_touch_no_global_stream() -> None:
+def test_draws_depend_on_the_seed_and_not_on_the_global_generator() -> None:
     actions = np.zeros((8, 2))
     before = _global_stream()
     first = exploration(1.0, 1.0).explore(actions, 0.0)

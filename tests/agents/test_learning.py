@@ -1,4 +1,4 @@
-"""Each learner comes near an optimum that is known on paper."""
+"""Each learner comes near a known optimum."""
 
 from dataclasses import fields, replace
 from typing import Any
@@ -26,7 +26,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "ddpg": {
         "warmup_requests": 4_000,
         "gamma": 0.5,
-        "learning_rate": 5e-4,  # The default steps are few and small for so small a budget.
+        "learning_rate": 5e-4,  # The defaults learn too slowly for this small budget.
         "updates_per_request": 0.1,
     },
     "ppo": {"warmup_requests": 1_000, "gamma": 0.5},
@@ -34,7 +34,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "han_actor_critic": {"warmup_requests": 4_000, "gamma": 0.5},
     "lspi": {"gamma": 0.5},
 }
-# Of agents that have a batch of as many requests with uniformly random weights.
+# Settings of batch-RL agents; their batch has the same number of requests with random weights.
 BATCH_SETTINGS: dict[str, Any] = {
     "updates": 1_500,
     "hidden": (32, 32),
@@ -47,9 +47,9 @@ BATCH_SETTINGS: dict[str, Any] = {
     "estimator_updates": 300,
     "checkpoints": 2,
 }
-QUICK = ("awac", "batch_sac", "cql", "iql")  # half the updates are enough for them
-# Fractions of the way from uniform weights to the optimum. The searches try each task alone first,
-# so that they meet this optimum; the learners have to find it.
+QUICK = ("awac", "batch_sac", "cql", "iql")  # half of the updates is enough
+# Minimum fraction of the gap between uniform weights and the optimum. The initial points of the
+# searches include this optimum; the learners have to find it.
 LEAST = {
     "td3": 0.5,
     "sac": 0.3,
@@ -61,7 +61,7 @@ LEAST = {
     **dict.fromkeys(
         ("grid", "random_search", "cma_es", "tpe", "gp_bo", "nsga2", "cem", "es"), 0.95
     ),
-    "bc": -0.1,  # It learns the mean of random actions, which is worth what uniform weights are.
+    "bc": -0.1,  # It learns the mean of random actions, with the value of uniform weights.
     "td3_bc": 0.4,
     "bcq": 0.2,
     "cql": 0.2,
@@ -105,7 +105,7 @@ def test_learners_find_the_only_task_that_counts(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["ppo", "cem"])
-def test_they_find_it_over_several_visits_too(name: str) -> None:
+def test_learners_find_the_optimum_over_several_visits(name: str) -> None:
     visits = RetentionDynamics(toy_dynamics(task="like"))
 
     def worth_of(policy: Policy) -> float:
@@ -119,7 +119,7 @@ def test_they_find_it_over_several_visits_too(name: str) -> None:
     assert (worth_of(learned.policy) - uniform) / (optimum - uniform) >= LEAST[name]
 
 
-def test_all_that_learn_are_asked_with_settings_that_they_have() -> None:
+def test_every_learning_agent_is_tested_with_valid_settings() -> None:
     assert set(LEAST) == set(AGENTS) - {"uniform", "reward_weighted"}
     known = {entry.name for name in LEAST for entry in fields(AGENTS[name].config)}
     assert set(BATCH_SETTINGS) <= known

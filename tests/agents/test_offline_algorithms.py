@@ -40,7 +40,7 @@ NETS = {"net_arch": [16, 16]}
 
 
 def dataset(rows: int = 200, seed: int = 0) -> Transitions:
-    """The reward is the first entry of the action."""
+    """A dataset in which the reward is the first entry of the action."""
     generator = np.random.default_rng(seed)
     observations = generator.normal(2.0, 3.0, (rows, 5)).astype(np.float32)
     actions = generator.uniform(-1, 1, (rows, 2)).astype(np.float32)
@@ -56,7 +56,7 @@ def dataset(rows: int = 200, seed: int = 0) -> Transitions:
 
 
 def one_state(*, terminated: bool) -> Transitions:
-    """A state that leads to itself, reward 1 whatever is done; users leave, or are cut off."""
+    """A single state with reward 1 for every action; sessions are terminated or truncated."""
     generator = np.random.default_rng(0)
     rows = 400
     state = np.ones((rows, 3), dtype=np.float32)
@@ -79,14 +79,14 @@ def model_of(algorithm: type[Any], data: Transitions | None = None, **settings: 
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
-def test_saved_and_loaded_it_predicts_the_same_and_learns_on(
+def test_a_loaded_model_predicts_the_same_and_can_continue_learning(
     algorithm: type[Any], tmp_path: Path
 ) -> None:
     model = model_of(algorithm).learn(20)
     observations = dataset().observations[:7]
     actions, _ = model.predict(observations, deterministic=True)
     model.save(tmp_path / "model.zip")
-    assert (tmp_path / "model.zip").stat().st_size < 300_000  # The dataset is not in it.
+    assert (tmp_path / "model.zip").stat().st_size < 300_000  # The dataset is not saved.
     loaded = algorithm.load(tmp_path / "model.zip")
     np.testing.assert_array_equal(loaded.predict(observations, deterministic=True)[0], actions)
     with pytest.raises(DataError, match="set_dataset"):
@@ -114,7 +114,7 @@ def test_one_timestep_is_one_update_and_sb3_callbacks_work(
     assert np.abs(moved - start).max() > 0.0
 
 
-def test_an_environment_may_be_there_to_evaluate_in(tmp_path: Path) -> None:
+def test_an_environment_can_be_given_for_evaluation(tmp_path: Path) -> None:
     env = gymnasium.make("Pendulum-v1")
     rows = 50
     data = replace(
@@ -149,7 +149,7 @@ def test_actions_are_scaled_to_the_environments_box() -> None:
 
 
 @pytest.mark.parametrize("algorithm", WITH_VALUES)
-def test_values_end_where_users_leave_and_go_on_where_sessions_are_cut(
+def test_values_bootstrap_at_truncation_and_not_at_termination(
     algorithm: type[Any],
 ) -> None:
     settings: dict[str, Any] = {"gamma": 0.5, "learning_rate": 1e-2, "tau": 0.2, "batch_size": 32}
@@ -164,7 +164,7 @@ def test_values_end_where_users_leave_and_go_on_where_sessions_are_cut(
         np.testing.assert_allclose(values, expected, atol=0.15)
 
 
-def test_the_control_is_sb3s_own_update() -> None:
+def test_the_control_does_sb3s_unmodified_update() -> None:
     ours = model_of(BatchTD3, learning_rate=3e-4, gamma=0.99)
     theirs = TD3(
         "MlpPolicy",
@@ -190,7 +190,7 @@ def test_the_control_is_sb3s_own_update() -> None:
         torch.testing.assert_close(mine, other, rtol=0, atol=0)
 
 
-def test_bcq_stays_within_its_bound_of_what_is_decoded() -> None:
+def test_bcq_actions_are_within_action_flexibility_of_a_decoded_action() -> None:
     model = model_of(BCQ, policy_kwargs={"action_flexibility": 0.05}).learn(30)
     observations = torch.as_tensor(dataset().observations)
     with torch.no_grad():
@@ -199,7 +199,7 @@ def test_bcq_stays_within_its_bound_of_what_is_decoded() -> None:
     assert 0.0 < float(moved.abs().max()) <= 0.05 + 1e-6
 
 
-def test_bcq_without_bound_and_with_one_proposal_is_its_decoder() -> None:
+def test_bcq_with_zero_flexibility_and_one_proposal_is_its_decoder() -> None:
     model = model_of(BCQ, policy_kwargs={"action_flexibility": 0.0, "proposals": 1}).learn(30)
     observations = torch.as_tensor(dataset().observations)
     latent = model.policy.latents.expand(len(observations), -1)
@@ -208,7 +208,7 @@ def test_bcq_without_bound_and_with_one_proposal_is_its_decoder() -> None:
     np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
-def test_bcqs_target_is_the_best_proposal_of_the_mixed_critics(
+def test_bcqs_target_is_the_maximum_of_the_mixed_critics_over_proposals(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     rows = replace(dataset(2), rewards=np.array([1.0, 2.0], dtype=np.float32))
@@ -234,12 +234,12 @@ def test_bcqs_target_is_the_best_proposal_of_the_mixed_critics(
     batch = model.replay_buffer.sample(8)
     model._setup_learn(1)
     model._update_critic(batch)
-    # .75 min + .25 max of (a, 1 - a): 0 for -.5, .35 for .2, .3 for .9; the best is .35.
+    # 0.75 min + 0.25 max of (a, 1 - a): 0 for -0.5, 0.35 for 0.2, 0.3 for 0.9; the best is 0.35.
     expected = batch.rewards + 0.5 * (1.0 - batch.dones) * 0.35
     torch.testing.assert_close(targets[0], expected)
 
 
-def test_iql_asks_the_target_critics_and_its_actors_rate_falls_to_nothing(
+def test_iql_uses_target_critics_and_its_actors_learning_rate_decays_to_zero(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     model = model_of(IQL)
@@ -266,7 +266,7 @@ def test_iql_asks_the_target_critics_and_its_actors_rate_falls_to_nothing(
     assert model.critic.optimizer.param_groups[0]["lr"] == pytest.approx(3e-4)
 
 
-def test_cql_values_of_many_actions_are_the_critics() -> None:
+def test_cqls_values_of_many_actions_equal_the_critics() -> None:
     model = model_of(CQL)
     observations = torch.as_tensor(dataset().observations[:6])
     actions = torch.rand(6, 4, 2) * 2 - 1
@@ -277,24 +277,24 @@ def test_cql_values_of_many_actions_are_the_critics() -> None:
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
-def test_the_exported_policy_plays_what_the_model_predicts(algorithm: type[Any]) -> None:
+def test_the_exported_policy_predicts_the_models_actions(algorithm: type[Any]) -> None:
     model = model_of(algorithm).learn(40)
     observations = dataset().observations
     expected, _ = model.predict(observations, deterministic=True)
     found, _ = policy_of(model).predict(observations)
     alike = np.isclose(found, expected, atol=1e-5).all(axis=1)
-    # Of two proposals that BCQ values alike, the network in float32 may choose the other.
+    # If BCQ gives two proposals nearly equal values, the float32 network may select the other one.
     assert alike.all() or (algorithm is BCQ and alike.mean() > 0.9)
 
 
-def test_awacs_deviation_can_fall_where_actions_lie_on_the_border() -> None:
+def test_awacs_std_can_fall_if_actions_are_on_the_bounds() -> None:
     corner = replace(dataset(), actions=np.ones((200, 2), dtype=np.float32))
     model = model_of(AWAC, corner, learning_rate=1e-2).learn(150)
     assert model.actor.log_std.max().item() < -0.8
 
 
-def test_cqls_threshold_is_one_critics() -> None:
-    # With the sum of both critics' gaps between one and two thresholds, the weight must fall.
+def test_cqls_threshold_applies_to_one_critics_gap() -> None:
+    # If the sum of both critics' gaps is between one and two thresholds, the weight must fall.
     model = model_of(CQL, alpha_threshold=1.0, conservative_weight=1.0)
     model._setup_learn(1)
     before = model.log_weight.item()
@@ -313,7 +313,7 @@ def test_cqls_multiplier_rises_above_the_threshold_and_falls_below() -> None:
 
 def test_cql_is_more_pessimistic_the_larger_its_weight() -> None:
     rows = dataset()
-    near = replace(rows, actions=rows.actions * 0.2 - 0.7)  # Nothing was logged above -.5.
+    near = replace(rows, actions=rows.actions * 0.2 - 0.7)  # No logged action is above -0.5.
     gaps = []
     for weight in (0.0, 5.0):
         model = model_of(
@@ -326,7 +326,7 @@ def test_cql_is_more_pessimistic_the_larger_its_weight() -> None:
     assert gaps[1] < gaps[0] - 1.0
 
 
-def test_statistics_are_the_datasets_and_part_of_the_policy() -> None:
+def test_the_datasets_statistics_are_part_of_the_policy() -> None:
     model = model_of(TD3BC)
     mean = model.actor.features_extractor.mean
     np.testing.assert_allclose(mean, dataset().observations.mean(axis=0), rtol=1e-5)
@@ -334,13 +334,13 @@ def test_statistics_are_the_datasets_and_part_of_the_policy() -> None:
 
 # SB3's SAC takes finite steps on an infinite loss.
 @pytest.mark.parametrize("algorithm", [a for a in WITH_VALUES if a is not BatchSAC])
-def test_values_that_run_away_stop_the_learning(algorithm: type[Any]) -> None:
+def test_diverging_values_stop_learning(algorithm: type[Any]) -> None:
     model = model_of(algorithm, replace(dataset(), rewards=np.full(200, 3e38, dtype=np.float32)))
     with pytest.raises(DataError, match="learning has diverged"):
         model.learn(50)
 
 
-def test_what_does_not_fit_is_refused() -> None:
+def test_datasets_and_arguments_that_do_not_fit_are_refused() -> None:
     with pytest.raises(ShapeError, match=re.escape("actions must have shape (rows, 2)")):
         model_of(TD3BC).set_dataset(replace(dataset(), actions=dataset().actions[:, :1]))
     with pytest.raises(ConfigError, match=re.escape("reward_scale must be positive, got 0.0")):
@@ -354,7 +354,7 @@ def test_every_algorithm_is_a_batch_learner() -> None:
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
-def test_an_algorithm_and_train_have_the_same_defaults(algorithm: type[Any]) -> None:
+def test_an_algorithm_and_its_agent_have_the_same_defaults(algorithm: type[Any]) -> None:
     odd: dict[Any, str] = {
         TD3BC: "td3_bc",
         BatchTD3: "batch_td3",

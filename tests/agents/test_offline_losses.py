@@ -1,4 +1,4 @@
-"""Losses of batch RL against answers known on paper, and against loops over rows."""
+"""Losses of batch RL against known results and against loops over rows."""
 
 import math
 from collections.abc import Callable
@@ -28,7 +28,7 @@ from mtf_rl.agents.offline.losses import (
 
 
 def minimised(loss: Callable[[Tensor], Tensor], start: Tensor) -> Tensor:
-    """Where a smooth loss of a few numbers is smallest."""
+    """The minimiser of a smooth loss of a few numbers."""
     point = start.clone().double().requires_grad_()
     optimizer = torch.optim.LBFGS([point], max_iter=500, tolerance_grad=1e-12)
 
@@ -48,7 +48,7 @@ def column(*values: float) -> Tensor:
 
 @pytest.mark.parametrize(("tau", "expected"), [(0.7, 0.3371), (0.9, 0.8616), (0.95, 1.1406)])
 def test_expectiles_of_a_standard_normal(tau: float, expected: float) -> None:
-    # Known values; the grid of quantiles stands for the normal.
+    # Known values; a grid of quantiles approximates the normal.
     grid = torch.tensor(stats.norm.ppf((np.arange(200_000) + 0.5) / 200_000))
     found = minimised(lambda value: expectile_loss(grid - value, tau), torch.zeros(1))
     assert float(found) == pytest.approx(expected, abs=5e-4)
@@ -69,7 +69,7 @@ def test_expectile_loss_by_a_loop(errors: list[float], tau: float) -> None:
 
 
 def test_cql_on_a_state_with_three_actions() -> None:
-    # 1/2 E_b (Q - r)^2 + alpha (LSE Q - E_b Q) is least where its gradient,
+    # 1/2 E_b (Q - r)^2 + alpha (LSE Q - E_b Q) is minimal where its gradient,
     # b (Q - r) + alpha (softmax Q - b), is 0.
     rewards, fractions, alpha = column(1, 0, -1)[:, 0], column(0.7, 0.2, 0.1)[:, 0], 0.5
 
@@ -100,7 +100,7 @@ def test_the_integral_of_exp_q_for_a_linear_q() -> None:
     np.testing.assert_allclose(found, expected.expand(4), atol=0.05)
 
 
-def test_densities_of_squashed_samples_are_torchs() -> None:
+def test_densities_of_squashed_samples_equal_torchs() -> None:
     torch.manual_seed(0)
     mean, log_std = torch.tensor([[0.3, -1.0]]), torch.tensor([[-0.5, 0.2]])
     actions, found = squashed_samples(mean, log_std, 50)
@@ -148,19 +148,19 @@ def test_awac_and_iql_weights_give_the_weighted_mean() -> None:
     assert float(softmax_weights(advantages, 0.5).mean()) == pytest.approx(1.0)
 
 
-def test_weights_are_cut_and_never_overflow() -> None:
+def test_weights_are_clipped_and_do_not_overflow() -> None:
     weights = advantage_weights(column(1e6, 0.0, -1e6), 3.0, 100.0)
     np.testing.assert_allclose(weights[:, 0], [100.0, 1.0, 0.0])
 
 
-def test_leaving_stops_the_target_and_being_cut_does_not() -> None:
+def test_targets_bootstrap_at_truncation_and_not_at_termination() -> None:
     target = td_target(column(1, 1), column(1, 0), column(10, 10), gamma=0.9)
     np.testing.assert_allclose(target[:, 0], [1.0, 10.0])
 
 
 def test_soft_clipped_double_q_and_its_limits() -> None:
     values = torch.tensor([[[1.0], [4.0]], [[3.0], [2.0]]])  # (critics, rows, 1)
-    # .75 * 1 + .25 * 3 = 1.5; .75 * 2 + .25 * 4 = 2.5
+    # 0.75 * 1 + 0.25 * 3 = 1.5; 0.75 * 2 + 0.25 * 4 = 2.5
     np.testing.assert_allclose(soft_clipped_double_q(values, 0.75)[:, 0], [1.5, 2.5])
     np.testing.assert_allclose(soft_clipped_double_q(values, 1.0)[:, 0], [1.0, 2.0])
 

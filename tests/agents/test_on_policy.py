@@ -1,4 +1,4 @@
-"""What PPO and A2C do before they learn, and what becomes of their Gaussian."""
+"""PPO and A2C: reward scale, plan of rollouts, and export of the Gaussian's mean."""
 
 import re
 from typing import Any
@@ -48,7 +48,7 @@ def test_return_std_against_a_naive_loop(gamma: float) -> None:
     ends = generator.random((20, 3)) < 0.3
     found = return_std(rewards, ends, gamma=gamma)
     assert found == pytest.approx(naive_std(rewards, ends, gamma))
-    # Twice the rewards, twice the deviation.
+    # Doubled rewards double the standard deviation.
     assert return_std(2.0 * rewards, ends, gamma=gamma) == pytest.approx(2.0 * found)
 
 

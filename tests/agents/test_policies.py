@@ -1,4 +1,4 @@
-"""Policies as plain arrays, against naive loops."""
+"""Policies made of plain arrays, against naive loops."""
 
 import re
 from collections.abc import Callable
@@ -183,7 +183,7 @@ def test_without_perturbation_one_latent_is_the_decoder() -> None:
 
 
 @pytest.mark.parametrize("policy", [mlp_policy(5, 4), generative_policy(5, 4, samples=7)])
-def test_an_action_does_not_depend_on_who_else_is_served(
+def test_an_action_does_not_depend_on_other_requests_in_the_batch(
     policy: MlpPolicy | GenerativePolicy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     observation = np.random.default_rng(1).normal(size=(23, 5)).astype(np.float32)
@@ -214,7 +214,7 @@ def test_generative_policies_that_do_not_fit_are_refused() -> None:
         replace(policy, latents=np.zeros((0, 2)))
 
 
-def test_a_constant_policy_plays_its_action() -> None:
+def test_a_constant_policy_returns_its_action() -> None:
     action, _ = ConstantPolicy(np.array([0.5, -1.0])).predict(np.zeros((3, 4), dtype=np.float32))
     np.testing.assert_array_equal(action, [[0.5, -1.0]] * 3)
 
@@ -225,7 +225,7 @@ def test_a_constant_policy_plays_its_action() -> None:
     inputs=st.sampled_from([0, 1, 3, 64, 131]),
     outputs=st.sampled_from([1, 2, 8, 64]),
 )
-def test_few_rows_in_numpy_and_many_compiled_give_the_same_bits(
+def test_numpy_and_compiled_paths_give_identical_results(
     seed: int, rows: int, inputs: int, outputs: int
 ) -> None:
     generator = np.random.default_rng(seed)

@@ -1,4 +1,4 @@
-"""Candidates in a table, ranked as the environment ranks them."""
+"""Rankings of candidates in a data frame equal the environment's."""
 
 import re
 from typing import Any
@@ -32,7 +32,7 @@ def policy_of(kind: str, dynamics: SessionDynamics) -> FusionPolicy:
 
 
 def frame_of(dynamics: SessionDynamics, state: SessionState) -> pd.DataFrame:
-    """The candidates of every session under way, with what is observed there."""
+    """The candidates of all current sessions, with their observations."""
     tasks = dynamics.formula.tasks
     shown = rows_of(dynamics.scores.scores, state.users, state.candidates)
     scores = tasks.of_scores(shown)  # (num_envs, candidates, tasks)
@@ -69,7 +69,7 @@ def toy_frame(requests: int = 3) -> pd.DataFrame:
         ("weighted_sum", "simplex"),
     ],
 )
-def test_the_order_is_the_environments(kind: str, formula: str, action_map: str) -> None:
+def test_the_order_equals_the_environments(kind: str, formula: str, action_map: str) -> None:
     env = gymnasium.make_vec(
         "mtf_rl/FusionSession-v0",
         num_envs=9,
@@ -122,13 +122,13 @@ def test_weights_and_scores_by_hand() -> None:
     np.testing.assert_allclose(ranked["score"], [0.25, 0.25, 0.125, -0.25])
     np.testing.assert_allclose(ranked["weight/click"], 0.5)
     np.testing.assert_allclose(ranked["weight/hate"], -0.75)
-    assert list(frame) == ["click", "hate", "video_id"]  # the caller's frame is as it was
+    assert list(frame) == ["click", "hate", "video_id"]  # the caller's frame is unchanged
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @settings(max_examples=15, deadline=None)
 @given(data=st.data())
-def test_a_request_is_ranked_the_same_alone_and_among_others(
+def test_a_requests_ranking_does_not_depend_on_other_requests(
     kind: str, data: st.DataObject
 ) -> None:
     policy = policy_of(kind, TOY)
@@ -137,7 +137,7 @@ def test_a_request_is_ranked_the_same_alone_and_among_others(
     kept = [whole[whole["request"] == k].head(size) for k, size in enumerate(sizes)]
     frame = pd.concat(kept)
     order = data.draw(st.permutations(range(len(frame))))
-    # Rows of different requests are mixed; those of one stay in their order.
+    # Rows of different requests are mixed; rows of one request keep their order.
     mixed = frame.iloc[order]
     rows = mixed.groupby("request").cumcount().to_numpy()
     frame = pd.concat([kept[k].iloc[[row]] for k, row in zip(mixed["request"], rows, strict=True)])
@@ -158,7 +158,7 @@ def test_equal_scores_stay_in_the_order_of_the_rows() -> None:
     np.testing.assert_array_equal(ranked.index, frame.index)
 
 
-def test_requests_may_have_names_and_rows_any_index() -> None:
+def test_requests_may_be_strings_and_the_index_is_kept() -> None:
     frame = toy_frame(2)
     frame["request"] = frame["request"].map({0: "zebra", 1: "ant"})
     frame.index = pd.Index([7] * len(frame))
@@ -167,7 +167,7 @@ def test_requests_may_have_names_and_rows_any_index() -> None:
     assert list(ranked.groupby("request")["rank"].max()) == [20, 20]
 
 
-def test_a_raised_prediction_of_a_wanted_task_never_lowers_a_candidate() -> None:
+def test_a_higher_prediction_of_a_positive_task_never_lowers_a_candidate() -> None:
     policy = fusion_policy(TOY, ConstantPolicy(np.array([1, 1, 1, 1, 1, 1, -1, 1.0])))
     frame = toy_frame(1)
     before = rank(frame, policy)["rank"]
@@ -180,11 +180,11 @@ def refused(frame: pd.DataFrame, message: str, kind: str = "mlp") -> None:
         rank(frame, policy_of(kind, TOY))
 
 
-def test_columns_that_are_missing_are_named() -> None:
+def test_missing_columns_are_named() -> None:
     lacking = toy_frame().drop(columns=["like", "session/repetition"])
     refused(lacking, "columns are missing: like, session/repetition; a frame needs")
     refused(lacking, "columns are missing: like; a frame needs", kind="constant")
-    # Who reads nothing of the request needs nothing of it.
+    # A static policy needs no context.
     names = ["request", *TOY.formula.tasks.names]
     assert len(rank(toy_frame()[names], policy_of("constant", TOY))) == 60
 
@@ -198,7 +198,7 @@ def test_predictions_out_of_range_are_named(value: float) -> None:
     refused(frame, f"like must be a prediction in [0, 1], got {value} in row 17 (invalid rows: 1)")
 
 
-def test_what_is_no_number_is_refused() -> None:
+def test_columns_that_are_not_numeric_are_refused() -> None:
     frame = toy_frame()
     refused(frame.assign(like="0.5"), "like must hold numbers, got a column of type")
     missing = frame["like"].astype("Float32")
@@ -206,7 +206,7 @@ def test_what_is_no_number_is_refused() -> None:
     refused(frame.assign(like=missing), "like must be a prediction in [0, 1], got nan in row 3")
 
 
-def test_what_belongs_to_a_request_must_be_one_finite_number() -> None:
+def test_context_must_be_finite_and_constant_within_a_request() -> None:
     frame = toy_frame()
     frame.loc[21, "session/hour_sine"] = 0.123
     message = "session/hour_sine must be equal in all rows of a request; in request 1, row 21"
@@ -225,7 +225,7 @@ def test_other_frames_that_cannot_be_ranked_are_refused() -> None:
     refused(frame, "request is missing in row 5")
 
 
-def test_what_belongs_to_a_request_is_cut_as_observations_are() -> None:
+def test_context_is_clipped_as_observations_are() -> None:
     frame, policy = toy_frame(), policy_of("mlp", TOY)
     far = rank(frame.assign(**{"session/hour_sine": -1e60}), policy)
     bound = rank(frame.assign(**{"session/hour_sine": -20.0}), policy)

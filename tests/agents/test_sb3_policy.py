@@ -1,4 +1,4 @@
-"""Models of one's own SB3 loop become policy folders."""
+"""Saving models from an own SB3 training loop as policy folders."""
 
 import re
 from pathlib import Path
@@ -29,7 +29,7 @@ def observations() -> np.ndarray[Any, np.dtype[np.float32]]:
 
 
 @pytest.mark.parametrize("algorithm", SMALL)
-def test_a_plain_model_acts_the_same_from_its_folder(algorithm: Any, tmp_path: Path) -> None:
+def test_a_saved_sb3_model_gives_the_same_actions(algorithm: Any, tmp_path: Path) -> None:
     dynamics = toy_dynamics()
     model = algorithm("MlpPolicy", FusionSessionEnv(dynamics), seed=0, **SMALL[algorithm])
     model.learn(64)
@@ -49,7 +49,7 @@ def test_statistics_of_vec_normalize_become_part_of_the_policy(tmp_path: Path) -
     np.testing.assert_allclose(saved.predict(observations())[0], expected, atol=1e-3)
 
 
-def test_what_cannot_be_written_as_arrays_is_refused(tmp_path: Path) -> None:
+def test_unsupported_models_are_refused(tmp_path: Path) -> None:
     env = FusionSessionEnv(toy_dynamics())
     odd = PPO("MlpPolicy", env, policy_kwargs={"activation_fn": torch.nn.ELU})
     with pytest.raises(ConfigError, match=re.escape("linear layers with either ReLU or tanh")):

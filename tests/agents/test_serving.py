@@ -1,4 +1,4 @@
-"""Serving: what is imported, and that arrays are ranked as tables are."""
+"""Serving: no heavy imports, and arrays and tables give the same ranking."""
 
 import json
 import subprocess
@@ -63,7 +63,7 @@ def test_serving_imports_neither_torch_nor_numba(kind: str, tmp_path: Path) -> N
 
 @pytest.mark.parametrize("kind", ["mlp", "generative", "constant"])
 @pytest.mark.parametrize("candidates", [1, 2, 7, 100])
-def test_arrays_are_ranked_as_tables(kind: str, candidates: int) -> None:
+def test_arrays_and_tables_give_the_same_ranking(kind: str, candidates: int) -> None:
     policy = {
         "mlp": fusion_policy(TOY, mlp_policy(TOY.layout.size, 8)),
         "generative": fusion_policy(TOY, generative_policy(TOY.layout.size, 8)),
@@ -87,7 +87,7 @@ def test_arrays_are_ranked_as_tables(kind: str, candidates: int) -> None:
     np.testing.assert_array_equal(again.order, ranking.order)
 
 
-def test_arrays_of_another_shape_are_refused() -> None:
+def test_arrays_of_the_wrong_shape_are_refused() -> None:
     policy = fusion_policy(TOY, mlp_policy(TOY.layout.size, 8))
     predictions = np.full((5, 8), 0.5)
     with pytest.raises(ShapeError, match="context must have shape"):
@@ -101,19 +101,19 @@ def test_arrays_of_another_shape_are_refused() -> None:
 
 @pytest.mark.parametrize("shape", [(1, 1, 1), (3, 100, 8), (2, 11, 1), (4, 57, 3)])
 @pytest.mark.parametrize("tied", [False, True])
-def test_summaries_are_those_of_the_simulator_to_the_last_bit(
+def test_summaries_are_bitwise_equal_to_the_simulators(
     shape: tuple[int, int, int],
     tied: bool,  # noqa: FBT001
 ) -> None:
     generator = np.random.default_rng(5)
     scores = generator.uniform(size=shape).astype(np.float32)
     logits = logits_of(np.round(scores, 1) if tied else scores)
-    everyone = np.tile(np.arange(shape[1]), (shape[0], 1))
-    compiled = PoolPredictions.of(logits).statistics(np.arange(shape[0]), everyone)
+    all_candidates = np.tile(np.arange(shape[1]), (shape[0], 1))
+    compiled = PoolPredictions.of(logits).statistics(np.arange(shape[0]), all_candidates)
     np.testing.assert_array_equal(summarise(logits), compiled)
 
 
-def test_a_policy_that_depends_on_nothing_needs_nothing() -> None:
+def test_a_static_policy_needs_no_context() -> None:
     policy = mlp_policy(TOY.layout.size, 8)
     first = np.zeros_like(policy.network.weights[0])
     blind = replace(

@@ -1,4 +1,4 @@
-"""Stable-Baselines3's face: what its replay buffer learns of the end of a session."""
+"""The SB3 `VecEnv`: ends of sessions, reward scale and invalid values."""
 
 from dataclasses import replace
 from typing import Any
@@ -26,13 +26,13 @@ def dynamics_of(*, hazard: float, max_requests: int) -> SessionDynamics:
     )
 
 
-def face(num_envs: int = 3, *, hazard: float, max_requests: int) -> SessionVecEnv:
+def vec_env(num_envs: int = 3, *, hazard: float, max_requests: int) -> SessionVecEnv:
     dynamics = dynamics_of(hazard=hazard, max_requests=max_requests)
     return SessionVecEnv(FusionSessionVectorEnv(dynamics, num_envs))
 
 
-def test_a_truncated_session_says_so_and_shows_its_last_observation() -> None:
-    env = face(hazard=0.0, max_requests=2)
+def test_a_truncated_session_reports_truncation_and_its_last_observation() -> None:
+    env = vec_env(hazard=0.0, max_requests=2)
     env.seed(5)
     first: Any = env.reset()
     middle: Any
@@ -54,8 +54,8 @@ def test_a_truncated_session_says_so_and_shows_its_last_observation() -> None:
     np.testing.assert_allclose(reward, total)
 
 
-def test_a_user_who_leaves_is_no_truncation() -> None:
-    env = face(hazard=1.0, max_requests=5)
+def test_leaving_is_termination_and_not_truncation() -> None:
+    env = vec_env(hazard=1.0, max_requests=5)
     env.reset()
     _, reward, done, infos = env.step(np.zeros((3, 8), np.float32))
     assert done.all()
@@ -65,7 +65,7 @@ def test_a_user_who_leaves_is_no_truncation() -> None:
 
 @pytest.mark.parametrize(("hazard", "timeout"), [(0.0, 1.0), (1.0, 0.0)])
 def test_the_replay_buffer_stores_the_true_end(hazard: float, timeout: float) -> None:
-    env = face(hazard=hazard, max_requests=1)
+    env = vec_env(hazard=hazard, max_requests=1)
     model: Any = TD3(
         "MlpPolicy", env, learning_starts=100, buffer_size=30, policy_kwargs={"net_arch": [4]}
     )
@@ -78,8 +78,8 @@ def test_the_replay_buffer_stores_the_true_end(hazard: float, timeout: float) ->
     assert (buffer.next_observations[:2, :, clock] == np.float32(np.log(2.0))).all()
 
 
-def test_it_is_a_vec_env_that_sb3_evaluates_without_a_monitor() -> None:
-    env: VecEnv = face(hazard=0.3, max_requests=9)
+def test_sb3_evaluates_the_vec_env_without_a_monitor() -> None:
+    env: VecEnv = vec_env(hazard=0.3, max_requests=9)
     model = TD3("MlpPolicy", env, policy_kwargs={"net_arch": [4]}, seed=0)
     mean, _ = evaluate_policy(model, env, n_eval_episodes=10)
     assert np.isfinite(mean)
@@ -91,7 +91,7 @@ def test_it_is_a_vec_env_that_sb3_evaluates_without_a_monitor() -> None:
 
 
 def test_rewards_are_scaled_and_returns_are_not() -> None:
-    plain, scaled = (face(hazard=1.0, max_requests=5) for _ in range(2))
+    plain, scaled = (vec_env(hazard=1.0, max_requests=5) for _ in range(2))
     scaled.reward_scale = 4.0
     plain.seed(5)
     scaled.seed(5)
@@ -107,10 +107,10 @@ def test_rewards_are_scaled_and_returns_are_not() -> None:
 
 
 @pytest.mark.parametrize(("position", "name"), [(0, "observation"), (1, "reward")])
-def test_what_is_not_finite_is_refused(
+def test_non_finite_observations_and_rewards_are_refused(
     position: int, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    env = face(hazard=0.0, max_requests=5)
+    env = vec_env(hazard=0.0, max_requests=5)
     env.reset()
     honest = env.env.step
 

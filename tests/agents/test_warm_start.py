@@ -1,4 +1,4 @@
-"""Offline to online: what a batch taught is taken over, and its rows are replayed as they are."""
+"""Warm starts: pretrained networks are loaded, and the batch fills the replay buffer."""
 
 import re
 from typing import Any
@@ -37,7 +37,7 @@ def model_of(algorithm: type[Any], buffer_size: int = 400) -> Any:
 
 
 @pytest.mark.parametrize(("algorithm", "teacher"), [(TD3, TD3BC), (DDPG, TD3BC), (SAC, CQL)])
-def test_it_starts_with_the_networks_that_the_batch_taught(
+def test_a_warm_start_loads_the_pretrained_networks(
     algorithm: type[Any], teacher: type[Any]
 ) -> None:
     model = model_of(algorithm)
@@ -73,7 +73,7 @@ def test_it_starts_with_the_networks_that_the_batch_taught(
     assert model.replay_buffer.size() == len(dataset())
 
 
-def test_replayed_rows_are_the_datasets_and_only_leaving_is_done() -> None:
+def test_the_replay_buffer_holds_the_dataset_and_only_termination_is_done() -> None:
     rows, env = dataset(), DatasetEnv.of(dataset())
     buffer = ReplayBuffer(400, env.observation_space, env.action_space, device="cpu", n_envs=4)
     fill_replay(buffer, rows)
@@ -95,7 +95,7 @@ def test_a_buffer_that_is_too_small_is_refused() -> None:
 
 
 @pytest.mark.parametrize("algorithm", [TD3, DDPG, SAC])
-def test_before_its_first_request_it_is_better_than_an_untrained_one(algorithm: type[Any]) -> None:
+def test_a_warm_started_policy_is_better_than_an_untrained_one(algorithm: type[Any]) -> None:
     dynamics = toy_dynamics()
     rows = Transitions.of(collect(dynamics, UniformRandom(8), requests=6_000, seed=0))
     temperature = {"ent_coef": "auto_0.1"} if algorithm is SAC else {}

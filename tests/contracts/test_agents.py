@@ -1,4 +1,4 @@
-"""What every agent in the registry must do, on a session whose best weights are known."""
+"""The contract of all agents in the registry, on sessions with known best weights."""
 
 import multiprocessing
 import re
@@ -34,8 +34,8 @@ from mtf_rl.evaluation import roll_out
 
 pytestmark = pytest.mark.slow
 
-# Enough for the learners to run their loops; whether they learn is asked in tests/agents. An agent
-# takes those of these settings that it has.
+# Enough for the learners to run their loops; tests/agents test whether they learn. An agent gets
+# the settings that it has.
 SMALL = {
     "warmup_requests": 200,
     "batch_size": 64,
@@ -64,7 +64,7 @@ def settings_of(name: str, **changes: Any) -> Any:
 
 
 def having(field: str) -> list[str]:
-    """The agents that have this setting."""
+    """Names of the agents with this setting."""
     return [
         name for name, agent in AGENTS.items() if field in {f.name for f in fields(agent.config)}
     ]
@@ -80,7 +80,7 @@ SPENDING = [name for name in AGENTS if name not in (*FREE, *FROM_BATCH)]
 
 @cache
 def toy_batch(requests: int) -> BatchDataset:
-    """Sessions of uniformly random weights."""
+    """Sessions with uniformly random weights."""
     return collect(toy_dynamics(), UniformRandom(8), requests=requests, seed=0)
 
 
@@ -93,8 +93,8 @@ def learn(name: str, seed: int = 0, budget: int = BUDGET, **changes: Any) -> Lea
 
 
 @cache
-def learnt(name: str) -> LearnedPolicy:
-    """What an agent learns with seed 0, learnt once for all tests that only look at it."""
+def learned_once(name: str) -> LearnedPolicy:
+    """The policy learned with seed 0, computed once for all tests that only read it."""
     return learn(name)
 
 
@@ -103,13 +103,13 @@ def actions_of(learned: LearnedPolicy) -> np.ndarray[tuple[int, ...], np.dtype[n
     return learned.policy.predict(dynamics.observe(dynamics.start(5, np.arange(32))))[0]
 
 
-def learnt_actions(name: str) -> bytes:
+def learned_actions(name: str) -> bytes:
     return actions_of(learn(name)).tobytes()
 
 
 @pytest.mark.parametrize("name", AGENTS)
-def test_actions_lie_in_bounds_and_the_budget_is_kept(name: str) -> None:
-    learned = learnt(name)
+def test_actions_are_in_bounds_and_the_budget_is_not_exceeded(name: str) -> None:
+    learned = learned_once(name)
     actions = actions_of(learned)
     assert actions.shape == (32, 8)
     assert np.abs(actions).max() <= 1.0
@@ -124,24 +124,26 @@ def another_process() -> Iterator[Pool]:
 
 
 @pytest.mark.parametrize("name", AGENTS)
-def test_same_seed_same_policy_here_and_in_another_process(name: str, elsewhere: Pool) -> None:
-    here = actions_of(learnt(name)).tobytes()
-    assert learnt_actions(name) == here
-    assert elsewhere.apply(learnt_actions, (name,)) == here
-    # Uniform weights have no seed; the search finds the toy's optimum, a hand-set point, with any.
+def test_the_same_seed_gives_the_same_policy_also_in_another_process(
+    name: str, elsewhere: Pool
+) -> None:
+    here = actions_of(learned_once(name)).tobytes()
+    assert learned_actions(name) == here
+    assert elsewhere.apply(learned_actions, (name,)) == here
+    # Uniform weights have no seed; the search finds the toy's optimum, an initial point, with any.
     if name in LEARNING:
         assert actions_of(learn(name, seed=1)).tobytes() != here
 
 
 @pytest.mark.parametrize("name", WITH_NETWORK)
-def test_a_budget_that_the_warmup_eats_is_refused(name: str) -> None:
+def test_a_budget_smaller_than_the_warmup_is_refused(name: str) -> None:
     with pytest.raises(ConfigError, match=re.escape("requests must exceed warmup_requests")):
         learn(name, budget=200)
 
 
 @pytest.mark.parametrize("name", WITH_NETWORK)
-def test_the_untrained_network_is_kept_and_is_another(name: str) -> None:
-    learned = learnt(name)
+def test_the_untrained_policy_is_kept_and_differs_from_the_learned_one(name: str) -> None:
+    learned = learned_once(name)
     assert isinstance(learned.policy, MlpPolicy)
     assert isinstance(learned.untrained, MlpPolicy)
     np.testing.assert_array_equal(learned.untrained.mean, learned.policy.mean)
@@ -150,8 +152,8 @@ def test_the_untrained_network_is_kept_and_is_another(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", having("gamma"))
-def test_a_myopic_twin_learns_something_else(name: str) -> None:
-    assert actions_of(learn(name, gamma=0.0)).tobytes() != actions_of(learnt(name)).tobytes()
+def test_the_myopic_baseline_learns_a_different_policy(name: str) -> None:
+    assert actions_of(learn(name, gamma=0.0)).tobytes() != actions_of(learned_once(name)).tobytes()
 
 
 @pytest.mark.parametrize("name", having("gamma"))
@@ -161,7 +163,7 @@ def test_a_discount_above_one_is_refused(name: str) -> None:
 
 
 class InterruptingBudget(RequestBudget):
-    """Ctrl-C once so many requests were served."""
+    """Raises KeyboardInterrupt after `after` requests."""
 
     def __init__(self, limit: int, *, after: int) -> None:
         super().__init__(limit, on_spend=self._interrupt)
@@ -173,7 +175,7 @@ class InterruptingBudget(RequestBudget):
 
 
 @pytest.mark.parametrize("name", FROM_BATCH)
-def test_an_agent_without_its_batch_says_so(name: str) -> None:
+def test_a_batch_agent_without_a_batch_raises(name: str) -> None:
     dynamics = toy_dynamics()
     task = LearningTask(dynamics, dynamics, RequestBudget(BUDGET), 0)
     with pytest.raises(DataError, match="learns from a batch dataset, and there is none"):
@@ -181,7 +183,7 @@ def test_an_agent_without_its_batch_says_so(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [*FROM_BATCH, *having("warm_start_updates")])
-def test_a_batch_of_other_widths_is_refused(name: str) -> None:
+def test_a_batch_with_wrong_widths_is_refused(name: str) -> None:
     dynamics = toy_dynamics()
     batch = toy_batch(400)
     fewer = replace(batch, actions=batch.actions[:, :7], parameter_names=batch.parameter_names[:7])
@@ -192,21 +194,21 @@ def test_a_batch_of_other_widths_is_refused(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", having("warm_start_updates"))
-def test_a_warm_start_takes_over_what_a_batch_taught(name: str) -> None:
+def test_a_warm_start_skips_the_warmup_and_changes_the_policy(name: str) -> None:
     dynamics = toy_dynamics()
     task = LearningTask(dynamics, dynamics, RequestBudget(BUDGET), 0)
-    # The warm-up is left out, so that it may be longer than the budget.
+    # The warm-up is skipped, so it may be longer than the budget.
     settings = settings_of(name, warm_start_updates=30, warmup_requests=10_000)
     with pytest.raises(DataError, match="learns from a batch dataset, and there is none"):
         AGENTS[name].learn(task, settings)
     task = replace(task, budget=RequestBudget(BUDGET), batch=toy_batch(400))
     learned = AGENTS[name].learn(task, settings)
     assert 0.85 * BUDGET < learned.requests_used <= BUDGET
-    assert actions_of(learned).tobytes() != actions_of(learnt(name)).tobytes()
+    assert actions_of(learned).tobytes() != actions_of(learned_once(name)).tobytes()
 
 
 @pytest.mark.parametrize("name", FROM_BATCH)
-def test_an_interruption_between_updates_carries_what_was_learnt(name: str) -> None:
+def test_an_interruption_between_updates_returns_the_policy_so_far(name: str) -> None:
     done = 0
 
     def interrupt(updates: int) -> None:
@@ -221,13 +223,16 @@ def test_an_interruption_between_updates_carries_what_was_learnt(name: str) -> N
     with pytest.raises(LearningInterruptedError) as interruption:
         AGENTS[name].learn(task, settings_of(name))
     learned = interruption.value.learned
-    if name not in ("iql", "batchrl_mtf"):  # What they do depends on the updates still to come.
+    if name not in (
+        "iql",
+        "batchrl_mtf",
+    ):  # Their updates depend on the number of remaining updates.
         assert actions_of(learned).tobytes() == actions_of(learn(name, updates=29)).tobytes()
     assert np.abs(actions_of(learned)).max() <= 1.0
 
 
 @pytest.mark.parametrize("name", LEARNING)
-def test_a_watch_sees_the_policy_grow(name: str) -> None:
+def test_a_watch_receives_the_changing_policy(name: str) -> None:
     seen: list[tuple[int, bytes]] = []
     dynamics = toy_dynamics()
     observation = dynamics.observe(dynamics.start(5, np.arange(8)))
@@ -246,7 +251,7 @@ def test_a_watch_sees_the_policy_grow(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SPENDING)
-def test_an_interruption_carries_what_was_learnt(name: str) -> None:
+def test_an_interruption_returns_the_policy_so_far(name: str) -> None:
     dynamics = toy_dynamics()
     budget = InterruptingBudget(BUDGET, after=700)
     task = LearningTask(dynamics, dynamics, budget, 0)
@@ -258,7 +263,7 @@ def test_an_interruption_carries_what_was_learnt(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", WITH_NETWORK)
-def test_an_interrupted_warmup_has_nothing_to_carry(name: str) -> None:
+def test_an_interrupted_warmup_returns_no_policy(name: str) -> None:
     dynamics = toy_dynamics()
     task = LearningTask(dynamics, dynamics, InterruptingBudget(BUDGET, after=100), 0)
     with pytest.raises(KeyboardInterrupt) as interruption:
@@ -268,7 +273,7 @@ def test_an_interrupted_warmup_has_nothing_to_carry(name: str) -> None:
 
 @dataclass(frozen=True)
 class BrokenUserModel(ToyUserModel):
-    """Every feedback is NaN, as a broken user model's would be."""
+    """A broken user model: every feedback is NaN."""
 
     @override
     def respond(
@@ -287,14 +292,14 @@ def broken_dynamics() -> SessionDynamics:
 
 
 @pytest.mark.parametrize("name", SPENDING)
-def test_a_broken_user_model_is_named_and_not_learnt_from(name: str) -> None:
+def test_a_broken_user_model_is_reported_and_stops_learning(name: str) -> None:
     dynamics = broken_dynamics()
     task = LearningTask(dynamics, dynamics, RequestBudget(BUDGET), 0)
     with pytest.raises(DataError, match="must be finite"):
         AGENTS[name].learn(task, settings_of(name))
 
 
-def test_a_budget_without_one_trial_is_refused() -> None:
+def test_a_budget_smaller_than_one_trial_is_refused() -> None:
     with pytest.raises(ConfigError, match=re.escape("one point in 2 blocks of 8 sessions and")):
         learn("random_search", budget=20)
 

@@ -1,4 +1,4 @@
-"""Every registered entry keeps the contract of its kind; a broken extension is named."""
+"""Registered entries fulfil the contract of their kind; broken extensions are reported."""
 
 import re
 from pathlib import Path
@@ -101,7 +101,7 @@ FAULTS = [
 
 
 @pytest.mark.parametrize(("kind", "name"), ENTRIES)
-def test_an_entry_keeps_its_contract(kind: str, name: str) -> None:
+def test_a_registered_entry_fulfils_its_contract(kind: str, name: str) -> None:
     verdicts = CONTRACTS[kind].verdicts(name)
     assert [verdict for verdict in verdicts if verdict.fault is not None] == []
     assert len(verdicts) > 2
@@ -115,7 +115,7 @@ def broken_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 @pytest.mark.parametrize(("name", "fault"), FAULTS)
-def test_a_broken_extension_is_named_with_its_fault(
+def test_a_broken_extension_is_reported_with_its_fault(
     broken: str, name: str, fault: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert not check_extension(CheckConfig(f"{broken}:{name}"), Terminal())
@@ -124,7 +124,7 @@ def test_a_broken_extension_is_named_with_its_fault(
     assert fault in printed
 
 
-def test_what_is_no_extension_is_refused(broken: str) -> None:
+def test_an_object_that_is_no_extension_is_refused(broken: str) -> None:
     with pytest.raises(ConfigError, match=re.escape("it is of no known kind. Name its kind")):
         check_extension(CheckConfig(f"{broken}:number"), Terminal())
     assert not check_extension(CheckConfig(f"{broken}:number", kind="agent"), Terminal())

@@ -1,4 +1,4 @@
-"""What every reward must do."""
+"""The contract of all rewards."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ def random_response(seed: int) -> Response:
 
 
 @pytest.mark.parametrize("name", REWARDS)
-def test_rewards_add_up_over_videos_and_ignore_their_order(name: str) -> None:
+def test_rewards_are_additive_over_videos_and_ignore_their_order(name: str) -> None:
     worth = REWARDS[name].on(KUAIRAND_TASKS)
     response = random_response(0)
     whole = worth(response)
@@ -33,7 +33,7 @@ def test_rewards_add_up_over_videos_and_ignore_their_order(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", REWARDS)
-def test_more_of_a_good_thing_is_never_worse_and_hate_never_better(name: str) -> None:
+def test_positive_feedback_never_lowers_and_hate_never_raises_the_reward(name: str) -> None:
     worth = REWARDS[name].on(KUAIRAND_TASKS)
     response = random_response(1)
     before = worth(response)

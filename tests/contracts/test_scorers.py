@@ -1,4 +1,4 @@
-"""What every registered scorer promises."""
+"""The contract of all registered scorers."""
 
 import hashlib
 from collections.abc import Iterator
@@ -77,7 +77,7 @@ def losses(model: ScorerModel, rows: int) -> torch.Tensor:
 
 
 def errors(model: ScorerModel, rows: int) -> float:
-    """The summed cross-entropies of all tasks, whatever the model itself minimises."""
+    """The sum of all tasks' cross-entropies, independent of the model's own loss."""
     batch = select_rows(TRAIN, np.arange(rows))
     logits = model(
         torch.from_numpy(batch.features.categorical), torch.from_numpy(batch.features.dense)
@@ -111,7 +111,7 @@ def test_every_weight_receives_a_gradient(model: ScorerModel) -> None:
     for parameter_name, parameter in model.named_parameters():
         assert parameter.grad is not None, parameter_name
         gradient = parameter.grad.to_dense()
-        # A ReLU unit may be off for all rows, a gate or a whole expert may not.
+        # A ReLU unit may be 0 for all rows, a gate or a whole expert may not.
         for group in gradient if gradient.dim() == 3 else [gradient]:
             assert group.abs().max() > 0, parameter_name
 
@@ -134,7 +134,7 @@ def test_memorises_32_rows(model: ScorerModel) -> None:
     assert errors(model, rows=32) - unreachable < 0.05 * (before - unreachable)
 
 
-def test_same_seed_equal_other_seed_different_equal_in_another_process(
+def test_results_depend_on_the_seed_and_not_on_the_process(
     name: str, other_process: ProcessPoolExecutor
 ) -> None:
     digest = fit_digest(name)
@@ -148,11 +148,11 @@ def test_missing_and_unseen_values_are_scored(scorer: Scorer, code: int) -> None
     blank = FeatureRows(np.full_like(FEATURES.categorical, code), FEATURES.dense)
     predictions = scorer.predict(blank)
     assert np.isfinite(predictions).all()
-    # Knowing nobody, it must still know the rates: within a wide band of the overall mean.
+    # Without known users, predictions must still be within a wide band of the overall mean.
     assert predictions.mean(axis=0) == pytest.approx(scorer.predict(FEATURES).mean(axis=0), abs=0.2)
 
 
-def test_a_task_with_no_positive_row_is_rare_and_harms_no_other(name: str) -> None:
+def test_a_task_without_positive_rows_gets_low_scores_and_does_not_affect_others(name: str) -> None:
     targets = TRAIN.targets.copy()
     targets[:, 3] = 0.0
     validation_targets = VALIDATION.targets.copy()

@@ -1,4 +1,4 @@
-"""Action maps: worked examples, round trips, and which pairs make sense."""
+"""Action maps: worked examples, round trips, and pairs of map and formula."""
 
 import re
 
@@ -37,10 +37,10 @@ def map_of(name: str, formula: str, tasks: tuple[str, ...] | None = None) -> Act
 
 @pytest.mark.parametrize(("formula", "name"), PAIRS)
 @given(seed=st.integers(0, 1000))
-def test_actions_come_back(formula: str, name: str, seed: int) -> None:
+def test_to_action_inverts_to_parameters(formula: str, name: str, seed: int) -> None:
     width = len(make_formula(formula, BETAS).parameter_names)
     actions = np.random.default_rng(seed).uniform(-1, 1, (9, width)).astype(np.float32)
-    if name == "simplex":  # A shift of all entries makes the same weights.
+    if name == "simplex":  # A shift of all entries gives the same weights.
         actions = (actions - actions.mean(axis=1, keepdims=True)) / 2
     action_map = map_of(name, formula)
     parameters = action_map.to_parameters(actions)
@@ -50,7 +50,7 @@ def test_actions_come_back(formula: str, name: str, seed: int) -> None:
 
 
 @pytest.mark.parametrize(("formula", "name"), PAIRS)
-def test_weights_have_the_signs_of_their_tasks_and_bounds(formula: str, name: str) -> None:
+def test_weights_are_bounded_and_have_their_tasks_signs(formula: str, name: str) -> None:
     width = len(make_formula(formula, BETAS).parameter_names)
     extremes = np.concatenate([np.eye(width), -np.eye(width), np.ones((1, width))])
     parameters = map_of(name, formula).to_parameters(extremes.astype(np.float32))
@@ -61,7 +61,7 @@ def test_weights_have_the_signs_of_their_tasks_and_bounds(formula: str, name: st
 
 
 @pytest.mark.parametrize(("formula", "name"), PAIRS)
-def test_a_row_does_not_depend_on_the_others(formula: str, name: str) -> None:
+def test_a_row_does_not_depend_on_other_rows(formula: str, name: str) -> None:
     width = len(make_formula(formula, BETAS).parameter_names)
     actions = np.random.default_rng(3).uniform(-1, 1, (50, width)).astype(np.float32)
     together = map_of(name, formula).to_parameters(actions)
@@ -82,7 +82,7 @@ def test_simplex_by_hand() -> None:
     assert weights[0].tolist() == [0.5, -0.5]
     fraction = np.exp(3.0) / (np.exp(3.0) + 1.0)
     np.testing.assert_allclose(weights[1], [fraction, fraction - 1.0], rtol=1e-6)
-    # Another shift of the action makes the same weights.
+    # A shift of the action gives the same weights.
     shifted = simplex.to_parameters(np.array([[0.5, -0.5]], dtype=np.float32))
     np.testing.assert_allclose(shifted[0], weights[1], rtol=1e-6)
 
@@ -98,7 +98,7 @@ def test_simplex_magnitudes_sum_to_one(
 def test_power_bias_by_hand() -> None:
     power_bias = map_of("power_bias", "power_product", ("click", "hate"))
     parameters = power_bias.to_parameters(np.array([[1.0, -1.0, 1.0, 0.0]], dtype=np.float32))
-    # The bias of click is its base rate of 0.4 times 4; that of hate its base rate.
+    # The bias of click is its base rate 0.4 times 4, the bias of hate is its base rate.
     np.testing.assert_allclose(parameters[0], [1.0, -1.0, 1.6, 0.0005], rtol=1e-6)
 
 
@@ -108,15 +108,15 @@ def test_residual_stays_within_its_radius_of_the_base() -> None:
     middle = residual.to_parameters(np.zeros((1, 3), dtype=np.float32))[0]
     np.testing.assert_allclose(middle, [0.6, 0.2, -0.5], rtol=1e-6)
     corner = residual.to_parameters(np.ones((1, 3), dtype=np.float32))[0]
-    # A radius of 0.2 of an action is 0.1 of a weight.
+    # A radius of 0.2 in action units is 0.1 in weight units.
     np.testing.assert_allclose(corner, [0.7, 0.3, -0.4], rtol=1e-6)
-    # Uniform weights lie on the border: the whole box stays inside, none of it is cut.
+    # Uniform weights are on the bounds: the box is moved inside and not clipped.
     uniform = make_action_map("residual", formula, radius=0.2)
     ends = uniform.to_parameters(np.array([[1, 1, -1], [-1, -1, 1]], dtype=np.float32))
     np.testing.assert_allclose(ends, [[1.0, 1.0, -1.0], [0.8, 0.8, -0.8]], rtol=1e-6)
 
 
-def test_power_bias_at_zero_bias_acts_orders_as_box_with_log_sum() -> None:
+def test_power_bias_with_zero_bias_action_ranks_as_box_with_log_sum() -> None:
     generator = np.random.default_rng(4)
     scores = generator.uniform(size=(20, 40, len(KUAIRAND_TASKS))).astype(np.float32)
     actions = generator.uniform(-1, 1, (20, len(KUAIRAND_TASKS))).astype(np.float32)
@@ -126,16 +126,16 @@ def test_power_bias_at_zero_bias_acts_orders_as_box_with_log_sum() -> None:
     powers = make_action_map("power_bias", products).to_parameters(longer)
     first = best_candidates(logs.fuse(logs.prepare(scores), weights), 6)
     second = best_candidates(products.fuse(products.prepare(scores), powers), 6)
-    assert (first == second).mean() > 0.98  # float32 may swap scores that are equal to six digits
+    assert (first == second).mean() > 0.98  # float32 may swap scores that agree to six digits
 
 
-def test_weights_of_the_wrong_sign_become_the_nearest_that_can_be_made() -> None:
+def test_weights_of_the_wrong_sign_map_to_the_nearest_possible_weights() -> None:
     box = map_of("box", "log_sum", ("click", "hate"))
     wrong = np.array([[-0.5, 0.8], [2.0, -3.0]], dtype=np.float32)
     np.testing.assert_array_equal(box.to_parameters(box.to_action(wrong)), [[0, 0], [1, -1]])
 
 
-def test_pairs_that_make_no_sense_are_refused() -> None:
+def test_an_action_map_that_does_not_fit_the_formula_is_refused() -> None:
     with pytest.raises(ConfigError, match=re.escape("use one of residual, power_bias")):
         check_pair("power_product", "box")
     with pytest.raises(ConfigError, match=re.escape("use one of box, simplex, residual")):

@@ -37,7 +37,7 @@ BETAS = np.array([0.4, 0.3, 0.02, 0.001, 0.003, 0.001, 0.0005, 0.2])
 unit = st.floats(0.0, 1.0, width=32)
 scores_strategy = arrays(np.float32, (2, 5, len(KUAIRAND_TASKS)), elements=unit)
 weights_strategy = arrays(np.float32, (2, len(KUAIRAND_TASKS)), elements=unit)
-# Whole percents: two predictions are then equal or clearly different.
+# Predictions in whole percents are either equal or clearly different.
 percents_strategy = arrays(
     np.float32, (2, 5, len(KUAIRAND_TASKS)), elements=st.integers(0, 100).map(lambda n: n / 100)
 )
@@ -45,7 +45,7 @@ LINEAR = tuple(name for name in FORMULAS if name != "click_gated")
 
 
 def fused(formula: FusionFormula, scores: Floats, weights: Floats) -> Floats:
-    """Scores of candidates that are the whole pool."""
+    """Ranking scores of candidates that form the whole pool."""
     values = formula.fuse(formula.prepare(scores), formula.parameters_of(weights))
     return np.asarray(values, dtype=np.float32)
 
@@ -65,7 +65,7 @@ def test_log_sum_by_hand() -> None:
     formula = make_formula("log_sum", np.full(len(KUAIRAND_TASKS), 0.5))
     scores = np.full((1, 1, len(KUAIRAND_TASKS)), 0.5, dtype=np.float32)
     scores[0, 0, 2] = 0.0
-    # The first task adds the log of 0.5 + 0.5, which is 0; the third 0.25 of the log of 0.5.
+    # The first task adds log(0.5 + 0.5) = 0, the third 0.25 log(0.5).
     value = fused(formula, scores, weights_of(click=1.0, like=0.25))[0, 0]
     assert value == pytest.approx(0.25 * math.log(0.5))
 
@@ -97,7 +97,7 @@ def test_rank_by_hand() -> None:
     np.testing.assert_allclose(values, expected, rtol=1e-6)
 
 
-def test_ranks_are_those_among_the_candidates_not_in_the_pool() -> None:
+def test_ranks_are_among_the_candidates_and_not_the_pool() -> None:
     formula = make_formula("rank", BETAS)
     pool = np.random.default_rng(0).uniform(size=(1, 30, len(KUAIRAND_TASKS))).astype(np.float32)
     chosen = np.array([3, 29, 11, 7, 18])
@@ -149,7 +149,7 @@ def _naive(name: str) -> Callable[[Floats, Floats], list[float]]:
 
 @pytest.mark.parametrize("name", FORMULAS)
 @given(scores=scores_strategy, weights=weights_strategy)
-def test_agrees_with_a_naive_loop(name: str, scores: Floats, weights: Floats) -> None:
+def test_scores_equal_a_naive_loop(name: str, scores: Floats, weights: Floats) -> None:
     values = fused(make_formula(name, BETAS), scores, weights)
     for env in range(2):
         expected = _naive(name)(scores[env], weights[env])
@@ -157,7 +157,7 @@ def test_agrees_with_a_naive_loop(name: str, scores: Floats, weights: Floats) ->
 
 
 @pytest.mark.parametrize("name", FORMULAS)
-def test_the_fused_order_is_the_naive_one(name: str) -> None:
+def test_the_fused_order_equals_the_naive_order(name: str) -> None:
     generator = np.random.default_rng(5)
     formula = make_formula(name, BETAS)
     scores = generator.uniform(size=(40, 30, len(KUAIRAND_TASKS))).astype(np.float32)
@@ -167,7 +167,7 @@ def test_the_fused_order_is_the_naive_one(name: str) -> None:
     slates = best_candidates(fused(formula, scores, weights), 6)
     for env in range(40):
         expected = np.array(_naive(name)(scores[env], weights[env]))
-        # The two may only differ where scores are equal to seven digits.
+        # The orders may differ only for scores that agree to seven digits.
         np.testing.assert_allclose(expected[slates[env]], np.sort(expected)[::-1][:6], rtol=1e-5)
 
 
@@ -196,7 +196,7 @@ def test_reordering_candidates_reorders_scores(name: str, scores: Floats, weight
 
 
 @given(scores=percents_strategy, weights=weights_strategy)
-def test_log_sum_orders_as_power_product_does(scores: Floats, weights: Floats) -> None:
+def test_log_sum_and_power_product_give_the_same_order(scores: Floats, weights: Floats) -> None:
     signed = weights * KUAIRAND_TASKS.signs
     logs = fused(make_formula("log_sum", BETAS), scores, signed)
     products = fused(make_formula("power_product", BETAS), scores, signed)
@@ -217,13 +217,13 @@ def test_positive_rescaling_keeps_the_slate(name: str) -> None:
         np.float32
     )
     slate = best_candidates(fused(formula, scores, weights), 6)
-    # A power of two rescales without rounding, but for the exponential of a product.
+    # A power of two rescales without rounding, except in the exponential of a product.
     scaled = best_candidates(fused(formula, scores, weights * np.float32(0.25)), 6)
     assert (slate == scaled).mean() > (0.99 if name == "power_product" else 0.999999)
 
 
 @pytest.mark.parametrize("name", FORMULAS)
-def test_a_score_does_not_depend_on_who_else_is_served(name: str) -> None:
+def test_a_score_does_not_depend_on_other_requests_in_the_batch(name: str) -> None:
     generator = np.random.default_rng(1)
     formula = make_formula(name, BETAS)
     prepared = formula.prepare(
@@ -238,7 +238,7 @@ def test_a_score_does_not_depend_on_who_else_is_served(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", FORMULAS)
-def test_tasks_outside_the_set_count_nothing(name: str) -> None:
+def test_tasks_outside_the_set_have_no_effect(name: str) -> None:
     generator = np.random.default_rng(2)
     tasks = KUAIRAND_TASKS.subset(["watch", "click", "hate"])
     assert tasks.names == ("click", "hate", "watch")
@@ -281,7 +281,7 @@ def test_bad_names_shifts_and_tasks_are_refused() -> None:
     tasks=st.integers(1, 8),
     levels=st.sampled_from([0, 3]),
 )
-def test_few_rows_in_numpy_and_many_compiled_give_the_same_bits(
+def test_numpy_and_compiled_paths_give_identical_results(
     seed: int, rows: int, tasks: int, levels: int
 ) -> None:
     generator = np.random.default_rng(seed)
@@ -298,7 +298,7 @@ def test_few_rows_in_numpy_and_many_compiled_give_the_same_bits(
 
 @dataclass(frozen=True)
 class RootSum(WeightFormula):
-    """A user's own: s = sum_k w_k sqrt(p_k)."""
+    """A user's own formula: s = sum_k w_k sqrt(p_k)."""
 
     is_scale_free = True
     tasks: TaskSet = KUAIRAND_TASKS
@@ -312,7 +312,7 @@ class RootSum(WeightFormula):
         return np.asarray(np.einsum("nct,nt->nc", prepared, parameters))
 
 
-def test_an_own_formula_fits_every_map_of_its_parameters() -> None:
+def test_an_own_formula_fits_every_action_map_for_weights() -> None:
     name = f"{__name__}:RootSum"
     assert maps_that_fit(name) == ("box", "simplex", "residual")
     for action_map in maps_that_fit(name):
@@ -329,7 +329,7 @@ def test_an_own_formula_fits_every_map_of_its_parameters() -> None:
 
 
 @pytest.mark.parametrize("formula", FORMULAS)
-def test_a_fusion_setting_comes_back_from_json(formula: str) -> None:
+def test_a_fusion_config_round_trips_through_json(formula: str) -> None:
     for action_map in maps_that_fit(formula):
         config = FusionConfig(
             formula, action_map, tasks=("hate", "click"), base=(-0.5, 0.25), radius=0.5
@@ -339,7 +339,7 @@ def test_a_fusion_setting_comes_back_from_json(formula: str) -> None:
 
 
 @pytest.mark.parametrize("name", FORMULAS)
-def test_what_is_declared_of_the_scale_and_of_base_rates_holds(name: str) -> None:
+def test_scale_free_and_base_rate_flags_are_correct(name: str) -> None:
     generator = np.random.default_rng(2)
     scores = generator.uniform(0.01, 0.6, size=(40, 30, len(KUAIRAND_TASKS))).astype(np.float32)
     weights = (

@@ -1,4 +1,4 @@
-"""Least-squares policy iteration: its critic and its step against slower ways to the same."""
+"""Least-squares policy iteration: critic and improvement step against slower computations."""
 
 import re
 from dataclasses import replace
@@ -34,7 +34,7 @@ def evaluation_of(rows: Transitions, crossed: tuple[int, ...] | None) -> CriticE
 
 
 def test_the_critic_is_the_fixed_point_of_fitted_q(rows: Transitions) -> None:
-    """Crossed with all observations, it is what `evaluation.least_squares` solves in chunks."""
+    """With all observations crossed, it equals the chunked `evaluation.least_squares`."""
     policy = ConstantPolicy(np.linspace(-0.9, 0.9, 8, dtype=np.float32))
     config = LeastSquaresConfig(gamma=0.8, ridge=RIDGE, observation_terms="squares")
     expected = least_squares_q(rows, policy, config)
@@ -45,7 +45,7 @@ def test_the_critic_is_the_fixed_point_of_fitted_q(rows: Transitions) -> None:
 
 
 def test_the_sandwich_by_hand(rows: Transitions) -> None:
-    """Row by row, without a matrix product over rows."""
+    """Computed row by row, without a matrix product over rows."""
     few = Transitions(
         observations=rows.observations[:40],
         actions=rows.actions[:40],
@@ -83,13 +83,15 @@ def test_the_sandwich_by_hand(rows: Transitions) -> None:
     assert values.td_error == pytest.approx(np.sqrt(np.mean(squares)))
 
 
-def test_standard_errors_are_those_of_repetitions() -> None:
-    """Least squares on a bandit: the error of a coefficient over 300 datasets, as estimated."""
+def test_standard_errors_match_repeated_datasets() -> None:
+    """On a bandit, estimated errors equal the spread of coefficients over 300 datasets."""
     rng = np.random.default_rng(0)
     found, stated = [], []
     for _ in range(300):
         actions = rng.uniform(-1.0, 1.0, (400, 1)).astype(np.float32)
-        noise = rng.normal(size=400) * (1.0 + np.abs(actions[:, 0]))  # uneven, as a sandwich allows
+        noise = rng.normal(size=400) * (
+            1.0 + np.abs(actions[:, 0])
+        )  # heteroscedastic, which the sandwich allows
         rows = Transitions(
             observations=rng.normal(size=(400, 1)).astype(np.float32),
             actions=actions,
@@ -119,7 +121,7 @@ def made_up_gain(caution: float, squashing: float) -> Gain:
 
 
 def naive_gain(gain: Gain, weights: FloatArray) -> float:
-    """State by state."""
+    """The gain, computed state by state."""
 
     def features(entry: FloatArray, chosen: FloatArray) -> FloatArray:
         action = np.tanh(entry @ chosen)
@@ -152,8 +154,8 @@ def test_the_gain_and_its_gradient(caution: float) -> None:
     np.testing.assert_allclose(gradient.ravel(), expected, rtol=1e-3, atol=1e-5)
 
 
-def test_a_quadratic_whose_best_action_is_known_and_caution_that_stays() -> None:
-    """Q = a_1 - a_1^2 has its maximum at 1/2; where nothing is sure, the policy does not move."""
+def test_the_step_finds_the_optimum_of_a_quadratic_and_caution_keeps_the_policy() -> None:
+    """Q = a_1 - a_1^2 has its maximum at 1/2; with large uncertainty the policy does not move."""
     coefficients = np.array([1.0, 0.0, -1.0, 0.0, 0.0])  # a_1, a_2, a_1 a_1, a_1 a_2, a_2 a_2
     inputs, reference = np.ones((4, 1)), np.zeros((1, 2))
     sure = Gain(ActionValues(coefficients, np.zeros((5, 5)), 0.0), inputs, reference, 2.0, 0.0)
@@ -167,17 +169,17 @@ def task_of(budget: int) -> LearningTask:
     return LearningTask(dynamics, dynamics, RequestBudget(budget), seed=0)
 
 
-def test_weights_depend_on_the_features_alone_and_metrics_are_told() -> None:
-    told: dict[str, list[float]] = {}
+def test_weights_depend_only_on_the_features_and_metrics_are_logged() -> None:
+    logged: dict[str, list[float]] = {}
     task = replace(
         task_of(4_000),
-        metrics=lambda step, name, value: told.setdefault(name, []).append(value),
+        metrics=lambda step, name, value: logged.setdefault(name, []).append(value),
     )
     config = LSPIConfig(rounds=3, features=("session/log_requests",))
     learned = AGENTS["lspi"].learn(task, config)
     assert learned.requests_used <= 4_000
-    assert {len(values) for values in told.values()} == {3}
-    assert set(told) == {
+    assert {len(values) for values in logged.values()} == {3}
+    assert set(logged) == {
         "session/reward_per_request", "train/td_error", "train/gain", "train/gain_error"
     }  # fmt: skip
     dynamics = toy_dynamics()
@@ -199,17 +201,17 @@ def test_without_features_the_weights_are_static() -> None:
     assert np.ptp(actions, axis=0).max() == 0.0
 
 
-def test_what_cannot_be_learnt_is_refused() -> None:
+def test_tasks_that_lspi_cannot_learn_are_refused() -> None:
     with pytest.raises(ConfigError, match=re.escape("features must be observed, got 'profile/x'")):
         AGENTS["lspi"].learn(task_of(4_000), LSPIConfig(features=("profile/x",)))
     with pytest.raises(ConfigError, match=re.escape("requests must be at least 1257")):
         AGENTS["lspi"].learn(task_of(1_000), LSPIConfig())
     visits = RetentionDynamics(toy_dynamics())
-    with pytest.raises(ConfigError, match="not over several visits"):
+    with pytest.raises(ConfigError, match="episodes of one session"):
         AGENTS["lspi"].learn(
             LearningTask(visits, visits, RequestBudget(4_000), seed=0), LSPIConfig()
         )
     with pytest.raises(ConfigError, match=re.escape("first_fraction must be above 0, got 0")):
         LSPIConfig(first_fraction=0.0)
-    with pytest.raises(ConfigError, match="features must differ"):
+    with pytest.raises(ConfigError, match="features must be unique"):
         LSPIConfig(features=("a", "a"))

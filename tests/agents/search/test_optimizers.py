@@ -1,4 +1,4 @@
-"""The optimizers on functions whose optimum is known, and beside their libraries' own runs."""
+"""The optimizers on functions with known optima, and against their libraries' own runs."""
 
 from collections.abc import Callable
 
@@ -50,7 +50,7 @@ def corner(point: FloatArray) -> float:
 
 
 def bent(point: FloatArray) -> float:
-    """An ellipsoid of condition 25, turned by 45 degrees in each pair of axes."""
+    """An ellipsoid of condition number 25, rotated by 45 degrees in each pair of axes."""
     moved = point - CENTRE
     along = np.array([moved[0] + moved[1], moved[2] + moved[3]]) / np.sqrt(2.0)
     across = np.array([moved[0] - moved[1], moved[2] - moved[3]]) / np.sqrt(2.0)
@@ -65,13 +65,13 @@ def tried(point: FloatArray, value: float) -> Trial:
 
 def run(optimizer: Optimizer, function: Function, trials: int) -> list[Trial]:
     torch.set_num_threads(1)
-    told: list[Trial] = [tried(np.zeros(WIDTH), function(np.zeros(WIDTH)))]
-    optimizer.start(told)
-    while len(told) < trials and len(points := optimizer.ask()):
+    history: list[Trial] = [tried(np.zeros(WIDTH), function(np.zeros(WIDTH)))]
+    optimizer.start(history)
+    while len(history) < trials and len(points := optimizer.ask()):
         answers = [tried(point, function(point)) for point in points]
         optimizer.tell(answers)
-        told += answers
-    return told
+        history += answers
+    return history
 
 
 def points_of(trials: list[Trial]) -> bytes:
@@ -79,8 +79,8 @@ def points_of(trials: list[Trial]) -> bytes:
 
 
 @pytest.mark.parametrize("name", MAKERS)
-def test_questions_lie_in_the_box_and_are_a_function_of_seed_and_answers(name: str) -> None:
-    trials = 14 if name.startswith("gp_bo") else 60  # It is slow, and fits from the tenth on.
+def test_proposals_are_in_the_box_and_a_function_of_seed_and_values(name: str) -> None:
+    trials = 14 if name.startswith("gp_bo") else 60  # It is slow, and fits from trial 10 on.
     first = run(MAKERS[name](3), sphere, trials)
     points = np.stack([trial.point for trial in first])
     assert points.dtype == np.float64
@@ -88,16 +88,16 @@ def test_questions_lie_in_the_box_and_are_a_function_of_seed_and_answers(name: s
     assert np.abs(points).max() <= 1.0
     state = torch.get_rng_state()
     assert points_of(run(MAKERS[name](3), sphere, trials)) == points_of(first)
-    assert torch.equal(torch.get_rng_state(), state)  # Learners draw from the same stream.
+    assert torch.equal(torch.get_rng_state(), state)  # Learners use torch's global generator too.
     if name not in SEEDLESS:
         assert points_of(run(MAKERS[name](4), sphere, trials)) != points_of(first)
 
 
 GAPS: dict[str, tuple[float, float, float]] = {
-    # From the optimum after 200 trials: sphere, bent ellipsoid, corner (which is worth 4).
+    # Maximum gap to the optimum after 200 trials: sphere, bent ellipsoid, corner (optimum 4).
     "random": (0.1, 1.5, 2.0),
     "cma_es": (2e-3, 0.05, 0.4),
-    "cem": (3e-3, 0.05, 1.0),  # Its mean and deviation shrink before it reaches the corner.
+    "cem": (3e-3, 0.05, 1.0),  # Its mean and std shrink before it reaches the corner.
     "es": (0.03, 0.2, 0.4),
     "tpe": (0.01, 0.03, 0.15),
 }
@@ -121,18 +121,18 @@ def test_a_gaussian_process_needs_few_trials(name: str) -> None:
     assert blind < -1e-2
 
 
-def test_noise_does_not_lead_them_astray() -> None:
+def test_optimizers_find_the_optimum_under_noise() -> None:
     rng = np.random.default_rng(0)
 
     def noisy(point: FloatArray) -> float:
         return sphere(point) + 0.1 * float(rng.normal())
 
     for name in ("cma_es", "cem", "es", "tpe"):
-        told = run(MAKERS[name](0), noisy, 300)
-        assert np.mean([sphere(trial.point) for trial in told[-30:]]) > -0.35, name
+        history = run(MAKERS[name](0), noisy, 300)
+        assert np.mean([sphere(trial.point) for trial in history[-30:]]) > -0.35, name
 
 
-def test_the_grid_scans_and_then_crosses_what_matters() -> None:
+def test_the_grid_scans_and_then_crosses_the_dimensions_with_the_largest_effect() -> None:
     def function(point: FloatArray) -> float:
         return 3.0 * float(point[1]) - float(point[3]) + 0.1 * float(point[0])
 
@@ -140,13 +140,13 @@ def test_the_grid_scans_and_then_crosses_what_matters() -> None:
     base = np.array([0.5, 0.0, 0.0, 0.0])
     grid.start([tried(np.zeros(WIDTH), 0.0), tried(base, function(base))])
     scan = grid.ask()
-    # Three levels of four columns around the best start. Columns 1 to 3 at 0 are that start itself,
-    # column 0 at 0 is the other one: they are not asked for again.
+    # Three levels of four columns around the best initial point. Columns 1 to 3 at 0 give that
+    # point itself, column 0 at 0 the other one: they are not proposed again.
     assert len(scan) == 3 * WIDTH - 4
     assert not (scan == base).all(axis=1).any()
     grid.tell([tried(point, function(point)) for point in scan])
     cross = grid.ask()
-    assert (cross[:, [0, 2]] == base[[0, 2]]).all()  # Columns 1 and 3 moved the value most.
+    assert (cross[:, [0, 2]] == base[[0, 2]]).all()  # Columns 1 and 3 have the largest effect.
     everything = np.concatenate([[base], scan, cross])
     assert len(np.unique(everything, axis=0)) == len(everything)
     assert {(a, b) for a, b in cross[:, [1, 3]]} == {(a, b) for a in (-1, 1) for b in (-1, 1)}
@@ -155,21 +155,21 @@ def test_the_grid_scans_and_then_crosses_what_matters() -> None:
     assert len(scan) + len(cross) <= grid.planned == 3 * WIDTH + 9
 
 
-def test_cma_es_is_the_packages_own() -> None:
-    told = run(CmaEs(WIDTH, seed=5, sigma=0.3), sphere, 60)[1:]
+def test_cma_es_equals_the_packages_own_run() -> None:
+    history = run(CmaEs(WIDTH, seed=5, sigma=0.3), sphere, 60)[1:]
     own = cmaes.CMA(
         mean=np.zeros(WIDTH), sigma=0.3, seed=5, bounds=np.tile([-1.0, 1.0], (WIDTH, 1))
     )
     expected: list[FloatArray] = []
-    while len(expected) < len(told):
+    while len(expected) < len(history):
         points = [own.ask() for _ in range(own.population_size)]
         own.tell([(point, -sphere(point)) for point in points])
         expected += points
-    assert np.stack([trial.point for trial in told]).tobytes() == np.stack(expected).tobytes()
+    assert np.stack([trial.point for trial in history]).tobytes() == np.stack(expected).tobytes()
 
 
-def test_tpe_is_optunas_own() -> None:
-    told = run(Tpe(WIDTH, seed=5, initial=10), sphere, 40)
+def test_tpe_equals_optunas_own_run() -> None:
+    history = run(Tpe(WIDTH, seed=5, initial=10), sphere, 40)
     study = optuna.create_study(
         sampler=optuna.samplers.TPESampler(seed=5, n_startup_trials=10, multivariate=True),
         direction="maximize",
@@ -185,16 +185,16 @@ def test_tpe_is_optunas_own() -> None:
     )
     study.optimize(
         lambda trial: sphere(np.array([trial.suggest_float(name, -1.0, 1.0) for name in names])),
-        n_trials=len(told) - 1,
+        n_trials=len(history) - 1,
     )
     expected = [[trial.params[name] for name in names] for trial in study.trials]
-    np.testing.assert_array_equal(np.stack([trial.point for trial in told]), expected)
+    np.testing.assert_array_equal(np.stack([trial.point for trial in history]), expected)
 
 
 def test_nsga2_finds_the_front_between_two_spheres() -> None:
-    told = run(Nsga2(WIDTH, seed=0, population=20), sphere, 600)
-    front = front_by_value(told)
-    # The front is the segment from CENTRE to -CENTRE; how far points lie beside it:
+    history = run(Nsga2(WIDTH, seed=0, population=20), sphere, 600)
+    front = front_by_value(history)
+    # The front is the segment from CENTRE to -CENTRE. Distance of points from it:
     axis = CENTRE / np.linalg.norm(CENTRE)
     beside = [
         float(np.linalg.norm(trial.point - (trial.point @ axis) * axis)) for trial in front[:20]
@@ -206,7 +206,7 @@ def test_nsga2_finds_the_front_between_two_spheres() -> None:
     assert values == sorted(values, reverse=True)
 
 
-def test_the_process_says_what_the_formula_of_gaussian_processes_says() -> None:
+def test_the_posterior_equals_the_formula_of_gaussian_processes() -> None:
     torch.set_num_threads(1)
     process = GaussianProcess(2, seed=0, initial=6)
     rng = np.random.default_rng(1)
@@ -242,7 +242,7 @@ def test_one_generation_of_the_cross_entropy_method_by_hand() -> None:
     search = CrossEntropy(1, seed=0, population=4, elite_fraction=0.5, smoothing=0.5, std=0.4)
     points = [np.array([value]) for value in (0.2, 0.6, -0.5, 0.0)]
     search.tell([tried(point, float(point[0])) for point in points])
-    # The elite is 0.6 and 0.2: mean 0.4, deviation 0.2.
+    # The elite is 0.6 and 0.2: mean 0.4, std 0.2.
     assert search.mean == pytest.approx(0.5 * 0.0 + 0.5 * 0.4)
     assert search.std == pytest.approx(0.5 * 0.4 + 0.5 * 0.2)
 
@@ -253,13 +253,13 @@ def test_one_generation_of_the_evolution_strategy_by_hand() -> None:
     noise = (asked[1] - asked[0]) / 0.1
     np.testing.assert_allclose(asked[2], asked[0] - 0.1 * noise)
     search.tell([tried(point, value) for point, value in zip(asked, (0.0, 5.0, 1.0), strict=True)])
-    # One pair, the first of it better: ranks 1/2 and -1/2. Adam's first step is the rate times the
-    # sign of the gradient, here that of the noise.
+    # One pair, of which the first point is better: ranks 1/2 and -1/2. Adam's first step is the
+    # learning rate times the sign of the gradient, which is here the sign of the noise.
     np.testing.assert_allclose(search.mean, 0.05 * np.sign(noise), atol=1e-6)
 
 
 @given(hnp.arrays(np.float64, st.integers(2, 9), elements=st.integers(-3, 3).map(float)))
-def test_centred_ranks_are_scipys(values: FloatArray) -> None:
+def test_centred_ranks_equal_scipys(values: FloatArray) -> None:
     expected = (rankdata(values) - 1.0) / (len(values) - 1) - 0.5
     np.testing.assert_allclose(centred_ranks(values), expected)
 
@@ -269,7 +269,7 @@ def test_centred_ranks_are_scipys(values: FloatArray) -> None:
         np.float64, st.tuples(st.integers(1, 8), st.just(2)), elements=st.integers(0, 4).map(float)
     )
 )
-def test_the_front_is_what_nobody_dominates(values: FloatArray) -> None:
+def test_the_front_holds_the_points_that_no_other_dominates(values: FloatArray) -> None:
     expected = [
         not any(
             all(other[k] >= one[k] for k in range(2)) and any(other[k] > one[k] for k in range(2))
@@ -294,7 +294,7 @@ def test_settings_out_of_range_are_refused(make: Callable[[], object], message: 
         make()
 
 
-def test_who_looks_at_the_process_does_not_change_its_questions() -> None:
+def test_reading_the_posterior_does_not_change_the_proposals() -> None:
     torch.set_num_threads(1)
     asked = []
     for looks in (False, True):

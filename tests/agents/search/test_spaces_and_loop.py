@@ -1,4 +1,4 @@
-"""What searches range over, how they ask, and that a stopped one goes on."""
+"""Search spaces, the objective, the search loop and resuming a stopped search."""
 
 import re
 import signal
@@ -63,7 +63,7 @@ def task_of(dynamics: SessionDynamics, study: Path | None = None) -> LearningTas
 
 
 @pytest.mark.parametrize("name", SEARCH_SPACES)
-def test_a_space_starts_with_what_a_person_would_try(name: str) -> None:
+def test_a_space_starts_with_uniform_weights_and_each_task_alone(name: str) -> None:
     dynamics = dynamics_with_profiles()
     task = task_of(dynamics)
     space = make_space(name, task)
@@ -122,7 +122,7 @@ def test_a_table_by_hand() -> None:
 
 
 @given(st.lists(st.floats(-3, 3, width=32), min_size=1, max_size=8), st.integers(1, 4))
-def test_a_table_is_a_loop_over_edges(numbers: list[float], rows: int) -> None:
+def test_a_table_equals_a_loop_over_edges(numbers: list[float], rows: int) -> None:
     edges = np.arange(float(rows - 1)) - 1.0
     actions = np.linspace(-1.0, 1.0, rows).reshape(rows, 1)
     policy = TablePolicy(1, 0, edges, actions)
@@ -136,7 +136,7 @@ def test_a_table_is_a_loop_over_edges(numbers: list[float], rows: int) -> None:
     np.testing.assert_allclose(policy.predict(observation)[0][:, 0], expected, rtol=1e-6)
 
 
-def test_each_policy_plays_as_if_alone() -> None:
+def test_policies_evaluated_together_give_the_results_of_separate_runs() -> None:
     dynamics = toy_dynamics()
     space = make_space("static", task_of(dynamics))
     policies = [space.policy(point) for point in space.start]
@@ -151,8 +151,8 @@ def test_each_policy_plays_as_if_alone() -> None:
     assert budget.used == sum(found.requests for found in together)
 
 
-def test_what_is_told_of_a_point() -> None:
-    """The paired difference from the reference, on the level of all of the reference's blocks."""
+def test_the_value_of_a_point_is_its_paired_difference_plus_the_reference_mean() -> None:
+    """The mean of the reference is over all of its blocks."""
     dynamics = toy_dynamics()
     task = task_of(dynamics)
     space = make_space("static", task)
@@ -169,7 +169,7 @@ def test_what_is_told_of_a_point() -> None:
         mine, reference = rewards[position][: trial.sessions], rewards[0]
         expected = (mine - reference[: trial.sessions]).mean() + reference.mean()
         assert trial.value == pytest.approx(expected)
-        if position and trial.sessions < 24:  # It was given up, since it was too far behind.
+        if position and trial.sessions < 24:  # It got no further block: it was too far behind.
             gap = mine - rewards[best][: trial.sessions]
             assert gap.mean() + gap.std(ddof=1) / np.sqrt(len(gap)) <= 0.0
         if position and (mine - rewards[best][: trial.sessions]).mean() > 0.0:
@@ -179,7 +179,7 @@ def test_what_is_told_of_a_point() -> None:
     assert task.budget.used == sum(trial.requests for trial in trials)
 
 
-def test_objectives_are_of_a_session() -> None:
+def test_objectives_are_means_per_session() -> None:
     sessions = roll_out(
         toy_dynamics(), make_space("static", task_of(toy_dynamics())).policy(np.zeros(8)),
         seed=0, episodes=np.arange(5),
@@ -219,17 +219,17 @@ learn_cma_es(task_of(toy_dynamics(), Path(sys.argv[1])), CONFIG)
 
 
 def stored_in(path: Path) -> int:
-    """Trials in the file, read without touching it."""
+    """Number of trials in the file, read without changing it."""
     if not path.exists():
         return 0
     try:
         with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as file:
             return int(file.execute("SELECT count(*) FROM trials").fetchone()[0])
     except sqlite3.OperationalError:
-        return 0  # It is being made.
+        return 0  # The file is being created.
 
 
-def test_a_killed_search_goes_on_and_tries_nothing_twice(tmp_path: Path) -> None:
+def test_a_killed_search_resumes_without_repeating_trials(tmp_path: Path) -> None:
     whole, killed = tmp_path / "whole.db", tmp_path / "killed.db"
     expected = learn_cma_es(task_of(toy_dynamics(), whole), CONFIG)
     root = Path(__file__).parents[3]
@@ -251,7 +251,7 @@ def test_a_killed_search_goes_on_and_tries_nothing_twice(tmp_path: Path) -> None
     np.testing.assert_array_equal(vars(learned.policy)["action"], vars(expected.policy)["action"])
 
 
-def test_another_searchs_trials_are_refused(tmp_path: Path) -> None:
+def test_trials_of_another_search_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "study.db"
     learn_cma_es(task_of(toy_dynamics(), path), CONFIG)
     with pytest.raises(ArtifactError, match="holds the trials of another search"):
@@ -272,7 +272,7 @@ def read_fingerprint(path: Path) -> dict[str, Any]:
     return found
 
 
-def test_nsga2_takes_a_point_of_its_front(tmp_path: Path) -> None:
+def test_nsga2_selects_a_point_of_its_front(tmp_path: Path) -> None:
     path = tmp_path / "study.db"
     config = Nsga2Config(sessions_per_trial=8, max_blocks=1, population=6, finalists=3)
     learned = learn_nsga2(task_of(toy_dynamics(), path), config)
@@ -284,7 +284,7 @@ def test_nsga2_takes_a_point_of_its_front(tmp_path: Path) -> None:
     assert any(np.array_equal(vars(learned.policy)["action"], point) for point in points)
 
 
-def test_weights_that_see_the_state_are_searched_too() -> None:
+def test_state_dependent_policies_can_be_searched() -> None:
     config = EsConfig(sessions_per_trial=8, max_blocks=1, pairs=3, finalists=2)
     learned = learn_es(task_of(toy_dynamics()), config)
     assert isinstance(learned.policy, MlpPolicy)
@@ -292,7 +292,7 @@ def test_weights_that_see_the_state_are_searched_too() -> None:
     assert 0.8 * BUDGET < learned.requests_used <= BUDGET
 
 
-def test_hand_set_weights_are_what_feedback_is_worth() -> None:
+def test_reward_weights_equal_the_worth_of_feedback() -> None:
     learned = AGENTS["reward_weighted"].learn(
         task_of(toy_dynamics()), AGENTS["reward_weighted"].config()
     )
@@ -301,7 +301,7 @@ def test_hand_set_weights_are_what_feedback_is_worth() -> None:
 
 
 @pytest.mark.parametrize("requests", [600, 1_111, 2_500])
-def test_who_asks_for_ever_is_stopped_by_the_budget(requests: int) -> None:
+def test_the_budget_stops_an_optimizer_that_never_stops(requests: int) -> None:
     class Endless(RandomPoints):
         questions = 0
 
@@ -319,8 +319,8 @@ def test_who_asks_for_ever_is_stopped_by_the_budget(requests: int) -> None:
     assert endless.questions < requests
 
 
-def test_sessions_that_grow_much_longer_end_the_search_not_the_run() -> None:
-    """Points after the first blocks cost far more than any before: the budget says stop."""
+def test_much_longer_sessions_end_the_search_without_an_error() -> None:
+    """Later points cost far more requests than estimated from earlier ones."""
     dynamics = toy_dynamics(hazard=0.9)
     longer = toy_dynamics(hazard=0.02)
 
