@@ -167,12 +167,12 @@ class FusionPolicy(Policy):
         parts = self._parts
         if self.is_static:
             return np.tile(parts.static, (len(predictions), 1))
-        seen = np.empty((len(predictions), len(parts.inputs)), dtype=np.float32)
+        inputs = np.empty((len(predictions), len(parts.inputs)), dtype=np.float32)
         bounded = np.clip(context, -OBSERVATION_BOUND, OBSERVATION_BOUND)
-        seen[:, parts.of_context] = bounded
+        inputs[:, parts.of_context] = bounded
         if len(parts.of_candidates):
-            seen[:, parts.of_candidates] = summarise(logits_of(predictions))[:, parts.statistics]
-        action, _ = parts.policy.predict(seen, deterministic=True)
+            inputs[:, parts.of_candidates] = summarise(logits_of(predictions))[:, parts.statistics]
+        action, _ = parts.policy.predict(inputs, deterministic=True)
         return parts.action_map.to_parameters(action)
 
     def fused(self, predictions: FloatArray, parameters: FloatArray) -> FloatArray:

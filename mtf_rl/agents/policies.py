@@ -133,8 +133,8 @@ class MlpPolicy(Policy):
         episode_start: Any = None,
         deterministic: bool = False,
     ) -> tuple[NDArray[np.float32], Any]:
-        seen = _standardised(observation, self.mean, self.scale)
-        return self.network(seen).astype(np.float32), state
+        standardised = _standardised(observation, self.mean, self.scale)
+        return self.network(standardised).astype(np.float32), state
 
 
 @dataclass(frozen=True)
@@ -205,26 +205,28 @@ class GenerativePolicy(Policy):
         episode_start: Any = None,
         deterministic: bool = False,
     ) -> tuple[NDArray[np.float32], Any]:
-        seen = _standardised(observation, self.mean, self.scale)
-        actions = np.empty((len(seen), self.action_dim), dtype=np.float32)
+        standardised = _standardised(observation, self.mean, self.scale)
+        actions = np.empty((len(standardised), self.action_dim), dtype=np.float32)
         step = max(1, _DECODED_AT_ONCE // len(self.latents))
-        for start in range(0, len(seen), step):
-            actions[start : start + step] = self._best(seen[start : start + step])
+        for start in range(0, len(standardised), step):
+            actions[start : start + step] = self._best(standardised[start : start + step])
         return actions, state
 
-    def _best(self, seen: FloatArray) -> FloatArray:
+    def _best(self, standardised: FloatArray) -> FloatArray:
         """The action with the highest Q for each standardised observation (rows, obs_dim)."""
         samples = len(self.latents)
-        repeated = np.repeat(seen, samples, axis=0)  # (rows * samples, obs_dim)
-        latents = np.tile(self.latents, (len(seen), 1))  # (rows * samples, latent_dim)
+        repeated = np.repeat(standardised, samples, axis=0)  # (rows * samples, obs_dim)
+        latents = np.tile(self.latents, (len(standardised), 1))  # (rows * samples, latent_dim)
         decoded = self.decoder(np.concatenate([repeated, latents], axis=1))
         moves = self.action_flexibility * self.perturbation(
             np.concatenate([repeated, decoded], axis=1)
         )
         moved = np.clip(decoded + moves, -1.0, 1.0)  # (rows * samples, action_dim)
         values = self.critic(np.concatenate([repeated, moved], axis=1))
-        best = values.reshape(len(seen), samples).argmax(axis=1)  # (rows,)
-        chosen: FloatArray = moved.reshape(len(seen), samples, -1)[np.arange(len(seen)), best]
+        best = values.reshape(len(standardised), samples).argmax(axis=1)  # (rows,)
+        chosen: FloatArray = moved.reshape(len(standardised), samples, -1)[
+            np.arange(len(standardised)), best
+        ]
         return chosen
 
 

@@ -129,8 +129,8 @@ def _check_same_actions(model: BaseAlgorithm, policy: MlpPolicy) -> None:
         getattr(model.observation_space, "high", np.inf),
     ).astype(np.float32)
     normalised = model.get_vec_normalize_env()
-    seen = observations if normalised is None else normalised.normalize_obs(observations)
-    expected, _ = model.predict(np.asarray(seen, dtype=np.float32), deterministic=True)
+    inputs = observations if normalised is None else normalised.normalize_obs(observations)
+    expected, _ = model.predict(np.asarray(inputs, dtype=np.float32), deterministic=True)
     difference = float(np.abs(policy.predict(observations)[0] - expected).max())
     if difference > _TOLERANCE:
         raise ConfigError(

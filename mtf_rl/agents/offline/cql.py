@@ -84,17 +84,17 @@ class CQL(BatchLearning, SAC):
 
     def _update_critic(self, batch: ReplayBufferSamples) -> None:
         with torch.no_grad():
-            here = self.actor.get_action_dist_params(batch.observations)[:2]
-            there = self.actor.get_action_dist_params(batch.next_observations)[:2]
-            actions, log_densities = self._samples(here, there)
-            next_actions = squashed_samples(*there, 1)[0][:, 0]  # (batch, action_dim)
+            actor_now = self.actor.get_action_dist_params(batch.observations)[:2]
+            actor_next = self.actor.get_action_dist_params(batch.next_observations)[:2]
+            actions, log_densities = self._samples(actor_now, actor_next)
+            next_actions = squashed_samples(*actor_next, 1)[0][:, 0]  # (batch, action_dim)
             next_values = torch.stack(self.critic_target(batch.next_observations, next_actions))
         target = td_target(batch.rewards, batch.dones, next_values.amin(dim=0), self.gamma)
         logged = self.critic(batch.observations, batch.actions)
         sampled = values_of_samples(self.critic, batch.observations, actions)
         gaps = [
-            conservative_gap(values, log_densities, mine)
-            for values, mine in zip(sampled, logged, strict=True)
+            conservative_gap(values, log_densities, logged_values)
+            for values, logged_values in zip(sampled, logged, strict=True)
         ]
         td = critic_loss(logged, target)
         gap = torch.stack(gaps).sum()
@@ -104,16 +104,16 @@ class CQL(BatchLearning, SAC):
         self.logger.record_mean("train/logged_value", logged[0].mean().item())
 
     def _samples(
-        self, here: tuple[Tensor, Tensor], there: tuple[Tensor, Tensor]
+        self, actor_now: tuple[Tensor, Tensor], actor_next: tuple[Tensor, Tensor]
     ) -> tuple[Tensor, Tensor]:
         """Actions (batch, 3 * samples, action_dim), and their log densities."""
-        batch, width = here[0].shape
+        batch, width = actor_now[0].shape
         uniform = torch.rand(batch, self.n_action_samples, width, device=self.device) * 2.0 - 1.0
         flat = torch.full(
             (batch, self.n_action_samples), -width * math.log(2.0), device=self.device
         )
-        own, own_density = squashed_samples(*here, self.n_action_samples)
-        next_own, next_density = squashed_samples(*there, self.n_action_samples)
+        own, own_density = squashed_samples(*actor_now, self.n_action_samples)
+        next_own, next_density = squashed_samples(*actor_next, self.n_action_samples)
         return (
             torch.cat([uniform, own, next_own], dim=1),
             torch.cat([flat, own_density, next_density], dim=1),

@@ -288,14 +288,14 @@ class _Observer(BaseCallback):
     @override
     def _on_step(self) -> bool:
         self._task.on_update(1)
-        self._look(self.num_timesteps - 1)  # The callback comes before the step's update.
+        self._call_watch(self.num_timesteps - 1)  # The callback comes before the step's update.
         return True
 
     @override
     def _on_training_end(self) -> None:
-        self._look(self.num_timesteps)
+        self._call_watch(self.num_timesteps)
 
-    def _look(self, updates: int) -> None:
+    def _call_watch(self, updates: int) -> None:
         watch = self._task.watch
         if watch is not None and updates > 0 and updates % watch.every == 0:
             watch.see(updates, policy_of(self.model))

@@ -154,6 +154,6 @@ class _OffPolicyLogger(SessionLogger):
         buffer = model.replay_buffer
         stored = buffer.observations[: buffer.pos]  # (steps, num_envs, obs_dim)
         latest = np.asarray(model._last_obs)[None]  # of this step, not stored yet
-        seen = np.concatenate([stored, latest]).reshape(-1, stored.shape[2])
-        freeze_statistics(model, seen)
+        observations = np.concatenate([stored, latest]).reshape(-1, stored.shape[2])
+        freeze_statistics(model, observations)
         self.untrained = actor_policy(model)

@@ -205,8 +205,8 @@ class EvolutionStrategy(Optimizer):
         gradient = (up - down) @ self._noise / (2 * self._pairs * self._sigma)  # (dimensions,)
         self._steps += 1
         betas = np.array([[0.9], [0.999]])
-        seen = np.stack([gradient, gradient**2])
-        self._moments = betas * self._moments + (1.0 - betas) * seen
+        powers = np.stack([gradient, gradient**2])
+        self._moments = betas * self._moments + (1.0 - betas) * powers
         first, second = self._moments / (1.0 - betas**self._steps)
         self.mean = np.clip(self.mean + self._rate * first / (np.sqrt(second) + 1e-8), -1.0, 1.0)
 

@@ -206,14 +206,14 @@ def _small_network(task: LearningTask) -> SearchSpace:
 
 def _network(task: LearningTask, *, hidden: int) -> NetworkWeights:
     initial = initial_points(task.learning.sessions)
-    seen = _observed(task, initial[0])  # (requests, obs_dim)
-    std = seen.std(axis=0, dtype=np.float64)
+    observations = _observed(task, initial[0])  # (requests, obs_dim)
+    std = observations.std(axis=0, dtype=np.float64)
     rng = np.random.default_rng(task.seed)
     return NetworkWeights(
-        mean=seen.mean(axis=0, dtype=np.float64),
+        mean=observations.mean(axis=0, dtype=np.float64),
         scale=np.where(std > 1e-6, std, 1.0),
         initial=initial,
-        first=rng.normal(size=(hidden, seen.shape[1])),
+        first=rng.normal(size=(hidden, observations.shape[1])),
     )
 
 
