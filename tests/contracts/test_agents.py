@@ -178,7 +178,7 @@ class InterruptingBudget(RequestBudget):
 def test_a_batch_agent_without_a_batch_raises(name: str) -> None:
     dynamics = toy_dynamics()
     task = LearningTask(dynamics, dynamics, RequestBudget(BUDGET), 0)
-    with pytest.raises(DataError, match="learns from a batch dataset, and there is none"):
+    with pytest.raises(DataError, match="batch dataset, and none was given: add --batch"):
         AGENTS[name].learn(task, settings_of(name))
 
 
@@ -199,7 +199,7 @@ def test_a_warm_start_skips_the_warmup_and_changes_the_policy(name: str) -> None
     task = LearningTask(dynamics, dynamics, RequestBudget(BUDGET), 0)
     # The warm-up is skipped, so it may be longer than the budget.
     settings = settings_of(name, warm_start_updates=30, warmup_requests=10_000)
-    with pytest.raises(DataError, match="learns from a batch dataset, and there is none"):
+    with pytest.raises(DataError, match="batch dataset, and none was given: add --batch"):
         AGENTS[name].learn(task, settings)
     task = replace(task, budget=RequestBudget(BUDGET), batch=toy_batch(400))
     learned = AGENTS[name].learn(task, settings)
