@@ -215,6 +215,11 @@ def reward_named(name: str, tasks: TaskSet = KUAIRAND_TASKS) -> RewardFunction:
     reward: TaskReward | RewardFunction = REWARDS.resolve(name)
     if isinstance(reward, TaskReward):
         return reward.on(tasks)
+    if isinstance(reward, Reward) and len(reward.feedbacks) != len(tasks.feedbacks):
+        raise ConfigError(
+            f"reward {name!r} must have a weight for each of {', '.join(tasks.feedback_names)},"
+            f" got {len(reward.feedbacks)} weights"
+        )
     if tasks != KUAIRAND_TASKS or isinstance(reward, _Checked):
         _validate(reward, tasks)
     return reward

@@ -144,17 +144,29 @@ def change_interval(values: FloatArray, reference: FloatArray, clusters: IntArra
     )
 
 
-def rate_interval(events: FloatArray, shown: FloatArray | IntArray, clusters: IntArray) -> Interval:
-    """Events per thing shown, sum e / sum s over (rows,), with a 95 % interval within [0, 1].
+def rate_interval(
+    events: FloatArray, shown: FloatArray | IntArray, clusters: IntArray, *, most: float = 1.0
+) -> Interval:
+    """Events per thing shown, sum e / sum s over (rows,), with a 95 % interval within [0, `most`].
 
-    The interval is robust to clusters (`ratio_interval`). Where there is no event that formula
-    gives 0 width; the upper limit is then that of Clopper and Pearson, 1 - 0.025^(1 / sum s).
+    The interval is robust to clusters (`ratio_interval`). Where there is no event, or everything
+    shown has the most events, that formula gives 0 width; the other limit is then that of Clopper
+    and Pearson, 1 - 0.025^(1 / sum s) from the rate in units of `most`, for independent things.
+
+    Args:
+        events: of each row.
+        shown: of each row.
+        clusters: of each row, such as users.
+        most: events that one thing can have: 1, or infinity for counts.
     """
     total = float(np.sum(shown))
+    margin = float(1.0 - 0.025 ** (1.0 / total)) if total > 0.0 else np.nan
     if total > 0.0 and not np.any(events):
-        return Interval(0.0, 0.0, float(1.0 - 0.025 ** (1.0 / total)))
+        return Interval(0.0, 0.0, margin)
+    if total > 0.0 and np.isfinite(most) and float(np.sum(events)) == most * total:
+        return Interval(most, most * (1.0 - margin), most)
     found = ratio_interval(events, np.asarray(shown, dtype=np.float64), clusters)
-    return Interval(found.mean, max(found.low, 0.0), min(found.high, 1.0))
+    return Interval(found.mean, max(found.low, 0.0), min(found.high, most))
 
 
 def rate_difference_interval(

@@ -8,7 +8,7 @@ import numpy as np
 
 from mtf_rl.core.arrays import FloatArray, IntArray
 from mtf_rl.core.errors import ConfigError
-from mtf_rl.core.tasks import KUAIRAND_TASKS, TaskSet
+from mtf_rl.core.tasks import KUAIRAND_TASKS, TaskKind, TaskSet
 from mtf_rl.evaluation.intervals import (
     Interval,
     change_interval,
@@ -95,7 +95,13 @@ def metrics_of(sessions: Sessions) -> Metrics:
         depth=mean_interval(_floats(sessions.depth), users),
         watch_seconds=mean_interval(sessions.watch_seconds, users),
         rates=tuple(
-            rate_interval(counts, sessions.impressions, users) for counts in sessions.feedback.T
+            rate_interval(
+                counts,
+                sessions.impressions,
+                users,
+                most=1.0 if task.kind is TaskKind.BINARY else np.inf,
+            )
+            for task, counts in zip(sessions.tasks.feedbacks, sessions.feedback.T, strict=True)
         ),
         **_rates_of(sessions.tasks),
     )

@@ -15,6 +15,8 @@ from mtf_rl.envs import SessionDynamics
 from mtf_rl.evaluation import Interval, mean_interval, paired_difference, roll_out
 from mtf_rl.experiments.assembly import Assembly
 from mtf_rl.experiments.command_line import settings_of_run
+from mtf_rl.experiments.comparison.contestants import PRODUCTION
+from mtf_rl.experiments.production import production_policy
 from mtf_rl.experiments.run_evaluation import FINAL_SEED
 from mtf_rl.experiments.run_folder import open_run_folder
 
@@ -63,7 +65,8 @@ def evaluate_policy(
         One row for each evaluator.
 
     Raises:
-        ConfigError: if the policy is of another setting than the run, or a number is out of range.
+        ConfigError: if the policy is of another setting than the run, a number is out of range, or
+            the run's action map does not reach production's weights.
         MtfRlError: if the run or the policy cannot be read.
     """
     folder = open_run_folder(Path(run))
@@ -110,19 +113,20 @@ def _refuse_another_setting(policy: Any, dynamics: SessionDynamics, run: Path) -
 def _reference(
     dynamics: SessionDynamics, production: Sequence[float] | Mapping[str, float] | None
 ) -> tuple[str, ConstantPolicy]:
-    tasks = dynamics.formula.tasks
-    weights = np.asarray(tasks.signs, dtype=np.float32)
+    formula, tasks = dynamics.formula, dynamics.formula.tasks
+    if production is None:
+        uniform = formula.parameters_of(tasks.signs)
+        return "uniform", ConstantPolicy(dynamics.action_map.to_action(uniform))
     if isinstance(production, Mapping):
         if set(production) != set(tasks.names):
             raise ConfigError(
                 f"production must name {', '.join(tasks.names)}, got {', '.join(production)}"
             )
         weights = np.array([production[name] for name in tasks.names], dtype=np.float32)
-    elif production is not None:
+    else:
         weights = np.asarray(production, dtype=np.float32)
     if weights.shape != (len(tasks.names),) or not np.isfinite(weights).all():
         raise ConfigError(
             f"production must be one number for each of {', '.join(tasks.names)}, got {production}"
         )
-    action = dynamics.action_map.to_action(dynamics.formula.parameters_of(weights))
-    return "uniform" if production is None else "production", ConstantPolicy(action)
+    return PRODUCTION, production_policy(weights, formula, dynamics.action_map)

@@ -19,8 +19,7 @@ from mtf_rl.agents import (
 from mtf_rl.core.errors import ConfigError
 from mtf_rl.core.protocols import SIMULATOR
 from mtf_rl.data import BatchDataset, UserGroup
-from mtf_rl.envs import RequestBudget
-from mtf_rl.envs.rewards import reward_named
+from mtf_rl.envs import REWARDS, RequestBudget
 from mtf_rl.experiments.assembly import Assembly
 from mtf_rl.experiments.collection import batch_for, describe_batch
 from mtf_rl.experiments.command_line import settings_to_resume
@@ -126,7 +125,8 @@ def _try_extensions(settings: RunSettings) -> None:
         ConfigError: if one cannot be imported, or is not what it must be.
     """
     SCORERS.resolve(settings.run.scorer)
-    reward_named(settings.run.session.reward)
+    # It is tried on the log's own tasks once they are read.
+    REWARDS.resolve(settings.run.session.reward)
 
 
 def _train(settings: RunSettings, run: RunFolder, progress: Progress, terminal: Terminal) -> None:

@@ -18,8 +18,9 @@ from mtf_rl.core.plugins import (
     repeated_on_command_line,
 )
 from mtf_rl.core.registry import Registry
+from mtf_rl.core.tasks import Task, TaskSet
 from mtf_rl.envs import SessionConfig
-from mtf_rl.envs.rewards import REWARDS, reward_named, trial_inputs
+from mtf_rl.envs.rewards import REWARDS, Reward, reward_named, trial_inputs
 from mtf_rl.experiments.config import RunConfig
 from mtf_rl.fusion import FORMULAS, FusionConfig
 from mtf_rl.scorers import SCORERS
@@ -111,6 +112,15 @@ def test_invalid_extension_names_are_refused(own_module: str) -> None:
         reward_named(f"{own_module}:number")
     with pytest.raises(ConfigError, match=re.escape("broken_module_of_a_test.py, line 2)")):
         import_from_path("broken_module_of_a_test:x", "scorer")
+
+
+def test_a_weighted_sum_has_a_weight_for_each_feedback(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(REWARDS, "_entries", dict(REWARDS._entries))
+    REWARDS.register("short", Reward(1.0, (0.5, 0.5)))
+    with pytest.raises(ConfigError, match=re.escape("a weight for each of click, long_view")):
+        reward_named("short")
+    two = TaskSet((Task("buy"), Task("save")))
+    assert reward_named("short", two) == Reward(1.0, (0.5, 0.5))
 
 
 def test_a_config_imports_nothing() -> None:

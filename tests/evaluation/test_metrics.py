@@ -200,6 +200,9 @@ def test_rare_and_missing_events_say_so() -> None:
     none = rate_interval(np.zeros(10), shown, users)
     assert (none.mean, none.low) == (0.0, 0.0)
     assert none.high == pytest.approx(stats.beta.ppf(0.975, 1, 300))  # Clopper and Pearson
+    every = rate_interval(np.full(10, 30.0), shown, users)
+    assert (every.mean, every.high) == (1.0, 1.0)
+    assert every.low == pytest.approx(stats.beta.ppf(0.025, 300, 1))
     one = rate_interval(np.eye(10)[0], shown, users)
     assert one.low == 0.0
     assert one.high > one.mean
@@ -207,6 +210,17 @@ def test_rare_and_missing_events_say_so() -> None:
     assert np.isnan(change.mean)
     assert not change.excludes_zero
     assert np.isnan(change_interval(np.ones(4), np.zeros(4), np.arange(4)).mean)
+
+
+def test_counts_may_exceed_one_a_video() -> None:
+    users, shown = np.arange(10), np.full(10, 2)
+    counts = np.array([4.0, 6.0] * 5)  # 2 or 3 for each video
+    found = rate_interval(counts, shown, users, most=np.inf)
+    expected = mean_interval(counts / 2.0, users)
+    assert (found.mean, found.low, found.high) == pytest.approx(
+        (expected.mean, expected.low, expected.high)
+    )
+    assert rate_interval(np.full(10, 4.0), shown, users, most=np.inf).mean == 2.0
 
 
 def test_a_metric_is_worse_by_the_sign_of_its_task() -> None:

@@ -121,6 +121,8 @@ def test_a_comparison_from_jobs_to_page(config: ComparisonConfig) -> None:
     assert set(table.policy) == set(config.contestants)
     long = pd.read_csv(config.folder / "results.csv")
     assert len(long) == 2 * len(results.all)
+    texts = {"contestant", "track", "evaluator"}
+    assert set(long.select_dtypes(exclude="number").columns) == texts
     # What was written as the jobs were done is what is read of them.
     assert (config.folder / "leaderboard.md").read_text() == page_of(comparison)
 

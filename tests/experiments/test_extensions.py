@@ -134,6 +134,13 @@ def test_a_policy_is_evaluated_against_uniform_and_production(run: Path) -> None
     same = evaluate_policy(run / "policy" / "uniform", run, sessions=40, production=weights)
     assert {row.reference for row in same} == {"production"}
     assert [row.difference.mean for row in same] == [0.0, 0.0]
+    # Only the direction of log_sum's weights counts; what the box does not reach is refused.
+    tenfold = {name: 10.0 * weight for name, weight in weights.items()}
+    assert evaluate_policy(policy, run, sessions=40, production=tenfold) == evaluate_policy(
+        policy, run, sessions=40, production=weights
+    )
+    with pytest.raises(ConfigError, match=re.escape("does not reach these weights")):
+        evaluate_policy(policy, run, production=weights | {"click": -0.5})
     with pytest.raises(ConfigError, match=re.escape("production must be one number for each of")):
         evaluate_policy(policy, run, production=[1.0, 2.0])
 

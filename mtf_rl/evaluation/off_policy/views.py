@@ -53,7 +53,8 @@ def view_of(batch: BatchDataset) -> ActionView:
     formula = setting.get("formula")
     if formula is None or is_import_path(formula) or not FORMULAS[formula].is_scale_free:
         return as_it_is
-    missing = [entry.name for entry in fields(FusionConfig) if entry.name not in setting]
+    needed = [entry.name for entry in fields(FusionConfig) if entry.init]
+    missing = [name for name in needed if name not in setting]
     if missing:
         raise DataError(
             f"the log's setting tells its formula, {formula}, but not {', '.join(missing)}; write"

@@ -17,7 +17,7 @@ from mtf_rl.agents import AGENTS
 from mtf_rl.core.errors import ConfigError, RunFolderError
 from mtf_rl.core.plugins import allowed_extensions
 from mtf_rl.core.protocols import GROUND_TRUTH
-from mtf_rl.envs.rewards import reward_named
+from mtf_rl.envs import REWARDS
 from mtf_rl.experiments.command_line import settings_of_run
 from mtf_rl.experiments.comparison.config import ComparisonConfig
 from mtf_rl.experiments.comparison.contestants import CONTESTANTS, LEARNER, PRODUCTION, SEARCH
@@ -128,7 +128,7 @@ def compare(config: ComparisonConfig, terminal: Terminal) -> Comparison:
     digest = run_digest(config.run)
     for job in (*_whole(config), *_smaller(config)):
         check_budget(job, config)  # before the first job, not after hours of them
-    reward_named(settings_of_run(open_run_folder(config.run)).run.session.reward)
+    REWARDS.resolve(settings_of_run(open_run_folder(config.run)).run.session.reward)
     config.folder.mkdir(parents=True, exist_ok=True)
     with _workers(config) as pool:
         _adopt(config, digest, terminal)

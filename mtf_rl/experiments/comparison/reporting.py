@@ -77,6 +77,7 @@ def _long(comparison: Comparison) -> list[dict[str, str | int | float]]:
             record = settings_to_json(result)
             del record["evaluated"]
             flat = settings_to_json(evaluated)
+            del flat["rate_signs"]
             for name in ("rates", "weights", "weights_spread"):
                 values = flat.pop(name)
                 flat |= {f"{name}/{key}": value for key, value in values.items()}

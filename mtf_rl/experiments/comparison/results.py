@@ -152,13 +152,6 @@ class Results:
         found = self.of(contestant, track=track)
         return float(np.mean([getattr(result.evaluated[evaluator], measure) for result in found]))
 
-    def mean_rate(
-        self, contestant: str, task: str, evaluator: str, *, track: str = "session"
-    ) -> float:
-        """Mean over seeds of a feedback's rate per shown video."""
-        found = self.of(contestant, track=track)
-        return float(np.mean([result.evaluated[evaluator].rates[task] for result in found]))
-
     def evaluators(self) -> list[str]:
         """Who evaluated."""
         return list(self.all[0].evaluated) if self.all else []

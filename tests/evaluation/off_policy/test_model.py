@@ -198,6 +198,10 @@ def test_weights_of_one_direction_are_one_action_to_the_model(batch: BatchDatase
     np.testing.assert_allclose(view(nothing), 0.0, atol=1e-7)
     with pytest.raises(DataError, match="tells its formula, log_sum, but not action_map, tasks"):
         view_of(replace(batch, setting={"formula": "log_sum"}))
+    # Without `task_set`, as the last release wrote it, the tasks are KuaiRand's.
+    former = {name: part for name, part in (batch.setting or {}).items() if name != "task_set"}
+    assert len(former) == len(batch.setting or {}) - 1
+    np.testing.assert_array_equal(view_of(replace(batch, setting=former))(actions), view(actions))
     for setting in (None, {**(batch.setting or {}), "formula": "click_gated"}):
         plain = view_of(replace(batch, setting=setting))
         np.testing.assert_array_equal(plain(actions), actions)
