@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from mtf_rl.core.deprecation import note_old_spelling
+from mtf_rl.core.plugins import is_import_path
 
 __all__ = [
     "RENAMED_FIELDS",
@@ -37,7 +38,9 @@ RENAMED_FIELDS = {
     "weight": "conservative_weight",
 }
 """Fields of settings, old to new. No settings class has a field of an old name, but for `bound` of
-off-policy evaluation's `ModelConfig`."""
+off-policy evaluation's `ModelConfig`. An extension's settings may have one: they are left alone."""
+
+_OF_RUNS = frozenset({"judge", "shares", "twin"})  # flags without a prefix that are no agent's
 
 _RENAMED_VALUES = {
     "hand_set": "reward_weighted",
@@ -56,11 +59,12 @@ _RENAMED_EVALUATORS = {"world": "ground_truth", "synthetic_truth": "ground_truth
 def current_words(words: Sequence[str]) -> list[str]:
     """The words of a command line in the current spelling."""
     current: list[str] = []
+    own_agent = _names_own_agent(words)
     flag = ""  # the last one; values follow it
     for word in words:
         if word.startswith("--"):
             flag, equals, value = word.partition("=")
-            flag = _current_flag(flag)
+            flag = _current_flag(flag, own_agent=own_agent)
             current.append(flag + equals + (_current_value(flag, value) if equals else ""))
         else:
             current.append(_current_value(flag, word))
@@ -72,7 +76,11 @@ def current_document(document: Any) -> Any:
     if not isinstance(document, dict):
         return document
     current = {}
+    kept = _settings_of_extensions(document)
     for name, value in document.items():
+        if name in kept:
+            current[name] = value
+            continue
         new = RENAMED_FIELDS.get(str(name), str(name))
         if new != name:
             note_old_spelling(f"setting {name}", new)
@@ -85,8 +93,13 @@ def current_document(document: Any) -> Any:
 
 def holds_old_fields(document: Any) -> bool:
     """Whether settings in JSON were written before fields were renamed."""
-    return isinstance(document, dict) and any(
-        name in RENAMED_FIELDS or holds_old_fields(value) for name, value in document.items()
+    if not isinstance(document, dict):
+        return False
+    kept = _settings_of_extensions(document)
+    return any(
+        name in RENAMED_FIELDS or holds_old_fields(value)
+        for name, value in document.items()
+        if name not in kept
     )
 
 
@@ -110,11 +123,28 @@ def words_of_replay(words: Sequence[str]) -> list[str] | None:
     return [word for word in words if word != "--random-log"]
 
 
-def _current_flag(flag: str) -> str:
+def _names_own_agent(words: Sequence[str]) -> bool:
+    """Whether a `module:Name` stands alone, and so is no flag's value."""
+    return any(
+        is_import_path(word) and not word.startswith("--") and not before.startswith("--")
+        for before, word in zip(("", *words), words, strict=False)
+    )
+
+
+def _settings_of_extensions(document: dict[str, Any]) -> frozenset[str]:
+    """Entries whose names are an extension's own, or new in this release."""
+    agent = document.get("agent")
+    is_own = isinstance(agent, str) and is_import_path(agent)
+    return frozenset({"scorer_model", *(("agent_settings",) if is_own else ())})
+
+
+def _current_flag(flag: str, *, own_agent: bool) -> str:
     *path, last = flag.removeprefix("--").split(".")
     negation = "no-" if last.startswith("no-") else ""
     old = last.removeprefix("no-").replace("-", "_")
     if old not in RENAMED_FIELDS or path == ["model"]:  # ope's --model.bound is another bound
+        return flag
+    if path == ["scorer-model"] or (own_agent and not path and old not in _OF_RUNS):
         return flag
     new = ".".join([*path, negation + RENAMED_FIELDS[old].replace("_", "-")])
     note_old_spelling(flag, f"--{new}")

@@ -19,7 +19,9 @@ from mtf_rl.experiments.environments import session_dynamics
 from mtf_rl.experiments.offline_evaluation import OfflineConfig
 from mtf_rl.experiments.old_spellings import (
     RENAMED_FIELDS,
+    current_document,
     current_words,
+    holds_old_fields,
     words_of_ope,
     words_of_replay,
 )
@@ -110,6 +112,21 @@ def test_old_settings_files_are_read(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert settings.run.log.validation_fraction == 0.2
     assert settings.baselines.grid.max_blocks == 2
     assert "setting twin is the old spelling of myopic_baseline" in capsys.readouterr().err
+
+
+def test_settings_of_extensions_keep_their_names() -> None:
+    words = ["my_code:MyAgent", "--threshold", "2", "--scorer-model.weight", "3"]
+    assert current_words(words) == words
+    assert current_words([*words, "--no-twin"]) == [*words, "--no-myopic-baseline"]
+    assert current_words(["--session.reward", "a:b", "--deviation", "1"])[-2:] == ["--std", "1"]
+    document = {
+        "agent": "my_code:MyAgent",
+        "agent_settings": {"threshold": 2.0},
+        "run": {"scorer": "my_code:MyScorer", "scorer_model": {"weight": 3.0}},
+    }
+    assert current_document(document) == document
+    assert not holds_old_fields(document)
+    assert holds_old_fields(document | {"agent": "cql"})
 
 
 def test_run_folders_of_the_last_release_are_refused_with_the_remedy(tmp_path: Path) -> None:
