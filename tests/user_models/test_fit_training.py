@@ -139,10 +139,10 @@ def test_session_effects_of_opposite_sign_are_recovered() -> None:
             log.train_requests,
             replace(QUICK, max_epochs=20),
         )
-    everyone = np.arange(NUM_USERS)
+    all_users = np.arange(NUM_USERS)
     high, low = np.zeros((2, NUM_USERS, 5))
     high[:, 3], low[:, 3] = 1.0, -1.0
-    slope = (network.logits(everyone, high) - network.logits(everyone, low))[:, 0] / 2.0
+    slope = (network.logits(all_users, high) - network.logits(all_users, low))[:, 0] / 2.0
     assert slope[::2].mean() == pytest.approx(2.0, abs=0.5)
     assert slope[1::2].mean() == pytest.approx(-2.0, abs=0.5)
 

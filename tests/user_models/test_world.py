@@ -288,8 +288,8 @@ def test_leaving_and_returning_equal_the_documented_equations(world: World) -> N
         world.return_probability(state), 1 / (1 + np.exp(-(3.35 + users / 20)))
     )
     # More active users stay longer and see more videos.
-    everyone = world.users
-    assert np.corrcoef(everyone.patience, everyone.activity)[0, 1] > 0.8
+    all_users = world.users
+    assert np.corrcoef(all_users.patience, all_users.activity)[0, 1] > 0.8
 
 
 def test_satisfaction_tiredness_and_boredom_decay_at_their_rates(world: World) -> None:
@@ -593,10 +593,10 @@ def test_pools_contain_no_video_twice(world: World) -> None:
 
 
 def test_pools_do_not_depend_on_the_other_users(world: World) -> None:
-    everyone = world.retrieval.pools(np.arange(60), 50)
-    np.testing.assert_array_equal(world.retrieval.pools(np.array([7]), 50)[0], everyone[7])
+    all_users = world.retrieval.pools(np.arange(60), 50)
+    np.testing.assert_array_equal(world.retrieval.pools(np.array([7]), 50)[0], all_users[7])
     other_visit = world.retrieval.pools(np.array([7]), 50, visits=1)[0]
-    assert set(other_visit.tolist()) != set(everyone[7].tolist())
+    assert set(other_visit.tolist()) != set(all_users[7].tolist())
 
 
 def test_retrieval_prefers_liked_tags_and_popular_videos(world: World) -> None:

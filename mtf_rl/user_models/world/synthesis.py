@@ -144,8 +144,8 @@ def measure(config: WorldConfig) -> tuple[CalibrationRow, ...]:
     totals: Tally | None = None
     for users in _chunks(config, _chunk_size(config, 1)):
         rows, ends = roll(world, users, config.days, LOGGING_RANKERS)
-        found = tally(rows, ends, users=config.users, videos=config.videos)
-        totals = found if totals is None else totals.plus(found)
+        chunk_totals = tally(rows, ends, users=config.users, videos=config.videos)
+        totals = chunk_totals if totals is None else totals.plus(chunk_totals)
     assert totals is not None
     return calibrate(totals)
 
