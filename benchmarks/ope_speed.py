@@ -53,8 +53,8 @@ def made_up(settings: Settings, seed: int) -> OPEInputs:
         live=np.ones(shape, dtype=np.bool_),
         q=v + rng.normal(0.0, 0.1, shape),
         v=v,
-        visits=rng.lognormal(0.0, 0.1, shape),
-        model_visits=rng.lognormal(0.0, 0.1, shape),
+        state_action_ratios=rng.lognormal(0.0, 0.1, shape),
+        model_state_action_ratios=rng.lognormal(0.0, 0.1, shape),
         leverage=1.0,
     )
 

@@ -77,7 +77,7 @@ def first_reward(inputs: OPEInputs) -> RatioSum:
     return RatioSum.mean(inputs.rewards[:, 0])
 
 
-FIRST_REQUEST = Estimator(first_reward, Weighting.VISITS)
+FIRST_REQUEST = Estimator(first_reward, Weighting.STATE_ACTION_RATIOS)
 THIRD_NETWORK = NetworkEstimator(FQEConfig(updates=7, hidden=(3,)))
 
 

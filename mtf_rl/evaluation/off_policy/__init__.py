@@ -1,4 +1,4 @@
-"""Off-policy evaluation: values of policies from sessions that other policies served."""
+"""Off-policy evaluation: estimate the value of policies from sessions served by other policies."""
 
 from typing import TYPE_CHECKING
 

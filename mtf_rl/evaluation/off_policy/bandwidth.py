@@ -1,4 +1,4 @@
-"""A kernel's bandwidth, chosen by where intervals stop overlapping."""
+"""Selection of a kernel's bandwidth by SLOPE: the last one at which all intervals overlap."""
 
 from collections.abc import Sequence
 
@@ -18,28 +18,30 @@ from mtf_rl.evaluation.policy_actions import policy_actions
 
 __all__ = ["slope_bandwidth", "slope_bandwidth_around", "slope_choice"]
 
-_BY = "request_sn"
+_ESTIMATOR = "request_sn"
 _MULTIPLES = (0.5, 1.0, 2.0, 4.0)
 
 
 def slope_choice(intervals: Sequence[Interval]) -> int:
-    """SLOPE: position of the last estimate whose interval meets those of all before it.
+    """SLOPE: index of the last estimate whose interval overlaps those of all before it.
 
-    Estimates are ordered from the most variance and least bias (the narrowest bandwidth) to the
-    least variance: the widest bandwidth is taken at which bias does not show beyond noise. Lepski's
-    principle, as in Su, Srinath and Krishnamurthy, "Adaptive estimator selection for off-policy
-    evaluation" (ICML 2020), whose intervals are the estimate +- twice its deviation bound. SLOPE++
-    (Tucker and Lee, "Improved estimator selection for off-policy evaluation", 2021) orders by the
-    intervals' widths, which drops the need for bias that grows with the bandwidth; so does this.
+    Estimates are ordered from high variance and low bias (narrow bandwidth) to low variance. The
+    rule selects the widest bandwidth at which the bias is still within the noise.
+
+    Source: Lepski's principle in Su, Srinath and Krishnamurthy, "Adaptive estimator selection for
+    off-policy evaluation" (ICML 2020); their intervals are the estimate +- twice its deviation
+    bound. As in SLOPE++ (Tucker and Lee, "Improved estimator selection for off-policy evaluation",
+    2021), we order by interval width, so the bias need not grow with the bandwidth.
 
     Args:
-        intervals: in any order; they are walked through from the widest to the narrowest.
+        intervals: intervals of the estimates, in any order; they are processed from the widest to
+            the narrowest.
 
     Raises:
-        ConfigError: if there is no estimate.
+        ConfigError: if there is no interval.
     """
     if not intervals:
-        raise ConfigError("at least one bandwidth is needed to choose from, got none")
+        raise ConfigError("slope_choice needs at least one interval, got none")
     low, high = -np.inf, np.inf
     order = np.argsort([interval.low - interval.high for interval in intervals], kind="stable")
     chosen = int(order[0])
@@ -59,7 +61,7 @@ def slope_bandwidth(
 
     Raises:
         DataError: if the policy's actions are not finite.
-        UnknownNameError: if there is no such kernel.
+        UnknownNameError: if no kernel has this name.
     """
     batch = logged.batch
     centres = policy_actions(policy, batch.observations, action_dim=batch.actions.shape[1])
@@ -69,19 +71,19 @@ def slope_bandwidth(
 def slope_bandwidth_around(
     logged: LoggedSessions, centres: FloatArray, *, kernel: str = "gaussian"
 ) -> ProductKernel:
-    """The kernel around a policy's actions whose bandwidths are a multiple of Scott's rule.
+    """A kernel whose bandwidths are a selected multiple of Scott's rule.
 
-    `slope_choice` chooses among the multiples 0.5, 1, 2 and 4 by the intervals of `request_sn`,
-    whose weights do not multiply up over a session. A multiple with an effective size below 100
-    sessions has no useful interval and is left out; the widest is kept in any case.
+    `slope_choice` selects among the multiples 0.5, 1, 2 and 4, by the intervals of `request_sn`:
+    its weights are not multiplied over a session. A multiple with an effective sample size below
+    100 sessions is skipped, except the widest.
 
     Args:
-        logged: the log.
-        centres: what the policy does at its rows, (rows, action_dim).
+        logged: the logged sessions.
+        centres: the policy's actions at the log's rows, (rows, action_dim).
         kernel: name of the kernel.
 
     Raises:
-        UnknownNameError: if there is no such kernel.
+        UnknownNameError: if no kernel has this name.
     """
     batch = logged.batch
     start = scott_bandwidth(batch.actions)
@@ -90,10 +92,10 @@ def slope_bandwidth_around(
     for candidate in kernels:
         ratios = log_ratios_of(logged, candidate.log_density(batch.actions, centres))
         inputs = OPEInputs(ratios, logged.rewards, logged.live)
-        weights = support_of(_BY, inputs)
-        assert weights is not None  # request_sn weighs
+        weights = support_of(_ESTIMATOR, inputs)
+        assert weights is not None  # request_sn has weights
         if weights.effective < MIN_SIZE and candidate is not kernels[-1]:
             continue
         kept.append(candidate)
-        intervals.append(t_interval(estimate_sum(_BY, inputs)))
+        intervals.append(t_interval(estimate_sum(_ESTIMATOR, inputs)))
     return kept[slope_choice(intervals)]

@@ -10,25 +10,26 @@ __all__ = ["ModelConfig"]
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """What Q and visits may look like.
+    """The function classes of Q and of state-action density ratios, and constants of estimators.
 
     Raises:
         ConfigError: if a number is out of range.
     """
 
     gamma: float = 1.0
-    """Discount per request, in [0, 1]; 1 is the project's value J."""
+    """Discount factor per request, in [0, 1]; 1 gives the undiscounted session reward J."""
     ridge: float = 1e-2
-    """Weight of squared coefficients (not the constant's) beside the mean squared error, above
-    0."""
+    """Ridge penalty on all coefficients except the constant, added to the mean squared error;
+    above 0."""
     observation_terms: ObservationTerms = "squares"
-    """Terms of the observation alone in Q: linear, squares too, or all products of two too."""
+    """Terms of the observation in Q: linear, linear and squares, or linear and all pairwise
+    products."""
     crossed: bool = False
-    """Whether every observed number also meets the action in Q."""
+    """Whether Q has interactions between every observation feature and the action."""
     draws: int = 8
-    """Actions drawn of a stochastic target for its expectation, at least 1."""
+    """Actions sampled from a stochastic target to compute its expectation, at least 1."""
     bound: float = 10.0
-    """Largest weight of `clipped_dr`, above 0."""
+    """Maximum importance weight of `clipped_dr`, above 0."""
 
     def __post_init__(self) -> None:
         check_fraction("gamma", self.gamma)

@@ -1,4 +1,4 @@
-"""The distribution of a session's reward under a target, not only its mean."""
+"""The distribution of session reward under a target policy."""
 
 from dataclasses import dataclass
 
@@ -12,10 +12,10 @@ __all__ = ["RewardDistribution", "reward_distribution"]
 
 @dataclass(frozen=True)
 class RewardDistribution:
-    """A step function: F(x) at the rewards that were logged."""
+    """The cumulative distribution function F(x), a step function on the logged rewards."""
 
-    rewards: FloatArray  # (steps,) rising
-    cdf: FloatArray  # (steps,) rising, the last is 1
+    rewards: FloatArray  # (steps,) ascending
+    cdf: FloatArray  # (steps,) ascending, the last is 1
 
     @property
     def masses(self) -> FloatArray:
@@ -24,31 +24,33 @@ class RewardDistribution:
 
     @property
     def mean(self) -> float:
-        """The mean."""
+        """Mean session reward."""
         return float(self.masses @ self.rewards)
 
     @property
     def variance(self) -> float:
-        """The variance."""
+        """Variance of session reward."""
         return float(self.masses @ (self.rewards - self.mean) ** 2)
 
     def quantile(self, fraction: float) -> float:
-        """The smallest reward whose F is at least `fraction`.
+        """The smallest reward x with F(x) of at least `fraction`.
 
         Raises:
-            ConfigError: if the share is not in (0, 1].
+            ConfigError: if the fraction is not in (0, 1].
         """
-        _check_share(fraction)
+        _check_fraction(fraction)
         position = int(np.searchsorted(self.cdf, fraction - 1e-12))
         return float(self.rewards[min(position, len(self.rewards) - 1)])
 
     def cvar(self, fraction: float) -> float:
-        """The mean of the worst `fraction` of sessions: (1 / share) times the integral of F^-1.
+        """Conditional value at risk: the mean reward of the worst `fraction` of sessions.
+
+        It is the integral of F^-1 from 0 to `fraction`, divided by `fraction`.
 
         Raises:
-            ConfigError: if the share is not in (0, 1].
+            ConfigError: if the fraction is not in (0, 1].
         """
-        _check_share(fraction)
+        _check_fraction(fraction)
         before = self.cdf - self.masses
         taken = np.clip(fraction - before, 0.0, self.masses)
         return float(taken @ self.rewards) / fraction
@@ -57,15 +59,15 @@ class RewardDistribution:
 def reward_distribution(
     session_rewards: FloatArray, weights: FloatArray, *, normalised: bool = True
 ) -> RewardDistribution:
-    """F(x) = sum of w_i over rewards up to x, over sum w (normalised) or over the sessions.
+    """F(x) = (sum of w_i over sessions with reward up to x) / (sum of w_i, or the session count).
 
-    Huang et al., "Off-policy risk assessment in contextual bandits", NeurIPS 2021. Without
-    normalising F is cut to [0, 1], and reaches 1 at the largest reward.
+    Source: Huang et al., "Off-policy risk assessment in contextual bandits" (NeurIPS 2021).
+    Without normalisation, F is clipped to [0, 1] and set to 1 at the largest reward.
 
     Args:
-        session_rewards: of logged sessions, (sessions,).
-        weights: w_{T-1} of each, (sessions,), at least 0.
-        normalised: whether weights are divided by their sum.
+        session_rewards: reward of each logged session, (sessions,).
+        weights: importance weight w_{T-1} of each session, (sessions,), at least 0.
+        normalised: whether to divide by the sum of weights rather than by the session count.
 
     Raises:
         ConfigError: if all weights are 0.
@@ -74,13 +76,13 @@ def reward_distribution(
     refuse_rows(~(np.isfinite(weights) & (weights >= 0.0)), "weights must be finite, at least 0")
     total = float(weights.sum()) if normalised else float(len(weights))
     if not weights.sum() > 0.0:
-        raise ConfigError("at least one session needs a weight above 0, got none")
+        raise ConfigError("the weight of at least one session must be above 0, got none")
     order = np.argsort(session_rewards, kind="stable")
     cdf = np.clip(np.cumsum(weights[order]) / total, 0.0, 1.0)
     cdf[-1] = 1.0
     return RewardDistribution(session_rewards[order], cdf)
 
 
-def _check_share(fraction: float) -> None:
+def _check_fraction(fraction: float) -> None:
     if not 0.0 < fraction <= 1.0:
-        raise ConfigError(f"share must be in (0, 1], got {fraction}")
+        raise ConfigError(f"fraction must be in (0, 1], got {fraction}")

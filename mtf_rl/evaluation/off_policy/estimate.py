@@ -1,4 +1,4 @@
-"""An estimated number with its standard error; its interval is made where it is shown."""
+"""An estimated value with its standard error or its bootstrap resamples."""
 
 from dataclasses import dataclass, field
 
@@ -16,14 +16,14 @@ class Estimate:
 
     value: float
     stderr: float
-    """Standard error, at least 0; infinite if there are too few sessions to measure it."""
+    """Standard error, at least 0; infinite with fewer than 2 sessions."""
     degrees: float = np.inf
     """Degrees of freedom of the standard error, above 0; infinite for a normal error."""
     resamples: FloatArray | None = field(default=None, compare=False, repr=False)
-    """The estimate in each bootstrap resample, (resamples,), where it was bootstrapped."""
+    """The estimate in each bootstrap resample, (resamples,); None without a bootstrap."""
 
     def interval(self, confidence: float = 0.95) -> Interval:
-        """Two-sided confidence interval: percentiles of the resamples, or else a t-interval.
+        """Two-sided confidence interval: percentile bootstrap, or a t-interval without resamples.
 
         Args:
             confidence: nominal coverage, in (0, 1).

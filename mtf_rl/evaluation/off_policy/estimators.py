@@ -19,31 +19,33 @@ _MAX_LOG = 300.0  # The squares of larger weights would be infinite.
 
 @dataclass(frozen=True)
 class OPEInputs:
-    """Logged sessions and what is computed from them for one target policy.
+    """Logged sessions, with the quantities that estimators need for one target policy.
 
-    Arrays are (sessions, time), padded to the longest session; past the end of a session log
-    ratios, rewards, Q and V are 0. Q and V are of the target: rewards to come after a request's
-    action, and after its observation.
+    Arrays are (sessions, time), padded to the longest session. Past the end of a session, log
+    ratios, rewards, Q and V are 0.
     """
 
     log_ratios: FloatArray
-    """Log of rho_t, the target's density of the logged action over the behaviour's."""
+    """log rho_t: log density of the logged action under the target minus that under the behaviour
+    policy."""
     rewards: FloatArray
     live: BoolArray
-    """Where a session had a request."""
+    """True where the session has a request."""
     gamma: float = 1.0
-    """Discount per request, in [0, 1]; the project's value J has 1."""
+    """Discount factor per request, in [0, 1]; 1 gives the undiscounted session reward J."""
     q: FloatArray | None = None
+    """Q of the target at the logged observation and action."""
     v: FloatArray | None = None
-    visits: FloatArray | None = None
-    """zeta: density ratio of the target's and the log's state-action visits."""
-    model_visits: FloatArray | None = None
-    """zeta in the function class of Q, where Q is linear and fitted to these sessions."""
+    """V of the target at the logged observation."""
+    state_action_ratios: FloatArray | None = None
+    """zeta: state-action density ratio of the target to the behaviour policy."""
+    model_state_action_ratios: FloatArray | None = None
+    """zeta in the function class of Q; None unless Q is linear and fitted to these sessions."""
     leverage: float | None = None
-    """Mean leverage of a linear Q at the target's actions over that at the log's, by which the
-    variance of its predictions grows; None where Q is not linear."""
+    """Mean leverage of a linear Q at the target's actions, divided by that at the logged actions.
+    The variance of the predictions grows by this factor. None if Q is not linear."""
     bound: float = 10.0
-    """Largest weight of `clipped_dr`, above 0."""
+    """Maximum importance weight of `clipped_dr`, above 0."""
 
     @cached_property
     def discounts(self) -> FloatArray:
@@ -57,7 +59,7 @@ class OPEInputs:
 
     @cached_property
     def weights(self) -> FloatArray:
-        """w_t = prod of rho_u, u <= t; a session that has ended keeps its last."""
+        """w_t = prod_{u <= t} rho_u; constant past the end of a session."""
         return _exp(np.cumsum(self.log_ratios, axis=1))
 
     @cached_property
@@ -70,22 +72,28 @@ class OPEInputs:
         """Q and V.
 
         Raises:
-            DataError: if there is no model.
+            DataError: if one of them is missing.
         """
         if self.q is None or self.v is None:
-            raise DataError("this estimator needs Q and V of the target, and none were given")
+            raise DataError(
+                "this estimator needs Q and V of the target, but q or v is None; pass both to"
+                " OPEInputs"
+            )
         return self.q, self.v
 
     @property
-    def state_action_visits(self) -> FloatArray:
-        """`visits`.
+    def required_state_action_ratios(self) -> FloatArray:
+        """`state_action_ratios`.
 
         Raises:
-            DataError: if they were not given.
+            DataError: if they are missing.
         """
-        if self.visits is None:
-            raise DataError("this estimator needs visits of the target, and none were given")
-        return self.visits
+        if self.state_action_ratios is None:
+            raise DataError(
+                "this estimator needs state-action density ratios of the target, but"
+                " state_action_ratios is None; pass them to OPEInputs"
+            )
+        return self.state_action_ratios
 
 
 def _exp(logs: FloatArray) -> FloatArray:
@@ -93,7 +101,7 @@ def _exp(logs: FloatArray) -> FloatArray:
 
 
 def _shifted(weights: FloatArray) -> FloatArray:
-    """One request later, with ones first."""
+    """Weights of the previous request; 1 at the first."""
     ones = np.ones((len(weights), 1))
     return np.hstack([ones, weights[:, :-1]])
 
@@ -101,15 +109,15 @@ def _shifted(weights: FloatArray) -> FloatArray:
 def _direct(inputs: OPEInputs) -> RatioSum:
     """Mean V(s_0).
 
-    Where Q was fitted to these sessions, each session adds to V(s_0) its influence on the fit: zeta
-    times its temporal-difference errors, less their mean (0 but for the ridge). Intervals then
-    contain the error of the fit to first order.
+    If Q was fitted to these sessions, each session's term also contains its influence on the fit:
+    zeta times its temporal-difference errors, minus their mean (0 without the ridge). Intervals
+    then include the error of the fit to first order.
     """
     value = inputs.model[1][:, 0]
-    if inputs.model_visits is None:
+    if inputs.model_state_action_ratios is None:
         return RatioSum.mean(value)
-    moved = _weighed_errors(inputs, inputs.model_visits).sum(axis=1)
-    return RatioSum.mean(value + moved - moved.mean())
+    influence = _weighted_errors(inputs, inputs.model_state_action_ratios).sum(axis=1)
+    return RatioSum.mean(value + influence - influence.mean())
 
 
 def _trajectory(inputs: OPEInputs) -> RatioSum:
@@ -128,7 +136,10 @@ def _per_decision(inputs: OPEInputs) -> RatioSum:
 
 
 def _normalised(inputs: OPEInputs, weights: FloatArray, values: FloatArray) -> RatioSum:
-    """sum_t gamma^t (sum_i w_it value_it) / (sum_i w_it), over all sessions, ended ones too."""
+    """sum_t gamma^t (sum_i w_it value_it) / (sum_i w_it), over all sessions.
+
+    Sessions that ended before request t stay in the sums, with value 0.
+    """
     return RatioSum(weights * values * inputs.discounts, weights)
 
 
@@ -139,14 +150,14 @@ def _normalised_per_decision(inputs: OPEInputs) -> RatioSum:
 def _doubly_robust(inputs: OPEInputs) -> RatioSum:
     """Mean sum_t gamma^t [w_t (r_t - Q_t) + w_{t-1} V_t].
 
-    The recursion v_t = V_t + rho_t (r_t + gamma v_{t+1} - Q_t) of Jiang and Li, ICML 2016, spread
-    out.
+    This is the recursion v_t = V_t + rho_t (r_t + gamma v_{t+1} - Q_t) of Jiang and Li (ICML 2016),
+    expanded.
     """
     return _corrected(inputs, inputs.weights)
 
 
 def _corrected(inputs: OPEInputs, weights: FloatArray) -> RatioSum:
-    """The doubly robust sum with some weights for the ratios' products."""
+    """The doubly robust sum with `weights` as w_t."""
     q, v = inputs.model
     terms = weights * (inputs.rewards - q) + _shifted(weights) * v
     return RatioSum.mean(terms @ inputs.discounts)
@@ -157,7 +168,7 @@ def _clipped_doubly_robust(inputs: OPEInputs) -> RatioSum:
 
 
 def _weighted_doubly_robust(inputs: OPEInputs) -> RatioSum:
-    """Doubly robust with weights normalised at each t (Thomas and Brunskill, ICML 2016)."""
+    """Doubly robust with weights normalised at each request (Thomas and Brunskill, ICML 2016)."""
     q, v = inputs.model
     now, before = inputs.weights, inputs.weights_before
     correction = _normalised(inputs, now, inputs.rewards - q)
@@ -165,40 +176,42 @@ def _weighted_doubly_robust(inputs: OPEInputs) -> RatioSum:
 
 
 def _normalised_request(inputs: OPEInputs) -> RatioSum:
-    """sum_t gamma^t P(request t) (sum_i rho_it r_it) / (sum_i rho_it), over sessions that had it.
+    """sum_t gamma^t P(request t) (sum_i rho_it r_it) / (sum_i rho_it).
 
-    Each request is a session of its own: states and the fraction of sessions that have request t
-    are those of the log.
+    The sums over i are over the sessions with a request t.
+
+    It treats each request as a bandit: the states, and the fraction P of sessions that reach
+    request t, are those of the log.
     """
     live = inputs.live.astype(np.float64)
-    kept = np.where(inputs.live, inputs.ratios, 0.0)
-    return RatioSum(kept * inputs.rewards * inputs.discounts, kept, live)
+    ratios = np.where(inputs.live, inputs.ratios, 0.0)
+    return RatioSum(ratios * inputs.rewards * inputs.discounts, ratios, live)
 
 
-def _state_action_visits(inputs: OPEInputs) -> RatioSum:
+def _state_action_ratios(inputs: OPEInputs) -> RatioSum:
     """Mean sum_t gamma^t zeta(s_t, a_t) r_t (Liu et al., NeurIPS 2018; Uehara et al., 2020)."""
-    visits = np.where(inputs.live, inputs.state_action_visits, 0.0)
-    return RatioSum.mean((visits * inputs.rewards) @ inputs.discounts)
+    ratios = np.where(inputs.live, inputs.required_state_action_ratios, 0.0)
+    return RatioSum.mean((ratios * inputs.rewards) @ inputs.discounts)
 
 
-def _doubly_robust_visits(inputs: OPEInputs) -> RatioSum:
+def _doubly_robust_ratios(inputs: OPEInputs) -> RatioSum:
     """Mean V(s_0) + mean sum_t gamma^t zeta_t (r_t + gamma V_{t+1} - Q_t).
 
-    Double reinforcement learning of Kallus and Uehara (JMLR 2020), for visits that are counted over
-    a whole session.
+    Double reinforcement learning (Kallus and Uehara, JMLR 2020), with state-action density ratios
+    over a whole session.
     """
     return RatioSum.mean(
         inputs.model[1][:, 0]
-        + _weighed_errors(inputs, inputs.state_action_visits) @ inputs.discounts
+        + _weighted_errors(inputs, inputs.required_state_action_ratios) @ inputs.discounts
     )
 
 
-def _weighed_errors(inputs: OPEInputs, visits: FloatArray) -> FloatArray:
+def _weighted_errors(inputs: OPEInputs, ratios: FloatArray) -> FloatArray:
     """zeta_t (r_t + gamma V_{t+1} - Q_t), (sessions, time)."""
     q, v = inputs.model
     following = np.hstack([v[:, 1:], np.zeros((len(v), 1))])
     errors = inputs.rewards + inputs.gamma * following - q
-    return np.where(inputs.live, visits * errors, 0.0)
+    return np.where(inputs.live, ratios * errors, 0.0)
 
 
 class Weighting(Enum):
@@ -208,31 +221,31 @@ class Weighting(Enum):
     SESSIONS = "products of density ratios over a session"
     CLIPPED_SESSIONS = "clipped products of density ratios over a session"
     REQUESTS = "density ratios of single requests"
-    VISITS = "state-action density ratios"
+    STATE_ACTION_RATIOS = "state-action density ratios"
 
 
 @dataclass(frozen=True)
 class Estimator:
-    """A closed-form estimator: a formula, and what it needs.
+    """A closed-form estimator: its formula and the inputs that it needs.
 
-    Of one's own: name an instance as `module:NAME`, or register it in a notebook.
+    To use your own, pass the `module:NAME` of an instance, or register it in a notebook.
     """
 
     make: Callable[[OPEInputs], RatioSum]
     """The estimate as a sum of ratios of means over sessions."""
     weighting: Weighting
-    """Its weights. Density ratios and visits are computed only if an estimator needs them."""
+    """Kind of its weights. Density ratios are computed only if an estimator needs them."""
     needs_model: bool = False
     """Whether it needs Q and V."""
 
     @property
     def needs_densities(self) -> bool:
         """Whether it needs the target's and the behaviour's density of the logged actions."""
-        return self.weighting not in (Weighting.NONE, Weighting.VISITS)
+        return self.weighting not in (Weighting.NONE, Weighting.STATE_ACTION_RATIOS)
 
     @property
     def rests_on_densities(self) -> bool:
-        """Whether density ratios alone carry the estimate."""
+        """Whether the estimate uses density ratios and no model."""
         return self.needs_densities and not self.needs_model
 
 
@@ -240,11 +253,12 @@ def own_estimator(name: str, own: object) -> Estimator:
     """A user's own `Estimator`.
 
     Raises:
-        ConfigError: if it is none.
+        ConfigError: if it has another type.
     """
     if not isinstance(own, Estimator):
         raise ConfigError(
-            f"estimator {name!r} must be a mtf_rl.evaluation.off_policy.Estimator, got {own!r}"
+            f"estimator {name!r} must be a mtf_rl.evaluation.off_policy.Estimator, got {own!r}."
+            " Make one: MINE = Estimator(function, Weighting.NONE)"
         )
     return own
 
@@ -262,20 +276,20 @@ ESTIMATORS: Registry[Estimator] = Registry(
             _clipped_doubly_robust, Weighting.CLIPPED_SESSIONS, needs_model=True
         ),
         "sn_dr": Estimator(_weighted_doubly_robust, Weighting.SESSIONS, needs_model=True),
-        "sam_is": Estimator(_state_action_visits, Weighting.VISITS),
-        "drl": Estimator(_doubly_robust_visits, Weighting.VISITS, needs_model=True),
+        "sam_is": Estimator(_state_action_ratios, Weighting.STATE_ACTION_RATIOS),
+        "drl": Estimator(_doubly_robust_ratios, Weighting.STATE_ACTION_RATIOS, needs_model=True),
         "request_sn": Estimator(_normalised_request, Weighting.REQUESTS),
     },
     adapt=own_estimator,
 )
-"""Each is a standard baseline, or one that the audit (benchmarks/ope_audit.md) found accurate."""
+"""Standard baselines, and estimators that were accurate in the audit (benchmarks/ope_audit.md)."""
 
 
 def estimate_sum(name: str, inputs: OPEInputs) -> RatioSum:
-    """The estimate of an estimator, by its name.
+    """The estimate of a registered estimator, by its name.
 
     Raises:
-        UnknownNameError: if there is no such estimator.
-        DataError: if it needs what the inputs lack.
+        UnknownNameError: if no estimator has this name.
+        DataError: if the inputs lack a quantity that the estimator needs.
     """
     return ESTIMATORS[name].make(inputs)

@@ -1,9 +1,9 @@
-"""Rankings replayed on exposures whose propensity is known: videos shown at random.
+"""Replay of rankings on videos that were shown at random, so that their propensity is known.
 
-A log of random exposures answers one question without a model: of the videos that a user was
-shown at random on a day, what did the ones bring that a policy would have ranked first? It says
-nothing of sessions (what a video does to the next request), nor of videos that were not shown; and
-the user met these videos among others that a recommender had chosen.
+Random exposures give a model-free estimate of one quantity: the outcome of the video that a policy
+would rank first among those that a user was shown at random on a day. They give no estimate of
+effects on later requests of a session, nor of videos that were not shown. The random videos were
+shown among others that a recommender had selected.
 """
 
 from dataclasses import dataclass
@@ -23,13 +23,13 @@ class RandomExposures:
     """Videos shown at random, in groups of one user and day.
 
     Raises:
-        ShapeError: if arrays disagree.
+        ShapeError: if the arrays differ in length.
         DataError: if there is no row, or an outcome is not finite.
     """
 
     users: IntArray  # (rows,)
     days: IntArray  # (rows,)
-    outcomes: FloatArray  # (rows,), such as a feedback, watch minutes or a reward
+    outcomes: FloatArray  # (rows,), for example a feedback, watch minutes or a reward
 
     def __post_init__(self) -> None:
         rows = len(self.users)
@@ -41,7 +41,7 @@ class RandomExposures:
 
     @property
     def groups(self) -> IntArray:
-        """Number of each row's user and day, (rows,), from 0."""
+        """Index of each row's pair of user and day, (rows,), from 0."""
         pairs = np.stack([self.users, self.days], axis=1)
         numbers: IntArray = np.unique(pairs, axis=0, return_inverse=True)[1].ravel()
         return numbers
@@ -49,26 +49,27 @@ class RandomExposures:
 
 @dataclass(frozen=True)
 class TopRanked:
-    """What the first-ranked videos brought, over groups with at least two videos."""
+    """Outcomes of the first-ranked videos, over groups with at least two videos."""
 
     value: Interval
-    """Mean outcome of the first-ranked; clustered by user."""
+    """Mean outcome of the first-ranked video; interval clustered by user."""
     lift: Interval
-    """That less the mean outcome of the group's videos, which a random order gives."""
+    """`value` minus the mean outcome of all videos of a group, which a random order gives."""
     groups: int
-    """Groups that it speaks for."""
+    """Groups with at least two videos."""
     left_out: int
-    """Rows in groups of one video, which no order changes."""
+    """Rows in groups of one video, where every order gives the same outcome."""
 
 
 def top_ranked(exposures: RandomExposures, scores: FloatArray) -> TopRanked:
-    """Replay a ranking: in each group the video with the largest score; ties are shared.
+    """Replay a ranking: the outcome of the video with the largest score in each group.
 
-    Exposures are uniform, so that each group's first-ranked video is a draw of what the policy
-    would have shown of these. This is replay as of Li et al. (WSDM 2011), with a day for a request.
+    Tied videos contribute their mean. Exposures are uniform, so a group's first-ranked video is a
+    sample of what the policy would have shown among them. This is the replay of Li et al. (WSDM
+    2011). Unlike the paper, we treat a day as one request.
 
     Args:
-        exposures: of a log.
+        exposures: random exposures of a log.
         scores: fused score of each row, (rows,), comparable within a group.
 
     Raises:
@@ -79,14 +80,17 @@ def top_ranked(exposures: RandomExposures, scores: FloatArray) -> TopRanked:
     sizes = np.bincount(groups)
     largest = np.full(len(sizes), -np.inf)
     np.maximum.at(largest, groups, scores)
-    first = scores == largest[groups]  # (rows,), several where they tie
+    first = scores == largest[groups]  # (rows,); several rows of a group in case of ties
     tops = np.bincount(groups, weights=first * exposures.outcomes) / np.bincount(groups, first)
     means = np.bincount(groups, weights=exposures.outcomes) / sizes
     users = np.zeros(len(sizes), dtype=np.int64)
     users[groups] = exposures.users
     kept = sizes >= 2
     if not kept.any():
-        raise DataError("no user has two random exposures on one day, so that nothing is ranked")
+        raise DataError(
+            "top_ranked needs a user with at least two random exposures on one day, got none;"
+            " give more exposures"
+        )
     return TopRanked(
         value=mean_interval(tops[kept], users[kept]),
         lift=mean_interval((tops - means)[kept], users[kept]),
@@ -96,15 +100,15 @@ def top_ranked(exposures: RandomExposures, scores: FloatArray) -> TopRanked:
 
 
 def mtf_gauc(exposures: RandomExposures, scores: FloatArray, valid: FloatArray) -> Interval:
-    """MTF-GAUC of UnifiedRL (2404.17589): mean over users of a weighted AUC of the fused score.
+    """MTF-GAUC of UnifiedRL (arXiv 2404.17589): mean over users of a weighted AUC of the score.
 
-    Label: `valid` consumption, 0/1. A row weighs its outcome, the reward of its exposure: the AUC
-    of a user is the weight of (valid, other) pairs in right order over that of all pairs, a tie
-    counting half; users weigh the same. Users without both labels, or without weight, are left out;
-    NaN if all are. The authors call it not strict.
+    The label is `valid` consumption, 0 or 1. The weight of a row is its outcome, the reward of the
+    exposure. A user's AUC is the weight of correctly ordered (valid, not valid) pairs, divided by
+    the weight of all pairs; a tie counts half. Users without both labels, or without weight, are
+    left out; NaN if all are. The authors call the metric not strict.
 
-    Differs from the paper: the paper weighs users without telling how, and normalises scores, which
-    an AUC does not see.
+    Unlike the paper, we weight all users equally: the paper does not define its user weights. We
+    do not normalise the scores either, because an AUC does not depend on it.
 
     Raises:
         DataError: if a score is not finite, or a label neither 0 nor 1.
@@ -126,7 +130,7 @@ def mtf_gauc(exposures: RandomExposures, scores: FloatArray, valid: FloatArray) 
     user_of_run[ties] = user
     below = np.cumsum(other_of_run) - other_of_run
     first = np.append(True, user_of_run[1:] != user_of_run[:-1])
-    below -= np.maximum.accumulate(np.where(first, below, 0.0))  # of the same user alone
+    below -= np.maximum.accumulate(np.where(first, below, 0.0))  # within the same user
     won = np.bincount(user_of_run, weights=good_of_run * (below + 0.5 * other_of_run))
     pairs = np.bincount(users, weights=np.where(valid > 0, weights, 0.0)) * np.bincount(
         users, weights=np.where(valid > 0, 0.0, weights)
@@ -140,8 +144,9 @@ def mtf_gauc(exposures: RandomExposures, scores: FloatArray, valid: FloatArray) 
 def ndcg(exposures: RandomExposures, scores: FloatArray, k: int) -> Interval:
     """Mean over groups of DCG@k / ideal DCG@k with gains max(outcome, 0); clustered by user.
 
-    Discounts are 1 / log2(1 + place) (Jarvelin and Kekalainen, 2002); equal scores keep the log's
-    order. Groups of one video, and those without a gain, are left out; NaN if all are.
+    Discounts are 1 / log2(1 + position), with positions from 1 (Jarvelin and Kekalainen, 2002).
+    Equal scores keep the log's order. Groups of one video, and groups without a gain, are left
+    out; NaN if all are.
 
     Raises:
         ConfigError: if k is below 1.
@@ -151,13 +156,13 @@ def ndcg(exposures: RandomExposures, scores: FloatArray, k: int) -> Interval:
     _check_scores(exposures, scores)
     groups = exposures.groups
     gains = np.maximum(exposures.outcomes.astype(np.float64), 0.0)
-    found, ideal = (_dcg(groups, gains, by, k) for by in (scores, gains))
-    users = np.zeros(len(found), dtype=np.int64)
+    actual, ideal = (_dcg(groups, gains, keys, k) for keys in (scores, gains))
+    users = np.zeros(len(actual), dtype=np.int64)
     users[groups] = exposures.users
     kept = (ideal > 0.0) & (np.bincount(groups) >= 2)
     if not kept.any():
         return Interval(np.nan, -np.inf, np.inf)
-    return mean_interval(found[kept] / ideal[kept], users[kept])
+    return mean_interval(actual[kept] / ideal[kept], users[kept])
 
 
 def _check_scores(exposures: RandomExposures, scores: FloatArray) -> None:
@@ -165,12 +170,12 @@ def _check_scores(exposures: RandomExposures, scores: FloatArray) -> None:
     refuse_rows(~np.isfinite(scores), "scores must be finite")
 
 
-def _dcg(groups: IntArray, gains: FloatArray, by: FloatArray, k: int) -> FloatArray:
-    """Discounted gain of each group's first k by `by`, (groups,)."""
-    order = np.lexsort((np.arange(len(by)), -by, groups))
+def _dcg(groups: IntArray, gains: FloatArray, keys: FloatArray, k: int) -> FloatArray:
+    """Discounted gain of the k rows with the largest keys in each group, (groups,)."""
+    order = np.lexsort((np.arange(len(keys)), -keys, groups))
     sizes = np.bincount(groups)
     starts = np.cumsum(sizes) - sizes
-    positions = np.arange(len(by)) - np.repeat(starts, sizes)  # from 0 in each group
+    positions = np.arange(len(keys)) - np.repeat(starts, sizes)  # from 0 in each group
     discounts = np.where(positions < k, 1.0 / np.log2(2.0 + positions), 0.0)
     sums = np.zeros(len(sizes))
     np.add.at(sums, groups[order], gains[order] * discounts)

@@ -23,11 +23,11 @@ KERNELS: Registry[int] = Registry(
         "box": _BOX,
     },
 )
-"""Kernels, by the number that compiled code knows them by."""
+"""Kernels by name; compiled code uses the numbers."""
 
-# Reflections of the line at -1 and 1 repeat with period 4; Gaussian tails need some of them.
+# Reflections at -1 and 1 repeat with period 4; Gaussian tails need several of them.
 _IMAGES = 4
-_NEGLIGIBLE_LOG = 40.0  # e^-40 of the nearest image's density is below what float64 keeps
+_NEGLIGIBLE_LOG = 40.0  # e^-40 times the nearest image's density is below float64 precision
 
 
 @njit(cache=True, nogil=True)
@@ -50,9 +50,9 @@ def _profile(kernel: int, u: float) -> float:
 def _log_densities_into(
     kernel: int, actions: Any, centres: Any, bandwidths: Any, logs: Any
 ) -> None:
-    """Fill logs (rows,) for actions and centres (rows, action_dim); NaN stays NaN.
+    """Write log densities (rows,) of actions around centres (rows, action_dim) into `logs`.
 
-    Images that are far beyond the nearest, a - m itself, are left out.
+    Reflections that contribute less than float64 precision are skipped. NaN stays NaN.
     """
     for row in range(len(actions)):
         logs[row] = 0.0
@@ -76,13 +76,12 @@ def _log_densities_into(
 class ProductKernel:
     """K(a; m) = prod_j k_h(a_j; m_j) on [-1, 1]^d, reflected at the bounds.
 
-    k_h(a; m) = sum over i of [k((a - m + 4 i) / h) + k((a + m - 2 + 4 i) / h)] / h: what a kernel
-    puts outside is folded back, so that it integrates to 1 for every m and d. The scale is divided
-    by once for each dimension.
+    k_h(a; m) = sum over i of [k((a - m + 4 i) / h) + k((a + m - 2 + 4 i) / h)] / h. Mass outside
+    the bounds is reflected inside, so K integrates to 1 for every m and d.
 
     Raises:
         ConfigError: if a bandwidth is not in (0, 2].
-        UnknownNameError: if there is no such kernel.
+        UnknownNameError: if no kernel has this name.
     """
 
     bandwidths: FloatArray  # (action_dim,)
@@ -94,10 +93,10 @@ class ProductKernel:
             raise ConfigError(f"bandwidths must be in (0, 2], got {self.bandwidths}")
 
     def log_density(self, actions: FloatArray, centres: FloatArray) -> FloatArray:
-        """Log K of actions (rows, action_dim) around centres: (rows,); -inf where it is 0.
+        """Log K of actions (rows, action_dim) around centres, (rows,); -inf where K is 0.
 
         Raises:
-            ShapeError: if the actions are of another width than the bandwidths.
+            ShapeError: if actions or centres do not have shape (rows, action_dim).
         """
         shape = (len(centres), len(self.bandwidths))
         check_shape("actions", actions, "rows, action_dim", shape)
@@ -109,10 +108,9 @@ class ProductKernel:
 
 
 def scott_bandwidth(actions: FloatArray) -> FloatArray:
-    """sd_j rows^(-1 / (d + 4)) of actions (rows, action_dim): (action_dim,).
+    """Scott's rule, std_j rows^(-1 / (d + 4)), of actions (rows, action_dim): (action_dim,).
 
-    Scott's rule, a start. sd is taken as 0.1 where an action never moves, and bandwidths are kept
-    within [0.001, 2].
+    The std of a constant action entry is set to 0.1. Bandwidths are clipped to [0.001, 2].
     """
     rows, width = actions.shape
     spread = actions.std(axis=0, dtype=np.float64)

@@ -17,13 +17,13 @@ _ROWS_AT_ONCE = 8_192
 
 @dataclass(frozen=True)
 class LoggedSessions:
-    """A batch dataset by session and request, with the density of every action.
+    """A batch dataset as arrays (sessions, time), with the density of every logged action.
 
-    Rows are those of the batch. `padded` puts them into (sessions, time), time being the longest
-    session's requests; what lies past the end of a session is filled, and `live` tells it apart.
+    `time` is the number of requests of the longest session. `padded` fills the entries past the
+    end of a session, where `live` is False.
 
     Raises:
-        DataError: if a density is not known.
+        DataError: if a log density is missing (NaN).
     """
 
     batch: BatchDataset
@@ -31,8 +31,8 @@ class LoggedSessions:
     def __post_init__(self) -> None:
         refuse_rows(
             np.isnan(self.batch.log_densities),
-            "log_densities must be known: importance weights divide by them. Log the density of"
-            " every action, or fit Q alone (mtf_rl.evaluation.least_squares_q)",
+            "log_densities must not be NaN: importance weights divide by the densities. Log the"
+            " density of every action, or fit only Q (mtf_rl.evaluation.least_squares_q)",
         )
 
     @cached_property
@@ -45,12 +45,12 @@ class LoggedSessions:
 
     @property
     def count(self) -> int:
-        """Sessions."""
+        """Number of sessions."""
         return len(self.lengths)
 
     @cached_property
     def pieces(self) -> list[slice]:
-        """The rows of some whole sessions at a time, so that features need not fit in memory."""
+        """Slices of rows, each of whole sessions, so that features need not fit in memory."""
         ends = np.cumsum(self.lengths)
         cuts = [0]
         while cuts[-1] < len(self):
@@ -61,12 +61,12 @@ class LoggedSessions:
 
     @cached_property
     def live(self) -> BoolArray:
-        """Where a session had a request, (sessions, time)."""
+        """True where a session has a request, (sessions, time)."""
         return np.arange(self.lengths.max())[None, :] < self.lengths[:, None]
 
     @cached_property
     def rewards(self) -> FloatArray:
-        """(sessions, time) float64, 0 past the end."""
+        """Reward of each request, (sessions, time) float64; 0 past the end."""
         return self.padded(self.batch.rewards, fill=0.0)
 
     @property
@@ -76,10 +76,14 @@ class LoggedSessions:
         return sums
 
     def padded(self, values: FloatArray, *, fill: float) -> FloatArray:
-        """Values of rows (rows,) as (sessions, time) float64."""
+        """Values (rows,) as (sessions, time) float64, with `fill` past the end.
+
+        Raises:
+            DataError: if there is not one value per row.
+        """
         live = self.live
         if len(values) != len(self):
-            raise DataError(f"values must be of {len(self)} rows, got {len(values)}")
+            raise DataError(f"values must have one entry per row, {len(self)}, got {len(values)}")
         grid = np.full(live.shape, fill)
         grid[live] = values
         return grid

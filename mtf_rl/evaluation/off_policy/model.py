@@ -18,7 +18,7 @@ from mtf_rl.evaluation.standardisation import Standardisation
 
 __all__ = ["SessionModel", "inputs_of"]
 
-_KEPT_NUMBERS = 100_000_000  # features of a log that are kept in memory, 800 MB
+_MAX_CACHED = 100_000_000  # numbers in the features of a log that is cached in memory: 800 MB
 
 
 def inputs_of(
@@ -34,35 +34,40 @@ def inputs_of(
 
 
 class SessionModel:
-    """What logged sessions tell of any target, by features that are quadratic.
+    """Q, V and state-action density ratios of any target, fitted to logged sessions.
 
-    Q solves mean[phi (phi - gamma phi')'] theta = mean[phi r] (LSTD-Q), phi' being the target's
-    mean features at the next observation and 0 after the last request of a session, left or cut, so
-    that V counts what J counts. Visits zeta = psi' alpha solve the transposed question of minimax
-    weight learning (Uehara, Huang and Jiang, ICML 2020) in features psi of their own, those of phi
-    that are linear in the observation:
+    Q is linear in quadratic features phi and solves the equation of LSTD-Q,
 
-        mean over sessions of sum_t zeta_t (psi_t - gamma psi'_t) = mean over sessions of psi'_0
+        mean[phi (phi - gamma phi')'] theta = mean[phi r].
 
-    with every request's term weighed by gamma^t, and psi'_0 the target's mean features at the first
-    observation; this is the saddle point of the DICE family's Lagrangian without regularisers, but
-    for the ridge. State visits are the same with features of the state and ratios in the place of
-    drawn actions. With one class for both, Q and zeta would give one and the same estimate.
-    `model_visits` are in the class of Q, without the gamma^t, as Q's own equation has none: they
-    tell how far the fit moves with the sessions.
+    phi' holds the target's mean features at the next observation. It is 0 after the last request
+    of a session, whether the user left or the session was cut, so that V has the definition of J.
 
-    All are fitted on the sessions that are evaluated. Rows go by in pieces of whole sessions.
+    Density ratios zeta = psi' alpha solve the transposed equation of minimax weight learning
+    (Uehara, Huang and Jiang, ICML 2020),
+
+        mean over sessions of sum_t zeta_t (psi_t - gamma psi'_t) = mean over sessions of psi'_0,
+
+    where each request's term is multiplied by gamma^t and psi'_0 holds the target's mean features
+    at the first observation. This is the saddle point of the DICE family's Lagrangian with the
+    ridge as its only regulariser. The features psi are the entries of phi that are linear in the
+    observation. If zeta used phi too, Q and zeta would give identical estimates.
+
+    `model_state_action_ratios` do use phi, without gamma^t. They give each session's influence on
+    the fit of Q.
+
+    The fit uses the sessions that are evaluated, in chunks of whole sessions.
     """
 
     def __init__(
         self, logged: LoggedSessions, config: ModelConfig, view: ActionView = as_it_is
     ) -> None:
-        """Take the log as it is.
+        """Prepare the features of the log.
 
         Args:
             logged: sessions of a behaviour policy.
-            config: of the model.
-            view: what of an action the model looks at.
+            config: settings of the model.
+            view: function of the action in which Q is quadratic.
         """
         self._logged, self._config, self._view = logged, config, view
         batch = logged.batch
@@ -76,31 +81,31 @@ class SessionModel:
         self._penalty = ridge_penalty(self._features.count, config.ridge)
 
     def inputs(self, target: DensityTarget, rng: np.random.Generator) -> OPEInputs:
-        """Everything that the closed-form estimators ask for.
+        """All inputs of the closed-form estimators.
 
         Args:
-            target: the policy that is evaluated.
-            rng: of the actions that are drawn of a stochastic target.
+            target: the policy to evaluate.
+            rng: generator that samples the actions of a stochastic target.
 
         Raises:
-            DataError: if a fit is not determined, or the target's density is no number.
+            DataError: if a fit is singular, or a density of the target is NaN or infinite.
         """
         drawn = target.draws(self._logged.batch.observations, rng, self._config.draws)
         return replace(self.direct(drawn), log_ratios=log_ratios(self._logged, target))
 
     def direct(self, actions: Sequence[FloatArray]) -> OPEInputs:
-        """What needs no density: Q, V and visits; ratios are NaN.
+        """The inputs that need no density: Q, V and state-action ratios; log ratios are NaN.
 
         Args:
-            actions: one or more draws of the target's actions at the rows, each (rows,
+            actions: one or more samples of the target's actions at the rows, each (rows,
                 action_dim); a deterministic target has one.
 
         Raises:
-            DataError: if a fit is not determined.
+            DataError: if a fit is singular.
         """
         logged, config = self._logged, self._config
-        answers, leverage = self._answers([self._view(one) for one in actions])
-        q, v, model_visits, visits = (logged.padded(one, fill=0.0) for one in answers)
+        predictions, leverage = self._predictions([self._view(sample) for sample in actions])
+        q, v, model_ratios, ratios = (logged.padded(values, fill=0.0) for values in predictions)
         return OPEInputs(
             log_ratios=np.full_like(logged.rewards, np.nan),
             rewards=logged.rewards,
@@ -108,15 +113,15 @@ class SessionModel:
             gamma=config.gamma,
             q=q,
             v=v,
-            model_visits=model_visits,
+            model_state_action_ratios=model_ratios,
             leverage=leverage,
-            visits=visits,
+            state_action_ratios=ratios,
             bound=config.bound,
         )
 
     @cached_property
     def _log(self) -> "_LogMoments":
-        """What does not depend on the target: x(s) of the next observation is as logged."""
+        """Sums that do not depend on the target."""
         batch, width = self._logged.batch, self._features.count
         own = self._features.state_count
         sums = _LogMoments(
@@ -129,45 +134,45 @@ class SessionModel:
         )
         for rows, now in self._pieces():
             following = _following(self._logged, rows, now[:, :own])
-            weighed = self._weighed(rows, now)
+            discounted = self._discounted(rows, now)
             sums.gram += now.T @ now
             sums.onward += now.T @ following
             sums.reward += now.T @ batch.rewards[rows].astype(np.float64)
             sums.start += now[batch.requests[rows] == 0, :own].sum(axis=0)
-            if weighed is not now:
-                sums.discounted += weighed.T @ now
-                sums.discounted_onward += weighed.T @ following
+            if discounted is not now:
+                sums.discounted += discounted.T @ now
+                sums.discounted_onward += discounted.T @ following
         if self._config.gamma == 1.0:
             sums.discounted, sums.discounted_onward = sums.gram, sums.onward
         return sums
 
-    def _weighed(self, rows: slice, now: FloatArray) -> FloatArray:
-        """Features times gamma^t; themselves where gamma is 1."""
+    def _discounted(self, rows: slice, now: FloatArray) -> FloatArray:
+        """Features times gamma^t; the same array if gamma is 1."""
         gamma = self._config.gamma
         if gamma == 1.0:
             return now
         return _discounts(gamma, self._logged.batch.requests[rows]) * now
 
-    def _answers(self, drawn: list[FloatArray]) -> tuple[FloatArray, float]:
-        """Q, V, visits in the class of Q, and in their own, of the rows, (4, rows); leverage."""
+    def _predictions(self, drawn: list[FloatArray]) -> tuple[FloatArray, float]:
+        """Q, V, ratios in the class of Q and ratios in psi, (4, rows), and the leverage."""
         own, acting = self._features.state_count, _ActingFeatures.of(self._features, drawn)
         moments = self._moments(acting)
-        q, model_visits, visits = self._coefficients(moments)
-        v = np.concatenate([q[:own], np.zeros(len(q) - own)])  # of the state part of phi
+        q, model_ratios, ratios = self._coefficients(moments)
+        v = np.concatenate([q[:own], np.zeros(len(q) - own)])  # on the state part of phi
         if acting.matrix is not None:
             v[:own] += acting.matrix @ q[own:]
-        together = np.stack([q, v, model_visits, visits], axis=1)  # (features, 4)
-        found = np.empty((4, len(self._logged)))
+        coefficients = np.stack([q, v, model_ratios, ratios], axis=1)  # (features, 4)
+        predictions = np.empty((4, len(self._logged)))
         for rows, now in self._pieces():
-            found[:, rows] = (now @ together).T
+            predictions[:, rows] = (now @ coefficients).T
             if acting.matrix is None:
-                found[1, rows] += acting.of_rows(rows, now[:, :own]) @ q[own:]
-        return found, self._leverage(moments)
+                predictions[1, rows] += acting.of_rows(rows, now[:, :own]) @ q[own:]
+        return predictions, self._leverage(moments)
 
     def _moments(self, acting: "_ActingFeatures") -> "_TargetMoments":
         log, own = self._log, self._features.state_count
         if acting.matrix is not None:
-            seen = acting.matrix  # x(s) times it is the acting part, at every observation
+            seen = acting.matrix  # the action part of phi is x(s) @ seen
             state = log.gram[:own, :own] @ seen
             return _TargetMoments(
                 onward=log.onward @ seen,
@@ -187,10 +192,10 @@ class SessionModel:
         for rows, now in self._pieces():
             here = acting.of_rows(rows, now[:, :own])
             following = _following(self._logged, rows, here)
-            weighed = self._weighed(rows, now)
+            discounted = self._discounted(rows, now)
             sums.onward += now.T @ following
-            if weighed is not now:
-                sums.discounted_onward += weighed.T @ following
+            if discounted is not now:
+                sums.discounted_onward += discounted.T @ following
             sums.state += now[:, :own].T @ here
             sums.acting += here.T @ here
             sums.start += here[self._logged.batch.requests[rows] == 0].sum(axis=0)
@@ -199,7 +204,7 @@ class SessionModel:
         return sums
 
     def _coefficients(self, moments: "_TargetMoments") -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Of Q, of visits in its class, and of those that are linear in the observation."""
+        """Coefficients of Q, of the ratios in the class of Q, and of the ratios in psi."""
         log, gamma, count = self._log, self._config.gamma, len(self._logged)
         q = solve_lstd_q(
             TransitionSums(log.gram, np.hstack([log.onward, moments.onward]), log.reward, count),
@@ -218,7 +223,7 @@ class SessionModel:
         return q.coefficients, q.inverse.T @ start, own
 
     def _leverage(self, moments: "_TargetMoments") -> float:
-        """Mean of phi' G^-1 phi at the target's actions over that at the log's."""
+        """Mean of phi' G^-1 phi at the target's actions, divided by that at the logged actions."""
         log, own = self._log, self._features.state_count
         inverse = np.linalg.inv(log.gram / len(self._logged) + np.diag(self._penalty))
         state = log.gram[:own, :own]
@@ -227,7 +232,7 @@ class SessionModel:
 
     @cached_property
     def _linear(self) -> IntArray:
-        """Positions of the features that are linear in the observation."""
+        """Indices of the features that are linear in the observation, psi."""
         positions = np.arange(self._features.count)
         linear: IntArray = positions[
             (positions <= self._features.obs_dim) | (positions >= self._features.state_count)
@@ -235,22 +240,18 @@ class SessionModel:
         return linear
 
     def _pieces(self) -> Iterator[tuple[slice, FloatArray]]:
-        """Rows of some sessions at a time, and phi of what was logged there, (rows, features).
+        """Chunks of rows with their logged phi, (rows, features).
 
-        Kept where they are small enough, since every target asks for them anew.
+        Small logs are cached, because every target reads them again.
         """
-        if self._keeps:
-            yield from self._kept
+        if len(self._logged) * self._features.count <= _MAX_CACHED:
+            yield from self._cached
             return
         for rows in self._logged.pieces:
             yield rows, self._logged_features(rows)
 
-    @property
-    def _keeps(self) -> bool:
-        return len(self._logged) * self._features.count <= _KEPT_NUMBERS
-
     @cached_property
-    def _kept(self) -> list[tuple[slice, FloatArray]]:
+    def _cached(self) -> list[tuple[slice, FloatArray]]:
         return [(rows, self._logged_features(rows)) for rows in self._logged.pieces]
 
     def _logged_features(self, rows: slice) -> FloatArray:
@@ -259,12 +260,13 @@ class SessionModel:
 
 @dataclass(frozen=True)
 class _ActingFeatures:
-    """The target's mean of the part of phi that depends on actions, at any observation."""
+    """The part of phi that depends on the action, averaged over the target's actions."""
 
     features: QuadraticFeatures
     drawn: list[FloatArray]  # actions as the model sees them, each (rows, width)
     matrix: FloatArray | None
-    """(state_count, count - state_count), of a target with the same action at every row."""
+    """(state_count, count - state_count), for a target with the same action at every row; else
+    None."""
 
     @classmethod
     def of(cls, features: QuadraticFeatures, drawn: list[FloatArray]) -> "_ActingFeatures":
@@ -274,12 +276,12 @@ class _ActingFeatures:
         return cls(features, drawn, matrix)
 
     def of_rows(self, rows: slice, state: FloatArray) -> FloatArray:
-        """Of some rows, whose x(s) is (rows, state_count)."""
-        found = self.features.acting(state, self.drawn[0][rows])
-        for one in self.drawn[1:]:
-            found += self.features.acting(state, one[rows])
-        found /= len(self.drawn)
-        return found
+        """Action features of some rows with state features `state` (rows, state_count)."""
+        mean = self.features.acting(state, self.drawn[0][rows])
+        for sample in self.drawn[1:]:
+            mean += self.features.acting(state, sample[rows])
+        mean /= len(self.drawn)
+        return mean
 
 
 @dataclass
@@ -296,7 +298,7 @@ class _LogMoments:
 
 @dataclass
 class _TargetMoments:
-    """Sums over the rows of a log that hold z, the target's mean of phi's acting part."""
+    """Sums over the rows of a log that contain z, the target's mean action features."""
 
     onward: FloatArray  # phi z(s')'
     discounted_onward: FloatArray  # gamma^t phi z(s')'
@@ -306,7 +308,7 @@ class _TargetMoments:
 
 
 def _following(logged: LoggedSessions, rows: slice, values: FloatArray) -> FloatArray:
-    """Values of rows (rows, features) at the session's next request; 0 after its last."""
+    """Values (rows, features) at the session's next request; 0 at its last."""
     following = np.zeros_like(values)
     following[:-1] = values[1:]
     batch = logged.batch

@@ -1,4 +1,4 @@
-"""How well an estimator chooses among policies, where their true values are known."""
+"""Quality of an estimator's choice among policies whose true values are known."""
 
 import numpy as np
 from scipy import stats
@@ -10,13 +10,13 @@ __all__ = ["rank_correlation", "regret", "sharpe_ratio"]
 
 
 def regret(estimates: FloatArray, values: FloatArray, k: int = 1) -> float:
-    """regret@k: the best true value less the best among the k with the largest estimates."""
+    """regret@k: the best true value minus the best among the k policies with largest estimates."""
     chosen = _chosen(estimates, values, k)
     return float(values.max() - values[chosen].max())
 
 
 def rank_correlation(estimates: FloatArray, values: FloatArray) -> float:
-    """Spearman's, NaN where one of them is constant."""
+    """Spearman's rank correlation; NaN if one of the arrays is constant."""
     _check(estimates, values)
     if np.ptp(estimates) == 0.0 or np.ptp(values) == 0.0:
         return float("nan")
@@ -24,10 +24,10 @@ def rank_correlation(estimates: FloatArray, values: FloatArray) -> float:
 
 
 def sharpe_ratio(estimates: FloatArray, values: FloatArray, k: int, *, behaviour: float) -> float:
-    """SharpeRatio@k: (best true value of the top k - J(behaviour)) / deviation of the top k.
+    """SharpeRatio@k: (best true value of the top k - J(behaviour)) / std of the top k.
 
-    Kiyohara et al. (ICLR 2024); the deviation divides by k, and the behaviour policy counts among
-    the candidates that it is given with. NaN where the deviation is 0, as for k = 1.
+    Source: Kiyohara et al. (ICLR 2024). The std divides by k. To make the behaviour policy a
+    candidate, include it in both arrays. NaN if the std is 0, as for k = 1.
     """
     chosen = values[_chosen(estimates, values, k)]
     spread = float(chosen.std())

@@ -21,17 +21,17 @@ __all__ = [
     "simulator_estimates",
 ]
 
-# Bounds of errors: of sessions that are all alike, and of a single session, whose error is unknown.
+# Bounds of standard errors: identical sessions have error 0, a single session an infinite one.
 _MIN_ERROR, _MAX_ERROR = 1e-9, 1e9
-_SURE_FRACTION = 0.1  # error over value, below which a value is clearly above 0
+_MAX_RELATIVE_ERROR = 0.1  # standard error over value, below which a value can be a denominator
 
 
 @dataclass(frozen=True)
 class SampleMeans:
-    """A sum of means over up to three independent samples of sessions, and of a shift.
+    """A sum of means over up to three independent samples of sessions, plus a shift.
 
-    The samples are the log, the policy played in the simulator, and the log's actions replayed
-    there. All policies share the samples, so that `minus` pairs their sessions.
+    The samples are the log, rollouts of the policy in the simulator, and rollouts of the logged
+    actions in the simulator. All policies use the same samples, so `minus` pairs their sessions.
     """
 
     logged: FloatArray | None = None  # (logged sessions,)
@@ -43,7 +43,7 @@ class SampleMeans:
 
     @property
     def estimate(self) -> Estimate:
-        """The sum, with the errors of its independent parts; the fewest degrees of freedom."""
+        """The sum with the combined error of its parts, and their minimum degrees of freedom."""
         parts = [
             mean_estimate(sample)
             for sample in (self.logged, self.played, self.replayed)
@@ -57,9 +57,9 @@ class SampleMeans:
         )
 
     def minus(self, other: "SampleMeans") -> "SampleMeans":
-        """The difference, paired by session; errors of shifts are added as if independent.
+        """The difference, paired by session; errors of shifts are treated as independent.
 
-        Policies with the same values in every session act alike, and differ by exactly 0.
+        Two policies with equal values in every session differ by exactly 0.
         """
         logged, played, replayed = (
             _difference(first, second)
@@ -85,9 +85,9 @@ def _difference(first: FloatArray | None, second: FloatArray | None) -> FloatArr
 
 @dataclass(frozen=True)
 class PolicyReplay:
-    """One policy in the simulator, and its `dm` estimates from the log and from the replay.
+    """One policy's rollouts in the simulator, and its `dm` estimates from log and replay.
 
-    Each array holds what every session adds to a mean, in session reward.
+    Each array holds one term per session, in session reward; the estimate is the array's mean.
     """
 
     played: FloatArray  # (played sessions,), S: rewards of the policy in the simulator
@@ -97,60 +97,61 @@ class PolicyReplay:
 
 @dataclass(frozen=True)
 class SimulatorComparison:
-    """Policies in a simulator and in a log, beside the log's own policies in both."""
+    """Results of all policies, and of the behaviour policy, in the simulator and in the log."""
 
     replays: Sequence[PolicyReplay]
-    own: FloatArray  # (logged sessions,), O: session reward of the log's own policies
-    own_replayed: FloatArray  # (replayed sessions,), O': session reward of their actions replayed
+    own: FloatArray  # (logged sessions,), O: session reward of the behaviour policy
+    own_replayed: FloatArray  # (replayed sessions,), O': session reward of its actions, replayed
     pooled: int | None = None
-    """The first so many policies tell how large departures are (see `composite_estimates`); by
-    default all. A reference policy that only serves for differences comes after them."""
+    """Number of policies that estimate the variance of departures (see `composite_estimates`): the
+    first ones; None for all. Put a policy that is only a reference for differences after them."""
 
 
 @dataclass(frozen=True)
 class SimulatorEstimate:
-    """The value of one policy, and its gain over the log's own policies."""
+    """The value of one policy, and its gain over the behaviour policy."""
 
     value: SampleMeans
     gain: SampleMeans
     log_fraction: float | None = None
-    """lambda, in [0, 1]: weight of the log's departure from the scaled simulator."""
+    """lambda, in [0, 1]: weight of the log's departure from the scaled simulator; None if the
+    estimator has no such weight."""
 
 
 def simulator_estimates(comparison: SimulatorComparison) -> list[SimulatorEstimate]:
     """S, and S - O': the simulator alone."""
     return [
         SimulatorEstimate(
-            value=SampleMeans(played=one.played),
-            gain=SampleMeans(played=one.played, replayed=-comparison.own_replayed),
+            value=SampleMeans(played=policy.played),
+            gain=SampleMeans(played=policy.played, replayed=-comparison.own_replayed),
         )
-        for one in comparison.replays
+        for policy in comparison.replays
     ]
 
 
 def corrected_estimates(comparison: SimulatorComparison) -> list[SimulatorEstimate]:
-    """S + D - D', and S + (D - O) - D': the bias of dm, about the same in D and D', cancels."""
+    """S + D - D', and S + (D - O) - D'. The bias of dm is similar in D and D', so it cancels."""
     return [
         SimulatorEstimate(
-            value=SampleMeans(one.logged, one.played, -one.replayed),
-            gain=SampleMeans(one.logged - comparison.own, one.played, -one.replayed),
+            value=SampleMeans(policy.logged, policy.played, -policy.replayed),
+            gain=SampleMeans(policy.logged - comparison.own, policy.played, -policy.replayed),
         )
-        for one in comparison.replays
+        for policy in comparison.replays
     ]
 
 
 def scaled_estimates(comparison: SimulatorComparison) -> list[SimulatorEstimate]:
-    """O + k (S - O'), k = O / O', which is S O / O': a simulator that is wrong by one scale.
+    """O + k (S - O') with k = O / O', which equals S O / O'.
 
-    Where O or O' is not clearly above 0 (an error of less than a tenth), k is 1. Errors are those
-    of the linearised ratio: (S / O') O + k S - k (S / O') O'. Each sample's term has the mean of
-    its part.
+    It assumes that the simulator is wrong by one scale factor. k is 1 unless the standard errors
+    of O and O' are below a tenth of their values. Errors are those of the linearised ratio,
+    (S / O') O + k S - k (S / O') O', one term per sample.
     """
     scale, is_scaled = _scale_of(comparison)
     estimates = []
-    for one in comparison.replays:
-        ratio = float(one.played.mean() / comparison.own_replayed.mean()) if is_scaled else 1.0
-        played, replayed = scale * one.played, -scale * ratio * comparison.own_replayed
+    for policy in comparison.replays:
+        ratio = float(policy.played.mean() / comparison.own_replayed.mean()) if is_scaled else 1.0
+        played, replayed = scale * policy.played, -scale * ratio * comparison.own_replayed
         estimates.append(
             SimulatorEstimate(
                 value=SampleMeans(ratio * comparison.own, played, replayed),
@@ -163,30 +164,32 @@ def scaled_estimates(comparison: SimulatorComparison) -> list[SimulatorEstimate]
 def composite_estimates(comparison: SimulatorComparison) -> list[SimulatorEstimate]:
     """`scaled_estimates` plus lambda (D - O - k (D' - O')): empirical-Bayes shrinkage.
 
-    lambda comes from `composite_of` over the pooled policies. The error of a departure has two
-    parts: its noise, and the error that dm makes for the policy in the simulator, k |D' - S| beyond
-    noise. The error of k is left out of it.
+    `composite_of` estimates lambda from the pooled policies. The error of a departure has two
+    parts: sampling noise, and the error of dm for the policy in the simulator, k |D' - S| beyond
+    noise. The error of k is not included.
     """
     scale, _ = _scale_of(comparison)
-    told = [mean_estimate(one.logged - comparison.own) for one in comparison.replays]
-    replayed = [mean_estimate(one.replayed - comparison.own_replayed) for one in comparison.replays]
+    logged = [mean_estimate(policy.logged - comparison.own) for policy in comparison.replays]
+    replayed = [
+        mean_estimate(policy.replayed - comparison.own_replayed) for policy in comparison.replays
+    ]
     departures = np.array(
-        [here.value - scale * there.value for here, there in zip(told, replayed, strict=True)]
+        [log.value - scale * replay.value for log, replay in zip(logged, replayed, strict=True)]
     )
     noise = np.array(
         [
-            np.hypot(_finite(here.stderr), scale * _finite(there.stderr))
-            for here, there in zip(told, replayed, strict=True)
+            np.hypot(_finite(log.stderr), scale * _finite(replay.stderr))
+            for log, replay in zip(logged, replayed, strict=True)
         ]
     )
-    hidden = np.array([scale * _hidden_error(one) for one in comparison.replays])
-    errors = np.maximum(np.hypot(noise, hidden), _MIN_ERROR)
+    model_errors = np.array([scale * _model_error(policy) for policy in comparison.replays])
+    errors = np.maximum(np.hypot(noise, model_errors), _MIN_ERROR)
     pooled = slice(None, comparison.pooled)
     spread = composite_of(departures[pooled], errors[pooled]).spread
     fractions = np.ones_like(errors)
     if np.isfinite(spread):
         fractions = spread**2 / (spread**2 + errors**2)
-    variances = fractions * errors**2  # Mean squared error of lambda d; see `Composite.variance`.
+    variances = fractions * errors**2  # mean squared error of lambda d; see `Composite.variance`
     return [
         SimulatorEstimate(
             value=_shifted(scaled.value, shift, variance),
@@ -204,14 +207,16 @@ def composite_estimates(comparison: SimulatorComparison) -> list[SimulatorEstima
 
 
 def _scale_of(comparison: SimulatorComparison) -> tuple[float, bool]:
-    """k, and whether it is O / O'."""
-    here, there = mean_estimate(comparison.own), mean_estimate(comparison.own_replayed)
-    is_scaled = all(_finite(one.stderr) < _SURE_FRACTION * one.value for one in (here, there))
-    return (here.value / there.value if is_scaled else 1.0), is_scaled
+    """k, and whether it is O / O'; otherwise k is 1."""
+    logged, replayed = mean_estimate(comparison.own), mean_estimate(comparison.own_replayed)
+    is_scaled = all(
+        _finite(mean.stderr) < _MAX_RELATIVE_ERROR * mean.value for mean in (logged, replayed)
+    )
+    return (logged.value / replayed.value if is_scaled else 1.0), is_scaled
 
 
-def _hidden_error(replay: PolicyReplay) -> float:
-    """Error of dm for the policy in the simulator, where the value is known, beyond noise."""
+def _model_error(replay: PolicyReplay) -> float:
+    """Error of dm for the policy in the simulator, beyond noise; rollouts give the value there."""
     replayed, played = mean_estimate(replay.replayed), mean_estimate(replay.played)
     noise = _finite(replayed.stderr) ** 2 + _finite(played.stderr) ** 2
     return float(np.sqrt(max(0.0, (replayed.value - played.value) ** 2 - noise)))

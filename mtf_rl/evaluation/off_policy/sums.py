@@ -27,10 +27,11 @@ _RESAMPLES_AT_ONCE = 50
 
 @dataclass(frozen=True)
 class RatioSum:
-    """sum over columns c of (sum_i numerators[i, c]) / (sum_i denominators[i, c]), i sessions.
+    """Sum over columns c of F_c (sum_i numerators[i, c]) / (sum_i denominators[i, c]).
 
-    A plain mean has denominators of 1; a self-normalised one has its weights there. A column whose
-    weights are all 0 counts 0. With factors each column counts as often as their mean says.
+    Index i runs over sessions. Denominators are 1 for a plain mean, and the weights for a
+    self-normalised one. F_c is the mean of the column's factors, or 1 without factors. A column
+    whose denominators sum to 0 contributes 0.
     """
 
     numerators: FloatArray  # (sessions, columns)
@@ -39,7 +40,7 @@ class RatioSum:
 
     @classmethod
     def mean(cls, values: FloatArray) -> "RatioSum":
-        """The mean of (sessions,)."""
+        """The plain mean of values (sessions,)."""
         return cls(values[:, None], None)
 
     @property
@@ -54,17 +55,17 @@ class RatioSum:
 
     @cached_property
     def influence(self) -> FloatArray:
-        """What each session adds, (sessions,): the estimate is about the mean of these."""
+        """Each session's contribution, (sessions,); their mean is the estimate to first order."""
         sums: FloatArray = self.influences.sum(axis=1)
         return sums
 
     @property
     def influences(self) -> FloatArray:
-        """The same by column, (sessions, columns).
+        """Each session's contribution by column, (sessions, columns).
 
         value_c + F_c (numerator - R_c denominator) / mean denominator + R_c (factor - F_c), the
         linearisation of a ratio R_c times a mean F_c (Cochran, Sampling Techniques, section 6.3).
-        For a plain mean it is the value itself.
+        For a plain mean, it is the session's value.
         """
         if self.denominators is None and self.factors is None:
             return self.numerators
@@ -72,7 +73,7 @@ class RatioSum:
         denominators = _filled(self, self.denominators)
         bottoms = denominators.sum(axis=0)
         moved = self.numerators - ratios * denominators
-        # Divided at once: sums of weights may be as small as numbers get.
+        # A single division: the sum of weights may be near the smallest float.
         np.divide(moved, bottoms, out=moved, where=bottoms != 0.0)
         moved[:, bottoms == 0.0] = 0.0
         moved *= means * count
@@ -82,10 +83,11 @@ class RatioSum:
         return moved
 
     def estimate(self, *, less: FloatArray | None = None) -> Estimate:
-        """The estimate with the standard error of its influences, n - 1 degrees of freedom.
+        """The estimate, with the standard error of its influences and n - 1 degrees of freedom.
 
         Args:
-            less: values of the same sessions, (sessions,), whose mean is subtracted, in pairs.
+            less: values of the same sessions, (sessions,); their mean is subtracted, paired by
+                session.
         """
         influence, value = self.influence, self.value
         if less is not None:
@@ -109,18 +111,18 @@ class RatioSum:
 
     @cached_property
     def _means(self) -> FloatArray:
-        """Of the factors, (columns,)."""
+        """Mean factor of each column, (columns,)."""
         if self.factors is None:
             return np.ones(self.numerators.shape[1])
         means: FloatArray = self.factors.mean(axis=0)
         return means
 
 
-def _joined(one: RatioSum, other: RatioSum, what: str) -> FloatArray | None:
-    first, second = getattr(one, what), getattr(other, what)
+def _joined(left: RatioSum, right: RatioSum, field: str) -> FloatArray | None:
+    first, second = getattr(left, field), getattr(right, field)
     if first is None and second is None:
         return None
-    return np.hstack([_filled(one, first), _filled(other, second)])
+    return np.hstack([_filled(left, first), _filled(right, second)])
 
 
 def _filled(part: RatioSum, values: FloatArray | None) -> FloatArray:
@@ -134,7 +136,7 @@ def _ratios(tops: FloatArray, bottoms: FloatArray) -> FloatArray:
 
 
 def mean_estimate(values: FloatArray) -> Estimate:
-    """The mean of (sessions,), with the standard error of independent sessions."""
+    """The mean of values (sessions,), with its standard error for independent sessions."""
     count, mean = len(values), float(values.mean())
     if count < 2:
         return Estimate(mean, np.inf)
@@ -148,7 +150,8 @@ def t_interval(
 
     Args:
         estimate: the estimate.
-        less: values of the same sessions, (sessions,), whose mean is subtracted, in pairs.
+        less: values of the same sessions, (sessions,); their mean is subtracted, paired by
+            session.
         confidence: nominal coverage, in (0, 1).
     """
     return estimate.estimate(less=less).interval(confidence)
@@ -157,19 +160,19 @@ def t_interval(
 def bernstein_interval(
     values: FloatArray, *, low: float, high: float, confidence: float = 0.95
 ) -> Interval:
-    """The mean of (sessions,), each known beforehand to lie in [low, high].
+    """The mean of values (sessions,) with an empirical Bernstein interval.
 
     Half-width sqrt(2 var log(4 / a) / n) + 7 (high - low) log(4 / a) / (3 (n - 1)), a = 1 -
-    confidence (Maurer and Pontil, COLT 2009, Theorem 4, for both sides). It scales with the range,
-    whatever the sign of the values, and holds for every n.
+    confidence (Maurer and Pontil, COLT 2009, Theorem 4, two-sided). It has its coverage at every
+    n, and scales with the range [low, high], which must be fixed before the data are seen.
 
     Raises:
-        ConfigError: if a value lies outside the range, which then was not one.
+        ConfigError: if a value lies outside [low, high].
     """
     if values.min() < low or values.max() > high:
         raise ConfigError(
-            f"the range given beforehand must hold all values, got [{low:g}, {high:g}] for values"
-            f" from {values.min():g} to {values.max():g}"
+            f"all values must be in the range [{low:g}, {high:g}], got values from"
+            f" {values.min():g} to {values.max():g}; give a wider range"
         )
     count, mean = len(values), float(values.mean())
     if count < 2:
@@ -187,33 +190,34 @@ def bootstrap_intervals(
     resamples: int = 1_000,
     confidence: float = 0.95,
 ) -> list[Interval]:
-    """Percentile intervals of estimates of the same sessions."""
+    """Percentile bootstrap intervals of several estimates of the same sessions."""
     drawn = Resamples.draw(len(estimates[0].numerators), rng, resamples=resamples)
-    return [one.interval(confidence) for one in drawn.estimates(estimates)]
+    return [estimate.interval(confidence) for estimate in drawn.estimates(estimates)]
 
 
 @dataclass(frozen=True)
 class Resamples:
-    """Sessions drawn anew, as many as there are, again and again."""
+    """Bootstrap resamples of the sessions of a log."""
 
     counts: NDArray[np.uint8]  # (resamples, sessions), how often each session was drawn
 
     @classmethod
     def draw(cls, sessions: int, rng: np.random.Generator, *, resamples: int) -> "Resamples":
-        """With replacement; a session that is drawn 255 times is one of 10^500."""
+        """Draw with replacement. A count above 255 would overflow; its probability is 10^-500."""
         counts = np.empty((resamples, sessions), dtype=np.uint8)
         for row in counts:
             row[:] = np.bincount(rng.integers(sessions, size=sessions), minlength=sessions)
         return cls(counts)
 
     def estimates(self, sums: Sequence[RatioSum]) -> list[Estimate]:
-        """Estimates of the sessions that were resampled."""
+        """Estimates with their bootstrap standard errors and resamples."""
         return bootstrapped(np.array([part.value for part in sums]), self.draws(sums))
 
     def draws(self, estimates: Sequence[RatioSum]) -> FloatArray:
-        """The estimates in each resample, normalised anew, (resamples, estimates).
+        """The estimates in each resample, (resamples, estimates).
 
-        One product of counts and columns serves all estimates.
+        Self-normalised estimates are normalised within each resample. One matrix product computes
+        all estimates.
         """
         count = self.counts.shape[1]
         columns = _Columns()
@@ -228,12 +232,12 @@ class Resamples:
         return drawn
 
     def means(self, values: FloatArray) -> FloatArray:
-        """Means of (sessions,) in each resample, (resamples,)."""
+        """Means of values (sessions,) in each resample, (resamples,)."""
         return self.draws([RatioSum.mean(values)])[:, 0]
 
 
 def bootstrapped(values: FloatArray, drawn: FloatArray) -> list[Estimate]:
-    """Estimates of values (estimates,) by their resamples (resamples, estimates)."""
+    """Estimates from values (estimates,) and their resamples (resamples, estimates)."""
     errors = drawn.std(axis=0, ddof=1)
     return [
         Estimate(float(value), float(error), resamples=column)
@@ -243,7 +247,7 @@ def bootstrapped(values: FloatArray, drawn: FloatArray) -> list[Estimate]:
 
 @dataclass(frozen=True)
 class _Layout:
-    """Where an estimate's columns stand among those of all."""
+    """Positions of one estimate's columns in the common matrix."""
 
     numerators: slice
     denominators: slice | None
@@ -265,7 +269,7 @@ class _Layout:
 
 
 class _Columns:
-    """Columns of all estimates side by side; an array that several share stands there once."""
+    """Columns of all estimates side by side; an array used by several estimates occurs once."""
 
     def __init__(self) -> None:
         self.parts: list[FloatArray] = []
@@ -273,7 +277,7 @@ class _Columns:
         self._width = 0
 
     def of(self, part: RatioSum) -> _Layout:
-        """Put an estimate's columns in."""
+        """Add an estimate's columns and return their positions."""
         denominators = None if part.denominators is None else self._put(part.denominators)
         factors = None if part.factors is None else self._put(part.factors)
         return _Layout(self._put(part.numerators), denominators, factors)

@@ -18,12 +18,13 @@ __all__ = [
     "weight_support",
 ]
 
-MIN_FRACTION = 0.01  # of the sessions, below which log and policy hardly overlap
-MIN_SIZE = 100.0  # effective sessions
-# Mean weight (expected 1). On logs of mixed exploration of the default world clipped weights of
-# whole sessions have .04 to .21, and estimates are 40 too low; ratios of single requests .5.
+MIN_FRACTION = 0.01  # minimum effective sample size, as a fraction of the sessions
+MIN_SIZE = 100.0  # minimum effective sample size, in sessions
+# Bounds of the mean weight (expected 1). On mixed-exploration logs of the default synthetic world,
+# clipped session weights have a mean of 0.04 to 0.21, and estimates are too low by 40; ratios of
+# single requests have a mean of 0.5.
 MIN_MASS, LOW_MASS = 1.0 / 3.0, 2.0 / 3.0
-FAR, TOO_FAR = 3.0, 10.0  # leverage, from which a linear model extrapolates from the log's actions
+FAR, TOO_FAR = 3.0, 10.0  # leverage above which the support is weak, and is missing
 
 
 class Support(Enum):
@@ -42,38 +43,38 @@ class Support(Enum):
 
 @dataclass(frozen=True)
 class SupportCheck:
-    """The support of an estimate, with the figure behind it."""
+    """The support of an estimate, with the number that decides it."""
 
     support: Support
     reason: str
-    """For people; no decision depends on it."""
+    """Shown to readers; no decision depends on it."""
 
     @property
     def text(self) -> str:
-        """Both, for a table's cell."""
+        """Support and reason, for a table cell."""
         return f"{self.support.value}: {self.reason}"
 
 
 @dataclass(frozen=True)
 class WeightSupport:
-    """How many sessions a weighted estimate really rests on."""
+    """Effective sample size and other diagnostics of an estimator's weights."""
 
     sessions: int
     effective: float
-    """Effective sample size of the weights."""
+    """Effective sample size of the weights, in sessions."""
     largest: float
-    """Fraction of all weight that the heaviest session has."""
+    """Largest session weight as a fraction of the total weight."""
     zero: float
-    """Fraction of sessions with weight 0, which the target would never have had."""
+    """Fraction of sessions with weight 0: the target never takes their actions."""
     mass: float | None = None
-    """Mean weight, expected 1, unless weights are clipped or the log never does what the target
-    does; None where a model replaces what the weights leave out, or makes them."""
+    """Mean weight. It is 1 in expectation; less if weights are clipped or the log lacks actions of
+    the target. None if the estimator also uses a model."""
 
     @property
     def check(self) -> SupportCheck:
         """The support, by effective sample size and mean weight."""
         size = f"ESS {self.effective:,.0f} of {self.sessions:,}"
-        if self.effective < MIN_SIZE:  # Then one session may hold more than a tenth.
+        if self.effective < MIN_SIZE:  # a single session may have over a tenth of the weight
             return SupportCheck(
                 Support.NOT_SUPPORTED, f"{size}, largest weight {100.0 * self.largest:.0f} %"
             )
@@ -89,19 +90,19 @@ class WeightSupport:
 
 
 def effective_size(weights: FloatArray) -> float:
-    """(sum w)^2 / sum w^2 of weights (sessions,); 0 where all are 0."""
+    """Effective sample size (sum w)^2 / sum w^2 of weights (sessions,); 0 if all are 0."""
     squares = float((weights**2).sum())
     return float(weights.sum()) ** 2 / squares if squares > 0.0 else 0.0
 
 
 def leverage_check(leverage: float | None) -> SupportCheck:
-    """The support of a model's estimate, by how far the model extrapolates.
+    """The support of a model's estimate, by its extrapolation from the logged actions.
 
     Args:
-        leverage: of `OPEInputs`, at least 0; None if it is not known.
+        leverage: `OPEInputs.leverage`, at least 0; None if it is not available.
     """
     if leverage is None:
-        return SupportCheck(Support.NOT_CHECKED, "the model's leverage is not known")
+        return SupportCheck(Support.NOT_CHECKED, "no leverage available")
     figure = f"leverage {leverage:.1f}"
     if leverage > TOO_FAR:
         return SupportCheck(Support.NOT_SUPPORTED, f"the model extrapolates, {figure}")
@@ -114,11 +115,11 @@ def support_of(name: str, inputs: OPEInputs) -> WeightSupport | None:
 
 
 def weight_support(estimator: Estimator, inputs: OPEInputs) -> WeightSupport | None:
-    """The support of an estimator's weights; None for one without weights.
+    """The support of an estimator's weights; None for an estimator without weights.
 
-    Weights are those of the last request of each session, clipped as the estimator clips them, or
-    the mean over a session's requests where the estimator weighs every request by itself; visits
-    below 0, which a linear fit may give, count 0.
+    A session's weight is that of its last request, clipped as in the estimator. If the estimator
+    weights each request separately, it is the mean over the session's requests. Negative ratios,
+    which a linear fit can predict, are set to 0.
     """
     if estimator.weighting is Weighting.NONE:
         return None
@@ -139,7 +140,8 @@ def _session_weights(weighting: Weighting, inputs: OPEInputs) -> FloatArray:
         return inputs.weights[:, -1]
     if weighting is Weighting.CLIPPED_SESSIONS:
         return np.minimum(inputs.weights[:, -1], inputs.bound)
-    requests = inputs.ratios if weighting is Weighting.REQUESTS else inputs.state_action_visits
-    each = np.where(inputs.live, np.maximum(requests, 0.0), 0.0)
+    is_request = weighting is Weighting.REQUESTS
+    ratios = inputs.ratios if is_request else inputs.required_state_action_ratios
+    each = np.where(inputs.live, np.maximum(ratios, 0.0), 0.0)
     means: FloatArray = each.sum(axis=1) / inputs.live.sum(axis=1)
     return means

@@ -1,4 +1,4 @@
-"""How a model of logged sessions looks at an action."""
+"""Functions of the action in which the model of logged sessions is quadratic."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
@@ -14,19 +14,19 @@ from mtf_rl.fusion import FORMULAS, ActionMap, FusionConfig
 __all__ = ["ActionView", "Direction", "as_it_is", "view_of"]
 
 ActionView = Callable[[FloatArray], FloatArray]
-"""Actions (rows, action_dim) as what Q is a quadratic of, (rows, width)."""
+"""Maps actions (rows, action_dim) to the variables of the quadratic Q, (rows, width)."""
 
 
 def as_it_is(actions: FloatArray) -> FloatArray:
-    """The action itself."""
+    """The action itself, in float64."""
     return actions.astype(np.float64)
 
 
 @dataclass(frozen=True)
 class Direction:
-    """The fusion weights w of an action, as w / |w|: all that the order of candidates sees.
+    """The direction w / |w| of an action's fusion weights w; weights of 0 stay 0.
 
-    Weights of 0 stay 0.
+    Under a scale-free formula, the order of candidates depends on the direction only.
     """
 
     action_map: ActionMap
@@ -40,14 +40,16 @@ class Direction:
 
 
 def view_of(batch: BatchDataset) -> ActionView:
-    """The view that suits the formula by which a batch was logged; the action if it is not told.
+    """The view for the fusion formula of a batch.
 
-    Of a user's own formula nothing is imported at a file's word: the view is the action.
+    It is `Direction` for a scale-free formula, otherwise the action itself. It is also the action
+    if the batch records no formula, or a user's own, which is never imported because a file names
+    it.
 
     Raises:
-        DataError: if the setting tells a formula and not what goes with it.
-        ConfigError: if the batch's setting holds parts that do not fit each other.
-        UnknownNameError: if it names a formula, a map or a task that is not built in.
+        DataError: if the batch's setting has a formula but lacks other fields of `FusionConfig`.
+        ConfigError: if parts of the setting do not fit each other.
+        UnknownNameError: if the setting names an unknown formula, action map or task.
     """
     setting = batch.setting or {}
     formula = setting.get("formula")
@@ -57,10 +59,10 @@ def view_of(batch: BatchDataset) -> ActionView:
     missing = [name for name in needed if name not in setting]
     if missing:
         raise DataError(
-            f"the log's setting tells its formula, {formula}, but not {', '.join(missing)}; write"
-            " all of them, or no setting"
+            f"the log's setting has formula {formula} but lacks {', '.join(missing)}; write"
+            " all of these fields, or no setting"
         )
     fusion = FusionConfig.of_record(setting)
-    # Base rates move no weights: they are the formula's own constants.
+    # Any base rates do: they are constants of the formula that do not affect its weights.
     rates = np.full(len(fusion.task_set.whole), 0.5)
     return Direction(fusion.make_action_map(fusion.make_formula(rates)))

@@ -298,7 +298,8 @@ class _Work:
         fitted = fit_q(self.transitions, evidence.policy, settings)
         q = self.logged.padded(fitted.q(batch.observations, batch.actions), fill=0.0)
         v = self.logged.padded(fitted.q(batch.observations, evidence.actions), fill=0.0)
-        total = estimate_sum("dm", replace(evidence.inputs, q=q, v=v, model_visits=None))
+        inputs = replace(evidence.inputs, q=q, v=v, model_state_action_ratios=None)
+        total = estimate_sum("dm", inputs)
         rewards, leverage = self.logged.session_rewards, evidence.inputs.leverage
         check = leverage_check(leverage)
         if fitted.diagnostics.diverged:

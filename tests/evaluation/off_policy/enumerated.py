@@ -110,7 +110,7 @@ def inputs(gamma: float = 1.0, *, wrong: float = 0.0, target: FloatArray = TARGE
         gamma=gamma,
         q=padded(q[times, states, actions]),
         v=padded(v[times, states]),
-        visits=padded(visits[times, states, actions]),
+        state_action_ratios=padded(visits[times, states, actions]),
         bound=1e12,
     )
 

@@ -94,7 +94,7 @@ def test_one_alone_is_believed() -> None:
 def test_bad_input_is_refused() -> None:
     with pytest.raises(ShapeError, match=re.escape("errors must have shape (policies) = (2,)")):
         composite_of(np.zeros(2), np.ones(3))
-    with pytest.raises(ConfigError, match="at least 1, got"):
+    with pytest.raises(ConfigError, match="at least 1 policy, got"):
         composite_of(np.zeros(0), np.zeros(0))
     with pytest.raises(ConfigError, match="errors above 0"):
         composite_of(np.zeros(2), np.array([1.0, 0.0]))

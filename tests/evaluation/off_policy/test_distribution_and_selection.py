@@ -36,9 +36,9 @@ def test_weights_by_hand() -> None:
     assert found.quantile(0.75) == 1.0
     plain = reward_distribution(REWARDS, np.array([1.0, 2.0, 0.0, 0.0]), normalised=False)
     np.testing.assert_allclose(plain.cdf, [0.5, 0.5, 0.75, 1.0])
-    with pytest.raises(ConfigError, match="at least one session needs a weight"):
+    with pytest.raises(ConfigError, match="weight of at least one session must be above 0"):
         reward_distribution(REWARDS, np.zeros(4))
-    with pytest.raises(ConfigError, match=re.escape("share must be in (0, 1], got 0")):
+    with pytest.raises(ConfigError, match=re.escape("fraction must be in (0, 1], got 0")):
         found.cvar(0.0)
 
 

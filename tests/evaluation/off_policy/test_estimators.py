@@ -41,11 +41,11 @@ def test_exact_without_a_right_model(name: str) -> None:
 
 
 def test_doubly_robust_needs_one_of_two() -> None:
-    """Wrong visits do no harm beside the true Q; the true Q takes noise from the weights."""
+    """With the true Q, wrong density ratios add no bias, and the true Q reduces the variance."""
     true = inputs()
-    assert true.visits is not None
+    assert true.state_action_ratios is not None
     terms = estimate_sum("dr", true)
-    whole = replace(true, visits=1.0 - 2.0 * true.visits)
+    whole = replace(true, state_action_ratios=1.0 - 2.0 * true.state_action_ratios)
     assert estimate_sum("drl", whole).value == pytest.approx(value(), abs=1e-12)
     assert terms.influence.std() < estimate_sum("pdis", true).influence.std()
     assert estimate_sum("dm", inputs(wrong=3.0)).value != pytest.approx(value(), abs=0.1)
@@ -75,7 +75,7 @@ def test_neither_the_order_of_sessions_nor_padding_counts(name: str) -> None:
     np.testing.assert_allclose(longer.influence, before.influence, rtol=1e-9, atol=1e-9)
 
 
-FIELDS = ("log_ratios", "rewards", "live", "q", "v", "visits")
+FIELDS = ("log_ratios", "rewards", "live", "q", "v", "state_action_ratios")
 
 
 def chosen(whole: OPEInputs, rows: np.ndarray) -> OPEInputs:
@@ -163,9 +163,9 @@ def test_one_session_by_hand() -> None:
         assert estimate_sum(name, one).value == pytest.approx(expected), name
 
 
-def test_what_is_missing_is_said() -> None:
-    bare = replace(inputs(), q=None, visits=None)
-    for name, message in (("dm", "needs Q and V"), ("sam_is", "needs visits")):
+def test_a_missing_input_is_refused() -> None:
+    bare = replace(inputs(), q=None, state_action_ratios=None)
+    for name, message in (("dm", "needs Q and V"), ("sam_is", "needs state-action density ratios")):
         with pytest.raises(DataError, match=message):
             estimate_sum(name, bare)
     with pytest.raises(UnknownNameError, match="Did you mean 'pdis'"):
@@ -200,7 +200,7 @@ def test_support_counts_what_the_estimator_weighs() -> None:
         log_ratios=np.zeros((500, 6)),
         rewards=live.astype(float),
         live=live,
-        visits=live.astype(float),
+        state_action_ratios=live.astype(float),
     )
     for name, estimator in ESTIMATORS.items():
         support = support_of(name, own)
@@ -244,7 +244,7 @@ def test_weights_that_add_up_to_too_little_support_nothing() -> None:
 @pytest.mark.parametrize(
     ("leverage", "support", "reason"),
     [
-        (None, Support.NOT_CHECKED, "the model's leverage is not known"),
+        (None, Support.NOT_CHECKED, "no leverage available"),
         (3.0, Support.SUPPORTED, "leverage 3.0"),
         (3.1, Support.WEAK, "leverage 3.1"),
         (10.1, Support.NOT_SUPPORTED, "the model extrapolates, leverage 10.1"),

@@ -100,9 +100,9 @@ def test_the_order_of_rows_does_not_count(order: list[int]) -> None:
     )
 
 
-def test_what_says_nothing_is_refused() -> None:
+def test_exposures_that_cannot_be_ranked_are_refused() -> None:
     one = RandomExposures(np.array([1]), np.array([0]), np.array([1.0]))
-    with pytest.raises(DataError, match="no user has two random exposures"):
+    with pytest.raises(DataError, match="at least two random exposures"):
         top_ranked(one, np.array([0.5]))
     with pytest.raises(DataError, match="scores must be finite; row 0"):
         top_ranked(one, np.array([np.nan]))

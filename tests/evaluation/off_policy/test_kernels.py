@@ -138,7 +138,7 @@ def test_slope_stops_where_an_interval_no_longer_meets_the_others() -> None:
     assert slope_choice(narrow_to_wide[:1]) == 0
     # Where no bias shows, the least noisy is taken.
     assert slope_choice([around(1.0, 0.4), around(1.0, 0.2), around(1.0, 0.1)]) == 2
-    with pytest.raises(ConfigError, match="at least one bandwidth"):
+    with pytest.raises(ConfigError, match="at least one interval"):
         slope_choice([])
 
 

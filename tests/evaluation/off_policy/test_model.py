@@ -103,7 +103,7 @@ def test_the_direct_methods_interval_is_the_spread_of_repetitions(gamma: float) 
         interval = t_interval(part)
         values.append(part.value)
         halves.append(interval.high - part.value)
-        alone = t_interval(estimate_sum("dm", replace(inputs, model_visits=None)))
+        alone = t_interval(estimate_sum("dm", replace(inputs, model_state_action_ratios=None)))
         assert alone.mean == pytest.approx(part.value)
         bare.append(alone.high - alone.mean)
     ratio = np.mean(halves) / (1.96 * np.std(values, ddof=1))
@@ -133,7 +133,7 @@ def test_a_static_policy_is_solved_as_any_other(batch: BatchDataset, gamma: floa
         )
         for target in (SmoothedTarget(policy, kernel), Twice(policy, kernel))
     )
-    for name in ("q", "v", "visits", "model_visits"):
+    for name in ("q", "v", "state_action_ratios", "model_state_action_ratios"):
         np.testing.assert_allclose(
             getattr(found, name), getattr(expected, name), rtol=1e-6, atol=1e-7, err_msg=name
         )
@@ -173,13 +173,13 @@ def test_pieces_are_whole_sessions_and_all_rows(
     cut = inputs_of(logged, UniformTarget(), ModelConfig(), np.random.default_rng(1))
     assert whole.q is not None
     assert cut.q is not None
-    for name in ("q", "v", "visits", "model_visits"):
+    for name in ("q", "v", "state_action_ratios", "model_state_action_ratios"):
         np.testing.assert_allclose(
             getattr(cut, name), getattr(whole, name), rtol=1e-6, atol=1e-8, err_msg=name
         )
     assert cut.leverage == pytest.approx(whole.leverage)
     # And where features are not kept, but made again for each pass.
-    monkeypatch.setattr("mtf_rl.evaluation.off_policy.model._KEPT_NUMBERS", 0)
+    monkeypatch.setattr("mtf_rl.evaluation.off_policy.model._MAX_CACHED", 0)
     again = inputs_of(logged, UniformTarget(), ModelConfig(), np.random.default_rng(1))
     np.testing.assert_array_equal(again.q, cut.q)
 
@@ -196,7 +196,7 @@ def test_weights_of_one_direction_are_one_action_to_the_model(batch: BatchDatase
     np.testing.assert_allclose(view(actions), expected, atol=1e-6)
     nothing = -signs[None, :].astype(np.float64)  # all weights 0
     np.testing.assert_allclose(view(nothing), 0.0, atol=1e-7)
-    with pytest.raises(DataError, match="tells its formula, log_sum, but not action_map, tasks"):
+    with pytest.raises(DataError, match="formula log_sum but lacks action_map, tasks"):
         view_of(replace(batch, setting={"formula": "log_sum"}))
     # Without `task_set`, as the last release wrote it, the tasks are KuaiRand's.
     former = {name: part for name, part in (batch.setting or {}).items() if name != "task_set"}
@@ -250,11 +250,11 @@ def test_sessions_of_any_length_are_padded(batch: BatchDataset) -> None:
     np.testing.assert_allclose(logged.session_rewards, expected, rtol=1e-5)
 
 
-def test_what_cannot_be_weighed_is_refused(batch: BatchDataset) -> None:
+def test_missing_or_invalid_densities_are_refused(batch: BatchDataset) -> None:
     logged = LoggedSessions(batch)
     unknown = batch.log_densities.copy()
     unknown[7] = np.nan
-    with pytest.raises(DataError, match=r"log_densities must be known.*; row 7 breaks this"):
+    with pytest.raises(DataError, match=r"log_densities must not be NaN.*; row 7 breaks this"):
         LoggedSessions(replace(batch, log_densities=unknown))
 
     class EachEntry(UniformTarget):
@@ -264,7 +264,7 @@ def test_what_cannot_be_weighed_is_refused(batch: BatchDataset) -> None:
         def log_density(self, observations: FloatArray, actions: FloatArray) -> FloatArray:
             return np.zeros(actions.shape)
 
-    with pytest.raises(DataError, match="the joint density of an action, not one for each entry"):
+    with pytest.raises(DataError, match="the joint log density of each action"):
         log_ratios(logged, EachEntry())
 
     class Broken(UniformTarget):
@@ -272,7 +272,7 @@ def test_what_cannot_be_weighed_is_refused(batch: BatchDataset) -> None:
         def log_density(self, observations: FloatArray, actions: FloatArray) -> FloatArray:
             return np.where(np.arange(len(actions)) == 3, np.nan, 0.0)
 
-    with pytest.raises(DataError, match="must be a number or -inf, got nan in row 3"):
+    with pytest.raises(DataError, match="must be finite or -inf, got nan in row 3"):
         log_ratios(logged, Broken())
     with pytest.raises(ConfigError, match="ridge must be above 0, got 0"):
         ModelConfig(ridge=0.0)

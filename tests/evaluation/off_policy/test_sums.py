@@ -40,7 +40,7 @@ def test_bernstein_does_not_depend_on_the_sign() -> None:
     up = bernstein_interval(values, low=0.0, high=1.0)
     down = bernstein_interval(-values, low=-1.0, high=0.0)
     assert (down.low, down.high) == pytest.approx((-up.high, -up.low))
-    with pytest.raises(ConfigError, match=re.escape("must hold all values, got [0, 0.5]")):
+    with pytest.raises(ConfigError, match=re.escape("must be in the range [0, 0.5], got")):
         bernstein_interval(values, low=0.0, high=0.5)
 
 
