@@ -608,7 +608,7 @@ def test_logs_and_settings_that_cannot_be_used_are_refused(folder: Path, tmp_pat
     unknown = np.full_like(batch.log_densities, np.nan)
     replace(batch, log_densities=unknown).save(tmp_path / "unknown.parquet")
     config = config_of(folder)
-    with pytest.raises(DataError, match="log_densities must be known"):
+    with pytest.raises(DataError, match="log_densities must not be NaN"):
         evaluate(replace(config, data=tmp_path / "unknown.parquet"), Terminal())
     with pytest.raises(ArtifactError, match=re.escape("holds no policy: expected policy.json")):
         load_candidates([tmp_path])

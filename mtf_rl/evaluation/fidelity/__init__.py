@@ -1,4 +1,4 @@
-"""How well a simulator matches its log: both are logs, described by the same functions."""
+"""Fidelity of a simulator: compare its logs with the original log by the same statistics."""
 
 from typing import TYPE_CHECKING
 
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     )
     from mtf_rl.evaluation.fidelity.measures import (
         PLACE,
-        PLAY_SHARES,
+        PLAY_FRACTIONS,
         POSITIONS,
         RATES,
         DayEnds,
@@ -74,7 +74,7 @@ __all__ = [
     "PAUSE_FEATURES",
     "PLACE",
     "PLAY",
-    "PLAY_SHARES",
+    "PLAY_FRACTIONS",
     "POSITIONS",
     "RATES",
     "REPLAY",

@@ -1,4 +1,4 @@
-"""What a simulator says to the slates of a log, one step ahead of it."""
+"""One-step-ahead responses of a simulator to the slates of a log."""
 
 from dataclasses import dataclass, replace
 
@@ -24,20 +24,20 @@ _ALL = np.iinfo(np.int64).max
 
 @dataclass(frozen=True)
 class AnsweredLog:
-    """The simulator's answers to logged slates, in the order of the log.
+    """The simulator's responses to logged slates, in the order of the log.
 
-    Every answer is given to the slate that was shown, after the history that the log had: the
-    simulator's own answers are never continued.
+    Each response is to the logged slate after the logged history. The simulator's own responses
+    do not enter the history.
     """
 
     impressions: Impressions  # the log's rows, with the simulator's feedback and play
-    chances: FloatArray  # (rows, feedbacks), how likely each was; see ResponseModel.chances
-    leave_chances: FloatArray  # (requests,), after the logged answer
-    return_chances: FloatArray  # (requests,), of the next day, if the session ended here
-    pause_seconds: FloatArray  # (requests,), drawn
+    chances: FloatArray  # (rows, feedbacks), probabilities; see ResponseModel.chances
+    leave_chances: FloatArray  # (requests,), probability of leaving after the logged response
+    return_chances: FloatArray  # (requests,), probability to be active on the next day, if left
+    pause_seconds: FloatArray  # (requests,), sampled
 
     def take(self, rows: BoolArray, requests: BoolArray) -> "AnsweredLog":
-        """The answers to some rows (rows,), which `requests` (requests,) consist of."""
+        """The responses at the rows of a mask (rows,), whose requests are the mask `requests`."""
         return AnsweredLog(
             impressions=select_rows(self.impressions, rows),
             chances=self.chances[rows],
@@ -48,10 +48,10 @@ class AnsweredLog:
 
 
 def answer_log(model: FittedUserModel, impressions: Impressions, *, seed: int) -> AnsweredLog:
-    """Let `model` answer every slate of `impressions`, which hold whole sessions.
+    """Sample the model's response to every slate of `impressions`, which hold whole sessions.
 
-    Random numbers is a function of (seed, session, request), so a session's answers do not depend
-    on which others are in the log.
+    Random numbers are a function of (seed, session, request), so a session's responses do not
+    depend on the other sessions of the log.
     """
     every_row = np.ones(len(impressions.users), dtype=np.bool_)
     requests = group_requests(impressions, every_row, max_requests=_ALL, max_slate=_ALL)
@@ -79,25 +79,25 @@ def _answer_sessions(
     answered: AnsweredLog,
     seed: int,
 ) -> None:
-    """Walk some sessions side by side and write the answers into `answered`."""
+    """Process a chunk of sessions in parallel and write the responses into `answered`."""
     catalogue = model.catalogue
     history = first_history(requests, chunk[0], catalogue.num_tags, model.rules.schema)
     users = requests.users[chunk[0]]
     state = model.start(users, EpisodeRng(seed, requests.sessions[chunk[0]], np.zeros_like(users)))
     for index in chunk:
-        still = np.arange(len(index))
-        history, state = select_rows(history, still), select_rows(state, still)
-        here = select_rows(requests, index)
-        slate, logged = logged_slate(impressions, here)
-        rng = EpisodeRng(seed, here.sessions, here.steps)
+        continuing = np.arange(len(index))
+        history, state = select_rows(history, continuing), select_rows(state, continuing)
+        current = select_rows(requests, index)
+        slate, logged = logged_slate(impressions, current)
+        rng = EpisodeRng(seed, current.sessions, current.steps)
         prediction = model.predict(slate, history)
-        opinion = prediction.logits, prediction.fractions
-        drawn = model.responses.draw(slate, *opinion, rng, catalogue)
-        chances = model.responses.chances(slate, *opinion, logged.watch_seconds, catalogue)
-        rows = here.rows[here.mask]
-        answered.impressions.feedback[rows] = drawn.feedback[here.mask]
-        answered.impressions.play_seconds[rows] = drawn.watch_seconds[here.mask]
-        answered.chances[rows] = chances[here.mask]
+        parameters = prediction.logits, prediction.fractions
+        sample = model.responses.draw(slate, *parameters, rng, catalogue)
+        chances = model.responses.chances(slate, *parameters, logged.watch_seconds, catalogue)
+        rows = current.rows[current.mask]
+        answered.impressions.feedback[rows] = sample.feedback[current.mask]
+        answered.impressions.play_seconds[rows] = sample.watch_seconds[current.mask]
+        answered.chances[rows] = chances[current.mask]
         state = model.update_state(state, slate, history, prediction, logged)
         history = advance_history(history, slate, logged, catalogue)
         trace = state.trace
@@ -108,4 +108,4 @@ def _answer_sessions(
         answered.pause_seconds[index] = model.pausing.pause_seconds(
             history, rng.uniforms(Purpose.PAUSE, 1)[:, 0]
         )
-        history = add_pause(history, here.gap_seconds)
+        history = add_pause(history, current.gap_seconds)

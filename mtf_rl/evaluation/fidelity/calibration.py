@@ -1,4 +1,4 @@
-"""Whether predicted chances come true on rows that no fit has seen."""
+"""Calibration of predicted probabilities on held-out rows."""
 
 from dataclasses import dataclass
 
@@ -15,34 +15,37 @@ _CHANCE_DRAWS = 20
 
 @dataclass(frozen=True)
 class Reliability:
-    """Predicted chances of one kind of event, beside what happened."""
+    """Calibration of the predicted probabilities of one kind of event."""
 
     part: str
+    """Name of the event: a feedback, or leaving."""
     observations: int
+    """Number of observations."""
     log_likelihood: float
     """Mean log likelihood of an observation, in nats."""
     base_log_likelihood: float
-    """That of the best constant chance, the rate of these very observations."""
+    """Log likelihood of the best constant probability: the event rate of these observations."""
     ece: float
-    """Expected calibration error over ten bins of equally many observations."""
+    """Expected calibration error over ten bins with equally many observations."""
     ece_of_chance: float
-    """What it would be if every chance were true: the mean over labels drawn from them."""
+    """Expected calibration error of a perfectly calibrated model: the mean over labels sampled
+    from the probabilities."""
     predicted: tuple[float, ...]
-    """Mean chance of each bin."""
+    """Mean probability in each bin."""
     observed: tuple[float, ...]
     """Fraction of events in each bin."""
 
     @property
     def gain(self) -> float:
-        """Nats per observation over the constant chance."""
+        """Log likelihood minus that of the constant probability, in nats per observation."""
         return self.log_likelihood - self.base_log_likelihood
 
 
 def reliability(part: str, chances: FloatArray, events: BoolArray, *, seed: int) -> Reliability:
-    """Calibration of `chances` (observations,), at least one, for `events` (observations,).
+    """Calibration of probabilities `chances` (observations,) for `events` (observations,).
 
     ECE = sum over bins of (n_b / n) |mean chance - fraction of events| (Naeini et al. 2015), with
-    bins of equal mass.
+    bins of equal mass. There must be at least one observation.
     """
     order = np.argsort(chances, kind="stable")
     chances, events = chances[order].astype(np.float64), events[order]
@@ -52,10 +55,10 @@ def reliability(part: str, chances: FloatArray, events: BoolArray, *, seed: int)
     observed = np.bincount(bins, weights=events) / sizes
     fractions = sizes / len(chances)
     rng = np.random.default_rng(seed)
-    drawn = [rng.random(len(chances)) < chances for _ in range(_CHANCE_DRAWS)]
+    sampled_labels = [rng.random(len(chances)) < chances for _ in range(_CHANCE_DRAWS)]
     by_chance = [
         float(fractions @ np.abs(predicted - np.bincount(bins, weights=labels) / sizes))
-        for labels in drawn
+        for labels in sampled_labels
     ]
     rate = np.full(len(chances), events.mean())
     return Reliability(

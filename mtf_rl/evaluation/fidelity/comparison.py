@@ -1,4 +1,4 @@
-"""A log beside logs that should look like it: figures, distances, calibration, bars."""
+"""Comparison of a log with the simulator's logs: statistics, distances, calibration, targets."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -50,28 +50,28 @@ TRUTH_AGAIN = "truth again"
 
 _SPARSE = ("follow", "comment", "forward", "hate")
 _RATE_BAR, _LENGTH_BAR, _AUC_BAR, _CONTROL_BAR = 0.10, 0.05, 0.65, 0.9
-# What a user model's parts decide beyond the answers.
+# Parts of a user model that can be declared rather than fitted.
 _LEAVING, _PAUSING = "leaving", "pausing"
 
 
 @dataclass(frozen=True)
 class FidelityComparison:
-    """One figure of the log, and of every source that should match it."""
+    """One statistic of the log and of every source that is compared with it."""
 
     group: str
     name: str
     log: Interval
     others: Mapping[str, float]
-    """By source; a source is missing where the figure is the log's by construction."""
+    """Value by source. A source is missing if its value equals the log's by construction."""
 
     def difference(self, source: str) -> float:
-        """How far a source is from the log, relative to the log; NaN where the log has 0."""
+        """Value of the source relative to the log, minus 1; NaN if the log's value is 0."""
         return self.others[source] / self.log.mean - 1.0 if self.log.mean != 0.0 else float("nan")
 
 
 @dataclass(frozen=True)
 class DistanceRow:
-    """The distances of every source from the log, in one quantity."""
+    """Distance of every source from the log, for one quantity."""
 
     name: str
     others: Mapping[str, Distance]
@@ -79,7 +79,7 @@ class DistanceRow:
 
 @dataclass(frozen=True)
 class Bar:
-    """A target that was set beforehand, and whether it is met."""
+    """A target that was fixed before the comparison, and whether it is met."""
 
     what: str
     source: str
@@ -91,8 +91,8 @@ class Bar:
 def compare_measures(
     log: Sequence[Measure], others: Mapping[str, Sequence[Measure]]
 ) -> list[FidelityComparison]:
-    """Every figure that the log and another source have, side by side."""
-    found = {
+    """Every statistic that the log and at least one other source have."""
+    values = {
         source: {measure.key: measure.value.mean for measure in measures}
         for source, measures in others.items()
     }
@@ -102,9 +102,9 @@ def compare_measures(
             measure.name,
             measure.value,
             {
-                source: figures[measure.key]
-                for source, figures in found.items()
-                if measure.key in figures
+                source: by_key[measure.key]
+                for source, by_key in values.items()
+                if measure.key in by_key
             },
         )
         for measure in log
@@ -113,7 +113,7 @@ def compare_measures(
 
 
 def compare_distances(others: Mapping[str, Sequence[Distance]]) -> list[DistanceRow]:
-    """Distances by quantity, in the order in which the sources name them."""
+    """Distances by quantity, in the order of the sources."""
     names = dict.fromkeys(entry.name for distances in others.values() for entry in distances)
     return [
         DistanceRow(
@@ -132,13 +132,14 @@ def compare_distances(others: Mapping[str, Sequence[Distance]]) -> list[Distance
 def replay_measures(
     log: SessionLog, answered: AnsweredLog, *, declared: tuple[str, ...]
 ) -> list[Measure]:
-    """The figures of the simulator's answers to the slates of `log`.
+    """The statistics of the simulator's responses to the slates of `log`.
 
-    Sessions are those that its chances of leaving make of the log's requests, gaps those that it
-    drew where the log's session went on. Parts that are `declared` and not fitted are left out.
+    Session lengths come from its probabilities of leaving at the logged requests, and gaps are its
+    samples at requests that the log's session continued after. Parts of the model that are
+    `declared`, not fitted, are left out.
     """
-    written = replace(log, impressions=answered.impressions)
-    measures = [entry for entry in measure_log(written) if entry.group not in (SESSIONS, GAPS)]
+    simulated = replace(log, impressions=answered.impressions)
+    measures = [entry for entry in measure_log(simulated) if entry.group not in (SESSIONS, GAPS)]
     if _LEAVING not in declared:
         figures = session_figures(log, answered.leave_chances)
         measures += [Measure(SESSIONS, name, value) for name, value in figures.items()]
@@ -151,28 +152,28 @@ def replay_measures(
 def replay_distances(
     log: SessionLog, answered: AnsweredLog, *, declared: tuple[str, ...]
 ) -> list[Distance]:
-    """As `replay_measures`, of distributions."""
-    written = replace(log, impressions=answered.impressions)
-    found = {entry.name: entry for entry in log_distances(log, written)}
-    del found[SESSION_LENGTH]
-    found.pop(GAP, None)
+    """Distances of the distributions of the simulator's responses; see `replay_measures`."""
+    simulated = replace(log, impressions=answered.impressions)
+    distances = {entry.name: entry for entry in log_distances(log, simulated)}
+    del distances[SESSION_LENGTH]
+    distances.pop(GAP, None)
     known = ~log.last_requests
     if _PAUSING not in declared and known.any():
-        found[GAP] = sample_distance(GAP, log.gap_seconds[known], answered.pause_seconds[known])
+        distances[GAP] = sample_distance(GAP, log.gap_seconds[known], answered.pause_seconds[known])
     if _LEAVING not in declared:
         implied = survival_curve(log, answered.leave_chances)
-        found[SESSION_LENGTH] = Distance(
+        distances[SESSION_LENGTH] = Distance(
             SESSION_LENGTH, *survival_distance(survival_curve(log), implied)
         )
-    return list(found.values())
+    return list(distances.values())
 
 
 def replay_reliabilities(
     log: SessionLog, answered: AnsweredLog, *, declared: tuple[str, ...], seed: int
 ) -> list[Reliability]:
-    """Calibration of every feedback on rows that a ranker chose, and of leaving."""
+    """Calibration of every feedback on rows that a ranker selected, and of leaving."""
     rows = log.standard
-    found = [
+    reliabilities = [
         reliability(
             task.name,
             answered.chances[rows, column],
@@ -183,12 +184,12 @@ def replay_reliabilities(
     ]
     known = log.followed_up
     if _LEAVING not in declared and known.any():
-        found.append(
+        reliabilities.append(
             reliability(
                 _LEAVING, answered.leave_chances[known], log.last_requests[known], seed=seed
             )
         )
-    return found
+    return reliabilities
 
 
 def check_bars(
@@ -197,9 +198,13 @@ def check_bars(
     verdicts: Mapping[str, Discrimination],
     controls: Sequence[Discrimination],
 ) -> list[Bar]:
-    """The bars that were set for the simulator, each on every source that it applies to.
+    """The targets of the simulator, each for every source that it applies to.
 
-    `controls` are comparisons in which the discriminator must see a difference.
+    Args:
+        comparisons: statistics of the log and the sources.
+        distances: distances of the sources from the log.
+        verdicts: results of the discriminator by source.
+        controls: results of the discriminator on sessions that it must distinguish from the log's.
     """
     bars = [
         _rate_bar(entry, source)
@@ -210,7 +215,7 @@ def check_bars(
     for source in (REPLAY, ROLLOUT):
         lengths = [row.others.get(source) for row in distances if row.name == SESSION_LENGTH]
         bars += [_below("session length: KS", source, d.ks, _LENGTH_BAR) for d in lengths if d]
-    # Whole sessions exist in rollouts only: those of a replay are the log's.
+    # A replay has the log's sessions; only rollouts have sessions of their own.
     source = ROLLOUT if ROLLOUT in verdicts else REPLAY
     bars.append(_below("discriminator: AUC", source, verdicts[source].auc.mean, _AUC_BAR))
     for control in controls:
@@ -221,7 +226,7 @@ def check_bars(
 
 
 def _rate_bar(entry: FidelityComparison, source: str) -> Bar:
-    """A common feedback must be near the log's, a sparse one within the log's interval."""
+    """A frequent feedback's rate must be near the log's; a rare one's within the log's interval."""
     value = entry.others[source]
     if entry.name in _SPARSE:
         wanted = f"{entry.log.low:.5f} to {entry.log.high:.5f}"
@@ -232,5 +237,5 @@ def _rate_bar(entry: FidelityComparison, source: str) -> Bar:
     return Bar(name, source, f"{difference:+.1%}", f"within {_RATE_BAR:.0%}", met)
 
 
-def _below(what: str, source: str, found: float, bar: float) -> Bar:
-    return Bar(what, source, f"{found:.3f}", f"below {bar:g}", found < bar)
+def _below(what: str, source: str, value: float, bar: float) -> Bar:
+    return Bar(what, source, f"{value:.3f}", f"below {bar:g}", value < bar)

@@ -1,4 +1,4 @@
-"""Distributions of a log as lines to draw."""
+"""Curves that plot the distributions of a log."""
 
 from dataclasses import dataclass
 
@@ -11,17 +11,17 @@ from mtf_rl.evaluation.fidelity.session_log import SessionLog
 
 __all__ = ["FidelityCurve", "log_curves", "replay_curves"]
 
-_SHARES = np.arange(1, 100) / 100.0
-# The longest session that is drawn.
+_FRACTIONS = np.arange(1, 100) / 100.0
+# Maximum session length of the plot, in requests.
 _REQUESTS = 60
 
 
 @dataclass(frozen=True)
 class FidelityCurve:
-    """One quantity for one source.
+    """The distribution of one quantity for one source.
 
-    For play and gaps: the quantiles y at the fractions x. For session length: the fraction y of
-    sessions with more than x requests.
+    Play and gaps: y is the quantile at fraction x. Session length: y is the fraction of sessions
+    with more than x requests.
     """
 
     quantity: str
@@ -31,13 +31,13 @@ class FidelityCurve:
 
 
 def log_curves(source: str, log: SessionLog) -> list[FidelityCurve]:
-    """Play in the feed, gaps and session lengths of a log."""
+    """Curves of play in the feed, gaps and session lengths of a log."""
     play = log.impressions.play_seconds
     return _curves(source, log, play, log.gap_seconds, log.last_requests)
 
 
 def replay_curves(source: str, log: SessionLog, answered: AnsweredLog) -> list[FidelityCurve]:
-    """The same of the simulator's answers to the slates of `log`."""
+    """The curves of the simulator's responses to the slates of `log`."""
     play = answered.impressions.play_seconds
     return _curves(source, log, play, answered.pause_seconds, answered.leave_chances)
 
@@ -52,7 +52,7 @@ def _curves(
     feed = log.standard & ~log.two_column
     samples = {PLAY: play_seconds[feed], GAP: gap_seconds[~log.last_requests]}
     curves = [
-        FidelityCurve(quantity, source, tuple(_SHARES.tolist()), _quantiles(values))
+        FidelityCurve(quantity, source, tuple(_FRACTIONS.tolist()), _quantiles(values))
         for quantity, values in samples.items()
         if len(values)
     ]
@@ -62,4 +62,4 @@ def _curves(
 
 
 def _quantiles(values: FloatArray) -> tuple[float, ...]:
-    return tuple(np.quantile(values, _SHARES).astype(float).tolist())
+    return tuple(np.quantile(values, _FRACTIONS).astype(float).tolist())

@@ -16,30 +16,30 @@ __all__ = ["Discrimination", "Suspect", "discriminate", "permuted", "two_halves"
 FOLDS = 5
 SUSPECTS = 5
 _RESAMPLES = 300
-_LEAST_SESSIONS = 20
+_MIN_SESSIONS = 20
 _FOLD_SALT = 0x464F4C44
 _HALF_SALT = 0x48414C56
 
 
 @dataclass(frozen=True)
 class Suspect:
-    """A feature that distinguishes sessions."""
+    """A feature that distinguishes the sessions of two logs."""
 
     feature: str
     cost: float
-    """Area under the ROC curve that is lost when the feature is shuffled."""
+    """Decrease of the area under the ROC curve if the feature is shuffled."""
     log_mean: float
     other_mean: float
 
 
 @dataclass(frozen=True)
 class Discrimination:
-    """How well a classifier distinguishes two sets of sessions."""
+    """Accuracy of a classifier that distinguishes two sets of sessions."""
 
     name: str
     sessions: tuple[int, int]
     auc: Interval
-    """Area under the ROC curve on users outside the training folds; 0.5 is a guess."""
+    """Area under the ROC curve on users outside the training folds; 0.5 is chance level."""
     suspects: tuple[Suspect, ...]
     """The most informative features, in order; empty if not requested."""
 
@@ -53,30 +53,30 @@ def discriminate(
     seed: int,
     explain: bool = False,
 ) -> Discrimination:
-    """Train on some users, evaluator on others, in five folds by a hash of the user.
+    """Train a classifier on some users and test it on others, in five folds by a hash of the user.
 
     Args:
-        name: of the comparison.
+        name: name of the comparison.
         log: sessions of the log.
-        other: sessions that should look like them.
-        sessions: how many of each are drawn, at most.
-        seed: of the draw, the folds and the classifier.
-        explain: whether to measure which features give `other` away.
+        other: sessions to compare with them.
+        sessions: maximum number of sessions sampled from each log.
+        seed: seed of the sample, the folds and the classifier.
+        explain: whether to measure which features distinguish the two logs.
 
     Raises:
-        DataError: if there are fewer than 20 sessions of one kind, or users of one fold only.
+        DataError: if a log has fewer than 20 sessions, or users in one fold only.
     """
-    # One stream for each purpose, so that explaining does not change the interval.
+    # A separate stream for each purpose, so that `explain` does not change the interval.
     sampling, shuffling, resampling = np.random.default_rng(seed).spawn(3)
-    drawn = [_sample(vectors, sessions, sampling) for vectors in (log, other)]
-    sizes = (len(drawn[0].users), len(drawn[1].users))
-    if min(sizes) < _LEAST_SESSIONS:
+    samples = [_sample(vectors, sessions, sampling) for vectors in (log, other)]
+    sizes = (len(samples[0].users), len(samples[1].users))
+    if min(sizes) < _MIN_SESSIONS:
         raise DataError(
-            f"the discriminator needs at least {_LEAST_SESSIONS} finished sessions of each"
+            f"the discriminator needs at least {_MIN_SESSIONS} finished sessions of each"
             f" log, got {sizes[0]} and {sizes[1]}. Give a longer log or more users."
         )
-    values = np.concatenate([part.values for part in drawn])
-    users = np.concatenate([part.users for part in drawn])
+    values = np.concatenate([sample.values for sample in samples])
+    users = np.concatenate([sample.users for sample in samples])
     labels = np.repeat([False, True], sizes)
     folds = (hash_words(_FOLD_SALT, seed, users) % np.uint64(FOLDS)).astype(np.int64)
     scores = np.full(len(labels), 0.5)
@@ -91,18 +91,18 @@ def discriminate(
         scores[test] = classifier.predict_proba(values[test])[:, 1]
         if explain:
             changed = _each_shuffled(values[test], shuffling)
-            found = classifier.predict_proba(changed.reshape(-1, changed.shape[2]))[:, 1]
-            shuffled[:, test] = found.reshape(changed.shape[:2])
+            predicted = classifier.predict_proba(changed.reshape(-1, changed.shape[2]))[:, 1]
+            shuffled[:, test] = predicted.reshape(changed.shape[:2])
     auc = _interval(scores, labels, users, resampling)
     suspects = _suspects(log.features, shuffled, values, labels, auc.mean) if explain else ()
     return Discrimination(name, sizes, auc, suspects)
 
 
 def permuted(vectors: SessionVectors, seed: int) -> SessionVectors:
-    """The same sessions with each feature shuffled over them on its own.
+    """The sessions with each feature shuffled over them separately.
 
-    Every distribution stays, all that ties the features together is gone: a classifier that
-    does not see this sees nothing.
+    This keeps every marginal distribution and removes all dependence between features, which the
+    discriminator must be able to detect.
     """
     rng = np.random.default_rng(seed)
     columns = [rng.permutation(column) for column in vectors.values.T]
@@ -110,15 +110,15 @@ def permuted(vectors: SessionVectors, seed: int) -> SessionVectors:
 
 
 def two_halves(vectors: SessionVectors, seed: int) -> tuple[SessionVectors, SessionVectors]:
-    """The sessions of two halves of the users, by a hash: no true difference."""
+    """The sessions of two halves of the users, split by a hash; they do not differ in truth."""
     first = hash_words(_HALF_SALT, seed, vectors.users) >> np.uint64(63) == 1
     return vectors.take(np.flatnonzero(first)), vectors.take(np.flatnonzero(~first))
 
 
 def weighted_auc(scores: FloatArray, labels: BoolArray, weights: FloatArray) -> float:
-    """P(a positive scores above a negative) + half of P(equal), rows (rows,) counted by weight.
+    """P(positive scores above negative) + P(equal scores) / 2, over weighted rows (rows,).
 
-    NaN where one kind has no weight.
+    NaN if the positives or the negatives have no weight.
     """
     _, positions = np.unique(scores, return_inverse=True)
     positive = np.bincount(positions, weights=weights * labels)
@@ -130,9 +130,9 @@ def weighted_auc(scores: FloatArray, labels: BoolArray, weights: FloatArray) -> 
     return float((positive * (below + negative / 2.0)).sum() / pairs)
 
 
-def _sample(vectors: SessionVectors, most: int, rng: np.random.Generator) -> SessionVectors:
+def _sample(vectors: SessionVectors, max_count: int, rng: np.random.Generator) -> SessionVectors:
     count = len(vectors.users)
-    return vectors.take(np.sort(rng.choice(count, min(most, count), replace=False)))
+    return vectors.take(np.sort(rng.choice(count, min(max_count, count), replace=False)))
 
 
 def _fitted(values: FloatArray, labels: BoolArray, seed: int) -> HistGradientBoostingClassifier:
@@ -151,7 +151,8 @@ def _fitted(values: FloatArray, labels: BoolArray, seed: int) -> HistGradientBoo
 def _each_shuffled(values: FloatArray, rng: np.random.Generator) -> FloatArray:
     """Copies of `values` (sessions, features), each with one feature shuffled over sessions.
 
-    (features, sessions, features).
+    Returns:
+        (features, sessions, features).
     """
     copies = np.repeat(values[None], values.shape[1], axis=0)
     for feature, copy in enumerate(copies):
@@ -162,7 +163,7 @@ def _each_shuffled(values: FloatArray, rng: np.random.Generator) -> FloatArray:
 def _interval(
     scores: FloatArray, labels: BoolArray, users: IntArray, rng: np.random.Generator
 ) -> Interval:
-    """The area with a percentile interval that resamples users, the classifiers held."""
+    """The AUC with a percentile interval over resampled users; the classifiers stay fixed."""
     _, members = np.unique(users, return_inverse=True)
     size = int(members.max()) + 1
     point = weighted_auc(scores, labels, np.ones(len(scores)))
@@ -181,7 +182,7 @@ def _suspects(
     labels: BoolArray,
     auc: float,
 ) -> tuple[Suspect, ...]:
-    """From scores with each feature shuffled, (features, sessions)."""
+    """The features with the largest costs, from scores with each shuffled, (features, sessions)."""
     ones = np.ones(len(labels))
     costs = np.array([auc - weighted_auc(scores, labels, ones) for scores in shuffled])
     return tuple(

@@ -26,17 +26,17 @@ PLAY = "play in the feed, seconds"
 
 @dataclass(frozen=True)
 class Distance:
-    """How far apart two distributions are."""
+    """Distances between two distributions of one quantity."""
 
     name: str
     ks: float
-    """Kolmogorov-Smirnov: the largest difference of the two distribution functions, in [0, 1]."""
+    """Kolmogorov-Smirnov: maximum difference of the two distribution functions, in [0, 1]."""
     wasserstein: float
-    """Wasserstein-1: the area between them, in the quantity's unit."""
+    """Wasserstein-1: area between the distribution functions, in the quantity's unit."""
 
 
 def log_distances(log: SessionLog, other: SessionLog) -> list[Distance]:
-    """All distances of `other` from `log`; those of sessions count what was cut off."""
+    """All distances of `other` from `log`; session length includes censored sessions."""
     firsts, seconds = _samples(log), _samples(other)
     return [
         sample_distance(name, firsts[name], seconds[name])
@@ -48,7 +48,7 @@ def log_distances(log: SessionLog, other: SessionLog) -> list[Distance]:
 
 
 def sample_distance(name: str, first: FloatArray, second: FloatArray) -> Distance:
-    """The distances of two samples, one axis each."""
+    """The distances between two one-dimensional samples."""
     return Distance(
         name,
         ks=_kolmogorov_smirnov(first, second),
@@ -59,17 +59,19 @@ def sample_distance(name: str, first: FloatArray, second: FloatArray) -> Distanc
 def survival_curve(log: SessionLog, left: FloatArray | BoolArray | None = None) -> FloatArray:
     """P(a session has more than t requests), from t = 0.
 
-    `left` (requests,) is what happened after each request, or its chance; the log's own leaves
-    by default.
+    Args:
+        log: the sessions.
+        left: whether the user left after each request, or the probability of it, (requests,); the
+            log's own leaves by default.
     """
-    happened = log.last_requests if left is None else left
+    leaves = log.last_requests if left is None else left
     return survival_tally(
-        log.users_of_requests, log.step_of_request, log.followed_up, happened
+        log.users_of_requests, log.step_of_request, log.followed_up, leaves
     ).curve()
 
 
 def _kolmogorov_smirnov(first: FloatArray, second: FloatArray) -> float:
-    """The largest difference of the two empirical distribution functions."""
+    """The maximum difference of the two empirical distribution functions."""
     first, second = np.sort(first), np.sort(second)
     points = np.concatenate([first, second])
     fractions = [

@@ -1,4 +1,4 @@
-"""The statistics by which two logs are compared, each with the interval that its log supports."""
+"""Statistics by which two logs are compared, each with a 95 % CI."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ __all__ = [
     "GAPS",
     "MEASURES",
     "PLACE",
-    "PLAY_SHARES",
+    "PLAY_FRACTIONS",
     "POSITIONS",
     "RATES",
     "SESSIONS",
@@ -35,12 +35,12 @@ RATES, SESSIONS, GAPS = "Rates per video", "Sessions", "Gaps between requests"
 PLACE = "Place in the session"
 SEED = 0
 BRIEF_SECONDS = 3.0
-PLAY_SHARES = (0.1, 0.25, 0.5, 0.75, 0.9, 0.99)
-GAP_SHARES = (0.1, 0.5, 0.9)
+PLAY_FRACTIONS = (0.1, 0.25, 0.5, 0.75, 0.9, 0.99)
+GAP_FRACTIONS = (0.1, 0.5, 0.9)
 BEYOND = (1, 5, 10, 20, 40)
 POSITIONS = ((1, 1), (2, 3), (4, 7), (8, 15), (16, 31), (32, 10_000))
 _RESAMPLES = 200
-# Joint rates as (given, feedback), where a log has both.
+# Joint rates as (given, feedback), for logs that have both.
 _JOINT = (
     ("click", "long_view"),
     ("click", "like"),
@@ -55,7 +55,7 @@ _JOINT = (
 
 @dataclass(frozen=True)
 class Measure:
-    """One figure of a log."""
+    """One statistic of a log."""
 
     group: str
     name: str
@@ -63,12 +63,12 @@ class Measure:
 
     @property
     def key(self) -> tuple[str, str]:
-        """What the same figure of another log is found by."""
+        """Group and name, which are the same for this statistic in every log."""
         return self.group, self.name
 
 
 def measure_log(log: SessionLog) -> list[Measure]:
-    """Every figure of a log, in the order of `MEASURES`."""
+    """All statistics of a log, in the order of `MEASURES`."""
     return [
         Measure(group, name, value)
         for group, figures in MEASURES.items()
@@ -77,7 +77,7 @@ def measure_log(log: SessionLog) -> list[Measure]:
 
 
 def _rates(log: SessionLog) -> dict[str, Interval]:
-    """Feedbacks and seconds per video that a ranker chose."""
+    """Feedbacks and watch seconds per video that a ranker selected."""
     shown = log.impressions
     rates = {
         name: _rate(log, log.feedback(name), log.standard) for name in log.tasks.feedback_names
@@ -114,13 +114,13 @@ def _joint_rates(log: SessionLog) -> dict[str, Interval]:
 
 
 def _play(log: SessionLog) -> dict[str, Interval]:
-    """Play in the single-column feed, where every video starts by itself."""
+    """Play time in the single-column feed, where videos start automatically."""
     shown = log.impressions
     rows = log.standard & ~log.two_column
     play, users = shown.play_seconds[rows], shown.users[rows]
     figures = {
         f"{fraction:.0%} of plays up to, seconds": quantile_interval(play, users, fraction)
-        for fraction in PLAY_SHARES
+        for fraction in PLAY_FRACTIONS
     }
     brief = (shown.play_seconds > 0) & (shown.play_seconds < BRIEF_SECONDS)
     figures["not played"] = _rate(log, shown.play_seconds == 0, rows)
@@ -136,9 +136,11 @@ def _sessions(log: SessionLog) -> dict[str, Interval]:
 
 
 def session_figures(log: SessionLog, left: FloatArray | BoolArray) -> dict[str, Interval]:
-    """How long sessions last when after each request (requests,) the user `left`, or may have.
+    """Statistics of session length.
 
-    Requests with an unobserved end do not count.
+    Args:
+        log: the sessions. Requests whose follow-up the log does not show are not counted.
+        left: whether the user left after each request, or the probability of it, (requests,).
     """
     known = log.followed_up
     tally = survival_tally(log.users_of_requests, log.step_of_request, known, left)
@@ -158,12 +160,12 @@ def _gaps(log: SessionLog) -> dict[str, Interval]:
 
 
 def gap_figures(log: SessionLog, gap_seconds: FloatArray) -> dict[str, Interval]:
-    """Quantiles of the gaps (requests,) after the requests that the session went on from."""
+    """Quantiles of `gap_seconds` (requests,) after requests that another one of the session follows."""
     known = ~log.last_requests
     gaps, users = gap_seconds[known], log.users_of_requests[known]
     return {
         f"{fraction:.0%} of gaps up to, seconds": quantile_interval(gaps, users, fraction)
-        for fraction in GAP_SHARES
+        for fraction in GAP_FRACTIONS
     }
 
 
@@ -171,8 +173,8 @@ def _positions(log: SessionLog) -> dict[str, Interval]:
     shown = log.impressions
     positions = 1 + log.step_of_request[log.request_of_row]
     figures = {}
-    figured = ((log.interest_name, log.interest), ("watch, seconds", shown.play_seconds))
-    for name, values in figured:
+    quantities = ((log.interest_name, log.interest), ("watch, seconds", shown.play_seconds))
+    for name, values in quantities:
         for first, last in POSITIONS:
             rows = log.standard & (positions >= first) & (positions <= last)
             figures[f"{name} in {position_name(first, last)}"] = _rate(log, values, rows)
@@ -180,14 +182,14 @@ def _positions(log: SessionLog) -> dict[str, Interval]:
 
 
 def position_name(first: int, last: int) -> str:
-    """Requests `first` to `last` of a session, from 1, in words."""
+    """A label for the requests `first` to `last` of a session, counted from 1."""
     if first == last:
         return f"request {first}"
     return f"requests {first}-{last}" if last < POSITIONS[-1][1] else f"requests {first} on"
 
 
 def _spreads(log: SessionLog) -> dict[str, Interval]:
-    """How much users differ, and how much a user's sessions do, beyond sampling noise of videos."""
+    """Std between users, and between sessions, without the sampling noise of videos."""
     shown, rows = log.impressions, log.standard
     users = shown.users[rows]
     sessions = log.session_of_row[rows]
@@ -224,19 +226,24 @@ MEASURES: dict[str, Callable[[SessionLog], dict[str, Interval]]] = {
 
 
 def _rate(log: SessionLog, values: FloatArray | IntArray | BoolArray, rows: BoolArray) -> Interval:
-    """The mean of `values` (rows,) over the chosen ones."""
-    chosen = rows.astype(np.float64)
-    return ratio_interval(values * chosen, chosen, log.impressions.users)
+    """The mean of `values` (rows,) over the rows of a mask (rows,)."""
+    selected = rows.astype(np.float64)
+    return ratio_interval(values * selected, selected, log.impressions.users)
 
 
 def between_std(values: FloatArray, groups: IntArray, users: IntArray) -> Interval:
-    """The std of group means, (rows,) each, without the noise of few rows.
+    """The std between groups, corrected for sampling noise within groups.
 
     With n_g rows in each of G groups, n in all, MSW the variance within groups and MSB the
     variance of means weighted by n_g: (MSB - MSW) / n0, n0 = (n - sum n_g^2 / n) / (G - 1), is
     the variance between groups (one-way random effects by moments; Searle et al. 1992, section
-    3.6), cut at 0. The interval resamples users; a group is one user's. Fewer than two groups, or
-    no group of two rows, give NaN.
+    3.6), clipped at 0. The interval resamples users. It is NaN with fewer than two groups, or if
+    no group has two rows.
+
+    Args:
+        values: (rows,).
+        groups: group of each row, (rows,); all rows of a group belong to one user.
+        users: user of each row, (rows,).
     """
     _, members = np.unique(groups, return_inverse=True)
     counts = np.bincount(members).astype(np.float64)  # (groups,)
@@ -259,7 +266,7 @@ def between_std(values: FloatArray, groups: IntArray, users: IntArray) -> Interv
 
 
 def _std(totals: FloatArray) -> float:
-    """From sums over groups of 1, n, n^2, sum x, sum x^2, (sum x)^2 / n."""
+    """The std from sums over groups of 1, n, n^2, sum x, sum x^2 and (sum x)^2 / n."""
     groups, rows, squared_rows, total, squares, explained = totals
     if groups < 2 or rows <= groups:
         return float("nan")
@@ -271,15 +278,15 @@ def _std(totals: FloatArray) -> float:
 
 @dataclass(frozen=True)
 class DayEnds:
-    """Users' last sessions of some days, and whether they were active on the next day."""
+    """Users' last sessions on some days, and whether the users were active on the next day."""
 
     users: IntArray  # (day ends,)
-    sessions: IntArray  # (day ends,), the log's numbers
+    sessions: IntArray  # (day ends,), session numbers of the log
     returned: BoolArray  # (day ends,)
 
 
 def day_ends(impressions: Impressions, days: IntArray) -> DayEnds:
-    """The ends of the active days among `days`, by the day on which a session ends."""
+    """The last session of each user on each of `days`; a session counts for the day it ends on."""
     last_rows = np.append(np.diff(impressions.sessions) != 0, np.ones(1, dtype=np.bool_))
     ends = np.flatnonzero(last_rows)  # (sessions,)
     span = int(impressions.days.max()) + 2
@@ -295,13 +302,19 @@ def day_ends(impressions: Impressions, days: IntArray) -> DayEnds:
 
 
 def next_day_measure(ends: DayEnds, returned: FloatArray | BoolArray | None = None) -> Measure:
-    """How often users are active on the next day; `returned` (day ends,) may be chances of it."""
-    happened = ends.returned if returned is None else returned
+    """The rate of activity on the next day.
+
+    Args:
+        ends: last sessions of days.
+        returned: whether the user was active on the next day, or the probability of it, (day
+            ends,); the log's own values by default.
+    """
+    activity = ends.returned if returned is None else returned
     ones = np.ones(len(ends.users))
     return Measure(
         "Return",
         "active on the next day",
-        ratio_interval(happened.astype(np.float64), ones, ends.users)
+        ratio_interval(activity.astype(np.float64), ones, ends.users)
         if len(ends.users)
         else Interval(np.nan, -np.inf, np.inf),
     )

@@ -1,4 +1,4 @@
-"""What a fidelity run found, as records and as a page for people."""
+"""The results of a fidelity run, as records and as a Markdown page."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -27,14 +27,14 @@ _ORDER = (REPLAY, ROLLOUT, TRUTH_AGAIN)
 
 @dataclass(frozen=True)
 class ReportTable:
-    """A table as it is printed and written."""
+    """A table of the report."""
 
     title: str
     columns: list[str]
     rows: list[list[str]]
 
     def to_markdown(self) -> str:
-        """The table under its title."""
+        """The title and the table."""
         lines = [self.columns, ["---"] * len(self.columns), *self.rows]
         body = "\n".join(f"| {' | '.join(line)} |" for line in lines)
         return f"## {self.title}\n\n{body}\n"
@@ -42,10 +42,10 @@ class ReportTable:
 
 @dataclass(frozen=True)
 class FidelityReport:
-    """A simulator beside the log that it was fitted on, on days that it did not see."""
+    """Comparison of a simulator with its log, on held-out days."""
 
     head: tuple[str, ...]
-    """What was compared, a sentence each."""
+    """What was compared, one sentence each."""
     bars: tuple[Bar, ...]
     comparisons: tuple[FidelityComparison, ...]
     distances: tuple[DistanceRow, ...]
@@ -53,14 +53,14 @@ class FidelityReport:
     reliabilities: tuple[Reliability, ...]
     fit: FitReport
     notes: tuple[str, ...]
-    """What the log cannot support, a sentence each."""
+    """Limits of the comparison on this log, one sentence each."""
     curves: tuple[FidelityCurve, ...]
 
     @property
     def sources(self) -> tuple[str, ...]:
-        """What stands beside the log, in the order of the columns."""
-        found = {source for entry in self.comparisons for source in entry.others}
-        return tuple(source for source in _ORDER if source in found)
+        """The sources that are compared with the log, in the order of the columns."""
+        present = {source for entry in self.comparisons for source in entry.others}
+        return tuple(source for source in _ORDER if source in present)
 
     def tables(self) -> Iterator[ReportTable]:
         """All tables, in reading order."""
@@ -122,7 +122,7 @@ class FidelityReport:
         )
 
     def _comparison_table(self, group: str, chosen: Sequence[FidelityComparison]) -> ReportTable:
-        """A figure that leaves the log's interval is starred."""
+        """A table of one group; a star marks values outside the log's interval."""
         present = [s for s in self.sources if any(s in entry.others for entry in chosen)]
         columns = ["figure", LOG, "95 %"]
         for source in present:
@@ -166,8 +166,8 @@ class FidelityReport:
         parts = ["# Fidelity of the simulator\n", *(f"{line}\n" for line in self.head)]
         key = "".join(f"*{source}*: {_KEY[source]}. " for source in self.sources)
         parts.append(
-            f"*log*: the held-out sessions, with a 95 % interval clustered by user. {key}A star:"
-            " outside the log's interval.\n"
+            f"*log*: the held-out sessions, with a 95 % CI clustered by user. {key}A star marks"
+            " values outside the log's CI.\n"
         )
         parts += [table.to_markdown() for table in self.tables()]
         parts.append("## The fit's own report, on validation rows\n")
@@ -195,7 +195,7 @@ class FidelityReport:
         ]
 
     def to_json(self) -> dict[str, Any]:
-        """Everything, curves included, to nine digits; figures that do not exist are null."""
+        """The whole report as JSON values, rounded to nine digits; NaN becomes null."""
         document = {
             "head": list(self.head),
             "bars": [asdict(bar) for bar in self.bars],
@@ -212,8 +212,9 @@ class FidelityReport:
 
 _KEY = {
     REPLAY: "the simulator answers the logged slates, one step ahead, with the logged history",
-    ROLLOUT: "the world's rankers serve the simulator freely",
-    TRUTH_AGAIN: "these rankers serve the world with other random numbers: sampling noise",
+    ROLLOUT: "the synthetic world's rankers serve the simulator",
+    TRUTH_AGAIN: "these rankers serve the synthetic world with other random numbers, which gives"
+    " the sampling noise",
 }
 
 
@@ -235,6 +236,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_plain(entry) for entry in value]
     if isinstance(value, float):
-        # The last digits of matrix products depend on the number of threads.
+        # Rounded, because the last digits of matrix products depend on the number of threads.
         return float(f"{value:.9g}") if np.isfinite(value) else None
     return value

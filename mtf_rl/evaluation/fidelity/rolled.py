@@ -1,4 +1,4 @@
-"""Logs that a world's rankers write when some user model answers them."""
+"""Logs of a synthetic world's rankers, with responses from any user model."""
 
 import math
 from collections.abc import Callable
@@ -39,18 +39,19 @@ def roll_log(
     session_gap_minutes: float,
     on_users: Callable[[int], None],
 ) -> Impressions:
-    """The rows from `since_ms` on that come about when `answers` lives the world's days.
+    """Simulate the world's days with the user model `answers`; return the rows from `since_ms` on.
 
-    The world keeps what surrounds the answers: retrieval, rankers, scenes, sizes of requests, and
-    when on an active day its users open the app. Memory holds one chunk of users and the result.
+    The world provides everything except the responses: retrieval, rankers, scenes, request sizes,
+    and the times at which users open the app on an active day. Memory use is one chunk of users
+    plus the result.
 
     Args:
         world: provides retrieval and the visits of users.
         rankers: the rankers of the log.
         answers: user model for responses, leaving, pauses and returns.
-        rng: which random numbers, at least 0; that of the world's own log is 0.
-        since_ms: Unix time of the first row to keep.
-        session_gap_minutes: a longer gap starts another session.
+        rng: number of the random stream, at least 0; the world's own log has 0.
+        since_ms: Unix time of the first row to keep, in milliseconds.
+        session_gap_minutes: gap, in minutes, above which another session starts.
         on_users: called with the number of finished users.
     """
     size = max(1, math.ceil(_CHUNK_USER_DAYS / world.config.days))
@@ -65,7 +66,7 @@ def roll_log(
 
 
 def _read(rows: LoggedRows, catalogue: VideoCatalogue, since_ms: int) -> dict[str, Any]:
-    """The columns of `Impressions`, without the numbers of requests and sessions."""
+    """The columns of `Impressions` except request and session numbers."""
     kept = _FIRST_MS + rows.times_ms >= since_ms
     videos, times_ms = rows.videos[kept], _FIRST_MS + rows.times_ms[kept]
     return {

@@ -1,4 +1,4 @@
-"""A log as whole sessions, with what its statistics are made of."""
+"""A log as sessions and requests, with the columns that its statistics need."""
 
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -24,19 +24,20 @@ def sessions_since(impressions: Impressions, start_ms: int) -> BoolArray:
 
 @dataclass(frozen=True)
 class SessionLog:
-    """Whole sessions of a log, or their beginnings where the log stops.
+    """The sessions of a log; the last ones may be cut by the end of the log.
 
-    Whoever wrote it, people, a world or a simulator: this is all that the statistics know.
+    The statistics read only this, whether the log comes from real users, the synthetic world or a
+    simulator.
     """
 
     impressions: Impressions  # in (user, time) order
     catalogue: VideoCatalogue
     end_ms: int
-    """The instant at which the log stops."""
+    """End of the log, Unix time in milliseconds."""
     gap_ms: int
-    """After a longer gap a session is another one."""
+    """Gap, in milliseconds, above which another session starts."""
     schema: LogSchema = KUAIRAND_LOG
-    """What the rows mean: tasks and scenes."""
+    """Tasks and scenes of the log."""
 
     @property
     def tasks(self) -> TaskSet:
@@ -44,28 +45,28 @@ class SessionLog:
         return self.schema.tasks
 
     def feedback(self, name: str) -> IntArray:
-        """The rows' values (rows,) of a task by name.
+        """The values (rows,) of a task, by its name.
 
         Raises:
-            UnknownNameError: if it is none of the log's tasks.
+            UnknownNameError: if the log has no such task.
         """
         return self.impressions.feedback[:, self.tasks.feedback_index(name)]
 
     @property
     def interest_name(self) -> str:
-        """The name of the task that shows interest (`TaskSet.interest`), such as click."""
+        """The name of the task that shows interest (`TaskSet.interest`), for example click."""
         return "interest" if self.tasks.interest is None else self.tasks.interest.name
 
     @cached_property
     def interest(self) -> IntArray:
-        """The values (rows,) of the task that shows interest; zeros where there is none."""
+        """The values (rows,) of the task that shows interest; zeros if there is none."""
         if self.tasks.interest is None:
             return np.zeros(len(self.impressions.users), dtype=np.int64)
         return self.feedback(self.tasks.interest.name)
 
     @property
     def played_names(self) -> tuple[str, ...]:
-        """Names of the tasks that follow from play, such as click and long_view; else interest."""
+        """Names of the tasks derived from play time, such as long_view; if none, of interest."""
         played = [task.name for task in self.tasks.feedbacks if task.played_seconds is not None]
         if played or self.tasks.interest is None:
             return tuple(played)
@@ -119,23 +120,23 @@ class SessionLog:
 
     @cached_property
     def last_requests(self) -> BoolArray:
-        """Requests after which the log shows no other of the session, (requests,)."""
+        """True for the last logged request of each session, (requests,)."""
         last = np.zeros(len(self.request_starts), dtype=np.bool_)
         last[self.session_starts + self.requests_per_session - 1] = True
         return last
 
     @cached_property
     def followed_up(self) -> BoolArray:
-        """Requests of which it is known whether the user left after them, (requests,).
+        """True where the log shows whether the user left after the request, (requests,).
 
-        Those that the session gap has passed after before the log stops, as in the fit of leaving.
+        This holds if the session gap passes before the log ends, as in the fit of leaving.
         """
         times_ms = self.impressions.times_ms[self.request_starts]
         return np.asarray(times_ms + self.gap_ms < self.end_ms)
 
     @cached_property
     def ended(self) -> BoolArray:
-        """Sessions whose end was seen, (sessions,)."""
+        """True for sessions whose end is observed, (sessions,)."""
         return np.asarray(self.followed_up[self.session_starts + self.requests_per_session - 1])
 
     @cached_property
@@ -147,18 +148,18 @@ class SessionLog:
 
     @cached_property
     def standard(self) -> BoolArray:
-        """Rows that a ranker chose, (rows,); all of them where every row is random."""
+        """True for rows that a ranker selected, (rows,); all rows if every row is random."""
         chosen: BoolArray = ~self.impressions.randomised
         return chosen if chosen.any() else self.impressions.randomised
 
     @cached_property
     def two_column(self) -> BoolArray:
-        """Rows of pages on which a video starts with a tap, (rows,); elsewhere it starts itself."""
+        """True for rows of pages where a video starts by a tap, not automatically, (rows,)."""
         return self.schema.scenes.is_two_column(self.impressions.tabs)
 
     @cached_property
     def repeated(self) -> BoolArray:
-        """Rows whose first tag the session's request before has shown too, (rows,)."""
+        """True if the row's first tag is a first tag of the session's previous request, (rows,)."""
         tags = self.catalogue.tags[self.impressions.videos, 0].astype(np.int64)  # (rows,)
         width = self.catalogue.num_tags + 1
         codes = self.request_of_row * width + tags
@@ -167,20 +168,20 @@ class SessionLog:
         return np.asarray(has_earlier & (tags != NO_TAG) & np.isin(codes - width, shown))
 
     def session_sums(self, values: FloatArray | IntArray | BoolArray) -> FloatArray:
-        """Sums over the rows (rows,) of each session, (sessions,)."""
+        """Sums of values (rows,) over each session, (sessions,)."""
         count = len(self.session_starts)
         return np.bincount(self.session_of_row, values, minlength=count).astype(np.float64)
 
     def request_sums(self, values: FloatArray | IntArray | BoolArray) -> FloatArray:
-        """Sums over the rows (rows,) of each request, (requests,)."""
+        """Sums of values (rows,) over each request, (requests,)."""
         count = len(self.request_starts)
         return np.bincount(self.request_of_row, values, minlength=count).astype(np.float64)
 
     def with_answers_shuffled(self, seed: int) -> "SessionLog":
-        """The same slates, each video answered as another one of its scene was.
+        """The same slates, with responses permuted among the videos of each scene.
 
-        Feedback and play stay together and keep their distribution; users, videos and moments
-        matter no more.
+        This keeps the joint distribution of feedback and play, and removes its dependence on users,
+        videos and times.
         """
         rng = np.random.default_rng(seed)
         source = np.arange(len(self.impressions.users))
@@ -193,20 +194,20 @@ class SessionLog:
         return replace(self, impressions=answers)
 
     def select(self, sessions: BoolArray) -> "SessionLog":
-        """The log of some of its sessions, (sessions,)."""
+        """The log of the sessions of a mask (sessions,)."""
         rows = sessions[self.session_of_row]
         return replace(self, impressions=select_rows(self.impressions, rows))
 
 
 def _starts(numbers: IntArray) -> IntArray:
-    """Where another number begins, in ordered numbers."""
+    """Indices at which a new number starts, in ordered numbers."""
     changes = np.ones(len(numbers), dtype=np.bool_)
     changes[1:] = numbers[1:] != numbers[:-1]
     return np.flatnonzero(changes)
 
 
 def _numbers(starts: IntArray, count: int) -> IntArray:
-    """Which stretch each of `count` places lies in, from 0."""
+    """The segment of each of `count` rows, from 0, given the segments' first rows."""
     marks = np.zeros(count, dtype=np.int64)
     marks[starts[1:]] = 1
     return np.cumsum(marks)

@@ -1,4 +1,4 @@
-"""How long sessions last, where a log may stop before they do."""
+"""The distribution of session length, with sessions censored by the end of the log."""
 
 from dataclasses import dataclass
 
@@ -15,21 +15,21 @@ _RESAMPLES = 200
 
 @dataclass(frozen=True)
 class SurvivalTally:
-    """Requests at risk of being the last, and last requests, by user and position."""
+    """Numbers of requests at risk of being the last, and of last requests, by user and position."""
 
     at_risk: FloatArray  # (users, LONGEST)
-    left: FloatArray  # (users, LONGEST), sums of leaves, or of the chances of leaving
+    left: FloatArray  # (users, LONGEST), numbers of leaves, or sums of leave probabilities
 
     def curve(self, weights: FloatArray | None = None) -> FloatArray:
         """P(a session has more than t requests) for t = 0 to LONGEST, (LONGEST + 1,).
 
-        S(t) = prod over s <= t of (1 - left_s / at risk_s) (Kaplan and Meier 1958): a request
-        whose follow-up the log cut off is not at risk, so cut sessions count up to there. From the
-        first t on at which nobody is at risk, nothing is known, and sessions count as ended: a
-        replay is then compared with its log where the log has requests.
+        S(t) = prod over s <= t of (1 - left_s / at risk_s) (Kaplan and Meier 1958). A request
+        without observed follow-up is not at risk, so a censored session counts up to it. S is 0
+        after the first t without a request at risk, so that a replay is compared with its log only
+        where the log has requests.
 
         Args:
-            weights: how often each user counts, (users,); once by default.
+            weights: weight of each user, (users,); 1 by default.
         """
         at_risk, left = (
             values.sum(axis=0) if weights is None else weights @ values
@@ -40,11 +40,11 @@ class SurvivalTally:
         return np.append(1.0, np.cumprod(1.0 - hazard))
 
     def mean_requests(self, weights: FloatArray | None = None) -> float:
-        """Mean requests of a session, those beyond `LONGEST` left out: the sum of S(0), S(1)..."""
+        """Mean requests of a session, the sum of S(0), S(1), ...; at most `LONGEST` are counted."""
         return float(self.curve(weights)[:-1].sum())
 
     def resampled_curves(self, seed: int) -> FloatArray:
-        """Curves of samples of users, drawn with replacement: (resamples, LONGEST + 1)."""
+        """Curves of users resampled with replacement, (resamples, LONGEST + 1)."""
         rng = np.random.default_rng(seed)
         seen = np.flatnonzero(self.at_risk.any(axis=1))
         size = len(self.at_risk)
@@ -55,7 +55,10 @@ class SurvivalTally:
         return np.stack(curves)
 
     def intervals(self, beyond: tuple[int, ...], seed: int) -> tuple[Interval, dict[int, Interval]]:
-        """The mean and P(more than t requests) for t in `beyond`, by resampling users."""
+        """Intervals of the mean and of P(more than t requests) for t in `beyond`.
+
+        They are percentile intervals over resampled users.
+        """
         point, drawn = self.curve(), self.resampled_curves(seed)
         means = drawn[:, :-1].sum(axis=1)
         return _percentiles(self.mean_requests(), means), {
@@ -66,7 +69,14 @@ class SurvivalTally:
 def survival_tally(
     users: IntArray, steps: IntArray, at_risk: BoolArray, left: FloatArray | BoolArray
 ) -> SurvivalTally:
-    """Counts from requests, (requests,) each; `left` is what happened, or its chance."""
+    """Tally of requests.
+
+    Args:
+        users: (requests,).
+        steps: index of the request in its session, from 0, (requests,).
+        at_risk: whether the follow-up of the request is observed, (requests,).
+        left: whether the user left after it, or the probability of it, (requests,).
+    """
     counted = at_risk & (steps < LONGEST)
     size = int(users.max(initial=0)) + 1
     positions = users[counted].astype(np.int64) * LONGEST + steps[counted]
@@ -82,7 +92,7 @@ def survival_tally(
 
 
 def survival_distance(first: FloatArray, second: FloatArray) -> tuple[float, float]:
-    """Kolmogorov-Smirnov and Wasserstein-1 distance of two curves, the latter in requests."""
+    """Kolmogorov-Smirnov and Wasserstein-1 distance (in requests) of two survival curves."""
     difference = np.abs(first - second)
     return float(difference.max()), float(difference.sum())
 

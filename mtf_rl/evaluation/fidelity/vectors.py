@@ -1,4 +1,4 @@
-"""A session as thirty numbers, all of them visible in any log."""
+"""Feature vectors of sessions, computed from the log alone."""
 
 from dataclasses import dataclass, replace
 
@@ -12,9 +12,9 @@ __all__ = ["PAUSE_FEATURES", "SessionVectors", "session_features", "session_vect
 
 
 def session_features(tasks: TaskSet) -> tuple[str, ...]:
-    """Names of the numbers, where a log has these tasks.
+    """Names of the features for a log with these tasks.
 
-    `click` stands for the task that shows interest (`TaskSet.interest`).
+    `click` in a name means the task that shows interest (`TaskSet.interest`).
     """
     return (
         "requests",
@@ -35,23 +35,23 @@ def session_features(tasks: TaskSet) -> tuple[str, ...]:
         "brief_rate",
         *(("clicked_in_vain_rate",) if tasks.chains else ()),  # the parent without the child
         "click_spread",  # between the requests of the session
-        "click_trend",  # second half of the requests less the first
-        "last_click",  # last request less the whole session
+        "click_trend",  # second half of the requests minus the first
+        "last_click",  # last request minus the whole session
         "last_log_watch",
         "gap_after_watch",  # covariance of log watch of a request and the log gap after it
         "repeated_tags",
-        "click_on_repeated",  # less that on fresh tags
+        "click_on_repeated",  # minus the rate on new tags
     )
 
 
-# In a replay these are the log's own, out of step with the answers.
+# In a replay these come from the log and are inconsistent with the simulated responses.
 PAUSE_FEATURES = ("minutes", "log_gap_mean", "log_gap_spread", "gap_after_watch")
 _BRIEF_SECONDS = 3.0
 
 
 @dataclass(frozen=True)
 class SessionVectors:
-    """Sessions as rows of numbers; NaN where a session is too short."""
+    """Feature vectors of sessions; NaN where a session is too short for a feature."""
 
     values: FloatArray  # (sessions, features)
     users: IntArray  # (sessions,)
@@ -59,17 +59,17 @@ class SessionVectors:
     """Names of the columns."""
 
     def take(self, index: IntArray) -> "SessionVectors":
-        """Some of the sessions."""
+        """The sessions with these indices."""
         return replace(self, values=self.values[index], users=self.users[index])
 
     def without(self, features: tuple[str, ...]) -> "SessionVectors":
-        """The same sessions with some features blank, 0 for all."""
+        """The same sessions with some features set to 0."""
         blank = np.isin(self.features, features)
         return replace(self, values=np.where(blank, 0.0, self.values))
 
 
 def session_vectors(log: SessionLog) -> SessionVectors:
-    """The vectors of the sessions whose end was seen, in the order of the log."""
+    """The feature vectors of sessions with an observed end, in the order of the log."""
     log = log.select(log.ended)
     columns = _whole_session(log) | _over_requests(log)
     names = session_features(log.tasks)
@@ -115,7 +115,7 @@ def _whole_session(log: SessionLog) -> dict[str, FloatArray]:
 
 
 def _over_requests(log: SessionLog) -> dict[str, FloatArray]:
-    """Features of how a session goes on, (sessions,) each."""
+    """Features that depend on the order of requests, (sessions,) each."""
     shown, session = log.impressions, log.session_of_request
     count = len(log.session_starts)
     requests = log.requests_per_session
@@ -149,11 +149,11 @@ def _over_requests(log: SessionLog) -> dict[str, FloatArray]:
 
 
 def _ratio(tops: FloatArray, bottoms: FloatArray | IntArray) -> FloatArray:
-    """The quotient, NaN where there is nothing to divide by."""
+    """The quotient; NaN where the denominator is 0."""
     return np.where(bottoms > 0, tops / np.maximum(bottoms, 1), np.nan)
 
 
 def _spread(squares: FloatArray, mean: FloatArray, counts: FloatArray | IntArray) -> FloatArray:
-    """The std of values with these sums of squares, means and counts; NaN below two."""
+    """The std of values, from their sums of squares, means and counts; NaN below 2 values."""
     variance = np.maximum(_ratio(squares, counts) - mean**2, 0.0)
     return np.where(counts >= 2, np.sqrt(variance), np.nan)
