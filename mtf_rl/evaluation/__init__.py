@@ -1,6 +1,6 @@
-"""How good a policy is: rollouts, intervals, Q fitted to a log; and what a log tells of a reward.
+"""Evaluation of policies: rollouts, confidence intervals, fitted Q evaluation, reward weights.
 
-Neural fitted Q evaluation is in `mtf_rl.evaluation.fitted_q`, apart, since it imports torch.
+Fitted Q evaluation with a neural network is in `mtf_rl.evaluation.fitted_q`; it imports torch.
 """
 
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""Means, ratios and quantiles with intervals, over values that come in clusters."""
+"""Confidence intervals of means, ratios and quantiles of clustered values."""
 
 from dataclasses import dataclass
 
@@ -33,7 +33,7 @@ def t_quantile(probability: float, degrees: float) -> float:
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean, or another figure, and its confidence limits."""
+    """An estimate, such as a mean, with its confidence limits."""
 
     mean: float
     low: float
@@ -50,13 +50,13 @@ class Interval:
 
 
 def mean_interval(values: FloatArray, clusters: IntArray, *, confidence: float = 0.95) -> Interval:
-    """The mean of `values` (rows,) with a t-interval robust to clusters (rows,), such as users.
+    """The mean of `values` (rows,) with a cluster-robust t-interval; clusters (rows,) are users.
 
-    Sessions of one user resemble each other, so the user is the unit of sampling: with e_g the
-    sum over cluster g of the deviations from the mean, n rows and G clusters, the variance of
-    the mean is G / (G - 1) sum_g e_g^2 / n^2 (Liang and Zeger 1986, intercept only), and the t
-    quantile has G - 1 degrees of freedom. With one row a cluster it is the ordinary t-interval.
-    Fewer than two clusters give an infinite interval.
+    Sessions of one user are correlated, so the user is the sampling unit. With e_g the sum over
+    cluster g of the residuals from the mean, n rows and G clusters, the variance of the mean is
+    G / (G - 1) sum_g e_g^2 / n^2 (Liang and Zeger 1986, intercept only), and the t quantile has
+    G - 1 degrees of freedom. With one row per cluster, it is the ordinary t-interval. Fewer than
+    two clusters give an infinite interval.
 
     Raises:
         ShapeError: if there is no value, or the two arrays differ in length.
@@ -84,14 +84,19 @@ def ratio_interval(
     *,
     confidence: float = 0.95,
 ) -> Interval:
-    """The ratio of two sums of (rows,), with a t-interval robust to clusters (rows,) from 0.
+    """The ratio of two sums over rows (rows,), with a cluster-robust t-interval.
 
-    Rates that are conditioned on something are such ratios; the denominator, at least 0, says
-    which rows count. With N_g and D_g the sums of cluster g, G clusters with D_g > 0 and
-    R = sum N / sum D, the variance of R is G / (G - 1) sum_g (N_g - R D_g)^2 / (sum D)^2
-    (linearisation; Cochran, Sampling Techniques, section 6.3). A denominator of ones makes it
-    `mean_interval`. Where the denominator sums to 0 the ratio is NaN; it and a ratio of fewer than
-    two clusters have an infinite interval.
+    Conditional rates are such ratios: the denominator, at least 0, selects the rows. With N_g and
+    D_g the sums of cluster g, G clusters with D_g > 0 and R = sum N / sum D, the variance of R is
+    G / (G - 1) sum_g (N_g - R D_g)^2 / (sum D)^2 (linearisation; Cochran, Sampling Techniques,
+    section 6.3). A denominator of ones gives `mean_interval`. If the denominators sum to 0, the
+    ratio is NaN. The interval is infinite then, and with fewer than two clusters.
+
+    Args:
+        numerator: (rows,).
+        denominator: (rows,), at least 0.
+        clusters: (rows,), integers from 0, such as users.
+        confidence: nominal coverage, in (0, 1).
     """
     tops = np.bincount(clusters, weights=numerator)  # (clusters,)
     bottoms = np.bincount(clusters, weights=denominator)  # (clusters,)
@@ -108,18 +113,19 @@ def ratio_interval(
 def linearised_interval(
     estimate: float, influences: FloatArray, clusters: IntArray, *, confidence: float = 0.95
 ) -> Interval:
-    """An estimate with a t-interval robust to clusters (rows,), by the delta method.
+    """An estimate with a cluster-robust t-interval, by the delta method.
 
-    With e_g the sum over cluster g of the rows' influences, each row's first-order contribution to
-    the estimate's error, and G clusters, the variance is G / (G - 1) sum_g e_g^2 (Cochran, Sampling
-    Techniques, section 6.3; Deng, Knoblich and Lu, KDD 2018, for rates of randomised users). An
-    estimate that is not finite, and one of fewer than two clusters, have an infinite interval.
+    A row's influence is its first-order contribution to the error of the estimate. With e_g the
+    sum of influences over cluster g and G clusters, the variance is G / (G - 1) sum_g e_g^2
+    (Cochran, Sampling Techniques, section 6.3; Deng, Knoblich and Lu, KDD 2018, for rates of
+    randomised users). The interval is infinite if the estimate is not finite, or with fewer than
+    two clusters.
 
     Args:
         estimate: any smooth function of sums over the rows.
         influences: (rows,), with sum 0 over all rows.
         clusters: (rows,), such as users.
-        confidence: of the interval, in (0, 1).
+        confidence: nominal coverage, in (0, 1).
     """
     _, groups = np.unique(clusters, return_inverse=True)
     sums = np.bincount(groups, weights=influences)  # (clusters,)
@@ -134,30 +140,31 @@ def linearised_interval(
 def change_interval(values: FloatArray, reference: FloatArray, clusters: IntArray) -> Interval:
     """The mean of `values` (rows,) relative to that of `reference` (rows,), minus 1.
 
-    The two are paired by row: (mean v - mean r) / |mean r|, with Fieller's 95 % interval (1954),
-    robust to clusters. It excludes 0 exactly where the t-interval of the mean difference does.
-    Where the reference's mean is not clearly apart from 0, the interval is infinite.
+    It is (mean v - mean r) / |mean r|, paired by row, with Fieller's 95 % interval (1954), robust
+    to clusters. It excludes 0 if and only if the t-interval of the mean difference does. It is
+    infinite if the reference's mean does not differ significantly from 0.
     """
-    mean, other = (float(np.mean(x, dtype=np.float64)) for x in (values, reference))
+    top, bottom = (float(np.mean(x, dtype=np.float64)) for x in (values, reference))
     return _relative(
-        (mean, (values - mean) / len(values)), (other, (reference - other) / len(values)), clusters
+        (top, (values - top) / len(values)), (bottom, (reference - bottom) / len(values)), clusters
     )
 
 
 def rate_interval(
     events: FloatArray, shown: FloatArray | IntArray, clusters: IntArray, *, most: float = 1.0
 ) -> Interval:
-    """Events per thing shown, sum e / sum s over (rows,), with a 95 % interval within [0, `most`].
+    """Events per impression, sum e / sum s over (rows,), with a 95 % interval within [0, `most`].
 
-    The interval is robust to clusters (`ratio_interval`). Where there is no event, or everything
-    shown has the most events, that formula gives 0 width; the other limit is then that of Clopper
-    and Pearson, 1 - 0.025^(1 / sum s) from the rate in units of `most`, for independent things.
+    The interval is robust to clusters (`ratio_interval`). If there is no event, or every impression
+    has the maximum number of events, that formula gives width 0. The other limit is then the one of
+    Clopper and Pearson, 1 - 0.025^(1 / sum s) from the rate in units of `most`, which assumes
+    independent impressions.
 
     Args:
-        events: of each row.
-        shown: of each row.
-        clusters: of each row, such as users.
-        most: events that one thing can have: 1, or infinity for counts.
+        events: number of events of each row, (rows,).
+        shown: number of impressions of each row, (rows,).
+        clusters: cluster of each row, such as its user, (rows,).
+        most: maximum number of events per impression: 1, or infinity for counts.
     """
     total = float(np.sum(shown))
     margin = float(1.0 - 0.025 ** (1.0 / total)) if total > 0.0 else np.nan
@@ -165,8 +172,8 @@ def rate_interval(
         return Interval(0.0, 0.0, margin)
     if total > 0.0 and np.isfinite(most) and float(np.sum(events)) == most * total:
         return Interval(most, most * (1.0 - margin), most)
-    found = ratio_interval(events, np.asarray(shown, dtype=np.float64), clusters)
-    return Interval(found.mean, max(found.low, 0.0), min(found.high, most))
+    ratio = ratio_interval(events, np.asarray(shown, dtype=np.float64), clusters)
+    return Interval(ratio.mean, max(ratio.low, 0.0), min(ratio.high, most))
 
 
 def rate_difference_interval(
@@ -176,14 +183,14 @@ def rate_difference_interval(
     reference_shown: FloatArray | IntArray,
     clusters: IntArray,
 ) -> Interval:
-    """A rate minus the reference's, both over the same rows (rows,), with a 95 % interval.
+    """A rate minus the reference's rate, over the same rows (rows,), with a 95 % interval.
 
-    With R = sum e / sum s and R' of the reference, row i's influence is
+    With R = sum e / sum s, and R' the rate of the reference, the influence of row i is
     (e_i - R s_i) / sum s - (e'_i - R' s'_i) / sum s'.
     """
-    rate, own = _rate(events, shown)
-    other, theirs = _rate(reference_events, reference_shown)
-    return linearised_interval(rate - other, own - theirs, clusters)
+    rate, influences = _rate(events, shown)
+    reference_rate, reference_influences = _rate(reference_events, reference_shown)
+    return linearised_interval(rate - reference_rate, influences - reference_influences, clusters)
 
 
 def rate_change_interval(
@@ -195,8 +202,9 @@ def rate_change_interval(
 ) -> Interval:
     """A rate relative to the reference's, R / R' - 1, over the same rows, with a 95 % interval.
 
-    Fieller's interval (1954) over the rates' influences: it excludes 0 exactly where
-    `rate_difference_interval` does. Infinite where the reference's rate is not clearly above 0.
+    This is Fieller's interval (1954) from the rates' influences. It excludes 0 if and only if
+    `rate_difference_interval` does. It is infinite if the reference's rate is not significantly
+    above 0.
     """
     return _relative(_rate(events, shown), _rate(reference_events, reference_shown), clusters)
 
@@ -204,19 +212,22 @@ def rate_change_interval(
 def _relative(
     estimate: tuple[float, FloatArray], reference: tuple[float, FloatArray], clusters: IntArray
 ) -> Interval:
-    """One estimate relative to another, minus 1, each with its rows' influences.
+    """One estimate A relative to another one B, minus 1; each comes with its rows' influences.
 
-    Fieller's limits are the ratios q at which A - q B differs from 0 just significantly: with
-    cluster sums a_g and b_g of the influences and c = t^2 G / (G - 1), the roots of
+    Fieller's limits are the ratios q at which A - q B is at the limit of significance. With
+    cluster sums a_g and b_g of the influences and c = t^2 G / (G - 1), they are the roots of
     (A - q B)^2 = c sum_g (a_g - q b_g)^2.
     """
-    (top, own), (bottom, theirs) = estimate, reference
+    (top, top_influences), (bottom, bottom_influences) = estimate, reference
     if not abs(bottom) > 0.0 or not np.isfinite(top):
         return Interval(np.nan, -np.inf, np.inf)
     sign = float(np.sign(bottom))
     change = sign * (top / bottom - 1.0)
     _, groups = np.unique(clusters, return_inverse=True)
-    a, b = (np.bincount(groups, weights=influences) for influences in (own, theirs))
+    a, b = (
+        np.bincount(groups, weights=influences)
+        for influences in (top_influences, bottom_influences)
+    )
     count = len(a)
     if count < 2:
         return Interval(change, -np.inf, np.inf)
@@ -232,7 +243,7 @@ def _relative(
 
 
 def _rate(events: FloatArray, shown: FloatArray | IntArray) -> tuple[float, FloatArray]:
-    """Events per thing shown, NaN where nothing is, and each row's influence on it, (rows,)."""
+    """Events per impression (NaN without impressions), and each row's influence, (rows,)."""
     total = float(np.sum(shown))
     if total == 0.0:
         return np.nan, np.zeros(len(events))
@@ -246,8 +257,8 @@ def quantile_interval(
 ) -> Interval:
     """The quantile of `values` (rows,) at `fraction`, with an interval robust to clusters (rows,).
 
-    The fraction of values up to the quantile is a mean whose interval is known; the quantiles at
-    its limits are those of the quantile (Woodruff 1952). No value gives NaN.
+    The limits are the quantiles at the confidence limits of the fraction of values up to the
+    quantile (Woodruff 1952). NaN if there is no value.
     """
     if len(values) == 0:
         return Interval(np.nan, -np.inf, np.inf)

@@ -1,4 +1,4 @@
-"""Policies side by side: a row per policy and evaluator, with intervals and paired differences."""
+"""Leaderboard rows: one per policy and evaluator, with intervals and paired differences."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ __all__ = [
 def leaderboard_columns(
     parameter_names: tuple[str, ...], tasks: TaskSet = KUAIRAND_TASKS
 ) -> tuple[str, ...]:
-    """Names of a row's cells, for a formula with these parameters and a log with these tasks."""
+    """Column names, for a formula with these parameters and a log with these tasks."""
     none = Interval(0.0, 0.0, 0.0)
     names = tasks.feedback_names
     metrics = Metrics(none, none, none, (none,) * len(names), names)
@@ -45,7 +45,7 @@ def leaderboard_columns(
 
 @dataclass(frozen=True)
 class PolicySessions:
-    """A policy's sessions under one evaluator, and what it cost to find the policy."""
+    """A policy's sessions under one evaluator, and the number of requests used to train it."""
 
     policy: str
     requests_used: int
@@ -56,8 +56,8 @@ class PolicySessions:
 class LeaderboardRow:
     """One policy under one evaluator.
 
-    Weights are means over sessions of the session's mean, spreads of its standard deviation over
-    requests.
+    `weights` are means over sessions of the session's mean weights. `weights_spread` are means of
+    the session's standard deviation over requests.
     """
 
     policy: str
@@ -66,21 +66,21 @@ class LeaderboardRow:
     requests_used: int
     sessions: int
     users: int
-    """Users who had one of the sessions."""
+    """Number of distinct users of the sessions."""
     metrics: Metrics
     reference: str
-    """The policy that serves today: production, or uniform weights."""
+    """Name of the current production policy, or of uniform weights."""
     differences: Metrics
-    """Every metric minus the reference's."""
+    """Every metric minus that of the reference."""
     changes: Metrics
-    """Every metric relative to the reference's, minus 1."""
+    """Every metric relative to that of the reference, minus 1."""
     delta_vs_best_static: Interval
     parameter_names: tuple[str, ...]
     weights: FloatArray  # (action_dim,)
     weights_spread: FloatArray  # (action_dim,)
 
     def cells(self) -> dict[str, str | int | float]:
-        """The row by column name, in the order of `leaderboard_columns`."""
+        """The cells by column name, in the order of `leaderboard_columns`."""
         weights = zip(self.parameter_names, self.weights, strict=True)
         spreads = zip(self.parameter_names, self.weights_spread, strict=True)
         return {
@@ -100,7 +100,7 @@ class LeaderboardRow:
 
 
 def metric_cells(metrics: Metrics) -> dict[str, float]:
-    """Means and limits by column name: X_mean, X_low, X_high; a rate's mean is TASK_rate."""
+    """Means and limits by column name: X_mean, X_low, X_high; the mean of a rate is TASK_rate."""
     cells: dict[str, float] = {
         **limits("reward", metrics.reward),
         **limits("depth", metrics.depth),
@@ -113,10 +113,10 @@ def metric_cells(metrics: Metrics) -> dict[str, float]:
 
 
 def difference_cells(differences: Metrics) -> dict[str, float]:
-    """Differences from what serves today: delta_vs_production for the reward, and for the rest."""
+    """Differences from production: delta_vs_production (reward) and X_delta_vs_production."""
     cells = limits("delta_vs_production", differences.reward)
-    others = ("depth", "watch_seconds", *(f"{name}_rate" for name in differences.rate_names))
-    for name, interval in zip(others, differences.all[1:], strict=True):
+    names = ("depth", "watch_seconds", *(f"{name}_rate" for name in differences.rate_names))
+    for name, interval in zip(names, differences.all[1:], strict=True):
         cells |= limits(f"{name}_delta_vs_production", interval)
     return cells
 
@@ -139,24 +139,25 @@ def leaderboard(
     parameter_names: tuple[str, ...],
     declared: tuple[str, ...] = (),
 ) -> list[LeaderboardRow]:
-    """Rows of all contestants under one evaluator, best reward first.
+    """Rows of all contestants under one evaluator, in descending order of mean reward.
 
     Args:
-        contestants: with sessions of the same episodes, so that differences are paired.
-        evaluator: who answered, `simulator` or `ground_truth`.
-        best_static: the static policy, chosen beforehand on tuning users, that the others are
-            compared with.
-        reference: the policy that serves today, which they are compared with too.
-        parameter_names: of the fusion formula.
+        contestants: policies with sessions of the same episodes, so that differences are paired.
+        evaluator: `simulator` or `ground_truth`.
+        best_static: name of the static policy selected on tuning users; all contestants are
+            compared with it.
+        reference: name of the production policy, or of uniform weights; all contestants are
+            compared with it too.
+        parameter_names: names of the fusion formula's parameters.
         declared: parts of the evaluator that are a declared prior, not fitted on the log.
 
     Raises:
-        ConfigError: if `best_static` or `reference` does not take part, or the episodes differ.
+        ConfigError: if `best_static` or `reference` is not a contestant, or the episodes differ.
     """
     by_name: Mapping[str, Sessions] = {entry.policy: entry.sessions for entry in contestants}
     for role, name in (("best static policy", best_static), ("reference", reference)):
         if name not in by_name:
-            raise ConfigError(f"the {role} '{name}' is not among {list(by_name)}")
+            raise ConfigError(f"the {role} '{name}' is not a contestant, got {list(by_name)}")
     rows = [
         LeaderboardRow(
             policy=entry.policy,

@@ -1,4 +1,4 @@
-"""What is measured of a policy's sessions, and how it differs from another policy's."""
+"""Metrics of a policy's sessions, and their differences between two policies."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -35,24 +35,24 @@ class Metrics:
     reward: Interval
     """Undiscounted reward of a session."""
     depth: Interval
-    """Requests of a session."""
+    """Requests per session."""
     watch_seconds: Interval
-    """Play time of a session."""
+    """Play time per session, in seconds."""
     rates: tuple[Interval, ...]
-    """Each feedback per shown video, in the order of feedbacks."""
+    """Each feedback per shown video, in the order of the task set's feedbacks."""
     rate_names: tuple[str, ...] = KUAIRAND_TASKS.feedback_names
-    """The feedbacks' names."""
+    """Names of the feedbacks."""
     rate_signs: tuple[int, ...] = tuple(task.sign for task in KUAIRAND_TASKS.feedbacks)
-    """Of each feedback, whether more is better (+1) or worse (-1)."""
+    """+1 for a feedback where more is better, else -1."""
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Of each metric in `all`, its name in tables."""
+        """Names of the metrics in `all`, for tables."""
         return ("session reward", "session length", "watch time", *self.rate_names)
 
     @property
     def signs(self) -> tuple[int, ...]:
-        """Of each metric in `all`, whether more is better (+1) or worse (-1)."""
+        """For each metric in `all`, +1 if more is better, else -1."""
         return (1, 1, 1, *self.rate_signs)
 
     @property
@@ -67,20 +67,20 @@ class Metrics:
         rate_names: tuple[str, ...] = KUAIRAND_TASKS.feedback_names,
         rate_signs: tuple[int, ...] = tuple(task.sign for task in KUAIRAND_TASKS.feedbacks),
     ) -> "Metrics":
-        """From the order of `all`."""
+        """Metrics from intervals in the order of `all`."""
         reward, depth, watch_seconds, *rates = intervals
         return cls(reward, depth, watch_seconds, tuple(rates), rate_names, rate_signs)
 
     def worse(self) -> tuple[bool, ...]:
-        """Of each metric of a difference, whether it is on the bad side of 0 beyond its CI."""
+        """For differences: whether each metric is significantly worse."""
         return tuple(
-            one.excludes_zero and one.mean * sign < 0.0
-            for one, sign in zip(self.all, self.signs, strict=True)
+            interval.excludes_zero and interval.mean * sign < 0.0
+            for interval, sign in zip(self.all, self.signs, strict=True)
         )
 
 
 def _rates_of(tasks: TaskSet) -> dict[str, Any]:
-    """The fields of `Metrics` that say what the rates are of."""
+    """Names and signs of the rates, as fields of `Metrics`."""
     return {
         "rate_names": tasks.feedback_names,
         "rate_signs": tuple(task.sign for task in tasks.feedbacks),
@@ -108,10 +108,10 @@ def metrics_of(sessions: Sessions) -> Metrics:
 
 
 def metric_differences(sessions: Sessions, reference: Sessions) -> Metrics:
-    """Every metric minus the reference's, on common random numbers, clustered by user.
+    """Every metric minus that of the reference, on common random numbers, clustered by user.
 
     Raises:
-        ConfigError: if the two played different episodes.
+        ConfigError: if the two have different episodes.
     """
     _check_paired(sessions, reference)
     users = reference.users
@@ -125,10 +125,10 @@ def metric_differences(sessions: Sessions, reference: Sessions) -> Metrics:
 
 
 def metric_changes(sessions: Sessions, reference: Sessions) -> Metrics:
-    """Every metric relative to the reference's, minus 1, on common random numbers.
+    """Every metric relative to that of the reference, minus 1, on common random numbers.
 
     Raises:
-        ConfigError: if the two played different episodes.
+        ConfigError: if the two have different episodes.
     """
     _check_paired(sessions, reference)
     users = reference.users
@@ -145,7 +145,7 @@ def paired_difference(sessions: Sessions, reference: Sessions) -> Interval:
     """The mean difference of session reward on common random numbers, clustered by user.
 
     Raises:
-        ConfigError: if the two played different episodes.
+        ConfigError: if the two have different episodes.
     """
     _check_paired(sessions, reference)
     return mean_interval(sessions.reward - reference.reward, reference.users)
@@ -155,8 +155,10 @@ def _paired_rates(
     compare: Callable[..., Interval], sessions: Sessions, reference: Sessions
 ) -> tuple[Interval, ...]:
     return tuple(
-        compare(mine, sessions.impressions, theirs, reference.impressions, reference.users)
-        for mine, theirs in zip(sessions.feedback.T, reference.feedback.T, strict=True)
+        compare(
+            counts, sessions.impressions, reference_counts, reference.impressions, reference.users
+        )
+        for counts, reference_counts in zip(sessions.feedback.T, reference.feedback.T, strict=True)
     )
 
 
@@ -166,4 +168,7 @@ def _floats(counts: IntArray) -> FloatArray:
 
 def _check_paired(sessions: Sessions, reference: Sessions) -> None:
     if sessions.episodes.tolist() != reference.episodes.tolist():
-        raise ConfigError("paired policies must play the same episodes")
+        raise ConfigError(
+            "paired policies must have the same episodes in the same order; roll both out with the"
+            " same episodes"
+        )

@@ -1,9 +1,9 @@
-"""Learners compared over seeds: what differs, how surely, and how often.
+"""Statistics that compare learning methods over several seeds.
 
-Each value is the mean of one learner's final sessions; learners of one seed are evaluated in the
-same sessions, so that they are paired by seed. Following Agarwal et al., "Deep reinforcement
-learning at the edge of the statistical precipice" (NeurIPS 2021), for means that ignore outliers
-and for the probability of improvement.
+Each value is a method's mean session reward with one seed. Methods with the same seed are
+evaluated on the same sessions, so values are paired by seed. The interquartile mean and the
+probability of improvement follow Agarwal et al., "Deep reinforcement learning at the edge of the
+statistical precipice" (NeurIPS 2021).
 """
 
 import math
@@ -28,30 +28,30 @@ RESAMPLES = 2_000
 
 
 def mean_over_seeds(values: FloatArray) -> Interval:
-    """The mean of (seeds,) with its t-interval; of a single seed the interval is infinite."""
+    """The mean of values (seeds,) with its t-interval; infinite for a single seed."""
     return mean_interval(values, np.arange(len(values)))
 
 
 def paired_over_seeds(values: FloatArray, reference: FloatArray) -> Interval:
-    """The mean of the differences of (seeds,) paired by seed, with its t-interval.
+    """The mean difference of two arrays (seeds,), paired by seed, with its t-interval.
 
     Raises:
-        ShapeError: if the two are not of the same seeds.
+        ShapeError: if the two arrays differ in length.
     """
     _check_paired(values, reference)
     return mean_over_seeds(values - reference)
 
 
 def probability_of_improvement(values: FloatArray, reference: FloatArray) -> Interval:
-    """How often a run of one is better than a run of the other, both (seeds,).
+    """Probability that a run of one method is better than a run of the other, both (seeds,).
 
-    The mean over all pairs of runs of 1{x > y} + 1{x = y} / 2 (Agarwal et al., section 4.3), the
-    statistic of Mann and Whitney over the number of pairs, with a 95 % bootstrap interval. Differs
-    from the paper: seeds are drawn for both at once, as runs of one seed share their random
-    numbers.
+    It is the mean over all pairs of runs of 1{x > y} + 1{x = y} / 2 (Agarwal et al., section 4.3),
+    that is, the Mann-Whitney statistic divided by the number of pairs, with a 95 % bootstrap
+    interval. Unlike the paper, we resample seeds jointly for both methods, because runs of one
+    seed use common random numbers.
 
     Raises:
-        ShapeError: if the two are not of the same seeds.
+        ShapeError: if the two arrays differ in length.
     """
     _check_paired(values, reference)
     wins = (values[:, None] > reference) + 0.5 * (values[:, None] == reference)  # (seeds, seeds)
@@ -64,7 +64,10 @@ def probability_of_improvement(values: FloatArray, reference: FloatArray) -> Int
 
 
 def interquartile_mean(values: FloatArray) -> Interval:
-    """The mean of the middle half of (seeds,), with a 95 % bootstrap interval (section 4.3)."""
+    """The mean of the middle half of values (seeds,), with a 95 % bootstrap interval.
+
+    Source: Agarwal et al., section 4.3.
+    """
 
     def middles(seeds: IntArray) -> FloatArray:
         return np.asarray(stats.trim_mean(values[seeds], 0.25, axis=1))
@@ -73,21 +76,24 @@ def interquartile_mean(values: FloatArray) -> Interval:
 
 
 def normalised_score(value: float, *, zero: float, hundred: float) -> float:
-    """0 for what uniform weights reach, 100 for the best that is known; NaN if these are equal."""
+    """Score scaled to 0 at the value `zero` and to 100 at `hundred`; NaN if these are equal.
+
+    By convention, `zero` is the value of uniform weights and `hundred` the best known value.
+    """
     if hundred == zero:
         return math.nan
     return 100.0 * (value - zero) / (hundred - zero)
 
 
 def _bootstrapped(statistics: Callable[[IntArray], FloatArray], seeds: int) -> Interval:
-    """A statistic of seed numbers, and its percentile interval over resampled seeds.
+    """A statistic of all seeds, with its percentile interval over resampled seeds.
 
     Args:
-        statistics: of each row of (samples, seeds) seed numbers, (samples,).
-        seeds: how many there are.
+        statistics: function of seed indices (samples, seeds) that returns (samples,).
+        seeds: number of seeds.
     """
-    drawn = np.random.default_rng(0).integers(seeds, size=(RESAMPLES, seeds))
-    low, high = np.quantile(statistics(drawn), [0.025, 0.975])
+    resamples = np.random.default_rng(0).integers(seeds, size=(RESAMPLES, seeds))
+    low, high = np.quantile(statistics(resamples), [0.025, 0.975])
     return Interval(float(statistics(np.arange(seeds)[None])[0]), float(low), float(high))
 
 

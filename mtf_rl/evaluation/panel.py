@@ -1,4 +1,4 @@
-"""Sessions of a log, each with what its user did in the one that followed."""
+"""Sessions of a log, each paired with the next session of the same user."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -28,19 +28,19 @@ CONTROLS = (
     "half_day_cosine",
 )
 
-NOTHING_FOLLOWS = "its user's last in the log, so nothing is known to follow"
-CUT_AFTER = "the following one runs into the end of the log"
-CUT_BEFORE = "runs into the start of the log, and may have begun before"
+NOTHING_FOLLOWS = "the last session of its user in the log"
+CUT_AFTER = "the next session may continue after the end of the log"
+CUT_BEFORE = "the session may have begun before the start of the log"
 
 
 @dataclass(frozen=True)
 class SessionSummary:
-    """Where every session of a log went; sessions = kept + left out."""
+    """Numbers of kept and excluded sessions; sessions = kept + left out."""
 
     sessions: int
     kept: int
     left_out: Mapping[str, int]
-    """Sessions left out, by reason."""
+    """Number of excluded sessions by reason."""
 
     def __post_init__(self) -> None:
         accounted = self.kept + sum(self.left_out.values())
@@ -49,19 +49,21 @@ class SessionSummary:
 
 @dataclass(frozen=True)
 class SessionPanel:
-    """What users did in sessions, and what they did next; a user's sessions in order of time.
+    """Inputs and controls of sessions, and the outcome in the next session of the same user.
+
+    Sessions of a user are in order of time.
 
     Raises:
-        ShapeError: if the arrays do not share the sessions axis.
+        ShapeError: if the arrays differ in the number of sessions.
     """
 
     users: IntArray  # (sessions,)
     inputs: FloatArray  # (sessions, inputs) float64: counts of feedbacks, minutes of play
     controls: FloatArray  # (sessions, controls) float64
-    outcome: FloatArray  # (sessions,) float64: minutes of play in the session that followed
+    outcome: FloatArray  # (sessions,) float64: minutes of play in the next session
     account: SessionSummary
     tasks: TaskSet = KUAIRAND_TASKS
-    """The log's."""
+    """Tasks of the log."""
 
     def __post_init__(self) -> None:
         sessions = len(self.users)
@@ -72,11 +74,11 @@ class SessionPanel:
 
     @property
     def input_names(self) -> tuple[str, ...]:
-        """The name of each input: the feedbacks, and `watch_minute`."""
+        """Names of the inputs: the feedbacks, then `watch_minute`."""
         return (*self.tasks.feedback_names, WATCH_MINUTE)
 
     def select(self, kept: BoolArray, reason: str) -> "SessionPanel":
-        """The sessions where `kept` (sessions,); the others are left out for `reason`."""
+        """The sessions of the mask `kept` (sessions,); the others are left out for `reason`."""
         left_out = {**self.account.left_out, reason: int((~kept).sum())}
         account = SessionSummary(self.account.sessions, int(kept.sum()), left_out)
         return replace(select_rows(self, kept), account=account)
@@ -85,20 +87,20 @@ class SessionPanel:
 def session_panel(
     impressions: Impressions, *, session_gap_minutes: float, tasks: TaskSet = KUAIRAND_TASKS
 ) -> SessionPanel:
-    """Every session that a whole session of the same user follows in the log.
+    """All sessions with a complete next session of the same user in the log.
 
-    Inputs are the session's number of each feedback and its minutes of play. Controls are the
-    videos shown, the session's number among its user's in the log, and the hour at which it began
-    as two harmonics of the day. A session within the gap of an end of the log may go on beyond it:
-    such a one is neither an input at the start nor an outcome at the end.
+    Inputs are the session's count of each feedback and its minutes of play. Controls are the number
+    of videos shown, the index of the session among those of its user, and two harmonics of the
+    hour at which it began. A session within the gap of the start or the end of the log may be
+    incomplete, so it is excluded as an input at the start and as an outcome at the end.
 
     Args:
-        impressions: the log.
-        session_gap_minutes: the gap that separates sessions.
-        tasks: the log's.
+        impressions: rows of the log.
+        session_gap_minutes: gap between sessions, in minutes.
+        tasks: tasks of the log.
 
     Raises:
-        DataError: if no session is left.
+        DataError: if no session remains.
     """
     times_ms, gap_ms = impressions.times_ms, session_gap_minutes * 60_000
     _, first = np.unique(impressions.sessions, return_index=True)  # (sessions,) rows
@@ -119,8 +121,8 @@ def session_panel(
         kept &= ~mask
     if not kept.any():
         raise DataError(
-            f"none of the log's {len(first)} sessions is followed by a whole one of the same user;"
-            " give a longer log"
+            f"none of the log's {len(first)} sessions has a complete next session of the same"
+            " user; give a longer log"
         )
     counts = np.add.reduceat(
         impressions.feedback.astype(np.int64), first, axis=0
@@ -136,7 +138,10 @@ def session_panel(
 
 
 def _controls(impressions: Impressions, first: IntArray, last: IntArray) -> FloatArray:
-    """In the order of `CONTROLS`, (sessions, controls), of sessions by their outer rows."""
+    """Controls in the order of `CONTROLS`, (sessions, controls).
+
+    `first` and `last` are the sessions' first and last rows.
+    """
     _, starts, counts = np.unique(impressions.users[first], return_index=True, return_counts=True)
     number = np.arange(len(first)) - np.repeat(starts, counts)
     angle = impressions.hours[first] * (2.0 * np.pi / 24.0)

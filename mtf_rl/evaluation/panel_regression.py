@@ -1,7 +1,7 @@
-"""Linear regressions on a panel, with errors that are clustered by user.
+"""Linear regressions on panel data, with standard errors clustered by user.
 
-Each fit keeps every user's share in the error of the coefficients, so that combinations of fits
-have an error too. Rows of one user may depend on each other in any way; users may not.
+Each fit stores every user's influence on the coefficients, from which the error of a combination
+of fits follows. Rows of one user may be dependent; users are independent.
 """
 
 from dataclasses import dataclass
@@ -17,14 +17,14 @@ from mtf_rl.evaluation.intervals import Interval, t_quantile
 
 __all__ = ["Estimate", "condition_number", "fit_half_panels", "fit_pooled", "fit_within", "varies"]
 
-# Beyond it, float64 leaves a coefficient fewer than six digits.
-_LARGEST_CONDITION = 1e10
-_LEAST_VARIATION = 1e-9
+# Above this condition number, float64 leaves fewer than six digits of a coefficient.
+_MAX_CONDITION = 1e10
+_MIN_VARIATION = 1e-9
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """Coefficients, and what each user contributes to their error.
+    """Coefficients, with each user's contribution to their error.
 
     With x_i and e_i the regressors and residual of row i, the influence of user g is
     (sum_i x_i x_i')^-1 sum_(i of g) x_i e_i, and G / (G - 1) times the sum of its squares over
@@ -36,7 +36,7 @@ class Estimate:
 
     @cached_property
     def covariance(self) -> FloatArray:
-        """Of the coefficients, (columns, columns)."""
+        """Covariance of the coefficients, (columns, columns)."""
         users = len(self.influence)
         squares: FloatArray = self.influence.T @ self.influence
         return users / (users - 1) * squares
@@ -48,11 +48,11 @@ class Estimate:
         return Interval(value, value - half, value + half)
 
     def ratio(self, column: int, to: int, *, confidence: float = 0.95) -> Interval:
-        """A coefficient over another one, with the interval of Fieller (1954).
+        """The coefficient `column` divided by the coefficient `to`, with Fieller's interval (1954).
 
-        It holds every r for which (a - r b) does not differ from 0, a and b the two coefficients.
-        Where b does not differ from 0 either, the ratio is not bounded, and neither is the
-        interval; the delta method would promise limits there.
+        With a and b the two coefficients, it contains every r for which a - r b does not differ
+        significantly from 0. If b does not differ significantly from 0, the interval is infinite;
+        the delta method would give wrong finite limits there.
         """
         a, b = (float(self.coefficients[position]) for position in (column, to))
         covariance = self._quantile(confidence) ** 2 * self.covariance
@@ -69,41 +69,42 @@ class Estimate:
 
 
 def fit_pooled(design: FloatArray, outcome: FloatArray, users: IntArray) -> Estimate:
-    """Least squares with an intercept: rows of all users are compared with each other.
+    """Least squares with one intercept, which compares rows of all users.
 
     Args:
         design: (rows, columns).
         outcome: (rows,).
-        users: (rows,) clusters of the errors.
+        users: clusters of the errors, (rows,).
 
     Raises:
         DataError: if the columns are collinear, or there are fewer than two users.
     """
     groups = _groups(users)
-    everyone = np.zeros(len(users), dtype=np.int64)
-    return _fit(_demeaned(design, everyone), _demeaned(outcome, everyone), groups)
+    one_group = np.zeros(len(users), dtype=np.int64)
+    return _fit(_demeaned(design, one_group), _demeaned(outcome, one_group), groups)
 
 
 def fit_within(design: FloatArray, outcome: FloatArray, users: IntArray) -> Estimate:
-    """Least squares with an intercept of each user: a user's rows are compared with each other.
+    """Least squares with an intercept per user, which compares rows of the same user.
 
-    Equal to least squares with a dummy variable of each user (Frisch and Waugh, 1933). Where the
-    outcome of one row is an input of the next, it is biased by the order of 1 / rows per user
-    (Nickell, 1981); see `fit_half_panels`. Arguments and errors as in `fit_pooled`.
+    It equals least squares with a dummy variable per user (Frisch and Waugh, 1933). If the outcome
+    of one row is an input of the next, the bias has the order of 1 / rows per user (Nickell, 1981);
+    see `fit_half_panels`. Arguments and errors are those of `fit_pooled`.
     """
     groups = _groups(users)
     return _fit(_demeaned(design, groups), _demeaned(outcome, groups), groups)
 
 
 def fit_half_panels(design: FloatArray, outcome: FloatArray, users: IntArray) -> Estimate:
-    """The within estimate, without its bias of the order of 1 / rows per user.
+    """The within estimate, without its bias of order 1 / rows per user.
 
-    2 w - (w_1 + w_2) / 2, with w the within estimate and w_1, w_2 those of the earlier and the
-    later half of each user's rows, whose bias is twice as large (the half-panel jackknife of
-    Dhaene and Jochmans, "Split-panel jackknife estimation of fixed-effect models", Review of
-    Economic Studies 2015). A bias that the halves do not share stays, so do higher orders.
+    It is 2 w - (w_1 + w_2) / 2, with w the within estimate and w_1, w_2 those of the earlier and
+    the later half of each user's rows, whose bias is twice as large. This is the half-panel
+    jackknife of Dhaene and Jochmans, "Split-panel jackknife estimation of fixed-effect models"
+    (Review of Economic Studies 2015). It does not remove biases that differ between the halves,
+    nor those of higher order.
 
-    Rows of a user stand in order of time, at least 4 of them; arguments and errors as in
+    Each user needs at least 4 rows, in order of time. Other requirements, and errors, are those of
     `fit_pooled`.
     """
     groups = _groups(users)
@@ -117,7 +118,7 @@ def fit_half_panels(design: FloatArray, outcome: FloatArray, users: IntArray) ->
 
 
 def in_later_half(groups: IntArray) -> BoolArray:
-    """Whether a row is among the later half of its group's, (rows,); the middle one is."""
+    """Whether a row is in the later half of its group, (rows,); a middle row is."""
     order = np.argsort(groups, kind="stable")
     _, first, sizes = np.unique(groups[order], return_index=True, return_counts=True)
     later = np.empty(len(groups), dtype=np.bool_)
@@ -130,33 +131,35 @@ def varies(design: FloatArray, users: IntArray) -> BoolArray:
     """Which columns vary within users, in both halves of the panel, (columns,)."""
     groups = _groups(users)
     later = in_later_half(groups)
-    answers: list[BoolArray] = []
+    varying: list[BoolArray] = []
     for half in (~later, later):
-        stds = _demeaned(design[half], groups[half])
+        centred = _demeaned(design[half], groups[half])
         size = np.abs(design[half]).max(axis=0, initial=0.0)
-        answers.append(np.abs(stds).max(axis=0, initial=0.0) > _LEAST_VARIATION * size)
-    return answers[0] & answers[1]
+        varying.append(np.abs(centred).max(axis=0, initial=0.0) > _MIN_VARIATION * size)
+    return varying[0] & varying[1]
 
 
 def condition_number(design: FloatArray, users: IntArray) -> float:
-    """Largest over smallest singular value of the columns within users, scaled to equal length.
+    """Condition number of the columns, demeaned within users and scaled to equal length.
 
-    Beyond about 30, coefficients of nearly collinear columns are hard to separate (Belsley, Kuh and
-    Welsch, "Regression diagnostics", 1980).
+    It is the largest singular value over the smallest. Above about 30, coefficients of nearly
+    collinear columns are hard to separate (Belsley, Kuh and Welsch, "Regression diagnostics",
+    1980).
     """
-    stds = _demeaned(design, _groups(users))
-    _, gram = _scaled_gram(stds)
+    _, gram = _scaled_gram(_demeaned(design, _groups(users)))
     return float(np.sqrt(np.linalg.cond(gram)))
 
 
 def _fit(design: FloatArray, outcome: FloatArray, groups: IntArray) -> Estimate:
-    """Least squares of what is left when the intercepts are taken out."""
+    """Least squares on demeaned columns and outcomes."""
     check_shape("outcome", outcome, "rows", (len(design),))
     users = int(groups.max(initial=-1)) + 1
     if users < 2:
-        raise DataError(f"an interval over users needs at least 2 of them, got {users}")
+        raise DataError(
+            f"an interval clustered by user needs at least 2 users, got {users}; give a longer log"
+        )
     lengths, gram = _scaled_gram(design)
-    if not np.linalg.cond(gram) < _LARGEST_CONDITION:
+    if not np.linalg.cond(gram) < _MAX_CONDITION:
         raise DataError(
             f"the {design.shape[1]} inputs and controls are collinear over these {len(design)}"
             " rows, so their weights cannot be separated; give a longer log"
@@ -168,10 +171,10 @@ def _fit(design: FloatArray, outcome: FloatArray, groups: IntArray) -> Estimate:
     return Estimate(coefficients / lengths, np.linalg.solve(gram, by_user.T).T / lengths)
 
 
-def _scaled_gram(stds: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """The length of each column, and the products of columns scaled to length 1."""
-    lengths = np.sqrt(np.sum(stds**2, axis=0))
-    scaled = stds / np.where(lengths > 0.0, lengths, 1.0)
+def _scaled_gram(columns: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """The length of each column, and the Gram matrix of the columns scaled to length 1."""
+    lengths = np.sqrt(np.sum(columns**2, axis=0))
+    scaled = columns / np.where(lengths > 0.0, lengths, 1.0)
     return lengths, scaled.T @ scaled
 
 
@@ -180,11 +183,11 @@ def _groups(users: IntArray) -> IntArray:
 
 
 def _demeaned(values: FloatArray, groups: IntArray) -> FloatArray:
-    """Values (rows, ...) less the mean of their group."""
+    """Values (rows, ...) minus the mean of their group."""
     counts = np.bincount(groups)
     means = _sums(values, groups) / counts.reshape(-1, *[1] * (values.ndim - 1))
-    stds: FloatArray = values - means[groups]
-    return stds
+    centred: FloatArray = values - means[groups]
+    return centred
 
 
 def _sums(values: NDArray[Any], groups: IntArray) -> FloatArray:

@@ -1,4 +1,4 @@
-"""The actions of a deterministic policy, checked once."""
+"""Validated actions of a deterministic policy."""
 
 import numpy as np
 
@@ -12,34 +12,36 @@ _ROWS_AT_ONCE = 16_384
 
 
 def policy_actions(policy: Policy, observations: FloatArray, *, action_dim: int) -> FloatArray:
-    """What a policy does deterministically, (rows, action_dim) float32 in [-1, 1].
+    """The policy's deterministic actions, (rows, action_dim) float32 in [-1, 1].
 
     Args:
-        policy: is asked with `deterministic=True`, so a stochastic one is taken at its mode.
+        policy: called with `deterministic=True`, so a stochastic policy returns its mode.
         observations: (rows, obs_dim).
-        action_dim: the width of an action.
+        action_dim: number of entries of an action.
 
     Raises:
-        ShapeError: if the policy answers in another shape.
-        DataError: if an action is not finite or outside [-1, 1]; naming the first such row.
+        ShapeError: if the policy returns another shape.
+        DataError: if an action is not finite or outside [-1, 1]; the message names the first such
+            row.
     """
     actions = np.empty((len(observations), action_dim), dtype=np.float32)
     if len(actions) == 0:
         return actions
     for start in range(0, len(observations), _ROWS_AT_ONCE):
-        seen = np.asarray(observations[start : start + _ROWS_AT_ONCE], dtype=np.float32)
-        answer = np.asarray(policy.predict(seen, deterministic=True)[0])
-        check_shape("the policy's actions", answer, "rows, action_dim", (len(seen), action_dim))
-        actions[start : start + len(seen)] = answer
+        chunk = np.asarray(observations[start : start + _ROWS_AT_ONCE], dtype=np.float32)
+        predicted = np.asarray(policy.predict(chunk, deterministic=True)[0])
+        shape = (len(chunk), action_dim)
+        check_shape("the policy's actions", predicted, "rows, action_dim", shape)
+        actions[start : start + len(chunk)] = predicted
     refuse_rows(~np.isfinite(actions), "the policy's actions must be finite")
     refuse_rows(np.abs(actions) > 1.0, "the policy's actions must be in [-1, 1]")
     return actions
 
 
 def next_actions(policy: Policy, transitions: Transitions) -> FloatArray:
-    """What a policy does at the next observations, (rows, action_dim); 0 after the end.
+    """The policy's actions at the next observations, (rows, action_dim); 0 if terminated.
 
-    Next observations of terminated rows mean nothing, so the policy does not see them.
+    Next observations of terminated rows are undefined, so the policy is not called on them.
     """
     alive: BoolArray = ~transitions.terminated
     actions = np.zeros_like(transitions.actions, dtype=np.float32)

@@ -1,4 +1,4 @@
-"""Policies played to the end of a fixed set of episodes."""
+"""Rollouts of policies over a fixed set of complete episodes."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
@@ -22,25 +22,28 @@ __all__ = ["Sessions", "roll_out", "roll_out_each"]
 
 @dataclass(frozen=True)
 class Sessions:
-    """Finished episodes, one row each, in the order of their numbers: sessions, or several each."""
+    """Finished episodes, one row each, in the order of their numbers.
+
+    An episode is one session, or several sessions in the retention environment.
+    """
 
     episodes: IntArray  # (sessions,)
     users: IntArray  # (sessions,)
-    reward: FloatArray  # (sessions,) undiscounted sum over the session
+    reward: FloatArray  # (sessions,) undiscounted sum
     depth: IntArray  # (sessions,) requests served
-    visits: IntArray  # (sessions,) sessions that the episode had; 1 where it is a session
-    return_days: IntArray  # (sessions,) days from each of them to the next active day, summed
+    visits: IntArray  # (sessions,) number of sessions in the episode
+    return_days: IntArray  # (sessions,) sum of days from each session to the next active day
     watch_seconds: FloatArray  # (sessions,)
     feedback: FloatArray  # (sessions, feedbacks) counts
     impressions: IntArray  # (sessions,) videos shown
     weights: FloatArray  # (sessions, action_dim) mean over the session's requests
-    weights_spread: FloatArray  # (sessions, action_dim) their deviation within the session
+    weights_spread: FloatArray  # (sessions, action_dim) std over the session's requests
     tasks: TaskSet = KUAIRAND_TASKS
-    """The log's tasks: `feedback` has a column for each of `tasks.feedbacks`."""
+    """Tasks of the log; `feedback` has a column for each of `tasks.feedbacks`."""
 
     @property
     def requests(self) -> int:
-        """Requests served in all."""
+        """Total number of requests."""
         return int(self.depth.sum())
 
 
@@ -54,19 +57,18 @@ def roll_out(
     num_envs: int = 1024,
     progress: Callable[[int], None] | None = None,
 ) -> Sessions:
-    """Play `policy`, deterministically, in each of `episodes` to its end.
+    """Play the policy's deterministic actions in all `episodes` to their ends.
 
-    Every episode is finished and counted, never the first to finish, so short sessions are not
-    favoured. The same seed and episodes give every policy the same users, candidates and random
-    numbers.
+    All episodes are completed and counted, so there is no bias towards short sessions. The same
+    seed and episodes give every policy the same users, candidates and random numbers.
 
     Args:
-        dynamics: whose sessions.
-        policy: who chooses the weights.
-        seed: of the random numbers.
+        dynamics: dynamics of the sessions.
+        policy: policy that chooses the weights.
+        seed: seed of the random numbers.
         episodes: distinct episode numbers, (sessions,).
-        budget: charged with every request served.
-        num_envs: sessions played side by side.
+        budget: charged one per request served.
+        num_envs: number of sessions played in parallel.
         progress: called with the number of sessions just finished.
     """
     chunks = []
@@ -87,16 +89,16 @@ def roll_out_each(
     budget: RequestBudget | None = None,
     num_envs: int = 1024,
 ) -> list[Sessions]:
-    """What `roll_out` gives for each policy, with several of them served side by side.
+    """The results of `roll_out` for each policy, with several policies played in parallel.
 
-    A few sessions alone leave most of a step's time unused.
+    This is faster when there are few episodes, because a step has a fixed overhead.
     """
     together = max(1, num_envs // len(episodes))
     numbers = np.asarray(episodes, dtype=np.int64)
-    found: list[Sessions] = []
+    results: list[Sessions] = []
     for first in range(0, len(policies), together):
-        found += _play(dynamics, policies[first : first + together], seed, numbers, budget)
-    return found
+        results += _play(dynamics, policies[first : first + together], seed, numbers, budget)
+    return results
 
 
 def _play(
@@ -125,7 +127,10 @@ def _play(
 
 
 def _actions(policies: Sequence[Policy], observation: FloatArray, owners: IntArray) -> FloatArray:
-    """What each row's policy plays, (num_envs, action_dim); `owners` (num_envs,) rises."""
+    """The action of each row's policy, (num_envs, action_dim).
+
+    `owners` (num_envs,) holds the policies' indices, in ascending order.
+    """
     if len(policies) == 1:
         return policies[0].predict(observation, deterministic=True)[0]
     ends = np.searchsorted(owners, np.arange(len(policies) + 1))
@@ -139,7 +144,7 @@ def _actions(policies: Sequence[Policy], observation: FloatArray, owners: IntArr
 
 
 class _Tally:
-    """Running sums of sessions under way."""
+    """Running sums over the requests of unfinished sessions."""
 
     def __init__(self, episodes: IntArray, action_dim: int, tasks: TaskSet) -> None:
         count = len(episodes)

@@ -1,4 +1,4 @@
-"""Where sessions start and end, and what that does to their value."""
+"""Treatment of session starts and ends in the value of a policy."""
 
 from dataclasses import replace
 
@@ -12,12 +12,11 @@ __all__ = ["check_starts", "check_value_exists", "end_at_cut"]
 
 
 def end_at_cut(transitions: Transitions) -> Transitions:
-    """The same rows, where reward stops at the last request of every session, left or cut.
+    """The same rows, terminated at the last request of every session, left or cut.
 
-    The project's value J sums the rewards of a session up to `max_requests`. A cut session
-    bootstraps in `Transitions`, as if its user had stayed, so a fitted value counts what would
-    have come after the cut. With this it does not, as far as the observation tells how near the
-    cut is.
+    The session reward J sums rewards up to `max_requests`. In `Transitions`, a cut session
+    bootstraps as if the user had stayed, so a fitted value includes reward after the cut. This
+    function removes that reward, as far as the observation shows how near the cut is.
     """
     rows = np.arange(len(transitions))
     order = np.lexsort((transitions.requests, transitions.sessions))
@@ -35,12 +34,12 @@ def check_value_exists(transitions: Transitions, gamma: float) -> None:
     if gamma == 1.0 and not transitions.terminated.any():
         raise DataError(
             "gamma = 1 needs sessions that end, but none of the"
-            f" {len(transitions)} rows is terminated; use gamma < 1, or end_at_cut"
+            f" {len(transitions)} rows is terminated; use gamma < 1, or end_at_cut(transitions)"
         )
 
 
 def check_starts(first_observations: FloatArray) -> None:
-    """Refuse a mean over no sessions.
+    """Refuse a mean over zero sessions.
 
     Raises:
         DataError: if first observations (sessions, obs_dim) have no row.

@@ -160,7 +160,7 @@ def _gaps(log: SessionLog) -> dict[str, Interval]:
 
 
 def gap_figures(log: SessionLog, gap_seconds: FloatArray) -> dict[str, Interval]:
-    """Quantiles of `gap_seconds` (requests,) after requests that another one of the session follows."""
+    """Quantiles of `gap_seconds` (requests,), without the last requests of sessions."""
     known = ~log.last_requests
     gaps, users = gap_seconds[known], log.users_of_requests[known]
     return {
