@@ -27,23 +27,23 @@ from mtf_rl.evaluation.panel_regression import (
 )
 
 __all__ = [
-    "FEWEST_SESSIONS",
-    "FEWEST_USERS",
+    "MIN_SESSIONS",
+    "MIN_USERS",
     "InputWeight",
     "RewardWeights",
     "Verdict",
     "estimate_reward_weights",
 ]
 
-FEWEST_SESSIONS = 4
-# Intervals clustered over fewer users than that are too narrow (Cameron and Miller, "A
-# practitioner's guide to cluster-robust inference", Journal of Human Resources 2015).
-FEWEST_USERS = 50
+MIN_SESSIONS = 4
+# Intervals clustered over fewer users are too narrow (Cameron and Miller, "A practitioner's guide
+# to cluster-robust inference", Journal of Human Resources 2015).
+MIN_USERS = 50
 ENTANGLED = 30.0
 
-FEW_SESSIONS = f"its user has fewer than {FEWEST_SESSIONS} such sessions"
+FEW_SESSIONS = f"its user has fewer than {MIN_SESSIONS} such sessions"
 _UNKNOWN = Interval(np.nan, -np.inf, np.inf)
-# A weight of one input alone is freed of the hour and the session's number, not of its length.
+# The weight of one input alone is adjusted for the hour and the session's index, not its length.
 _CONTROLS_ALONE = tuple(name for name in CONTROLS if name != "shown_video")
 
 
@@ -93,7 +93,7 @@ class RewardWeights:
 
     @property
     def sessions_per_user(self) -> float:
-        """The mean."""
+        """Mean number of sessions per user."""
         return self.account.kept / self.users
 
     @property
@@ -127,7 +127,7 @@ class RewardWeights:
         return [_record(weight) for weight in self.inputs]
 
     def to_markdown(self) -> str:
-        """A table, the account of sessions, and the notes."""
+        """A table of the weights, the numbers of sessions, and the notes."""
         head = ["input", "total", "users", "pooled", "within", "corrected", "alone"]
         head += ["per watch minute", "verdict"]
         lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
@@ -164,16 +164,17 @@ def estimate_reward_weights(panel: SessionPanel, *, confidence: float = 0.95) ->
 
     Args:
         panel: sessions and their next sessions.
-        confidence: of the intervals, in (0, 1). A weight is `significant` if its interval excludes
-            0 when widened so that all 8 together have this confidence (Bonferroni).
+        confidence: nominal coverage of the intervals, in (0, 1). A weight is `significant` if its
+            Bonferroni-corrected interval excludes 0, so that the confidence holds jointly for all
+            inputs.
 
     Raises:
-        DataError: if fewer than `FEWEST_USERS` users have `FEWEST_SESSIONS` sessions, or the
+        DataError: if fewer than `MIN_USERS` users have `MIN_SESSIONS` sessions, or the
             inputs are collinear.
     """
     panel = _with_enough_sessions(panel)
     fits = _Fits(panel, (*panel.input_names, *CONTROLS))
-    givers = _givers(panel)
+    givers = _varying_users(panel)
     weights = tuple(
         _weigh(name, fits, panel, users=int(users), confidence=confidence)
         for name, users in zip(panel.input_names, givers, strict=True)
@@ -236,7 +237,7 @@ def _weigh(
 ) -> InputWeight:
     alone = _Fits(panel, (name, *_CONTROLS_ALONE))
     corrected = fits.interval(fits.corrected, name, confidence)
-    # Bonferroni: all inputs together are to have this confidence.
+    # Bonferroni: this confidence holds jointly for all inputs.
     jointly = fits.interval(fits.corrected, name, 1.0 - (1.0 - confidence) / panel.inputs.shape[1])
     return InputWeight(
         name=name,
@@ -252,7 +253,7 @@ def _weigh(
 
 
 def _verdict(corrected: Interval, jointly: Interval, users: int) -> Verdict:
-    if users < FEWEST_USERS:
+    if users < MIN_USERS:
         return Verdict.TOO_FEW
     if jointly.excludes_zero:
         return Verdict.SIGNIFICANT
@@ -260,29 +261,29 @@ def _verdict(corrected: Interval, jointly: Interval, users: int) -> Verdict:
 
 
 def _with_enough_sessions(panel: SessionPanel) -> SessionPanel:
-    """The users whose sessions can be halved.
+    """The sessions of users with enough sessions to split them into halves.
 
     Raises:
         DataError: if there are too few.
     """
     _, groups, counts = np.unique(panel.users, return_inverse=True, return_counts=True)
-    kept = counts[groups] >= FEWEST_SESSIONS
-    users = int((counts >= FEWEST_SESSIONS).sum())
-    if users < FEWEST_USERS:
+    kept = counts[groups] >= MIN_SESSIONS
+    users = int((counts >= MIN_SESSIONS).sum())
+    if users < MIN_USERS:
         raise DataError(
-            f"{users} of {len(counts)} users have at least {FEWEST_SESSIONS} sessions with a next"
-            f" session; intervals over users need at least {FEWEST_USERS} such users. Give a longer"
+            f"{users} of {len(counts)} users have at least {MIN_SESSIONS} sessions with a next"
+            f" session; intervals over users need at least {MIN_USERS} such users. Give a longer"
             " log"
         )
     return panel.select(kept, FEW_SESSIONS)
 
 
-def _givers(panel: SessionPanel) -> IntArray:
-    """Users with more of an input in some sessions than in others, (inputs,)."""
-    _, first = np.unique(panel.users, return_index=True)  # users stand together
-    most = np.maximum.reduceat(panel.inputs, first, axis=0)  # (users, inputs)
-    least = np.minimum.reduceat(panel.inputs, first, axis=0)
-    return np.asarray((most > least).sum(axis=0))
+def _varying_users(panel: SessionPanel) -> IntArray:
+    """Number of users whose sessions differ in an input, (inputs,)."""
+    _, first = np.unique(panel.users, return_index=True)  # rows of a user are consecutive
+    maxima = np.maximum.reduceat(panel.inputs, first, axis=0)  # (users, inputs)
+    minima = np.minimum.reduceat(panel.inputs, first, axis=0)
+    return np.asarray((maxima > minima).sum(axis=0))
 
 
 def _standing_notes(weights: RewardWeights) -> tuple[str, ...]:

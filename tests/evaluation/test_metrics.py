@@ -238,5 +238,5 @@ def test_other_episodes_are_refused(pair: tuple[Sessions, Sessions]) -> None:
     first, second = pair
     other = replace(second, episodes=second.episodes + 1)
     for compare in (metric_differences, metric_changes):
-        with pytest.raises(ConfigError, match=re.escape("must play the same episodes")):
+        with pytest.raises(ConfigError, match=re.escape("must have the same episodes")):
             compare(first, other)

@@ -173,5 +173,5 @@ def test_what_varies_and_what_is_entangled() -> None:
     assert condition_number(twice, users) > 100.0
     with pytest.raises(DataError, match=re.escape("the 4 inputs and controls are collinear")):
         fit_within(np.column_stack([design, design[:, 0]]), outcome, users)
-    with pytest.raises(DataError, match=re.escape("at least 2 of them, got 1")):
+    with pytest.raises(DataError, match=re.escape("at least 2 users, got 1")):
         fit_pooled(design[:6], outcome[:6], users[:6])

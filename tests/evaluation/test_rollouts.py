@@ -87,9 +87,9 @@ def test_unpaired_contestants_are_refused() -> None:
     other = replace(first, episodes=np.arange(5, 10))
     entries = [PolicySessions("a", 0, first), PolicySessions("b", 0, other)]
     for best_static, reference, message in (
-        ("a", "a", "must play the same episodes"),
-        ("c", "a", "the best static policy 'c' is not among ['a', 'b']"),
-        ("a", "production", "the reference 'production' is not among ['a', 'b']"),
+        ("a", "a", "must have the same episodes"),
+        ("c", "a", "the best static policy 'c' is not a contestant, got ['a', 'b']"),
+        ("a", "production", "the reference 'production' is not a contestant, got ['a', 'b']"),
     ):
         with pytest.raises(ConfigError, match=re.escape(message)):
             leaderboard(

@@ -1,4 +1,4 @@
-"""Fitted Q evaluation where the Q function is linear in quadratic features: no iteration."""
+"""Fitted Q evaluation with a Q function linear in quadratic features, solved in closed form."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""Settings of least squares for Q."""
+"""Settings of least-squares Q evaluation."""
 
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -13,7 +13,7 @@ ObservationTerms = Literal["linear", "squares", "products"]
 
 @dataclass(frozen=True)
 class LeastSquaresConfig:
-    """What Q may look like, and how it is discounted and held.
+    """Function class, discount factor and ridge of Q.
 
     Raises:
         ConfigError: if a field is out of its range.
@@ -22,9 +22,10 @@ class LeastSquaresConfig:
     gamma: float = 0.95
     """Discount per request, in [0, 1]; 1 estimates the undiscounted reward of a session."""
     ridge: float = 1e-6
-    """Weight of squared coefficients (not the constant's) beside the mean squared error, >= 0."""
+    """Ridge penalty on all coefficients except the constant, added to the mean squared error; at
+    least 0."""
     observation_terms: ObservationTerms = "linear"
-    """Terms of the observation alone: linear, squares too, or all products of two too."""
+    """Terms of the observation: linear, linear and squares, or linear and all pairwise products."""
 
     def __post_init__(self) -> None:
         check_fraction("gamma", self.gamma)

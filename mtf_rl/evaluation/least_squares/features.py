@@ -14,39 +14,39 @@ __all__ = ["QuadraticFeatures"]
 
 @dataclass(frozen=True)
 class QuadraticFeatures:
-    """phi(s, a) = (x(s), a_i, a_i a_j for i <= j, s_k a_j), s standardised, a as it is.
+    """phi(s, a) = (x(s), a_i, a_i a_j for i <= j, s_k a_j), with s standardised and a unchanged.
 
-    The state part x(s) is (1, s), then the squares s_i^2 or all products s_i s_j, i <= j. Actions
-    are crossed with every number of the observation, or with those of some columns.
+    The state part x(s) is (1, s), then optionally the squares s_i^2 or all products s_i s_j with
+    i <= j.
     """
 
     standard: Standardisation
     action_dim: int
     observation_terms: ObservationTerms
     crossed: tuple[int, ...] | None = None
-    """Columns k of the observation that meet the action; None for all."""
+    """Columns k of the observation that interact with the action; None for all."""
 
     @classmethod
     def of(
         cls, transitions: Transitions, observation_terms: ObservationTerms
     ) -> "QuadraticFeatures":
-        """Features whose standardisation comes from the observations of some rows."""
+        """Features standardised by the observations of `transitions`."""
         standard = Standardisation.of(transitions.observations)
         return cls(standard, transitions.action_dim, observation_terms)
 
     @property
     def obs_dim(self) -> int:
-        """Numbers in an observation."""
+        """Number of features of an observation."""
         return len(self.standard.mean)
 
     @property
     def columns(self) -> list[int]:
-        """Columns of the observation that meet the action."""
+        """Columns of the observation that interact with the action."""
         return list(range(self.obs_dim) if self.crossed is None else self.crossed)
 
     @property
     def state_count(self) -> int:
-        """State features: length of x(s)."""
+        """Number of state features: length of x(s)."""
         extra = {
             "linear": 0,
             "squares": self.obs_dim,
@@ -56,7 +56,7 @@ class QuadraticFeatures:
 
     @property
     def count(self) -> int:
-        """Features: length of phi(s, a)."""
+        """Number of features: length of phi(s, a)."""
         pairs = self.action_dim * (self.action_dim + 1) // 2
         return self.state_count + self.action_dim * (1 + len(self.columns)) + pairs
 
@@ -79,7 +79,7 @@ class QuadraticFeatures:
         """phi(s, a) of observations (rows, obs_dim), actions (rows, action_dim): (rows, count).
 
         Raises:
-            ShapeError: if a width or the number of rows is not as it must be.
+            ShapeError: if observations or actions have another shape.
         """
         state = self.state(observations)
         return np.concatenate([state, self.acting(state, actions)], axis=1)
@@ -92,7 +92,7 @@ class QuadraticFeatures:
             actions: (rows, action_dim).
 
         Raises:
-            ShapeError: if the actions have another width or number of rows.
+            ShapeError: if the actions do not have shape (rows, action_dim).
         """
         shape = (len(state), self.action_dim)
         check_shape("actions", actions, "rows, action_dim", shape)
@@ -104,7 +104,7 @@ class QuadraticFeatures:
         return np.concatenate([actions, pairs, crossed.reshape(len(state), -1)], axis=1)
 
     def at_action(self, action: FloatArray) -> FloatArray:
-        """The matrix M of a constant action (action_dim,), with phi(s, action) = x(s) M.
+        """The matrix M for a constant action (action_dim,), such that phi(s, action) = x(s) M.
 
         Returns:
             (state_count, count).

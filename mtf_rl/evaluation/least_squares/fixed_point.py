@@ -24,9 +24,9 @@ class LeastSquaresQ:
     features: QuadraticFeatures
     coefficients: FloatArray  # (features,), theta
     spectral_radius: float
-    """Largest modulus of an eigenvalue of one iteration of fitted Q evaluation.
+    """Largest absolute eigenvalue of one iteration of fitted Q evaluation.
 
-    From 1 on the iteration runs away, and the fixed point solved here is none that it finds.
+    At 1 or above, the iteration diverges and does not reach the fixed point solved here.
     """
 
     def q(self, observations: FloatArray, actions: FloatArray) -> FloatArray:
@@ -52,18 +52,18 @@ class LeastSquaresQ:
 def least_squares_q(
     transitions: Transitions, policy: Policy, config: LeastSquaresConfig | None = None
 ) -> LeastSquaresQ:
-    """Q of a deterministic policy, by least squares temporal differences.
+    """Q of a deterministic policy, by least-squares temporal differences.
 
     Fitted Q evaluation repeats theta <- argmin_t mean (phi' t - y)^2 + ridge |t|^2 with
-    y = r + gamma (1 - terminated) phi(s', policy(s'))' theta. Where it settles,
+    y = r + gamma (1 - terminated) phi(s', policy(s'))' theta. At its fixed point,
 
         mean[phi (phi - gamma (1 - terminated) phi_next)'] theta + ridge theta = mean[phi r],
 
-    which `solve_lstd_q` solves once. The constant has no ridge.
+    which `solve_lstd_q` solves directly. The constant has no ridge.
 
     Raises:
-        DataError: if the features are collinear, Q is not determined, gamma is 1 and no row is
-            terminated, or the policy's actions are not finite or outside [-1, 1].
+        DataError: if the features are collinear, the fixed point is singular, gamma is 1 and no
+            row is terminated, or the policy's actions are not finite or outside [-1, 1].
         ShapeError: if the policy's actions have another shape.
     """
     config = config or LeastSquaresConfig()

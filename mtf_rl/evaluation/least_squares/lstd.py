@@ -1,4 +1,4 @@
-"""The one solution of LSTD-Q: Q of a policy that is linear in features."""
+"""LSTD-Q: the solution for a policy's Q that is linear in features."""
 
 from dataclasses import dataclass
 
@@ -22,7 +22,7 @@ class TransitionSums:
 
 @dataclass(frozen=True)
 class LinearFixedPoint:
-    """Q(s, a) = phi(s, a)' theta, with what its errors need."""
+    """Q(s, a) = phi(s, a)' theta, with the inverse of the system for its errors."""
 
     coefficients: FloatArray  # (features,), theta
     inverse: FloatArray  # (features, features), of the system's matrix A
@@ -40,10 +40,10 @@ def solve_lstd_q(
     fixed policy.
 
     Args:
-        sums: over the rows.
-        gamma: discount per request, in [0, 1].
-        penalty: (features,), weights of squared coefficients, at least 0.
-        what: names the policy in an error.
+        sums: sums over the rows.
+        gamma: discount factor per request, in [0, 1].
+        penalty: ridge penalty of each coefficient, (features,), at least 0.
+        what: name of the policy in an error message.
 
     Raises:
         DataError: if A is singular to the precision of float64.

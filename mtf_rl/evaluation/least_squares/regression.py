@@ -1,4 +1,4 @@
-"""The ridge regression on which fitted Q evaluation rests."""
+"""Ridge regression for least-squares Q evaluation."""
 
 import numpy as np
 
@@ -13,21 +13,21 @@ __all__ = [
     "ridge_penalty",
 ]
 
-# Beyond it, float64 leaves a coefficient fewer than four digits.
+# Above this condition number, float64 leaves fewer than four digits of a coefficient.
 LARGEST_CONDITION = 1e12
 
 _ROWS_AT_ONCE = 4096
 
 
 def ridge_penalty(features: int, ridge: float) -> FloatArray:
-    """Weights of squared coefficients, (features,): `ridge`, and 0 for the constant, the first."""
+    """Ridge penalty of each coefficient, (features,): 0 for the constant, which is first."""
     penalty = np.full(features, ridge)
     penalty[0] = 0.0
     return penalty
 
 
 def penalised_gram(gram: FloatArray, ridge: float) -> FloatArray:
-    """Mean of phi phi' + the ridge penalty, (features, features).
+    """`gram`, the mean of phi phi', plus the ridge penalty, (features, features).
 
     Raises:
         DataError: if it is singular to the precision of float64.
@@ -43,17 +43,17 @@ def penalised_gram(gram: FloatArray, ridge: float) -> FloatArray:
 
 
 def refuse_ill_conditioned(matrix: FloatArray, what: str) -> None:
-    """Refuse a fixed point that is not determined.
+    """Refuse a singular fixed point.
 
     Raises:
         DataError: if the matrix is singular to the precision of float64.
     """
     if not np.linalg.cond(matrix) < LARGEST_CONDITION:
-        raise DataError(f"Q of {what} has no single fixed point; lower gamma or raise ridge")
+        raise DataError(f"Q of {what} has no unique fixed point; lower gamma or raise ridge")
 
 
 def chunks(rows: int) -> list[IntArray]:
-    """Row numbers in pieces that bound the memory which features take."""
+    """Row indices in chunks, which bound the memory of the features."""
     return [
         np.arange(start, min(start + _ROWS_AT_ONCE, rows))
         for start in range(0, rows, _ROWS_AT_ONCE)

@@ -1,4 +1,4 @@
-"""Many static policies at the price of one pass over the rows."""
+"""Evaluation of many static policies with one pass over the rows."""
 
 from dataclasses import dataclass
 
@@ -20,7 +20,7 @@ __all__ = ["StaticPolicies", "StaticPolicyValues", "static_policies"]
 
 @dataclass(frozen=True)
 class StaticPolicyValues:
-    """What static policies are worth, in reward units."""
+    """Estimated values of static policies, in reward units."""
 
     values: FloatArray  # (policies,), mean of Q(s0, action) over the first observations
     coefficients: FloatArray  # (policies, features), theta
@@ -29,7 +29,7 @@ class StaticPolicyValues:
 
 @dataclass(frozen=True)
 class StaticPolicies:
-    """A dataset digested, so that any static policy is evaluated by one small solve.
+    """Regressions of a dataset, from which a small linear solve gives any static policy's value.
 
     A constant action w has phi(s, w) = x(s) M(w), with M(w) a polynomial in w, so
 
@@ -48,13 +48,13 @@ class StaticPolicies:
         """Values of constant actions (policies, action_dim) in [-1, 1].
 
         Args:
-            actions: one static policy a row.
-            first_observations: (sessions, obs_dim), where sessions start.
+            actions: one static policy per row.
+            first_observations: observations at the starts of sessions, (sessions, obs_dim).
 
         Raises:
-            ShapeError: if a width is not that of the data.
+            ShapeError: if action_dim or obs_dim differs from the data's.
             DataError: if an action is not finite or outside [-1, 1], or the Q function of a
-                policy is not determined; naming its row.
+                policy is singular; the message names the row.
         """
         shape = (len(actions), self.features.action_dim)
         check_shape("actions", actions, "policies, action_dim", shape)
@@ -76,7 +76,7 @@ class StaticPolicies:
         return total / len(observations)
 
     def _solve(self, action: FloatArray, what: str) -> tuple[FloatArray, float]:
-        """The coefficients y of V (state features,), and the spectral radius."""
+        """The coefficients y of V, (state features,), and the spectral radius."""
         at_action = self.features.at_action(action)
         iteration = self.gamma * at_action @ self.onward_fit  # (state features, state features)
         step = np.eye(len(iteration)) - iteration
@@ -88,7 +88,7 @@ class StaticPolicies:
 def static_policies(
     transitions: Transitions, config: LeastSquaresConfig | None = None
 ) -> StaticPolicies:
-    """Digest a dataset; see `StaticPolicies`. Equal to `least_squares_q` of each static policy.
+    """Fit the regressions of `StaticPolicies`, which gives the values of `least_squares_q`.
 
     Raises:
         DataError: if the features are collinear, or gamma is 1 and no row is terminated.
@@ -104,7 +104,7 @@ def static_policies(
 def _moments(
     transitions: Transitions, features: QuadraticFeatures
 ) -> tuple[FloatArray, FloatArray]:
-    """Means of phi phi', and of phi r beside phi (1 - terminated) x(s')'."""
+    """Means of phi phi', and of phi r next to phi (1 - terminated) x(s')'."""
     gram = np.zeros((features.count, features.count))
     onward = np.zeros((features.count, features.state_count))
     rewards = np.zeros(features.count)

@@ -207,7 +207,7 @@ def test_a_policy_without_fixed_point_is_refused() -> None:
         sessions=np.arange(6),
         requests=np.zeros(6, dtype=np.int64),
     )
-    with pytest.raises(DataError, match="this policy has no single fixed point"):
+    with pytest.raises(DataError, match="this policy has no unique fixed point"):
         least_squares_q(log, constant_policy(1, 0.5), LeastSquaresConfig(gamma=0.5, ridge=0.0))
 
 

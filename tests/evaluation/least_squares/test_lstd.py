@@ -38,7 +38,7 @@ def test_a_loop_over_rows_gives_the_same() -> None:
 
 def test_what_has_no_fixed_point_is_refused() -> None:
     sums = TransitionSums(np.ones((1, 1)), np.ones((1, 1)), np.ones(1), 1)
-    with pytest.raises(DataError, match="Q of policy 3 has no single fixed point"):
+    with pytest.raises(DataError, match="Q of policy 3 has no unique fixed point"):
         solve_lstd_q(sums, gamma=1.0, penalty=np.zeros(1), what="policy 3")
 
 

@@ -50,5 +50,5 @@ def test_refusals_name_the_policy() -> None:
     with pytest.raises(DataError, match="none of the 40 rows is terminated"):
         static_policies(log, LeastSquaresConfig(gamma=1.0))
     endless = replace(evaluator, gamma=1.0)
-    with pytest.raises(DataError, match="Q of static policy 0 has no single fixed point"):
+    with pytest.raises(DataError, match="Q of static policy 0 has no unique fixed point"):
         endless.evaluate(np.zeros((1, 1)), first)
