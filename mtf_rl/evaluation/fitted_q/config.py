@@ -16,30 +16,31 @@ __all__ = ["CONSERVATIVE_OPESTIMATOR", "FQEConfig"]
 
 @dataclass(frozen=True)
 class FQEConfig:
-    """How a Q network is fitted to a policy.
+    """Settings of the fit of a Q network to a policy.
 
     Raises:
         ConfigError: if a field is out of its range.
     """
 
     gamma: float = 0.95
-    """Discount per request, in [0, 1]; 1 estimates the undiscounted reward of a session."""
+    """Discount factor per request, in [0, 1]; 1 estimates the undiscounted session reward."""
     hidden: tuple[int, ...] = (64, 64)
     """Units of the hidden layers, each at least 1; () makes Q linear."""
     learning_rate: float = 1e-3
     """Adam's step size, > 0."""
     batch_size: int = 512
-    """Rows per update, drawn with replacement, at least 1."""
+    """Rows per update, sampled with replacement, at least 1."""
     updates: int = 5000
     """Gradient steps, at least 1."""
     tau: float = 0.05
-    """Fraction of the network that the target takes over at each update, in (0, 1]."""
+    """Step of the target network towards the network at each update, in (0, 1]."""
     alpha: float = 0.0
-    """Weight of the conservative penalty on Q in deviations of reward, >= 0; 0 is plain FQE."""
+    """Weight of the conservative penalty on Q, in units of the reward's std, >= 0; 0 is plain
+    FQE."""
     held_out_fraction: float = 0.1
-    """Fraction of sessions kept from the fit to measure its error, in [0, 1); 0 keeps none."""
+    """Fraction of sessions excluded from the fit to measure its error, in [0, 1)."""
     seed: int = 0
-    """Seed of the first weights, of the batches and of the sessions held out, >= 0."""
+    """Seed of the initial weights, the batches and the held-out sessions, >= 0."""
 
     def __post_init__(self) -> None:
         check_fraction("gamma", self.gamma)
@@ -66,5 +67,6 @@ CONSERVATIVE_OPESTIMATOR = FQEConfig(
 )
 """Settings of Zhang et al., "Multi-task fusion via reinforcement learning for long-term user
 satisfaction in recommender systems" (BatchRL-MTF), KDD 2022, Algorithm 2, with alpha = 5e-4 and
-K = 5000 iterations of m = 512 transitions by Adam at 1e-4. To be fitted on held-out sessions, as
-there. Layers are ours, and so is tau: no target network is told of, and 1 is none."""
+K = 5000 iterations of m = 512 transitions by Adam at 1e-4. As in the paper, fit on sessions that
+the policy was not trained on. The paper gives no layers and mentions no target network: the layers
+are ours, and tau = 1 means no target network."""

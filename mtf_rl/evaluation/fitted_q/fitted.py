@@ -18,28 +18,29 @@ _ROWS_AT_ONCE = 16_384
 
 @dataclass(frozen=True)
 class FQEDiagnostics:
-    """What tells whether a fit can be trusted; no proof that it can.
+    """Diagnostics of a fit; good values do not prove that the fit is accurate.
 
     TD errors are r + gamma (1 - terminated) Q(s', policy(s')) - Q(s, a).
     """
 
     td_error: float
-    """Root mean square on the rows fitted, in reward units; holds the noise of r and s' too."""
+    """Root mean square TD error on the fitted rows, in reward units; includes the noise of r and
+    s'."""
     held_out_td_error: float | None
-    """The same on the sessions held out; None where none are."""
+    """Root mean square TD error on held-out sessions; None without any."""
     td_bias: float
-    """Mean on the rows fitted, in reward units: 0 where a fit without penalty has settled.
+    """Mean TD error on the fitted rows, in reward units; 0 if a fit without penalty has converged.
 
-    While it has not, the value lacks about this much times the requests that are yet to come.
+    Otherwise the value is too low by about this amount times the number of remaining requests.
     """
     mean_absolute_q: float
-    """Mean |Q(s, a)| on the rows fitted, in reward units."""
+    """Mean |Q(s, a)| on the fitted rows, in reward units."""
     largest_plausible_q: float
     """Largest |r| times a horizon: 1 / (1 - gamma), or 10 times the rows per terminated one."""
 
     @property
     def diverged(self) -> bool:
-        """Whether Q is not finite, or larger than the rewards can add up to."""
+        """Whether Q is not finite, or larger than any possible sum of rewards."""
         return not self.mean_absolute_q <= self.largest_plausible_q
 
 
@@ -53,13 +54,13 @@ class Layer:
 
 @dataclass(frozen=True)
 class QNetwork:
-    """A network with ReLU between its layers, in float64, times the scale of rewards."""
+    """A float64 network with ReLU between its layers, multiplied by the scale of rewards."""
 
     layers: tuple[Layer, ...]
     standard: Standardisation
     action_dim: int
     reward_scale: float
-    """Deviation of the rewards fitted, by which they were divided."""
+    """Std of the fitted rewards, by which they were divided."""
 
     def q(self, observations: FloatArray, actions: FloatArray) -> FloatArray:
         """Q in reward units; see `FittedQ.q`."""
@@ -74,7 +75,7 @@ class QNetwork:
         return values
 
     def _forward(self, inputs: FloatArray) -> FloatArray:
-        """Inputs (rows, obs_dim + action_dim) to (rows,)."""
+        """Outputs (rows,) of inputs (rows, obs_dim + action_dim)."""
         for layer in self.layers[:-1]:
             inputs = np.maximum(inputs @ layer.weight + layer.bias, 0.0)
         outputs: FloatArray = inputs @ self.layers[-1].weight + self.layers[-1].bias
@@ -83,7 +84,7 @@ class QNetwork:
 
 @dataclass(frozen=True)
 class FittedQ:
-    """Q(s, a) of a policy in reward units, with what tells whether to believe it."""
+    """Q(s, a) of a policy in reward units, with diagnostics of the fit."""
 
     network: QNetwork
     config: FQEConfig
@@ -94,7 +95,7 @@ class FittedQ:
         """Alpha times the scale of rewards.
 
         With Q = c q and scaled rewards r / c, c^2 (1/2 (q - y / c)^2 + alpha dq) is
-        1/2 (Q - y)^2 + alpha c dQ: alpha on scaled rewards is alpha c on rewards as they are.
+        1/2 (Q - y)^2 + alpha c dQ: alpha on scaled rewards equals alpha c on unscaled rewards.
         """
         return self.config.alpha * self.network.reward_scale
 
@@ -102,14 +103,14 @@ class FittedQ:
         """Q of observations (rows, obs_dim) and actions (rows, action_dim): (rows,).
 
         Raises:
-            ShapeError: if a width or the number of rows is not as it must be.
+            ShapeError: if observations or actions have another shape.
         """
         return self.network.q(observations, actions)
 
     def state_values(self, observations: FloatArray, policy: Policy) -> FloatArray:
         """Q(s, policy(s)) of observations (rows, obs_dim): (rows,).
 
-        The policy is to be the one that Q was fitted to; raises as `policy_actions`.
+        The policy must be the one that Q was fitted to. Errors are those of `policy_actions`.
         """
         count = self.network.action_dim
         return self.q(observations, policy_actions(policy, observations, action_dim=count))

@@ -31,21 +31,21 @@ def fit_q(
     *,
     on_progress: Callable[[float], None] = lambda fraction: None,
 ) -> FittedQ:
-    """Q of a deterministic policy, by fitted Q evaluation with a slowly moving target.
+    """Q of a deterministic policy, by fitted Q evaluation with a slowly moving target network.
 
-    Each update takes one Adam step on `fqe_loss` over `batch_size` rows drawn with replacement,
-    then target <- target + tau (network - target). The target is the Q that is returned: it is an
-    average of the last 1 / tau networks, without the noise of the last step. Observations are
-    standardised and rewards divided by their deviation, both measured on the rows fitted.
+    Each update takes one Adam step on `fqe_loss` over `batch_size` rows sampled with replacement,
+    then sets target <- target + tau (network - target). The returned Q is the target: an average of
+    about the last 1 / tau networks, which has less noise than the last one. Observations are
+    standardised, and rewards are divided by their std, both computed on the fitted rows.
 
-    The target forgets where it started at the rate of tau (1 - gamma) an update at the slowest:
-    the updates must be many times 1 / (tau (1 - gamma)).
+    The influence of the initial target decays at a rate of at least tau (1 - gamma) per update, so
+    use many times 1 / (tau (1 - gamma)) updates.
 
     Args:
-        transitions: what was logged.
-        policy: asked once for each row, with `deterministic=True`.
-        config: the settings; by default plain fitted Q evaluation.
-        on_progress: called with the fraction of the updates that is done, in [0, 1].
+        transitions: logged transitions.
+        policy: called once per row, with `deterministic=True`.
+        config: settings; by default plain fitted Q evaluation.
+        on_progress: called with the finished fraction of the updates, in [0, 1].
 
     Raises:
         DataError: if gamma is 1 and no row is terminated, there are too few sessions to hold some
@@ -73,7 +73,7 @@ def fit_q(
 
 @dataclass(frozen=True)
 class _Rows:
-    """All rows as tensors, of which updates draw batches; see FQEBatch."""
+    """All rows as tensors, from which updates sample batches; see FQEBatch."""
 
     inputs: Tensor
     rewards: Tensor
@@ -90,7 +90,7 @@ class _Rows:
         scale: float,
         gamma: float,
     ) -> "_Rows":
-        """`decided` (rows, action_dim) is what the policy does at the next observations."""
+        """Rows with `decided`, the policy's actions at the next observations (rows, action_dim)."""
         then = standard.apply(transitions.next_observations)
         then[transitions.terminated] = 0.0
         return cls(
@@ -104,7 +104,7 @@ class _Rows:
     def with_policy(
         self, policy: Policy, transitions: Transitions, standard: Standardisation
     ) -> "_Rows":
-        """With what the policy does at the observations, which the penalty asks for."""
+        """The rows with the policy's actions at the observations, which the penalty needs."""
         actions = policy_actions(
             policy, transitions.observations, action_dim=transitions.action_dim
         )
@@ -124,7 +124,7 @@ class _Rows:
 
 
 def _fit(rows: _Rows, config: FQEConfig, on_progress: Callable[[float], None]) -> tuple[Layer, ...]:
-    """The layers of the target after all updates, one torch thread and seeded generators."""
+    """The layers of the target after all updates."""
     network = _network(rows.inputs.shape[1], config.hidden)
     target = _network(rows.inputs.shape[1], config.hidden)
     target.load_state_dict(network.state_dict())
@@ -151,7 +151,7 @@ def _fit(rows: _Rows, config: FQEConfig, on_progress: Callable[[float], None]) -
 def _network(inputs: int, hidden: tuple[int, ...]) -> nn.Sequential:
     layers: list[nn.Module] = []
     for units in hidden:
-        # In place: fresh memory of this size at each update costs more than the arithmetic.
+        # In place, because allocating new memory at each update costs more than the arithmetic.
         layers += [nn.Linear(inputs, units), nn.ReLU(inplace=True)]
         inputs = units
     return nn.Sequential(*layers, nn.Linear(inputs, 1))
@@ -164,7 +164,7 @@ def _diagnose(
     unseen: FloatArray | None,
     gamma: float,
 ) -> FQEDiagnostics:
-    """From the TD errors of the rows fitted and of those held out."""
+    """Diagnostics from the TD errors of the fitted rows and of the held-out rows."""
     horizon = 10.0 / float(fitted.terminated.mean()) if gamma == 1.0 else 1.0 / (1.0 - gamma)
     return FQEDiagnostics(
         td_error=_root_mean_square(errors),

@@ -23,7 +23,7 @@ def _inputs() -> OPEInputs:
         live=live,
         q=to_come,
         v=to_come,
-        visits=ones,
+        state_action_ratios=ones,
     )
 
 
