@@ -50,7 +50,7 @@ def _session_order(estimator: Estimator) -> None:
         inputs,
         **{
             name: getattr(inputs, name)[order]
-            for name in ("log_ratios", "rewards", "live", "q", "v", "visits")
+            for name in ("log_ratios", "rewards", "live", "q", "v", "state_action_ratios")
         },
     )
     first, second = _value(estimator, inputs), _value(estimator, moved)
