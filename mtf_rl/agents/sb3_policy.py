@@ -35,6 +35,7 @@ def save_sb3_policy(
     Args:
         model: PPO, A2C, SAC, TD3 or DDPG with an `MlpPolicy` of ReLU or tanh layers, trained on a
             session environment of mtf_rl. Its `VecNormalize`, if any, becomes part of the policy.
+            Differs from it: a standardised value beyond its `clip_obs` is not clipped.
         folder: the policy folder; an existing policy in it is replaced.
         dynamics: dynamics of the training environment; by default the model's own.
 
