@@ -23,7 +23,7 @@ def test_an_interval_over_seeds_by_hand() -> None:
     assert interval(np.array([1.0, 2.0, 3.0])) == "2.00 [-0.48, 4.48]"
 
 
-def test_both_references_must_be_beaten_beyond_luck() -> None:
+def test_both_references_must_be_beaten_significantly() -> None:
     values = {
         BEHAVIOUR: np.array([1.0, 2.0, 3.0]),
         STATIC: np.array([2.0, 3.0, 4.0]),

@@ -46,7 +46,7 @@ def test_a_worked_saving() -> None:
     assert (found.common, found.independent, found.saving) == pytest.approx((1.0, 4.0, 4.0))
 
 
-def test_identical_policies_differ_without_common_luck_only() -> None:
+def test_identical_policies_differ_only_without_common_random_numbers() -> None:
     dynamics = toy_dynamics()
     ours = rewards_up_to(dynamics, UNIFORM, seed=0, episodes=EPISODES)[:, -1]
     anew = rewards_up_to(dynamics, UNIFORM, seed=1, episodes=EPISODES)[:, -1]

@@ -10,7 +10,7 @@ def values(means: list[float], depths: list[float], sessions: int = 6) -> Values
     return Values(np.outer(means, ones), np.outer(depths, ones), np.arange(sessions))
 
 
-def test_a_judge_that_agrees_in_order_and_halves_the_differences() -> None:
+def test_an_evaluator_that_agrees_in_order_and_halves_the_differences() -> None:
     truth = values([1.0, 2.0, 3.0, 4.0], [8.0, 6.0, 4.0, 2.0])
     evaluated = values([0.5, 1.0, 1.5, 2.0], [2.0, 4.0, 6.0, 8.0])
     once = np.ones(6)

@@ -91,7 +91,7 @@ def test_both_searches_find_the_toy_s_best_weights(tmp_path: Path) -> None:
         assert objective(found) > 0.97 * objective(ConstantPolicy(best))
 
 
-def test_where_likes_end_sessions_the_long_search_beats_its_myopic_twin(tmp_path: Path) -> None:
+def test_where_likes_end_sessions_the_long_search_beats_its_myopic_baseline(tmp_path: Path) -> None:
     # A request of liked videos pays most at once, and is nearly always the last.
     dynamics = toy(Sated)
     policies: dict[str, Policy] = {UNIFORM: ConstantPolicy(KUAIRAND_TASKS.signs)}
@@ -177,7 +177,7 @@ def test_the_parts_of_a_gain_multiply_to_it() -> None:
     assert each == pytest.approx(100.0 * (11 / 20 - 1))
 
 
-def test_a_share_is_one_gain_over_the_other() -> None:
+def test_a_fraction_is_one_gain_over_the_other() -> None:
     part, whole = (HeadroomComparison("a", "b", evaluator) for evaluator in EVALUATORS)
     found = fraction_interval(
         evaluated_by_hand(), part, whole, resamples=50, rng=np.random.default_rng(0)
@@ -187,7 +187,7 @@ def test_a_share_is_one_gain_over_the_other() -> None:
     assert found[1] <= found[0] <= found[2]
 
 
-def test_shares_of_one_another_are_inverse() -> None:
+def test_fractions_of_one_another_are_inverse() -> None:
     rng: FloatArray = np.random.default_rng(1).normal(10.0, 1.0, (4, 50))
     users = list(range(50))
     evaluated = EvaluatedPolicy(

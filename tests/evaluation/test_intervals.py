@@ -46,7 +46,7 @@ def test_coverage_with_correlated_sessions() -> None:
     assert naive / 600 < 0.80
 
 
-def test_too_little_to_say() -> None:
+def test_too_few_clusters_give_an_infinite_interval() -> None:
     assert mean_interval(np.array([3.0]), np.array([0])).low == -np.inf
     assert not mean_interval(np.array([3.0]), np.array([0])).excludes_zero
     with pytest.raises(ShapeError, match=re.escape("at least 1 row, got (0,) and (0,)")):

@@ -36,7 +36,7 @@ def test_reward_adds_up_to_feedback() -> None:
     np.testing.assert_allclose(sessions.reward, sessions.feedback[:, 2])
 
 
-def test_common_luck_makes_differences_sharper() -> None:
+def test_common_random_numbers_narrow_the_interval_of_a_difference() -> None:
     dynamics = toy_dynamics()
     episodes = np.arange(600)
     best = roll_out(dynamics, ONLY_LIKE, seed=1, episodes=episodes)

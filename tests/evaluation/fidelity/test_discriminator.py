@@ -129,7 +129,7 @@ def test_permuted_features_are_seen() -> None:
     assert verdict.auc.mean > 0.9
 
 
-def test_equal_sessions_are_not_told_apart() -> None:
+def test_equal_sessions_are_not_distinguished() -> None:
     verdict = discriminate("same law", synthetic(0), synthetic(1), sessions=700, seed=0)
     assert 0.44 < verdict.auc.mean < 0.56
     first, second = two_halves(synthetic(0), seed=0)

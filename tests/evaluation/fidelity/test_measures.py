@@ -84,7 +84,7 @@ def test_figures_do_not_depend_on_the_names_of_users(seed: int) -> None:
         np.testing.assert_allclose(first.value.mean, second.value.mean)
 
 
-def test_a_deviation_between_groups_by_hand() -> None:
+def test_a_std_between_groups_by_hand() -> None:
     values = np.array([0.0, 2.0, 4.0, 6.0])
     groups = np.array([0, 0, 1, 1])
     # Within: (1 + 1 + 1 + 1) / 2 = 2. Between: 2 (2^2 + 2^2) / 1 = 16. Groups of 2: (16 - 2) / 2.
@@ -93,7 +93,7 @@ def test_a_deviation_between_groups_by_hand() -> None:
     assert np.isnan(between_std(values, np.zeros(4, dtype=int), np.zeros(4, dtype=int)).mean)
 
 
-def test_a_deviation_is_found_in_noise() -> None:
+def test_a_std_is_recovered_from_noisy_data() -> None:
     rng = np.random.default_rng(0)
     users = np.repeat(np.arange(400), rng.integers(2, 20, 400))
     values = 0.5 * rng.normal(size=400)[users] + 2.0 * rng.normal(size=len(users))
@@ -111,7 +111,7 @@ def test_a_deviation_is_found_in_noise() -> None:
 
 @settings(max_examples=15, deadline=None)
 @given(shift=st.floats(-5.0, 5.0), scale=st.floats(0.1, 10.0))
-def test_a_deviation_moves_with_its_unit(shift: float, scale: float) -> None:
+def test_a_std_scales_with_its_unit(shift: float, scale: float) -> None:
     rng = np.random.default_rng(1)
     users = rng.integers(0, 30, 300)
     values = rng.normal(size=300) + users / 10.0

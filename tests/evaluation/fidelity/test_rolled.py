@@ -33,7 +33,7 @@ def rolled(world: World, *, rng: int, since_ms: int) -> Impressions:
     )
 
 
-def test_the_worlds_own_luck_gives_its_own_log(written: Dataset) -> None:
+def test_the_worlds_random_numbers_reproduce_its_log(written: Dataset) -> None:
     again = rolled(World(CONFIG), rng=0, since_ms=0)
     for field in fields(Impressions):
         if field.name != "keys":
@@ -42,7 +42,7 @@ def test_the_worlds_own_luck_gives_its_own_log(written: Dataset) -> None:
             assert found.dtype == expected.dtype
 
 
-def test_other_luck_and_later_rows(written: Dataset) -> None:
+def test_other_random_numbers_and_later_rows(written: Dataset) -> None:
     since_ms = int(np.median(written.impressions.times_ms))
     later = rolled(World(CONFIG), rng=0, since_ms=since_ms)
     kept = written.impressions.times_ms >= since_ms

@@ -229,7 +229,7 @@ def test_the_policy_is_asked_once_a_row_and_never_after_the_end() -> None:
         assert policy.asked == asked
 
 
-def test_what_runs_away_is_said_to() -> None:
+def test_a_diverging_fit_is_reported() -> None:
     """The two states of Tsitsiklis and Van Roy: s' = 2 s, Q linear in s."""
     states = np.repeat([1.0, -1.0], 50)[:, None]
     log = Transitions(
@@ -249,7 +249,7 @@ def test_what_runs_away_is_said_to() -> None:
     assert solved.spectral_radius > 1.0
 
 
-def test_progress_is_told() -> None:
+def test_progress_is_reported() -> None:
     log, fractions = random_log(50, obs_dim=1, action_dim=1, seed=0), list[float]()
     fit_q(log, constant_policy(1, 0.0), replace(SMALL, updates=250), on_progress=fractions.append)
     assert fractions == [0.0, 0.4, 0.8, 1.0]

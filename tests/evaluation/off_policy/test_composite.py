@@ -11,7 +11,7 @@ from mtf_rl.core.errors import ConfigError, ShapeError
 from mtf_rl.evaluation.off_policy import composite_of
 
 
-def test_of_departures_that_are_all_nothing_one_nth_is_believed() -> None:
+def test_the_fraction_of_zero_departures_is_one_nth() -> None:
     """tau (tau^2 + s^2)^(-n/2) is largest at tau^2 = s^2 / (n - 1)."""
     for count in (2, 5, 30):
         found = composite_of(np.zeros(count), np.full(count, 3.0))
@@ -50,7 +50,7 @@ def test_against_a_plain_search() -> None:
     st.floats(0.1, 5.0),
     st.floats(0.01, 100.0),
 )
-def test_shares_know_no_unit_and_no_order(
+def test_fractions_do_not_depend_on_unit_or_order(
     departures: list[float], error: float, unit: float
 ) -> None:
     told = np.array(departures)
@@ -85,7 +85,7 @@ def test_a_policy_that_nothing_is_known_of_does_not_move_the_others() -> None:
     assert told.fractions[3] < 1e-6
 
 
-def test_one_alone_is_believed() -> None:
+def test_a_single_policy_is_not_shrunk() -> None:
     found = composite_of(np.array([0.1]), np.array([4.0]))
     assert found.fractions.tolist() == [1.0]
     assert found.variance(np.array([4.0])).tolist() == [16.0]

@@ -133,7 +133,7 @@ def naive(name: str, whole: OPEInputs) -> float:
 
 
 @pytest.mark.parametrize("name", ["dr", "sn_pdis", "request_sn", "sn_tis"])
-def test_a_naive_loop_says_the_same(name: str) -> None:
+def test_a_naive_loop_gives_the_same(name: str) -> None:
     everyone = inputs(0.9, wrong=1.0)
     rows = np.random.default_rng(2).permutation(len(everyone.rewards))[:60]
     few = replace(chosen(everyone, rows), bound=1.5)
