@@ -33,12 +33,12 @@ def random_panel(seed: int, *, users: int = 12, rows: int = 6, columns: int = 3)
 
 def test_two_users_by_hand() -> None:
     # User 1: x - 2 = -1, 1 and y - 7 = -2, 2. User 2: x - 6 = -1, 1 and y - 3 = -1, 1.
-    # Slope (2 + 2 + 1 + 1) / (1 + 1 + 1 + 1) = 1.5; residuals -.5, .5 and .5, -.5.
+    # Slope (2 + 2 + 1 + 1) / (1 + 1 + 1 + 1) = 1.5; residuals -0.5, 0.5 and 0.5, -0.5.
     design = np.array([[1.0], [3.0], [5.0], [7.0]])
     outcome, users = np.array([5.0, 9.0, 2.0, 4.0]), np.array([1, 1, 2, 2])
     within = fit_within(design, outcome, users)
     assert within.coefficients == pytest.approx([1.5])
-    # Users' moments .5 + .5 and -.5 - .5, over 4; variance 2 / 1 of (1/4)^2 + (1/4)^2.
+    # Users' moments 0.5 + 0.5 and -0.5 - 0.5, over 4; variance 2 / 1 of (1/4)^2 + (1/4)^2.
     assert within.influence[:, 0] == pytest.approx([0.25, -0.25])
     assert within.covariance[0, 0] == pytest.approx(0.25)
     # Over all users: x - 4 = -3, -1, 1, 3 and y - 5 = 0, 4, -3, -1; slope (-4 - 3 - 3) / 20.

@@ -100,7 +100,7 @@ def test_blank_features_are_equal_for_all() -> None:
 def test_an_area_by_hand() -> None:
     scores = np.array([0.1, 0.5, 0.5, 0.9])
     labels = np.array([False, True, False, True])
-    # Pairs: .5 over .1, .5 ties .5, .9 over both: 3.5 of 4. Doubling the tied negative: 5 of 6.
+    # Pairs: 0.5 over 0.1, 0.5 ties 0.5, 0.9 over both: 3.5 of 4. With the tie doubled: 5 of 6.
     assert weighted_auc(scores, labels, np.ones(4)) == pytest.approx(3.5 / 4)
     assert weighted_auc(scores, labels, np.array([1.0, 1.0, 2.0, 1.0])) == pytest.approx(5 / 6)
     assert np.isnan(weighted_auc(scores, np.ones(4, dtype=bool), np.ones(4)))
@@ -151,7 +151,7 @@ def test_the_feature_that_differs_is_named_and_numbers_repeat() -> None:
 
 
 def test_users_are_never_in_both_parts() -> None:
-    # Each user has a feature of his own that tells his log; on unknown users it tells nothing.
+    # Each user has a feature that identifies their log; it is useless on other users.
     rng = np.random.default_rng(0)
     users = np.repeat(np.arange(60), 10)
     value = rng.permutation(60)[users][:, None] + np.zeros((600, 30))

@@ -59,7 +59,7 @@ def test_resampled_limits_hold_the_truth() -> None:
         log.users_of_requests, log.step_of_request, log.followed_up, log.last_requests
     )
     mean, beyond = tally.intervals((1, 5), seed=0)
-    # Half of the users leave with chance .1, half with .4: sessions of 10 and 2.5 requests.
+    # Half of the users leave with chance 0.1, half with 0.4: sessions of 10 and 2.5 requests.
     assert mean.holds(6.25)
     assert beyond[1].holds(0.5 * 0.9 + 0.5 * 0.6)
     assert beyond[5].low < beyond[5].mean < beyond[5].high
@@ -80,7 +80,7 @@ def test_distances_of_samples(first: np.ndarray, second: np.ndarray) -> None:
 
 def test_a_distance_by_hand() -> None:
     distance = sample_distance("x", np.array([0.0, 1.0]), np.array([1.0, 4.0]))
-    # Up to 0: .5 and 0; up to 1: 1 and .5. Sorted pairs are 1 and 3 apart.
+    # Up to 0: 0.5 and 0; up to 1: 1 and 0.5. Sorted pairs are 1 and 3 apart.
     assert (distance.ks, distance.wasserstein) == pytest.approx((0.5, 2.0))
     curves = np.array([1.0, 0.5, 0.0]), np.array([1.0, 0.8, 0.2])
     assert survival_distance(*curves) == pytest.approx((0.3, 0.5))

@@ -13,7 +13,7 @@ def test_reliability_by_hand() -> None:
     chances = np.array([0.2, 0.8, 0.4, 0.6])
     events = np.array([False, True, True, False])
     found = reliability("click", chances, events, seed=0)
-    # Four observations make four bins, sorted by chance: misses of .2, .6, .6 and .2.
+    # Four observations make four bins, sorted by chance: misses of 0.2, 0.6, 0.6 and 0.2.
     assert found.predicted == (0.2, 0.4, 0.6, 0.8)
     assert found.observed == (0.0, 1.0, 0.0, 1.0)
     assert found.ece == pytest.approx(0.4)

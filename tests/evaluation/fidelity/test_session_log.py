@@ -17,7 +17,7 @@ def test_a_log_by_hand() -> None:
     assert log.requests_per_session.tolist() == [2, 1, 1]
     assert log.users_of_sessions.tolist() == [0, 0, 1]
     np.testing.assert_array_equal(log.gap_seconds, [100.0, np.nan, np.nan, np.nan])
-    # The log stops just as user 1's session gap ends: whether he left is not known.
+    # The log stops just as user 1's session gap ends: the log does not show whether user 1 left.
     assert log.followed_up.tolist() == [True, True, True, False]
     assert log.ended.tolist() == [True, True, False]
     # Of the second request, video 3 has tag 0 as video 0 had; the two of user 1 stand side by side.

@@ -51,6 +51,6 @@ def test_no_gradient_flows_through_the_target() -> None:
         return inputs @ weight
 
     fqe_loss(learnt, learnt, batch()).total.backward()  # type: ignore[no-untyped-call]
-    # y = (1 + .5 * .4, -1); the mean of (2.5 - 1.2) (1, .5) and (1 + 1) (0, 1).
+    # y = (1 + 0.5 * 0.4, -1); the mean of (2.5 - 1.2) (1, 0.5) and (1 + 1) (0, 1).
     assert weight.grad is not None
     torch.testing.assert_close(weight.grad, torch.tensor([[0.65], [1.325]]))

@@ -24,7 +24,7 @@ def test_equal_weights_give_the_empirical_distribution() -> None:
     assert found.mean == REWARDS.mean()
     assert found.variance == pytest.approx(REWARDS.var())
     assert [found.quantile(fraction) for fraction in (0.25, 0.5, 0.75, 1.0)] == [1.0, 2.0, 3.0, 4.0]
-    # The worst half is (1 + 2) / 2: a half of the integral alone would be .75.
+    # The worst half is (1 + 2) / 2: a half of the integral alone would be 0.75.
     assert found.cvar(0.5) == pytest.approx(1.5)
     assert found.cvar(1.0) == pytest.approx(REWARDS.mean())
     assert found.cvar(0.375) == pytest.approx((0.25 * 1.0 + 0.125 * 2.0) / 0.375)
