@@ -1,4 +1,4 @@
-"""mtf_rl: learn multi-task fusion weights for feed ranking, and measure what they are worth.
+"""mtf_rl: learn and evaluate multi-task fusion weights for feed ranking.
 
 Importing the package registers its Gymnasium environments; it imports no torch.
 """

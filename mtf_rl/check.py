@@ -1,4 +1,4 @@
-"""Command: try the contract of an extension.
+"""Command: check that an extension fulfils the contract of its kind.
 
 python -m mtf_rl.check module:Name [--kind KIND]
 """
@@ -11,7 +11,7 @@ from mtf_rl.experiments.entry_point import run_command
 
 
 def main() -> None:
-    """Parse, check, print; exit with 1 if a promise is broken."""
+    """Parse, check, print; exit with 1 if a check fails."""
     config = parse_command(CheckConfig, "check")
     from mtf_rl.experiments.console import Terminal
     from mtf_rl.experiments.contracts import check_extension

@@ -1,4 +1,4 @@
-"""Command: roll a behaviour policy, and write a batch dataset with its densities.
+"""Command: roll out a behaviour policy and write a batch dataset with action densities.
 
 python -m mtf_rl.collect RUN [--behaviour NAME] [--requests N] [--evaluator simulator|ground_truth]
 """

@@ -1,4 +1,4 @@
-"""Command: the leaderboard of agents and searches, on one budget and several seeds.
+"""Command: compare agents and searches over several seeds at an equal budget.
 
 python -m mtf_rl.compare RUN [flags]
 """

@@ -1,4 +1,4 @@
-"""Command: roll out the policies of a run, and write the leaderboard.
+"""Command: roll out the policies of a run and write the leaderboard.
 
 python -m mtf_rl.evaluate RUN [--sessions N] [--seed N] [--reward NAME] [--out DIR]
 """
@@ -36,7 +36,7 @@ def main() -> None:
 
 
 def _estimate(words: Sequence[str]) -> None:
-    """`ope` by its old name, for one release."""
+    """Run `ope` for its old form `evaluate --data`, which is kept for one release."""
     from mtf_rl.experiments.console import Terminal
     from mtf_rl.experiments.offline_evaluation import (
         OfflineConfig,
@@ -52,7 +52,7 @@ def _estimate(words: Sequence[str]) -> None:
 
 
 def _replay(words: Sequence[str]) -> None:
-    """`replay` by its old name, for one release."""
+    """Run `replay` for its old form `evaluate --random-log`, which is kept for one release."""
     from mtf_rl.experiments.console import Terminal
     from mtf_rl.experiments.random_exposures import replay_run
 

@@ -1,4 +1,4 @@
-"""Command: estimate from logged sessions what policies are worth that did not serve them.
+"""Command: estimate the session reward of policies from sessions that other policies served.
 
 python -m mtf_rl.ope BATCH POLICY... [--simulator RUN] [flags]
 """
@@ -14,7 +14,7 @@ def main() -> None:
     from mtf_rl.experiments.console import Terminal
     from mtf_rl.experiments.offline_evaluation import check_free_for_results, evaluate, report
 
-    check_free_for_results(config)  # before the work, not after it
+    check_free_for_results(config)  # before any work is done
     terminal = Terminal()
     report(evaluate(config, terminal), terminal)
 

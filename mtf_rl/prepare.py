@@ -1,4 +1,4 @@
-"""Command: raw KuaiRand files to checked, sessionised Parquet, with a description.
+"""Command: check raw KuaiRand files and write sessionised Parquet with a description.
 
 python -m mtf_rl.prepare DIR --out DIR
 """
@@ -21,7 +21,7 @@ def main() -> None:
     dataset = read_kuairand(config.data, session_gap_minutes=config.session_gap_minutes)
     description = describe(dataset)
     write_prepared(dataset, config.out)
-    if (config.data / WORLD_FILE).exists():  # a synthetic log, whose ground truth stays with it
+    if (config.data / WORLD_FILE).exists():  # the ground truth of a synthetic log
         save_json(config.out / WORLD_FILE, load_json(config.data / WORLD_FILE))
     save_json(config.out / "description.json", description.to_json())
     replace_atomically(config.out / "description.md", description.to_markdown().encode())

@@ -1,4 +1,4 @@
-"""Command: rank the videos that a run's log showed at random by its static policies.
+"""Command: evaluate a run's static policies on videos that its log showed at random.
 
 python -m mtf_rl.replay RUN [--reward NAME] [--out DIR]
 """
@@ -9,7 +9,7 @@ from mtf_rl.experiments.entry_point import run_command
 
 
 def main() -> None:
-    """Parse, rank, print."""
+    """Parse, evaluate, print."""
     config = parse_command(ReplayConfig, "replay")
     from mtf_rl.experiments.console import Terminal
     from mtf_rl.experiments.random_exposures import replay_run

@@ -1,4 +1,4 @@
-"""Command: how each feedback relates to the watch time of its user's next session.
+"""Command: estimate how each feedback relates to the watch time of the user's next session.
 
 python -m mtf_rl.reward_weights --data DIR | --run RUN [--out DIR]
 """

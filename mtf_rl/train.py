@@ -1,4 +1,4 @@
-"""Command: learn fusion weights with an agent, and compare it with baselines.
+"""Command: train an agent on fusion weights and compare it with baselines.
 
 python -m mtf_rl.train [AGENT] [flags]
 python -m mtf_rl.train --resume RUN
@@ -12,16 +12,15 @@ def main() -> None:
     """Parse, train, print."""
     resumption = parse_resume()
     settings = parse_train() if resumption is None else None
+    from mtf_rl.experiments.answer import say_wrapped
     from mtf_rl.experiments.console import Terminal
     from mtf_rl.experiments.training import resume, train
 
     if settings is not None:
         terminal, note = Terminal(), preset_note()
         if note is not None:
-            terminal.say(note)
+            say_wrapped([note], terminal)
         train(settings, terminal)
-        if note is not None:
-            terminal.say(note)
     elif resumption is not None:
         resume(resumption.run, Terminal(), reward=resumption.reward)
 

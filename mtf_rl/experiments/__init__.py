@@ -1,4 +1,4 @@
-"""The only assembler: settings to data, scores, environments, agents and a run folder."""
+"""Experiments: the only layer that assembles data, scores, environments, agents and run folders."""
 
 from typing import TYPE_CHECKING
 

@@ -1,6 +1,5 @@
-"""The first sentences of a result: what is gained over what serves today, and how sure it is."""
+"""The first sentences of a result: the gain over the reference, with its uncertainty."""
 
-import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -8,7 +7,7 @@ from mtf_rl.core.protocols import GROUND_TRUTH
 from mtf_rl.evaluation import Interval, Metrics
 from mtf_rl.experiments.comparison.contestants import PRODUCTION
 from mtf_rl.experiments.console import Terminal
-from mtf_rl.experiments.tables import screen_width
+from mtf_rl.experiments.tables import screen_width, wrapped
 
 __all__ = [
     "Gain",
@@ -24,21 +23,22 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Gain:
-    """How a policy differs from what serves today, under one evaluator."""
+    """The metrics of a policy compared with the reference, under one evaluator."""
 
     policy: str
     reference: str
     evaluator: str
     differences: Metrics
+    """Metrics minus the reference's."""
     changes: Metrics
-    """Relative to the reference, minus 1."""
+    """Metrics relative to the reference's, minus 1."""
 
 
 def gain_sentence(gain: Gain) -> str:
-    """What is gained in session reward over what serves today."""
+    """One sentence on the gain in session reward over the reference."""
     reference, evaluator = reference_words(gain.reference), evaluator_words(gain.evaluator)
     if gain.policy == gain.reference:
-        return f"Nothing was found that is better than {reference} on tuning users."
+        return f"No policy is better than {reference} on tuning users."
     difference = gain.differences.reward
     size = _amount(gain.changes.reward, difference)
     if difference.low > 0.0:
@@ -49,35 +49,35 @@ def gain_sentence(gain: Gain) -> str:
             f" {evaluator}."
         )
     return (
-        f"No gain over {reference} is shown for {gain.policy}: session reward changes by {size},"
-        f" in {evaluator}."
+        f"{gain.policy} shows no significant gain over {reference}: session reward changes by"
+        f" {size}, in {evaluator}."
     )
 
 
 def side_effects(gain: Gain) -> str:
-    """Which other metrics move with it, better, worse or not clearly."""
-    groups: dict[str, list[str]] = {"better": [], "worse": [], "no clear change": []}
-    found = gain.differences
-    rows = zip(found.names, found.signs, found.all, gain.changes.all, strict=True)
+    """One sentence on the other metrics: better, worse or without a significant change."""
+    groups: dict[str, list[str]] = {"better": [], "worse": [], "no significant change": []}
+    metrics = gain.differences
+    rows = zip(metrics.names, metrics.signs, metrics.all, gain.changes.all, strict=True)
     for name, sign, difference, change in list(rows)[1:]:
         if not difference.excludes_zero:
-            groups["no clear change"].append(name)
+            groups["no significant change"].append(name)
         else:
             side = "better" if difference.mean * sign > 0.0 else "worse"
             groups[side].append(f"{name} {percent_change(change)}")
-    said = "; ".join(f"{side}: {', '.join(names)}" for side, names in groups.items() if names)
-    return f"Other metrics against {reference_words(gain.reference)}: {said}."
+    listed = "; ".join(f"{side}: {', '.join(names)}" for side, names in groups.items() if names)
+    return f"Other metrics against {reference_words(gain.reference)}: {listed}."
 
 
 def less_is_better(metrics: Metrics) -> str:
-    """A sentence that names the feedbacks of which less is better; empty where there is none."""
+    """A sentence that names the feedbacks with a negative sign; empty if there is none."""
     signs = zip(metrics.rate_names, metrics.rate_signs, strict=True)
     negative = [name for name, sign in signs if sign < 0]
     return f" Less {' and '.join(negative)} is better." if negative else ""
 
 
 def reference_words(reference: str) -> str:
-    """What serves today, in words."""
+    """The reference policy, in words."""
     words = {PRODUCTION: "production weights", "uniform": "uniform weights"}
     return words.get(reference, reference)
 
@@ -88,9 +88,9 @@ def evaluator_words(evaluator: str) -> str:
 
 
 def percent_change(change: Interval) -> str:
-    """`+3.1 % [0.3, 5.9]`; without a value where the reference has none."""
+    """Format a relative change, such as `+3.1 % [0.3, 5.9]`; undefined if the reference is 0."""
     if not abs(change.mean) < float("inf"):
-        return "changes from none"
+        return "(reference is 0)"
     value = f"{100.0 * change.mean:+.1f} %"
     if not change.high - change.low < float("inf"):
         return f"{value} (no CI)"
@@ -98,12 +98,12 @@ def percent_change(change: Interval) -> str:
 
 
 def say_wrapped(sentences: Sequence[str], terminal: Terminal) -> None:
-    """Print sentences as a paragraph that fits the screen."""
-    terminal.say(textwrap.fill(" ".join(sentences), screen_width()))
+    """Print sentences as a paragraph that fits the terminal."""
+    terminal.say(wrapped(" ".join(sentences), screen_width()))
 
 
 def _amount(change: Interval, difference: Interval) -> str:
-    """A relative change where it is known, else the difference, and its CI."""
+    """The relative change with its CI, or the difference if the change is undefined."""
     if abs(change.mean) < float("inf") and change.high - change.low < float("inf"):
         return f"{percent_change(change).removeprefix('+')} (95 % CI)"
     if difference.high - difference.low < float("inf"):

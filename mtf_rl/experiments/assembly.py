@@ -1,4 +1,4 @@
-"""Scores, users and evaluators put together, with the checks that keep a comparison honest."""
+"""Assembles scores, users and evaluators, and checks that they share no fitted row."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,28 +28,27 @@ __all__ = ["GIVEN_PREDICTIONS", "Assembly", "groups_of", "profiles_of"]
 
 RANKED_ANSWERS = (
     "the log has too few random exposures to correct for selection by its rankers: the simulator"
-    " responds as if these rankers, with more information than the features, had selected every"
-    " video"
+    " responds as if they had selected every video, with more information than the features"
+    " contain"
 )
 GIVEN_PREDICTIONS = (
-    "Given predictions, circularity cannot be checked: nobody knows here which rows their model was"
-    " fitted on. If it saw rows that the simulator was fitted on, policies are evaluated by what"
-    " they"
-    " were told, and every gain is flattered."
+    "Circularity cannot be checked with given predictions, because the rows that their model was"
+    " fitted on are unknown. If they include rows of the simulator's fit, all gains are"
+    " overestimated."
 )
 
 _GROUP_SEED = 0
-# A session has no use for the return after it.
+# Sessions do not use the model of returns.
 _SESSION_PARTS = ("leaving", "pausing")
 
 
 @dataclass(frozen=True)
 class Assembly:
-    """Everything that sessions are made of.
+    """The scores, videos, users and evaluators of sessions.
 
     Raises:
-        LeakageError: if scorer and user model were fitted on one and the same row.
-        ConfigError: if they are of other tasks.
+        LeakageError: if scorer and user model were fitted on a common row.
+        ConfigError: if their tasks differ.
     """
 
     scores: ScoreTable
@@ -57,7 +56,7 @@ class Assembly:
     profiles: UserProfiles
     groups: IntArray  # (users,) of `UserGroup`
     simulator: FittedUserModel
-    world: World | None  # the truth, where the log is synthetic
+    world: World | None  # the ground truth of a synthetic log
 
     def __post_init__(self) -> None:
         check_disjoint(self.scores.scorer_keys, self.simulator.row_keys)
@@ -70,7 +69,7 @@ class Assembly:
 
     @property
     def evaluators(self) -> dict[str, UserModel[Any]]:
-        """Who can answer: the simulator, and the truth where it is known."""
+        """The evaluators by name: the simulator, and the ground truth of a synthetic log."""
         evaluators: dict[str, UserModel[Any]] = {SIMULATOR: self.simulator}
         if self.world is not None:
             evaluators[GROUND_TRUTH] = self.world
@@ -78,12 +77,12 @@ class Assembly:
 
     @property
     def declared_parts(self) -> tuple[str, ...]:
-        """Parts of the simulator that a session meets and that no log has taught."""
+        """Parts of the simulator that sessions use and that are declared, not fitted."""
         return tuple(part for part in self.simulator.declared_parts if part in _SESSION_PARTS)
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """A sentence for each of them, and for what else limits the trust in a result."""
+        """One sentence for each declared part and for each other limit of the simulator."""
         sentences = dict(
             zip(self.simulator.declared_parts, self.simulator.prior_parts, strict=True)
         )
@@ -98,7 +97,7 @@ class Assembly:
         """Sessions of one group of users, answered by `evaluator`.
 
         Raises:
-            ConfigError: if that evaluator is not to be had here, or the group has no user.
+            ConfigError: if the evaluator is not available, or the group has no user.
         """
         if evaluator not in self.evaluators:
             raise ConfigError(
@@ -120,7 +119,7 @@ class Assembly:
         )
 
     def save(self, folder: Path) -> None:
-        """Write score table, catalogue, profiles and groups; evaluators are saved on their own."""
+        """Write score table, catalogue, profiles and groups; evaluators are saved separately."""
         self.scores.save(folder / "score_table.npz")
         arrays = {
             "duration_seconds": self.catalogue.duration_seconds,
@@ -162,7 +161,7 @@ class Assembly:
 
 
 def profiles_of(encoder: FeatureEncoder, dataset: Dataset) -> UserProfiles:
-    """What a production system knows of each user at the split: counts and past feedback rates."""
+    """User features at the split, as a production system has them: counts and feedback rates."""
     columns = encoder.layout.restrict(FeatureSide.USER).dense
     values = encoder.user_side(dataset).dense  # (users, columns)
     scale = encoder.profile_scale(dataset.tasks)

@@ -1,4 +1,4 @@
-"""Batch datasets of a run: a behaviour policy rolled out, and written with its densities."""
+"""Collects batch datasets: requests of a behaviour policy, with the densities of its actions."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -23,6 +23,7 @@ from mtf_rl.core.registry import Registry
 from mtf_rl.data import BatchDataset, UserGroup
 from mtf_rl.envs import RequestBudget, SessionDynamics
 from mtf_rl.evaluation import mean_interval
+from mtf_rl.experiments.answer import say_wrapped
 from mtf_rl.experiments.assembly import Assembly
 from mtf_rl.experiments.command_line import settings_of_run
 from mtf_rl.experiments.command_settings import CollectConfig
@@ -41,17 +42,17 @@ __all__ = [
     "refuse_other_base_rates",
 ]
 
-_RATES_APART = float(np.log(1.25))
+_MAX_LOG_RATIO = float(np.log(1.25))
 
 
 @dataclass(frozen=True)
 class ExplorationStd:
-    """How far from a base policy's action a behaviour explores, in units of the action."""
+    """Width of the exploration around a base policy's action, in units of the action."""
 
     std: float = 0.2
-    """Of a truncated Gaussian."""
+    """Standard deviation of a truncated Gaussian."""
     radius: float = 0.15
-    """Of a bounded uniform draw."""
+    """Radius of a bounded uniform draw."""
 
 
 _Maker = Callable[[Policy, int, ExplorationStd], BehaviourPolicy]
@@ -77,18 +78,18 @@ def collect_batch(config: CollectConfig, terminal: Terminal) -> Path:
     """Collect and write a batch dataset.
 
     Args:
-        config: which run, which behaviour, how much.
-        terminal: told what was collected.
+        config: run, behaviour policy and number of requests.
+        terminal: prints progress and a summary.
 
     Returns:
         The file.
 
     Raises:
-        RunFolderError: if the file is there already, or the folder is no run's.
-        ConfigError: if the run has no such base policy, or no such evaluator.
+        RunFolderError: if the file exists, or the folder is not a run.
+        ConfigError: if the run lacks the base policy or the evaluator.
     """
     if config.path.exists():
-        raise RunFolderError(f"{config.path} is there already; choose another --out, or remove it")
+        raise RunFolderError(f"{config.path} exists; choose another --out, or remove the file")
     run = open_run_folder(config.run)
     session = settings_of_run(run).run.session
     entries = load_entries(run.policies)
@@ -105,8 +106,8 @@ def collect_batch(config: CollectConfig, terminal: Terminal) -> Path:
             dynamics, behaviour, requests=config.requests, seed=config.seed, progress=bar
         )
     batch.save(config.path)
-    terminal.say(describe_batch(batch))
-    terminal.say(f"Written to {config.path}.")
+    say_wrapped([f"{describe_batch(batch)}."], terminal)
+    say_wrapped([f"Written to {config.path}."], terminal)
     return config.path
 
 
@@ -118,17 +119,17 @@ def batch_for(
     seed: int,
     keep_at: Path,
 ) -> BatchDataset:
-    """The batch dataset that an agent learns from: the given one, or one collected and kept.
+    """Load the given batch dataset, or collect one and save it.
 
-    Without one, the default mix around uniform weights is played in the simulator for the whole
-    budget.
+    Collection spends the whole budget in the simulator, with the behaviour `mix` around uniform
+    weights.
 
     Args:
-        learning: sessions of the users who are learnt from, whose spaces the dataset must share.
-        given: the file, if there is one.
-        budget: charged with what is collected.
-        seed: of the collected sessions' random numbers.
-        keep_at: file that a collected dataset is written to, and read from if it is there.
+        learning: sessions of learning users; the dataset must have their spaces.
+        given: file of a batch dataset, or None.
+        budget: charged with the collected requests.
+        seed: seed of the collected sessions.
+        keep_at: file of the collected dataset; it is loaded if it exists.
 
     Raises:
         ConfigError: if the given dataset has other observations or parameters.
@@ -151,95 +152,93 @@ def batch_for(
 
 
 def refuse_another_run(path: Path, batch: BatchDataset, dynamics: SessionDynamics) -> None:
-    """Refuse a batch whose observations, parameters or rewards are not those of some sessions.
+    """Refuse a batch whose observations, parameters, fusion or reward differ from the sessions'.
 
-    An action of another formula or map is another ranking; another reward, another goal.
+    Under another formula or action map, the same action means another ranking.
 
     Raises:
         ConfigError: naming the first difference.
     """
-    for name, mine, expected in (
+    for name, logged, expected in (
         ("observations", batch.observation_names, dynamics.layout.names),
         ("parameters", batch.parameter_names, dynamics.formula.parameter_names),
     ):
-        if mine != expected:
+        if logged != expected:
             raise ConfigError(
                 f"{path} has other {name} than this run's sessions:"
-                f" {_first_difference(mine, expected)}. Collect one with the same data,"
+                f" {_first_difference(logged, expected)}. Collect one with the same data,"
                 f" formula and tasks"
             )
     for name, expected in setting_of(dynamics).items():
-        mine = (batch.setting or {}).get(name, expected)
-        if mine != expected and name != "base_rates":  # which may lie a little apart: below
+        logged = (batch.setting or {}).get(name, expected)
+        if logged != expected and name != "base_rates":  # these have a tolerance, checked below
             raise ConfigError(
-                f"{path} was logged with {name} {mine!r}, this run has {expected!r}. Give the run"
-                f" the log's (--session.{name.replace('_', '-')}), or collect another batch"
+                f"{path} was logged with {name} {logged!r}, this run has {expected!r}. Set"
+                f" --session.{name.replace('_', '-')} to the log's value, or collect another batch"
             )
     refuse_other_base_rates("this run", FusionSetting.of(dynamics), batch)
 
 
 def refuse_other_base_rates(what: str, setting: FusionSetting, batch: BatchDataset) -> None:
-    """Refuse a log of other base rates where the formula is shifted by them.
+    """Refuse a log with other base rates if the formula depends on them.
 
-    Rates less than a quarter apart are let pass: as much may lie between a rare feedback's on two
-    days, and log(p + beta) moves by less than 0.23. A log that does not tell its rates is taken to
-    have those of the setting.
+    Rates within a factor of 1.25 pass: a rare feedback's rate can differ by as much between two
+    days, and log(p + beta) moves by less than 0.23. A log without base rates is assumed to have
+    the setting's.
 
     Raises:
         ConfigError: naming the task whose rates differ most.
     """
-    told = (batch.setting or {}).get("base_rates", setting.base_rates)
-    logged = replace(setting, base_rates=tuple(told))
+    rates = (batch.setting or {}).get("base_rates", setting.base_rates)
+    logged = replace(setting, base_rates=tuple(rates))
     if logged.make_formula() == setting.make_formula():
         return
-    mine, theirs = np.array(setting.base_rates), np.array(logged.base_rates)
-    apart = np.abs(np.log(np.maximum(mine, 1e-6) / np.maximum(theirs, 1e-6)))
-    if apart.max() > _RATES_APART:
-        position = int(apart.argmax())
+    own_rates, log_rates = np.array(setting.base_rates), np.array(logged.base_rates)
+    distances = np.abs(np.log(np.maximum(own_rates, 1e-6) / np.maximum(log_rates, 1e-6)))
+    if distances.max() > _MAX_LOG_RATIO:
+        position = int(distances.argmax())
         raise ConfigError(
-            f"{what} fuses with a base rate of {mine[position]:.4g} for"
-            f" {setting.fusion.tasks[position]}, the"
-            f" log's requests were fused with {theirs[position]:.4g}: under"
-            f" {setting.fusion.formula} the same weights are another ranking. Take a log and a"
-            " policy of the same data"
+            f"{what} has base rate {own_rates[position]:.4g} for {setting.fusion.tasks[position]},"
+            f" the log has {log_rates[position]:.4g}: under {setting.fusion.formula} the same"
+            " weights give another ranking. Use a log and a policy of the same data"
         )
 
 
-def _first_difference(mine: tuple[str, ...], expected: tuple[str, ...]) -> str:
-    for position, (name, other) in enumerate(zip(mine, expected, strict=False)):
-        if name != other:
-            return f"number {position} is '{name}' where '{other}' is expected"
-    return f"there are {len(mine)} where {len(expected)} are expected"
+def _first_difference(names: tuple[str, ...], expected: tuple[str, ...]) -> str:
+    for position, (name, wanted) in enumerate(zip(names, expected, strict=False)):
+        if name != wanted:
+            return f"expected '{wanted}' at position {position}, got '{name}'"
+    return f"expected {len(expected)}, got {len(names)}"
 
 
 def describe_batch(batch: BatchDataset) -> str:
-    """What was collected, in a sentence."""
+    """One sentence on a batch dataset: its size, rewards, behaviours and densities."""
     _, sessions = np.unique(batch.sessions, return_inverse=True)
     rewards = np.bincount(sessions, batch.rewards).astype(np.float64)
     interval = mean_interval(rewards, np.arange(len(rewards)))
-    followed = np.bincount(batch.behaviours, minlength=len(batch.behaviour_names))
+    counts = np.bincount(batch.behaviours, minlength=len(batch.behaviour_names))
     fractions = ", ".join(
-        f"{name} {fraction:.0%}"
-        for name, fraction in zip(batch.behaviour_names, followed / followed.sum(), strict=True)
+        f"{name} {100.0 * fraction:.0f} %"
+        for name, fraction in zip(batch.behaviour_names, counts / counts.sum(), strict=True)
     )
     return (
-        f"{len(batch.rewards)} requests of {len(rewards)} sessions, answered by {batch.evaluator};"
-        f" reward of a session {interval.mean:.3f} [{interval.low:.3f}, {interval.high:.3f}];"
-        f" requests by behaviour: {fractions}; {_densities(batch)}{_untold(batch)}"
+        f"{len(batch.rewards)} requests of {len(rewards)} sessions, evaluator {batch.evaluator};"
+        f" session reward {interval.mean:.3f} [{interval.low:.3f}, {interval.high:.3f}] (95 % CI);"
+        f" requests by behaviour: {fractions}; {_densities(batch)}{_missing_setting(batch)}"
     )
 
 
-def _untold(batch: BatchDataset) -> str:
+def _missing_setting(batch: BatchDataset) -> str:
     if batch.setting is not None:
         return ""
-    return "; the log does not tell its formula, action map and reward: taken to be this run's"
+    return "; the log has no formula, action map and reward: this run's are assumed"
 
 
 def _densities(batch: BatchDataset) -> str:
     known = batch.log_densities[~np.isnan(batch.log_densities)]
     if len(known) == 0:
-        return "no action's density is known"
+        return "no action density is known"
     return (
-        f"log density of an action from {known.min():.2f} to {known.max():.2f}, known for"
-        f" {len(known) / len(batch.rewards):.0%}"
+        f"log densities of actions from {known.min():.2f} to {known.max():.2f}, known for"
+        f" {100.0 * len(known) / len(batch.rewards):.0f} % of requests"
     )

@@ -1,11 +1,11 @@
-"""The command line of `train`, made from the settings' dataclasses.
+"""The command line of `train`, built from the settings dataclasses.
 
-Flags stand before or after the agent's name; the agent's own fields are bare. Later sources win:
-preset, then `--config FILE.json`, then flags.
+Flags may stand before or after the agent's name; the agent's own flags have no prefix. Later
+sources win: preset, then `--config FILE.json`, then flags.
 
-The agent's name is picked from the words here. tyro's cascading subcommands accept the run's flags
-before and after the name, but the agent's own (`--gamma 0.9 sac`) after it only, and they refuse
-flags of the default agent that is not named.
+This module picks the agent's name from the arguments itself. tyro's cascading subcommands accept
+the agent's own flags only after its name (they refuse `--gamma 0.9 sac`), and they refuse the
+default agent's flags if no agent is named.
 """
 
 import argparse
@@ -49,7 +49,7 @@ __all__ = [
 
 DEFAULT_AGENT = "lspi"
 _PRESET_HELP = {
-    "smoke": "every part runs, in about two minutes; its numbers prove nothing",
+    "smoke": "checks in about two minutes that every part runs; too small for results",
     "default": "40,000 requests for each method, 4,000 final sessions for each policy",
     "full": "200,000 requests, 20,000 final and 5,000 tuning sessions",
     "paper": "100,000 requests, 300,000 updates of batch-RL agents, as in BatchRL-MTF",
@@ -59,7 +59,7 @@ _SECTIONS = {entry.name for entry in fields(RunSettings)}
 
 @dataclass(frozen=True)
 class _Unchecked:
-    """Settings on their way: the budget may still be too small for the agent."""
+    """Settings before validation: the budget may be too small for the agent."""
 
     agent: str
     agent_settings: Any
@@ -72,7 +72,7 @@ ConfigT = TypeVar("ConfigT")
 
 @contextmanager
 def _without_garbage_collection() -> Iterator[None]:
-    """Parsing makes many objects and keeps them all; looking for garbage took a tenth of it."""
+    """Pause garbage collection, which takes 10 % of parsing and frees nothing."""
     was_on = gc.isenabled()
     gc.disable()
     try:
@@ -83,18 +83,18 @@ def _without_garbage_collection() -> Iterator[None]:
 
 
 def parse_command(kind: type[ConfigT], command: str, words: Sequence[str] | None = None) -> ConfigT:
-    """A command's settings from its words, those of the command line by default."""
+    """Parse a command's settings from arguments; by default from `sys.argv`."""
     given = current_words(sys.argv[1:] if words is None else words)
     with _without_garbage_collection():
         return tyro.cli(kind, prog=f"python -m mtf_rl.{command}", args=given)
 
 
 def parse_pretrain(arguments: Sequence[str] | None = None) -> PretrainConfig:
-    """Settings of `pretrain`, those of the chosen model among them.
+    """Parse the settings of `pretrain`, with those of the chosen model.
 
     Raises:
-        UnknownNameError: for a model that is not known.
-        ConfigError: for a setting out of range.
+        UnknownNameError: if the model is unknown.
+        ConfigError: if a setting is out of range.
     """
     words = current_words(sys.argv[1:] if arguments is None else arguments)
     switches = _switches(PretrainConfig, "")
@@ -121,12 +121,12 @@ def parse_pretrain(arguments: Sequence[str] | None = None) -> PretrainConfig:
 
 
 def settings_of_pretraining(run: RunFolder) -> PretrainConfig:
-    """The settings that the `config.json` of a `pretrain` run holds.
+    """Load the settings of a `pretrain` run from its `config.json`.
 
     Raises:
         ArtifactError: if the file is missing or torn.
-        ConfigError: if it is of another command or version, or names an extension that is not
-            repeated.
+        ConfigError: if another command or version wrote it, or it names an extension that the
+            caller does not repeat.
     """
     document = load_json(run.path / "config.json")
     refuse_unrepeated(document, source=run.path)
@@ -134,11 +134,11 @@ def settings_of_pretraining(run: RunFolder) -> PretrainConfig:
 
 
 def parse_train(arguments: Sequence[str] | None = None) -> RunSettings:
-    """Settings from the command line.
+    """Parse the settings of `train`.
 
     Raises:
-        UnknownNameError: for an agent or preset that is not known.
-        ConfigError: for a setting out of range.
+        UnknownNameError: if the agent or preset is unknown.
+        ConfigError: if a setting is out of range.
     """
     words = current_words(sys.argv[1:] if arguments is None else arguments)
     early, words = _early_options().parse_known_args(words)
@@ -165,34 +165,33 @@ def parse_train(arguments: Sequence[str] | None = None) -> RunSettings:
 
 
 def preset_note(arguments: Sequence[str] | None = None) -> str | None:
-    """What has to be said of results with the preset of a command line; None if nothing."""
+    """A warning about results with the chosen preset, or None."""
     words = current_words(sys.argv[1:] if arguments is None else arguments)
     early, _ = _early_options().parse_known_args(words)
     if early.preset != "smoke":
         return None
     return (
-        "--preset smoke proves nothing: it shows in a few minutes that every part runs. With so few"
-        " users and requests most differences are noise, and methods do not reach what they can."
-        " Leave --preset away for numbers to look at."
+        "--preset smoke only checks that every part runs. It has too few users and requests to"
+        " compare methods. Omit --preset for results."
     )
 
 
 @dataclass(frozen=True)
 class Resumption:
-    """A run to go on with."""
+    """A run to resume."""
 
     run: Path
     reward: str | None
-    """The run's own `module:function`, named again; a file must not choose what is imported."""
+    """The run's own `module:function`, repeated by the user: a file must not choose imports."""
 
 
 def parse_resume(
     arguments: Sequence[str] | None = None, *, command: str = "train"
 ) -> Resumption | None:
-    """What `--resume` asks for; None where the command line has no such flag.
+    """Parse `--resume`; None without that flag.
 
     Raises:
-        ConfigError: if anything else is said, since a resumed run has its settings already.
+        ConfigError: if other flags are given, because a resumed run has its settings already.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     if not any(word.split("=")[0] == "--resume" for word in words):
@@ -203,47 +202,48 @@ def parse_resume(
     known, others = parser.parse_known_args(words)
     if others:
         raise ConfigError(
-            f"--resume takes the run's settings from its config.json, so nothing but --reward can"
-            f" stand beside it; got {' '.join(others)}"
+            f"--resume takes the run's settings from its config.json and allows no other flag than"
+            f" --reward, got {' '.join(others)}. Remove them."
         )
     return Resumption(known.resume, known.reward)
 
 
 def settings_to_resume(run: RunFolder, reward: str | None) -> RunSettings:
-    """The settings of a run that goes on; its own reward, if it has one, must be named again.
+    """Load the settings of a run to resume; the user must repeat the run's own `module:function`.
 
     Raises:
         ArtifactError: if the file is missing or torn.
-        ConfigError: if it is of another version, or another reward is named.
+        ConfigError: if another version wrote it, or another reward is named.
     """
-    begun_with = _document_of(run)["run"]["session"]["reward"]
-    if reward is not None and reward != begun_with:
+    original = _document_of(run)["run"]["session"]["reward"]
+    if reward is not None and reward != original:
         raise ConfigError(
-            f"{run.path} was begun with the reward {begun_with!r} and cannot go on with {reward!r}"
+            f"{run.path} was started with reward {original!r}, got --reward {reward!r}. Resume it"
+            " with its own reward"
         )
     return settings_of_run(run, reward)
 
 
 def log_of_run(run: RunFolder) -> LogConfig:
-    """Where a run's log came from; nothing else of its settings is needed, or imported.
+    """Load the log settings of a run, without importing its extensions.
 
     Raises:
         ArtifactError: if the file is missing or torn.
-        ConfigError: if it is of another version.
+        ConfigError: if another version wrote it.
     """
     return settings_from_json(LogConfig, _document_of(run)["run"]["log"])
 
 
 def settings_of_run(run: RunFolder, reward: str | None = None) -> RunSettings:
-    """The settings that a run's `config.json` holds.
+    """Load the settings of a run from its `config.json`.
 
     Args:
         run: the folder.
-        reward: instead of the run's own; naming the run's own `module:function` repeats it.
+        reward: reward that replaces the run's; the run's own `module:function` allows its import.
 
     Raises:
         ArtifactError: if the file is missing or torn.
-        ConfigError: if it is of another version, or names an extension that is not repeated.
+        ConfigError: if another version wrote it, or it names an extension that is not repeated.
     """
     document = _document_of(run)
     if reward is not None:
@@ -265,8 +265,8 @@ def _document_of(run: RunFolder) -> dict[str, Any]:
         raise ConfigError(f"{run.path / 'config.json'} does not hold the settings of a train run")
     if holds_old_fields(document):
         raise ConfigError(
-            f"{run.path} was made by an earlier release, whose runs this one does not open. Make"
-            f" it again with the same settings: python -m mtf_rl.train --config"
+            f"{run.path} was made by an earlier release, and this release cannot read it. Make it"
+            f" again with the same settings: python -m mtf_rl.train --config"
             f" {run.path / 'config.json'}"
         )
     return document
@@ -283,9 +283,9 @@ def _early_options() -> argparse.ArgumentParser:
 def _take_name(
     words: list[str], known: Collection[str], switches: set[str], *, default: str
 ) -> tuple[str, list[str]]:
-    """The one name among the words, such as the agent's, and the other words.
+    """Split arguments into the positional name, such as the agent's, and the rest.
 
-    It is the first word, or a known name anywhere else that is not the value of a flag.
+    The name is the first argument, or a known name elsewhere that is not the value of a flag.
     """
     for position, word in enumerate(words):
         before = words[position - 1] if position else ""
@@ -315,21 +315,21 @@ def _preset_agent(name: str, agent_fields: dict[str, Any]) -> Any:
 
 
 def _read_config_file(path: Path) -> dict[str, Any]:
-    """A run's own config.json, or just some of its settings."""
+    """Read a run's config.json, or a file with some of its settings."""
     document = current_document(load_json(path))
     if not isinstance(document, dict) or not set(document) <= _SECTIONS:
         raise ConfigError(
             f"{path} must hold an object with some of {', '.join(sorted(_SECTIONS))},"
             f" as a run's config.json does"
         )
-    # A run's folder is its own: the settings are taken over, the place is not.
+    # The run's settings are reused; its folder is not.
     if isinstance(document.get("run"), dict):
         document["run"].pop("run_dir", None)
     return document
 
 
 def _with_document(base: "_Unchecked", document: dict[str, Any]) -> "_Unchecked":
-    """The preset, but with what a settings file says; another agent's settings do not apply."""
+    """Override the preset with a settings file; agent settings apply to the same agent only."""
     agent_settings = base.agent_settings
     run = document.get("run", {})
     if isinstance(run, dict) and run.get("scorer", base.run.scorer) != base.run.scorer:
@@ -345,7 +345,7 @@ def _with_document(base: "_Unchecked", document: dict[str, Any]) -> "_Unchecked"
 
 
 def _with_scorer(base: "_Unchecked", scorer: str | None) -> "_Unchecked":
-    """The settings with a scorer that is named by a flag, and every setting of its model."""
+    """Replace the scorer by the flag's, and fill in the settings of its model."""
     run = base.run
     if scorer is not None and scorer != run.scorer:
         run = replace(run, scorer=scorer, scorer_model=None)
@@ -353,29 +353,29 @@ def _with_scorer(base: "_Unchecked", scorer: str | None) -> "_Unchecked":
 
 
 def _help_boxes(agent: str) -> str:
-    """What `train --help` starts with: how to call it, the options that matter, the sources."""
+    """The head of `train --help`: usage, main options, sources of settings."""
     usage = (
-        "python -m mtf_rl.train [AGENT] [flags], in any order. The agent's own flags are bare, such"
-        " as --gamma.",
+        "python -m mtf_rl.train [AGENT] [flags], in any order. The agent's own flags have no"
+        " prefix, such as --gamma.",
         f"AGENT: {', '.join(AGENTS)}, or your own as module:Name. Default: {DEFAULT_AGENT}. The"
         f" flags below are those of {agent}.",
     )
     sources = [
         *((f"--preset {name}", text) for name, text in _PRESET_HELP.items()),
         ("--config FILE", "settings from JSON, such as a run's config.json; flags win"),
-        ("--resume RUN", "go on with a run that was stopped; stands alone"),
+        ("--resume RUN", "resume a stopped run; no other flags"),
     ]
     return "\n".join(
         (
             _box("Usage", [("", line) for line in usage]),
-            _box("The ten options that matter", _main_options()),
+            _box("Main options", _main_options()),
             _box("Where settings come from", sources),
         )
     )
 
 
 def _box(title: str, rows: Sequence[tuple[str, str]]) -> str:
-    """Flags and texts in a frame as wide as the screen, in tyro's manner but without rich."""
+    """Frame flags and texts at terminal width, in tyro's style but without importing rich."""
     width = max(40, min(shutil.get_terminal_size().columns, 100)) - 4
     indent = max(len(flag) for flag, _ in rows)
     indent += 2 if indent else 0
@@ -390,11 +390,11 @@ def _box(title: str, rows: Sequence[tuple[str, str]]) -> str:
 
 
 def _main_options() -> list[tuple[str, str]]:
-    """Flags and what they set, each in a line or two."""
+    """The main flags with short descriptions."""
     return [
         ("--data DIR", "KuaiRand's files, or a prepared folder; without it a synthetic world"),
         ("--predictions FILE", "predictions of your own ranker, in place of a scorer"),
-        ("--production W", "weights that serve today (weights.json or 0.4,0.8,...)"),
+        ("--production W", "weights in production, as reference (weights.json or 0.4,0.8,...)"),
         ("--session.reward R", f"{', '.join(REWARDS)}, or your own as module:function"),
         ("--scorer NAME", f"{', '.join(SCORERS)}, or your own as module:Config"),
         ("--requests N", "interaction budget of each method, in simulated requests"),
@@ -410,7 +410,7 @@ def _parse_flags(base: "_Unchecked", words: list[str]) -> RunSettings:
     agent_type: Any = type(base.agent_settings)
     if {"-h", "--help"} & set(words):
         sys.stdout.write(_help_boxes(base.agent) + "\n")
-    # A search that is the agent itself has its flags once, bare.
+    # The agent's own flags have no prefix; if the agent is a search, it is not listed again.
     others = [entry for entry in fields(Baselines) if entry.name != base.agent]
     baselines_type = make_dataclass("Baselines", [(entry.name, entry.type) for entry in others])
     baselines = baselines_type(*(getattr(base.baselines, entry.name) for entry in others))
@@ -428,9 +428,9 @@ def _parse_flags(base: "_Unchecked", words: list[str]) -> RunSettings:
         args=words,
         default=kind(base.run, base.run.scorer_model, base.agent_settings, baselines),
         prog="python -m mtf_rl.train",
-        description="Learn fusion weights with an agent and compare it with baselines.",
+        description="Train an agent on fusion weights and compare it with baselines.",
     )
-    # tyro copies fields without a flag from the default; made anew, they follow the flags.
+    # tyro copies fields without a flag from the default; `replace` derives them from the flags.
     session = replace(parsed.run.session, fusion=replace(parsed.run.session.fusion))
     run = replace(parsed.run, session=session, scorer_model=parsed.scorer_model)
     searches = replace(base.baselines, **vars(parsed.baselines))

@@ -1,6 +1,6 @@
-"""The settings of the commands beside `train`, `compare` and `ope`.
+"""The settings of all commands except `train`, `compare`, `ope` and `check`.
 
-They stand apart from what the commands do, so that parsing a command line imports no torch.
+They are separate from the commands' code, so that parsing a command line imports no torch.
 """
 
 from dataclasses import dataclass, field
@@ -38,19 +38,19 @@ _FIDELITY_SESSIONS = 5_000
 
 @dataclass(frozen=True)
 class PrepareConfig:
-    """Check and sessionise a folder of KuaiRand files, and describe what was found."""
+    """Check a folder of KuaiRand files, split it into sessions, and write a description."""
 
     data: tyro.conf.Positional[Path]
     """Folder with log_standard_*, log_random_*, user_features_*, video_features_*."""
     out: Path
     """Folder to write, new or empty: Parquet, description.md, description.json."""
     session_gap_minutes: float = 30.0
-    """A longer gap between two requests starts another session, above 0."""
+    """Longest gap between two requests of a session, in minutes, above 0."""
 
 
 @dataclass(frozen=True)
 class SynthesizeConfig:
-    """Roll the world's logging policies and write what a platform would have logged.
+    """Simulate the logging policies of the synthetic world and write their logs.
 
     Raises:
         ConfigError: if processes is below 1.
@@ -59,9 +59,9 @@ class SynthesizeConfig:
     out: Path
     """Folder to write, new or empty."""
     processes: int = 1
-    """How many processes work, at least 1; the files do not depend on it."""
+    """Number of processes, at least 1; the files do not depend on it."""
     world: Annotated[WorldConfig, tyro.conf.arg(name="")] = field(default_factory=WorldConfig)
-    """The world."""
+    """The synthetic world."""
 
     def __post_init__(self) -> None:
         check_at_least("processes", self.processes, 1)
@@ -69,15 +69,15 @@ class SynthesizeConfig:
 
 @dataclass(frozen=True)
 class PretrainConfig:
-    """Fit scorers on all training rows of a log; quality bars are measured so.
+    """Fit scorers on all training rows of a log and report their quality.
 
     Raises:
-        UnknownNameError: if a model is not known.
+        UnknownNameError: if a model is unknown.
         ConfigError: if rows is below 1.
     """
 
     model: tyro.conf.Positional[str] = "mmoe"
-    """Model to fit: a name of docs/scorers.md, all, or your own as module:Config."""
+    """Model to fit: a name from docs/scorers.md, all, or your own as module:Config."""
     scorer_model: tyro.conf.Suppress[Any] = None
     """Settings of the model; None for its defaults. On the command line: --scorer-model.FIELD."""
     run_dir: Path | None = None
@@ -85,9 +85,9 @@ class PretrainConfig:
     seed: int = 0
     """Seed of the fit, at least 0."""
     rows: int = 10_000_000
-    """Training rows at most, at least 1."""
+    """Maximum number of training rows, at least 1."""
     device: DeviceName = "cpu"
-    """Torch device of the fit; auto is cuda where there is a GPU. Only cpu gives repeatable
+    """Torch device of the fit; auto uses a GPU if there is one. Only cpu gives repeatable
     numbers."""
     log: Annotated[LogConfig, tyro.conf.arg(name="")] = field(default_factory=LogConfig)
     """The log, given or synthetic."""
@@ -100,7 +100,9 @@ class PretrainConfig:
         if self.model != "all":
             check_model(self.model, self.scorer_model)
         elif self.scorer_model is not None:
-            raise ConfigError("model settings belong to one scorer; name it in place of all")
+            raise ConfigError(
+                "--scorer-model flags belong to one scorer, got model all; name one scorer instead"
+            )
 
 
 read_named_settings(PretrainConfig, "model", "scorer_model", SCORERS.resolve)
@@ -108,31 +110,31 @@ read_named_settings(PretrainConfig, "model", "scorer_model", SCORERS.resolve)
 
 @dataclass(frozen=True)
 class CollectConfig:
-    """Roll a behaviour policy on a run's learning users, and write the batch dataset.
+    """Roll out a behaviour policy on a run's learning users and write a batch dataset.
 
     Raises:
-        ConfigError: if a number is out of range, or the evaluator unknown.
-        UnknownNameError: if there is no such behaviour.
+        ConfigError: if a number is out of range, or the evaluator is unknown.
+        UnknownNameError: if the behaviour is unknown.
     """
 
     run: tyro.conf.Positional[Path]
-    """Folder of a run with a policy in it."""
+    """Folder of a run with saved policies."""
     behaviour: str = "mix"
-    """uniform_random, truncated_gaussian, bounded_uniform, or mix: one of the first two, session by
-    session."""
+    """uniform_random, truncated_gaussian, bounded_uniform, or mix: for each session one of the
+    first two."""
     requests: int = 100_000
-    """Requests, exactly; the last session is cut there."""
+    """Exact number of requests, at least 1; the last session is cut."""
     evaluator: EvaluatorName = "simulator"
-    """Who answers: the simulator, or the ground truth of a synthetic log (logging, not
-    learning)."""
+    """Evaluator that responds: the simulator, or the ground truth of a synthetic log (to imitate
+    a production log)."""
     base: str = "uniform"
-    """The run's policy around which actions are drawn."""
+    """Policy of the run around which actions are drawn."""
     std: float = 0.2
     """Standard deviation of truncated_gaussian, in units of the action, above 0."""
     radius: float = 0.15
     """Radius of bounded_uniform, in units of the action, above 0."""
     seed: int = 0
-    """Seed of the sessions' random numbers and of the behaviour's."""
+    """Seed of the sessions and of the behaviour policy, at least 0."""
     out: Path | None = None
     """The Parquet file; by default RUN/data/batch-BEHAVIOUR-EVALUATOR-SEED.parquet."""
 
@@ -156,10 +158,10 @@ class CollectConfig:
 
 @dataclass(frozen=True)
 class EvaluateConfig:
-    """Roll out every policy of a run on final users, and write the leaderboard.
+    """Roll out every policy of a run on final users and write the leaderboard.
 
-    Estimates from logged sessions: python -m mtf_rl.ope. Static weights on videos that were shown
-    at random: python -m mtf_rl.replay.
+    To estimate values from logged sessions, use python -m mtf_rl.ope. To evaluate static weights
+    on videos that were shown at random, use python -m mtf_rl.replay.
 
     Raises:
         ConfigError: if sessions is below 2 or seed out of range.
@@ -168,11 +170,11 @@ class EvaluateConfig:
     run: tyro.conf.Positional[Path]
     """Folder of a finished run."""
     sessions: int | None = None
-    """Sessions of final users per policy, at least 2; as in the run by default."""
+    """Sessions of final users per policy, at least 2; by default as in the run."""
     seed: int | None = None
-    """Seed of their random numbers; as in the run by default, which repeats its numbers."""
+    """Seed of the sessions, at least 0; by default the run's, which repeats its leaderboard."""
     reward: str | None = None
-    """Another reward; a run made with your own module:function asks you to name it again."""
+    """Reward to evaluate, by default the run's; repeat the run's own module:function here."""
     out: Path | None = None
     """Folder to write, new or empty; by default a new one in RUN/evaluations."""
 
@@ -185,19 +187,19 @@ class EvaluateConfig:
 
 @dataclass(frozen=True)
 class ReplayConfig:
-    """Rank the videos that a run's log showed at random by each of its static policies."""
+    """Evaluate each static policy of a run on the videos that its log showed at random."""
 
     run: tyro.conf.Positional[Path]
     """Folder of a finished run."""
     reward: str | None = None
-    """Another reward; a run made with your own module:function asks you to name it again."""
+    """Reward to evaluate, by default the run's; repeat the run's own module:function here."""
     out: Path | None = None
     """Folder to write, new or empty; by default a new one in RUN/evaluations."""
 
 
 @dataclass(frozen=True)
 class FidelityConfig:
-    """Say how well a run's simulator matches its log, in RUN/fidelity.
+    """Report how well a run's simulator matches its log, in RUN/fidelity.
 
     Raises:
         ConfigError: if sessions is below 100 or seed out of range.
@@ -208,11 +210,12 @@ class FidelityConfig:
     data: Path | None = None
     """Folder of the log's files, if they are no longer where the run's settings say."""
     sessions: int = _FIDELITY_SESSIONS
-    """Sessions of each log that the discriminator sees at most, at least 100."""
+    """Maximum number of sessions of each log for the discriminator, at least 100."""
     seed: int = 0
-    """Seed of the simulator's random numbers and of the discriminator."""
+    """Seed of the simulator and of the discriminator, at least 0."""
     truth_again: bool = True
-    """Whether a world is simulated again with other random numbers, to show sampling noise."""
+    """Whether to simulate the synthetic world again with other random numbers, which shows the
+    sampling noise."""
 
     def __post_init__(self) -> None:
         check_at_least("sessions", self.sessions, 100)
@@ -220,7 +223,7 @@ class FidelityConfig:
 
     @property
     def folder(self) -> Path:
-        """Where the report goes: settings other than the default have a folder of their own."""
+        """Folder of the report, named after the settings that differ from the defaults."""
         parts = [f"sessions-{self.sessions}"] if self.sessions != _FIDELITY_SESSIONS else []
         parts += [f"seed-{self.seed}"] if self.seed else []
         parts += [] if self.truth_again else ["no-truth-again"]
@@ -229,27 +232,28 @@ class FidelityConfig:
 
 @dataclass(frozen=True)
 class RewardWeightsConfig:
-    """Estimate how each feedback relates to the watch time of its user's next session.
+    """Estimate how each feedback relates to the watch time of the user's next session.
 
     Raises:
-        ConfigError: if not just one of data and run is given, or the gap is not above 0.
+        ConfigError: unless exactly one of data and run is given, or if the gap is not above 0.
     """
 
     data: Path | None = None
     """Folder of KuaiRand logs and features."""
     run: Path | None = None
-    """Folder of a run, whose log is taken, in place of data."""
+    """Folder of a run, whose log is used instead of data."""
     out: Path | None = None
     """Folder to write, new or empty: reward_weights.md, .csv, .json; also my_reward.py if a weight
     is significant."""
     session_gap_minutes: float | None = None
-    """A longer gap between two requests starts another session, above 0; 30, or the run's."""
+    """Longest gap between two requests of a session, in minutes, above 0; by default the run's,
+    or 30."""
 
     def __post_init__(self) -> None:
         if (self.data is None) == (self.run is None):
             raise ConfigError(
-                f"one of data and run must be given, got data={self.data} and run={self.run};"
-                " for example --data DIR"
+                f"exactly one of data and run must be given, got data={self.data} and"
+                f" run={self.run}; for example --data DIR"
             )
         if self.session_gap_minutes is not None:
             check_above("session_gap_minutes", self.session_gap_minutes, 0.0)

@@ -1,4 +1,4 @@
-"""The settings of a run, which are the command line, `config.json` and the reference in one."""
+"""The settings of a run; its flags and its `config.json` are derived from them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -24,33 +24,33 @@ __all__ = ["PRESETS", "Baselines", "LogConfig", "RunConfig", "RunSettings", "che
 
 @dataclass(frozen=True)
 class LogConfig:
-    """Where the log comes from, and how it is cut.
+    """Source of the log, and its split in time.
 
     Raises:
         ConfigError: if the session gap is not above 0.
     """
 
     data: Path | None = None
-    """Folder of KuaiRand's files (https://kuairand.com), or one that `prepare` wrote; without one,
-    a synthetic world writes a log."""
+    """Folder of KuaiRand's files (https://kuairand.com), or a folder that `prepare` wrote; by
+    default a synthetic world is simulated."""
     session_gap_minutes: float = 30.0
-    """A longer gap between two requests starts another session, above 0."""
+    """Longest gap between two requests of a session, in minutes, above 0."""
     test_days: int | None = None
-    """Days at the end of the log that test; by default 1 of a synthetic log, 3 of a real one."""
+    """Test days at the end of the log; by default 1 for a synthetic log, 3 for a real one."""
     validation_days: int | None = None
-    """Days before them that validate; by default 0 of a synthetic log, 1 of a real one."""
+    """Validation days before the test days; by default 0 for a synthetic log, 1 for a real one."""
     validation_fraction: float | None = None
-    """Fraction of the requests before the test days that validate, where validation_days is 0; the
-    last tenth for a synthetic log by default."""
+    """Last fraction of the requests before the test days for validation, if validation_days is 0;
+    by default 0.1 for a synthetic log."""
     world: WorldConfig = field(default_factory=WorldConfig)
-    """The synthetic world, where no data is given."""
+    """The synthetic world, if no data is given."""
 
     def __post_init__(self) -> None:
         check_above("session_gap_minutes", self.session_gap_minutes, 0.0)
-        self.time_plan(synthetic=self.data is None)  # Refuses what makes no plan.
+        self.time_plan(synthetic=self.data is None)  # validates the plan
 
     def time_plan(self, *, synthetic: bool) -> TimePlan:
-        """The default plan for its kind of log, but for what is set."""
+        """The default plan for this kind of log, with the fields that are set here."""
         chosen = {
             name: getattr(self, name)
             for name in ("test_days", "validation_days", "validation_fraction")
@@ -61,7 +61,7 @@ class LogConfig:
 
 @dataclass(frozen=True)
 class RunConfig:
-    """What a run does, apart from the agent's own settings.
+    """The settings of a run, without the agent's own.
 
     Raises:
         ConfigError: if a number is out of range.
@@ -77,33 +77,33 @@ class RunConfig:
     sessions: int = 4_000
     """Sessions of final users on which each policy is evaluated, at least 2."""
     tuning_sessions: int = 1_000
-    """Sessions of tuning users on which the best static weights are named, at least 2."""
+    """Sessions of tuning users on which the best static weights are selected, at least 2."""
     myopic_baseline: bool = True
-    """Whether a myopic baseline (gamma 0) of a learner is trained and evaluated beside it."""
+    """Whether to train the myopic baseline (gamma 0) of a learner too."""
     production: str | None = None
-    """Fusion weights that serve today, as a contestant: a JSON file with a weight by task name, or
-    0.4,0.8,... in task order. Without them, uniform weights take their place."""
+    """Fusion weights in production, the reference of all gains: a JSON file with a weight by task
+    name, or 0.4,0.8,... in task order. By default the reference is uniform weights."""
     batch: Path | None = None
-    """Batch dataset that batch-RL agents learn from; without one, `requests` are collected in the
+    """Batch dataset for batch-RL agents; by default, `requests` requests are collected in the
     simulator."""
     scorer: str = "mmoe"
-    """Multi-task model that predicts: mmoe, ple, cgc, omoe, shared_bottom, single_task, esmm,
+    """Multi-task model of the scorer: mmoe, ple, cgc, omoe, shared_bottom, single_task, esmm,
     escm2_ips, escm2_dr, multi_ipw, multi_dr, aitm or your own module:Config."""
     scorer_model: tyro.conf.Suppress[Any] = None
-    """Settings of that model, of the type that its name stands for; None for its defaults. On the
-    command line: --scorer-model.FIELD."""
+    """Settings of the scorer's model, of that model's type; None for its defaults. On the command
+    line: --scorer-model.FIELD."""
     predictions: Path | None = None
-    """Parquet file of predictions (user_id, video_id, one column per task), in place of a scorer
-    and of retrieval: each user's first rows are the pool."""
+    """Parquet file of predictions (user_id, video_id, one column per task), which replaces scorer
+    and retrieval: each user's first rows are the pool."""
     scorer_rows: int = 600_000
-    """Rows that a scorer is fitted on at most, at least 1."""
+    """Maximum number of rows that a scorer is fitted on, at least 1."""
     pool: int = 300
-    """Videos in each user's retrieval pool, at least the candidates."""
+    """Videos in each user's retrieval pool, at least `session.candidates`."""
     device: DeviceName = "cpu"
-    """Torch device of scorer, user model and learners; auto is cuda where there is a GPU. Only cpu
+    """Torch device of scorer, user model and learners; auto uses a GPU if there is one. Only cpu
     gives repeatable numbers."""
     checkpoint_seconds: float = 60.0
-    """Seconds from one checkpoint of a learner to the next, at least 0, for `--resume`."""
+    """Seconds between two checkpoints of a learner, which `--resume` uses; at least 0."""
     log: Annotated[LogConfig, tyro.conf.arg(name="")] = field(default_factory=LogConfig)
     """The log, given or synthetic."""
     session: SessionConfig = field(default_factory=SessionConfig)
@@ -115,14 +115,14 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         check_seed("seed", self.seed)
-        for name, least in (
+        for name, minimum in (
             ("requests", 0),
             ("sessions", 2),
             ("tuning_sessions", 2),
             ("scorer_rows", 1),
             ("checkpoint_seconds", 0),
         ):
-            check_at_least(name, getattr(self, name), least)
+            check_at_least(name, getattr(self, name), minimum)
         if self.pool < self.session.candidates:
             raise ConfigError(
                 f"pool must be at least the {self.session.candidates} candidates, got {self.pool}"
@@ -137,10 +137,10 @@ class RunConfig:
 
 
 def check_model(name: str, model: Any) -> None:
-    """Refuse a scorer that is not known, or settings of another one.
+    """Refuse an unknown scorer, or settings of another scorer.
 
     Raises:
-        UnknownNameError: if there is no scorer of that name.
+        UnknownNameError: if the scorer is unknown.
         ConfigError: if `model` is neither None nor settings of that scorer.
     """
     SCORERS.check(name)
@@ -156,12 +156,12 @@ read_named_settings(RunConfig, "scorer", "scorer_model", SCORERS.resolve)
 
 @dataclass(frozen=True)
 class Baselines:
-    """The searches of static weights that stand beside an agent, at its budget."""
+    """Searches for static weights that every agent is compared with, at an equal budget."""
 
     grid: GridConfig = field(default_factory=GridConfig)
-    """Three levels of the four weights that matter most."""
+    """Grid search: three levels of the four most important weights."""
     random_search: RandomSearchConfig = field(default_factory=RandomSearchConfig)
-    """Uniformly random weights, which any other search should beat."""
+    """Uniformly random weights."""
     cma_es: CmaEsConfig = field(default_factory=CmaEsConfig)
     """CMA-ES."""
     gp_bo: GpBoConfig = field(default_factory=GpBoConfig)
@@ -170,7 +170,7 @@ class Baselines:
 
 @dataclass(frozen=True)
 class RunSettings:
-    """Everything in `config.json`: the agent's name, its settings, the baselines', the run's.
+    """All settings in `config.json`: of agent, run and baselines.
 
     Raises:
         ConfigError: if the budget is too small for the agent or a baseline.
@@ -183,22 +183,22 @@ class RunSettings:
 
     @property
     def label(self) -> str:
-        """The agent's name in folders and tables: of `module:Name` the Name."""
+        """The agent's name in folders and tables; `Name` for `module:Name`."""
         label = short_name(self.agent)
         return self.agent if self.agent == label else f"own_{label}" if label in AGENTS else label
 
     def __post_init__(self) -> None:
         for name, settings in ((self.agent, self.agent_settings), *vars(self.baselines).items()):
-            least = AGENTS.resolve(name).min_requests(settings)
-            if self.run.requests < least:
+            minimum = AGENTS.resolve(name).min_requests(settings)
+            if self.run.requests < minimum:
                 raise ConfigError(
-                    f"requests must be at least {least} for {name} with these settings,"
+                    f"requests must be at least {minimum} for {name} with these settings,"
                     f" got {self.run.requests}"
                 )
 
 
 AgentFields = dict[str, Any]
-"""Values for the fields of agents' settings; each agent takes those that it has."""
+"""Values for the fields of agents' settings; each agent uses the fields that it has."""
 
 
 def _smoke() -> tuple[RunConfig, AgentFields]:
@@ -227,7 +227,7 @@ def _full() -> tuple[RunConfig, AgentFields]:
 
 
 def _paper() -> tuple[RunConfig, AgentFields]:
-    """The updates of BatchRL-MTF (arXiv 2208.04560, section 4.5), and its buffer of requests."""
+    """Number of updates and buffer size of BatchRL-MTF (arXiv 2208.04560, section 4.5)."""
     return replace(RunConfig(), requests=100_000), {"updates": 300_000}
 
 

@@ -1,4 +1,4 @@
-"""What a command shows while it works: stages, progress bars, tables."""
+"""Terminal output of commands: headings, progress bars, tables."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -29,22 +29,22 @@ PIPE_WIDTH = 160
 
 
 class ProgressBar:
-    """Moves by what it is called with, or to where it is told."""
+    """A progress bar: a call advances it, `reach` sets its position."""
 
     def __init__(self, bars: Progress, task: TaskID) -> None:
         self._bars, self._task = bars, task
 
     def __call__(self, amount: int) -> None:
-        """Move on by `amount`."""
+        """Advance by `amount`."""
         self._bars.update(self._task, advance=amount)
 
     def reach(self, done: int, total: int | None = None) -> None:
-        """Move to `done`, of `total` if that is known only now."""
+        """Move to `done`, and set `total` if it was unknown before."""
         self._bars.update(self._task, completed=done, total=total)
 
 
 class _CountColumn(ProgressColumn):
-    """Done/total, both with thousands separated; nothing while the total is not known."""
+    """Done/total with thousands separators; empty while the total is unknown."""
 
     @override
     def render(self, task: Task) -> Text:
@@ -54,18 +54,18 @@ class _CountColumn(ProgressColumn):
 
 
 class Terminal:
-    """Writes for a person, on the screen and, once there is a run folder, into its log."""
+    """Prints to the terminal and, inside `logging_to`, to a run's log."""
 
     def __init__(self) -> None:
         self.console = Console(highlight=False)
         if not self.console.is_terminal:
-            # A file or a pipe has no width; the widest table should not be cut there.
+            # A file or a pipe has no width; the widest table must fit.
             self.console.width = PIPE_WIDTH
         self._logs: list[Console] = []
 
     @contextmanager
     def logging_to(self, path: Path) -> Iterator[None]:
-        """Whatever is printed inside is also appended to the file."""
+        """Append everything that is printed inside the context to a file as well."""
         with path.open("a") as file:
             self._logs.append(Console(file=file, width=PIPE_WIDTH, highlight=False))
             try:
@@ -78,12 +78,12 @@ class Terminal:
         self._print(Text(text))
 
     def stage(self, title: str) -> None:
-        """Announce a part of the work."""
+        """Print a heading for a part of the work."""
         self._print(Text(title, style="bold"))
 
     @contextmanager
     def progress(self, title: str, total: int | None) -> Iterator["ProgressBar"]:
-        """A bar that is gone when the work is done; nothing where there is no screen."""
+        """Show a progress bar until the work is done; no-op without a terminal."""
         columns = (TextColumn("  {task.description}"), BarColumn(), _CountColumn())
         disabled = not self.console.is_terminal or total == 0
         with Progress(
@@ -98,8 +98,8 @@ class Terminal:
     def table(
         self, title: str, columns: "Sequence[str | Column]", rows: "Sequence[Sequence[Cell]]"
     ) -> None:
-        """Print a table of text that fits the screen; the first column names the rows."""
-        from mtf_rl.experiments.tables import Table, show  # imports all of evaluation
+        """Print a table that fits the terminal; the first column names the rows."""
+        from mtf_rl.experiments.tables import Table, show  # a slow import: all of evaluation
 
         show(Table(title, tuple(columns), tuple(tuple(row) for row in rows)), self)
 

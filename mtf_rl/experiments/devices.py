@@ -10,10 +10,10 @@ DeviceName = Literal["auto", "cpu", "cuda"]
 
 
 def chosen_device(name: DeviceName) -> str:
-    """`cpu` or `cuda`; `auto` is cuda where torch finds such a GPU.
+    """The torch device, `cpu` or `cuda`; `auto` is cuda if torch finds a GPU.
 
     Raises:
-        ConfigError: if cuda is asked for and torch finds none.
+        ConfigError: if cuda is requested and torch finds no GPU.
     """
     import torch
 
@@ -21,6 +21,6 @@ def chosen_device(name: DeviceName) -> str:
     if name == "cuda" and not available:
         raise ConfigError(
             f"--device cuda: torch {torch.__version__} finds no CUDA GPU on this machine. Use"
-            " --device cpu, or --device auto for a GPU only where there is one."
+            " --device cpu, or --device auto to use a GPU only if there is one."
         )
     return "cuda" if available and name != "cpu" else "cpu"

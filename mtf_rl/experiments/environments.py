@@ -1,4 +1,4 @@
-"""The environments by their Gymnasium ids: a built-in demonstration, or a run's sessions."""
+"""Makes the Gymnasium environments, from a run or from a built-in demonstration world."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import fields
@@ -57,44 +57,44 @@ _MODEL_PARTS = (
 
 
 def make_session_env(render_mode: str | None = None, **arguments: Any) -> FusionSessionEnv:
-    """One session at a time; see `FusionSessionEnv`.
+    """Make an environment with one session at a time; see `FusionSessionEnv`.
 
     Args:
         render_mode: `ansi`, `rgb_array` or None.
-        arguments: those of `session_dynamics`.
+        arguments: arguments of `session_dynamics`.
 
     Raises:
-        ConfigError: if an argument is unknown, out of range or not to be had.
+        ConfigError: if an argument is unknown, out of range or not available.
         MtfRlError: if the run's folder cannot be read.
     """
     return FusionSessionEnv(session_dynamics(**arguments), render_mode=render_mode)
 
 
 def make_session_vector_env(num_envs: int = 1, **arguments: Any) -> FusionSessionVectorEnv:
-    """Many sessions at once, natively batched; errors as of `make_session_env`."""
+    """Make a natively batched environment of many sessions; errors as in `make_session_env`."""
     return FusionSessionVectorEnv(session_dynamics(**arguments), num_envs)
 
 
 def make_retention_env(render_mode: str | None = None, **arguments: Any) -> FusionRetentionEnv:
-    """One user's sessions at a time; see `FusionRetentionEnv`.
+    """Make an environment with the sessions of one user at a time; see `FusionRetentionEnv`.
 
-    `arguments` are those of `session_dynamics` and settings of `RetentionConfig`; errors as of
+    `arguments` are those of `session_dynamics` and settings of `RetentionConfig`. Errors as in
     `make_session_env`.
     """
     return FusionRetentionEnv(_retention_dynamics(arguments), render_mode=render_mode)
 
 
 def make_retention_vector_env(num_envs: int = 1, **arguments: Any) -> FusionRetentionVectorEnv:
-    """Many users at once, natively batched; arguments and errors as of `make_retention_env`."""
+    """Make a natively batched environment of many users; see `make_retention_env`."""
     return FusionRetentionVectorEnv(_retention_dynamics(arguments), num_envs)
 
 
 @lru_cache(maxsize=2)
 def demo_dynamics(config: SessionConfig | None = None) -> SessionDynamics:
-    """Sessions in a world of 200 users and 500 videos, seed 0, answered by its truth.
+    """Sessions in a synthetic world of 200 users and 500 videos (seed 0), by its ground truth.
 
     Scores are the true probabilities with logit noise of standard deviation 0.5, independent
-    over videos, users and tasks. A demonstration, never reported: a real ranker errs otherwise.
+    over videos, users and tasks. For demonstration only: a real ranker has other errors.
     """
     world, table = _demo_world()
     return SessionDynamics(
@@ -134,10 +134,10 @@ def _demo_world() -> tuple[World, ScoreTable]:
 
 
 def _retention_dynamics(arguments: dict[str, Any]) -> RetentionDynamics:
-    own = {entry.name for entry in fields(RetentionConfig)}
-    config = RetentionConfig(**{name: arguments[name] for name in arguments if name in own})
-    rest = {name: arguments[name] for name in arguments if name not in own}
-    return RetentionDynamics(session_dynamics(**rest, further=sorted(own)), config)
+    names = {entry.name for entry in fields(RetentionConfig)}
+    config = RetentionConfig(**{name: arguments[name] for name in arguments if name in names})
+    rest = {name: arguments[name] for name in arguments if name not in names}
+    return RetentionDynamics(session_dynamics(**rest, further=sorted(names)), config)
 
 
 def session_dynamics(
@@ -149,19 +149,19 @@ def session_dynamics(
     further: Sequence[str] = (),
     **settings: Any,
 ) -> SessionDynamics:
-    """The sessions that an environment serves.
+    """Make the session dynamics of an environment.
 
     Args:
-        run: a run's folder, whose scores and users are used; None for the demonstration world.
-        evaluator: who answers in a run: `simulator`, or `ground_truth` of a synthetic log.
-        group: whose sessions of a run: users to `learn` from, to `tune` on, or `final` ones.
-        user_model: your own, who answers instead of the evaluator: a `UserModel`, a function that
-            makes one from the `VideoCatalogue`, or that function as `module:function`.
-        further: names of other settings that the caller knows, for the error message.
-        settings: those of `SessionConfig` that differ from the run's, or from the defaults.
+        run: folder of a run, whose scores and users are used; None for the demonstration world.
+        evaluator: evaluator of a run: `simulator`, or `ground_truth` for a synthetic log.
+        group: user group of a run: `learn`, `tune` or `final`.
+        user_model: your own user model, which replaces the evaluator: a `UserModel`, a function
+            that makes one from the `VideoCatalogue`, or that function as `module:function`.
+        further: names of other valid settings, for the error message.
+        settings: settings of `SessionConfig` that differ from the run's, or from the defaults.
 
     Raises:
-        ConfigError: if an argument is unknown, out of range or not to be had.
+        ConfigError: if an argument is unknown, out of range or not available.
         MtfRlError: if the run's folder cannot be read.
     """
     if "judge" in settings:
@@ -193,7 +193,7 @@ def session_dynamics(
 def _sessions_of_run(
     path: Path, evaluator: str, group: UserGroup, settings: dict[str, Any]
 ) -> SessionDynamics:
-    # The command line pulls in every agent, which the demonstration does not need.
+    # Imported here: the command line imports every agent, which the demonstration does not need.
     from mtf_rl.experiments.assembly import Assembly
     from mtf_rl.experiments.command_line import settings_of_run
     from mtf_rl.experiments.run_folder import open_run_folder
@@ -201,13 +201,13 @@ def _sessions_of_run(
     folder = open_run_folder(path)
     config = settings_of_run(folder, reward=settings.get("reward")).run.session
     if config.fusion.base and "tasks" in settings and "base" not in settings:
-        raise ConfigError("with other tasks than the run's, base must be given for them too")
+        raise ConfigError("tasks differ from the run's; give base for these tasks too")
     assembly = Assembly.load(folder.data, folder.simulator)
     return assembly.dynamics(config.with_settings(**settings), group, evaluator)
 
 
 def _own_model(user_model: OwnModel, catalogue: VideoCatalogue) -> UserModel[Any]:
-    """A user's own model, made from the catalogue where a function is given.
+    """The caller's own user model, made from the catalogue if a function is given.
 
     Raises:
         ConfigError: if it cannot be imported, or lacks a method of the protocol.
@@ -217,11 +217,11 @@ def _own_model(user_model: OwnModel, catalogue: VideoCatalogue) -> UserModel[Any
         model = import_from_path(model, "user_model")
     if callable(model):
         model = model(catalogue)
-    lacking = [name for name in _MODEL_PARTS if not hasattr(model, name)]
-    if lacking:
+    missing = [name for name in _MODEL_PARTS if not hasattr(model, name)]
+    if missing:
         raise ConfigError(
-            f"user_model {user_model!r} lacks {', '.join(lacking)} of the protocol"
+            f"user_model {user_model!r} lacks {', '.join(missing)} of the protocol"
             " mtf_rl.core.protocols.UserModel"
         )
-    found: UserModel[Any] = model
-    return found
+    complete: UserModel[Any] = model
+    return complete

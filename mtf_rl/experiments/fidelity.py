@@ -1,4 +1,4 @@
-"""A run's simulator against the log that it was fitted on."""
+"""Compares a run's simulator with the held-out days of its log."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -44,6 +44,7 @@ from mtf_rl.evaluation.fidelity import (
     sessions_since,
     two_halves,
 )
+from mtf_rl.experiments.answer import say_wrapped
 from mtf_rl.experiments.assembly import Assembly
 from mtf_rl.experiments.command_line import log_of_run
 from mtf_rl.experiments.command_settings import FidelityConfig
@@ -66,7 +67,7 @@ def report_fidelity(config: FidelityConfig, terminal: Terminal) -> Path:
     Writes fidelity.md, .csv, .json and .png; equal settings write equal files.
 
     Args:
-        config: which run, and how closely to look.
+        config: run, sample size and seed.
         terminal: prints the report.
 
     Returns:
@@ -74,31 +75,31 @@ def report_fidelity(config: FidelityConfig, terminal: Terminal) -> Path:
 
     Raises:
         RunFolderError: if the folder is not a run's.
-        DataError: if the log's files are gone, or are not those that the run was fitted on.
-        LeakageError: if a held-out row was fitted on.
+        DataError: if the log's files are missing, or differ from those that the run was fitted on.
+        LeakageError: if a held-out row was used in a fit.
     """
     run = open_run_folder(config.run)
     assembly = Assembly.load(run.data, run.simulator)
     terminal.stage("Log")
     held_out = read_held_out(run, log_of_run(run), config.data, assembly)
-    terminal.say(f"  {held_out}")
+    say_wrapped([str(held_out)], terminal)
     report = _compare(run, assembly, held_out, config, terminal)
     for table in report.tables():
         terminal.table(table.title, table.columns, table.rows)
     for note in report.notes:
-        terminal.say(f"Note: {note}")
+        say_wrapped([f"Note: {note}"], terminal)
     folder = config.folder
     replace_atomically(folder / "fidelity.md", report.to_markdown().encode())
     save_json(folder / "fidelity.json", report.to_json())
     write_csv(folder / "fidelity.csv", report.records())
     save_figure(fidelity_figure(report), folder / "fidelity.png")
-    terminal.say(f"Written to {folder}.")
+    say_wrapped([f"Written to {folder}."], terminal)
     return folder
 
 
 @dataclass
 class _Findings:
-    """Results of each source, collected one after the other."""
+    """Results by source: replay, rollout or a second simulation of the ground truth."""
 
     measures: dict[str, list[Measure]] = field(default_factory=dict)
     distances: dict[str, list[Distance]] = field(default_factory=dict)
@@ -150,20 +151,21 @@ def _compare(
 def _replay(
     simulator: FittedUserModel, held_out: HeldOut, ends: DayEnds, seed: int
 ) -> tuple[AnsweredLog, FloatArray]:
-    """Answers to the held-out slates, and the chance of return at each day's end, (day ends,).
+    """Simulated responses to the held-out slates, and return probabilities, (day ends,).
 
-    The last sessions of the day before are replayed too, for their returns alone.
+    The last sessions of the day before are replayed too, only for their returns.
     """
     impressions = held_out.dataset.impressions
-    held = sessions_since(impressions, held_out.start_ms)
-    rows = held | np.isin(impressions.sessions, ends.sessions)
+    is_held_out = sessions_since(impressions, held_out.start_ms)
+    rows = is_held_out | np.isin(impressions.sessions, ends.sessions)
     chosen = select_rows(impressions, rows)
     answered = answer_log(simulator, chosen, seed=seed)
     replayed = replace(held_out.log, impressions=chosen)
     last = np.flatnonzero(replayed.last_requests)  # (sessions,)
     position = np.searchsorted(chosen.sessions[replayed.request_starts[last]], ends.sessions)
     returns = answered.return_chances[last[position]]
-    return answered.take(held[rows], held[rows][replayed.request_starts]), returns
+    kept = is_held_out[rows]
+    return answered.take(kept, kept[replayed.request_starts]), returns
 
 
 def _roll_all(
@@ -174,7 +176,7 @@ def _roll_all(
     findings: _Findings,
     terminal: Terminal,
 ) -> None:
-    """Free rollouts under the logging rankers, where these are known."""
+    """Free rollouts under the logging rankers, if these are known."""
     world = assembly.world
     if world is None:
         return
@@ -183,16 +185,18 @@ def _roll_all(
         sources[TRUTH_AGAIN] = world
     for source, answers in sources.items():
         served = (
-            "the simulator" if source == ROLLOUT else "the world again, with other random numbers"
+            "the simulator"
+            if source == ROLLOUT
+            else "the ground truth again, with other random numbers"
         )
-        terminal.stage(f"Rollout: the world's rankers serve {served}")
+        terminal.stage(f"Rollout: the logging rankers serve {served}")
         with terminal.progress("users", world.config.users) as bar:
             rolled = roll_log(
                 world,
                 load_rankers(run.data),
                 answers=answers,
                 rng=1 + config.seed,
-                since_ms=held_out.eve_ms,
+                since_ms=held_out.previous_day_ms,
                 session_gap_minutes=held_out.dataset.schema.session_gap_minutes,
                 on_users=bar.reach,
             )
@@ -209,7 +213,7 @@ def _verdicts(
 ) -> tuple[dict[str, Discrimination], tuple[Discrimination, ...]]:
     """The discriminator's results for each source, and its controls."""
 
-    def evaluator(
+    def compare(
         name: str, log: SessionVectors, other: SessionVectors, *, explain: bool
     ) -> Discrimination:
         return discriminate(
@@ -221,15 +225,13 @@ def _verdicts(
         pair = [own, vectors]
         if source == REPLAY:
             pair = [part.without(PAUSE_FEATURES) for part in pair]
-        verdicts[source] = evaluator(source, *pair, explain=source != TRUTH_AGAIN)
+        verdicts[source] = compare(source, *pair, explain=source != TRUTH_AGAIN)
     halves = "the other half of users"
-    verdicts[halves] = evaluator(halves, *two_halves(own, config.seed), explain=False)
+    verdicts[halves] = compare(halves, *two_halves(own, config.seed), explain=False)
     shuffled = session_vectors(log.with_answers_shuffled(config.seed))
     controls = (
-        evaluator("answers shuffled over videos", own, shuffled, explain=False),
-        evaluator(
-            "features permuted over sessions", own, permuted(own, config.seed), explain=False
-        ),
+        compare("answers shuffled over videos", own, shuffled, explain=False),
+        compare("features permuted over sessions", own, permuted(own, config.seed), explain=False),
     )
     return verdicts, controls
 
@@ -238,40 +240,41 @@ def _setting(assembly: Assembly, config: FidelityConfig) -> str:
     rng = f"Random numbers and discriminator have seed {config.seed}."
     if assembly.world is None:
         return (
-            "The policy that chose the slates is not known, so there is no free rollout: the"
-            f" simulator answers what the log has shown, and nothing else is compared. {rng}"
+            "The logging policy is unknown, so there is no free rollout: only the simulator's"
+            f" responses to the logged slates are compared. {rng}"
         )
     return (
-        "In rollouts the world supplies retrieval, its saved rankers, scenes, sizes of requests,"
-        " and when its users open the app on an active day; the simulator responds, pauses,"
-        f" leaves and returns, and starts every session afresh. {rng}"
+        "In rollouts the synthetic world supplies retrieval, its saved rankers, scenes, request"
+        " sizes, and the times at which users open the app on an active day. The simulator"
+        " supplies responses, pauses, leaving and returns. It starts every session in the initial"
+        f" state. {rng}"
     )
 
 
 def _notes(assembly: Assembly, held_out: HeldOut) -> list[str]:
-    """What the log cannot support, a sentence each."""
+    """One note for each limit of the log."""
     use = "not compared" if assembly.world is None else "used in rollouts, omitted in the replay"
     notes = [f"{sentence}: {use}." for sentence in assembly.simulator.prior_parts]
     single = float((held_out.log.requests_per_session == 1).mean())
     if single > _FRAGMENTED:
         notes.append(
-            f"{100.0 * single:.0f} % of the held-out sessions have a single request. Position in"
-            " the session, tag repetition and the order of a session's feedback rest on the few"
-            " others. With little more than single videos the discriminator has no power: compare"
-            " its result on shuffled answers."
+            f"{100.0 * single:.0f} % of the held-out sessions have a single request. Measures of"
+            " position in the session, tag repetition and order of feedback use only the other"
+            " sessions. Such short sessions leave the discriminator little power: compare its"
+            " result on shuffled answers."
         )
     if assembly.world is None:
         notes.append(
-            "The logging policy is unknown, and selected with information that the log does not"
-            " contain. A match on its slates is no evidence for slates of another policy."
+            "The logging policy is unknown and used information that the log does not contain. A"
+            " match on its slates is no evidence for the slates of another policy."
         )
         notes += [
-            f"{rows:,} rows of the files were dropped before anything else: {reason}."
+            f"{rows:,} rows of the files were dropped: {reason}."
             for reason, rows in held_out.dataset.account.dropped.items()
         ]
     if len(held_out.return_days) == 1:
         notes.append(
-            "One day is held out: returns are those to this day. Sessions that its midnight cuts"
-            " count up to midnight."
+            "One day is held out: returns are those to this day, and sessions are cut at its"
+            " midnight."
         )
     return notes

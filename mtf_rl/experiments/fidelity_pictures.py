@@ -30,9 +30,9 @@ _WIDTHS = {"log": 2.6, TRUTH_AGAIN: 2.6}
 
 
 def fidelity_figure(report: FidelityReport) -> Figure:
-    """The log and what should look like it, a panel for each kind of figure.
+    """Plot the log and its simulations, one panel for each kind of measure.
 
-    Panels without data in the log are left out.
+    Panels without data in the log are omitted.
     """
     panels: list[Callable[[Axes, FidelityReport], None]] = [_rates]
     drawn = {curve.quantity for curve in report.curves}
@@ -42,18 +42,18 @@ def fidelity_figure(report: FidelityReport) -> Figure:
     lines = -(-len(panels) // columns)
     figure = Figure(figsize=(5.0 * columns, 3.9 * lines), layout="constrained")
     FigureCanvasAgg(figure)
-    positions = figure.subplots(lines, columns, squeeze=False).ravel()
-    for position, panel in zip(positions, panels, strict=False):
-        panel(position, report)
+    all_axes = figure.subplots(lines, columns, squeeze=False).ravel()
+    for axes, panel in zip(all_axes, panels, strict=False):
+        panel(axes, report)
         for side in ("top", "right"):
-            position.spines[side].set_visible(False)
-    for position in positions[len(panels) :]:
-        position.set_visible(False)
+            axes.spines[side].set_visible(False)
+    for axes in all_axes[len(panels) :]:
+        axes.set_visible(False)
     return figure
 
 
 def _rates(axes: Axes, report: FidelityReport) -> None:
-    """Rates over the log's, with the log's interval as a bar."""
+    """Rates relative to the log's, with the log's CI as a bar."""
     entries = [entry for entry in report.comparisons if entry.group == RATES and entry.log.mean > 0]
     sources = [source for source in report.sources if source != TRUTH_AGAIN]
     for position, entry in enumerate(reversed(entries)):
@@ -68,25 +68,25 @@ def _rates(axes: Axes, report: FidelityReport) -> None:
     axes.axvline(1.0, color=_INK, linewidth=1.0, zorder=0)
     names = [f"{entry.name}  {entry.log.mean:.3g}" for entry in reversed(entries)]
     axes.set_yticks(range(len(entries)), names)
-    axes.plot([], [], color=_QUIET, linewidth=7, label="log, 95 %")
+    axes.plot([], [], color=_QUIET, linewidth=7, label="log, 95 % CI")
     for source in sources:
         axes.plot([], [], "o", color=_COLOURS[source], label=source)
     axes.legend(frameon=False, fontsize=8)
-    axes.set_title("Rates over the log's", loc="left", fontweight="bold")
+    axes.set_title("Rates relative to the log", loc="left", fontweight="bold")
 
 
 def _plays(axes: Axes, report: FidelityReport) -> None:
     _quantiles(axes, report, PLAY)
-    axes.set_title("Play time in the feed, over the log's", loc="left", fontweight="bold")
+    axes.set_title("Play time in the feed, relative to the log", loc="left", fontweight="bold")
 
 
 def _gaps(axes: Axes, report: FidelityReport) -> None:
     _quantiles(axes, report, GAP)
-    axes.set_title("Gap between requests, over the log's", loc="left", fontweight="bold")
+    axes.set_title("Gap between requests, relative to the log", loc="left", fontweight="bold")
 
 
 def _quantiles(axes: Axes, report: FidelityReport, quantity: str) -> None:
-    """Quantiles over those of the log, at the same fraction."""
+    """Quantiles relative to those of the log."""
     curves = {curve.source: curve for curve in report.curves if curve.quantity == quantity}
     log = np.array(curves["log"].y)
     shown = log > 0
@@ -97,7 +97,7 @@ def _quantiles(axes: Axes, report: FidelityReport, quantity: str) -> None:
     axes.axhline(1.0, color=_INK, linewidth=1.0, zorder=0)
     axes.set_ylim(0.75, 1.25)
     axes.xaxis.set_major_formatter(FuncFormatter(_percent))
-    axes.set_xlabel("fraction of the shorter ones")
+    axes.set_xlabel("quantile")
     axes.legend(frameon=False, fontsize=8)
 
 
@@ -122,12 +122,12 @@ _CURVES: dict[str, Callable[[Axes, FidelityReport], None]] = {
 
 
 def _positions(axes: Axes, report: FidelityReport) -> None:
-    """Rate of the task that shows interest, by position in the session."""
-    places = [f" in {position_name(*positions)}" for positions in POSITIONS]
+    """Rate of the interest task, by position in the session."""
+    suffixes = [f" in {position_name(*positions)}" for positions in POSITIONS]
     entries = [
         entry
         for entry in report.comparisons
-        if entry.group == PLACE and entry.name.endswith(tuple(places)) and "," not in entry.name
+        if entry.group == PLACE and entry.name.endswith(tuple(suffixes)) and "," not in entry.name
     ]
     task = entries[0].name.split(" in ")[0] if entries else "click"
     positions = np.arange(len(entries))
@@ -142,7 +142,7 @@ def _positions(axes: Axes, report: FidelityReport) -> None:
         linewidth=2.0,
         capsize=3,
         marker="s",
-        label="log, 95 %",
+        label="log, 95 % CI",
     )
     for source in report.sources:
         if all(source in entry.others for entry in entries):
@@ -158,8 +158,8 @@ def _positions(axes: Axes, report: FidelityReport) -> None:
 
 
 def _calibration(axes: Axes, report: FidelityReport) -> None:
-    """Observed over predicted probability, by tenth, on logarithmic axes."""
-    least = 1.0
+    """Observed against predicted probability by decile, on logarithmic axes."""
+    lowest = 1.0
     usual = ("click", "long_view", "like", "leaving")
     parts = [entry.part for entry in report.reliabilities]
     shown_parts = usual if set(usual) & set(parts) - {"leaving"} else parts
@@ -168,17 +168,17 @@ def _calibration(axes: Axes, report: FidelityReport) -> None:
             continue
         predicted, observed = np.array(entry.predicted), np.array(entry.observed)
         shown = (predicted > 0) & (observed > 0)
-        least = min(least, *predicted[shown], *observed[shown])
+        lowest = min(lowest, *predicted[shown], *observed[shown])
         axes.plot(predicted[shown], observed[shown], "o-", markersize=4, label=entry.part)
-    axes.plot([least, 1.0], [least, 1.0], color=_QUIET, linewidth=1.0, zorder=0)
+    axes.plot([lowest, 1.0], [lowest, 1.0], color=_QUIET, linewidth=1.0, zorder=0)
     axes.set_xscale("log")
     axes.set_yscale("log")
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(FuncFormatter(_percent))
     axes.set_xlabel("predicted")
-    axes.set_ylabel("seen in the log")
+    axes.set_ylabel("observed in the log")
     axes.legend(frameon=False, fontsize=8)
-    axes.set_title("Calibration by tenths", loc="left", fontweight="bold")
+    axes.set_title("Calibration by decile", loc="left", fontweight="bold")
 
 
 def _percent(fraction: float, _position: int) -> str:

@@ -8,7 +8,7 @@ __all__ = ["scorer_table", "user_model_table"]
 
 
 def scorer_table(report: ScorerReport) -> Table:
-    """How good each task's predictions are on the test rows."""
+    """Quality of each task's predictions on the test rows."""
     return Table(
         "Predictions on test rows",
         (
@@ -22,7 +22,7 @@ def scorer_table(report: ScorerReport) -> Table:
             Column("normalised entropy", decimals=3),
             Column("calibration ratio", decimals=3),
             Column("ECE", decimals=4),
-            Column("ECE of chance", decimals=4),
+            Column("ECE by sampling noise", decimals=4),
         ),
         tuple(
             (
@@ -40,20 +40,21 @@ def scorer_table(report: ScorerReport) -> Table:
             )
             for task in report.tasks
         ),
-        "Log loss, entropy, ratio and ECE are after calibration. All figures: scorer/report.csv.",
+        "Log loss, entropy, ratio and ECE are after calibration. A calibrated scorer would have the"
+        " ECE by sampling noise. All measures: scorer/report.csv.",
     )
 
 
 def user_model_table(report: FitReport) -> Table:
-    """How well each part of the simulator explains validation rows."""
+    """Log likelihood of each part of the simulator on validation rows, against references."""
     return Table(
         "Parts of the simulator on validation rows",
         (
             Column("part"),
-            Column("compared with"),
+            Column("reference"),
             Column("rows"),
             Column("log likelihood", decimals=4),
-            Column("that of the other", decimals=4),
+            Column("of the reference", decimals=4),
             Column("gain", decimals=4, signed=True),
         ),
         tuple(
@@ -67,6 +68,6 @@ def user_model_table(report: FitReport) -> Table:
             )
             for part in report.parts
         ),
-        "Log likelihood in nats per row. The validation rows also decide when fitting stops, so"
-        " gains are slightly optimistic.",
+        "Log likelihood in nats per row. Gains are slightly optimistic, because the same rows"
+        " select the stopping point of the fits.",
     )

@@ -1,4 +1,4 @@
-"""The days of a run's log that neither its scorer nor its user model has seen."""
+"""The held-out days of a run's log, without rows that its scorer or user model was fitted on."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,18 +21,18 @@ __all__ = ["HeldOut", "read_held_out"]
 
 @dataclass(frozen=True)
 class HeldOut:
-    """The sessions that begin in the test days, and the log around them."""
+    """The sessions that begin in the test days, and the log that contains them."""
 
     dataset: Dataset
     log: SessionLog
     start_ms: int
-    """The first held-out instant."""
-    eve_ms: int
-    """The start of the day before: whether its users return is held out too."""
+    """Start of the held-out days, Unix time in ms."""
+    previous_day_ms: int
+    """Start of the day before, Unix time in ms; returns from that day are held out too."""
     return_days: IntArray  # days whose next day is held out
 
     def sessions_of(self, impressions: Impressions) -> SessionLog:
-        """The sessions of another log of the same days that begin in the test days."""
+        """Sessions that begin in the test days, of another log over the same days."""
         rows = sessions_since(impressions, self.start_ms)
         chosen = select_rows(impressions, rows)
         return replace(self.log, impressions=chosen)
@@ -50,11 +50,12 @@ class HeldOut:
 def read_held_out(
     run: RunFolder, config: LogConfig, given: Path | None, assembly: Assembly
 ) -> HeldOut:
-    """The held-out part of a run's log, from `given` or where the log lay.
+    """Read the held-out part of a run's log, from `given` or from the run's own path.
 
     Raises:
-        DataError: if the log is gone or is another one, or no session begins in its test days.
-        LeakageError: if a held-out row was fitted on.
+        DataError: if the log is missing or differs from the run's, or no session begins in its
+            test days.
+        LeakageError: if a held-out row was used in a fit.
     """
     dataset = _read_log(run, config, given, assembly)
     plan = config.time_plan(synthetic=assembly.world is not None)
@@ -92,17 +93,17 @@ def _read_log(run: RunFolder, config: LogConfig, given: Path | None, assembly: A
         )
     dataset = read_log(folder, session_gap_minutes=config.session_gap_minutes)
     rows_kept = load_json(run.data / "description.json")["rows_kept"]
-    found = dataset.catalogue.duration_seconds
+    durations = dataset.catalogue.duration_seconds
     unchanged = (
         rows_kept == dataset.account.rows_kept
-        and np.array_equal(found, assembly.catalogue.duration_seconds)
+        and np.array_equal(durations, assembly.catalogue.duration_seconds)
         and np.isin(assembly.simulator.row_keys, dataset.impressions.keys).all()
     )
     if not unchanged:
         raise DataError(
-            f"the files in {folder} are not the log that {run.path} was fitted on: that had"
-            f" {rows_kept:,} rows, the fitted ones among them, this has"
-            f" {dataset.account.rows_kept:,}. Put the old files back, or train again."
+            f"the files in {folder} are not the log that {run.path} was fitted on: expected"
+            f" {rows_kept:,} rows that include all fitted ones, got"
+            f" {dataset.account.rows_kept:,} rows. Restore the files, or train again."
         )
     return dataset
 
@@ -112,6 +113,6 @@ def _check_unseen(dataset: Dataset, split: Split, assembly: Assembly) -> None:
     leaked = int(np.isin(dataset.impressions.keys[split.test], fitted).sum())
     if leaked:
         raise LeakageError(
-            f"{leaked} of the held-out rows were fitted on: the test days of the settings are not"
-            " those of the fit. Train again."
+            f"{leaked} of the held-out rows were used in a fit: the test days of the settings"
+            " differ from those of the fit. Train again."
         )

@@ -1,6 +1,6 @@
-"""Flags, settings and commands in the spelling of the last release, read for one release more.
+"""Converts flags, settings and commands from the spelling of the previous release.
 
-Each old spelling that is met is named once, with the new one, on stderr.
+Each old spelling is reported once on stderr, with the new one. The next release drops them.
 """
 
 from collections.abc import Sequence
@@ -37,10 +37,10 @@ RENAMED_FIELDS = {
     "validation_share": "validation_fraction",
     "weight": "conservative_weight",
 }
-"""Fields of settings, old to new. No settings class has a field of an old name, but for `bound` of
-off-policy evaluation's `ModelConfig`. An extension's settings may have one: they are left alone."""
+"""Renamed fields of settings, old to new. Only `ModelConfig` of off-policy evaluation still has a
+field with an old name, `bound`. Settings of extensions can have one and are not converted."""
 
-_OF_RUNS = frozenset({"judge", "shares", "twin"})  # flags without a prefix that are no agent's
+_OF_RUNS = frozenset({"judge", "shares", "twin"})  # flags without a prefix that no agent has
 
 _RENAMED_VALUES = {
     "hand_set": "reward_weighted",
@@ -57,10 +57,10 @@ _RENAMED_EVALUATORS = {"world": "ground_truth", "synthetic_truth": "ground_truth
 
 
 def current_words(words: Sequence[str]) -> list[str]:
-    """The words of a command line in the current spelling."""
+    """Convert command-line arguments to the current spelling."""
     current: list[str] = []
     own_agent = _names_own_agent(words)
-    flag = ""  # the last one; values follow it
+    flag = ""  # the flag that the next values belong to
     for word in words:
         if word.startswith("--"):
             flag, equals, value = word.partition("=")
@@ -72,7 +72,7 @@ def current_words(words: Sequence[str]) -> list[str]:
 
 
 def current_document(document: Any) -> Any:
-    """A JSON document of settings in the current spelling."""
+    """Convert settings in JSON to the current spelling."""
     if not isinstance(document, dict):
         return document
     current = {}
@@ -92,7 +92,7 @@ def current_document(document: Any) -> Any:
 
 
 def holds_old_fields(document: Any) -> bool:
-    """Whether settings in JSON were written before fields were renamed."""
+    """Whether settings in JSON have fields under their old names."""
     if not isinstance(document, dict):
         return False
     kept = _settings_of_extensions(document)
@@ -104,7 +104,7 @@ def holds_old_fields(document: Any) -> bool:
 
 
 def words_of_ope(words: Sequence[str]) -> list[str] | None:
-    """The words for `ope` where those of `evaluate` are the old `--data BATCH POLICY...`."""
+    """Convert the old `evaluate --data BATCH POLICY...` to arguments of `ope`, else None."""
     for position, word in enumerate(words):
         flag, equals, batch = word.partition("=")
         if flag == "--data":
@@ -116,7 +116,7 @@ def words_of_ope(words: Sequence[str]) -> list[str] | None:
 
 
 def words_of_replay(words: Sequence[str]) -> list[str] | None:
-    """The words for `replay` where those of `evaluate` hold the old `--random-log`."""
+    """Convert the old `evaluate RUN --random-log` to arguments of `replay`, else None."""
     if "--random-log" not in words:
         return None
     note_old_spelling("evaluate RUN --random-log", "replay RUN")
@@ -152,7 +152,7 @@ def _current_flag(flag: str, *, own_agent: bool) -> str:
 
 
 def _current_value(flag: str, value: str) -> str:
-    """A value of a flag, or a name that stands alone (where the flag is "" or takes no value)."""
+    """Convert a flag's value, or a positional name (the flag is "" or takes no value)."""
     if flag.endswith("evaluator"):
         new = _RENAMED_EVALUATORS.get(value, value)
     elif flag.endswith(("-dir", "--out", "--data", "--batch", "--config", "--resume")):

@@ -15,10 +15,13 @@ _INK, _ACCENT, _QUIET = "#1f2933", "#0b7285", "#adb5bd"
 
 
 def leaderboard_figure(rows: Sequence[LeaderboardRow], learned: str) -> Figure:
-    """Session reward against the best static weights, and each policy's mean weights.
+    """Plot session reward over the best static weights, and mean fusion weights.
 
-    One row of panels per evaluator: left, the paired difference with its 95 % interval; on the
-    right the fusion weights; `learned` names the policy that is drawn in colour.
+    Each evaluator has a row of two panels: paired differences with 95 % CIs, and mean weights.
+
+    Args:
+        rows: of the leaderboard, for all evaluators.
+        learned: name of the policy to draw in colour.
     """
     evaluators = list(dict.fromkeys(row.evaluator for row in rows))
     figure = Figure(figsize=(11.0, 0.9 + 2.5 * len(evaluators)), layout="constrained")
@@ -37,7 +40,7 @@ def leaderboard_figure(rows: Sequence[LeaderboardRow], learned: str) -> Figure:
             positions, [f"{row.policy}  {row.metrics.reward.mean:.2f}" for row in chosen]
         )
         left.set_title(f"Evaluator: {evaluator}", loc="left", fontweight="bold")
-        left.set_xlabel("session reward over the best static weights (95 % interval)")
+        left.set_xlabel("session reward over the best static weights (95 % CI)")
         weights = np.stack([row.weights for row in chosen])  # (policies, parameters)
         image = right.imshow(weights, cmap="RdBu", vmin=-1, vmax=1, aspect="auto", origin="lower")
         right.set_yticks([])

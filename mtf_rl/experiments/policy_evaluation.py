@@ -1,4 +1,4 @@
-"""Any policy on a run's final users, in Python."""
+"""Evaluates any policy on a run's final users, from Python."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,20 +25,20 @@ __all__ = ["PolicyComparison", "evaluate_policy"]
 
 @dataclass(frozen=True)
 class PolicyComparison:
-    """A policy against a reference under one evaluator, over the same sessions."""
+    """A policy compared with a reference in the same sessions, under one evaluator."""
 
     evaluator: str
     """`simulator`, or `ground_truth` where the log is synthetic."""
     reference: str
-    """`production` where its weights are given, else `uniform`."""
+    """`production` if its weights are given, else `uniform`."""
     sessions: int
-    """Sessions of final users."""
+    """Number of sessions of final users."""
     reward: Interval
     """Session reward of the policy, with its 95 % CI."""
     reference_reward: Interval
     """Session reward of the reference, with its 95 % CI."""
     difference: Interval
-    """What the policy gains, with the 95 % CI of paired sessions."""
+    """Session reward of the policy minus the reference's, with the 95 % CI of paired sessions."""
 
 
 def evaluate_policy(
@@ -55,17 +55,17 @@ def evaluate_policy(
     Args:
         policy: a policy folder, or any object with SB3's `predict`, such as an SB3 model.
         run: the run's folder.
-        production: weights that serve today, one per task of the run: a sequence in task order,
-            or a mapping by name. Uniform weights are the reference without them.
-        sessions: sessions for each evaluator, at least 2; as in the run by default.
-        seed: of the sessions' random numbers; by default the run's own sessions.
-        reward: another reward than the run's, or the run's own `module:function` repeated.
+        production: weights in production, one per task of the run: a sequence in task order, or a
+            mapping by name. By default the reference is uniform weights.
+        sessions: number of sessions for each evaluator, at least 2; by default the run's.
+        seed: seed of the sessions; by default the sessions of the run's leaderboard.
+        reward: reward that replaces the run's; repeat the run's own `module:function` here.
 
     Returns:
         One row for each evaluator.
 
     Raises:
-        ConfigError: if the policy is of another setting than the run, a number is out of range, or
+        ConfigError: if the policy's setting differs from the run's, a number is out of range, or
             the run's action map does not reach production's weights.
         MtfRlError: if the run or the policy cannot be read.
     """
@@ -81,7 +81,7 @@ def evaluate_policy(
         dynamics = assembly.dynamics(config.session, UserGroup.FINAL, evaluator)
         _refuse_another_setting(played, dynamics, folder.path)
         name, reference = _reference(dynamics, production)
-        found, other = (
+        own, base = (
             roll_out(dynamics, each, seed=seed, episodes=np.arange(count))
             for each in (played, reference)
         )
@@ -90,9 +90,9 @@ def evaluate_policy(
                 evaluator=evaluator,
                 reference=name,
                 sessions=count,
-                reward=mean_interval(found.reward, found.users),
-                reference_reward=mean_interval(other.reward, other.users),
-                difference=paired_difference(found, other),
+                reward=mean_interval(own.reward, own.users),
+                reference_reward=mean_interval(base.reward, base.users),
+                difference=paired_difference(own, base),
             )
         )
     return tuple(rows)
@@ -103,10 +103,14 @@ def _refuse_another_setting(policy: Any, dynamics: SessionDynamics, run: Path) -
         return
     own, expected = policy.setting, FusionSetting.of(dynamics)
     if not policy.is_static and own.observation != expected.observation:
-        raise ConfigError(f"the policy observes other numbers than the sessions of {run}")
+        raise ConfigError(
+            f"the policy was trained on another observation than that of the sessions of {run}."
+            " Evaluate it on a run with the same data and session settings"
+        )
     if own.fusion != expected.fusion:
         raise ConfigError(
-            f"the policy's actions mean {own.fusion}, those of {run} {expected.fusion}"
+            f"the policy has fusion settings {own.fusion}, {run} has {expected.fusion}. Evaluate it"
+            " on a run with the same fusion settings"
         )
 
 

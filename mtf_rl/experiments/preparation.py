@@ -1,4 +1,4 @@
-"""From settings to sessions: logs, scorer, user model, assembly."""
+"""Prepares a run from its settings: log, scorer, user model and assembly."""
 
 import os
 from dataclasses import dataclass, replace
@@ -14,7 +14,9 @@ from mtf_rl.core.tasks import TaskSet
 from mtf_rl.data import (
     Dataset,
     FeatureEncoder,
+    FileAccount,
     GivenPredictions,
+    RowAccount,
     ScoreTable,
     Split,
     UserGroup,
@@ -28,6 +30,7 @@ from mtf_rl.data import (
     usual_contexts,
 )
 from mtf_rl.envs.rewards import reward_named
+from mtf_rl.experiments.answer import say_wrapped
 from mtf_rl.experiments.assembly import GIVEN_PREDICTIONS, Assembly, groups_of, profiles_of
 from mtf_rl.experiments.config import LogConfig, RunConfig
 from mtf_rl.experiments.console import Terminal
@@ -54,7 +57,6 @@ __all__ = [
     "PreparedLog",
     "ScorerRows",
     "fit_and_report",
-    "indented",
     "log_again",
     "prepare_log",
     "prepare_run",
@@ -64,8 +66,8 @@ __all__ = [
 ]
 
 
-# Each starts an interpreter and holds a part of the world's users.
-_MOST_PROCESSES = 4
+# Each process holds an interpreter and a part of the world's users.
+_MAX_PROCESSES = 4
 
 
 @dataclass(frozen=True)
@@ -80,9 +82,9 @@ class PreparedLog:
 
 @dataclass(frozen=True)
 class ScorerRows:
-    """Row numbers of a log for a scorer."""
+    """Rows of a log for a scorer: numbers, and a mask for its features."""
 
-    past: BoolArray  # (rows,), True for those whose feedback the features tell of
+    past: BoolArray  # (rows,), True for rows whose feedback enters the features
     train: IntArray
     validation: IntArray
     test: IntArray
@@ -90,7 +92,7 @@ class ScorerRows:
 
 @dataclass(frozen=True)
 class FittedAndReported:
-    """A scorer, the encoder of its features, and how good it is on the test rows."""
+    """A scorer, the encoder of its features, and its quality on the test rows."""
 
     scorer: Scorer
     encoder: FeatureEncoder
@@ -99,7 +101,7 @@ class FittedAndReported:
 
 @dataclass(frozen=True)
 class ScoredPools:
-    """The score table, and the encoder of what is known of users at the split."""
+    """The score table, and the feature encoder at the split."""
 
     table: ScoreTable
     encoder: FeatureEncoder
@@ -108,7 +110,7 @@ class ScoredPools:
 def prepare_run(
     config: RunConfig, run: RunFolder, metrics: MetricSink, terminal: Terminal
 ) -> Assembly:
-    """Make everything up to the environment, and save it in the run's folder."""
+    """Prepare data, scorer, simulator and assembly, and save them in the run's folder."""
     if config.log.data is None and config.log.world.videos < config.pool:
         raise ConfigError(_pool_too_large(config.pool, config.log.world.videos))
     log = prepare_log(config.log, config.seed, run, terminal)
@@ -133,18 +135,18 @@ def prepare_run(
         world=log.world,
     )
     for note in assembly.notes:
-        terminal.say(f"  {note}")
+        say_wrapped([note], terminal)
     assembly.save(run.data)
     return assembly
 
 
 def prepare_log(config: LogConfig, seed: int, run: RunFolder, terminal: Terminal) -> PreparedLog:
-    """Read the given logs, or synthesise some; split them by time and by half."""
+    """Read the given log or synthesise one; split it by time and into two halves of rows."""
     if config.data is None:
         terminal.stage("Logs of the synthetic world")
         with terminal.progress("users", config.world.users) as bar:
             # The files are the same with any number of processes.
-            processes = min(os.cpu_count() or 1, _MOST_PROCESSES)
+            processes = min(os.cpu_count() or 1, _MAX_PROCESSES)
             synthesize(config.world, run.data / "logs", processes=processes, progress=bar.reach)
         folder = run.data / "logs"
     else:
@@ -158,15 +160,15 @@ def prepare_log(config: LogConfig, seed: int, run: RunFolder, terminal: Terminal
     description = describe(dataset)
     save_json(run.data / "description.json", description.to_json())
     run.write_text("data/description.md", description.to_markdown())
-    terminal.say(indented(_row_account(dataset)))
+    say_wrapped([_row_account(dataset)], terminal)
     return _split_log(config, seed, dataset, world)
 
 
 def log_again(config: LogConfig, seed: int, run: RunFolder) -> PreparedLog:
-    """The log of a run that is there, read and split as it was.
+    """Read the log of an existing run and split it as in that run.
 
     Raises:
-        DataError: if the files are missing, or are no log.
+        DataError: if the files are missing, or are not a log.
     """
     folder = config.data or run.data / "logs"
     dataset = read_log(folder, session_gap_minutes=config.session_gap_minutes)
@@ -183,7 +185,7 @@ def _split_log(config: LogConfig, seed: int, dataset: Dataset, world: World | No
 
 
 def _check_sizes(config: RunConfig, log: PreparedLog) -> None:
-    """Refuse, before anything is fitted, a log too small for what is asked of it.
+    """Refuse a log that is too small, before anything is fitted.
 
     Raises:
         ConfigError: if the pool is larger than the catalogue, or a group of users is empty.
@@ -194,8 +196,8 @@ def _check_sizes(config: RunConfig, log: PreparedLog) -> None:
     for group in UserGroup:
         if not (groups == group).any():
             raise ConfigError(
-                f"the log's {len(groups)} users leave none in the group '{group.name.lower()}'"
-                " (70 % learn, 10 % tune, 20 % are final, by a hash of the id); give more users"
+                f"none of the log's {len(groups)} users is in the group '{group.name.lower()}'"
+                " (a hash of the id selects 70 % learn, 10 % tune, 20 % final); use more users"
             )
 
 
@@ -207,12 +209,12 @@ def _pool_too_large(pool: int, videos: int) -> str:
 
 
 def _check_tasks(config: RunConfig, tasks: TaskSet) -> None:
-    """Refuse, before anything is fitted, settings that do not fit the log's tasks.
+    """Refuse settings that do not fit the log's tasks, before anything is fitted.
 
     Raises:
-        UnknownNameError: if a fused task is none of them.
+        UnknownNameError: if the log lacks a fused task.
         ConfigError: if the formula, the weights' base, the scorer's settings or the reward need
-            tasks that the log lacks, or an own reward fails on a made-up request.
+            tasks that the log lacks, or the user's own reward fails on a trial request.
     """
     config.session.fusion.on_tasks(tasks)
     config.scorer_fit.on_tasks(tasks)
@@ -220,46 +222,46 @@ def _check_tasks(config: RunConfig, tasks: TaskSet) -> None:
 
 
 def standard_rows(
-    rows: BoolArray, dataset: Dataset, most: int | None = None, seed: int = 0
+    rows: BoolArray, dataset: Dataset, max_rows: int | None = None, seed: int = 0
 ) -> IntArray:
-    """Numbers of the standard-policy rows among `rows`, in order; a sample where over `most`.
+    """Sorted numbers of the standard-policy rows among `rows`, a sample if over `max_rows`.
 
     Raises:
         DataError: if there is none.
     """
     numbers = np.flatnonzero(rows & ~dataset.impressions.randomised)
     if len(numbers) == 0:
-        numbers = np.flatnonzero(rows)  # A log of random exposures alone is fitted as it is.
+        numbers = np.flatnonzero(rows)  # a log of random exposures only
     if len(numbers) == 0:
         raise DataError("no row is left to fit on; give a longer log")
-    if most is None or len(numbers) <= most:
+    if max_rows is None or len(numbers) <= max_rows:
         return numbers
-    chosen = np.random.default_rng(seed).choice(len(numbers), most, replace=False)
+    chosen = np.random.default_rng(seed).choice(len(numbers), max_rows, replace=False)
     return numbers[np.sort(chosen)]
 
 
 def scorer_rows(
-    log: PreparedLog, half: BoolArray, *, most: tuple[int, int, int], seed: int
+    log: PreparedLog, half: BoolArray, *, max_rows: tuple[int, int, int], seed: int
 ) -> ScorerRows:
-    """The rows of `half` to fit and calibrate a scorer on, and those of the whole test part.
+    """Select rows of `half` for fitting and calibrating a scorer, and rows of the test part.
 
-    Past feedback is counted over all training rows of `half`, of which it costs little to know
-    more, though the scorer learns from a sample.
+    Past feedback is counted over all training rows of `half`, even if the scorer is fitted on a
+    sample of them.
 
     Args:
         log: the log, split by time.
-        half: True for the rows that the scorer may know, (rows,).
-        most: how many rows at most to fit on, to calibrate on and to test on.
-        seed: of the samples.
+        half: (rows,), True for the rows that the scorer may use.
+        max_rows: maximum number of rows for fitting, calibration and test.
+        seed: seed of the samples.
     """
     dataset, split = log.dataset, log.split
     past = np.zeros(len(half), dtype=np.bool_)
     past[standard_rows(split.train & half, dataset)] = True
     return ScorerRows(
         past=past,
-        train=standard_rows(split.train & half, dataset, most[0], seed),
-        validation=standard_rows(split.validation & half, dataset, most[1], seed),
-        test=standard_rows(split.test, dataset, most[2], seed),
+        train=standard_rows(split.train & half, dataset, max_rows[0], seed),
+        validation=standard_rows(split.validation & half, dataset, max_rows[1], seed),
+        test=standard_rows(split.test, dataset, max_rows[2], seed),
     )
 
 
@@ -277,13 +279,13 @@ def fit_and_report(
     terminal: Terminal,
     checkpoint: Path | None = None,
 ) -> FittedAndReported:
-    """Fit and calibrate one scorer, evaluate it on the test rows, save all of it in `folder`.
+    """Fit and calibrate a scorer, evaluate it on the test rows, and save all in `folder`.
 
-    With a `checkpoint` folder the fit is kept there at each evaluation, and goes on from there.
+    With a `checkpoint` folder, the fit is saved there at each evaluation, and resumes from it.
     """
-    learnt = np.zeros_like(rows.past)
-    learnt[rows.train] = True
-    encoder = FeatureEncoder.fit(log.dataset, rows.past, learnt=learnt)
+    is_fitted = np.zeros_like(rows.past)
+    is_fitted[rows.train] = True
+    encoder = FeatureEncoder.fit(log.dataset, rows.past, learnt=is_fitted)
     with terminal.progress(f"steps of {name}", None) as bar:
 
         def on_evaluation(evaluation: ValidationResult) -> None:
@@ -318,9 +320,9 @@ def fit_and_report(
 
 
 def _scorer_rows(config: RunConfig, log: PreparedLog) -> ScorerRows:
-    """Rows of the scorer's half to fit and calibrate on; the whole test part to report on."""
-    most, seed = config.scorer_rows, config.seed
-    return scorer_rows(log, log.half, most=(most, most // 4, most // 2), seed=seed)
+    """Rows of the scorer's half for fitting and calibration, and rows of the test part."""
+    limit, seed = config.scorer_rows, config.seed
+    return scorer_rows(log, log.half, max_rows=(limit, limit // 4, limit // 2), seed=seed)
 
 
 def score_with_a_model(
@@ -333,7 +335,7 @@ def score_with_a_model(
     terminal: Terminal,
 ) -> ScoredPools:
     """Fit a scorer on its half of the log, save it in `folder`, and score (users, pool) videos."""
-    terminal.stage(f"Scorer ({config.scorer})")
+    terminal.stage(f"Scorer {config.scorer}, seed {config.seed}")
     fitted = fit_and_report(
         config.scorer,
         config.model,
@@ -361,7 +363,7 @@ def score_with_a_model(
 
 
 def _pools(config: RunConfig, log: PreparedLog) -> IntArray:
-    """The videos that retrieval finds for each user, (users, pool)."""
+    """The retrieved videos of each user, (users, pool)."""
     if log.world is not None:
         return log.world.retrieve(config.pool)
     rows = log.split.train & log.half
@@ -371,7 +373,7 @@ def _pools(config: RunConfig, log: PreparedLog) -> IntArray:
 def _score_as_given(
     config: RunConfig, path: Path, log: PreparedLog, run: RunFolder, terminal: Terminal
 ) -> ScoredPools:
-    """Take pools and scores from a file, and evaluator them on the test rows that they speak of."""
+    """Read pools and scores from a file, and evaluate them on the test rows that they cover."""
     terminal.stage(f"Predictions in {path}")
     given = read_predictions(path, log.dataset, pool=config.pool)
     rows = _scorer_rows(config, log)
@@ -386,10 +388,11 @@ def _score_as_given(
         tasks=log.dataset.tasks,
     )
     encoder = FeatureEncoder.fit(log.dataset, rows.past)
-    said, report = _report_given(given, table, log.dataset, encoder, rows.test)
-    page = "\n".join(said) + "\n" + ("" if report is None else f"\n{report.to_markdown()}")
+    summary, report = _report_given(given, table, log.dataset, encoder, rows.test)
+    page = "\n".join(summary) + "\n" + ("" if report is None else f"\n{report.to_markdown()}")
     replace_atomically(run.scorer / "report.md", page.encode())
-    terminal.say(indented("\n".join(said)))
+    for sentence in summary:
+        say_wrapped([sentence], terminal)
     if report is not None:
         show(scorer_table(report), terminal)
     return ScoredPools(table, encoder)
@@ -402,13 +405,11 @@ def _report_given(
     encoder: FeatureEncoder,
     test: IntArray,
 ) -> tuple[list[str], ScorerReport | None]:
-    """Where the file's rows went, and how good they are on the test rows of users' own pools."""
+    """The row account of the file, and the quality of predictions on test rows in users' pools."""
     account = given.account
-    dropped = ", ".join(f"{count} {reason}" for reason, count in account.dropped.items())
-    ignored = f"; columns not read: {', '.join(given.ignored_columns)}"
+    ignored = f" Columns not read: {', '.join(given.ignored_columns)}."
     lines = [
-        f"Predictions from {account.name}: {account.rows_read} rows read = {account.rows_kept} kept"
-        f" + {account.rows_read - account.rows_kept} dropped ({dropped or 'none'})"
+        f"Predictions from {account.name}: {_counts(account)}."
         + (ignored if given.ignored_columns else ""),
         GIVEN_PREDICTIONS,
     ]
@@ -416,8 +417,8 @@ def _report_given(
     positions = table.find(users, videos)
     covered = positions >= 0
     lines += [
-        f"{int(covered.sum())} of {len(test)} test rows show a video of their user's pool"
-        + ("; on these, with nothing calibrated:" if covered.any() else ": no quality to report.")
+        f"{int(covered.sum()):,} of {len(test):,} test rows show a video of the user's pool. "
+        + ("The table is on these rows, uncalibrated." if covered.any() else "No table is shown.")
     ]
     if not covered.any():
         return lines, None
@@ -427,7 +428,7 @@ def _report_given(
 
 
 def _usual_contexts(log: PreparedLog) -> tuple[IntArray, IntArray]:
-    """Hour and tab of each user, both (users,), among the scorer's training rows."""
+    """Usual hour and tab of each user, (users,) each, in the scorer's training rows."""
     rows = np.flatnonzero(log.split.train & log.half)
     return usual_contexts(log.dataset.impressions, rows, num_users=log.dataset.num_users)
 
@@ -449,16 +450,17 @@ def _fit_user_model(
 
 def _row_account(dataset: Dataset) -> str:
     account = dataset.account
-    dropped = ", ".join(f"{count} {reason}" for reason, count in account.dropped.items())
-    repaired = ", ".join(f"{count} {reason}" for reason, count in account.repaired.items())
+    repaired = ", ".join(f"{count:,} {reason}" for reason, count in account.repaired.items())
     return (
-        f"{account.rows_read} rows read = {account.rows_kept} kept +"
-        f" {account.rows_read - account.rows_kept} dropped ({dropped or 'none'});"
-        f" repaired: {repaired or 'none'};"
-        f" {dataset.num_users} users, {dataset.num_videos} videos"
+        f"{_counts(account)}; repaired: {repaired or 'none'}; {dataset.num_users:,} users,"
+        f" {dataset.num_videos:,} videos."
     )
 
 
-def indented(text: str) -> str:
-    """Lines two spaces further right."""
-    return "\n".join(f"  {line}" for line in text.strip().splitlines())
+def _counts(account: FileAccount | RowAccount) -> str:
+    """`7 rows read, 5 kept, 2 dropped (2 duplicates)`."""
+    dropped = ", ".join(f"{count:,} {reason}" for reason, count in account.dropped.items())
+    return (
+        f"{account.rows_read:,} rows read, {account.rows_kept:,} kept,"
+        f" {account.rows_read - account.rows_kept:,} dropped" + (f" ({dropped})" if dropped else "")
+    )

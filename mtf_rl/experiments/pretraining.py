@@ -1,4 +1,4 @@
-"""Scorers fitted on all training rows of a log, side by side."""
+"""Fits scorers on all training rows of a log."""
 
 import shutil
 import time
@@ -8,6 +8,7 @@ import numpy as np
 
 from mtf_rl.core.files import load_json, save_json
 from mtf_rl.core.plugins import short_name
+from mtf_rl.experiments.answer import say_wrapped
 from mtf_rl.experiments.command_line import settings_of_pretraining
 from mtf_rl.experiments.command_settings import PretrainConfig
 from mtf_rl.experiments.console import Terminal
@@ -19,7 +20,7 @@ from mtf_rl.experiments.preparation import (
     prepare_log,
     scorer_rows,
 )
-from mtf_rl.experiments.resumption import check_resumable, held
+from mtf_rl.experiments.resumption import check_resumable, locked
 from mtf_rl.experiments.run_folder import MetricWriter, RunFolder, new_run_folder, open_run_folder
 from mtf_rl.scorers import SCORERS, ComparedScorer, comparison_table
 
@@ -27,40 +28,40 @@ __all__ = ["pretrain", "resume_pretraining"]
 
 
 def pretrain(config: PretrainConfig, terminal: Terminal) -> RunFolder:
-    """Fit, calibrate and evaluate the models; one folder each under the run's `scorer/`.
+    """Fit, calibrate and evaluate the models; each has a folder in the run's `scorer/`.
 
     Raises:
-        MtfRlError: for anything that the user can mend.
+        MtfRlError: if settings, data or files are invalid.
     """
     for model in _models(config):
-        SCORERS.resolve(model)  # A mistake in one's own is reported before anything is read.
-    chosen_device(config.device)  # Refuses one that is not there before a folder is made.
+        SCORERS.resolve(model)  # refuse a faulty extension before anything is read
+    chosen_device(config.device)  # refuse a missing device before a folder is made
     run = new_run_folder(config.run_dir, agent=f"pretrain-{short_name(config.model)}")
     run.write_config(config)
     terminal.say(f"Run folder: {run.path}")
-    with held(run):
+    with locked(run):
         _pretrain(config, run, terminal)
     return run
 
 
 def resume_pretraining(path: Path, terminal: Terminal) -> RunFolder:
-    """Go on with a `pretrain` that was stopped or killed; it ends as if it had not been.
+    """Resume a stopped or killed `pretrain` run; the results equal those of an unstopped run.
 
-    Each fit goes on from its last evaluation. Models whose fit ended are loaded.
+    Each fit resumes from its last evaluation. Finished models are loaded.
 
     Args:
         path: the run's folder.
-        terminal: told what happens.
+        terminal: prints progress.
 
     Raises:
-        RunFolderError: if the folder is not a run's, the run is finished or at work, or versions
-            differ from those it began with.
-        MtfRlError: for anything else that the user can mend.
+        RunFolderError: if the folder is not a run's, or the run is finished, in use by another
+            process, or was started with other versions.
+        MtfRlError: if settings, data or files are invalid.
     """
     run = open_run_folder(path)
     config = settings_of_pretraining(run)
     check_resumable(run, torch_device=chosen_device(config.device))
-    with held(run):
+    with locked(run):
         terminal.say(f"Resuming {run.path}")
         _pretrain(config, run, terminal)
     return run
@@ -82,19 +83,22 @@ def _pretrain(config: PretrainConfig, run: RunFolder, terminal: Terminal) -> Non
             for model in _models(config)
         }
         run.write_text("scorer/comparison.md", comparison_table(compared))
-    shutil.rmtree(run.checkpoints, ignore_errors=True)  # Only once the run counts as finished.
-    terminal.say(
-        f"Written to {run.scorer}: a folder for each of {', '.join(models)} with report.md, .csv,"
-        f" reliability.png and the scorer; comparison.md compares them."
+    shutil.rmtree(run.checkpoints, ignore_errors=True)  # only after the run counts as finished
+    say_wrapped(
+        [
+            f"Written to {run.scorer}: a folder for each of {', '.join(models)} with report.md,"
+            f" .csv, reliability.png and the scorer; comparison.md compares them."
+        ],
+        terminal,
     )
 
 
 def _log(config: PretrainConfig, run: RunFolder, terminal: Terminal) -> PreparedLog:
-    """The log, read or synthesised; that of a run that goes on, as it was."""
-    if (run.data / "description.md").exists():  # written when all of the log is there
-        terminal.say("The log is there.")
+    """Prepare the log, or read the log of a resumed run again."""
+    if (run.data / "description.md").exists():  # written after the log itself
+        terminal.say("The log is finished.")
         return log_again(config.log, config.seed, run)
-    shutil.rmtree(run.data, ignore_errors=True)  # Half made by a run that was killed.
+    shutil.rmtree(run.data, ignore_errors=True)  # left unfinished by a killed run
     return prepare_log(config.log, config.seed, run, terminal)
 
 
@@ -106,9 +110,9 @@ def _fit_one(
     metrics: MetricWriter,
     terminal: Terminal,
 ) -> ComparedScorer:
-    everything = np.ones_like(log.half)
-    rows = scorer_rows(log, everything, most=(config.rows,) * 3, seed=config.seed)
-    terminal.stage(f"Scorer {model}: {len(rows.train)} training rows")
+    all_rows = np.ones_like(log.half)
+    rows = scorer_rows(log, all_rows, max_rows=(config.rows,) * 3, seed=config.seed)
+    terminal.stage(f"Scorer {model}: {len(rows.train):,} training rows")
     start = time.perf_counter()
     name = short_name(model)
     fitted = fit_and_report(
@@ -125,7 +129,7 @@ def _fit_one(
         checkpoint=run.checkpoints / name,
     )
     speed = run.checkpoints / name / "rows_per_second.json"
-    if not speed.exists():  # A fit that was only loaded tells nothing of its speed.
+    if not speed.exists():  # of the fit, not of loading it in a resumed run
         save_json(speed, len(rows.train) / (time.perf_counter() - start))
     return ComparedScorer(
         report=fitted.report,

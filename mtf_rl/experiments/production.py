@@ -1,4 +1,4 @@
-"""The fusion weights that serve today, given on the command line, as a contestant."""
+"""Reads the fusion weights of `--production` and makes a policy of them."""
 
 import json
 import math
@@ -22,15 +22,15 @@ _TOLERANCE = 1e-4
 
 
 def read_production(given: str, tasks: TaskSet) -> FloatArray:
-    """The weights in `--production`, (tasks,) float32.
+    """Read the weights of `--production`, (tasks,) float32.
 
     Args:
         given: `0.4,0.8,...` in the order of `tasks`, or a JSON file with a weight by task name.
-        tasks: that are fused.
+        tasks: the fused tasks.
 
     Raises:
-        ConfigError: if the file is missing or no JSON object, a task is missing, the number of
-            weights is wrong, or a weight is not a finite number.
+        ConfigError: if the file is missing or is not a JSON object, a task is missing, the number
+            of weights is wrong, or a weight is not a finite number.
         UnknownNameError: if the file names a task that is not fused.
     """
     listed = _listed(given)
@@ -47,7 +47,7 @@ def read_production(given: str, tasks: TaskSet) -> FloatArray:
 
 
 def resolve_production(given: str, session: SessionConfig) -> str:
-    """The weights in `--production` as a list, so that the file is not needed again.
+    """Convert `--production` to a list of numbers, so that settings do not depend on a file.
 
     Raises:
         ConfigError: if the weights cannot be read, or the action map does not reach them.
@@ -63,15 +63,15 @@ def resolve_production(given: str, session: SessionConfig) -> str:
 def production_policy(
     weights: FloatArray, formula: FusionFormula, action_map: ActionMap
 ) -> ConstantPolicy:
-    """Production's weights as a policy of these sessions.
+    """Make a static policy of production's weights.
 
-    A scale-free formula orders candidates alike for weights of any positive scale, so that weights
-    beyond the reach of the action map are then divided by the largest one.
+    A scale-free formula gives the same order for any positive scale of the weights. Its weights
+    are therefore divided by the largest one if that is above 1.
 
     Args:
         weights: (tasks,).
-        formula: that the weights belong to.
-        action_map: through which every contestant acts.
+        formula: fusion formula of the weights.
+        action_map: action map of all contestants.
 
     Raises:
         ConfigError: if the action map does not reach the weights.
@@ -107,7 +107,7 @@ def _directions(weights: FloatArray) -> FloatArray:
 
 
 def _listed(given: str) -> list[float] | None:
-    """The numbers of a list; None where it is none."""
+    """Parse numbers separated by commas; None if the text is something else."""
     try:
         return [float(part) for part in given.split(",")]
     except ValueError:

@@ -1,4 +1,4 @@
-"""A run's static weights, replayed on the videos that its log showed at random."""
+"""Evaluates a run's static weights on the videos that its log showed at random."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,6 +24,7 @@ from mtf_rl.evaluation.off_policy.exposures import (
     ndcg,
     top_ranked,
 )
+from mtf_rl.experiments.answer import say_wrapped
 from mtf_rl.experiments.assembly import Assembly
 from mtf_rl.experiments.command_line import settings_of_run
 from mtf_rl.experiments.console import Terminal
@@ -44,25 +45,25 @@ __all__ = ["ExposureReplay", "replay_run"]
 
 NDCG_AT = 3
 CLAIM = (
-    "Each row is the reward of single videos shown at random on days without fitted rows: those"
-    " that the weights rank first among a user's random videos of a day. It contains no effect on"
-    " the rest of a session, and no videos that were not shown."
+    "The reward is that of single videos on held-out days: the videos that the weights rank first"
+    " among a user's random videos of a day. It contains no effect on the rest of a session, and no"
+    " videos that were not shown."
 )
 
 
 @dataclass(frozen=True)
 class ExposureReplay:
-    """Results of some weights on random exposures."""
+    """Results of one static policy on random exposures."""
 
     policy: str
     top: TopRanked
     """Reward of the first-ranked video of a user's day."""
     mtf_gauc: Interval
-    """Of long views, weighed by reward."""
+    """GAUC of long views, weighted by reward."""
     ndcg: Interval
-    """By reward, of the first three."""
+    """NDCG of the first three, by reward."""
     gauc: Mapping[str, float]
-    """Of the fused score, by feedback."""
+    """GAUC of the fused score, by feedback."""
 
 
 def replay_run(
@@ -73,11 +74,11 @@ def replay_run(
     Args:
         path: the run's folder.
         terminal: prints progress and the result.
-        reward: another reward than the run's.
+        reward: reward that replaces the run's.
         out: folder to write, new or empty; by default a new one in the run's `evaluations/`.
 
     Raises:
-        DataError: if the log shows no video at random on its test days, naming the file that would.
+        DataError: if the log has no random exposure on its test days.
         MtfRlError: if the run, its scorer or its log cannot be read.
     """
     if out is not None:
@@ -85,73 +86,73 @@ def replay_run(
     run = open_run_folder(path)
     settings = settings_of_run(run, reward).run
     assembly = Assembly.load(run.data, run.simulator)
-    held = read_held_out(run, settings.log, None, assembly)
-    rows = _random_rows(held, settings.log.data or run.data / "logs")
-    shown = select_rows(held.dataset.impressions, rows)
-    predictions, covered = _predictions(run, held, rows, assembly.scores)
+    held_out = read_held_out(run, settings.log, None, assembly)
+    rows = _random_rows(held_out, settings.log.data or run.data / "logs")
+    shown = select_rows(held_out.dataset.impressions, rows)
+    predictions, covered = _predictions(run, held_out, rows, assembly.scores)
     shown, predictions = select_rows(shown, covered), predictions[covered]
     terminal.stage(
         f"{len(covered):,} random exposures of the test days"
         + (f", {int(covered.sum()):,} of them with predictions" if not covered.all() else "")
     )
     exposures = RandomExposures(shown.users, shown.days, _worth(shown, settings.session, assembly))
-    found, acting = [], []
+    replays, not_static = [], []
     for name, entry in load_entries(run.policies).items():
         if not isinstance(entry.policy, ConstantPolicy):
-            acting.append(name)
+            not_static.append(name)
             continue
         scores = _fused(
             predictions, exposures.groups, entry.policy, settings.session, assembly.scores
         )
-        found.append(_replay(name, exposures, scores, shown, held.dataset.tasks))
+        replays.append(_replay(name, exposures, scores, shown, held_out.dataset.tasks))
     folder = out or free_folder(run.path / "evaluations" / "random-exposures")
-    _report(found, acting, folder, terminal)
-    return found
+    _report(replays, not_static, folder, terminal)
+    return replays
 
 
-def _random_rows(held: HeldOut, folder: Path) -> IntArray:
-    """Numbers of the rows.
+def _random_rows(held_out: HeldOut, folder: Path) -> IntArray:
+    """Row numbers of the random exposures on test days.
 
     Raises:
         DataError: if there is none.
     """
-    impressions = held.dataset.impressions
-    rows = np.flatnonzero(impressions.randomised & (impressions.times_ms >= held.start_ms))
+    impressions = held_out.dataset.impressions
+    rows = np.flatnonzero(impressions.randomised & (impressions.times_ms >= held_out.start_ms))
     if len(rows) == 0:
-        there = int(impressions.randomised.sum())
+        total = int(impressions.randomised.sum())
         raise DataError(
-            f"{folder} holds {there:,} random exposures, none on the test days: expected a file"
-            " log_random_*.csv (KuaiRand's log of videos shown at random) that reaches into them."
-            " Fetch it, put it there, and train again"
+            f"{folder} holds {total:,} random exposures, none on the test days. Expected a file"
+            " log_random_*.csv (KuaiRand's log of videos shown at random) that covers the test"
+            " days. Add it to the folder and train again"
         )
     return rows
 
 
 def _predictions(
-    run: RunFolder, held: HeldOut, rows: IntArray, table: ScoreTable
+    run: RunFolder, held_out: HeldOut, rows: IntArray, table: ScoreTable
 ) -> tuple[FloatArray, BoolArray]:
-    """Predictions (rows, tasks), and where there are any, (rows,) bool.
+    """Predictions, (rows, tasks), and which rows have one, (rows,) bool.
 
-    A scorer predicts every row, at its hour and tab; given predictions cover pools only.
+    A scorer predicts every row at its hour and tab. Given predictions cover pools only.
     """
     if (run.scorer / "card.json").exists():
         scorer = Scorer.load(run.scorer)
-        labelled = labelled_rows(FeatureEncoder.load(run.scorer), held.dataset, rows)
+        labelled = labelled_rows(FeatureEncoder.load(run.scorer), held_out.dataset, rows)
         return scorer.predict(labelled.features), np.ones(len(rows), dtype=np.bool_)
-    impressions = held.dataset.impressions
+    impressions = held_out.dataset.impressions
     users = impressions.users[rows]
     positions = table.find(users, impressions.videos[rows])
     covered = positions >= 0
     if not covered.any():
         raise DataError(
-            f"none of the {len(rows):,} random exposures shows a video that the run's given"
-            " predictions speak of; give predictions for these too"
+            f"the run's given predictions cover none of the {len(rows):,} random exposures; add"
+            " predictions for their users and videos"
         )
     return table.scores[users, np.maximum(positions, 0)], covered
 
 
 def _worth(shown: Impressions, session: SessionConfig, assembly: Assembly) -> FloatArray:
-    """The session's reward of each video alone, as a session's first, (rows,)."""
+    """Reward of each video as the only one of a session, (rows,)."""
     response = Response(
         feedback=shown.feedback[:, None, :].astype(np.float32),
         watch_seconds=shown.play_seconds[:, None],
@@ -176,9 +177,10 @@ def _fused(
     session: SessionConfig,
     table: ScoreTable,
 ) -> FloatArray:
-    """The ranking score of each row, (rows,), a group being the candidates of one request.
+    """Fused score of each row, (rows,).
 
-    Some formulas rank among the candidates, so that groups are fused one by one.
+    A group is one request. Groups are fused one by one, because some formulas use the ranks
+    within a request.
     """
     fusion = session.fusion.on_tasks(table.tasks)
     formula = fusion.make_formula(table.base_rates)
@@ -209,7 +211,7 @@ def _replay(
 
 
 def _long_views(shown: Impressions, tasks: TaskSet) -> FloatArray:
-    """What MTF-GAUC ranks by, (rows,): the task `long_view`, or else the one that shows interest.
+    """Labels of MTF-GAUC, (rows,): the task `long_view`, or the interest task without it.
 
     Raises:
         DataError: if the log has neither.
@@ -218,15 +220,15 @@ def _long_views(shown: Impressions, tasks: TaskSet) -> FloatArray:
     interest = [] if tasks.interest is None else [tasks.interest.name]
     if not (usual or interest):
         raise DataError(
-            "MTF-GAUC needs a binary task of which more is better, and the log has none:"
-            f" its tasks are {', '.join(tasks.names)}"
+            "MTF-GAUC needs a binary task with a positive sign, and the log has none; its tasks"
+            f" are {', '.join(tasks.names)}"
         )
     column = tasks.feedback_index((*usual, *interest)[0])
     return shown.feedback[:, column].astype(np.float64)
 
 
 def _report(
-    found: list[ExposureReplay], acting: list[str], folder: Path, terminal: Terminal
+    replays: list[ExposureReplay], not_static: list[str], folder: Path, terminal: Terminal
 ) -> None:
     measures = Table(
         title="Replay on random exposures, 95 % CI",
@@ -238,32 +240,35 @@ def _report(
             Column(f"NDCG@{NDCG_AT}", decimals=3),
         ),
         rows=tuple(
-            (one.policy, one.top.value, one.top.lift, one.mtf_gauc, one.ndcg) for one in found
+            (replay.policy, replay.top.value, replay.top.lift, replay.mtf_gauc, replay.ndcg)
+            for replay in replays
         ),
     )
-    tasks = tuple(found[0].gauc) if found else ()
+    tasks = tuple(replays[0].gauc) if replays else ()
     by_task = Table(
         title="GAUC of the fused score, by feedback",
         columns=("policy", *(Column(task, decimals=3) for task in tasks)),
-        rows=tuple((one.policy, *one.gauc.values()) for one in found),
+        rows=tuple((replay.policy, *replay.gauc.values()) for replay in replays),
     )
     for table in (measures, by_task):
         show(table, terminal)
-    if found:
-        top = found[0].top
-        terminal.say(
-            f"{top.groups:,} days of users with at least two random videos ({top.left_out:,} alone"
-            f" are left out); 95 % intervals by user. {CLAIM}"
+    if replays:
+        top = replays[0].top
+        sample = (
+            f"{top.groups:,} days of users with at least two random videos; {top.left_out:,} days"
+            " with one video are left out. CIs are over users."
         )
-    if acting:
-        terminal.say(f"Not replayed, because they depend on the session: {', '.join(acting)}.")
-    write_table(folder / "replay", [_flat(one) for one in found])
-    terminal.say(f"Written to {folder}: replay.csv, .json.")
+        say_wrapped([sample, CLAIM], terminal)
+    if not_static:
+        sentence = f"Not replayed, because they depend on the session: {', '.join(not_static)}."
+        say_wrapped([sentence], terminal)
+    write_table(folder / "replay", [_flat(replay) for replay in replays])
+    say_wrapped([f"Written to {folder}: replay.csv, .json."], terminal)
 
 
-def _flat(one: ExposureReplay) -> dict[str, str | float]:
-    row: dict[str, str | float] = {"policy": one.policy}
-    parts = (("top", one.top.value), ("lift", one.top.lift), ("mtf_gauc", one.mtf_gauc))
-    for name, interval in (*parts, (f"ndcg_{NDCG_AT}", one.ndcg)):
+def _flat(replay: ExposureReplay) -> dict[str, str | float]:
+    row: dict[str, str | float] = {"policy": replay.policy}
+    parts = (("top", replay.top.value), ("lift", replay.top.lift), ("mtf_gauc", replay.mtf_gauc))
+    for name, interval in (*parts, (f"ndcg_{NDCG_AT}", replay.ndcg)):
         row |= {name: interval.mean, f"{name}_low": interval.low, f"{name}_high": interval.high}
-    return row | {f"gauc_{task}": value for task, value in one.gauc.items()}
+    return row | {f"gauc_{task}": value for task, value in replay.gauc.items()}

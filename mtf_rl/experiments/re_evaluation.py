@@ -1,8 +1,9 @@
-"""The policies of a finished run, evaluated again."""
+"""Evaluates the policies of a finished run again."""
 
 from dataclasses import replace
 from pathlib import Path
 
+from mtf_rl.experiments.answer import say_wrapped
 from mtf_rl.experiments.assembly import Assembly
 from mtf_rl.experiments.command_line import settings_of_run
 from mtf_rl.experiments.console import Terminal
@@ -24,23 +25,23 @@ def evaluate_run(
 ) -> Path:
     """Evaluate every saved policy of a run on fresh rollouts.
 
-    Without `sessions`, `seed` and `reward` this repeats the run's own leaderboard. No earlier
-    result is written over.
+    Without `sessions`, `seed` and `reward` this repeats the run's own leaderboard. Earlier results
+    are not overwritten.
 
     Args:
         path: the run's folder.
-        sessions: sessions of final users; as in the run by default.
-        seed: seed of their random numbers; as in the run by default, which repeats its numbers.
-        terminal: told what happens.
-        reward: another reward than the run's, or the run's own `module:function` named again.
+        sessions: number of sessions of final users; by default the run's.
+        seed: seed of the sessions; by default the run's.
+        terminal: prints progress and the result.
+        reward: reward that replaces the run's; repeat the run's own `module:function` here.
         out: folder to write, new or empty; by default a new one in the run's `evaluations/`, named
-            after what differs from the run's own evaluation.
+            after the arguments that are given.
 
     Returns:
-        The folder in which the leaderboard was written.
+        The folder of the leaderboard.
 
     Raises:
-        MtfRlError: if the folder is not a run with a policy in it, or an artifact is torn.
+        MtfRlError: if the folder is not a run with saved policies, or an artifact is torn.
     """
     if out is not None:
         check_free(out, "--out")
@@ -61,5 +62,5 @@ def evaluate_run(
     folder = out or free_folder(run.path / "evaluations" / name)
     folder.mkdir(parents=True, exist_ok=True)
     report(evaluation, settings.label, folder, terminal)
-    terminal.say(f"Written to {folder}.")
+    say_wrapped([f"Written to {folder}."], terminal)
     return folder

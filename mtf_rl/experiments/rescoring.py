@@ -1,4 +1,4 @@
-"""A run's sessions after its scorer was fitted again: do fusion weights outlive their ranker?"""
+"""Replaces a run's scorer by one of another seed, to test whether its policies still work."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -20,22 +20,21 @@ __all__ = ["rescored_assembly"]
 def rescored_assembly(
     run: RunFolder, *, scorer_seed: int, folder: Path, terminal: Terminal
 ) -> Assembly:
-    """A run's assembly with the scorer of another seed.
+    """A run's assembly with a scorer of another seed.
 
-    Another seed is another start of the weights, another order of minibatches, and another sample
-    of the training rows where `scorer_rows` takes a part of them. All else is held: log, split,
-    halves, retrieval pools, users' profiles, simulator and truth; and the formula's base rates,
-    which a system that serves a policy has in its settings. What is observed of candidates changes
-    with their predictions.
+    Another seed changes the initial weights, the order of minibatches and, if `scorer_rows` limits
+    them, the sample of training rows. Everything else stays the same: log, split, halves,
+    retrieval pools, user profiles, simulator, ground truth, and the formula's base rates, which a
+    serving system stores in its settings. Observations of candidates change with the predictions.
 
     Args:
-        run: that is there.
-        scorer_seed: of the new scorer.
-        folder: where scorer and score table are kept; they are read from there if present.
-        terminal: told what happens.
+        run: a prepared run.
+        scorer_seed: seed of the new scorer.
+        folder: folder of scorer and score table; they are loaded if they exist.
+        terminal: prints progress.
 
     Raises:
-        ConfigError: if the run was given predictions, so that there is no scorer.
+        ConfigError: if the run uses given predictions and has no scorer.
         MtfRlError: if the run or its log cannot be read.
     """
     assembly = Assembly.load(run.data, run.simulator)
@@ -45,10 +44,9 @@ def rescored_assembly(
     config = settings_of_run(run).run
     if config.predictions is not None:
         raise ConfigError(
-            f"{run.path} ranks by given predictions, so that there is no scorer to fit again"
+            f"{run.path} ranks by given predictions and has no scorer to refit. Set --rescored 0"
         )
     log = log_again(config.log, config.seed, run)
-    terminal.stage(f"Scorer ({config.scorer}), seed {scorer_seed}")
     scored = score_with_a_model(
         replace(config, seed=scorer_seed),
         log,

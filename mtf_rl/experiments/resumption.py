@@ -1,4 +1,4 @@
-"""What an unfinished run has behind it, from which it goes on."""
+"""Progress of an unfinished run, and the checks before it is resumed."""
 
 import sys
 from collections.abc import Iterator
@@ -16,22 +16,22 @@ __all__ = [
     "Progress",
     "check_resumable",
     "checkpoint_path",
-    "held",
     "kept_metrics",
+    "locked",
     "note_given_batch",
 ]
 
 
 @dataclass(frozen=True)
 class Progress:
-    """What is finished and need not be done again."""
+    """The finished parts of a run."""
 
     prepared: bool = False
-    """Whether data, scorer and simulator are there."""
+    """Whether data, scorer and simulator are finished."""
     finished: tuple[str, ...] = ()
-    """Policies whose learning ended."""
+    """Names of the policies whose training is finished."""
     metrics_bytes: int = 0
-    """Length of `metrics.csv` after the last finished part."""
+    """Length of `metrics.csv` after the last finished part, in bytes."""
 
     def save(self, run: RunFolder) -> None:
         """Write `checkpoints/progress.json`."""
@@ -39,7 +39,7 @@ class Progress:
 
     @classmethod
     def load(cls, run: RunFolder) -> "Progress":
-        """Read what `save` wrote; a run that stopped before has nothing behind it.
+        """Read what `save` wrote; without a file nothing is finished.
 
         Raises:
             ArtifactError: if the file is torn.
@@ -51,16 +51,16 @@ class Progress:
         try:
             return cls(record["prepared"], tuple(record["finished"]), record["metrics_bytes"])
         except (KeyError, TypeError) as error:
-            raise ArtifactError(f"{path} does not tell what is finished ({error}).") from error
+            raise ArtifactError(f"{path} does not hold the progress of a run ({error}).") from error
 
 
 def checkpoint_path(run: RunFolder, policy: str) -> Path:
-    """Where the learner of a policy keeps its state."""
+    """Checkpoint file of the learner of a policy."""
     return run.checkpoints / policy / "state.safetensors"
 
 
 def kept_metrics(run: RunFolder, progress: Progress) -> int:
-    """How many bytes of `metrics.csv` were written before the point from which the run goes on.
+    """Length of `metrics.csv` in bytes at the point from which the run resumes.
 
     Raises:
         ArtifactError: if the learner's checkpoint cannot be read.
@@ -72,11 +72,11 @@ def kept_metrics(run: RunFolder, progress: Progress) -> int:
 
 
 def check_resumable(run: RunFolder, **surroundings: Any) -> None:
-    """Refuse a run that is finished, or that would end with other numbers here.
+    """Refuse a run that is finished, or that would give other numbers in this environment.
 
     Args:
         run: the folder.
-        **surroundings: what its provenance recorded, as it is now.
+        **surroundings: current values of facts in its provenance.
 
     Raises:
         RunFolderError: naming what differs.
@@ -93,18 +93,18 @@ def check_resumable(run: RunFolder, **surroundings: Any) -> None:
     ]
     if different:
         raise RunFolderError(
-            f"{run.path} was begun with {', '.join(different)}; it would not end with the weights"
-            f" of an uninterrupted run. Restore them, or start anew: --config"
+            f"{run.path} was started with {', '.join(different)}. Resumed, it would give other"
+            f" weights than an uninterrupted run. Restore these, or start a new run: --config"
             f" {run.path / 'config.json'}"
         )
 
 
 @contextmanager
-def held(run: RunFolder) -> Iterator[None]:
-    """Keep other processes from working in the folder meanwhile; a killed one lets go of it.
+def locked(run: RunFolder) -> Iterator[None]:
+    """Lock the folder against other processes; the lock ends with this process.
 
     Raises:
-        RunFolderError: if another process works in it.
+        RunFolderError: if another process holds the lock.
     """
     if sys.platform == "win32":
         yield
@@ -115,16 +115,18 @@ def held(run: RunFolder) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise RunFolderError(f"Another process is at work in {run.path}.") from error
+            raise RunFolderError(
+                f"Another process is using {run.path}. Wait until it ends, or stop it."
+            ) from error
         yield
 
 
 def note_given_batch(run: RunFolder, path: Path) -> None:
-    """Record the checksum of the dataset that a run is given, or hold it against the record.
+    """Record the checksum of a run's given dataset, or compare it with the record.
 
     Raises:
-        ArtifactError: if there is no such file.
-        RunFolderError: if a resumed run would go on with other rows.
+        ArtifactError: if the file is missing.
+        RunFolderError: if the file changed since the run was started.
     """
     if not path.exists():
         raise ArtifactError(f"No file {path}. Make it: python -m mtf_rl.collect RUN --out {path}")
@@ -133,14 +135,14 @@ def note_given_batch(run: RunFolder, path: Path) -> None:
     known = record.get("batch_sha256", checksum)
     if known != checksum:
         raise RunFolderError(
-            f"{path} is not the file that {run.path} began with: its SHA-256 is {checksum}, not"
-            f" {known}. Restore it, or start anew"
+            f"{path} is not the file that {run.path} was started with: expected SHA-256 {known},"
+            f" got {checksum}. Restore the file, or start a new run"
         )
     run.write_provenance(record["status"], batch_sha256=checksum)
 
 
 def _surroundings(record: dict[str, Any]) -> dict[str, Any]:
-    """What the numbers of a run depend on beside its settings."""
+    """Facts other than settings that the numbers of a run depend on."""
     own = {name: record.get(name) for name in ("python", "torch_threads", "torch_device")}
     return own | dict(record.get("versions", {}))
 

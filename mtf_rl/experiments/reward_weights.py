@@ -1,4 +1,4 @@
-"""Reward weights estimated from a log: printed, and written with a reward module."""
+"""Estimates reward weights from a log, prints them and writes a reward module."""
 
 from pathlib import Path
 
@@ -17,10 +17,10 @@ _FRAGMENTED = 0.5
 
 
 def weigh_rewards(config: RewardWeightsConfig, terminal: Terminal) -> RewardWeights:
-    """Read the log, estimate the weights, print them, and write them where asked.
+    """Estimate the weights from the log, print them, and write them to `config.out` if given.
 
     Raises:
-        MtfRlError: for anything that the user can mend.
+        MtfRlError: if settings, data or files are invalid.
     """
     if config.out is not None:
         check_free(config.out, "--out")
@@ -63,7 +63,7 @@ def reward_module(weights: RewardWeights) -> str:
 
 
 def _log_of(config: RewardWeightsConfig) -> tuple[Path, float]:
-    """The folder of the log, and the gap between sessions in minutes."""
+    """The folder of the log, and the longest gap within a session in minutes."""
     if config.data is not None:
         return config.data, config.session_gap_minutes or 30.0
     assert config.run is not None

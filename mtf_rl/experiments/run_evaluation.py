@@ -1,4 +1,4 @@
-"""Policies evaluated side by side, under every evaluator."""
+"""Evaluates the policies of a run under every evaluator."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -43,8 +43,8 @@ __all__ = [
     "save_entries",
 ]
 
-# Seeds of the random numbers on tuning and final users: fixed, so that runs of different seeds are
-# evaluated on the same sessions of a given assembly, and apart from any learner's.
+# Seeds of the sessions of tuning and final users. They are fixed, so that runs of different seeds
+# are evaluated in the same sessions, and they differ from the seeds of learners.
 TUNING_SEED = 1_000_003
 FINAL_SEED = 2_000_003
 
@@ -53,7 +53,7 @@ _ENTRIES = "entries.json"
 
 @dataclass(frozen=True)
 class Entry:
-    """A policy that takes part, and the simulated requests that it cost."""
+    """A policy of a run, and the number of simulated requests that it used."""
 
     policy: SavedPolicy
     requests_used: int
@@ -66,24 +66,24 @@ class Entry:
 
 @dataclass(frozen=True)
 class RunEvaluation:
-    """The leaderboard's rows, evaluator by evaluator, and the sessions behind them."""
+    """The leaderboard's rows and the evaluated sessions, under every evaluator."""
 
     rows: tuple[LeaderboardRow, ...]
     sessions: Mapping[str, Mapping[str, Sessions]]  # by evaluator, then by policy
     best_static: str
     """The static policy that is best on tuning users."""
     reference: str
-    """The policy that serves today: production, or uniform weights where none is given."""
+    """The reference policy: production, or uniform weights if no production weights are given."""
     requests: int
-    """Budget of each policy that is learned or searched."""
+    """Budget of each trained policy and each search, in requests."""
     declared: tuple[str, ...]
-    """Parts of the simulator that are a declared prior."""
+    """Parts of the simulator that are declared, not fitted."""
     notes: tuple[str, ...]
-    """What is declared, not fitted, in sentences."""
+    """Limits of the simulator, in sentences."""
 
     @property
     def evaluator(self) -> str:
-        """The evaluator that decides: the ground truth, where it is known."""
+        """The deciding evaluator: the ground truth, if there is one."""
         return GROUND_TRUTH if GROUND_TRUTH in self.sessions else SIMULATOR
 
     def of(self, evaluator: str) -> tuple[LeaderboardRow, ...]:
@@ -95,13 +95,13 @@ class RunEvaluation:
         return next(row for row in self.of(evaluator) if row.policy == policy)
 
     def difference(self, policy: str, reference: str, evaluator: str) -> Interval:
-        """Session reward of one policy over another's, paired on common random numbers."""
+        """Session reward minus the reference's, paired on common random numbers."""
         played = self.sessions[evaluator]
         return paired_difference(played[policy], played[reference])
 
 
 def save_entries(folder: Path, entries: Mapping[str, Entry], setting: FusionSetting) -> None:
-    """Write every policy into a folder of its own, and last the list of them."""
+    """Write every policy into a folder of its own, then the list of policies."""
     for name, entry in entries.items():
         save_policy(folder / name, FusionPolicy(entry.policy, setting))
     records = [
@@ -139,30 +139,30 @@ def evaluate_policies(
     *,
     seed: int = FINAL_SEED,
 ) -> RunEvaluation:
-    """Name the best static weights on tuning users; roll out every policy on final users.
+    """Select the best static weights on tuning users, and roll out every policy on final users.
 
-    All policies play the same sessions, under every evaluator. Beside every policy that chooses its
-    weights per request stands NAME_static_mean: the mean of its weights on tuning users, held
-    static, which tells apart what is gained by choosing per request. It may be the best static
-    policy.
+    All policies play the same sessions under every evaluator. For every policy with per-request
+    weights, a static policy NAME_static_mean is added, with its mean weights on tuning users. The
+    difference between the two is the benefit of per-request weights. A static mean can be the best
+    static policy.
     """
     tuning = assembly.dynamics(config.session, UserGroup.TUNE, SIMULATOR)
-    if "uniform" not in entries:  # The run was stopped before it came to them; they cost nothing.
+    if "uniform" not in entries:  # The run was stopped before it saved them.
         entries = {**entries, "uniform": _uniform(tuning)}
     with terminal.progress("policies on tuning users", None) as bar:
         tuned = {}
         for name, entry in entries.items():
             tuned[name] = _tune(tuning, entry, config.tuning_sessions)
             bar(1)
-        held = {
+        static_means = {
             f"{name}_static_mean": _static_mean(tuning, tuned[name], entry)
             for name, entry in entries.items()
             if not entry.is_static and not name.endswith("_untrained")
         }
-        for name, entry in held.items():
+        for name, entry in static_means.items():
             tuned[name] = _tune(tuning, entry, config.tuning_sessions)
             bar(1)
-    entries = {**entries, **held}
+    entries = {**entries, **static_means}
     static = [name for name, entry in entries.items() if entry.is_static]
     reference = PRODUCTION if PRODUCTION in entries else "uniform"
     best_static = max(static, key=lambda name: float(tuned[name].reward.mean()))
@@ -210,7 +210,7 @@ def _tune(tuning: SessionDynamics, entry: Entry, sessions: int) -> Sessions:
 
 
 def _static_mean(tuning: SessionDynamics, played: Sessions, entry: Entry) -> Entry:
-    """The mean weights over all requests, as a static policy of the same cost."""
+    """A static policy with the mean weights over all requests; it used the same requests."""
     weights = np.average(played.weights, axis=0, weights=played.depth)
     action = tuning.action_map.to_action(weights.astype(np.float32))
     return Entry(ConstantPolicy(action), entry.requests_used)

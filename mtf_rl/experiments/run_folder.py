@@ -33,7 +33,7 @@ __all__ = [
 ]
 
 RUN_FORMAT = 2
-"""Number of the layout of a run folder's files; it changes when names in them change."""
+"""Version of the run folder's format; it changes when names in its files change."""
 _VERSIONS_OF = (
     "numpy",
     "numba",
@@ -51,16 +51,16 @@ _VERSIONS_OF = (
 
 
 class MetricWriter:
-    """The one way out for measurements: `metrics.csv` (step,name,value) and TensorBoard.
+    """Writes metrics to `metrics.csv` (step,name,value) and to TensorBoard.
 
     Args:
-        folder: the run's.
-        keep: bytes of an earlier `metrics.csv` to go on from, the rest of which is cut off;
-            TensorBoard's events are then written anew from it.
+        folder: folder of the run.
+        keep: bytes of an existing `metrics.csv` to keep; the rest is removed, and TensorBoard's
+            events are written again.
     """
 
     def __init__(self, folder: Path, keep: int = 0) -> None:
-        from torch.utils.tensorboard.writer import SummaryWriter  # seconds that --help goes without
+        from torch.utils.tensorboard.writer import SummaryWriter  # a slow import
 
         path = folder / "metrics.csv"
         kept = path.read_bytes()[:keep].decode() if keep else "step,name,value\r\n"
@@ -79,12 +79,12 @@ class MetricWriter:
         self.tensorboard.add_scalar(name, value, step)
 
     def length(self) -> int:
-        """Bytes of `metrics.csv` so far, all of them on disk."""
+        """Flush `metrics.csv`, and return its length in bytes."""
         self._file.flush()
         return os.fstat(self._file.fileno()).st_size
 
     def prefixed(self, prefix: str) -> "_PrefixedSink":
-        """A sink whose metrics are called PREFIX/..."""
+        """A sink that writes metrics under the names PREFIX/..."""
         return _PrefixedSink(self, prefix)
 
     def __enter__(self) -> Self:
@@ -109,7 +109,7 @@ class _PrefixedSink:
 
 
 class RunFolder:
-    """Paths of a run, and the record of how it came about."""
+    """Paths and provenance of a run."""
 
     def __init__(self, path: Path, *, is_new: bool = False) -> None:
         self.path = path
@@ -125,7 +125,7 @@ class RunFolder:
         save_json(self.path / "config.json", settings_to_json(settings))
 
     def write_provenance(self, status: str, **facts: Any) -> None:
-        """Create or amend `provenance.json`; the first call records command, code and versions."""
+        """Create or update `provenance.json`; the first call records command, code and versions."""
         path = self.path / "provenance.json"
         record = load_json(path) if path.exists() else birth_record()
         record |= {"status": status, "end": None if status == "running" else _now(), **facts}
@@ -133,13 +133,13 @@ class RunFolder:
 
     @contextmanager
     def recorded(self, *, keep: int = 0, **facts: Any) -> Iterator[MetricWriter]:
-        """The run's work: yields its metric writer, and records how it ended.
+        """Record the start and end of the run's work, and yield its metric writer.
 
-        What was written before an interruption stays.
+        Files that were written before an interruption stay.
 
         Args:
-            keep: bytes of `metrics.csv` from which a resumed run goes on.
-            **facts: more to record.
+            keep: bytes of `metrics.csv` that a resumed run keeps.
+            **facts: further facts for the provenance.
         """
         self.write_provenance("running", **facts)
         try:
@@ -153,7 +153,7 @@ class RunFolder:
         self.write_provenance("finished", **facts)
 
     def _remove_if_bare(self) -> None:
-        """Leave no folder of a new run that stopped before it fitted or synthesised anything."""
+        """Remove the folder of a new run that stopped before it wrote any artifact."""
         made = (self.data / "logs", self.scorer, self.simulator, self.policies, self.checkpoints)
         if self._is_new and not any(folder.exists() for folder in made):
             shutil.rmtree(self.path)
@@ -172,13 +172,13 @@ class RunFolder:
 
 
 def write_table(path: Path, rows: list[dict[str, Any]]) -> None:
-    """Write rows of equal keys as PATH.csv and PATH.json."""
+    """Write rows with equal keys as PATH.csv and PATH.json."""
     write_csv(path.with_suffix(".csv"), rows)
     save_json(path.with_suffix(".json"), rows)
 
 
 def write_csv(path: Path, rows: list[dict[str, Any]]) -> None:
-    """Write rows of equal keys; a text that holds a comma is quoted."""
+    """Write rows with equal keys as CSV; texts with commas are quoted."""
     lines = [",".join(rows[0])] if rows else []
     lines += [",".join(_cell(value) for value in row.values()) for row in rows]
     replace_atomically(path, ("\n".join(lines) + "\n").encode())
@@ -202,7 +202,7 @@ def new_run_folder(path: Path | None, *, agent: str, root: Path = Path("runs")) 
 
 
 def _first_free(root: Path, agent: str) -> Path:
-    """A folder that this process has made, even where others look for one at the same time."""
+    """Make the first free folder, safely if other processes do the same."""
     root.mkdir(parents=True, exist_ok=True)
     number = 0
     while True:
@@ -216,7 +216,7 @@ def _first_free(root: Path, agent: str) -> Path:
 
 
 def free_folder(path: Path) -> Path:
-    """`path`, or the first of `path`-2, `path`-3, ... that holds nothing yet."""
+    """The first of `path`, `path`-2, `path`-3, ... that is missing or empty."""
     candidate, number = path, 1
     while candidate.exists() and any(candidate.iterdir()):
         number += 1
@@ -225,7 +225,7 @@ def free_folder(path: Path) -> Path:
 
 
 def check_free(path: Path, option: str) -> None:
-    """Refuse a folder that would be written over.
+    """Refuse a folder whose files would be overwritten.
 
     Raises:
         RunFolderError: if `path` exists and is not an empty folder.
@@ -238,7 +238,7 @@ def check_free(path: Path, option: str) -> None:
 
 
 def open_run_folder(path: Path) -> RunFolder:
-    """The folder of an earlier run.
+    """Open the folder of an existing run.
 
     Raises:
         RunFolderError: if it is missing or is not a run's.
@@ -253,7 +253,7 @@ def open_run_folder(path: Path) -> RunFolder:
 
 
 def _refuse_old(path: Path) -> None:
-    """Refuse a run whose files an earlier version of this program wrote, with other names.
+    """Refuse a run in the format of an earlier version of this program.
 
     Raises:
         RunFolderError: with the command that makes the run again.
@@ -270,7 +270,7 @@ def _refuse_old(path: Path) -> None:
 
 
 def birth_record() -> dict[str, Any]:
-    """The command, code and surroundings of this process."""
+    """The command, commit, device and versions of this process."""
     return {
         "format": RUN_FORMAT,
         "command": " ".join(sys.argv),
@@ -283,7 +283,7 @@ def birth_record() -> dict[str, Any]:
 
 
 def library_versions() -> dict[str, str]:
-    """This program's version, and those of the libraries that numbers may depend on."""
+    """Versions of this program and of the libraries that affect its numbers."""
     import importlib.metadata
 
     return {"mtf_rl": mtf_rl.__version__} | {
@@ -292,7 +292,7 @@ def library_versions() -> dict[str, str]:
 
 
 def _commit() -> str | None:
-    """The commit of the source tree, if the program runs from one."""
+    """The commit of the source tree; None if the program does not run from one."""
     git = shutil.which("git")
     if git is None:
         return None

@@ -1,4 +1,4 @@
-"""What a run's evaluation says: the answer, the tables, and the files."""
+"""Reports a run's evaluation: the answer, the tables and the files."""
 
 from pathlib import Path
 
@@ -44,7 +44,7 @@ def report(evaluation: RunEvaluation, agent: str, folder: Path, terminal: Termin
 
 
 def answer_of(evaluation: RunEvaluation, agent: str) -> list[list[str]]:
-    """Paragraphs: what is gained over what serves today, and how far to believe it."""
+    """Paragraphs on the gain over the reference, the other metrics, and the reliability."""
     policy = agent if agent != evaluation.reference else evaluation.best_static
     gain = _gain(evaluation, policy, evaluation.evaluator)
     first = [gain_sentence(gain)]
@@ -54,7 +54,7 @@ def answer_of(evaluation: RunEvaluation, agent: str) -> list[list[str]]:
         simulated = evaluation.row(policy, SIMULATOR).changes.reward
         first.append(f"The simulator puts the change at {percent_change(simulated)}.")
     if evaluation.reference == "uniform":
-        first.append("Give the weights that serve today with --production to compare with them.")
+        first.append("To compare with your production weights, add --production.")
     return [first, [side_effects(gain)], _trust(evaluation)]
 
 
@@ -62,29 +62,29 @@ def tables_of(evaluation: RunEvaluation, evaluator: str) -> list[Table]:
     """Reward, engagement and rates of every policy under one evaluator."""
     rows = evaluation.of(evaluator)
     sample = f"{rows[0].sessions:,} sessions of {rows[0].users:,} final users"
-    today, static = reference_words(evaluation.reference), evaluation.best_static
-    is_today = static == evaluation.reference
+    reference, static = evaluation.reference, evaluation.best_static
+    columns = 5 if static == reference else 6
     best = f"{static} is the best static policy on tuning users."
-    marks = f"! marks what is worse than with {today} beyond the 95 % CI."
+    marks = f"! marks a value that is significantly worse than with {reference_words(reference)}."
     reward = Table(
         f"Session reward, evaluator: {evaluator}",
         (
             Column("policy"),
             Column("requests used"),
             Column("session reward", min_decimals=1),
-            Column(f"over {evaluation.reference}", signed=True, min_decimals=1, better=1),
+            Column(f"over {reference}", signed=True, min_decimals=1, better=1),
             Column("in %", scale=100.0, signed=True, decimals=1),
             Column(f"over {static}", signed=True, min_decimals=1, better=1),
-        )[: 5 if is_today else 6],
+        )[:columns],
         tuple(
             (
                 row.policy,
                 row.requests_used,
                 row.metrics.reward,
-                *_over(row, evaluation.reference, row.differences.reward, 0),
-                None if row.policy == evaluation.reference else row.changes.reward.mean,
+                *_over(row, reference, row.differences.reward, 0),
+                None if row.policy == reference else row.changes.reward.mean,
                 *_over(row, static, row.delta_vs_best_static, None),
-            )[: 5 if is_today else 6]
+            )[:columns]
             for row in rows
         ),
         f"{sample}. ± is a 95 % CI; differences are paired on common random numbers. {marks}"
@@ -94,18 +94,18 @@ def tables_of(evaluation: RunEvaluation, evaluator: str) -> list[Table]:
         f"Session length and watch time, evaluator: {evaluator}",
         (
             Column("policy"),
-            Column("requests a session"),
-            Column(f"over {evaluation.reference}", signed=True, better=1),
-            Column("watch time a session, s"),
-            Column(f"over {evaluation.reference}, s", signed=True, better=1),
+            Column("requests per session"),
+            Column(f"over {reference}", signed=True, better=1),
+            Column("watch time per session, s"),
+            Column(f"over {reference}, s", signed=True, better=1),
         ),
         tuple(
             (
                 row.policy,
                 row.metrics.depth,
-                *_over(row, evaluation.reference, row.differences.depth, 1),
+                *_over(row, reference, row.differences.depth, 1),
                 row.metrics.watch_seconds,
-                *_over(row, evaluation.reference, row.differences.watch_seconds, 2),
+                *_over(row, reference, row.differences.watch_seconds, 2),
             )
             for row in rows
         ),
@@ -120,7 +120,7 @@ def tables_of(evaluation: RunEvaluation, evaluator: str) -> list[Table]:
 
 
 def changes_table(evaluation: RunEvaluation, evaluator: str) -> Table:
-    """Every metric relative to what serves today, in %."""
+    """Change of every metric relative to the reference, in %."""
     rows = [row for row in evaluation.of(evaluator) if row.policy != evaluation.reference]
     metrics = evaluation.of(evaluator)[0].metrics
     heads = zip(metrics.names, metrics.signs, strict=True)
@@ -146,7 +146,7 @@ def page_of(evaluation: RunEvaluation, agent: str) -> str:
 
 
 def _printed(evaluation: RunEvaluation) -> list[Table]:
-    """All tables of the evaluator that decides, and the rewards of the other."""
+    """All tables of the deciding evaluator, and the reward table of the other one."""
     tables = tables_of(evaluation, evaluation.evaluator)
     tables.append(changes_table(evaluation, evaluation.evaluator))
     others = [name for name in evaluation.sessions if name != evaluation.evaluator]
@@ -159,28 +159,27 @@ def _gain(evaluation: RunEvaluation, policy: str, evaluator: str) -> Gain:
 
 
 def _trust(evaluation: RunEvaluation) -> list[str]:
-    """How far to believe the result."""
+    """Sentences on the reliability of the result."""
     row = evaluation.of(evaluation.evaluator)[0]
     sentences = [
-        f"How far to believe it: {row.sessions:,} sessions of {row.users:,} final users.",
-        "One run is one training seed: the CI covers users and chance in their sessions, not"
-        " another seed (compare runs several).",
+        f"Reliability: {row.sessions:,} sessions of {row.users:,} final users.",
+        "The CI covers users and the random numbers of their sessions. It does not cover the"
+        " training seed, because a run has only one (`compare` uses several).",
     ]
     if evaluation.evaluator == GROUND_TRUTH:
         sentences.append("The ground truth is that of the synthetic world, not of real users.")
     else:
         sentences.append(
-            "Policies are evaluated in the simulator in which they learned, so that its errors"
-            " count as gains."
+            "Policies are evaluated in the simulator that they were trained in, so its errors can"
+            " appear as gains."
         )
     if evaluation.declared:
         parts = ", ".join(evaluation.declared)
         sentences.append(f"Declared in the simulator, not fitted on the log: {parts}.")
     if evaluation.requests < SMALL_REQUESTS or row.sessions < SMALL_SESSIONS:
         sentences.append(
-            f"This run is small ({evaluation.requests:,} requests, {row.sessions:,} sessions), as"
-            " with --preset smoke: it shows that the program works and proves nothing about"
-            " policies."
+            f"This run is too small to compare policies ({evaluation.requests:,} requests,"
+            f" {row.sessions:,} sessions); it only checks that the program works."
         )
     return sentences
 
@@ -191,15 +190,16 @@ def _remarks(evaluation: RunEvaluation, agent: str) -> list[str]:
         if f"{agent}_untrained" in played:
             gain = evaluation.difference(agent, f"{agent}_untrained", evaluator)
             sentences.append(
-                f"{agent} over its own untrained network, in {evaluator_words(evaluator)}:"
-                f" {gain.mean:+.2f} [{gain.low:.2f}, {gain.high:.2f}] of session reward."
+                f"Effect of training on session reward, {agent} over {agent}_untrained, in"
+                f" {evaluator_words(evaluator)}: {gain.mean:+.2f}"
+                f" [{gain.low:.2f}, {gain.high:.2f}]."
             )
     sentences.append(_weights_sentence(evaluation.row(agent, SIMULATOR)))
     unmoved = _unmoved(evaluation)
     if unmoved:
         sentences.append(
-            f"{', '.join(unmoved)} end at uniform weights, where they start: nothing that they"
-            " tried within the budget was better on the users they learned from."
+            f"Selected policies that equal their initial point, uniform weights:"
+            f" {', '.join(unmoved)}. No other weights were better on learning users."
         )
     if GROUND_TRUTH in evaluation.sessions:
         sentences.append(_gap_sentence(evaluation))
@@ -207,13 +207,13 @@ def _remarks(evaluation: RunEvaluation, agent: str) -> list[str]:
 
 
 def _unmoved(evaluation: RunEvaluation) -> list[str]:
-    """Policies that a budget was spent on and that play uniform weights at any request."""
-    today = evaluation.row("uniform", SIMULATOR)
+    """Policies that used requests and still have uniform weights at every request."""
+    uniform = evaluation.row("uniform", SIMULATOR)
     return [
         row.policy
         for row in evaluation.of(SIMULATOR)
         if row.requests_used > 0
-        and np.allclose(row.weights, today.weights, atol=1e-6)
+        and np.allclose(row.weights, uniform.weights, atol=1e-6)
         and np.allclose(row.weights_spread, 0.0, atol=1e-6)
     ]
 
@@ -228,7 +228,7 @@ def _over(
     difference: Interval,
     metric: int | None,
 ) -> tuple[Cell]:
-    """A difference, marked where the metric of that position is worse than today's."""
+    """A difference, marked if the metric at that position is worse than the reference's."""
     if row.policy == other:
         return ("reference",)
     worse = metric is not None and row.differences.worse()[metric]
@@ -244,7 +244,7 @@ def _rates(row: LeaderboardRow) -> list[Cell]:
 
 
 def _gap_sentence(evaluation: RunEvaluation) -> str:
-    """How far the simulator is from the truth, in the mean of all policies' session reward."""
+    """Mean and range of the simulator's error in session reward, over all policies."""
     true = [played.reward.mean() for played in evaluation.sessions[GROUND_TRUTH].values()]
     simulated = [played.reward.mean() for played in evaluation.sessions[SIMULATOR].values()]
     gaps = np.subtract(simulated, true)
@@ -256,7 +256,7 @@ def _gap_sentence(evaluation: RunEvaluation) -> str:
 
 
 def _weights_sentence(row: LeaderboardRow) -> str:
-    """Mean fusion weights of a policy and how much they move within a session."""
+    """Mean fusion weights of a policy, with their std within a session."""
     parts = [
         f"{name} {mean:.2f} ± {spread:.2f}"
         for name, mean, spread in zip(

@@ -1,4 +1,4 @@
-"""Settings as JSON: frozen dataclasses out and back in, equal."""
+"""Converts settings, which are frozen dataclasses, to JSON and back."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -22,13 +22,13 @@ _JSON_TYPES: tuple[tuple[type[Any], tuple[type[Any], ...]], ...] = (
     (str, (str,)),
     (Path, (str,)),
 )
-"""Types, and those of the JSON values that they are read from: no "false" that is true, no 3.9 that
-is 3."""
+"""Types of fields, and the JSON types that they accept: neither "false" as a bool, nor 3.9 as an
+int."""
 
 
 @dataclass(frozen=True)
 class _NamedSettings:
-    """A field whose type another field names."""
+    """A field whose type depends on the name in another field."""
 
     kind: type[Any]
     name_field: str
@@ -42,13 +42,13 @@ _NAMED: list[_NamedSettings] = []
 def read_named_settings(
     kind: type[Any], name_field: str, settings_field: str, type_of: Callable[[str], type[Any]]
 ) -> None:
-    """Let JSON of `kind` hold settings whose type another of its fields names.
+    """Register a field of `kind` whose type depends on the name in another field.
 
     Args:
         kind: a dataclass with both fields.
-        name_field: the field that holds the name.
-        settings_field: the field that holds settings of the type that the name stands for, or None.
-        type_of: gives the type of a name.
+        name_field: the field with the name.
+        settings_field: the field with settings of the named type, or None.
+        type_of: returns the type for a name.
     """
     _NAMED.append(_NamedSettings(kind, name_field, settings_field, type_of))
     _converter.cache_clear()
@@ -56,7 +56,7 @@ def read_named_settings(
 
 @lru_cache(maxsize=1)
 def _converter() -> "Converter":
-    # Imported here: a command line without a settings file needs no JSON.
+    # Imported here, because a command line without a settings file does not need it.
     import cattrs
 
     converter = cattrs.Converter(forbid_extra_keys=True)
@@ -81,10 +81,8 @@ def _by_name(named: _NamedSettings, converter: "Converter") -> Callable[[Any, An
     from cattrs.gen import make_dict_structure_fn, override
 
     kind, field = named.kind, named.settings_field
-    left_out: Any = {field: override(omit=True)}
-    read_others = make_dict_structure_fn(
-        kind, converter, _cattrs_forbid_extra_keys=True, **left_out
-    )
+    omitted: Any = {field: override(omit=True)}
+    read_others = make_dict_structure_fn(kind, converter, _cattrs_forbid_extra_keys=True, **omitted)
 
     def structure(document: Any, _: Any) -> Any:
         if not isinstance(document, dict):
@@ -101,12 +99,12 @@ def _by_name(named: _NamedSettings, converter: "Converter") -> Callable[[Any, An
 
 
 def settings_to_json(settings: Any) -> Any:
-    """Dictionaries, lists, strings and numbers that `settings_from_json` reads back."""
+    """Convert settings to JSON values that `settings_from_json` reads back."""
     return _converter().unstructure(settings)
 
 
 def settings_from_json(kind: type[SettingsT], document: Any) -> SettingsT:
-    """Settings of a dataclass type; fields that the document leaves out keep their default.
+    """Read settings of a dataclass type from JSON values; missing fields have their defaults.
 
     Raises:
         ConfigError: naming the field that is unknown or of the wrong type or range.
@@ -116,11 +114,11 @@ def settings_from_json(kind: type[SettingsT], document: Any) -> SettingsT:
     try:
         return _converter().structure(document, kind)
     except ClassValidationError as error:
-        raise ConfigError(_first_complaint(error, kind.__name__)) from error
+        raise ConfigError(_first_message(error, kind.__name__)) from error
 
 
 def settings_laid_over(base: SettingsT, document: Any) -> SettingsT:
-    """`base`, but with the settings that a JSON document names, however deep.
+    """Replace settings of `base`, at any depth, by those in a JSON document.
 
     Raises:
         ConfigError: if a setting is unknown or of the wrong type or range.
@@ -141,7 +139,7 @@ def _laid_over(base: Any, document: Any) -> Any:
     return merged
 
 
-def _first_complaint(error: BaseException, where: str) -> str:
+def _first_message(error: BaseException, where: str) -> str:
     from cattrs.errors import ForbiddenExtraKeysError
 
     if isinstance(error, MtfRlError):
@@ -151,5 +149,5 @@ def _first_complaint(error: BaseException, where: str) -> str:
     if isinstance(error, BaseExceptionGroup):
         inner = error.exceptions[0]
         note = "; ".join(str(n) for n in getattr(inner, "__notes__", [])[:1])
-        return _first_complaint(inner, note.replace("Structuring class ", "") or where)
+        return _first_message(inner, note.replace("Structuring class ", "") or where)
     return f"{where}: {error}"

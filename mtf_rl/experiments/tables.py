@@ -10,7 +10,17 @@ from dataclasses import dataclass, field, replace
 from mtf_rl.evaluation import Interval
 from mtf_rl.experiments.console import Terminal
 
-__all__ = ["Cell", "Column", "Marked", "Table", "screen_width", "show", "to_html", "to_text"]
+__all__ = [
+    "Cell",
+    "Column",
+    "Marked",
+    "Table",
+    "screen_width",
+    "show",
+    "to_html",
+    "to_text",
+    "wrapped",
+]
 
 MAX_WIDTH = 100
 NAME_WIDTH = 22
@@ -19,7 +29,7 @@ _GAP = "  "
 
 @dataclass(frozen=True)
 class Marked:
-    """A number that stands out, such as a guardrail that is passed."""
+    """A number with a mark, such as a significant loss."""
 
     value: "float | Interval"
     mark: str = "!"
@@ -31,17 +41,17 @@ Cell = str | int | float | Interval | Marked | None
 
 @dataclass(frozen=True)
 class Column:
-    """How the numbers of a column are written."""
+    """The head of a column and the format of its numbers."""
 
     head: str
     scale: float = 1.0
-    """Factor before writing: 100 for %, 1,000 for ‰."""
+    """Factor that numbers are multiplied by: 100 for %, 1,000 for ‰."""
     signed: bool = False
     """Whether a plus sign is written, as for differences."""
     decimals: int | None = None
-    """Decimals; by default as many as show two digits of the usual margin."""
+    """Number of decimals; by default two significant digits of the median margin."""
     min_decimals: int = 0
-    """At least as many."""
+    """Minimum of the default number of decimals."""
     better: int = 0
     """For differences: +1 if more is better, -1 if less is better, 0 if neither."""
 
@@ -52,15 +62,15 @@ class Table:
 
     title: str
     columns: tuple[Column | str, ...]
-    """A plain text is a column of text or counts."""
+    """A string is a column of text or counts."""
     rows: tuple[tuple[Cell, ...], ...]
     note: str = ""
     bold: frozenset[str] = field(default_factory=frozenset)
-    """Names of rows that stand out."""
+    """Names of rows that are bold in Markdown and HTML."""
 
     @property
     def heads(self) -> tuple[Column, ...]:
-        """The columns with their forms."""
+        """The columns with their formats."""
         return tuple(
             column if isinstance(column, Column) else Column(column) for column in self.columns
         )
@@ -70,7 +80,7 @@ class Table:
         written = [
             [_written(cell, column, decimals, as_margin=as_margin) for cell in cells]
             for column, cells, (decimals, as_margin) in zip(
-                self.heads, self._cells, self._forms, strict=True
+                self.heads, self._cells, self._formats, strict=True
             )
         ]
         return [list(row) for row in zip(*written, strict=True)]
@@ -89,12 +99,12 @@ class Table:
 
     @property
     def _cells(self) -> list[list[Cell]]:
-        """Column by column."""
+        """The cells of each column."""
         return [[row[position] for row in self.rows] for position in range(len(self.heads))]
 
     @property
-    def _forms(self) -> list[tuple[int, bool]]:
-        """Of each column, its decimals and whether intervals are written as margins."""
+    def _formats(self) -> list[tuple[int, bool]]:
+        """For each column, its decimals and whether intervals are written as margins."""
         return [
             (
                 column.decimals if column.decimals is not None else _usual_decimals(column, cells),
@@ -105,23 +115,31 @@ class Table:
 
 
 def screen_width() -> int:
-    """Columns of the screen, or of COLUMNS, at most 100; 100 where there is no screen."""
+    """Width of the terminal, or COLUMNS, at most 100; 100 without a terminal."""
     return min(MAX_WIDTH, shutil.get_terminal_size((MAX_WIDTH, 24)).columns)
 
 
+def wrapped(text: str, width: int) -> str:
+    """Break a paragraph into lines of at most `width`; `95 %` and `1 ± 2` stay on one line."""
+    joined = text.replace(" %", "\u00a0%").replace(" ± ", "\u00a0±\u00a0")
+    lines = textwrap.fill(joined, width, break_long_words=False, break_on_hyphens=False)
+    return lines.replace("\u00a0", " ")
+
+
 def show(table: Table, terminal: Terminal) -> None:
-    """Print a table and its note so that it fits the screen."""
+    """Print a table and its note, so that they fit the terminal."""
     terminal.say("")
-    terminal.stage(table.title)
+    terminal.stage(wrapped(table.title, screen_width()))
     terminal.say(to_text(table, screen_width()))
     if table.note:
-        terminal.say(textwrap.fill(table.note, screen_width()))
+        terminal.say(wrapped(table.note, screen_width()))
 
 
 def to_text(table: Table, width: int) -> str:
-    """The table without its title; columns that do not fit follow below, with the names again.
+    """Format the table as text without its title.
 
-    Long names and heads are folded; numbers are never cut.
+    Columns that do not fit are printed below, with the row names repeated. Long names and heads
+    are folded; numbers are never cut.
     """
     names = [_folded(row[0], NAME_WIDTH) for row in table.texts()]
     head = _folded(table.heads[0].head, NAME_WIDTH)
@@ -138,9 +156,9 @@ def to_text(table: Table, width: int) -> str:
 
 
 def to_html(table: Table) -> str:
-    """The table, with the number behind each cell as the key to sort by.
+    """Format the table as HTML; each cell has its number as sort key.
 
-    Differences are coloured where their CI excludes 0, by whether the change is better.
+    Differences whose CI excludes 0 are coloured by whether the change is better or worse.
     """
     heads = "".join(
         f"<th><button>{html.escape(column.head)}</button></th>" for column in table.heads
@@ -183,7 +201,7 @@ def _bare(cell: Cell) -> str | int | float | Interval | None:
 
 
 def _is_symmetric(value: Cell) -> bool:
-    """Whether a margin says all of an interval; true of what is none."""
+    """Whether an interval is symmetric and finite; also True for other cells."""
     if not isinstance(value, Interval) or not math.isfinite(value.high - value.low):
         return True
     margins = value.high - value.mean, value.mean - value.low
@@ -191,7 +209,7 @@ def _is_symmetric(value: Cell) -> bool:
 
 
 def _usual_decimals(column: Column, cells: Sequence[Cell]) -> int:
-    """As many as show two digits of the middle margin, 0 to 4; 2 where there is none."""
+    """Decimals for two significant digits of the median margin, 0 to 4; 2 without intervals."""
     margins = sorted(
         column.scale * (value.high - value.low) / 2.0
         for value in map(_bare, cells)
@@ -233,7 +251,7 @@ def _escaped(cell: str) -> str:
 
 
 def _folded(name: str, width: int) -> list[str]:
-    """A name in lines of at most `width`, broken after `_`, `/` or a space where it must be."""
+    """Break a name after `_`, `/` or a space into lines of at most `width`."""
     lines = [""]
     for part in name.replace("_", "_\0").replace("/", "/\0").replace(" ", " \0").split("\0"):
         if lines[-1] and len(lines[-1]) + len(part.rstrip()) > width:
@@ -243,9 +261,9 @@ def _folded(name: str, width: int) -> list[str]:
 
 
 def _block(head: str, cells: Sequence[str]) -> tuple[list[str], list[str]]:
-    """A column's head, folded, and its cells, all of one width and flush right.
+    """The folded head and the cells of a column, right-aligned to one width.
 
-    Marks at the end of cells stand in a column of their own.
+    Numbers are aligned with or without marks at the end of the cells.
     """
     if any(cell.endswith(" !") for cell in cells):
         cells = [cell if cell.endswith(" !") else f"{cell}  " for cell in cells]
@@ -256,20 +274,20 @@ def _block(head: str, cells: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def _parts(widths: Sequence[int], available: int) -> list[range]:
-    """Columns for each part, in order: as few parts as fit, with about as many columns each."""
+    """Split columns, in order, into the minimum number of parts that fit, of similar size."""
     fewest = len(_filled(widths, available, len(widths)))
-    for most in range(1, len(widths) + 1):
-        parts = _filled(widths, available, most)
+    for max_columns in range(1, len(widths) + 1):
+        parts = _filled(widths, available, max_columns)
         if len(parts) == fewest:
             return parts
     return [range(0)]
 
 
-def _filled(widths: Sequence[int], available: int, most: int) -> list[range]:
-    """Parts filled one after the other with at most `most` columns, at least one."""
+def _filled(widths: Sequence[int], available: int, max_columns: int) -> list[range]:
+    """Fill parts one after the other, each with 1 to `max_columns` columns."""
     parts, first, used = [], 0, 0
     for position, width in enumerate(widths):
-        if position > first and (used + width > available or position - first >= most):
+        if position > first and (used + width > available or position - first >= max_columns):
             parts.append(range(first, position))
             first, used = position, 0
         used += width
@@ -285,8 +303,8 @@ def _part_text(
     height = max([len(head), *(len(block[0]) for block in blocks)])
     lines = []
     for line in range(height):
-        cells = [_from_below(head, line, height).ljust(first)]
-        cells += [_from_below(block[0], line, height).rjust(len(block[0][0])) for block in blocks]
+        cells = [_head_line(head, line, height).ljust(first)]
+        cells += [_head_line(block[0], line, height).rjust(len(block[0][0])) for block in blocks]
         lines.append(_GAP.join(cells))
     lines.append("─" * (first + sum(len(block[0][0]) + len(_GAP) for block in blocks)))
     for row, name in enumerate(names):
@@ -295,7 +313,7 @@ def _part_text(
     return "\n".join(line.rstrip() for line in lines)
 
 
-def _from_below(lines: Sequence[str], line: int, height: int) -> str:
-    """A line of a head whose last line stands lowest."""
+def _head_line(lines: Sequence[str], line: int, height: int) -> str:
+    """One line of a head that is aligned to the bottom of `height` lines."""
     position = line - (height - len(lines))
     return lines[position] if position >= 0 else ""

@@ -20,6 +20,7 @@ from mtf_rl.core.errors import ConfigError
 from mtf_rl.core.protocols import SIMULATOR
 from mtf_rl.data import BatchDataset, UserGroup
 from mtf_rl.envs import REWARDS, RequestBudget
+from mtf_rl.experiments.answer import say_wrapped
 from mtf_rl.experiments.assembly import Assembly
 from mtf_rl.experiments.collection import batch_for, describe_batch
 from mtf_rl.experiments.command_line import settings_to_resume
@@ -34,8 +35,8 @@ from mtf_rl.experiments.resumption import (
     Progress,
     check_resumable,
     checkpoint_path,
-    held,
     kept_metrics,
+    locked,
     note_given_batch,
 )
 from mtf_rl.experiments.run_evaluation import (
@@ -55,20 +56,20 @@ from mtf_rl.scorers import SCORERS
 
 __all__ = ["resume", "train"]
 
-_TORCH_THREADS = 1  # Sums in another order would give other weights.
+_TORCH_THREADS = 1  # More threads add in another order and give other weights.
 
 
 def train(settings: RunSettings, terminal: Terminal) -> RunFolder:
-    """Run the main job into a new folder; what is finished stays there if it is interrupted.
+    """Run the main job in a new folder; finished parts stay there after an interruption.
 
     Args:
-        settings: the agent, the baselines and the run.
-        terminal: told what happens.
+        settings: settings of agent, baselines and run.
+        terminal: prints progress and the result.
 
     Raises:
-        MtfRlError: for anything that the user can mend.
+        MtfRlError: if settings, data or files are invalid.
     """
-    surroundings_of(settings.run)  # Refuses a device that is not there before a folder is made.
+    surroundings_of(settings.run)  # refuse a missing device before a folder is made
     _try_extensions(settings)
     if settings.run.production is not None:
         given = resolve_production(settings.run.production, settings.run.session)
@@ -76,33 +77,33 @@ def train(settings: RunSettings, terminal: Terminal) -> RunFolder:
     run = new_run_folder(settings.run.run_dir, agent=settings.label)
     run.write_config(settings)
     terminal.say(f"Run folder: {run.path}")
-    with held(run):
+    with locked(run):
         _train(settings, run, Progress(), terminal)
     return run
 
 
 def resume(path: Path, terminal: Terminal, *, reward: str | None = None) -> RunFolder:
-    """Go on with a run that was stopped or killed; it ends as if it had not been.
+    """Resume a stopped or killed run; its results equal those of an uninterrupted run.
 
-    What is finished is kept. A learner goes on from its last checkpoint; what was half made before
-    it, and searches, start anew, and end the same.
+    Finished parts are kept. A learner resumes from its last checkpoint. Unfinished preparation and
+    searches start again, with the same result.
 
     Args:
         path: the run's folder.
-        terminal: told what happens.
-        reward: the run's own `module:function` named again, if it has one.
+        terminal: prints progress and the result.
+        reward: the run's own `module:function`, repeated, if it has one.
 
     Raises:
-        RunFolderError: if the folder is not a run's, the run is finished or at work, or versions or
-            threads differ from those it began with.
+        RunFolderError: if the folder is not a run's, or the run is finished, in use by another
+            process, or was started with other versions or threads.
         ArtifactError: if a checkpoint cannot be read.
-        MtfRlError: for anything else that the user can mend.
+        MtfRlError: if settings, data or files are invalid.
     """
     run = open_run_folder(path)
     settings = settings_to_resume(run, reward)
     check_resumable(run, **surroundings_of(settings.run))
     _try_extensions(settings)
-    with held(run):
+    with locked(run):
         progress = Progress.load(run)
         terminal.say(f"Resuming {run.path}")
         _train(settings, run, progress, terminal)
@@ -110,22 +111,22 @@ def resume(path: Path, terminal: Terminal, *, reward: str | None = None) -> RunF
 
 
 def surroundings_of(config: RunConfig) -> dict[str, Any]:
-    """What a run's numbers depend on beside its settings and versions.
+    """Facts other than settings and versions that a run's numbers depend on.
 
     Raises:
-        ConfigError: if the device is not there.
+        ConfigError: if the device is not available.
     """
     return {"torch_threads": _TORCH_THREADS, "torch_device": chosen_device(config.device)}
 
 
 def _try_extensions(settings: RunSettings) -> None:
-    """Import the user's own parts, so that a mistake in one is told before anything is fitted.
+    """Import the user's extensions, so that their errors are reported before anything is fitted.
 
     Raises:
-        ConfigError: if one cannot be imported, or is not what it must be.
+        ConfigError: if an extension cannot be imported, or is of the wrong kind.
     """
     SCORERS.resolve(settings.run.scorer)
-    # It is tried on the log's own tasks once they are read.
+    # `_check_tasks` calls it on the tasks of the log after the log is read.
     REWARDS.resolve(settings.run.session.reward)
 
 
@@ -137,10 +138,13 @@ def _train(settings: RunSettings, run: RunFolder, progress: Progress, terminal: 
         terminal.logging_to(run.path / "log.txt"),
     ):
         _work(settings, run, progress, metrics, terminal)
-    shutil.rmtree(run.checkpoints, ignore_errors=True)  # Only once the run counts as finished.
-    terminal.say(
-        f"Written to {run.path}: leaderboard.csv, .json, .md, .png; TensorBoard:"
-        f" tensorboard --logdir {run.path.parent}"
+    shutil.rmtree(run.checkpoints, ignore_errors=True)  # only after the run counts as finished
+    say_wrapped(
+        [
+            f"Written to {run.path}: leaderboard.csv, .json, .md, .png.",
+            f"TensorBoard: tensorboard --logdir {run.path.parent}",
+        ],
+        terminal,
     )
 
 
@@ -153,11 +157,11 @@ def _work(
 ) -> None:
     config = settings.run
     if progress.prepared:
-        terminal.say("Data, scorer and simulator are there.")
+        terminal.say("Data, scorer and simulator are finished.")
         assembly = Assembly.load(run.data, run.simulator)
     else:
         for folder in (run.data, run.scorer, run.simulator):
-            shutil.rmtree(folder, ignore_errors=True)  # Half made by a run that was killed.
+            shutil.rmtree(folder, ignore_errors=True)  # left unfinished by a killed run
         assembly = prepare_run(config, run, metrics, terminal)
         progress = Progress(prepared=True, metrics_bytes=metrics.length())
         progress.save(run)
@@ -187,7 +191,7 @@ def _work(
 
 
 class _PolicyTrainer:
-    """Policies learnt one after the other, each saved as soon as it is there."""
+    """Trains policies one after the other, and saves each as soon as it is finished."""
 
     def __init__(
         self,
@@ -207,19 +211,19 @@ class _PolicyTrainer:
         self._tuning = assembly.dynamics(config.session, UserGroup.TUNE, SIMULATOR)
 
     def learn(self, name: str, agent: str, agent_settings: Any) -> None:
-        """Let `agent` learn within the budget, and keep its policy as `name`.
+        """Train `agent` within the budget, and save its policy as `name`.
 
-        What was finished before a run was resumed is not learnt again.
+        Policies that were finished before a run was resumed are not trained again.
 
         Raises:
-            LearningInterruptedError: on Ctrl-C; what was learnt so far is kept first.
+            LearningInterruptedError: on Ctrl-C, after the policy so far is saved.
         """
         if name in self._progress.finished:
-            self._terminal.say(f"Policy {name} is there.")
+            self._terminal.say(f"Policy {name} is finished.")
             return
         checkpoint = checkpoint_path(self._run, name)
         if checkpoint.exists():
-            self._terminal.say(f"Policy {name} goes on from its checkpoint.")
+            self._terminal.say(f"Policy {name} resumes from its checkpoint.")
         requests = 0 if agent == "uniform" else self._config.requests
         budget = RequestBudget(requests)
         task = LearningTask(
@@ -237,12 +241,13 @@ class _PolicyTrainer:
         if AGENTS[agent].from_batch:
             task = replace(task, batch=self._batch(budget))
             updates = getattr(agent_settings, "updates", 0)
-            self._terminal.stage(f"Policy {name}: {updates} updates on the batch")
+            self._terminal.stage(f"Policy {name}: {updates:,} updates on the batch dataset")
             goal = ("updates", updates)
         else:
             if getattr(agent_settings, "warm_start_updates", 0) > 0:
                 task = replace(task, batch=self._given_batch())
-            self._terminal.stage(f"Policy {name}: {requests} requests in the simulator")
+            work = f"{requests:,} requests in the simulator" if requests else "no training"
+            self._terminal.stage(f"Policy {name}: {work}")
             goal = ("requests", requests)
         with self._terminal.progress(*goal) as bar:
             if AGENTS[agent].from_batch:
@@ -264,14 +269,14 @@ class _PolicyTrainer:
         shutil.rmtree(checkpoint.parent, ignore_errors=True)
 
     def keep_production(self, given: str) -> None:
-        """Keep production's weights as a policy, which costs no request."""
+        """Save production's weights as a policy, which uses no request."""
         weights = read_production(given, self._learning.formula.tasks)
         policy = production_policy(weights, self._learning.formula, self._learning.action_map)
         self.entries[PRODUCTION] = Entry(policy, 0)
         save_entries(self._run.policies, self.entries, FusionSetting.of(self._learning))
 
     def _given_batch(self) -> BatchDataset:
-        """A batch to start warm from; collecting one would use up the budget.
+        """The given batch dataset for a warm start; collecting one would use the budget.
 
         Raises:
             ConfigError: if none is given.
@@ -281,7 +286,7 @@ class _PolicyTrainer:
         return self._batch(RequestBudget())
 
     def _batch(self, budget: RequestBudget) -> BatchDataset:
-        """The run's batch dataset; the first agent that asks has it collected."""
+        """The run's batch dataset, which is collected for the first agent that needs it."""
         first = self._last_batch is None
         if first and self._config.batch is not None:
             note_given_batch(self._run, self._config.batch)
@@ -293,7 +298,7 @@ class _PolicyTrainer:
             keep_at=self._run.data / "batch.parquet",
         )
         if first:
-            self._terminal.say(f"Batch dataset: {describe_batch(batch)}")
+            say_wrapped([f"Batch dataset: {describe_batch(batch)}."], self._terminal)
         return batch
 
     def _keep(self, name: str, agent: str, learned: LearnedPolicy) -> None:
@@ -304,7 +309,7 @@ class _PolicyTrainer:
 
 
 def _finished_entries(run: RunFolder, progress: Progress) -> dict[str, Entry]:
-    """Policies of an earlier part of the run; what Ctrl-C left half learnt is not among them."""
+    """Policies that were finished before the run was resumed, without interrupted ones."""
     if not progress.finished:
         return {}
     finished = {*progress.finished, *(f"{name}_untrained" for name in progress.finished)}
@@ -313,5 +318,5 @@ def _finished_entries(run: RunFolder, progress: Progress) -> dict[str, Entry]:
 
 
 def _looks_ahead(agent_settings: Any) -> bool:
-    """Whether the agent looks ahead, so that one that does not can stand beside it."""
+    """Whether the agent has gamma above 0, so that it differs from its myopic baseline."""
     return bool(getattr(agent_settings, "gamma", 0.0) > 0.0)

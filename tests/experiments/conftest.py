@@ -1,4 +1,4 @@
-"""The small run, finished once and shared by all tests here."""
+"""Fixtures: a small finished run, shared by all tests here."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +14,7 @@ from tests.made_once import MadeOnce
 
 @pytest.fixture(scope="session", autouse=True)
 def one_process_writes_logs() -> Iterator[None]:
-    """Another process takes longer to start than these logs to write."""
+    """Write logs in one process, because starting another takes longer."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("os.cpu_count", lambda: 1)
         yield
@@ -22,7 +22,7 @@ def one_process_writes_logs() -> Iterator[None]:
 
 @pytest.fixture(scope="session", name="finished")
 def finished_run(made_once: MadeOnce) -> RunFolder:
-    """A finished run of the main job; whoever writes into it takes a copy."""
+    """A finished run of the main job; a test that writes into it uses a copy."""
 
     def make(folder: Path) -> None:
         train(small_settings(folder, "td3", *LEARNER_FLAGS), Terminal())

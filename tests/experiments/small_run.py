@@ -1,4 +1,4 @@
-"""A small run: the flags of its command, and the run once it is finished."""
+"""A small run: its flags and settings, and copies at several stages."""
 
 import shutil
 from pathlib import Path
@@ -36,12 +36,12 @@ LEARNER_FLAGS = ["--warmup-requests", "300", "--num-envs", "8"]  # of agents tha
 
 
 def small_settings(folder: Path, agent: str, *flags: str) -> RunSettings:
-    """Settings of a run of a few users, with these flags of the agent."""
+    """Settings of a run with few users, and these flags."""
     return parse_train([agent, *RUN_FLAGS, *flags, "--run-dir", str(folder)])
 
 
 def begin(folder: Path, agent: str, *flags: str) -> RunFolder:
-    """What a run looks like that was killed at its very beginning."""
+    """The folder of a run that was killed right after its start."""
     settings = small_settings(folder, agent, *flags)
     run = new_run_folder(folder, agent=agent)
     run.write_config(settings)
@@ -50,7 +50,7 @@ def begin(folder: Path, agent: str, *flags: str) -> RunFolder:
 
 
 def begin_prepared(folder: Path, agent: str, prepared: Path, *flags: str) -> RunFolder:
-    """The same, killed when everything up to the first learner was there."""
+    """The folder of a run that was killed before its first learner, with all preparation done."""
     run = begin(folder, agent, *flags)
     for part in ("data", "scorer", "simulator"):
         shutil.copytree(prepared / part, folder / part)
@@ -59,6 +59,6 @@ def begin_prepared(folder: Path, agent: str, prepared: Path, *flags: str) -> Run
 
 
 def copy_of(run: RunFolder, folder: Path) -> RunFolder:
-    """A copy that a test may write into."""
+    """A copy for a test that writes into it."""
     shutil.copytree(run.path, folder)
     return RunFolder(folder)

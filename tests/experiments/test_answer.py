@@ -1,4 +1,4 @@
-"""The first sentences of a result."""
+"""The first sentences of a result: gain and side effects."""
 
 import math
 
@@ -12,7 +12,7 @@ NAMES = ("session reward", "session length", "watch time", *KUAIRAND_TASKS.feedb
 
 
 def gain(low: float, high: float, *, policy: str = "cem", reference: str = "production") -> Gain:
-    """Of session reward by an interval; watch time better, like worse, less hate."""
+    """A gain in session reward with this interval, more watch time, fewer likes, less hate."""
     middle = (low + high) / 2.0
     moved = {
         "session reward": Interval(middle, low, high),
@@ -25,23 +25,23 @@ def gain(low: float, high: float, *, policy: str = "cem", reference: str = "prod
     return Gain(policy, reference, GROUND_TRUTH, metrics, metrics)
 
 
-def test_a_gain_is_said_with_its_interval_reference_and_evaluator() -> None:
+def test_a_gain_has_its_interval_reference_and_evaluator() -> None:
     assert gain_sentence(gain(0.003, 0.059)) == (
         "cem gains 3.1 % [0.3, 5.9] (95 % CI) of session reward over production weights, in the"
         " ground truth."
     )
 
 
-def test_a_loss_and_no_clear_difference_are_not_called_gains() -> None:
+def test_losses_and_insignificant_changes_are_not_called_gains() -> None:
     assert gain_sentence(gain(-0.06, -0.02, reference="uniform")) == (
         "cem is worse than uniform weights: session reward changes by -4.0 % [-6.0, -2.0] (95 %"
         " CI), in the ground truth."
     )
     assert gain_sentence(gain(-0.06, 0.08)) == (
-        "No gain over production weights is shown for cem: session reward changes by 1.0 % [-6.0,"
-        " 8.0] (95 % CI), in the ground truth."
+        "cem shows no significant gain over production weights: session reward changes by 1.0 %"
+        " [-6.0, 8.0] (95 % CI), in the ground truth."
     )
-    assert "Nothing was found that is better than uniform weights" in gain_sentence(
+    assert "No policy is better than uniform weights" in gain_sentence(
         gain(0.0, 0.0, policy="uniform", reference="uniform")
     )
 
@@ -55,10 +55,10 @@ def test_without_a_relative_interval_the_difference_is_given() -> None:
     assert sentence.endswith("in the simulator.")
 
 
-def test_what_a_gain_costs_is_said_by_the_sign_of_each_task() -> None:
-    said = side_effects(gain(0.003, 0.059))
-    assert said.startswith("Other metrics against production weights: better: watch time +14.0 %")
-    assert "hate -28.0 % [-40.0, -16.0]; worse: like -36.0 % [-40.0, -32.0];" in said
-    unclear = said.split("no clear change: ")[1]
+def test_side_effects_are_grouped_by_the_sign_of_each_task() -> None:
+    sentence = side_effects(gain(0.003, 0.059))
+    assert sentence.startswith("Other metrics against production weights: better: watch time +14.0")
+    assert "hate -28.0 % [-40.0, -16.0]; worse: like -36.0 % [-40.0, -32.0];" in sentence
+    unclear = sentence.split("no significant change: ")[1]
     assert "session length" in unclear
     assert not {"like", "hate"} & set(unclear.rstrip(".").split(", "))

@@ -1,4 +1,4 @@
-"""Agents that learn from a batch, in the main job."""
+"""The main job with agents that learn from a batch dataset."""
 
 import re
 from dataclasses import replace
@@ -37,7 +37,7 @@ def collected(tmp_path: Path, requests: int = 300) -> BatchDataset:
     )
 
 
-def test_without_a_batch_the_whole_budget_is_collected_once_and_kept(tmp_path: Path) -> None:
+def test_a_missing_batch_is_collected_once_with_the_whole_budget(tmp_path: Path) -> None:
     budget = RequestBudget(300)
     kept = tmp_path / "batch.parquet"
     first = batch_for(toy_dynamics(), None, budget=budget, seed=4, keep_at=kept)
@@ -63,7 +63,7 @@ def test_a_batch_of_other_sessions_is_refused(tmp_path: Path) -> None:
     batch = collected(tmp_path)
     names = ("likes", *batch.parameter_names[1:])
     replace(batch, parameter_names=names).save(path)
-    message = f"{path} has other parameters than this run's sessions: number 0 is 'likes' where"
+    message = f"{path} has other parameters than this run's sessions: expected 'click' at position 0, got"
     with pytest.raises(ConfigError, match=re.escape(message)):
         batch_for(toy_dynamics(), path, budget=RequestBudget(9), seed=0, keep_at=path)
 
@@ -88,30 +88,32 @@ def test_a_batch_of_other_base_rates_is_refused(tmp_path: Path) -> None:
     rates = [0.5, 0.35, 0.45, *[0.5] * 5]
     other = replace(batch, setting={**setting, "base_rates": rates})
     message = (
-        "this run fuses with a base rate of 0.5 for long_view, the log's requests were fused with"
-        " 0.35: under log_sum the same weights are another ranking"
+        "this run has base rate 0.5 for long_view, the log has 0.35: under log_sum the same"
+        " weights give another ranking"
     )
     with pytest.raises(ConfigError, match=re.escape(message)):
         refuse_another_run(tmp_path, other, dynamics)
-    near = {**setting, "base_rates": [0.42] * 8}  # as another day may have it
+    near = {**setting, "base_rates": [0.42] * 8}  # within the tolerance
     refuse_another_run(tmp_path, replace(batch, setting=near), dynamics)
     setting_here = FusionSetting.of(dynamics)
     unshifted = replace(setting_here, fusion=replace(setting_here.fusion, formula="weighted_sum"))
-    refuse_other_base_rates("policy w", unshifted, other)  # no base rate moves its order
+    refuse_other_base_rates("policy w", unshifted, other)  # its order has no base rates
 
 
-def test_a_log_that_tells_no_setting_is_taken_and_described_so(tmp_path: Path) -> None:
+def test_the_description_of_a_log_without_setting_says_what_is_assumed(tmp_path: Path) -> None:
     path = tmp_path / "own.parquet"
     replace(collected(tmp_path), setting=None).save(path)
     batch = batch_for(toy_dynamics(), path, budget=RequestBudget(9), seed=0, keep_at=path)
-    assert "does not tell its formula, action map and reward" in describe_batch(batch)
+    assert "no formula, action map and reward: this run's are assumed" in describe_batch(batch)
 
 
-def test_a_batch_without_densities_is_described_so(tmp_path: Path) -> None:
+def test_the_description_of_a_batch_says_for_how_many_requests_densities_are_known(
+    tmp_path: Path,
+) -> None:
     batch = collected(tmp_path)
     unknown = replace(batch, log_densities=np.full(300, np.nan))
-    assert "no action's density is known" in describe_batch(unknown)
-    assert "known for 100%" in describe_batch(batch)
+    assert "no action density is known" in describe_batch(unknown)
+    assert "known for 100 % of requests" in describe_batch(batch)
 
 
 def test_the_main_job_with_an_agent_that_learns_from_a_batch(
@@ -128,7 +130,7 @@ def test_the_main_job_with_an_agent_that_learns_from_a_batch(
     assert "td3_bc/train/cloning_loss" in set(metrics.name)
 
 
-def test_the_papers_preset_and_flags() -> None:
+def test_the_paper_preset_and_flags_of_batch_agents() -> None:
     settings = parse_train(["batchrl_mtf", "--preset", "paper"])
     assert isinstance(settings.agent_settings, BatchRLMTFConfig)
     assert (settings.agent_settings.updates, settings.run.requests) == (300_000, 100_000)

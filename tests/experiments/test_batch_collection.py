@@ -1,4 +1,4 @@
-"""The command's work on a small run: a file that holds what was asked for."""
+"""Collection of batch datasets from a small run."""
 
 import re
 from pathlib import Path
@@ -33,7 +33,7 @@ def test_a_batch_is_written_and_read_back(
     assert batch.evaluator == "simulator"
     assert np.isfinite(batch.log_densities).all()
     assert f"{len(batch.rewards)} requests of" in capsys.readouterr().out
-    with pytest.raises(RunFolderError, match=re.escape("is there already; choose another --out")):
+    with pytest.raises(RunFolderError, match=re.escape("exists; choose another --out")):
         collect_batch(config, Terminal())
 
 

@@ -1,4 +1,4 @@
-"""Parsing a command line imports nothing heavy, and `--help` starts with what matters."""
+"""Parsing a command line imports nothing heavy, and `--help` starts with the main options."""
 
 import os
 import subprocess
@@ -37,7 +37,7 @@ def test_help_and_a_mistyped_flag_import_nothing_heavy(command: str) -> None:
     assert answer.stdout.strip() == ""
 
 
-def test_help_of_train_starts_with_the_options_that_matter() -> None:
+def test_help_of_train_starts_with_the_main_options() -> None:
     answer = subprocess.run(
         [sys.executable, "-m", "mtf_rl.train", "cma_es", "--help"],
         capture_output=True,

@@ -1,4 +1,4 @@
-"""Commands as a user meets them: what bad input gets, and what an interruption leaves."""
+"""Commands from end to end: error messages, help, interruption."""
 
 import signal
 import subprocess
@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 
 @dataclass(frozen=True)
 class Answer:
-    """What a command left behind."""
+    """Exit code and output of a command."""
 
     code: int
     printed: str
@@ -29,7 +29,7 @@ class Answer:
 
 
 class Commands:
-    """Calls commands in this process: to import what they need takes longer than to run them."""
+    """Calls commands in this process, because their imports are slower than their work."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
         self._monkeypatch, self._capsys = monkeypatch, capsys
@@ -50,7 +50,7 @@ def commands_here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 
 
 def run_apart(*words: str) -> Answer:
-    """The command in a process of its own."""
+    """Run a command in a process of its own."""
     ended = subprocess.run(
         [sys.executable, "-m", *words],
         cwd=ROOT,
@@ -63,12 +63,12 @@ def run_apart(*words: str) -> Answer:
 
 
 def unframed(text: str) -> str:
-    """The words of a framed message, without the frame."""
+    """The text of a framed message, without the frame."""
     return " ".join(text.translate({ord(char): " " for char in "│╭╮╰╯─"}).split())
 
 
 @pytest.mark.parametrize(
-    ("words", "complaint"),
+    ("words", "message"),
     [
         (["mtf_rl.train", "--data", "no/such/folder"], "no/such/folder"),
         (["mtf_rl.train", "td4"], "Unknown agent 'td4'. Did you mean 'td3'?"),
@@ -85,12 +85,12 @@ def unframed(text: str) -> str:
         (["mtf_rl.synthesize", "--out", "runs/none", "--users", "0"], "users must be at least 1"),
     ],
 )
-def test_bad_input_gets_one_framed_sentence(
-    words: list[str], complaint: str, run: Commands, tmp_path: Path
+def test_bad_input_gets_a_framed_message(
+    words: list[str], message: str, run: Commands, tmp_path: Path
 ) -> None:
     answer = run(*words, *(["--run-dir", str(tmp_path / "r")] if "--data" in words else []))
     assert answer.code == 2
-    assert complaint in unframed(answer.errors)
+    assert message in unframed(answer.errors)
     assert "Traceback" not in answer.errors + answer.printed
 
 
@@ -111,7 +111,7 @@ COMMANDS = (
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_help_names_every_flag_with_words(command: str, run: Commands) -> None:
+def test_help_of_every_command_works(command: str, run: Commands) -> None:
     answer = run(f"mtf_rl.{command}", "--help")
     assert answer.code == 0
     assert f"python -m mtf_rl.{command}" in answer.printed
@@ -119,7 +119,7 @@ def test_help_names_every_flag_with_words(command: str, run: Commands) -> None:
 
 
 @pytest.mark.slow
-def test_a_process_ends_with_the_same_codes_and_words() -> None:
+def test_a_separate_process_has_the_same_exit_codes_and_messages() -> None:
     refused = run_apart("mtf_rl.train", "--gamma", "1.5")
     assert (refused.code, refused.printed) == (2, "")
     assert "gamma must be in [0, 1], got 1.5" in unframed(refused.errors)
@@ -128,7 +128,7 @@ def test_a_process_ends_with_the_same_codes_and_words() -> None:
     assert "python -m mtf_rl.collect" in helped.printed
 
 
-def test_an_interrupted_run_keeps_what_it_learnt(finished: RunFolder, tmp_path: Path) -> None:
+def test_an_interrupted_run_keeps_its_policy(finished: RunFolder, tmp_path: Path) -> None:
     flags = (*LEARNER_FLAGS, "--requests", "4000000")
     folder = begin_prepared(tmp_path / "run", "td3", finished.path, *flags).path
     process = subprocess.Popen(
@@ -136,13 +136,13 @@ def test_an_interrupted_run_keeps_what_it_learnt(finished: RunFolder, tmp_path: 
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        # A shell makes the jobs in its background deaf to Ctrl-C, and their children with them.
+        # Background jobs of a shell ignore Ctrl-C, and their children inherit this.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     metrics = folder / "metrics.csv"
     deadline = time.monotonic() + 200
     while time.monotonic() < deadline and process.poll() is None:
-        # The learner logs losses once it is past its warm-up.
+        # The learner logs losses only after its warm-up.
         if metrics.exists() and "td3/train/" in metrics.read_text():
             break
         time.sleep(0.05)

@@ -1,4 +1,4 @@
-"""The environments by their ids, in the demonstration world."""
+"""The Gymnasium environments, by id, in the demonstration world."""
 
 import re
 import subprocess
@@ -35,7 +35,7 @@ PAIRS = [(formula, name) for formula in FORMULAS for name in maps_that_fit(formu
 def test_make_passes_both_checkers_with_warnings_as_errors(
     env_id: str, formula: str, action_map: str
 ) -> None:
-    # Rendering is checked once: it does not depend on the formula's kind, and is slow.
+    # Rendering is slow and does not depend on the formula, so it is checked once.
     once = (formula, action_map) == ("log_sum", "box")
     mode = "rgb_array" if once else None
     env = gymnasium.make(env_id, formula=formula, action_map=action_map, render_mode=mode)
@@ -59,7 +59,7 @@ def test_settings_reach_the_environment(env_id: str) -> None:
 
 
 @pytest.mark.parametrize("reward", REWARDS)
-def test_rewards_add_up_to_what_infos_report(reward: str) -> None:
+def test_rewards_follow_from_the_feedback_in_infos(reward: str) -> None:
     envs = gymnasium.make_vec(RETENTION_ID, num_envs=64, reward=reward, max_requests=4)
     envs.reset(seed=0)
     worth = REWARDS[reward].on(KUAIRAND_TASKS)
@@ -74,7 +74,7 @@ def test_rewards_add_up_to_what_infos_report(reward: str) -> None:
         np.testing.assert_allclose(rewards, expected - infos["return_days"], rtol=1e-5, atol=1e-5)
 
 
-def test_an_own_user_model_answers() -> None:
+def test_a_users_own_model_responds() -> None:
     class Still(ToyUserModel):
         evaluator = "still"
 
@@ -86,7 +86,7 @@ def test_an_own_user_model_answers() -> None:
     env.reset(seed=0)
     for request in range(3):
         _, reward, terminated, truncated, info = env.step(np.zeros(8, np.float32))
-        assert reward == 6.0  # six likes, and nobody leaves
+        assert reward == 6.0  # six likes, and no user leaves
         assert (terminated, truncated) == (False, request == 2)
     assert info["end_reason"] == "max_requests"
     with pytest.raises(
@@ -109,7 +109,7 @@ def test_make_vec_is_natively_batched() -> None:
 
 
 def rewards_of(num_envs: int, steps: int) -> dict[int, list[float]]:
-    """The rewards of each episode so far, by number, under constant actions."""
+    """The rewards of each episode so far, by episode number, under constant actions."""
     env = FusionSessionVectorEnv(demo_dynamics(), num_envs)
     env.reset(seed=4)
     numbers, following = list(range(num_envs)), num_envs
@@ -149,7 +149,7 @@ def test_the_worlds_hidden_state_never_enters_the_observation() -> None:
     for name in floats:
         changed = replace(state.hidden, **{name: getattr(state.hidden, name) + 3.0})
         assert dynamics.observe(replace(state, hidden=changed)).tobytes() == seen
-    # The same state does change what users do: the test would notice an observation of it.
+    # The hidden state changes responses, so the test would detect it in an observation.
     changed = replace(state.hidden, **{name: getattr(state.hidden, name) + 3.0 for name in floats})
     _, before = dynamics.advance(state, np.ones((16, 8), dtype=np.float32), 0)
     _, after = dynamics.advance(

@@ -88,7 +88,7 @@ def trained(own: Path) -> Path:
     return train(small_settings(path, f"{NAME}:Level", *FLAGS.split()), Terminal()).path
 
 
-def test_a_run_of_own_parts_names_them_and_shows_the_agent(run: Path) -> None:
+def test_a_run_with_extensions_stores_their_names(run: Path) -> None:
     settings = settings_of_run(open_run_folder(run))
     assert settings.agent == f"{NAME}:Level"
     assert settings.agent_settings.level == 0.5
@@ -100,7 +100,7 @@ def test_a_run_of_own_parts_names_them_and_shows_the_agent(run: Path) -> None:
     assert type(Scorer.load(run / "scorer").config).__name__ == "SquaresConfig"
 
 
-def test_nothing_that_a_file_names_is_imported(
+def test_extensions_named_in_files_are_not_imported(
     run: Path, own: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("mtf_rl.core.plugins._ALLOWED", set())
@@ -145,7 +145,7 @@ def test_a_policy_is_evaluated_against_uniform_and_production(run: Path) -> None
         evaluate_policy(policy, run, production=[1.0, 2.0])
 
 
-def test_an_own_agent_takes_part_in_a_comparison(run: Path, own: Path) -> None:
+def test_a_users_own_agent_can_be_compared(run: Path, own: Path) -> None:
     config = ComparisonConfig(
         run=run,
         requests=600,
@@ -167,7 +167,7 @@ def test_an_own_agent_takes_part_in_a_comparison(run: Path, own: Path) -> None:
     assert {result.contestant for result in comparison.results.all} == set(config.contestants)
 
 
-def test_what_this_process_registered_is_unknown_to_workers(
+def test_compare_refuses_names_that_only_this_process_registered(
     run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for registry in (AGENTS, CONTESTANTS):
@@ -179,7 +179,7 @@ def test_what_this_process_registered_is_unknown_to_workers(
         compare(config, Terminal())
 
 
-def test_a_mistake_is_told_before_anything_is_fitted(own: Path) -> None:
+def test_a_faulty_extension_is_refused_before_anything_is_fitted(own: Path) -> None:
     (own / "misspelt_reward.py").write_text("def worth(i):\n    return i.watch_second\n")
     path = own / "never_made"
     settings = parse_train(["uniform", "--run-dir", str(path)])

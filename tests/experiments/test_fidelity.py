@@ -57,7 +57,7 @@ def test_the_same_settings_give_the_same_files(run: RunFolder, folder: Path) -> 
     assert {name: (folder / name).read_bytes() for name in FILES} == before
 
 
-def test_held_out_rows_are_whole_sessions_that_nobody_saw(run: RunFolder) -> None:
+def test_held_out_rows_are_whole_sessions_without_fitted_rows(run: RunFolder) -> None:
     assembly = Assembly.load(run.data, run.simulator)
     config = PRESETS["smoke"]()[0].log
     held_out = read_held_out(run, config, run.data / "logs", assembly)
@@ -72,11 +72,11 @@ def test_held_out_rows_are_whole_sessions_that_nobody_saw(run: RunFolder) -> Non
             assembly.simulator, row_keys=np.append(assembly.simulator.row_keys, keys[0])
         ),
     )
-    with pytest.raises(LeakageError, match=re.escape("1 of the held-out rows were fitted on")):
+    with pytest.raises(LeakageError, match=re.escape("1 of the held-out rows were used in a fit")):
         read_held_out(run, config, run.data / "logs", leaked)
 
 
-def test_a_log_that_moved_is_asked_for(run: RunFolder, tmp_path: Path) -> None:
+def test_a_moved_or_changed_log_is_refused(run: RunFolder, tmp_path: Path) -> None:
     moved = RunFolder(tmp_path / "moved")
     shutil.copytree(run.path, moved.path)
     shutil.move(moved.data / "logs", tmp_path / "elsewhere")
@@ -96,7 +96,7 @@ def test_bad_settings_are_refused(tmp_path: Path) -> None:
         report_fidelity(FidelityConfig(tmp_path), Terminal())
 
 
-def test_other_settings_have_a_folder_of_their_own(tmp_path: Path) -> None:
+def test_the_folder_is_named_after_settings_that_differ_from_defaults(tmp_path: Path) -> None:
     assert FidelityConfig(tmp_path).folder == tmp_path / "fidelity"
     other = FidelityConfig(tmp_path, sessions=200, seed=3, truth_again=False)
     assert other.folder == tmp_path / "fidelity" / "sessions-200-seed-3-no-truth-again"

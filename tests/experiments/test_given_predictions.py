@@ -1,4 +1,4 @@
-"""The main job on predictions of a model from elsewhere."""
+"""The main job with given predictions of another model."""
 
 from pathlib import Path
 
@@ -21,7 +21,7 @@ POOL = 120
 
 
 def write_world_predictions(logs: Path, folder: Path) -> ScoreTable:
-    """Noise, as predictions for the pools that the world's retrieval finds."""
+    """Write random predictions for the retrieval pools of the synthetic world."""
     dataset, world = read_kuairand(logs), load_world(logs)
     assert world is not None
     rng = np.random.default_rng(0)
@@ -50,17 +50,17 @@ def test_a_run_on_given_predictions(
     assert len(assembly.scores.scorer_keys) == 0
     assert 0.3 < assembly.scores.base_rates[0] < 0.5  # the log's click rate, not the file's
     report = (run.scorer / "report.md").read_text()
-    assert f"{USERS * POOL} rows read = {USERS * POOL} kept + 0 dropped" in report
+    assert f"{USERS * POOL:,} rows read, {USERS * POOL:,} kept, 0 dropped" in report
     assert GIVEN_PREDICTIONS in report
     assert "| long_view |" in report
     for name in ("leaderboard.md", "log.txt"):
-        assert GIVEN_PREDICTIONS in (run.path / name).read_text()
+        assert GIVEN_PREDICTIONS in " ".join((run.path / name).read_text().split())
     evaluated = evaluate_run(run.path, sessions=10, seed=None, terminal=Terminal())
     assert GIVEN_PREDICTIONS in (evaluated / "leaderboard.md").read_text()
-    the_replay_is_of_random_exposures_in_the_pools(run, finished.data / "logs", table, capsys)
+    check_replay_on_random_exposures_in_pools(run, finished.data / "logs", table, capsys)
 
 
-def the_replay_is_of_random_exposures_in_the_pools(
+def check_replay_on_random_exposures_in_pools(
     run: RunFolder, logs: Path, table: ScoreTable, capsys: pytest.CaptureFixture[str]
 ) -> None:
     log = read_kuairand(logs).impressions
@@ -73,9 +73,9 @@ def the_replay_is_of_random_exposures_in_the_pools(
     replayed = replay_run(run.path, Terminal())
     printed = " ".join(capsys.readouterr().out.split())
     assert f"{last.sum()} random exposures of the test days, {covered} of them with" in printed
-    assert {"uniform", "cma_es"} <= {one.policy for one in replayed}
-    assert all(np.isfinite(one.top.value.mean) for one in replayed)
+    assert {"uniform", "cma_es"} <= {replay.policy for replay in replayed}
+    assert all(np.isfinite(replay.top.value.mean) for replay in replayed)
 
 
-def test_the_flag_takes_a_file() -> None:
+def test_the_predictions_flag_takes_a_file() -> None:
     assert parse_train(["--predictions", "mine.parquet"]).run.predictions == Path("mine.parquet")

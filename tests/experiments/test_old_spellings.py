@@ -1,4 +1,4 @@
-"""What the last release called otherwise is read, with a line on stderr."""
+"""Old spellings of the previous release are accepted, with a line on stderr."""
 
 import dataclasses
 import json
@@ -69,7 +69,7 @@ def test_old_flags_of_train_give_the_settings_of_new_ones(
     assert len(lines) == len(set(lines))
 
 
-def test_new_flags_are_read_in_silence(capsys: pytest.CaptureFixture[str]) -> None:
+def test_new_flags_print_no_note(capsys: pytest.CaptureFixture[str]) -> None:
     parse_train(["cem", "--elite-fraction", "0.5", "--scorer", "shared_bottom"])
     assert capsys.readouterr().err == ""
 
@@ -86,11 +86,13 @@ def test_new_flags_are_read_in_silence(capsys: pytest.CaptureFixture[str]) -> No
         ),
     ],
 )
-def test_old_flags_of_other_commands(kind: type[Any], old: str, new: str) -> None:
+def test_old_flags_of_other_commands_give_the_same_settings(
+    kind: type[Any], old: str, new: str
+) -> None:
     assert parse_command(kind, "x", old.split()) == parse_command(kind, "x", new.split())
 
 
-def test_names_of_folders_are_left_alone() -> None:
+def test_names_of_folders_are_not_converted() -> None:
     words = ["--run-dir", "hand_set", "--out=world", "--data", "shared-bottom"]
     assert current_words(words) == words
     assert current_words(["--model.bound", "7"]) == ["--model.bound", "7"]
@@ -129,7 +131,7 @@ def test_settings_of_extensions_keep_their_names() -> None:
     assert holds_old_fields(document | {"agent": "cql"})
 
 
-def test_run_folders_of_the_last_release_are_refused_with_the_remedy(tmp_path: Path) -> None:
+def test_run_folders_of_the_previous_release_are_refused_with_a_remedy(tmp_path: Path) -> None:
     document = settings_to_json(RunSettings("lspi", AGENTS["lspi"].config(), RunConfig()))
     document["run"]["twin"] = document["run"].pop("myopic_baseline")
     (tmp_path / "config.json").write_text(json.dumps(document))
@@ -140,7 +142,7 @@ def test_run_folders_of_the_last_release_are_refused_with_the_remedy(tmp_path: P
     parse_train(["--config", str(tmp_path / "config.json")])
 
 
-def test_the_old_spelling_of_the_evaluator_of_an_environment(
+def test_an_environment_accepts_the_old_spelling_of_evaluator(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     dynamics = session_dynamics(judge="world", slate=4)
@@ -152,7 +154,7 @@ def test_the_old_spelling_of_the_evaluator_of_an_environment(
     ]
 
 
-def test_old_forms_of_evaluate() -> None:
+def test_old_forms_of_evaluate_give_arguments_of_ope_and_replay() -> None:
     assert words_of_ope(["RUN", "--sessions", "3"]) is None
     expected = ["B", "P", "Q", "--simulator", "R"]
     assert words_of_ope(["--data", "B", "P", "Q", "--simulator", "R"]) == expected
@@ -166,11 +168,11 @@ def test_old_forms_of_evaluate() -> None:
 
 
 def settings_classes() -> set[type[Any]]:
-    """Every settings class that a command line is made of."""
+    """Every settings class of every command line."""
     commands = [
         getattr(command_settings, n) for n in command_settings.__all__ if n.endswith("Config")
     ]
-    found: set[type[Any]] = set()
+    classes: set[type[Any]] = set()
     waiting: list[Any] = [
         *commands, RunSettings, RunConfig, ComparisonConfig, OfflineConfig, *SCORERS.values(),
         *(agent.config for agent in AGENTS.values()),
@@ -178,14 +180,14 @@ def settings_classes() -> set[type[Any]]:
     while waiting:
         kind = waiting.pop()
         waiting += get_args(kind)
-        if dataclasses.is_dataclass(kind) and isinstance(kind, type) and kind not in found:
-            found.add(kind)
+        if dataclasses.is_dataclass(kind) and isinstance(kind, type) and kind not in classes:
+            classes.add(kind)
             waiting += get_type_hints(kind).values()
-    return found
+    return classes
 
 
 def test_no_setting_has_an_old_name_and_every_new_one_exists() -> None:
     kinds = settings_classes() - {ModelConfig}
     names = {field.name for kind in kinds for field in dataclasses.fields(kind)}
     assert not names & RENAMED_FIELDS.keys()
-    assert set(RENAMED_FIELDS.values()) - names <= {"held_out_fraction"}  # Python's alone
+    assert set(RENAMED_FIELDS.values()) - names <= {"held_out_fraction"}  # only in Python

@@ -1,4 +1,4 @@
-"""A log with tasks of its own goes from the dataset to the leaderboard."""
+"""A log with other tasks than KuaiRand's, from the dataset to the leaderboard."""
 
 import csv
 import re
@@ -50,7 +50,7 @@ FIRST_MS = 1_700_000_000_000 // (24 * HOUR_MS) * (24 * HOUR_MS)
 
 
 def shop() -> Dataset:
-    """Users who look at articles on three days: two sessions a day, four requests, three each."""
+    """A log of three days: two sessions a day per user, four requests each, three articles each."""
     rng = np.random.default_rng(0)
     starts = (FIRST_MS + HOUR_MS * np.array([9, 20, 33, 44, 57, 68]))[:, None]  # (sessions, 1)
     pauses = rng.integers(20_000, 90_000, (USERS, len(starts), 4))
@@ -114,7 +114,7 @@ def a_prepared_log(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module", name="run")
 def a_finished_run(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
-    """What the main job does, with one learner and no search."""
+    """A run of the main job with one learner and no search."""
     folder, terminal = tmp_path_factory.mktemp("runs") / "run", Terminal()
     settings = small_settings(folder, "td3", *flags(prepared))
     config = settings.run
@@ -138,7 +138,7 @@ def a_finished_run(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     return run
 
 
-def test_every_artifact_knows_its_tasks(run: RunFolder) -> None:
+def test_every_artifact_stores_its_tasks(run: RunFolder) -> None:
     assembly = Assembly.load(run.data, run.simulator)
     assert assembly.scores.tasks == assembly.simulator.tasks == TASKS
     assert assembly.simulator.rules.schema == SCHEMA
@@ -148,7 +148,7 @@ def test_every_artifact_knows_its_tasks(run: RunFolder) -> None:
     assert policy.setting.fusion.task_set.signs.tolist() == [1.0, 1.0, -1.0, 1.0]
 
 
-def test_the_simulator_answers_with_the_logs_rates(run: RunFolder) -> None:
+def test_the_simulator_reproduces_the_logs_rates(run: RunFolder) -> None:
     assembly = Assembly.load(run.data, run.simulator)
     settings = small_settings(run.path, "td3", *flags(run.path)).run.session
     dynamics = assembly.dynamics(settings, UserGroup.LEARN, "simulator")
@@ -202,7 +202,7 @@ def test_reward_weighted_follows_the_sessions_reward(
 
 
 def saves_and_seconds(inputs: RewardInputs) -> FloatArray:
-    """Two for a save, and a sixtieth for a second."""
+    """A reward of 2 for each save and 1 for each watched minute."""
     worth: FloatArray = 2.0 * inputs.count("save") + inputs.watch_seconds.sum(axis=1) / 60.0
     return worth
 

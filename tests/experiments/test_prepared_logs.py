@@ -1,4 +1,4 @@
-"""What `prepare` makes of a log gives the same numbers as the log."""
+"""A prepared log gives the same data as the raw log."""
 
 import re
 import sys
@@ -34,7 +34,9 @@ def prepared_log(raw: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_prepared_files_give_what_raw_files_give(raw: Path, prepared: Path, tmp_path: Path) -> None:
+def test_prepared_and_raw_files_give_the_same_data(
+    raw: Path, prepared: Path, tmp_path: Path
+) -> None:
     first, second = (
         prepare_log(
             LogConfig(data=data), 3, new_run_folder(tmp_path / data.name, agent="x"), Terminal()
@@ -65,7 +67,7 @@ def test_another_session_gap_than_the_prepared_one_is_refused(prepared: Path) ->
 
 
 @pytest.mark.parametrize("folder", ["empty", "missing"])
-def test_a_folder_without_a_log_says_where_one_can_be_had(folder: str, tmp_path: Path) -> None:
+def test_the_error_without_a_log_names_a_source(folder: str, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match=re.escape("https://kuairand.com")):
         read_log(tmp_path / folder)

@@ -1,4 +1,4 @@
-"""Scorers of `pretrain`: settings of the model, and a run that was stopped."""
+"""The `pretrain` command: model settings and resumption."""
 
 from pathlib import Path
 from typing import Any
@@ -36,7 +36,7 @@ def test_flags_reach_the_model(tmp_path: Path, capsys: pytest.CaptureFixture[str
         resume_pretraining(run.path, Terminal())
 
 
-def test_a_resumed_pretrain_ends_as_one_that_was_not_stopped(
+def test_a_resumed_pretrain_gives_the_same_results(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pretraining, "_models", lambda config: list(MODELS))
@@ -47,7 +47,7 @@ def test_a_resumed_pretrain_ends_as_one_that_was_not_stopped(
         def evaluated(evaluation: Any) -> None:
             on_evaluation(evaluation)
             calls.append(evaluation)
-            if len(calls) == 11:  # amid the second model: the first has 8 evaluations
+            if len(calls) == 11:  # during the second fit; the first has 8 evaluations
                 raise KeyboardInterrupt
 
         return fit_scorer(model, *args, on_evaluation=evaluated, **kwargs)

@@ -1,4 +1,4 @@
-"""Production's weights, from the command line to a policy."""
+"""Production weights, from the command line to a policy."""
 
 import json
 import re
@@ -46,7 +46,7 @@ def test_a_wrong_file_is_refused(tmp_path: Path, content: str, message: str) -> 
         read_production(str(path), KUAIRAND_TASKS)
 
 
-def test_wrong_numbers_are_refused() -> None:
+def test_wrong_weights_are_refused() -> None:
     for given, message in (
         ("0.4,0.8", "one weight for each of the 8 tasks"),
         ("0.4,0.8,1,1,nan,1,-1,1", "the weight of comment must be finite, got nan"),
@@ -67,7 +67,7 @@ def test_the_policy_plays_the_given_weights() -> None:
 
 
 @pytest.mark.parametrize("name", ["box", "simplex"])
-def test_a_scale_free_formula_takes_weights_of_any_scale(name: str) -> None:
+def test_a_scale_free_formula_accepts_weights_of_any_scale(name: str) -> None:
     weights = 20.0 * np.array(WEIGHTS, dtype=np.float32)
     formula = make_formula("log_sum", RATES)
     action_map = make_action_map(name, formula)
@@ -78,14 +78,14 @@ def test_a_scale_free_formula_takes_weights_of_any_scale(name: str) -> None:
     np.testing.assert_allclose(
         made / np.abs(made).sum(), weights / np.abs(weights).sum(), atol=1e-5
     )
-    # The order of candidates is production's own.
+    # The order of candidates is that of the given weights.
     scores = np.random.default_rng(0).uniform(0.01, 0.9, size=(1, 40, 8)).astype(np.float32)
     prepared = formula.prepare(scores)
     first, second = (np.argsort(formula.fuse(prepared, w[None])) for w in (weights, made))
     np.testing.assert_array_equal(first, second)
 
 
-def test_weights_out_of_reach_are_refused_and_not_moved() -> None:
+def test_weights_out_of_range_of_the_action_map_are_refused() -> None:
     wrong_sign = np.array((-0.4, *WEIGHTS[1:]), dtype=np.float32)
     large = 3.0 * np.array(WEIGHTS, dtype=np.float32)
     for formula_name, weights, message in (
@@ -97,7 +97,7 @@ def test_weights_out_of_reach_are_refused_and_not_moved() -> None:
             production_policy(weights, formula, make_action_map("box", formula))
 
 
-def test_powers_keep_their_usual_biases() -> None:
+def test_production_weights_keep_default_biases_of_power_product() -> None:
     formula = make_formula("power_product", RATES)
     action_map = make_action_map("power_bias", formula)
     policy = production_policy(np.array(WEIGHTS, dtype=np.float32), formula, action_map)

@@ -1,4 +1,4 @@
-"""Static weights replayed on a run's random exposures."""
+"""Replay of static weights on a run's random exposures."""
 
 import shutil
 from dataclasses import replace
@@ -22,7 +22,7 @@ from mtf_rl.experiments.run_folder import RunFolder
 from mtf_rl.scorers import Scorer, labelled_rows
 from tests.experiments.small_run import copy_of
 
-LIKE = np.array([-1, -1, 1, -1, -1, -1, 1, -1], dtype=np.float32)  # a weight on likes alone
+LIKE = np.array([-1, -1, 1, -1, -1, -1, 1, -1], dtype=np.float32)  # only the weight of like
 
 
 @pytest.fixture(scope="module", name="run")
@@ -46,20 +46,20 @@ def run_with_policies(finished: RunFolder, tmp_path_factory: pytest.TempPathFact
     return run
 
 
-def test_the_first_ranked_is_the_one_likeliest_liked(
+def test_a_weight_on_likes_ranks_by_predicted_likes(
     run: RunFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (found,) = replay_run(run.path, Terminal())
+    (replay,) = replay_run(run.path, Terminal())
     printed = capsys.readouterr().out
     assert "Not replayed" in printed
     assert "acting" in printed
     assert "contains no effect on the rest of a session" in " ".join(printed.split())
-    # The same by a loop over users and days.
+    # The same result by a loop over users and days.
     log = read_kuairand(run.data / "logs").impressions
     dataset = read_kuairand(run.data / "logs")
     assembly = Assembly.load(run.data, run.simulator)
-    held = read_held_out(run, settings_of_run(run).run.log, None, assembly)
-    rows = np.flatnonzero(log.randomised & (log.times_ms >= held.start_ms))
+    held_out = read_held_out(run, settings_of_run(run).run.log, None, assembly)
+    rows = np.flatnonzero(log.randomised & (log.times_ms >= held_out.start_ms))
     encoder = FeatureEncoder.load(run.scorer)
     likes = Scorer.load(run.scorer).predict(labelled_rows(encoder, dataset, rows).features)[:, 2]
     worth = log.play_seconds[rows] / 60.0 + log.feedback[rows] @ [0, 0, 1, 5, 3, 5, -5]
@@ -69,23 +69,23 @@ def test_the_first_ranked_is_the_one_likeliest_liked(
             mine = np.flatnonzero((log.users[rows] == user) & (log.days[rows] == day))
             if len(mine) >= 2:
                 firsts.append(worth[mine[np.argmax(likes[mine])]])
-    assert len(firsts) == found.top.groups > 5
-    assert found.top.value.mean == pytest.approx(np.mean(firsts), rel=1e-5)
+    assert len(firsts) == replay.top.groups > 5
+    assert replay.top.value.mean == pytest.approx(np.mean(firsts), rel=1e-5)
     table = pd.read_csv(run.path / "evaluations" / "random-exposures" / "replay.csv")
-    assert table.top.to_list() == pytest.approx([found.top.value.mean])
+    assert table.top.to_list() == pytest.approx([replay.top.value.mean])
 
 
-def test_a_log_without_random_exposures_names_the_file(
+def test_the_error_without_random_exposures_names_the_missing_file(
     run: RunFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plain = read_held_out
+    original = read_held_out
 
-    def without(*arguments: object) -> object:
-        held = plain(*arguments)  # type: ignore[arg-type]
-        impressions = held.dataset.impressions
-        nowhere = replace(impressions, randomised=np.zeros_like(impressions.randomised))
-        return replace(held, dataset=replace(held.dataset, impressions=nowhere))
+    def read_without(*arguments: object) -> object:
+        held_out = original(*arguments)  # type: ignore[arg-type]
+        impressions = held_out.dataset.impressions
+        changed = replace(impressions, randomised=np.zeros_like(impressions.randomised))
+        return replace(held_out, dataset=replace(held_out.dataset, impressions=changed))
 
-    monkeypatch.setattr(random_exposures, "read_held_out", without)
+    monkeypatch.setattr(random_exposures, "read_held_out", read_without)
     with pytest.raises(DataError, match=r"holds 0 random exposures.* log_random_\*\.csv"):
         replay_run(run.path, Terminal())

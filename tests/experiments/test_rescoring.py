@@ -1,4 +1,4 @@
-"""A run's assembly with the scorer of another seed."""
+"""A run's assembly with a scorer of another seed."""
 
 import re
 from dataclasses import replace
@@ -24,9 +24,7 @@ def again(run: RunFolder, seed: int, folder: Path) -> Assembly:
     return rescored_assembly(run, scorer_seed=seed, folder=folder, terminal=Terminal())
 
 
-def test_its_own_seed_gives_the_same_scores_and_another_changes_nothing_else(
-    run: RunFolder, tmp_path: Path
-) -> None:
+def test_another_scorer_seed_changes_scores_only(run: RunFolder, tmp_path: Path) -> None:
     mine = Assembly.load(run.data, run.simulator)
     own = settings_of_run(run).run.seed
     same = again(run, own, tmp_path / "same")
@@ -39,7 +37,7 @@ def test_its_own_seed_gives_the_same_scores_and_another_changes_nothing_else(
     assert list(other.evaluators) == list(mine.evaluators)
 
 
-def test_the_second_time_it_is_read(run: RunFolder, tmp_path: Path) -> None:
+def test_an_existing_score_table_is_loaded(run: RunFolder, tmp_path: Path) -> None:
     first = again(run, 5, tmp_path)
     written = (tmp_path / "score_table.npz").stat().st_mtime_ns
     second = again(run, 5, tmp_path)
@@ -47,7 +45,7 @@ def test_the_second_time_it_is_read(run: RunFolder, tmp_path: Path) -> None:
     assert (tmp_path / "score_table.npz").stat().st_mtime_ns == written
 
 
-def test_given_predictions_have_no_scorer_to_fit_again(
+def test_runs_with_given_predictions_are_refused(
     run: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = settings_of_run(run)

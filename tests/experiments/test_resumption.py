@@ -1,4 +1,4 @@
-"""A run that is killed and resumed ends as one that was left alone."""
+"""A killed and resumed run gives the results of an uninterrupted run."""
 
 import json
 import re
@@ -17,7 +17,7 @@ from mtf_rl.core.errors import ArtifactError, ConfigError, RunFolderError
 from mtf_rl.core.files import load_json, save_json
 from mtf_rl.experiments.command_line import Resumption, parse_resume
 from mtf_rl.experiments.console import Terminal
-from mtf_rl.experiments.resumption import Progress, checkpoint_path, held, note_given_batch
+from mtf_rl.experiments.resumption import Progress, checkpoint_path, locked, note_given_batch
 from mtf_rl.experiments.run_folder import RunFolder, new_run_folder
 from mtf_rl.experiments.training import resume
 from tests.experiments.small_run import LEARNER_FLAGS, RUN_FLAGS, SEARCHES, begin, begin_prepared
@@ -29,8 +29,8 @@ def command(*words: str) -> list[str]:
     return [sys.executable, "-m", "mtf_rl.train", *words]
 
 
-def kill_amid_learning(words: list[str], folder: Path, agent: str) -> None:
-    """kill -9, once the learner has written a checkpoint after its warm-up."""
+def kill_during_training(words: list[str], folder: Path, agent: str) -> None:
+    """Kill the process after the learner has written a checkpoint after its warm-up."""
     process = subprocess.Popen(
         words, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
@@ -46,7 +46,7 @@ def kill_amid_learning(words: list[str], folder: Path, agent: str) -> None:
     assert not (folder / "policy").exists()
 
 
-def assert_ends_alike(whole: Path, resumed: Path, agent: str) -> None:
+def assert_equal_results(whole: Path, resumed: Path, agent: str) -> None:
     policies = {path.parent.name for path in whole.glob("policy/*/policy.json")}
     assert policies >= {agent, f"{agent}_untrained", *SEARCHES, "uniform"}
     assert {path.parent.name for path in resumed.glob("policy/*/policy.json")} == policies
@@ -74,26 +74,26 @@ def whole_run(finished: RunFolder) -> Path:
     return finished.path
 
 
-def test_a_killed_run_ends_as_one_left_alone(whole: Path, tmp_path: Path) -> None:
-    """So the same command in another process gives the same numbers, too."""
+def test_a_killed_run_gives_the_same_results_after_resuming(whole: Path, tmp_path: Path) -> None:
+    """The test also shows that the same command gives the same numbers in another process."""
     killed = tmp_path / "killed"
-    kill_amid_learning(
+    kill_during_training(
         command("td3", *RUN_FLAGS, *LEARNER_FLAGS, "--run-dir", str(killed)), killed, "td3"
     )
     resume(killed, Terminal())
     log = (killed / "log.txt").read_text()
-    assert "Data, scorer and simulator are there." in log
-    assert "Policy td3 goes on from its checkpoint." in log
-    assert_ends_alike(whole, killed, "td3")
+    assert "Data, scorer and simulator are finished." in log
+    assert "Policy td3 resumes from its checkpoint." in log
+    assert_equal_results(whole, killed, "td3")
     with pytest.raises(RunFolderError, match=re.escape("is finished; there is nothing to resume")):
         resume(killed, Terminal())
 
 
-def test_finished_policies_are_kept_and_later_ones_learnt_anew(whole: Path, tmp_path: Path) -> None:
+def test_finished_policies_are_kept_and_others_trained_again(whole: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(whole, tmp_path / "run")
     record = load_json(folder / "provenance.json")
     save_json(folder / "provenance.json", record | {"status": "stopped: KeyboardInterrupt"})
-    # As if Ctrl-C had come amid the first search, whose best so far was saved.
+    # Imitate Ctrl-C during the first search, after its best weights so far were saved.
     lines = (folder / "metrics.csv").read_bytes().splitlines(keepends=True)
     later = (b"final", *(search.encode() for search in SEARCHES))
     kept = [line for line in lines if not line.split(b",")[1].startswith(later)]
@@ -105,21 +105,21 @@ def test_finished_policies_are_kept_and_later_ones_learnt_anew(whole: Path, tmp_
     resume(folder, Terminal())
     log = (folder / "log.txt").read_text()
     for name in ("td3", "td3_myopic"):
-        assert f"Policy {name} is there." in log
-    assert "Policy grid is there." not in log
-    assert_ends_alike(whole, folder, "td3")
+        assert f"Policy {name} is finished." in log
+    assert "Policy grid is finished." not in log
+    assert_equal_results(whole, folder, "td3")
 
 
-def test_a_resumed_run_may_be_killed_too(whole: Path, tmp_path: Path) -> None:
+def test_a_resumed_run_can_be_killed_and_resumed_again(whole: Path, tmp_path: Path) -> None:
     flags = (*LEARNER_FLAGS, "--requests", "2000", "--rollout-requests", "160", "--epochs", "40")
     flags += ("--no-myopic-baseline",)
-    alone = begin_prepared(tmp_path / "alone", "ppo", whole, *flags).path
-    resume(alone, Terminal())
+    uninterrupted = begin_prepared(tmp_path / "uninterrupted", "ppo", whole, *flags).path
+    resume(uninterrupted, Terminal())
     killed = begin_prepared(tmp_path / "killed", "ppo", whole, *flags).path
-    kill_amid_learning(command("--resume", str(killed)), killed, "ppo")
+    kill_during_training(command("--resume", str(killed)), killed, "ppo")
     resume(killed, Terminal())
-    assert "Policy ppo goes on from its checkpoint." in (killed / "log.txt").read_text()
-    assert_ends_alike(alone, killed, "ppo")
+    assert "Policy ppo resumes from its checkpoint." in (killed / "log.txt").read_text()
+    assert_equal_results(uninterrupted, killed, "ppo")
 
 
 @pytest.fixture(scope="module", name="stopped")
@@ -128,24 +128,24 @@ def stopped_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("position", "complaint"),
+    ("keys", "message"),
     [
-        (("versions", "torch"), "was begun with torch 0 (now "),
-        (("python",), "was begun with python 0 (now "),
-        (("torch_threads",), "was begun with torch_threads 0 (now 1)"),
+        (("versions", "torch"), "was started with torch 0 (now "),
+        (("python",), "was started with python 0 (now "),
+        (("torch_threads",), "was started with torch_threads 0 (now 1)"),
     ],
 )
-def test_other_surroundings_are_refused(
-    position: tuple[str, ...], complaint: str, stopped: Path, tmp_path: Path
+def test_other_versions_or_threads_are_refused(
+    keys: tuple[str, ...], message: str, stopped: Path, tmp_path: Path
 ) -> None:
     folder = shutil.copytree(stopped, tmp_path / "run")
     record = load_json(folder / "provenance.json")
     inner = record
-    for key in position[:-1]:
+    for key in keys[:-1]:
         inner = inner[key]
-    inner[position[-1]] = "0"
+    inner[keys[-1]] = "0"
     save_json(folder / "provenance.json", record)
-    with pytest.raises(RunFolderError, match=re.escape(complaint)):
+    with pytest.raises(RunFolderError, match=re.escape(message)):
         resume(folder, Terminal())
 
 
@@ -161,20 +161,20 @@ def test_a_torn_checkpoint_is_refused_before_anything_is_done(
     assert not (folder / "metrics.csv").exists()
 
 
-def test_a_run_at_work_is_left_alone(stopped: Path) -> None:
+def test_a_run_in_use_is_refused(stopped: Path) -> None:
     with (
-        held(RunFolder(stopped)),
-        pytest.raises(RunFolderError, match=re.escape("Another process is at work in")),
+        locked(RunFolder(stopped)),
+        pytest.raises(RunFolderError, match=re.escape("Another process is using")),
     ):
         resume(stopped, Terminal())
 
 
 def test_another_reward_is_refused(stopped: Path) -> None:
-    with pytest.raises(ConfigError, match=re.escape("cannot go on with 'watch_time'")):
+    with pytest.raises(ConfigError, match=re.escape("got --reward 'watch_time'")):
         resume(stopped, Terminal(), reward="watch_time")
 
 
-def test_resume_stands_alone() -> None:
+def test_resume_allows_no_flag_but_reward() -> None:
     assert parse_resume(["td3", "--gamma", "0.9"]) is None
     assert parse_resume(["--resume", "runs/a"]) == Resumption(Path("runs/a"), None)
     assert parse_resume(["--resume=runs/a", "--reward", "m:f"]) == Resumption(Path("runs/a"), "m:f")
@@ -189,7 +189,7 @@ def test_progress_reads_back(tmp_path: Path) -> None:
     progress.save(run)
     assert Progress.load(run) == progress
     (tmp_path / "checkpoints" / "progress.json").write_text(json.dumps({"finished": 3}))
-    with pytest.raises(ArtifactError, match=re.escape("does not tell what is finished")):
+    with pytest.raises(ArtifactError, match=re.escape("does not hold the progress of a run")):
         Progress.load(run)
 
 

@@ -1,4 +1,4 @@
-"""The command that weighs rewards: what it prints, writes and warns of."""
+"""The `reward_weights` command: its output, files and warnings."""
 
 import json
 import re
@@ -21,7 +21,9 @@ from tests.data.examples import MIDNIGHT_MS, log_row, write_log
 from tests.evaluation.examples import planted_panel
 
 
-def test_a_synthetic_log_is_weighed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_weights_of_a_synthetic_log_are_printed_and_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     synthesize(WorldConfig(users=80, videos=320, days=2, seed=1), tmp_path / "logs")
     config = RewardWeightsConfig(data=tmp_path / "logs", out=tmp_path / "out")
     weights = weigh_rewards(config, Terminal())
@@ -37,7 +39,9 @@ def test_a_synthetic_log_is_weighed(tmp_path: Path, capsys: pytest.CaptureFixtur
         weigh_rewards(config, Terminal())
 
 
-def test_fragments_are_called_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_sessions_of_one_request_give_a_warning(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     rng = np.random.default_rng(1)
     rows = [
         log_row(
@@ -60,7 +64,7 @@ def test_fragments_are_called_so(tmp_path: Path, capsys: pytest.CaptureFixture[s
         reward_module(weights)
 
 
-def test_the_module_is_a_reward() -> None:
+def test_the_written_module_defines_a_reward() -> None:
     weights = estimate_reward_weights(planted_panel(0))
     names: dict[str, Any] = {}
     exec(reward_module(weights), names)
@@ -75,7 +79,7 @@ def test_the_module_is_a_reward() -> None:
     assert worth(response) == pytest.approx([2.0 + 2.0 * worth.feedbacks[2]])
 
 
-def test_what_is_refused(tmp_path: Path) -> None:
+def test_wrong_settings_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=re.escape("one of data and run must be given")):
         RewardWeightsConfig(data=tmp_path, run=tmp_path)
     with pytest.raises(ConfigError, match=re.escape("session_gap_minutes must be above 0")):

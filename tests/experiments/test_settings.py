@@ -1,4 +1,4 @@
-"""Settings: JSON out and in, and a command line made from them."""
+"""Settings: JSON round trip, command line and run folders."""
 
 import json
 import re
@@ -40,7 +40,7 @@ def test_settings_survive_json(preset: str) -> None:
 
 
 @pytest.mark.parametrize("agent", AGENTS)
-def test_a_run_folder_gives_back_equal_settings(agent: str, tmp_path: Path) -> None:
+def test_settings_of_a_run_folder_read_back_equal(agent: str, tmp_path: Path) -> None:
     settings = RunSettings(agent, AGENTS[agent].config(), RunConfig(run_dir=tmp_path / "r", seed=7))
     run = new_run_folder(tmp_path / "r", agent=agent)
     run.write_config(settings)
@@ -68,7 +68,7 @@ def test_later_sources_win(tmp_path: Path) -> None:
         "--hidden 128 128 --no-myopic-baseline sac --seed=3 --gamma=0.9 --requests=20000",
     ],
 )
-def test_flags_stand_before_or_after_the_agent(words: str) -> None:
+def test_flags_may_be_before_or_after_the_agent(words: str) -> None:
     settings = parse_train(words.split())
     assert settings.agent == "sac"
     expected = RunConfig(seed=3, requests=20_000, myopic_baseline=False, scorer_model=MMoEConfig())
@@ -77,7 +77,7 @@ def test_flags_stand_before_or_after_the_agent(words: str) -> None:
     assert settings.agent_settings.gamma == 0.9
 
 
-def test_a_preset_reaches_every_agent() -> None:
+def test_a_preset_sets_fields_of_every_agent() -> None:
     parsed = parse_train(["--preset", "smoke"])
     assert isinstance(parsed.agent_settings, LSPIConfig)
     assert all(search.sessions_per_trial == 16 for search in vars(parsed.baselines).values())
@@ -126,7 +126,7 @@ def test_bad_settings_files_are_refused(tmp_path: Path) -> None:
         parse_train(["--config", str(tmp_path)])
 
 
-def test_a_runs_own_settings_are_taken_over_but_for_its_folder(tmp_path: Path) -> None:
+def test_a_runs_settings_can_be_reused_without_its_folder(tmp_path: Path) -> None:
     run = RunConfig(run_dir=tmp_path / "first", seed=7, scorer_model=MMoEConfig(experts=3))
     settings = RunSettings(
         "sac", SACConfig(gamma=0.8), run, Baselines(cma_es=CmaEsConfig(sigma=0.2))
@@ -140,7 +140,7 @@ def test_a_runs_own_settings_are_taken_over_but_for_its_folder(tmp_path: Path) -
     assert other.run == replace(run, run_dir=None, seed=8)
 
 
-def test_laying_over_keeps_what_is_not_named() -> None:
+def test_laying_over_keeps_all_other_settings() -> None:
     base = RunConfig(seed=4)
     changed = settings_laid_over(base, {"session": {"slate": 4}})
     assert changed == replace(base, session=replace(base.session, slate=4))
@@ -148,7 +148,7 @@ def test_laying_over_keeps_what_is_not_named() -> None:
         settings_laid_over(base, [1])
 
 
-def test_an_own_reward_is_never_imported_at_a_files_word(tmp_path: Path) -> None:
+def test_a_reward_named_in_a_file_is_not_imported(tmp_path: Path) -> None:
     run_config = RunConfig(run_dir=tmp_path / "r")
     session = replace(run_config.session, reward="mine:worth")
     settings = RunSettings("td3", TD3Config(), replace(run_config, session=session))
@@ -165,14 +165,13 @@ def test_an_own_reward_is_never_imported_at_a_files_word(tmp_path: Path) -> None
     assert named.run.session.reward == "mine:worth"
 
 
-def test_a_base_belongs_to_the_tasks_as_they_were_named() -> None:
+def test_base_weights_follow_the_order_of_the_tasks_flag() -> None:
     words = "--session.tasks like click --session.action-map residual --session.base 0.9 0.1"
     fusion = parse_train(words.split()).run.session.fusion
     assert fusion.tasks == ("click", "like")
     assert fusion.base == (0.1, 0.9)
-    for base, complaint in (((float("nan"), 0.1), "base of click must be in [0, 1], got nan"),):
-        with pytest.raises(ConfigError, match=re.escape(complaint)):
-            replace(fusion, base=base)
+    with pytest.raises(ConfigError, match=re.escape("base of click must be in [0, 1], got nan")):
+        replace(fusion, base=(float("nan"), 0.1))
     with pytest.raises(ConfigError, match=re.escape("base of hate must be in [-1, 0], got 0.5")):
         replace(fusion, tasks=("hate",), base=(0.5,), formula="log_sum")
 
@@ -186,9 +185,9 @@ def test_session_settings_are_flags() -> None:
         replace(fusion, base=(1.0,))
 
 
-def test_devices_are_chosen_by_what_the_machine_has(monkeypatch: pytest.MonkeyPatch) -> None:
-    for found, chosen in ((False, "cpu"), (True, "cuda")):
-        monkeypatch.setattr("torch.cuda.is_available", lambda found=found: found)
+def test_auto_selects_a_gpu_if_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    for available, chosen in ((False, "cpu"), (True, "cuda")):
+        monkeypatch.setattr("torch.cuda.is_available", lambda available=available: available)
         assert chosen_device("auto") == chosen
         assert chosen_device("cpu") == "cpu"
     assert chosen_device("cuda") == "cuda"
@@ -197,9 +196,7 @@ def test_devices_are_chosen_by_what_the_machine_has(monkeypatch: pytest.MonkeyPa
         chosen_device("cuda")
 
 
-def test_a_device_that_is_not_there_leaves_no_folder(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_missing_device_leaves_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     settings = parse_train(["--device", "cuda", "--run-dir", str(tmp_path / "r")])
     with pytest.raises(ConfigError, match=re.escape("Use --device cpu")):
@@ -207,7 +204,7 @@ def test_a_device_that_is_not_there_leaves_no_folder(
     assert not (tmp_path / "r").exists()
 
 
-def test_a_run_that_made_nothing_leaves_no_folder(tmp_path: Path) -> None:
+def test_a_run_without_artifacts_leaves_no_folder(tmp_path: Path) -> None:
     words = ["--data", str(tmp_path / "missing"), "--run-dir", str(tmp_path / "r")]
     with pytest.raises(DataError, match=re.escape("No folder")):
         train(parse_train(words), Terminal())
@@ -217,7 +214,7 @@ def test_a_run_that_made_nothing_leaves_no_folder(tmp_path: Path) -> None:
     assert not (tmp_path / "r").exists()
 
 
-def test_default_folders_are_made_by_one_process_each(tmp_path: Path) -> None:
+def test_concurrent_runs_get_different_default_folders(tmp_path: Path) -> None:
     with ThreadPoolExecutor(8) as pool:
         made = list(pool.map(lambda _: new_run_folder(None, agent="a", root=tmp_path), range(16)))
     assert sorted(run.path.name for run in made) == sorted(f"a-{n}" for n in range(16))
@@ -233,10 +230,10 @@ def test_default_folders_are_made_by_one_process_each(tmp_path: Path) -> None:
         ({"command": ""}, "Then make it again, with the command that made it: python -m mtf_rl."),
     ],
 )
-def test_a_run_of_the_old_format_says_how_to_make_it_again(
+def test_a_run_of_the_old_format_is_refused_with_a_remedy(
     record: dict[str, str], remedy: str, tmp_path: Path
 ) -> None:
-    """Before names changed a run had no format number, and its settings other names."""
+    """Runs of format 1 have no format number."""
     (tmp_path / "config.json").write_text(json.dumps({"run": {"myopic_twin": True}}))
     (tmp_path / "provenance.json").write_text(json.dumps(record))
     message = f"{tmp_path} is a run of format 1, this program reads format 2. Move it away. "
@@ -269,19 +266,19 @@ def test_model_settings_belong_to_the_scorer_of_that_name(tmp_path: Path) -> Non
     assert parse_train([*words, "--scorer", "aitm"]).run.scorer_model == AITMConfig()
     with pytest.raises(ConfigError, match=re.escape("must be PLEConfig, got MMoEConfig")):
         RunConfig(scorer="ple", scorer_model=MMoEConfig())
-    with pytest.raises(ConfigError, match=re.escape("name it in place of all")):
+    with pytest.raises(ConfigError, match=re.escape("got model all; name one scorer instead")):
         PretrainConfig("all", scorer_model=MMoEConfig())
     file.write_text('{"run": {"scorer_model": {"levels": 3}}}')
     with pytest.raises(ConfigError, match=re.escape("MMoEConfig has no setting levels")):
         parse_train(words)
 
 
-def test_the_fused_tasks_are_those_of_the_flags() -> None:
+def test_the_tasks_flag_sets_the_fused_tasks() -> None:
     fusion = parse_train(["--session.tasks", "watch", "click"]).run.session.fusion
     assert fusion.task_set.names == fusion.tasks == ("click", "watch")
 
 
-def test_a_search_that_is_the_agent_has_each_flag_once() -> None:
+def test_flags_of_a_search_that_is_the_agent_have_no_prefix() -> None:
     words = "--cma-es.max-blocks 2 --grid.max-blocks 2"
     assert parse_train(words.split()).baselines.cma_es.max_blocks == 2
     settings = parse_train(["cma_es", "--max-blocks", "3", "--grid.max-blocks", "2"])

@@ -1,4 +1,4 @@
-"""Typed tables, written as text, Markdown and HTML."""
+"""Typed tables as text, Markdown and HTML."""
 
 import math
 import re
@@ -8,7 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mtf_rl.evaluation import Interval
-from mtf_rl.experiments.tables import Column, Marked, Table, screen_width, to_html, to_text
+from mtf_rl.experiments.tables import (
+    Column,
+    Marked,
+    Table,
+    screen_width,
+    to_html,
+    to_text,
+    wrapped,
+)
 
 TABLE = Table(
     "Rates",
@@ -27,7 +35,7 @@ TABLE = Table(
 )
 
 
-def test_numbers_are_written_at_the_end_with_two_digits_of_the_margin() -> None:
+def test_numbers_have_two_significant_digits_of_the_margin() -> None:
     assert TABLE.texts() == [
         ["td3_myopic_static_mean_of_all", "3,969", "35.7 ± 7.9", ""],
         ["uniform", "0", "31.0 ± 7.0", "-28 ± 12"],
@@ -35,7 +43,7 @@ def test_numbers_are_written_at_the_end_with_two_digits_of_the_margin() -> None:
     ]
 
 
-def test_an_interval_that_is_not_symmetric_has_its_limits() -> None:
+def test_an_asymmetric_interval_is_written_with_its_limits() -> None:
     table = Table("t", (Column("a"), Column("b", decimals=1)), (
         ("x", Interval(0.5, 0.0, 3.0)), ("y", Interval(1.0, 0.0, 2.0)),
         ("z", Interval(2.0, -math.inf, math.inf)), ("w", Interval(math.nan, -math.inf, math.inf)),
@@ -45,7 +53,7 @@ def test_an_interval_that_is_not_symmetric_has_its_limits() -> None:
     ]  # fmt: skip
 
 
-def test_names_fold_and_numbers_stay_whole() -> None:
+def test_long_names_are_folded_and_numbers_are_not() -> None:
     assert to_text(TABLE, 100).splitlines() == [
         "                                               hate,",
         "                                 session   change in",
@@ -59,7 +67,7 @@ def test_names_fold_and_numbers_stay_whole() -> None:
 
 
 @given(st.integers(1, 12), st.integers(40, 100), st.floats(0.01, 99_999.0))
-def test_every_line_fits_and_every_number_is_there(columns: int, width: int, value: float) -> None:
+def test_every_line_fits_and_no_number_is_missing(columns: int, width: int, value: float) -> None:
     cells = [Interval(value * (1 + k), value * k, value * (2 + k)) for k in range(columns)]
     table = Table(
         "wide",
@@ -84,7 +92,16 @@ def test_columns_are_spread_evenly_over_the_parts() -> None:
     assert [head.count("rate") for head in heads] == [4, 3]
 
 
-def test_the_screen_is_at_most_100_columns_wide(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_paragraphs_fit_and_keep_numbers_with_their_units() -> None:
+    text = "session reward changes by 3.1 % [0.3, 5.9] (95 % CI); weight 0.52 ± 0.04 within it"
+    for width in range(12, 90):
+        lines = wrapped(text, width).splitlines()
+        assert " ".join(lines) == text
+        assert max(map(len, lines)) <= width
+        assert not any(line.startswith(("%", "±")) or line.endswith("±") for line in lines)
+
+
+def test_the_width_is_at_most_100_columns(monkeypatch: pytest.MonkeyPatch) -> None:
     for columns, expected in (("80", 80), ("200", 100)):
         monkeypatch.setenv("COLUMNS", columns)
         assert screen_width() == expected
@@ -97,7 +114,7 @@ def test_markdown_marks_bold_names_and_escapes_bars() -> None:
     assert "| x\\|y | 1 |" in bar.to_markdown()
 
 
-def test_html_sorts_by_the_number_and_colours_by_what_is_better() -> None:
+def test_html_has_sort_keys_and_colours_by_what_is_better() -> None:
     page = to_html(TABLE)
     assert '<td data-key="-0.28" class="better">-28 ± 12</td>' in page  # less hate is good
     assert '<td data-key="0.15" class="worse">+15 ± 10 !</td>' in page

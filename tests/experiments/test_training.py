@@ -1,4 +1,4 @@
-"""The main job, end to end and small."""
+"""A small main job from end to end."""
 
 import json
 import re
@@ -34,8 +34,8 @@ from mtf_rl.user_models import WorldConfig
 from tests.docs.pages import ROOT, glossary_names, matches_any
 from tests.experiments.small_run import LEARNER_FLAGS, SEARCHES, USERS, copy_of, small_settings
 
-LEARNT = {"td3", "td3_untrained", "td3_myopic", "uniform", *SEARCHES}
-POLICIES = LEARNT | {"td3_static_mean", "td3_myopic_static_mean"}
+SAVED = {"td3", "td3_untrained", "td3_myopic", "uniform", *SEARCHES}
+POLICIES = SAVED | {"td3_static_mean", "td3_myopic_static_mean"}
 
 
 @pytest.fixture(name="run")
@@ -100,7 +100,7 @@ def test_the_run_folder_is_complete_and_reads_back(run: RunFolder) -> None:
     assert "leaderboard" in events.Tags()["images"]
 
 
-def test_evaluate_repeats_the_leaderboard_and_never_replaces_it(
+def test_evaluate_repeats_the_leaderboard_and_never_overwrites_it(
     finished: RunFolder, tmp_path: Path
 ) -> None:
     run = copy_of(finished, tmp_path / "run")
@@ -115,7 +115,7 @@ def test_evaluate_repeats_the_leaderboard_and_never_replaces_it(
     assert (run.path / "leaderboard.csv").read_bytes() == before
 
 
-def test_production_takes_part_and_is_what_the_answer_compares_with(run: RunFolder) -> None:
+def test_production_is_evaluated_and_is_the_reference(run: RunFolder) -> None:
     assembly, settings = Assembly.load(run.data, run.simulator), settings_of_run(run)
     config = replace(settings.run, sessions=20, tuning_sessions=10)
     dynamics = assembly.dynamics(config.session, UserGroup.FINAL, SIMULATOR)
@@ -132,7 +132,7 @@ def test_production_takes_part_and_is_what_the_answer_compares_with(run: RunFold
     assert "production weights" in page.split("\n\n")[1]
     assert "| over production |" in page
     assert "20 sessions of" in page
-    assert "proves nothing" in page  # so few sessions
+    assert "too small to compare policies" in page
 
 
 def test_scorer_and_user_model_share_no_row(run: RunFolder) -> None:
@@ -143,21 +143,21 @@ def test_scorer_and_user_model_share_no_row(run: RunFolder) -> None:
     half = scorer_half(dataset.impressions, seed=0)
     keys = dataset.impressions.keys
     assert np.isin(assembly.scores.scorer_keys, keys[half]).all()
-    # The features count the feedback of more rows than the scorer learns from: known, all of them.
+    # The features count feedback of more rows than the scorer is fitted on; all have keys.
     train = split_by_time(dataset.impressions, SYNTHETIC_PLAN).train
     counted = keys[train & half & ~dataset.impressions.randomised]
     assert np.isin(counted, assembly.scores.scorer_keys).all()
     assert np.isin(assembly.simulator.row_keys, keys[~half]).all()
 
 
-def test_a_planted_shared_row_makes_assembly_raise(run: RunFolder) -> None:
+def test_an_assembly_with_a_shared_row_is_refused(run: RunFolder) -> None:
     assembly = Assembly.load(run.data, run.simulator)
     planted = np.append(assembly.simulator.row_keys, assembly.scores.scorer_keys[0])
     with pytest.raises(LeakageError, match=re.escape("fitted on 1 of the same rows")):
         replace(assembly, simulator=replace(assembly.simulator, row_keys=planted))
 
 
-def test_a_run_is_an_environment(run: RunFolder) -> None:
+def test_a_run_can_be_made_into_an_environment(run: RunFolder) -> None:
     path = str(run.path)
     observations = {}
     for evaluator in ("simulator", "ground_truth"):
@@ -184,7 +184,7 @@ def test_a_log_too_small_is_refused_before_anything_is_fitted(tmp_path: Path) ->
             WorldConfig(users=40, videos=200, days=2),
             "pool must be at most the 200 videos of the log",
         ),
-        (WorldConfig(users=3, videos=320, days=2), "users leave none in the group"),
+        (WorldConfig(users=3, videos=320, days=2), "none of the log's 3 users is in the group"),
     ):
         log = replace(settings.run.log, world=world)
         run = replace(settings.run, log=log, run_dir=tmp_path / str(world.users))
