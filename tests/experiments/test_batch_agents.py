@@ -63,7 +63,9 @@ def test_a_batch_of_other_sessions_is_refused(tmp_path: Path) -> None:
     batch = collected(tmp_path)
     names = ("likes", *batch.parameter_names[1:])
     replace(batch, parameter_names=names).save(path)
-    message = f"{path} has other parameters than this run's sessions: expected 'click' at position 0, got"
+    message = (
+        f"{path} has other parameters than this run's sessions: expected 'click' at position 0, got"
+    )
     with pytest.raises(ConfigError, match=re.escape(message)):
         batch_for(toy_dynamics(), path, budget=RequestBudget(9), seed=0, keep_at=path)
 

@@ -1,4 +1,4 @@
-"""The leaderboard: contestants, seeds, one budget, both evaluators."""
+"""Comparison of contestants over several seeds, at an equal budget, under both evaluators."""
 
 from typing import TYPE_CHECKING
 

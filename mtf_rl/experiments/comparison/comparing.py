@@ -1,4 +1,4 @@
-"""The comparison: every contestant with every seed, then more seeds for the headline ones."""
+"""Runs a comparison: every contestant with every seed, then more seeds for the headline ones."""
 
 import os
 import signal
@@ -18,6 +18,7 @@ from mtf_rl.core.errors import ConfigError, RunFolderError
 from mtf_rl.core.plugins import allowed_extensions
 from mtf_rl.core.protocols import GROUND_TRUTH
 from mtf_rl.envs import REWARDS
+from mtf_rl.experiments.answer import evaluator_words, say_wrapped
 from mtf_rl.experiments.command_line import settings_of_run
 from mtf_rl.experiments.comparison.config import ComparisonConfig
 from mtf_rl.experiments.comparison.contestants import CONTESTANTS, LEARNER, PRODUCTION, SEARCH
@@ -50,14 +51,14 @@ RETAINED = ("uniform", "cem", "td3", "td3_myopic", "ppo", "ppo_myopic")
 SEESAW = ("watch_time", "interaction")
 REFERENCES = ("lspi",)
 NO_TRUTH = (
-    "This log has no ground truth. Policies are evaluated in the simulator in which they were"
-    " trained, so a gain from its errors counts as a gain."
+    "This log has no ground truth. Policies are evaluated in the simulator that they were trained"
+    " in, so its errors can appear as gains."
 )
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Results, and the headline contestants by tuning users."""
+    """Results, and the headline contestants, which are selected on tuning users."""
 
     config: ComparisonConfig
     results: Results
@@ -66,17 +67,17 @@ class Comparison:
     search: str
     """The headline search."""
     tuned_once: str
-    """The best search for weights that are the same at every request; often the headline."""
+    """The best search for static weights; often the headline search."""
 
     notes: tuple[str, ...] = ()
-    """What limits the trust in the simulator's figures, in sentences."""
+    """Limits of the simulator, in sentences."""
     declared: tuple[str, ...] = ()
-    """Parts of the simulator that are a declared prior."""
+    """Parts of the simulator that are declared, not fitted."""
     rescored: Rescored = field(default_factory=dict)
-    """Rewards after the scorer was fitted again: by contestant, seed and evaluator, one for each
-    of the scorer's seeds."""
+    """Rewards with refitted scorers: by contestant, seed and evaluator, one for each scorer
+    seed."""
     unfinished: tuple[str, ...] = ()
-    """Contestants that are left out, since a seed of theirs is not finished."""
+    """Contestants that are omitted because a seed is not finished."""
 
     @property
     def learner(self) -> str:
@@ -85,7 +86,7 @@ class Comparison:
 
     @property
     def reference(self) -> str:
-        """The policy that serves today: production, or uniform weights where none is given."""
+        """The reference: production, or uniform weights if no production weights are given."""
         return PRODUCTION if PRODUCTION in self.results.names() else "uniform"
 
     @property
@@ -96,7 +97,7 @@ class Comparison:
 
     @property
     def common(self) -> Results:
-        """Results of the seeds that all contestants have, for comparisons without pairing."""
+        """Results of the seeds that all contestants have, for unpaired means."""
         kept = (result for result in self.results.all if result.seed < self.config.seeds)
         return Results(tuple(kept))
 
@@ -108,37 +109,41 @@ class Comparison:
 
 
 def compare(config: ComparisonConfig, terminal: Terminal) -> Comparison:
-    """Do all unfinished jobs, and return the results.
+    """Do all unfinished jobs and return the results.
 
-    First every contestant learns with `seeds` seeds and the whole budget. Then the headline
+    First, every contestant is trained with `seeds` seeds at the full budget. Then the headline
     learners and the headline search are selected by mean reward on tuning users in the simulator.
     They and the learners' myopic baselines get the further seeds. Seesaw, retention and smaller
     budgets follow.
 
     Args:
-        config: of the comparison.
+        config: settings of the comparison.
         terminal: prints progress.
 
     Raises:
-        RunFolderError: if the run's folder is not one.
-        MtfRlError: if a contestant cannot learn.
+        RunFolderError: if the run's folder is not a run.
+        MtfRlError: if a contestant cannot be trained.
     """
     _refuse_registered_here(config)
     config = _resolved(config)
     digest = run_digest(config.run)
     for job in (*_whole(config), *_smaller(config)):
-        check_budget(job, config)  # before the first job, not after hours of them
+        check_budget(job, config)  # before the first job is started
     REWARDS.resolve(settings_of_run(open_run_folder(config.run)).run.session.reward)
     config.folder.mkdir(parents=True, exist_ok=True)
     with _workers(config) as pool:
         _adopt(config, digest, terminal)
         work = _Work(config, digest, pool, terminal)
         whole = _whole(config)
-        work.do("All contestants, the whole budget", whole)
-        comparison = work.named()
-        terminal.say(
-            f"Headline contestants by tuning users: learners {', '.join(comparison.learners)};"
-            f" search {comparison.search}; tuned once {comparison.tuned_once}."
+        work.do("All contestants, full budget", whole)
+        comparison = work.comparison()
+        say_wrapped(
+            [
+                f"Headline contestants, selected on tuning users: learners"
+                f" {', '.join(comparison.learners)}; search {comparison.search}; search for static"
+                f" weights {comparison.tuned_once}."
+            ],
+            terminal,
         )
         work.do("Headline contestants, further seeds", _further_seeds(config, comparison))
         if config.seesaw:
@@ -149,11 +154,11 @@ def compare(config: ComparisonConfig, terminal: Terminal) -> Comparison:
             work.do("Retention", _retention(config))
         rescored = work.rescore(whole)
         work.do("Smaller budgets", _smaller(config))
-        return _with_notes(work.named(), rescored)
+        return _with_notes(work.comparison(), rescored)
 
 
 def _resolved(config: ComparisonConfig) -> ComparisonConfig:
-    """The settings with production's weights listed, read before any work is done.
+    """Replace a file of production weights by its numbers, before any work is done.
 
     Raises:
         ConfigError: if the weights cannot be read, or the action map does not reach them.
@@ -166,41 +171,41 @@ def _resolved(config: ComparisonConfig) -> ComparisonConfig:
 
 
 def _refuse_registered_here(config: ComparisonConfig) -> None:
-    """Worker processes know built-in names and `module:Name`, not what this process registered.
+    """Refuse names that only this process registered, because worker processes lack them.
 
     Raises:
-        ConfigError: naming what only this process knows.
+        ConfigError: naming the contestant or agent.
     """
     for name in config.contestants:
         for registry, entry in ((CONTESTANTS, name), (AGENTS, CONTESTANTS[name].agent)):
             if entry in registry.registered_here:
                 raise ConfigError(
-                    f"{registry.kind} '{entry}' is registered in this process alone, and compare"
-                    " works in others. Put it in a module and name it as module:Name"
+                    f"{registry.kind} '{entry}' is registered in this process only, and compare"
+                    " uses worker processes. Put it in a module and name it as module:Name"
                 )
 
 
 def finished_comparison(config: ComparisonConfig) -> Comparison:
-    """What is there so far, without doing anything.
+    """Load the finished results, without doing any job.
 
-    Contestants that lack one of the `seeds` are left out, of another track or reward likewise.
+    Contestants that lack one of the `seeds` are omitted, separately for each track.
 
     Raises:
-        RunFolderError: if uniform weights, the zero of the scale, lack one.
+        RunFolderError: if uniform weights, which define a score of 0, lack a seed.
     """
     config = _resolved(config)
     digest = run_digest(config.run)
-    found = [job.finished(config, digest) for job in _all_jobs(config)]
-    results = _complete([result for result in found if result is not None], config.seeds)
+    loaded = [job.finished(config, digest) for job in _all_jobs(config)]
+    results = _complete([result for result in loaded if result is not None], config.seeds)
     contestants = tuple(name for name in config.contestants if name in results.names())
     if "uniform" not in contestants:
         raise RunFolderError(
-            f"{config.folder} holds no {config.seeds} finished seeds of uniform, the zero of the"
-            f" scale; python -m mtf_rl.compare {config.run} resumes the work"
+            f"{config.folder} lacks {config.seeds} finished seeds of uniform, which defines a score"
+            f" of 0. Finish the comparison: python -m mtf_rl.compare {config.run}"
         )
     unfinished = tuple(name for name in config.contestants if name not in contestants)
     config = replace(config, contestants=contestants)
-    comparison = replace(_named(config, results.all), unfinished=unfinished)
+    comparison = replace(_comparison_of(config, results.all), unfinished=unfinished)
     rescored: Rescored = {}
     for scorer_seed in _scorer_seeds(config):
         for job in _whole(config):
@@ -211,7 +216,7 @@ def finished_comparison(config: ComparisonConfig) -> Comparison:
 
 
 def save_finished_jobs(config: ComparisonConfig, path: Path | None = None) -> Path:
-    """Write what is finished so far to a file that another machine can go on from.
+    """Write the finished jobs to a file, with which another machine can resume the comparison.
 
     Returns:
         The file, by default jobs.jsonl in the comparison's folder.
@@ -222,24 +227,24 @@ def save_finished_jobs(config: ComparisonConfig, path: Path | None = None) -> Pa
     return path
 
 
-def _complete(found: Sequence[Result], seeds: int) -> Results:
-    """Results of contestants with all of the first seeds, by track; smaller budgets as is."""
+def _complete(loaded: Sequence[Result], seeds: int) -> Results:
+    """Results of contestants that have all of the first seeds, by track."""
     by_contestant: dict[tuple[str, str], set[int]] = {}
-    for result in found:
+    for result in loaded:
         if result.fraction == 1.0:
             by_contestant.setdefault((result.track, result.contestant), set()).add(result.seed)
-    kept = {name for name, had in by_contestant.items() if had >= set(range(seeds))}
-    return Results(tuple(result for result in found if (result.track, result.contestant) in kept))
+    kept = {name for name, have in by_contestant.items() if have >= set(range(seeds))}
+    return Results(tuple(result for result in loaded if (result.track, result.contestant) in kept))
 
 
 def _adopt(config: ComparisonConfig, digest: str, terminal: Terminal) -> None:
     for path in config.jobs:
         taken = adopt_jobs(path, _all_jobs(config), config, digest)
-        terminal.say(f"{taken} finished jobs taken from {path}.")
+        say_wrapped([f"{taken} finished jobs copied from {path}."], terminal)
 
 
 def _with_notes(comparison: Comparison, rescored: Rescored) -> Comparison:
-    """The comparison with what limits the trust in it."""
+    """Add the limits of the simulator and the rescored rewards."""
     assembly = Stage(comparison.config.run).assembly
     known = GROUND_TRUTH in assembly.evaluators
     notes = assembly.notes if known else (NO_TRUTH, *assembly.notes)
@@ -302,8 +307,9 @@ def _all_jobs(config: ComparisonConfig) -> Iterator[Job]:
     yield from _smaller(config)
 
 
-def _named(config: ComparisonConfig, found: Iterable[Result]) -> Comparison:
-    results = Results(tuple(found))
+def _comparison_of(config: ComparisonConfig, finished: Iterable[Result]) -> Comparison:
+    """Select the headline contestants by the mean reward on tuning users."""
+    results = Results(tuple(finished))
 
     def best(kind: str, count: int) -> tuple[str, ...]:
         names = [
@@ -321,29 +327,29 @@ def _named(config: ComparisonConfig, found: Iterable[Result]) -> Comparison:
 
 def _tuned(results: Results, name: str, seeds: int) -> float:
     """Mean reward on tuning users, over the common seeds."""
-    found = [result.tuning_reward for result in results.of(name) if result.seed < seeds]
-    return float(np.mean(found)) if found else -np.inf
+    rewards = [result.tuning_reward for result in results.of(name) if result.seed < seeds]
+    return float(np.mean(rewards)) if rewards else -np.inf
 
 
 class _Work:
-    """Jobs done by a pool of processes."""
+    """Does jobs in a pool of processes, and collects their results."""
 
     def __init__(
         self, config: ComparisonConfig, digest: str, pool: ProcessPoolExecutor, terminal: Terminal
     ) -> None:
         self._config, self._digest = config, digest
         self._pool, self._terminal = pool, terminal
-        self._found: dict[Job, Result] = {}
+        self._results: dict[Job, Result] = {}
 
     def do(self, title: str, jobs: list[Job]) -> None:
-        """Do what is not finished, and print how it stands."""
+        """Do the unfinished jobs, and print a line for each."""
         for job in jobs:
             finished = job.finished(self._config, self._digest)
             if finished is not None:
-                self._found[job] = finished
-        missing = [job for job in jobs if job not in self._found]
+                self._results[job] = finished
+        missing = [job for job in jobs if job not in self._results]
         self._terminal.stage(
-            f"{title}: {len(jobs)} jobs, {len(jobs) - len(missing)} of them finished"
+            f"{title}: {len(jobs)} jobs, {len(jobs) - len(missing)} already finished"
         )
         started: dict[Future[Result], Job] = {
             self._pool.submit(do_job, job, self._config, self._digest): job for job in missing
@@ -351,15 +357,15 @@ class _Work:
         with self._terminal.progress("jobs", len(missing)) as bar:
             for future in as_completed(started):
                 job = started[future]
-                self._found[job] = result = future.result()
+                self._results[job] = result = future.result()
                 bar(1)
-                self._terminal.say(_line(job, result))
+                say_wrapped([_line(job, result)], self._terminal)
         save_finished_jobs(self._config)
 
     def rescore(self, jobs: list[Job]) -> Rescored:
         """Evaluate the trained policies with scorers of other seeds."""
         config = self._config
-        found: Rescored = {}
+        rescored: Rescored = {}
         for scorer_seed in _scorer_seeds(config):
             rescored_assembly(
                 open_run_folder(config.run),
@@ -371,14 +377,14 @@ class _Work:
                 self._pool.submit(evaluate_rescored, job, scorer_seed, config, self._digest): job
                 for job in jobs
             }
-            self._terminal.stage(f"Evaluation with the scorer of seed {scorer_seed}")
+            self._terminal.stage(f"Evaluation of all policies with scorer seed {scorer_seed}")
             for future, job in started.items():
-                _note(found, job, future.result())
-        return found
+                _note(rescored, job, future.result())
+        return rescored
 
-    def named(self) -> Comparison:
-        """The comparison as it stands."""
-        return _named(self._config, self._found.values())
+    def comparison(self) -> Comparison:
+        """The comparison of the jobs that are finished so far."""
+        return _comparison_of(self._config, self._results.values())
 
 
 def _note(rescored: Rescored, job: Job, rewards: Mapping[str, float]) -> None:
@@ -394,18 +400,21 @@ def _scorer_seeds(config: ComparisonConfig) -> range:
 
 
 def _line(job: Job, result: Result) -> str:
+    goal = f" for {job.track}" if job.track in SEESAW else ""
+    budget = "" if job.fraction == 1.0 else f", {100.0 * job.fraction:g} % of the budget"
     values = ", ".join(
-        f"{evaluator} {found.reward:.2f}" for evaluator, found in result.evaluated.items()
+        f"{evaluated.reward:.2f} in {evaluator_words(evaluator)}"
+        for evaluator, evaluated in result.evaluated.items()
     )
     return (
-        f"  {job.track} {job.contestant}, seed {job.seed}, {job.fraction:g} of the budget: {values}"
-        f" ({result.requests_used} requests, {result.seconds:.0f} s)"
+        f"{job.contestant}{goal}, seed {job.seed}{budget}: reward {values};"
+        f" {result.requests_used:,} requests, {result.seconds:.0f} s"
     )
 
 
 @contextmanager
 def _workers(config: ComparisonConfig) -> Iterator[ProcessPoolExecutor]:
-    """Processes that compute with one thread each; Ctrl-C and SIGTERM leave what is finished."""
+    """Worker processes with one thread each; Ctrl-C and SIGTERM keep finished jobs."""
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ[name] = "1"
     with _sigterm_stops():
@@ -422,17 +431,17 @@ def _pool(config: ComparisonConfig) -> Iterator[ProcessPoolExecutor]:
     try:
         yield pool
     except BaseException:
-        at_work = list((pool._processes or {}).values())
+        running = list((pool._processes or {}).values())
         pool.shutdown(wait=False, cancel_futures=True)
-        for process in at_work:
-            process.terminate()  # Jobs are files written whole: what is not finished is done anew.
+        for process in running:
+            process.terminate()  # Results are written atomically, so no file is left incomplete.
         raise
     pool.shutdown()
 
 
 @contextmanager
 def _sigterm_stops() -> Iterator[None]:
-    """SIGTERM ends the program as Ctrl-C does; only the main thread may ask for that."""
+    """Let SIGTERM end the program as Ctrl-C does; only the main thread can set this."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -448,5 +457,5 @@ def _stop(number: int, frame: FrameType | None) -> None:
 
 
 def policy_folder(config: ComparisonConfig, contestant: str, seed: int) -> Path:
-    """Folder of the policy that a contestant trained with the whole budget."""
+    """Folder of a contestant's policy that was trained with the full budget."""
     return Job(contestant, SESSION, seed, 1.0).folder(config)

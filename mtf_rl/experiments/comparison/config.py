@@ -14,13 +14,13 @@ __all__ = ["ComparisonConfig"]
 
 @dataclass(frozen=True)
 class ComparisonConfig:
-    """Let agents and searches learn in a run's simulator, with one budget and several seeds.
+    """Compare agents and searches in a run's simulator, over several seeds at an equal budget.
 
-    Finished jobs are kept: the same command goes on where it was stopped.
+    Finished jobs are kept: to resume a stopped comparison, repeat the command.
 
     Raises:
         ConfigError: if a number is out of range.
-        UnknownNameError: if there is no such contestant.
+        UnknownNameError: if a contestant is unknown.
     """
 
     run: tyro.conf.Positional[Path]
@@ -32,36 +32,38 @@ class ComparisonConfig:
     headline_seeds: int = 10
     """Seeds of headline learners, their myopic baselines and the best search, at least `seeds`."""
     headline_learners: int = 2
-    """How many learners are headline ones: the best on tuning users; at least 1."""
+    """Number of headline learners, the best on tuning users; at least 1."""
     production: str | None = None
-    """Fusion weights that serve today, as the contestant production: a JSON file with a weight by
-    task name, or 0.4,0.8,... in task order. Without them, uniform weights take their place."""
+    """Fusion weights in production, the reference of all gains: a JSON file with a weight by task
+    name, or 0.4,0.8,... in task order. By default the reference is uniform weights."""
     contestants: tuple[str, ...] = tuple(name for name in CONTESTANTS if name != PRODUCTION)
     """Contestants by name; your own contestant or agent as module:Name."""
     fractions: tuple[float, ...] = (0.125, 0.25, 0.5)
-    """Smaller budgets, as fractions in (0, 1); every contestant learns again with each."""
+    """Smaller budgets, as fractions in (0, 1); every contestant is trained again with each."""
     sessions: int = 4_000
     """Sessions of final users for each policy and evaluator, at least 2."""
     tuning_sessions: int = 2_000
-    """Sessions of tuning users by which the best are named, at least 2."""
+    """Sessions of tuning users on which the headline contestants are selected, at least 2."""
     seesaw: bool = True
-    """Whether the headlines also learn for watch time alone and for interactions alone."""
+    """Whether to train the headline contestants also for watch time only and for interactions
+    only."""
     retention: bool = True
-    """Whether some also learn over several sessions of a user, with the days between them."""
+    """Whether to train some contestants also over several sessions of a user and the days between
+    them."""
     reference: bool = True
-    """Whether a policy is also trained in the ground truth, as the 100 of the score."""
+    """Whether to train a policy also in the ground truth; it can define a score of 100."""
     rescored: int = 2
-    """Other seeds of the scorer under which the policies are evaluated again; 0 for none."""
+    """Number of other scorer seeds with which the policies are evaluated again, at least 0."""
     jobs: tuple[Path, ...] = ()
-    """Files jobs.jsonl of this comparison on other machines: what agrees in run, settings, budget
-    and versions is not done again."""
+    """Files jobs.jsonl of this comparison from other machines; jobs with the same run, settings,
+    budget and versions are not done again."""
     workers: int = 2
-    """Processes, at least 1, with one thread each."""
+    """Number of processes, at least 1, with one thread each."""
     out: Path | None = None
     """Folder of the results; by default RUN/comparison."""
 
     def __post_init__(self) -> None:
-        for name, least in (
+        for name, minimum in (
             ("requests", 1),
             ("seeds", 2),
             ("headline_seeds", self.seeds),
@@ -71,7 +73,7 @@ class ComparisonConfig:
             ("rescored", 0),
             ("workers", 1),
         ):
-            check_at_least(name, getattr(self, name), least)
+            check_at_least(name, getattr(self, name), minimum)
         for fraction in self.fractions:
             if not 0.0 < fraction < 1.0:
                 raise ConfigError(f"fractions must be in (0, 1), got {fraction}")
@@ -79,7 +81,7 @@ class ComparisonConfig:
             CONTESTANTS.resolve(name)
         if "uniform" not in self.contestants:
             raise ConfigError(
-                "--contestants must include 'uniform': scores are measured from it. Add it."
+                "--contestants must include 'uniform', which defines a score of 0. Add it."
             )
         if self.production is not None and PRODUCTION not in self.contestants:
             object.__setattr__(self, "contestants", (*self.contestants, PRODUCTION))
@@ -91,5 +93,5 @@ class ComparisonConfig:
 
     @property
     def folder(self) -> Path:
-        """Where the results are."""
+        """Folder of the results."""
         return self.out or self.run / "comparison"

@@ -13,12 +13,12 @@ __all__ = ["CONTESTANTS", "LEARNER", "PRODUCTION", "SEARCH", "STATIC", "Contesta
 
 STATIC, SEARCH, LEARNER = "static", "search", "learner"
 PRODUCTION = "production"
-"""The contestant that plays the weights of `--production`."""
+"""The contestant with the weights of `--production`."""
 
 
 @dataclass(frozen=True)
 class Contestant:
-    """An agent with some settings of its own."""
+    """An agent with given settings."""
 
     agent: str
     """Its name in the registry of agents."""
@@ -27,11 +27,11 @@ class Contestant:
     changes: Mapping[str, Any] = field(default_factory=dict)
     """Settings that differ from the agent's defaults."""
     myopic_baseline_of: str | None = None
-    """The contestant whose myopic baseline (gamma 0) it is."""
+    """The contestant that this one is the myopic baseline (gamma 0) of."""
 
     @property
     def tuned_once(self) -> bool:
-        """Whether it is a search for weights that are the same at every request."""
+        """Whether it is a search for static weights."""
         settings = self.settings()
         static = (
             getattr(settings, "space", "static") == "static"
@@ -43,7 +43,7 @@ class Contestant:
         """The agent's settings.
 
         Raises:
-            UnknownNameError: if there is no such agent.
+            UnknownNameError: if the agent is unknown.
         """
         return replace(AGENTS.resolve(self.agent).config(), **self.changes)
 
@@ -53,7 +53,7 @@ def _myopic_baseline(name: str) -> Contestant:
 
 
 def own_contestant(name: str, own: Any) -> Contestant:
-    """The contestant that a user's own object makes: a `Contestant`, or an agent as a learner.
+    """Make a contestant of a user's own object: a `Contestant`, or an agent, which is a learner.
 
     Raises:
         ConfigError: if it is neither.
@@ -74,7 +74,7 @@ CONTESTANTS: Registry[Contestant] = Registry(
     "contestant",
     {
         "uniform": Contestant("uniform", STATIC),
-        PRODUCTION: Contestant("uniform", STATIC),  # its weights are in the comparison's settings
+        PRODUCTION: Contestant("uniform", STATIC),  # the comparison's settings have its weights
         "reward_weighted": Contestant("reward_weighted", STATIC),
         "grid": Contestant("grid", SEARCH),
         "random_search": Contestant("random_search", SEARCH),

@@ -1,4 +1,4 @@
-"""Finished jobs as one file, by which another machine goes on with the same comparison."""
+"""Writes finished jobs to one file, with which another machine resumes the same comparison."""
 
 import hashlib
 import json
@@ -19,17 +19,17 @@ _VERSION = 1
 def save_jobs(
     path: Path, jobs: Iterable[Job], config: ComparisonConfig, digest: str, scorer_seeds: range
 ) -> None:
-    """Write the results of finished jobs, one a line, without policies and trials.
+    """Write the results of finished jobs, one per line, without policies and trials.
 
-    What a job depends on stands as a checksum: only who asks for the same can take it.
+    Each result has a checksum of its job's settings, and is only used for the same settings.
     """
     lines = []
     for job in jobs:
         if job.finished(config, digest) is None:
             continue
         record = load_json(job.folder(config) / "result.json")
-        found = {seed: rescored_rewards(job, seed, config, digest) for seed in scorer_seeds}
-        rescored = {str(seed): rewards for seed, rewards in found.items() if rewards is not None}
+        by_seed = {seed: rescored_rewards(job, seed, config, digest) for seed in scorer_seeds}
+        rescored = {str(seed): rewards for seed, rewards in by_seed.items() if rewards is not None}
         asked = _checksum(record["fingerprint"])
         lines.append(json.dumps({"asked": asked, "result": record["result"], "rescored": rescored}))
     head = json.dumps({"version": _VERSION, "run": digest})
@@ -37,13 +37,13 @@ def save_jobs(
 
 
 def adopt_jobs(path: Path, jobs: Iterable[Job], config: ComparisonConfig, digest: str) -> int:
-    """Put results from `save_jobs` in the folders of jobs that are not finished here.
+    """Copy results from `save_jobs` to the folders of jobs that are not finished here.
 
-    Taken are those whose run, settings, budget and versions of libraries are the ones asked for
-    here. A job adopted so has no policy; where one is needed it is learnt again.
+    A result is copied if its run, settings, budget and versions are the same. Copied jobs have no
+    policy; it is trained again if it is needed.
 
     Returns:
-        How many were taken.
+        Number of copied results.
 
     Raises:
         ArtifactError: if the file is missing, torn or of another version.
@@ -73,8 +73,8 @@ def _records(path: Path) -> dict[tuple[str, str, int, float], dict[str, Any]]:
         head, *lines = map(json.loads, path.read_text().splitlines())
         if head["version"] != _VERSION:
             raise ArtifactError(
-                f"{path} has version {head['version']}, expected {_VERSION}; write it again with"
-                f" this version: it is jobs.jsonl of a comparison's folder"
+                f"{path} has version {head['version']}, expected {_VERSION}. Run compare there with"
+                f" this version of the program, and copy jobs.jsonl from its folder again"
             )
         records = {}
         for line in lines:
@@ -84,7 +84,7 @@ def _records(path: Path) -> dict[tuple[str, str, int, float], dict[str, Any]]:
             records[job] = record
         return records
     except FileNotFoundError as error:
-        raise ArtifactError(f"No file {path}; it is jobs.jsonl of a comparison's folder") from error
+        raise ArtifactError(f"No file {path}; give jobs.jsonl of a comparison's folder") from error
     except (ValueError, KeyError, TypeError) as error:
         raise ArtifactError(
             f"{path} does not hold the jobs of a comparison ({error!r}); give jobs.jsonl of its"

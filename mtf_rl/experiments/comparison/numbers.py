@@ -1,4 +1,4 @@
-"""The numbers behind a comparison's tables and pictures, with intervals over seeds."""
+"""The numbers of a comparison's tables and pictures, with intervals over seeds."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -46,19 +46,19 @@ class ComparisonRow:
     policy: str
     evaluator: str
     seeds: int
-    """Seeds that the contestant has."""
+    """Number of seeds of the contestant."""
     requests_used: float
-    """Budget that it used, in requests, mean over seeds."""
+    """Used budget in requests, mean over seeds."""
     seconds: float
-    """Wall time of learning, mean over seeds."""
+    """Wall time of training in seconds, mean over seeds."""
     metrics: Metrics
     """Means over the seeds that all contestants have."""
     reference: str
-    """The policy that serves today: production, or uniform weights."""
+    """The reference policy: production, or uniform weights."""
     differences: Metrics
     """Every metric minus the reference's, over the seeds that both have."""
     changes: Metrics
-    """The same relative to the reference, minus 1."""
+    """Every metric relative to the reference's, minus 1, over the same seeds."""
     over_search: Interval
     """Session reward minus that of the headline search."""
     over_uniform: Interval
@@ -83,7 +83,7 @@ class ComparisonRow:
 
 @dataclass(frozen=True)
 class SeesawRow:
-    """A headline contestant that learned for one reward, relative to what serves today."""
+    """A headline contestant that was trained for one reward, relative to the reference."""
 
     policy: str
     track: str
@@ -110,9 +110,9 @@ def against(comparison: Comparison, name: str, other: str, evaluator: str) -> In
 
 
 def exploits(comparison: Comparison, name: str) -> bool:
-    """Whether a policy gains in the simulator, where it learned, what it loses in the truth.
+    """Whether a policy gains in the simulator and loses in the ground truth.
 
-    Weights that nobody learned or searched cannot exploit a simulator.
+    Static contestants, which are not trained, cannot exploit the simulator.
     """
     if CONTESTANTS[name].kind == STATIC:
         return False
@@ -128,16 +128,16 @@ def exploits(comparison: Comparison, name: str) -> bool:
 
 
 def rank_correlation(first: Sequence[float] | FloatArray, second: Sequence[float]) -> float:
-    """Spearman's, NaN for fewer than two values."""
+    """Spearman's rank correlation; NaN for fewer than two values."""
     if len(second) < 2:
         return float("nan")
     return float(stats.spearmanr(np.asarray(first), np.asarray(second)).statistic)
 
 
 def best_known(comparison: Comparison) -> tuple[str, float]:
-    """Who is best under the deciding evaluator, in words, and the mean session reward.
+    """The best policy under the deciding evaluator, in words, and its mean session reward.
 
-    Of the contestants and of the references, which learn in the truth with a larger budget.
+    References, which are trained in the ground truth with a larger budget, are included.
     """
     evaluator, results = comparison.evaluator, comparison.common
     best = ordered(comparison, evaluator)[0]
@@ -147,14 +147,14 @@ def best_known(comparison: Comparison) -> tuple[str, float]:
         reference = results.mean(name, "reward", evaluator, track=REFERENCE)
         if reference > value:
             value = reference
-            words = f"{name}, which learned in the ground truth with a larger budget"
+            words = f"{name}, trained in the ground truth with a larger budget"
     return words, value
 
 
 def rewards_by_budget(comparison: Comparison, evaluator: str) -> dict[str, FloatArray]:
-    """Session reward of those who learned with every budget, (budgets, seeds), the best first.
+    """Session reward of contestants with results at every budget, (budgets, seeds), best first.
 
-    Seeds are those that all of them have with every budget; empty where there is none.
+    The seeds are those that all of them have at every budget; empty if there is none.
     """
     results, fractions = comparison.common, [*sorted(comparison.config.fractions), 1.0]
     by_name = {
@@ -173,7 +173,7 @@ def rewards_by_budget(comparison: Comparison, evaluator: str) -> dict[str, Float
 
 
 def seesaw_rows(comparison: Comparison) -> list[SeesawRow]:
-    """The headline learner and search, by the reward that they learned for."""
+    """The headline learner and search, by the reward that they were trained for."""
     results = comparison.common
     return [
         SeesawRow(
@@ -193,7 +193,7 @@ def seesaw_rows(comparison: Comparison) -> list[SeesawRow]:
 
 def _row(comparison: Comparison, name: str, evaluator: str) -> ComparisonRow:
     own = comparison.results.of(name)
-    today = comparison.results.of(comparison.reference)
+    base = comparison.results.of(comparison.reference)
     common = _values(comparison.common.of(name), evaluator)
     return ComparisonRow(
         policy=name,
@@ -207,18 +207,18 @@ def _row(comparison: Comparison, name: str, evaluator: str) -> ComparisonRow:
             own,
             [
                 paired_over_seeds(mine, theirs)
-                for mine, theirs in zip(*_paired(own, today, evaluator), strict=True)
+                for mine, theirs in zip(*_paired(own, base, evaluator), strict=True)
             ],
         ),
-        changes=_changes(own, today, evaluator),
+        changes=_changes(own, base, evaluator),
         over_search=against(comparison, name, comparison.search, evaluator),
         over_uniform=against(comparison, name, UNIFORM, evaluator),
     )
 
 
-def _changes(own: Sequence[Result], today: Sequence[Result], evaluator: str) -> Metrics:
-    """Every metric relative to today's, minus 1, paired by seed."""
-    pairs = zip(*_paired(own, today, evaluator), strict=True)
+def _changes(own: Sequence[Result], base: Sequence[Result], evaluator: str) -> Metrics:
+    """Every metric relative to the reference's, minus 1, paired by seed."""
+    pairs = zip(*_paired(own, base, evaluator), strict=True)
     return _metrics(
         own, [change_interval(mine, theirs, np.arange(len(mine))) for mine, theirs in pairs]
     )
@@ -232,10 +232,10 @@ def _metrics(results: Sequence[Result], intervals: Sequence[Interval]) -> Metric
 
 
 def _paired(
-    own: Sequence[Result], today: Sequence[Result], evaluator: str
+    own: Sequence[Result], base: Sequence[Result], evaluator: str
 ) -> tuple[FloatArray, FloatArray]:
     """The metrics of the seeds that both have, (metrics, seeds) each."""
-    mine, theirs = _values(own, evaluator), _values(today, evaluator)
+    mine, theirs = _values(own, evaluator), _values(base, evaluator)
     seeds = sorted(set(mine) & set(theirs))
     first, second = ({seed: values[seed] for seed in seeds} for values in (mine, theirs))
     return _stacked(first).T, _stacked(second).T

@@ -1,4 +1,4 @@
-"""A comparison as one HTML file that opens offline: tables to sort, charts to point at."""
+"""Writes a comparison as one offline HTML file, with sortable tables and interactive charts."""
 
 import base64
 import html
@@ -24,9 +24,9 @@ _QUIET, _INK = "#868e96", "#1f2933"
 
 _GLOSSARY = (
     "Session reward: undiscounted sum of a session's rewards. CI: 95 % confidence interval."
-    " over X: difference from X on common random numbers. ! marks what is worse than with the"
-    " weights that serve today, beyond the CI. Green is better and red is worse, so that less hate"
-    " is green. All words: docs/glossary.md."
+    " over X: difference from X on common random numbers. ! marks a value that is significantly"
+    " worse than the reference's. Green is significantly better and red is worse; less hate is"
+    " green. All terms: docs/glossary.md."
 )
 
 _STYLE = """
@@ -66,11 +66,11 @@ document.querySelectorAll("th button").forEach(button => button.addEventListener
 
 
 def html_of(comparison: Comparison, pictures: Mapping[str, Figure]) -> str:
-    """The page, self-contained: styles, scripts and images are inside.
+    """The self-contained page, with styles, scripts and images.
 
     Args:
-        comparison: with at least one finished contestant.
-        pictures: of `pictures_of`; those that are not drawn as a chart are embedded.
+        comparison: a comparison with at least one finished contestant.
+        pictures: figures of `pictures_of`; those without an interactive chart are embedded.
     """
     config = comparison.config
     charts = _charts(comparison)
@@ -90,8 +90,8 @@ def html_of(comparison: Comparison, pictures: Mapping[str, Figure]) -> str:
         f"<h1>{title}</h1>",
         f'<p class="note">{datetime.now(UTC):%Y-%m-%d}, run {html.escape(str(config.run))}</p>',
         f'<p class="answer">{html.escape(first)}</p>',
-        *(f"<p>{html.escape(said)}</p>" for said in (*further, *summary_of(comparison))),
-        f'<p class="note">{html.escape(_GLOSSARY)} A click on a column\'s head sorts by it.</p>',
+        *(f"<p>{html.escape(text)}</p>" for text in (*further, *summary_of(comparison))),
+        f'<p class="note">{html.escape(_GLOSSARY)} Click on a column head to sort by it.</p>',
         *shown,
         *images,
         *(to_html(table) for table in tables_of(comparison)),
@@ -114,15 +114,15 @@ def _charts(comparison: Comparison) -> dict[str, go.Figure]:
 
 
 def _differences(comparison: Comparison) -> go.Figure:
-    """Paired differences from the headline search, a set of bars per evaluator."""
+    """Paired differences from the headline search, one set of markers per evaluator."""
     order = ordered(comparison, comparison.evaluator)[::-1]
     names = [name for name in order if name != comparison.search]
     figure = go.Figure()
     for evaluator, colour in zip(
         comparison.results.evaluators(), (_QUIET, "#0b7285"), strict=False
     ):
-        found = [against(comparison, name, comparison.search, evaluator) for name in names]
-        means = np.array([interval.mean for interval in found])
+        intervals = [against(comparison, name, comparison.search, evaluator) for name in names]
+        means = np.array([interval.mean for interval in intervals])
         figure.add_scatter(
             x=means,
             y=names,
@@ -130,14 +130,14 @@ def _differences(comparison: Comparison) -> go.Figure:
             name=evaluator.replace("_", " "),
             marker={"color": colour, "size": 9},
             error_x={
-                "array": np.array([interval.high for interval in found]) - means,
-                "arrayminus": means - np.array([interval.low for interval in found]),
+                "array": np.array([interval.high for interval in intervals]) - means,
+                "arrayminus": means - np.array([interval.low for interval in intervals]),
                 "color": colour,
             },
         )
     figure.add_vline(0.0, line_color=_INK, line_width=1)
-    figure.update_xaxes(title=f"session reward over {comparison.search}, 95 % intervals over seeds")
-    return _dressed(figure, "Each policy over the headline search", 140 + 22 * len(names))
+    figure.update_xaxes(title=f"session reward over {comparison.search}, 95 % CIs over seeds")
+    return _styled(figure, "Each policy over the headline search", 140 + 22 * len(names))
 
 
 def _budget(comparison: Comparison) -> go.Figure:
@@ -154,15 +154,16 @@ def _budget(comparison: Comparison) -> go.Figure:
     figure.update_xaxes(type="log", title="simulated requests")
     figure.update_yaxes(title="session reward")
     evaluator = comparison.evaluator.replace("_", " ")
-    return _dressed(figure, f"Session reward by budget, evaluator: {evaluator}", 480)
+    return _styled(figure, f"Session reward by budget, evaluator: {evaluator}", 480)
 
 
 def _gap(comparison: Comparison) -> go.Figure:
     results = comparison.common
     names = ordered(comparison, GROUND_TRUTH)
     figure = go.Figure()
-    for label, chosen in (("holds in the ground truth", False), ("exploits the simulator", True)):
-        group = [name for name in names if exploits(comparison, name) is chosen]
+    labels = (("does not exploit the simulator", False), ("exploits the simulator", True))
+    for label, exploiting in labels:
+        group = [name for name in names if exploits(comparison, name) is exploiting]
         figure.add_scatter(
             x=[results.mean(name, "reward", SIMULATOR) for name in group],
             y=[results.mean(name, "reward", GROUND_TRUTH) for name in group],
@@ -170,14 +171,14 @@ def _gap(comparison: Comparison) -> go.Figure:
             mode="markers+text",
             textposition="middle right",
             name=label,
-            marker={"color": "#c92a2a" if chosen else "#0b7285", "size": 10},
+            marker={"color": "#c92a2a" if exploiting else "#0b7285", "size": 10},
         )
     figure.update_xaxes(title="session reward in the simulator")
     figure.update_yaxes(title="session reward in the ground truth")
-    return _dressed(figure, "Simulator against ground truth", 620)
+    return _styled(figure, "Simulator against ground truth", 620)
 
 
-def _dressed(figure: go.Figure, title: str, height: int) -> go.Figure:
+def _styled(figure: go.Figure, title: str, height: int) -> go.Figure:
     figure.update_layout(
         title={"text": title, "x": 0.0},
         template="plotly_white",

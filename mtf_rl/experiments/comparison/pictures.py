@@ -42,7 +42,7 @@ __all__ = [
     "objectives_of",
     "pictures_of",
     "seesaw_figure",
-    "spread_apart",
+    "spread_labels",
     "weights_figure",
 ]
 
@@ -65,7 +65,7 @@ class BudgetCurve:
 
 
 def pictures_of(comparison: Comparison) -> dict[str, Figure]:
-    """All figures that there are results for, by name."""
+    """All figures with results, by name."""
     makers: dict[str, Callable[[Comparison], Figure | None]] = {
         "budget": _budget,
         "differences": differences_figure,
@@ -89,12 +89,12 @@ def _gap(comparison: Comparison) -> Figure | None:
 
 
 def _seesaw(comparison: Comparison) -> Figure | None:
-    learnt = comparison.results.names(track="watch_time")
-    return seesaw_figure(comparison) if learnt and seesaw_rows(comparison) else None
+    trained = comparison.results.names(track="watch_time")
+    return seesaw_figure(comparison) if trained and seesaw_rows(comparison) else None
 
 
 def _weights(comparison: Comparison) -> Figure | None:
-    """Left out where the policy is gone, or nothing is known of what users follow."""
+    """None if the policy is missing, or the profiles lack the number of followed authors."""
     folder = policy_folder(comparison.config, comparison.learner, 0)
     if not (folder / "policy.json").exists():
         return None
@@ -123,18 +123,18 @@ def _front(comparison: Comparison) -> Figure | None:
 
 
 def objectives_of(records: Sequence[Record]) -> FloatArray:
-    """Watch minutes and worth of interactions a session, (trials, 2), on common random numbers.
+    """Watch minutes and interaction worth per session, (trials, 2), on common random numbers.
 
-    A trial may have played fewer blocks of sessions than the first one: what is shown is the
-    paired difference from the first trial, plus the first trial's mean over all its sessions.
+    A trial can have fewer blocks of sessions than the first one. The values are therefore the
+    paired difference from the first trial plus the first trial's mean over all its sessions.
     """
     first = records[0].outcomes[:, 1:]  # (sessions, 2)
-    shown = []
+    values = []
     for record in records:
         common = min(len(record.outcomes), len(first))
         difference = record.outcomes[:common, 1:] - first[:common]
-        shown.append(difference.mean(axis=0) + first.mean(axis=0))
-    return np.stack(shown)
+        values.append(difference.mean(axis=0) + first.mean(axis=0))
+    return np.stack(values)
 
 
 def curves_of(comparison: Comparison, evaluator: str) -> list[BudgetCurve]:
@@ -150,10 +150,10 @@ def curves_of(comparison: Comparison, evaluator: str) -> list[BudgetCurve]:
 
 
 def budget_figure(comparison: Comparison) -> Figure:
-    """Session reward against requests, a panel per evaluator; headlines in colour, others grey.
+    """Session reward against requests, one panel per evaluator, headline contestants in colour.
 
-    Bands are 95 % t-intervals over seeds, of the headlines alone; static weights, which learn
-    nothing, are dashed.
+    Bands are 95 % t-intervals over seeds, for headline contestants only. Static contestants, which
+    are not trained, are dashed.
     """
     evaluators = comparison.results.evaluators()
     figure, panels = _panels(len(evaluators), width=7.2, height=6.0)
@@ -176,7 +176,7 @@ def budget_figure(comparison: Comparison) -> Figure:
         axes.set_xticks(curves[0].requests, [_thousands(value) for value in curves[0].requests])
         axes.minorticks_off()
         axes.set_xlabel("simulated requests")
-        axes.set_ylabel("session reward (bands: 95 % over seeds)")
+        axes.set_ylabel("session reward (bands: 95 % CI over seeds)")
         axes.set_title(_evaluator(evaluator), loc="left", fontweight="bold")
     return figure
 
@@ -195,7 +195,7 @@ def _draw_curve(axes: Axes, curve: BudgetCurve, colour: str | None) -> None:
 def differences_figure(comparison: Comparison) -> Figure:
     """Each contestant's session reward minus the headline search's, paired by seed.
 
-    A panel per evaluator, in the order of the deciding evaluator.
+    Each evaluator has a panel. The order is that of the deciding evaluator.
     """
     evaluators = comparison.results.evaluators()
     names = [
@@ -204,9 +204,9 @@ def differences_figure(comparison: Comparison) -> Figure:
     figure, panels = _panels(len(evaluators), width=5.6, height=1.4 + 0.27 * len(names))
     colours = colours_of(comparison)
     for column, (axes, evaluator) in enumerate(zip(panels, evaluators, strict=True)):
-        found = [against(comparison, name, comparison.search, evaluator) for name in names]
-        edge = _edge(found)
-        for position, (name, delta) in enumerate(zip(names[::-1], found[::-1], strict=True)):
+        deltas = [against(comparison, name, comparison.search, evaluator) for name in names]
+        edge = _edge(deltas)
+        for position, (name, delta) in enumerate(zip(names[::-1], deltas[::-1], strict=True)):
             colour = colours.get(name, _QUIET)
             low, high = np.clip([delta.low, delta.high], -edge, edge)
             axes.plot([low, high], [position, position], color=colour, linewidth=2.5)
@@ -218,15 +218,15 @@ def differences_figure(comparison: Comparison) -> Figure:
         for text, name in zip(axes.get_yticklabels(), names[::-1], strict=True):
             text.set_color(colours.get(name, _INK))
             text.set_fontweight("bold" if name in colours else "normal")
-        cut = any(max(-delta.low, delta.high) > edge for delta in found)
-        kept = "95 % interval, cut at the edge" if cut else "95 % interval"
-        axes.set_xlabel(f"session reward over {comparison.search} ({kept})")
+        cut = any(max(-delta.low, delta.high) > edge for delta in deltas)
+        interval = "95 % CI, cut at the edge" if cut else "95 % CI"
+        axes.set_xlabel(f"session reward over {comparison.search} ({interval})")
         axes.set_title(_evaluator(evaluator), loc="left", fontweight="bold")
     return figure
 
 
 def _edge(intervals: Sequence[Interval]) -> float:
-    """Half the width of a panel: few seeds make some intervals so wide that they hide the rest."""
+    """Half the width of a panel; it is limited, because few seeds give very wide intervals."""
     means = max(abs(interval.mean) for interval in intervals)
     ends = [max(abs(interval.low), abs(interval.high)) for interval in intervals]
     widest = max(means, *(end for end in ends if np.isfinite(end)), 0.0)
@@ -234,7 +234,7 @@ def _edge(intervals: Sequence[Interval]) -> float:
 
 
 def gap_figure(comparison: Comparison) -> Figure:
-    """The value in the simulator against the true one; exploits of the simulator are in red."""
+    """Session reward in the simulator against the ground truth; exploiting policies are red."""
     results = comparison.common
     names = ordered(comparison, GROUND_TRUTH)
     simulated, true = (
@@ -265,16 +265,16 @@ def gap_figure(comparison: Comparison) -> Figure:
 
 
 def weights_figure(along: WeightsAlong, learner: str, parameters: Sequence[str]) -> Figure:
-    """A panel per fusion parameter, a line per kind of user, against the request of a session.
+    """Mean weights by request of a session: a panel per parameter, a line per kind of user.
 
-    Requests that fewer than a tenth of a kind's sessions had are left out.
+    Requests that fewer than 10 % of the sessions of a kind reach are omitted.
     """
     columns = min(4, len(parameters))
     lines = -(-len(parameters) // columns)
     figure = Figure(figsize=(3.1 * columns, 0.8 + 2.4 * lines), layout="constrained")
     FigureCanvasAgg(figure)
-    positions = figure.subplots(lines, columns, squeeze=False, sharex=True).ravel()
-    for axes, (column, name) in zip(positions, enumerate(parameters), strict=False):
+    panels = figure.subplots(lines, columns, squeeze=False, sharex=True).ravel()
+    for axes, (column, name) in zip(panels, enumerate(parameters), strict=False):
         for kind, counts in enumerate(along.counts):
             shown = (counts > 0) & (counts >= 0.1 * counts[0])
             requests = np.flatnonzero(shown) + 1
@@ -283,12 +283,12 @@ def weights_figure(along: WeightsAlong, learner: str, parameters: Sequence[str])
             axes.plot(requests, means, color=_LEARNERS[kind], linewidth=1.8, label=label)
         axes.set_title(name, loc="left", fontsize=10)
         _bare(axes)
-    for axes in positions[len(parameters) :]:
+    for axes in panels[len(parameters) :]:
         axes.set_visible(False)
-    for axes in positions[max(0, len(parameters) - columns) : len(parameters)]:
+    for axes in panels[max(0, len(parameters) - columns) : len(parameters)]:
         axes.set_xlabel("request of the session")
         axes.tick_params(labelbottom=True)
-    handles, names = positions[0].get_legend_handles_labels()
+    handles, names = panels[0].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside lower center", ncols=len(KINDS), frameon=False)
     figure.suptitle(
         f"Mean fusion weights of {learner} along a session, final users in the simulator",
@@ -300,13 +300,18 @@ def weights_figure(along: WeightsAlong, learner: str, parameters: Sequence[str])
 
 
 def front_figure(objectives: FloatArray) -> Figure:
-    """Trials of a search for two aims, (trials, 2): watch minutes and worth of interactions."""
-    kept = pareto_front(objectives)
-    front = objectives[kept][np.argsort(objectives[kept, 0], kind="stable")]
+    """Trials of a two-objective search, (trials, 2): watch minutes and interaction worth."""
+    is_front = pareto_front(objectives)
+    front = objectives[is_front][np.argsort(objectives[is_front, 0], kind="stable")]
     figure, (axes,) = _panels(1, width=7.0, height=5.0)
-    beaten = objectives[~kept]
+    dominated = objectives[~is_front]
     axes.plot(
-        beaten[:, 0], beaten[:, 1], "o", color=_FAINT, markersize=5, label=f"{len(beaten)} others"
+        dominated[:, 0],
+        dominated[:, 1],
+        "o",
+        color=_FAINT,
+        markersize=5,
+        label=f"{len(dominated)} dominated trials",
     )
     axes.plot(
         front[:, 0],
@@ -314,21 +319,21 @@ def front_figure(objectives: FloatArray) -> Figure:
         "o-",
         color=_LEARNERS[0],
         drawstyle="steps-pre",
-        label=f"front, {len(front)} trials",
+        label=f"Pareto front, {len(front)} trials",
     )
-    axes.set_xlabel("watch minutes of a session")
-    axes.set_ylabel("worth of interactions of a session")
+    axes.set_xlabel("watch minutes per session")
+    axes.set_ylabel("interaction worth per session")
     axes.legend(frameon=False)
-    axes.set_title(f"What {FRONT_OF} tried (seed 0, simulator)", loc="left", fontweight="bold")
+    axes.set_title(f"Trials of {FRONT_OF} (seed 0, simulator)", loc="left", fontweight="bold")
     return figure
 
 
 def seesaw_figure(comparison: Comparison) -> Figure:
-    """Every metric relative to what serves today; blue is better, red is worse."""
+    """Change of every metric relative to the reference; blue is better, red is worse."""
     rows = seesaw_rows(comparison)
-    changes = np.array([[100.0 * one.mean for one in row.changes.all[1:]] for row in rows])
+    changes = np.array([[100.0 * metric.mean for metric in row.changes.all[1:]] for row in rows])
     metrics = rows_of(comparison, comparison.evaluator)[0].metrics
-    benefits = changes * metrics.signs[1:]  # (rows, metrics), above 0 where it is better
+    benefits = changes * metrics.signs[1:]  # (rows, metrics), above 0 if better
     figure, (axes,) = _panels(1, width=10.5, height=1.6 + 0.5 * len(rows))
     finite = np.abs(benefits[np.isfinite(benefits)])
     bound = min(max(finite.max(initial=1.0), 1.0), 60.0)
@@ -352,24 +357,24 @@ def seesaw_figure(comparison: Comparison) -> Figure:
     return figure
 
 
-def spread_apart(values: FloatArray, gap: float) -> FloatArray:
-    """Places for labels, (labels,), at least `gap` apart, in the same order, near the values.
+def spread_labels(values: FloatArray, gap: float) -> FloatArray:
+    """Positions of labels, (labels,), in the order of the values and at least `gap` apart.
 
-    Labels that would touch are put side by side around the mean of their values.
+    Labels that would overlap are placed around the mean of their values.
     """
     order = np.argsort(values, kind="stable")
     groups: list[tuple[float, int]] = []  # centre, labels
     for value in values[order]:
         centre, count = float(value), 1
         while groups and centre - groups[-1][0] < gap * (count + groups[-1][1]) / 2.0:
-            other, number = groups.pop()
-            centre = (centre * count + other * number) / (count + number)
-            count += number
+            last_centre, last_count = groups.pop()
+            centre = (centre * count + last_centre * last_count) / (count + last_count)
+            count += last_count
         groups.append((centre, count))
-    positions = [c + gap * (np.arange(n) - (n - 1) / 2.0) for c, n in groups]
-    spread = np.empty(len(values))
-    spread[order] = np.concatenate(positions) if positions else []
-    return spread
+    in_order = [c + gap * (np.arange(n) - (n - 1) / 2.0) for c, n in groups]
+    positions = np.empty(len(values))
+    positions[order] = np.concatenate(in_order) if in_order else []
+    return positions
 
 
 def _label_ends(
@@ -381,10 +386,10 @@ def _label_ends(
     labels: Mapping[str, str] | None = None,
     starts: Mapping[str, float] | None = None,
 ) -> None:
-    """Names in a column right of the panel, each with a thin line to its point."""
+    """Write names to the right of the panel, each with a thin line to its point."""
     low, high = axes.get_ylim()
     heights = np.array(list(ends.values()))
-    positions = spread_apart(heights, 0.032 * (high - low))
+    positions = spread_labels(heights, 0.032 * (high - low))
     for (name, height), position in zip(ends.items(), positions, strict=True):
         colour = colours.get(name, _QUIET)
         axes.annotate(
@@ -422,13 +427,13 @@ def _bare(axes: Axes) -> None:
 
 
 def _frame_values(axes: Axes, values: Sequence[float]) -> None:
-    """Set the panel's height by means: intervals of few seeds may leave it."""
+    """Set the limits of the y axis by means; wide intervals are cut."""
     margin = 0.12 * ((max(values) - min(values)) or 1.0)
     axes.set_ylim(min(values) - margin, max(values) + margin)
 
 
 def colours_of(comparison: Comparison) -> dict[str, str]:
-    """Inks of the headlines."""
+    """Colours of the headline contestants."""
     inks = {name: _LEARNERS[i % len(_LEARNERS)] for i, name in enumerate(comparison.learners)}
     return {**inks, comparison.search: _SEARCH}
 

@@ -1,4 +1,4 @@
-"""What a comparison leaves behind: the leaderboard on the screen and in files."""
+"""Reports a comparison: the leaderboard in the terminal and in files."""
 
 from typing import Any
 
@@ -21,7 +21,7 @@ __all__ = ["page_of", "report"]
 
 
 def report(comparison: Comparison, terminal: Terminal) -> None:
-    """Write tables, pictures, a page for the browser and TensorBoard events; print the answer."""
+    """Write tables, pictures, an HTML page and TensorBoard events; print answer and tables."""
     folder = comparison.config.folder
     replace_atomically(folder / "leaderboard.md", page_of(comparison).encode())
     write_table(folder / "leaderboard", _rows(comparison))
@@ -50,7 +50,7 @@ def report(comparison: Comparison, terminal: Terminal) -> None:
 
 
 def page_of(comparison: Comparison) -> str:
-    """All tables as one page, the answer first."""
+    """The answer and all tables as a Markdown page."""
     blocks = [
         f"# Leaderboard: {comparison.config.requests:,} requests",
         *(" ".join(sentences) for sentences in answer_of(comparison)),

@@ -1,4 +1,4 @@
-"""What a comparison has found so far: one record for each job."""
+"""The results of a comparison, one record for each job."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -18,28 +18,28 @@ __all__ = ["EvaluatedPolicy", "Result", "Results", "evaluated_of", "load_result"
 
 @dataclass(frozen=True)
 class EvaluatedPolicy:
-    """A policy's episodes with final users under one evaluator, in means."""
+    """Means over a policy's episodes with final users, under one evaluator."""
 
     reward: float
-    """Undiscounted reward of an episode."""
+    """Undiscounted reward per episode."""
     depth: float
-    """Requests of an episode."""
+    """Requests per episode."""
     watch_minutes: float
-    """Watch time of an episode."""
+    """Watch time per episode, in minutes."""
     visits: float
-    """Sessions of an episode."""
+    """Sessions per episode."""
     return_days: float
-    """Days from a session to the user's next active day; 0 where an episode is one session."""
+    """Days from a session to the user's next active day; 0 if an episode is one session."""
     visits_a_week: float
-    """Sessions of a user in seven days, by these days; 0 likewise."""
+    """Sessions per user and week, 7 / return_days; 0 if an episode is one session."""
     rates: dict[str, float]
-    """Feedback per shown video, by task, in the order of the log's."""
+    """Feedback per shown video, by task, in the log's order."""
     weights: dict[str, float]
     """Mean fusion parameter, by name."""
     weights_spread: dict[str, float]
     """Mean std of a parameter within an episode, by name."""
     users: int = 0
-    """Final users who had one of the episodes; 0 in results from before this was counted."""
+    """Number of final users in the episodes; 0 in results of earlier versions."""
     rate_signs: dict[str, int] = field(
         default_factory=lambda: {task.name: task.sign for task in KUAIRAND_TASKS.feedbacks}
     )
@@ -52,21 +52,21 @@ class Result:
 
     contestant: str
     track: str
-    """What was trained: session, watch_time, interaction or retention."""
+    """Goal of training: session, watch_time, interaction, retention or reference."""
     seed: int
     fraction: float
-    """Of the budget, in (0, 1]."""
+    """Fraction of the budget, in (0, 1]."""
     requests_used: int
     seconds: float
-    """Wall time of learning."""
+    """Wall time of training, in seconds."""
     tuning_reward: float
-    """Mean reward of an episode of tuning users; it selects the headline contestants."""
+    """Mean reward per episode of tuning users, by which headline contestants are selected."""
     evaluated: dict[str, EvaluatedPolicy]
-    """By evaluator: `simulator`, and `ground_truth` if there is one."""
+    """Means by evaluator: `simulator`, and `ground_truth` if there is one."""
 
 
 def evaluated_of(sessions: Sessions, parameter_names: Sequence[str]) -> EvaluatedPolicy:
-    """The means of episodes."""
+    """Average the episodes of a policy."""
     rates = sessions.feedback.sum(axis=0) / sessions.impressions.sum()
     weights, spreads = sessions.weights.mean(axis=0), sessions.weights_spread.mean(axis=0)
     days = float(sessions.return_days.sum()) / float(sessions.visits.sum())
@@ -90,16 +90,16 @@ def _named(names: Sequence[str], values: FloatArray) -> dict[str, float]:
 
 
 def save_result(path: Path, result: Result, fingerprint: Any) -> None:
-    """Write a result and what it depends on."""
+    """Write a result with the fingerprint of its job."""
     save_json(path, {"fingerprint": fingerprint, "result": settings_to_json(result)})
 
 
 def load_result(path: Path, fingerprint: Any) -> Result | None:
-    """The result in the file; None where there is none, or it depends on something else.
+    """Load a result; None if the file is missing or has another fingerprint.
 
     Raises:
         ArtifactError: if the file is torn.
-        ConfigError: if it is not a result's.
+        ConfigError: if it does not hold a result.
     """
     if not path.exists():
         return None
@@ -111,21 +111,21 @@ def load_result(path: Path, fingerprint: Any) -> Result | None:
 
 @dataclass(frozen=True)
 class Results:
-    """Results that can be asked for."""
+    """Results by contestant, track, seed and fraction of the budget."""
 
     all: tuple[Result, ...]
 
     def of(self, contestant: str, *, track: str = "session", fraction: float = 1.0) -> list[Result]:
-        """One contestant's, by seed."""
-        found = [
+        """Results of one contestant, sorted by seed."""
+        own = [
             result
             for result in self.all
             if (result.contestant, result.track, result.fraction) == (contestant, track, fraction)
         ]
-        return sorted(found, key=lambda result: result.seed)
+        return sorted(own, key=lambda result: result.seed)
 
     def names(self, *, track: str = "session") -> list[str]:
-        """Who has a result with the whole budget."""
+        """Contestants with a result at the full budget."""
         whole = (result for result in self.all if result.track == track and result.fraction == 1.0)
         return list(dict.fromkeys(result.contestant for result in whole))
 
@@ -133,25 +133,31 @@ class Results:
         self, contestant: str, evaluator: str, *, track: str = "session", fraction: float = 1.0
     ) -> dict[int, float]:
         """Mean reward by seed."""
-        found = self.of(contestant, track=track, fraction=fraction)
-        return {result.seed: result.evaluated[evaluator].reward for result in found}
+        own = self.of(contestant, track=track, fraction=fraction)
+        return {result.seed: result.evaluated[evaluator].reward for result in own}
 
     def paired(
-        self, one: str, other: str, evaluator: str, *, track: str = "session", fraction: float = 1.0
+        self,
+        contestant: str,
+        reference: str,
+        evaluator: str,
+        *,
+        track: str = "session",
+        fraction: float = 1.0,
     ) -> tuple[FloatArray, FloatArray]:
-        """The rewards of two in the seeds that both have, (seeds,) each."""
-        first = self.rewards(one, evaluator, track=track, fraction=fraction)
-        second = self.rewards(other, evaluator, track=track, fraction=fraction)
+        """Rewards of two contestants in the seeds that both have, (seeds,) each."""
+        first = self.rewards(contestant, evaluator, track=track, fraction=fraction)
+        second = self.rewards(reference, evaluator, track=track, fraction=fraction)
         seeds = sorted(set(first) & set(second))
         return np.array([first[seed] for seed in seeds]), np.array([second[s] for s in seeds])
 
     def mean(
         self, contestant: str, measure: str, evaluator: str, *, track: str = "session"
     ) -> float:
-        """Mean over seeds of a number that evaluating gave, such as `depth`."""
-        found = self.of(contestant, track=track)
-        return float(np.mean([getattr(result.evaluated[evaluator], measure) for result in found]))
+        """Mean over seeds of a field of `EvaluatedPolicy`, such as `depth`."""
+        own = self.of(contestant, track=track)
+        return float(np.mean([getattr(result.evaluated[evaluator], measure) for result in own]))
 
     def evaluators(self) -> list[str]:
-        """Who evaluated."""
+        """Names of the evaluators, the simulator first."""
         return list(self.all[0].evaluated) if self.all else []

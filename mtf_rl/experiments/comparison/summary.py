@@ -1,4 +1,4 @@
-"""What a comparison says, in sentences: the answer first."""
+"""Summarises a comparison in sentences: the answer, and what was done."""
 
 import numpy as np
 
@@ -20,7 +20,7 @@ SMALL_REQUESTS, SMALL_SESSIONS = 20_000, 1_000
 
 
 def answer_of(comparison: Comparison) -> list[list[str]]:
-    """Paragraphs: what is gained over what serves today, and how far to believe it."""
+    """Paragraphs on the gain over the reference, the other metrics, and the reliability."""
     gain = _gain(comparison, comparison.evaluator)
     first = [gain_sentence(gain)]
     if gain.policy == gain.reference:
@@ -29,12 +29,12 @@ def answer_of(comparison: Comparison) -> list[list[str]]:
         simulated = _gain(comparison, SIMULATOR).changes.reward
         first.append(f"The simulator puts the change at {percent_change(simulated)}.")
     if comparison.reference == "uniform":
-        first.append("Give the weights that serve today with --production to compare with them.")
+        first.append("To compare with your production weights, add --production.")
     return [first, [side_effects(gain)], _trust(comparison)]
 
 
 def summary_of(comparison: Comparison) -> list[str]:
-    """What was done, and how the headline contestants compare, in sentences."""
+    """Sentences on what was done, and on the differences between headline contestants."""
     config = comparison.config
     done = (
         f"All contestants have {config.seeds} seeds, and the headline ones {config.headline_seeds}:"
@@ -47,7 +47,7 @@ def summary_of(comparison: Comparison) -> list[str]:
     if comparison.tuned_once != comparison.search:
         pairs.append((comparison.search, comparison.tuned_once))
         pairs += [(name, comparison.tuned_once) for name in comparison.learners]
-    stands = [
+    differences = [
         f"{name} over {other}, in session reward: "
         + "; ".join(
             f"{_difference(comparison, name, other, evaluator)} in {evaluator_words(evaluator)}"
@@ -57,8 +57,8 @@ def summary_of(comparison: Comparison) -> list[str]:
         for name, other in pairs
         if name != other
     ]
-    left_out = f"Not shown, because seeds are missing: {', '.join(comparison.unfinished)}."
-    return [done, *stands, *([left_out] if comparison.unfinished else [])]
+    omitted = f"Not shown, because seeds are missing: {', '.join(comparison.unfinished)}."
+    return [done, *differences, *([omitted] if comparison.unfinished else [])]
 
 
 def _gain(comparison: Comparison, evaluator: str) -> Gain:
@@ -67,30 +67,31 @@ def _gain(comparison: Comparison, evaluator: str) -> Gain:
 
 
 def _trust(comparison: Comparison) -> list[str]:
-    """How far to believe the answer."""
+    """Sentences on the reliability of the answer."""
     config, chosen = comparison.config, comparison.results.of(comparison.chosen)
     users = _users(chosen, comparison.evaluator)
     of_users = f" of about {users:,.0f} final users" if users else " of final users"
     sentences = [
-        f"How far to believe it: {len(chosen)} training seeds, each with {config.sessions:,}"
-        f" sessions{of_users}; {comparison.chosen} was chosen on tuning users.",
-        "The CI covers training seeds and sessions, not another log or simulator.",
+        f"Reliability: {len(chosen)} training seeds, each with {config.sessions:,}"
+        f" sessions{of_users}; {comparison.chosen} was selected on tuning users.",
+        "The CI covers training seeds and sessions. It does not cover the choice of the log and"
+        " the fit of the simulator.",
     ]
     if comparison.evaluator == GROUND_TRUTH:
         sentences.append("The ground truth is that of the synthetic world, not of real users.")
     else:
         sentences.append(
-            "Policies are evaluated in the simulator in which they learned, so that its errors"
-            " count as gains."
+            "Policies are evaluated in the simulator that they were trained in, so its errors can"
+            " appear as gains."
         )
     if comparison.declared:
         parts = ", ".join(comparison.declared)
         sentences.append(f"Declared in the simulator, not fitted on the log: {parts}.")
     if config.requests < SMALL_REQUESTS or config.sessions < SMALL_SESSIONS or len(chosen) < 3:
         sentences.append(
-            f"This comparison is small ({config.requests:,} requests, {len(chosen)} seeds,"
-            f" {config.sessions:,} sessions): it shows that the program works and proves nothing"
-            " about policies."
+            f"This run is too small to compare policies ({config.requests:,} requests,"
+            f" {len(chosen)} seeds, {config.sessions:,} sessions); it only checks that the program"
+            " works."
         )
     return sentences
 
@@ -100,5 +101,5 @@ def _users(results: list[Result], evaluator: str) -> float:
 
 
 def _difference(comparison: Comparison, name: str, other: str, evaluator: str) -> str:
-    found = against(comparison, name, other, evaluator)
-    return f"{found.mean:+.2f} [{found.low:.2f}, {found.high:.2f}]"
+    difference = against(comparison, name, other, evaluator)
+    return f"{difference.mean:+.2f} [{difference.low:.2f}, {difference.high:.2f}]"

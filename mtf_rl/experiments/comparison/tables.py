@@ -1,4 +1,4 @@
-"""What a comparison found, as typed tables."""
+"""The results of a comparison as typed tables."""
 
 import numpy as np
 
@@ -32,7 +32,7 @@ __all__ = ["leaderboard_tables", "printed_tables", "tables_of"]
 
 
 def tables_of(comparison: Comparison) -> list[Table]:
-    """All that there are results for; the deciding evaluator comes first."""
+    """All tables with results, the deciding evaluator's first."""
     evaluators = comparison.results.evaluators()[::-1]
     tables = []
     for evaluator in evaluators:
@@ -41,7 +41,7 @@ def tables_of(comparison: Comparison) -> list[Table]:
 
 
 def printed_tables(comparison: Comparison) -> list[Table]:
-    """What is shown on the screen: of the other evaluator the rewards alone."""
+    """The tables for the terminal: of the other evaluator only the rewards."""
     others = [name for name in comparison.results.evaluators() if name != comparison.evaluator]
     return [
         *leaderboard_tables(comparison, comparison.evaluator),
@@ -52,17 +52,17 @@ def printed_tables(comparison: Comparison) -> list[Table]:
 
 def leaderboard_tables(comparison: Comparison, evaluator: str) -> list[Table]:
     """Reward, engagement and rates of every contestant under one evaluator."""
-    rows, today = rows_of(comparison, evaluator), comparison.reference
+    rows, reference = rows_of(comparison, evaluator), comparison.reference
     return [
         _reward_table(comparison, evaluator, rows),
         Table(
             f"Session length and watch time, evaluator: {evaluator}",
             (
                 Column("policy"),
-                Column("requests a session"),
-                Column(f"over {today}", signed=True, better=1),
-                Column("watch minutes a session", scale=1.0 / 60.0),
-                Column(f"over {today}, minutes", scale=1.0 / 60.0, signed=True, better=1),
+                Column("requests per session"),
+                Column(f"over {reference}", signed=True, better=1),
+                Column("watch minutes per session", scale=1.0 / 60.0),
+                Column(f"over {reference}, minutes", scale=1.0 / 60.0, signed=True, better=1),
             ),
             tuple(
                 (
@@ -83,15 +83,15 @@ def leaderboard_tables(comparison: Comparison, evaluator: str) -> list[Table]:
                 *(Column(name, scale=1_000.0) for name in rows[0].metrics.rate_names),
             ),
             tuple((row.policy, *_rates(row)) for row in rows),
-            f"! marks what is worse than with {reference_words(today)} beyond the 95 % CI of the"
-            " difference.",
+            "! marks a value that is significantly worse than with"
+            f" {reference_words(reference)} (95 % CI of the difference).",
             bold=_headlines(comparison),
         ),
     ]
 
 
 def changes_table(comparison: Comparison, evaluator: str) -> Table:
-    """Every metric relative to what serves today, in %."""
+    """Change of every metric relative to the reference, in %."""
     metrics = rows_of(comparison, evaluator)[0].metrics
     heads = zip(metrics.names, metrics.signs, strict=True)
     return Table(
@@ -112,7 +112,7 @@ def changes_table(comparison: Comparison, evaluator: str) -> Table:
 
 
 def statistics_table(comparison: Comparison) -> Table:
-    """What holds beside the mean, under the deciding evaluator."""
+    """Statistics other than the mean, under the deciding evaluator."""
     evaluator, results = comparison.evaluator, comparison.common
     zero = results.mean(UNIFORM, "reward", evaluator)
     best, hundred = best_known(comparison)
@@ -137,7 +137,7 @@ def statistics_table(comparison: Comparison) -> Table:
             Column("score", decimals=0),
             Column(f"probability of improvement over {comparison.search}", decimals=2),
             Column("reward on tuning users, simulator", decimals=2),
-            Column("seconds of learning", decimals=0),
+            Column("seconds of training", decimals=0),
         ),
         tuple(rows),
         f"Over the {comparison.config.seeds} seeds that all contestants have; the probability of"
@@ -149,7 +149,7 @@ def statistics_table(comparison: Comparison) -> Table:
 
 
 def budget_table(comparison: Comparison) -> Table:
-    """The value by fraction of the budget, each learned anew."""
+    """Session reward by budget; each budget has its own training."""
     evaluator = comparison.evaluator
     by_name = rewards_by_budget(comparison, evaluator)
     seeds = next(iter(by_name.values())).shape[1] if by_name else 0
@@ -162,14 +162,14 @@ def budget_table(comparison: Comparison) -> Table:
             (name, *(mean_over_seeds(values) for values in rewards))
             for name, rewards in by_name.items()
         ),
-        "Every contestant learns anew with the smaller budget. Means and 95 % CIs over the"
-        f" {seeds} seeds that all have with every budget.",
+        "Every contestant is trained again with each budget. Means and 95 % CIs over the"
+        f" {seeds} seeds that all contestants have with every budget.",
         bold=_headlines(comparison),
     )
 
 
 def per_request_table(comparison: Comparison) -> Table:
-    """What choosing weights per request is worth over weights that are tuned once."""
+    """The benefit of per-request weights over static weights that are tuned once."""
     once, results = comparison.tuned_once, comparison.results
     evaluators = results.evaluators()[::-1]
     rows: list[tuple[Cell, ...]] = []
@@ -194,7 +194,7 @@ def per_request_table(comparison: Comparison) -> Table:
         )
     ]
     return Table(
-        "Weights per request over weights tuned once",
+        "Per-request weights over weights tuned once",
         (Column("policy"), Column("kind"), Column("seeds"), *heads),
         tuple(rows),
         f"Tuned once: {once}, the best search for static weights on tuning users. The table has all"
@@ -205,16 +205,16 @@ def per_request_table(comparison: Comparison) -> Table:
 
 
 def myopic_table(comparison: Comparison) -> Table:
-    """What looking ahead is worth: each learner over its myopic baseline."""
+    """The benefit of a positive gamma: each learner over its myopic baseline."""
     results = comparison.results
     rows: list[tuple[Cell, ...]] = []
     for name in results.names():
-        long = CONTESTANTS[name].myopic_baseline_of
-        if long in results.names():
+        learner = CONTESTANTS[name].myopic_baseline_of
+        if learner in results.names():
             for evaluator in results.evaluators():
-                seeds = len(results.paired(long, name, evaluator)[0])
+                seeds = len(results.paired(learner, name, evaluator)[0])
                 rows.append(
-                    (long, evaluator, seeds, *_difference(comparison, long, name, evaluator))
+                    (learner, evaluator, seeds, *_difference(comparison, learner, name, evaluator))
                 )
     return Table(
         "Learners over their myopic baselines",
@@ -231,7 +231,7 @@ def myopic_table(comparison: Comparison) -> Table:
 
 
 def gap_table(comparison: Comparison) -> Table:
-    """The simulator's value beside the true one; what gains in the simulator alone is marked."""
+    """Session reward in simulator and ground truth; policies that exploit the simulator."""
     results = comparison.common
     simulated, true = (ordered(comparison, evaluator) for evaluator in (SIMULATOR, GROUND_TRUTH))
     first, second = (
@@ -260,23 +260,23 @@ def gap_table(comparison: Comparison) -> Table:
             for position, name in enumerate(true)
         ),
         f"Rank correlation {rank_correlation(first, second):.2f} over {len(true)} policies. A"
-        " policy that learned or was searched in the simulator exploits it if its rank in the"
-        " ground truth is a quarter of the table or more below its rank in the simulator, or if it"
-        " beats the headline search in the simulator and loses to it in the ground truth, both"
-        " beyond the CI.",
+        " policy that was trained or searched in the simulator exploits it in two cases: its rank"
+        " in the ground truth is lower than its rank in the simulator by a quarter of the table or"
+        " more; or it is significantly better than the headline search in the simulator and"
+        " significantly worse in the ground truth.",
         bold=_headlines(comparison),
     )
 
 
 def seesaw_table(comparison: Comparison) -> Table:
-    """Three rewards against every metric, relative to what serves today."""
+    """Change of every metric relative to the reference, after training for each reward."""
     metrics = rows_of(comparison, comparison.evaluator)[0].metrics
     heads = list(zip(metrics.names, metrics.signs, strict=True))[1:]
     return Table(
-        f"Seesaw: what learning for one reward costs the others, evaluator: {comparison.evaluator}",
+        f"Seesaw: effect of the training reward on each metric, evaluator: {comparison.evaluator}",
         (
             Column("policy"),
-            Column("learned for"),
+            Column("trained for"),
             *(Column(f"{name}, %", scale=100.0, signed=True, better=sign) for name, sign in heads),
         ),
         tuple((row.policy, row.track, *row.changes.all[1:]) for row in seesaw_rows(comparison)),
@@ -287,7 +287,7 @@ def seesaw_table(comparison: Comparison) -> Table:
 
 
 def retention_table(comparison: Comparison, evaluator: str) -> Table:
-    """Episodes of several sessions of a user."""
+    """Results on episodes of several sessions of a user."""
     results = comparison.results
     measures = ("reward", "return_days", "visits_a_week", "depth")
     rows: list[tuple[Cell, ...]] = []
@@ -302,17 +302,17 @@ def retention_table(comparison: Comparison, evaluator: str) -> Table:
             Column("seeds"),
             Column("episode reward"),
             Column("days to the next active day"),
-            Column("sessions a week"),
-            Column("requests an episode"),
+            Column("sessions per week"),
+            Column("requests per episode"),
         ),
         tuple(rows),
-        "Learned and evaluated on FusionRetention-v0: up to six sessions of a user. A day away"
-        " costs a reward of 1.",
+        "Trained and evaluated on FusionRetention-v0, with up to six sessions of a user. Each day"
+        " of absence costs a reward of 1.",
     )
 
 
 def stale_table(comparison: Comparison) -> Table:
-    """What frozen policies are worth after the scorer was fitted again."""
+    """Session reward of frozen policies with refitted scorers."""
     evaluator, results = comparison.evaluator, comparison.results
     rows: list[tuple[Cell, ...]] = []
     before, after = [], []
@@ -331,7 +331,7 @@ def stale_table(comparison: Comparison) -> Table:
         for rewards in by_seed.values()
     )
     return Table(
-        f"After the scorer was fitted again, evaluator: {evaluator}",
+        f"With refitted scorers, evaluator: {evaluator}",
         (
             Column("policy"),
             Column("with its own scorer", decimals=2),
@@ -340,16 +340,16 @@ def stale_table(comparison: Comparison) -> Table:
             Column("in %", scale=100.0, signed=True, decimals=1, better=1),
         ),
         tuple(rows),
-        f"Frozen policies with {scorers} scorers of other seeds, in the same sessions; means over"
-        f" {comparison.config.seeds} seeds of the learners. The CIs are over these seeds and do not"
-        " cover the random numbers of the scorers. Rank correlation of the two columns:"
+        f"Frozen policies in the same sessions; number of scorers with other seeds: {scorers}."
+        f" Means are over {comparison.config.seeds} seeds of the learners. The CIs are over these"
+        " seeds and do not cover the scorers' seeds. Rank correlation of the first two columns:"
         f" {rank_correlation(before, after):.2f}.",
         bold=_headlines(comparison),
     )
 
 
 def _further_tables(comparison: Comparison) -> list[Table]:
-    """Everything beside the leaderboards."""
+    """All tables except the leaderboards."""
     evaluators = comparison.results.evaluators()
     tables = []
     if comparison.tuned_once != UNIFORM:
@@ -370,10 +370,10 @@ def _further_tables(comparison: Comparison) -> list[Table]:
 
 
 def _reward_table(comparison: Comparison, evaluator: str, rows: list[ComparisonRow]) -> Table:
-    today, search = comparison.reference, comparison.search
-    others = list(dict.fromkeys((today, UNIFORM, search)))
+    reference, search = comparison.reference, comparison.search
+    others = list(dict.fromkeys((reference, UNIFORM, search)))
     pairs = {
-        today: [row.differences.reward for row in rows],
+        reference: [row.differences.reward for row in rows],
         UNIFORM: [row.over_uniform for row in rows],
         search: [row.over_search for row in rows],
     }
@@ -391,9 +391,9 @@ def _reward_table(comparison: Comparison, evaluator: str, rows: list[ComparisonR
             row.policy,
             row.seeds,
             row.metrics.reward,
-            *_blank_for(row, today, Marked(row.differences.reward) if row.differences.worse()[0]
-                        else row.differences.reward),
-            *_blank_for(row, today, row.changes.reward.mean),
+            *_blank_for(row, reference, Marked(row.differences.reward)
+                        if row.differences.worse()[0] else row.differences.reward),
+            *_blank_for(row, reference, row.changes.reward.mean),
             *(
                 cell
                 for name in others[1:]
@@ -408,8 +408,8 @@ def _reward_table(comparison: Comparison, evaluator: str, rows: list[ComparisonR
         (*columns, *heads[1:]),
         tuple(cells),
         f"Means over the {comparison.config.seeds} seeds that all contestants have. Differences are"
-        " paired by seed, over all seeds that both have. ± and [ ] are 95 % CIs over seeds. !"
-        f" marks what is worse than with {reference_words(today)} beyond the CI."
+        " paired by seed, over all seeds that both have. ± and [ ] are 95 % CIs over seeds."
+        f" ! marks a value that is significantly worse than with {reference_words(reference)}."
         + "".join(f" {note}." for note in notes),
         bold=_headlines(comparison),
     )
@@ -420,7 +420,7 @@ def _blank_for(row: ComparisonRow, other: str, cell: Cell) -> tuple[Cell]:
 
 
 def _guarded(row: ComparisonRow, metric: int) -> Cell:
-    """A difference from what serves today, marked where it is worse beyond the CI."""
+    """A difference from the reference, marked if it is significantly worse."""
     if row.policy == row.reference:
         return ""
     difference = row.differences.all[metric]
@@ -438,7 +438,7 @@ def _rates(row: ComparisonRow) -> list[Cell]:
 def _difference(
     comparison: Comparison, name: str, other: str, evaluator: str
 ) -> tuple[Interval, float]:
-    """Session reward over another's, paired by seed, and the same relative to it."""
+    """The difference in session reward, paired by seed, and the relative difference."""
     first, second = comparison.results.paired(name, other, evaluator)
     change = change_interval(first, second, np.arange(len(first)))
     return paired_over_seeds(first, second), change.mean

@@ -1,4 +1,4 @@
-"""A comparison for TensorBoard: figures, and a row of HParams for every result."""
+"""Writes a comparison for TensorBoard: figures, and a row of HParams for every result."""
 
 import shutil
 from collections.abc import Mapping
@@ -18,15 +18,15 @@ __all__ = ["write_events"]
 
 
 def write_events(comparison: Comparison, pictures: Mapping[str, Figure], folder: Path) -> None:
-    """Write a folder for TensorBoard anew.
+    """Write the TensorBoard folder of a comparison.
 
     Figures are under `comparison/NAME`. HParams has a row for each result: contestant, agent,
-    track, seed and requests, the agent's settings that are single values, and what was measured.
+    track, seed and requests, the agent's settings that are single values, and the metrics.
 
     Args:
-        comparison: whose results.
-        pictures: by name.
-        folder: is emptied first.
+        comparison: the comparison.
+        pictures: figures by name.
+        folder: folder to write; earlier contents are removed.
     """
     shutil.rmtree(folder, ignore_errors=True)
     with SummaryWriter(str(folder)) as writer:

@@ -1,4 +1,4 @@
-"""Mean fusion weights along a session, by kind of user."""
+"""Computes mean fusion weights along a session, by kind of user."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -14,14 +14,14 @@ __all__ = ["WeightsAlong", "terciles", "weights_along"]
 
 @dataclass(frozen=True)
 class WeightsAlong:
-    """What a policy played at the first, second, ... request of its sessions."""
+    """Mean weights of a policy at the first, second, ... request of sessions."""
 
-    means: FloatArray  # (kinds, requests, action_dim), NaN where no session got that far
-    counts: IntArray  # (kinds, requests) sessions that had this request
+    means: FloatArray  # (kinds, requests, action_dim), NaN where no session reached the request
+    counts: IntArray  # (kinds, requests), sessions that reached the request
 
 
 def terciles(values: FloatArray) -> IntArray:
-    """0, 1 or 2 for the lower, middle and upper third of (rows,); equals stay together."""
+    """Third of each value, (rows,): 0 lower, 1 middle, 2 upper; equal values are not split."""
     cuts = np.quantile(values, (1.0 / 3.0, 2.0 / 3.0))
     return np.searchsorted(cuts, values, side="right").astype(np.int64)
 
@@ -34,15 +34,15 @@ def weights_along(
     seed: int,
     episodes: IntArray,
 ) -> WeightsAlong:
-    """Play `policy`, deterministically, to the end of each episode; average what it chose.
+    """Roll out a deterministic policy, and average its weights by request and kind of user.
 
-    Later requests are of the longer sessions alone.
+    Only longer sessions reach the later requests.
 
     Args:
-        dynamics: whose sessions.
-        policy: who chooses the weights.
-        kinds: of each user, (users,), counted from 0.
-        seed: of the random numbers.
+        dynamics: dynamics of the sessions.
+        policy: the policy.
+        kinds: kind of each user, (users,), counted from 0.
+        seed: seed of the sessions.
         episodes: distinct episode numbers, (sessions,).
     """
     sessions = dynamics.sessions
@@ -55,11 +55,11 @@ def weights_along(
     sums: list[FloatArray] = []
     counts: list[IntArray] = []
     for request in play_episodes(dynamics, choose, seed=seed, episodes=episodes):
-        mine = kinds[dynamics.session(request.state).users]  # (num_envs,)
+        rows = kinds[dynamics.session(request.state).users]  # (num_envs,)
         total = np.zeros((width, sessions.action_dim))
-        np.add.at(total, mine, request.outcome.parameters)
+        np.add.at(total, rows, request.outcome.parameters)
         sums.append(total)
-        counts.append(np.bincount(mine, minlength=width))
+        counts.append(np.bincount(rows, minlength=width))
     number = np.stack(counts, axis=1)  # (kinds, requests)
     summed = np.stack(sums, axis=1)  # (kinds, requests, action_dim)
     means = np.full_like(summed, np.nan)

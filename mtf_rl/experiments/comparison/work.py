@@ -1,4 +1,4 @@
-"""One job: a contestant learns with one seed and one fraction of the budget, and is evaluated."""
+"""One job: train a contestant with one seed and one fraction of the budget, and evaluate it."""
 
 import hashlib
 import shutil
@@ -58,33 +58,34 @@ __all__ = [
 ]
 
 SESSION, RETENTION, REFERENCE = "session", "retention", "reference"
-REFERENCE_BUDGETS = 4  # of a contestant, that the reference has
+REFERENCE_BUDGETS = 4  # budget of a reference, in budgets of a contestant
 
 
 @dataclass(frozen=True)
 class Job:
-    """What one process does at a time."""
+    """One unit of work of a worker process."""
 
     contestant: str
     track: str
-    """session for the run's own reward, watch_time or interaction for these alone, retention for
-    several sessions of a user, reference for the run's reward, trained in the ground truth."""
+    """Goal of training: session for the run's own reward; watch_time or interaction for these
+    rewards; retention for several sessions of a user; reference for the run's own reward, trained
+    in the ground truth."""
     seed: int
     fraction: float
-    """Of the budget, in (0, 1]."""
+    """Fraction of the budget, in (0, 1]."""
 
     def folder(self, config: ComparisonConfig) -> Path:
-        """Where its result, policy and trials are."""
+        """Folder of the result, the policy and the trials."""
         fraction = f"fraction-{self.fraction:g}"
         name = self.contestant.replace(":", ".")
         return config.folder / "jobs" / self.track / name / f"seed-{self.seed}" / fraction
 
     def finished(self, config: ComparisonConfig, digest: str) -> Result | None:
-        """Its result, if it is there."""
+        """The result; None if the job is not finished."""
         return load_result(self.folder(config) / "result.json", self.fingerprint(config, digest))
 
     def requests(self, config: ComparisonConfig) -> int:
-        """The budget."""
+        """The budget in requests."""
         budgets = REFERENCE_BUDGETS if self.track == REFERENCE else self.fraction
         return int(budgets * config.requests)
 
@@ -105,7 +106,7 @@ class Job:
 
 
 def run_digest(run: Path) -> str:
-    """What a run's scores, users, simulator and session settings are, in a word."""
+    """Checksum of a run's scores, users, simulator and session settings."""
     folder = open_run_folder(run)
     digest = hashlib.sha256()
     files = [folder.data / "score_table.npz", folder.data / "assembly.npz"]
@@ -139,26 +140,26 @@ def check_budget(job: Job, config: ComparisonConfig) -> None:
         ConfigError: naming the smallest budget.
     """
     contestant = CONTESTANTS[job.contestant]
-    least = AGENTS[contestant.agent].min_requests(contestant.settings())
-    if least > job.requests(config):
+    minimum = AGENTS[contestant.agent].min_requests(contestant.settings())
+    if minimum > job.requests(config):
         raise ConfigError(
-            f"{job.contestant} needs at least {least} requests, and {job.fraction:g} of the budget"
-            f" is {job.requests(config)}; set --requests or --fractions"
+            f"{job.contestant} needs at least {minimum} requests, and {job.fraction:g} of the"
+            f" budget is {job.requests(config)}; set --requests or --fractions"
         )
 
 
 def prepare_worker(contestants: tuple[str, ...], extensions: tuple[str, ...]) -> None:
-    """Let a fresh process know what the one that starts it was told of extensions."""
+    """Allow the extensions of the main process in a worker process, and import contestants."""
     allow_extensions(*extensions)
     for name in contestants:
         CONTESTANTS.resolve(name)
 
 
 def do_job(job: Job, config: ComparisonConfig, digest: str) -> Result:
-    """Learn, evaluate and write; what is finished is read.
+    """Train, evaluate and write the result; a finished result is loaded.
 
     Raises:
-        MtfRlError: if the contestant cannot learn with this budget, or an artifact is torn.
+        MtfRlError: if the contestant cannot be trained with this budget, or an artifact is torn.
     """
     finished = job.finished(config, digest)
     if finished is not None:
@@ -166,9 +167,9 @@ def do_job(job: Job, config: ComparisonConfig, digest: str) -> Result:
     torch.set_num_threads(1)
     _clear_if_stale(job, config, digest)
     stage = _stage_of(config.run)
-    learnt_in = GROUND_TRUTH if job.track == REFERENCE else SIMULATOR
-    learning = stage.dynamics(job.track, UserGroup.LEARN, learnt_in)
-    tuning = stage.dynamics(job.track, UserGroup.TUNE, learnt_in)
+    trained_in = GROUND_TRUTH if job.track == REFERENCE else SIMULATOR
+    learning = stage.dynamics(job.track, UserGroup.LEARN, trained_in)
+    tuning = stage.dynamics(job.track, UserGroup.TUNE, trained_in)
     folder = job.folder(config)
     check_budget(job, config)
     contestant = CONTESTANTS[job.contestant]
@@ -221,7 +222,7 @@ def do_job(job: Job, config: ComparisonConfig, digest: str) -> Result:
 
 
 def _production(task: LearningTask, config: ComparisonConfig) -> LearnedPolicy:
-    """Production's weights, for which nothing is learned."""
+    """The policy of production's weights, which needs no training."""
     sessions = task.learning.sessions
     weights = read_production(config.production or "", sessions.formula.tasks)
     policy = production_policy(weights, sessions.formula, sessions.action_map)
@@ -229,9 +230,9 @@ def _production(task: LearningTask, config: ComparisonConfig) -> LearnedPolicy:
 
 
 def _clear_if_stale(job: Job, config: ComparisonConfig, digest: str) -> None:
-    """Leave nothing in a job's folder that was made for another budget, run or setting.
+    """Remove a job's folder that was made for another budget, run or setting.
 
-    What a killed job left of its own, such as a search's trials, stays and is gone on from.
+    Files of the same job after it was killed, such as a search's trials, stay and are reused.
     """
     folder, asked = job.folder(config), job.fingerprint(config, digest)
     path = folder / "asked.json"
@@ -244,9 +245,9 @@ def _clear_if_stale(job: Job, config: ComparisonConfig, digest: str) -> None:
 def evaluate_rescored(
     job: Job, scorer_seed: int, config: ComparisonConfig, digest: str
 ) -> dict[str, float]:
-    """Reward by evaluator of a finished job's policy, with the scorer of another seed.
+    """Reward by evaluator of a finished job's policy, with a scorer of another seed.
 
-    The episodes are those in which the job was evaluated, so that the change is paired.
+    The episodes are those of the job's evaluation, so that the change is paired.
 
     Raises:
         ArtifactError: if the job's policy cannot be read.
@@ -256,7 +257,7 @@ def evaluate_rescored(
         return finished
     folder = rescored_folder(config, scorer_seed, digest)
     stage = _rescored_stage(config.run, scorer_seed, folder)
-    policy = _learnt_policy(job, config, digest)
+    policy = _trained_policy(job, config, digest)
     rewards = {
         evaluator: float(
             roll_out(
@@ -273,21 +274,21 @@ def evaluate_rescored(
     return rewards
 
 
-def _learnt_policy(job: Job, config: ComparisonConfig, digest: str) -> Policy:
-    """A finished job's policy, trained again if only its result was taken from elsewhere."""
+def _trained_policy(job: Job, config: ComparisonConfig, digest: str) -> Policy:
+    """A finished job's policy; it is trained again if only the result was copied here."""
     folder = job.folder(config)
     if not (folder / "policy.json").exists():
         record = load_json(folder / "result.json")
         (folder / "result.json").unlink()
         do_job(job, config, digest)
-        save_json(folder / "result.json", record)  # The numbers stay those that were taken.
+        save_json(folder / "result.json", record)  # keep the copied numbers
     return load_policy(folder).policy
 
 
 def rescored_rewards(
     job: Job, scorer_seed: int, config: ComparisonConfig, digest: str
 ) -> dict[str, float] | None:
-    """What `evaluate_rescored` wrote, if it is there."""
+    """Rewards that `evaluate_rescored` wrote; None if there are none."""
     path = rescored_path(job, scorer_seed, config)
     if not path.exists():
         return None
@@ -298,12 +299,12 @@ def rescored_rewards(
 
 
 def rescored_path(job: Job, scorer_seed: int, config: ComparisonConfig) -> Path:
-    """Where `evaluate_rescored` writes."""
+    """File that `evaluate_rescored` writes."""
     return job.folder(config) / f"rescored-{scorer_seed}.json"
 
 
 def rescored_folder(config: ComparisonConfig, scorer_seed: int, digest: str) -> Path:
-    """Folder of the scorer of another seed; a changed run has another folder."""
+    """Folder of a scorer of another seed; a changed run has another folder."""
     return config.folder / "rescored" / digest / f"scorer-{scorer_seed}"
 
 
@@ -322,7 +323,10 @@ def _batch(job: Job, config: ComparisonConfig, task: LearningTask) -> Any:
     Each job collects its own; jobs of equal seeds and budgets have equal rows.
     """
     if job.track == RETENTION:
-        raise ConfigError(f"{job.contestant} learns from a batch, and retention has none")
+        raise ConfigError(
+            f"{job.contestant} is trained on a batch dataset, which the track retention does not"
+            " have. Set --no-retention"
+        )
     return batch_for(
         task.learning.sessions,
         None,

@@ -1,4 +1,4 @@
-"""Contracts of every kind of extension, which `mtf_rl.check` and the tests run alike."""
+"""Contracts of every kind of extension, for `mtf_rl.check` and for the tests."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""What every agent promises, on a session whose best weights are known."""
+"""The contract of agents, checked in toy sessions."""
 
 import tempfile
 from collections.abc import Mapping
@@ -46,19 +46,19 @@ SMALL: Mapping[str, Any] = {
     "proposals": 4,
     "hidden": (16, 16),
 }
-"""Enough for a learner to run its loop; an agent takes those of these settings that it has."""
+"""Settings with which a learner runs quickly; an agent uses the fields that it has."""
 BUDGET = 1000
 
 
 @dataclass(frozen=True)
 class AgentSubject:
-    """An agent with small settings, and the toy that it learns on."""
+    """An agent with small settings, trained in toy sessions."""
 
     name: str
     settings: Any
 
     def learn(self, *, seed: int = 0, budget: int | None = None) -> LearnedPolicy:
-        """Learn on the toy, with a budget that is enough by default."""
+        """Train in toy sessions; the default budget is sufficient."""
         agent, dynamics = AGENTS[self.name], toy_dynamics()
         requests = self.budget if budget is None else budget
         task = LearningTask(dynamics, dynamics, RequestBudget(requests), seed)
@@ -68,16 +68,16 @@ class AgentSubject:
 
     @property
     def budget(self) -> int:
-        """1000 requests, or the least that the settings need."""
+        """1000 requests, or the agent's minimum if it is larger."""
         return max(BUDGET, AGENTS[self.name].min_requests(self.settings))
 
 
 def agent_named(name: str) -> AgentSubject:
-    """The agent with its small settings.
+    """The agent with small settings.
 
     Raises:
-        UnknownNameError: if there is none of that name.
-        ConfigError: if an own one is not an agent.
+        UnknownNameError: if the agent is unknown.
+        ConfigError: if the user's own object is not an agent.
     """
     kind = AGENTS.resolve(name).config
     defaults = kind()
@@ -92,13 +92,13 @@ def agent_named(name: str) -> AgentSubject:
 
 @cache
 def toy_batch(requests: int) -> BatchDataset:
-    """Sessions of uniformly random weights."""
+    """A batch dataset of toy sessions with uniformly random actions."""
     dynamics = toy_dynamics()
     return collect(dynamics, UniformRandom(dynamics.action_dim), requests=requests, seed=0)
 
 
 def actions_of(learned: LearnedPolicy) -> FloatArray:
-    """What a policy does in 32 sessions' first requests, (32, action_dim)."""
+    """Actions of a policy at the first requests of 32 sessions, (32, action_dim)."""
     dynamics = toy_dynamics()
     return learned.policy.predict(dynamics.observe(dynamics.start(5, np.arange(32))))[0]
 
@@ -106,7 +106,10 @@ def actions_of(learned: LearnedPolicy) -> FloatArray:
 def _settings_read_back(subject: AgentSubject) -> None:
     document = settings_to_json(subject.settings)
     again = settings_from_json(type(subject.settings), document)
-    require(again == subject.settings, f"written as JSON and read back they are {again}")
+    require(
+        again == subject.settings,
+        f"expected equal settings after a JSON round trip, got {again}",
+    )
 
 
 def _bounds_and_budget(subject: AgentSubject) -> None:
@@ -115,7 +118,7 @@ def _bounds_and_budget(subject: AgentSubject) -> None:
     expected = (32, toy_dynamics().action_dim)
     require(actions.shape == expected, f"actions must have shape {expected}, got {actions.shape}")
     largest = np.abs(actions).max()
-    require(largest <= 1.0, f"actions must be in [-1, 1], got one of size {largest:.3g}")
+    require(largest <= 1.0, f"actions must be in [-1, 1], got absolute value {largest:.3g}")
     used, budget = learned.requests_used, subject.budget
     require(0 <= used <= budget, f"requests_used must be in [0, {budget}], got {used}")
 
@@ -124,14 +127,15 @@ def _same_seed(subject: AgentSubject) -> None:
     first, second = (actions_of(subject.learn()) for _ in range(2))
     require(
         np.array_equal(first, second),
-        "the same seed gave other actions; draw from np.random.default_rng(task.seed) alone",
+        "two fits with the same seed gave different actions; draw random numbers only from"
+        " np.random.default_rng(task.seed)",
     )
 
 
-def _least_budget(subject: AgentSubject) -> None:
-    least = AGENTS[subject.name].min_requests(subject.settings)
-    used = subject.learn(budget=least).requests_used
-    require(used <= least, f"with min_requests = {least} it used {used}")
+def _min_budget(subject: AgentSubject) -> None:
+    minimum = AGENTS[subject.name].min_requests(subject.settings)
+    used = subject.learn(budget=minimum).requests_used
+    require(used <= minimum, f"with a budget of min_requests = {minimum} it used {used} requests")
 
 
 def _saved_and_loaded(subject: AgentSubject) -> None:
@@ -140,9 +144,9 @@ def _saved_and_loaded(subject: AgentSubject) -> None:
     with tempfile.TemporaryDirectory() as folder:
         save_policy(Path(folder), FusionPolicy(learned.policy, setting))
         loaded = load_policy(Path(folder))
-    require(loaded.setting == setting, "its setting reads back as another")
+    require(loaded.setting == setting, "the loaded policy has another setting")
     again = actions_of(replace(learned, policy=loaded.policy))
-    require(np.array_equal(again, actions_of(learned)), "loaded from its folder it acts otherwise")
+    require(np.array_equal(again, actions_of(learned)), "the loaded policy gives other actions")
 
 
 AGENT_CONTRACT = Contract(
@@ -151,10 +155,10 @@ AGENT_CONTRACT = Contract(
     recognises=lambda own: hasattr(own, "learn"),
     subject=agent_named,
     checks=(
-        Check("its settings read back from JSON", _settings_read_back),
-        Check("actions lie in [-1, 1] and the budget is kept", _bounds_and_budget),
+        Check("settings survive a JSON round trip", _settings_read_back),
+        Check("actions are in [-1, 1] and the budget is not exceeded", _bounds_and_budget),
         Check("the same seed gives the same policy", _same_seed),
-        Check("the least budget is enough", _least_budget),
-        Check("saved and loaded it acts the same", _saved_and_loaded),
+        Check("a budget of min_requests is sufficient", _min_budget),
+        Check("a saved and loaded policy gives the same actions", _saved_and_loaded),
     ),
 )

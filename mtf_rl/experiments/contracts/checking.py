@@ -1,4 +1,4 @@
-"""Finding out what an extension is, and trying its contract."""
+"""Finds the kind of an extension and checks its contract."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ from mtf_rl.experiments.contracts.scorers import SCORER_CONTRACT
 
 __all__ = ["CONTRACTS", "check_extension"]
 
-# In this order an object is recognised: a reward is any function, so it comes last.
+# Objects are recognised in this order. Any function can be a reward, so rewards are last.
 CONTRACTS: Registry[Contract] = Registry(
     "kind of extension",
     {
@@ -33,13 +33,13 @@ CONTRACTS: Registry[Contract] = Registry(
 
 
 def check_extension(config: CheckConfig, terminal: Terminal) -> bool:
-    """Try every promise of the extension's contract, and print what came of it.
+    """Run every check of the extension's contract, and print the results.
 
     Returns:
-        Whether all are kept.
+        Whether all checks passed.
 
     Raises:
-        ConfigError: if it cannot be imported, or it is not clear what it is.
+        ConfigError: if the extension cannot be imported, or its kind is not clear.
     """
     kind = _kind_of(config.name) if config.kind == "auto" else config.kind
     verdicts = CONTRACTS[kind].verdicts(config.name)
@@ -57,10 +57,10 @@ def check_extension(config: CheckConfig, terminal: Terminal) -> bool:
 
 
 def _kind_of(name: str) -> str:
-    """What an extension is.
+    """The kind of an extension.
 
     Raises:
-        ConfigError: if no kind or, for a registered name, more than one fits.
+        ConfigError: if no kind fits, or more than one for a registered name.
     """
     if is_import_path(name):
         own: Any = import_from_path(name, "extension")
@@ -69,5 +69,5 @@ def _kind_of(name: str) -> str:
         fitting = [kind for kind, contract in CONTRACTS.items() if name in contract.registry]
     if len(fitting) == 1:
         return fitting[0]
-    found = f"it may be {' or '.join(fitting)}" if fitting else "it is of no known kind"
-    raise ConfigError(f"{name!r}: {found}. Name its kind: --kind {'|'.join(fitting or CONTRACTS)}")
+    reason = f"can be {' or '.join(fitting)}" if fitting else "is of no known kind"
+    raise ConfigError(f"{name!r} {reason}. Give its kind: --kind {'|'.join(fitting or CONTRACTS)}")

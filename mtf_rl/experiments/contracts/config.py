@@ -14,9 +14,9 @@ Kind = Literal[
 
 @dataclass(frozen=True)
 class CheckConfig:
-    """Try the contract of an extension: what every agent, scorer, formula or reward must do."""
+    """Check that an extension fulfils the contract of its kind."""
 
     name: tyro.conf.Positional[str]
-    """Your own as module:Name, or a registered name."""
+    """Your own extension as module:Name, or a registered name."""
     kind: Kind = "auto"
-    """What it is; `auto` finds out."""
+    """Kind of the extension; auto recognises it."""

@@ -1,4 +1,4 @@
-"""What every contestant of a comparison promises."""
+"""The contract of contestants of a comparison."""
 
 from typing import Any
 
@@ -12,8 +12,8 @@ __all__ = ["CONTESTANT_CONTRACT"]
 def _settings_hold(contestant: Any) -> None:
     settings = contestant.settings()
     for name, value in contestant.changes.items():
-        found = getattr(settings, name, None)
-        require(found == value, f"its change {name}={value!r} does not hold: {found!r}")
+        actual = getattr(settings, name, None)
+        require(actual == value, f"settings must have {name}={value!r}, got {actual!r}")
 
 
 def _kind_is_known(contestant: Any) -> None:
@@ -29,9 +29,12 @@ def _agent_is_known(contestant: Any) -> None:
 def _baseline_is_myopic(contestant: Any) -> None:
     if contestant.myopic_baseline_of is not None:
         gamma = contestant.settings().gamma
-        require(gamma == 0.0, f"a myopic baseline has gamma 0, got {gamma}")
-        other = CONTESTANTS[contestant.myopic_baseline_of]
-        require(other.agent == contestant.agent, "it is of another agent than its contestant")
+        require(gamma == 0.0, f"a myopic baseline must have gamma 0, got {gamma}")
+        learner = CONTESTANTS[contestant.myopic_baseline_of]
+        require(
+            learner.agent == contestant.agent,
+            f"a myopic baseline must have the agent {learner.agent}, got {contestant.agent}",
+        )
 
 
 def _looks_like_a_contestant(own: Any) -> bool:
@@ -44,9 +47,9 @@ CONTESTANT_CONTRACT = Contract(
     recognises=_looks_like_a_contestant,
     subject=CONTESTANTS.resolve,
     checks=(
-        Check("its kind is static, search or learner", _kind_is_known),
-        Check("its agent can be built", _agent_is_known),
-        Check("its changes are settings of its agent", _settings_hold),
-        Check("a myopic baseline has gamma 0 and its contestant's agent", _baseline_is_myopic),
+        Check("the kind is static, search or learner", _kind_is_known),
+        Check("the agent can be built", _agent_is_known),
+        Check("the changes are settings of the agent", _settings_hold),
+        Check("a myopic baseline has gamma 0 and its learner's agent", _baseline_is_myopic),
     ),
 )

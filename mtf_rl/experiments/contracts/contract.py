@@ -1,4 +1,4 @@
-"""A contract: what every extension of a kind must do, as named checks."""
+"""A contract: the requirements of every extension of a kind, as named checks."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,55 +15,55 @@ class ContractError(MtfRlError, AssertionError):
     """An extension breaks its contract."""
 
 
-def require(holds: Any, complaint: str) -> None:
-    """Refuse what does not hold.
+def require(holds: Any, message: str) -> None:
+    """Raise an error if a condition is false.
 
     Raises:
-        ContractError: with the complaint.
+        ContractError: with the message.
     """
     if not holds:
-        raise ContractError(complaint)
+        raise ContractError(message)
 
 
 @dataclass(frozen=True)
 class Check:
-    """One promise, and what tries it."""
+    """A requirement, and the function that checks it."""
 
     promise: str
-    """A sentence that is true of every extension of the kind."""
+    """The requirement: a sentence that is true for every valid extension."""
     try_it: Callable[[Any], None]
-    """Raises an error, best a `ContractError`, where the promise is broken."""
+    """Raises an error, preferably a `ContractError`, if the requirement is not met."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What came of a check."""
+    """The result of a check."""
 
     promise: str
     fault: str | None
-    """What is wrong; None where the promise is kept."""
+    """The error message; None if the check passed."""
 
 
 @dataclass(frozen=True)
 class Contract:
-    """The checks of a kind."""
+    """The checks of a kind of extension."""
 
     kind: str
     registry: Registry[Any]
     recognises: Callable[[Any], bool]
     """Whether an imported object looks like this kind."""
     subject: Callable[[str], Any]
-    """From a name of the registry or `module:Name` to what the checks are given.
+    """Makes the argument of the checks from a registered name or `module:Name`.
 
-    Raises a ConfigError if the object is not of the kind.
+    Raises a ConfigError if the object is not of this kind.
     """
     checks: tuple[Check, ...]
 
     def verdicts(self, name: str) -> tuple[Verdict, ...]:
-        """Every check tried on one extension; an object of another kind breaks the first promise.
+        """Run every check on an extension; an object of another kind fails the first check.
 
         Args:
-            name: registered, or `module:Name`.
+            name: a registered name, or `module:Name`.
         """
         first = f"it is {'an' if self.kind[0] in 'ae' else 'a'} {self.kind}"
         try:

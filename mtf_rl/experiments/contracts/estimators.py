@@ -1,4 +1,4 @@
-"""What every closed-form estimator promises."""
+"""The contract of closed-form estimators."""
 
 from dataclasses import replace
 
@@ -11,7 +11,7 @@ __all__ = ["ESTIMATOR_CONTRACT"]
 
 
 def _inputs() -> OPEInputs:
-    """Sessions of 1 to 6 requests, of a target that acts as the log did, with the exact Q and V."""
+    """Sessions of 1 to 6 requests, with the logging policy as target and exact Q and V."""
     rng = np.random.default_rng(0)
     live = np.arange(6) < rng.integers(1, 7, size=40)[:, None]  # (sessions, time)
     rewards = np.where(live, rng.normal(2.0, 1.0, live.shape), 0.0)
@@ -38,7 +38,7 @@ def _exact_on_the_log(estimator: Estimator) -> None:
     value, expected = _value(estimator, inputs), float(inputs.rewards.sum(axis=1).mean())
     require(
         np.isclose(value, expected),
-        f"of a target that acts as the log did it must give the log's own mean session reward"
+        f"for the logging policy the estimate must be the log's mean session reward"
         f" {expected:.4f}, got {value:.4f}",
     )
 
@@ -54,7 +54,10 @@ def _session_order(estimator: Estimator) -> None:
         },
     )
     first, second = _value(estimator, inputs), _value(estimator, moved)
-    require(np.isclose(first, second), f"sessions in another order give {second}, not {first}")
+    require(
+        np.isclose(first, second),
+        f"sessions in another order must give the same value {first}, got {second}",
+    )
 
 
 def _unit_of_reward(estimator: Estimator) -> None:
@@ -63,7 +66,10 @@ def _unit_of_reward(estimator: Estimator) -> None:
     assert inputs.v is not None
     doubled = replace(inputs, rewards=2 * inputs.rewards, q=2 * inputs.q, v=2 * inputs.v)
     first, second = _value(estimator, inputs), _value(estimator, doubled)
-    require(np.isclose(2 * first, second), f"twice the reward gives {second}, not {2 * first}")
+    require(
+        np.isclose(2 * first, second),
+        f"doubled rewards must give the doubled value {2 * first}, got {second}",
+    )
 
 
 def _weighed() -> OPEInputs:
@@ -78,8 +84,8 @@ ESTIMATOR_CONTRACT = Contract(
     recognises=lambda own: isinstance(own, Estimator),
     subject=ESTIMATORS.resolve,
     checks=(
-        Check("of the log's own policy it gives the log's mean session reward", _exact_on_the_log),
-        Check("the order of sessions is irrelevant", _session_order),
-        Check("twice the reward is twice the value", _unit_of_reward),
+        Check("the logging policy's value is the log's mean session reward", _exact_on_the_log),
+        Check("the value does not depend on the order of sessions", _session_order),
+        Check("doubled rewards give the doubled value", _unit_of_reward),
     ),
 )

@@ -1,4 +1,4 @@
-"""What every fusion formula and action map promises."""
+"""The contracts of fusion formulas and action maps."""
 
 import numpy as np
 
@@ -72,8 +72,8 @@ def _monotone(subject: tuple[str, FusionFormula]) -> None:
         change = _fused(formula, raised, weights)[:, 2] - before[:, 2]
         require(
             (change * task.sign >= -1e-5).all(),
-            f"a larger prediction of {task.name} moves the score against the sign of its weight,"
-            f" by {np.abs(change).max():.3g}",
+            f"a larger prediction of {task.name} must not move the score against the sign of its"
+            f" weight, got a change of {np.abs(change).max():.3g}",
         )
 
 
@@ -83,7 +83,7 @@ def _candidate_order(subject: tuple[str, FusionFormula]) -> None:
     moved = _fused(formula, _scores()[:, order], _weights())
     require(
         np.array_equal(_fused(formula, _scores(), _weights())[:, order], moved),
-        "candidates in another order get other scores",
+        "candidates in another order must get the same scores, got other scores",
     )
 
 
@@ -95,7 +95,7 @@ def _alone(subject: tuple[str, FusionFormula]) -> None:
         alone = _fused(formula, _scores()[part], _weights()[part])
         require(
             np.array_equal(alone, together[part]),
-            f"user {row} gets other scores alone than among others; sum in a fixed order, such as"
+            f"user {row} gets other scores alone than in a batch; sum in a fixed order, for example"
             " with mtf_rl.fusion.arithmetic.weighted_sum",
         )
 
@@ -103,7 +103,7 @@ def _alone(subject: tuple[str, FusionFormula]) -> None:
 def _has_a_map(subject: tuple[str, FusionFormula]) -> None:
     name, formula = subject
     maps = maps_that_fit(name)
-    require(maps, f"no action map makes its blocks {type(formula).blocks}")
+    require(maps, f"no action map produces the formula's blocks {type(formula).blocks}")
     check_pair(name, maps[0])
 
 
@@ -114,16 +114,16 @@ FORMULA_CONTRACT = Contract(
     subject=_formula,
     checks=(
         Check("scores and parameters have the documented shapes and are finite", _formula_shape),
-        Check("a larger prediction moves the score as the sign of its weight says", _monotone),
-        Check("the order of candidates is irrelevant", _candidate_order),
+        Check("the score is monotone in each prediction, with the sign of its weight", _monotone),
+        Check("scores do not depend on the order of candidates", _candidate_order),
         Check("a user's scores do not depend on the other users", _alone),
-        Check("an action map makes its parameters", _has_a_map),
+        Check("an action map produces its parameters", _has_a_map),
     ),
 )
 
 
 def _maps_of(name: str) -> tuple[tuple[ActionMap, int], ...]:
-    """The map with every built-in formula that it fits, and the formula's parameters."""
+    """The map for every built-in formula that it fits, with the formula's parameter count."""
     ACTION_MAPS[name]
     formulas = [
         make_formula(formula, _RATES, _TASKS)
@@ -142,10 +142,13 @@ def _actions(width: int) -> FloatArray:
 
 
 def _map_shape(subject: tuple[tuple[ActionMap, int], ...]) -> None:
-    require(subject, "it fits no formula")
+    require(subject, "the map fits no built-in formula")
     for action_map, width in subject:
         parameters = action_map.to_parameters(_actions(width))
-        require(parameters.shape == (50, width), f"expected (50, {width}), got {parameters.shape}")
+        require(
+            parameters.shape == (50, width),
+            f"parameters must have shape (50, {width}), got {parameters.shape}",
+        )
         require(np.isfinite(parameters).all(), "parameters of actions in [-1, 1] must be finite")
 
 
@@ -154,12 +157,15 @@ def _map_back(subject: tuple[tuple[ActionMap, int], ...]) -> None:
         actions = _actions(width)
         parameters = action_map.to_parameters(actions)
         back = action_map.to_action(parameters)
-        require(np.abs(back).max() <= 1.0, f"to_action leaves [-1, 1]: {np.abs(back).max()}")
-        inner = action_map.to_parameters(0.4 * actions)  # Far from where an action is cut off.
+        require(
+            np.abs(back).max() <= 1.0,
+            f"to_action must be in [-1, 1], got absolute value {np.abs(back).max()}",
+        )
+        inner = action_map.to_parameters(0.4 * actions)  # far from the bounds of actions
         again = action_map.to_parameters(action_map.to_action(inner))
         require(
             np.allclose(inner, again, rtol=1e-4, atol=1e-4),
-            "to_parameters(to_action(parameters)) gives other parameters",
+            "to_parameters(to_action(parameters)) must give the same parameters, got others",
         )
 
 
@@ -170,6 +176,6 @@ ACTION_MAP_CONTRACT = Contract(
     subject=_maps_of,
     checks=(
         Check("parameters have the documented shape and are finite", _map_shape),
-        Check("to_action undoes to_parameters, within [-1, 1]", _map_back),
+        Check("to_action is the inverse of to_parameters and stays in [-1, 1]", _map_back),
     ),
 )

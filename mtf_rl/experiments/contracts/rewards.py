@@ -1,4 +1,4 @@
-"""What every reward promises."""
+"""The contract of rewards."""
 
 from dataclasses import fields, replace
 from typing import Any
@@ -24,7 +24,10 @@ def _shape(reward: RewardFunction) -> None:
 def _repeatable(reward: RewardFunction) -> None:
     for inputs in trial_inputs():
         first, second = reward(inputs), reward(inputs)
-        require(np.array_equal(first, second), f"the same request gave {first}, then {second}")
+        require(
+            np.array_equal(first, second),
+            f"the same request must have the same reward, got {first} and {second}",
+        )
 
 
 def _rows_apart(reward: RewardFunction) -> None:
@@ -34,7 +37,8 @@ def _rows_apart(reward: RewardFunction) -> None:
             alone = reward(_one_user(inputs, row))
             require(
                 np.allclose(alone, together[row : row + 1], rtol=1e-5, atol=1e-6),
-                f"user {row} gets {together[row]} among others and {alone[0]} alone",
+                f"user {row} must get the same reward alone and in a batch, got {alone[0]} and"
+                f" {together[row]}",
             )
 
 
@@ -45,7 +49,9 @@ def _inputs_untouched(reward: RewardFunction) -> None:
             before, after = getattr(fresh, part), getattr(inputs, part)
             for entry in fields(before):
                 same = np.array_equal(getattr(before, entry.name), getattr(after, entry.name))
-                require(same, f"it changed {part}.{entry.name}; copy an array before writing to it")
+                require(
+                    same, f"{part}.{entry.name} was changed; copy an array before writing to it"
+                )
 
 
 def _one_user(inputs: RewardInputs, row: int) -> RewardInputs:
@@ -58,19 +64,19 @@ def _one_user(inputs: RewardInputs, row: int) -> RewardInputs:
     )
 
 
-def _looks_like_one(own: Any) -> bool:
+def _looks_like_a_reward(own: Any) -> bool:
     return isinstance(own, Reward | TaskReward) or (callable(own) and not isinstance(own, type))
 
 
 REWARD_CONTRACT = Contract(
     kind="reward",
     registry=REWARDS,
-    recognises=_looks_like_one,
+    recognises=_looks_like_a_reward,
     subject=reward_named,
     checks=(
         Check("it returns one finite number for each user", _shape),
-        Check("the same request is worth the same again", _repeatable),
+        Check("the same request has the same reward", _repeatable),
         Check("a user's reward does not depend on the other users of the batch", _rows_apart),
-        Check("it leaves its inputs as they are", _inputs_untouched),
+        Check("it does not change its inputs", _inputs_untouched),
     ),
 )

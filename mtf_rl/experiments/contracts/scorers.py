@@ -1,4 +1,4 @@
-"""What every scorer promises, on small rows with a known structure."""
+"""The contract of scorers, checked on a few synthetic rows."""
 
 import tempfile
 from dataclasses import asdict
@@ -40,7 +40,7 @@ QUICK = ScorerFitConfig(
 
 
 def random_features(rows: int, seed: int = 0) -> FeatureRows:
-    """Any features of `LAYOUT`, missing and unseen values among them."""
+    """Random features of `LAYOUT`, including missing and unseen values."""
     rng = np.random.default_rng(seed)
     sizes = [field.size for field in LAYOUT.categorical]
     return FeatureRows(
@@ -50,9 +50,9 @@ def random_features(rows: int, seed: int = 0) -> FeatureRows:
 
 
 def example_rows(rows: int, seed: int = 0) -> LabelledRows:
-    """Rows whose every task is more likely the larger the second dense column; hate less.
+    """Rows whose tasks are more likely for a larger second dense column, and hate less likely.
 
-    A long view only happens after a click.
+    A long view requires a click.
     """
     features = random_features(rows, seed)
     rng = np.random.default_rng(seed + 1000)
@@ -73,10 +73,10 @@ def example_rows(rows: int, seed: int = 0) -> LabelledRows:
 
 
 class ScorerSubject:
-    """A scorer of some settings, fitted once.
+    """A scorer with given settings, fitted once.
 
     Args:
-        config: settings that build the model.
+        config: settings of the model.
     """
 
     def __init__(self, config: Any) -> None:
@@ -86,7 +86,7 @@ class ScorerSubject:
 
     @property
     def scorer(self) -> Scorer:
-        """Fitted with seed 0."""
+        """The scorer, fitted with seed 0."""
         if self._fitted is None:
             self._fitted = self.fit(seed=0)
         return self._fitted
@@ -121,7 +121,10 @@ def _probabilities(subject: ScorerSubject) -> None:
     )
     inside = np.isfinite(predictions) & (predictions >= 0) & (predictions <= 1)
     require(inside.all(), "predictions must be finite and in [0, 1]")
-    require(predictions.std(axis=0).min() > 1e-4, "a task's prediction is the same for every row")
+    require(
+        predictions.std(axis=0).min() > 1e-4,
+        "predictions must differ between rows, got equal predictions of a task",
+    )
 
 
 def _row_alone(subject: ScorerSubject) -> None:
@@ -129,7 +132,11 @@ def _row_alone(subject: ScorerSubject) -> None:
     for row in range(0, 200, 23):
         alone = subject.scorer.predict(select_rows(subject.features, np.array([row])))[0]
         off = np.abs(alone - together[row]).max()
-        require(off < 1e-6, f"row {row} alone differs from row {row} among others by {off:.2g}")
+        require(
+            off < 1e-6,
+            f"row {row} must get the same prediction alone and in a batch, got a difference of"
+            f" {off:.2g}",
+        )
 
 
 def _learns(subject: ScorerSubject) -> None:
@@ -156,7 +163,8 @@ def _learns(subject: ScorerSubject) -> None:
         for optimizer in optimizers:
             optimizer.step()
     require(
-        last < 0.8 * first, f"100 steps on 32 rows moved the loss from {first:.3f} to {last:.3f}"
+        last < 0.8 * first,
+        f"100 steps on 32 rows must lower the loss below {0.8 * first:.3f}, got {last:.3f}",
     )
 
 
@@ -165,7 +173,8 @@ def _reads_back(subject: ScorerSubject) -> None:
         subject.scorer.save(Path(folder))
         again = Scorer.load(Path(folder)).predict(subject.features)
     require(
-        np.array_equal(again, subject.scorer.predict(subject.features)), "it predicts otherwise"
+        np.array_equal(again, subject.scorer.predict(subject.features)),
+        "the loaded scorer must give the same predictions, got others",
     )
 
 
@@ -173,11 +182,15 @@ def _same_seed(subject: ScorerSubject) -> None:
     first, again = (
         scorer.predict(subject.features) for scorer in (subject.scorer, subject.fit(seed=0))
     )
-    require(np.array_equal(first, again), "the same seed gave other predictions; draw from torch")
+    require(
+        np.array_equal(first, again),
+        "two fits with the same seed gave different predictions; draw random numbers only from"
+        " torch",
+    )
 
 
 def _pairs(subject: ScorerSubject) -> None:
-    """Pairs of users and videos get the logits that whole rows get."""
+    """Check that pairs of users and videos get the logits of whole rows."""
     layout, rows = LAYOUT, subject.features
     parts = {
         side: FeatureRows(
@@ -186,13 +199,16 @@ def _pairs(subject: ScorerSubject) -> None:
         )
         for side in FeatureSide
     }
-    everyone = np.arange(len(rows))
+    numbers = np.arange(len(rows))
     pairs = PairScorer(
         subject.scorer.model, len(KUAIRAND_TASKS), parts[FeatureSide.USER], parts[FeatureSide.VIDEO]
     )
-    split = pairs.logits(everyone, everyone, parts[FeatureSide.PAIR])
+    split = pairs.logits(numbers, numbers, parts[FeatureSide.PAIR])
     off = np.abs(split - subject.scorer.logits(rows)).max()
-    require(off < 1e-4, f"logits of pairs differ from those of whole rows by {off:.2g}")
+    require(
+        off < 1e-4,
+        f"pairs must get the logits of whole rows, got a difference of {off:.2g}",
+    )
 
 
 def _missing(subject: ScorerSubject) -> None:
@@ -200,7 +216,10 @@ def _missing(subject: ScorerSubject) -> None:
         categorical = np.full_like(subject.features.categorical, code)
         blank = FeatureRows(categorical, subject.features.dense)
         predictions = subject.scorer.predict(blank)
-        require(np.isfinite(predictions).all(), "missing or unseen values give NaN")
+        require(
+            np.isfinite(predictions).all(),
+            "predictions for missing or unseen values must be finite, got NaN or infinity",
+        )
 
 
 SCORER_CONTRACT = Contract(
@@ -209,13 +228,13 @@ SCORER_CONTRACT = Contract(
     recognises=lambda own: hasattr(own, "build"),
     subject=lambda name: ScorerSubject(SCORERS.resolve(name)()),
     checks=(
-        Check("its settings build a ScorerModel", _model),
-        Check("it learns 32 rows", _learns),
+        Check("the settings build a ScorerModel", _model),
+        Check("the loss decreases on 32 rows", _learns),
         Check("probabilities are finite, in [0, 1] and differ between rows", _probabilities),
-        Check("a row alone is a row among others", _row_alone),
-        Check("missing and unseen values are scored", _missing),
+        Check("a prediction does not depend on the other rows of a batch", _row_alone),
+        Check("missing and unseen values get finite predictions", _missing),
         Check("pairs of users and videos get the logits of whole rows", _pairs),
         Check("the same seed gives the same predictions", _same_seed),
-        Check("it reads back equal", _reads_back),
+        Check("a saved and loaded scorer gives the same predictions", _reads_back),
     ),
 )

@@ -1,4 +1,4 @@
-"""The policies that are to be evaluated, read and held against the log."""
+"""Loads the policies to evaluate and checks that they fit the log."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,13 +13,13 @@ __all__ = ["load_candidates", "refuse_another_log"]
 
 
 def load_candidates(paths: Sequence[Path]) -> dict[str, FusionPolicy]:
-    """Policies by name: a folder's own, or one for each entry of a run, each folder once.
+    """Load policies by name from policy folders and from run folders, each policy once.
 
-    Names are RUN/POLICY: the policy's folder and the one above it, or above `policy`; the whole
-    path where they collide.
+    Names are RUN/POLICY, from the last parts of the path without `policy`. Names that are not
+    unique are replaced by the whole path.
 
     Raises:
-        ArtifactError: if a folder holds neither, or a file is torn.
+        ArtifactError: if a folder is neither, or a file is torn.
     """
     named = list(
         {
@@ -34,7 +34,7 @@ def load_candidates(paths: Sequence[Path]) -> dict[str, FusionPolicy]:
 
 
 def _named(path: Path) -> list[tuple[str, Path]]:
-    """Short names and folders."""
+    """Short names and folders of the policies under a path."""
     if (path / "policy.json").exists():
         parts = [part for part in path.absolute().parts if part != "policy"]
         return [("/".join(parts[-2:]), path)]
@@ -42,15 +42,15 @@ def _named(path: Path) -> list[tuple[str, Path]]:
     if entries is not None:
         return [(f"{path.absolute().name}/{name}", folder) for name, folder in entries.items()]
     raise ArtifactError(
-        f"{path} holds no policy: expected policy.json, or a run's policy/entries.json. Name a"
+        f"{path} holds no policy: expected policy.json, or a run's policy/entries.json. Give a"
         f" folder such as runs/NAME/policy/lspi, or a finished run"
     )
 
 
 def refuse_another_log(name: str, policy: FusionPolicy, batch: BatchDataset) -> None:
-    """Refuse a policy whose actions or observations mean something else than the log's.
+    """Refuse a policy whose fusion settings or observations differ from the log's.
 
-    A log that does not tell its setting is taken to be of the policy's.
+    A log without a setting is assumed to have the policy's.
 
     Raises:
         ConfigError: naming the first difference.
@@ -60,20 +60,20 @@ def refuse_another_log(name: str, policy: FusionPolicy, batch: BatchDataset) -> 
         theirs = logged.get(part, mine)
         if mine != theirs:
             raise ConfigError(
-                f"policy {name} acts with {part} {mine!r}, the log's actions have {theirs!r}: they"
-                f" are other weights, so that the log cannot tell what the policy is worth"
+                f"policy {name} has {part} {mine!r}, the log has {theirs!r}: the same actions are"
+                f" other weights. Use a policy with the log's settings"
             )
     refuse_other_base_rates(f"policy {name}", setting, batch)
     parameters = setting.make_formula().parameter_names
     if parameters != batch.parameter_names:
         raise ConfigError(
-            f"policy {name} makes parameters {', '.join(parameters)}, the log has"
-            f" {', '.join(batch.parameter_names)}"
+            f"policy {name} has parameters {', '.join(parameters)}, the log has"
+            f" {', '.join(batch.parameter_names)}. Use a policy with the log's parameters"
         )
     if not policy.is_static and setting.observation != batch.observation_names:
         missing = [n for n in setting.observation if n not in batch.observation_names]
-        what = f"'{missing[0]}' is missing" if missing else "they stand in another order"
+        reason = f"the log lacks '{missing[0]}'" if missing else "the log has another order"
         raise ConfigError(
-            f"policy {name} reads {len(setting.observation)} observed numbers that the log's"
-            f" {len(batch.observation_names)} are not: {what}"
+            f"policy {name} observes {len(setting.observation)} features, the log has"
+            f" {len(batch.observation_names)}: {reason}. Use a policy with the log's observations"
         )

@@ -29,21 +29,21 @@ class OfflineConfig:
     Raises:
         ConfigError: if a number is out of range, no policy is given, or an estimator needs a
             simulator that is not given.
-        UnknownNameError: if there is no such estimator.
+        UnknownNameError: if an estimator is unknown.
     """
 
     data: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="BATCH")]
-    """Batch dataset: a Parquet file as `python -m mtf_rl.collect` writes it."""
+    """Batch dataset: a Parquet file in the format of `python -m mtf_rl.collect`."""
     policies: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="POLICY")]
-    """Folders of policies, or of runs, which stand for all their policies; at least one."""
+    """Folders of policies, or of runs for all their policies; at least one."""
     production: str | None = None
-    """Fusion weights that serve today: a JSON file with a weight by task name, or 0.4,0.8,... in
-    task order. Gains are also given over them; without them, over uniform weights."""
+    """Fusion weights in production, the reference of all gains: a JSON file with a weight by task
+    name, or 0.4,0.8,... in task order. By default the reference is uniform weights."""
     simulator: Path | None = None
-    """Folder of a run on the log's data; policies are also played in its simulator."""
+    """Folder of a run on the log's data; policies are also rolled out in its simulator."""
     estimators: tuple[str, ...] = ()
-    """Estimators to compute, by name or as your own module:NAME; by default the recommended one and
-    some of each kind."""
+    """Estimators by name, or your own as module:NAME; by default a recommended one and some of
+    each kind."""
     all: bool = False
     """Also print the estimates of all estimators, and the distributions of session reward."""
     model: ModelConfig = field(default_factory=ModelConfig)
@@ -54,22 +54,22 @@ class OfflineConfig:
     """Bandwidth of the kernel, in units of the action, in (0, 2]; by default SLOPE selects a
     multiple of Scott's rule."""
     interval: Literal["bootstrap", "t"] = "bootstrap"
-    """Confidence intervals of estimators that need no simulator, over sessions."""
+    """Method for confidence intervals over sessions, for estimators without a simulator."""
     resamples: int = 1_000
-    """Resamples of the bootstrap, at least 100."""
+    """Number of bootstrap resamples, at least 100."""
     confidence: float = 0.95
     """Nominal coverage of the intervals, in (0, 1)."""
     sessions: int = 4_000
-    """Simulated sessions of each policy, at least 2."""
+    """Number of simulated sessions of each policy, at least 2."""
     seed: int = 0
-    """Seed of resampling, networks and simulated random numbers."""
+    """Seed of resampling, networks and simulated sessions, at least 0."""
     out: Path | None = None
     """Folder of the results; by default BATCH-evaluation beside the batch dataset."""
 
     def __post_init__(self) -> None:
         if not self.policies:
             raise ConfigError(
-                "at least one policy is needed, got none: name its folder, or a run's"
+                "at least one policy is needed, got none; give the folder of a policy or of a run"
             )
         check_at_least("resamples", self.resamples, 100)
         check_above("confidence", self.confidence, 0.0)
@@ -80,8 +80,8 @@ class OfflineConfig:
             raise ConfigError(f"bandwidth must be in (0, 2], got {self.bandwidth}")
         if self.model.gamma != 1.0:
             raise ConfigError(
-                f"model.gamma must be 1, since session reward is undiscounted, got"
-                f" {self.model.gamma}; for another, use mtf_rl.evaluation.off_policy"
+                f"model.gamma must be 1, because session reward is undiscounted, got"
+                f" {self.model.gamma}; for another gamma, use mtf_rl.evaluation.off_policy"
             )
         for name in self.asked:
             OFFLINE_ESTIMATORS.check(name)
@@ -89,8 +89,7 @@ class OfflineConfig:
                 OFFLINE_ESTIMATORS.get(name), SimulatorEstimator
             ):
                 raise ConfigError(
-                    f"estimator '{name}' plays policies in a simulator: name its run with"
-                    " --simulator"
+                    f"estimator '{name}' needs a simulator, got none; give its run with --simulator"
                 )
 
     @property
@@ -100,16 +99,16 @@ class OfflineConfig:
         return self.estimators or (*simulated, *_SHOWN)
 
     def entries(self) -> dict[str, OfflineEstimator]:
-        """The estimators by name; this imports a user's own.
+        """The estimators by name; this imports the user's own.
 
         Raises:
-            ConfigError: if an own one cannot be imported, or is none.
+            ConfigError: if the user's own cannot be imported, or is not an estimator.
         """
         return {name: OFFLINE_ESTIMATORS.resolve(name) for name in self.asked}
 
     @property
     def recommending(self) -> str | None:
-        """The estimator that recommends; None if no such estimator was asked for."""
+        """The estimator that recommends a policy; None if none of them is requested."""
         return next((name for name in RECOMMENDING if name in self.asked), None)
 
     @property
@@ -119,5 +118,5 @@ class OfflineConfig:
 
     @property
     def folder(self) -> Path:
-        """Where results go."""
+        """Folder of the results."""
         return self.out or self.data.with_name(f"{self.data.stem}-evaluation")

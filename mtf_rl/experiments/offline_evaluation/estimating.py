@@ -1,4 +1,4 @@
-"""The estimates of policies' values, from logged sessions and a simulator if there is one."""
+"""Estimates policies' values from logged sessions and, if given, a simulator."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -62,16 +62,16 @@ def evaluate(
     """Estimate every policy, and the reference policy, by every estimator.
 
     Args:
-        config: which log, policies and estimators.
-        terminal: where progress is shown.
-        played: session rewards in the simulator (sessions,) by a policy's name, where they are
-            known already, as of an earlier log: these policies are not played again.
+        config: log, policies and estimators.
+        terminal: prints progress.
+        played: known session rewards in the simulator, (sessions,), by policy name. These policies
+            are not rolled out again.
 
     Raises:
         ArtifactError: if a file is missing or torn.
         ConfigError: if a policy or the simulator does not fit the log, `played` names another
-            policy, or an own estimator cannot be imported.
-        DataError: if the log has no densities, or a fit is not determined.
+            policy, or the user's own estimator cannot be imported.
+        DataError: if the log has no densities, or a fit has no unique solution.
     """
     estimators = config.entries()
     batch = BatchDataset.load(config.data)
@@ -82,14 +82,14 @@ def evaluate(
     unknown = sorted(set(played or {}) - set(policies))
     if unknown:
         raise ConfigError(
-            f"played must name policies that are evaluated, got {', '.join(unknown)}; evaluated"
+            f"played must name evaluated policies, got {', '.join(unknown)}; evaluated policies"
             f" are {', '.join(policies)}"
         )
     logged = LoggedSessions(batch)
     run = config.simulator
     simulated = None if run is None else Simulated.of(run, config, logged, terminal)
     work = _Work(config, estimators, logged, simulated, played or {})
-    # The reference comes first: gains over it are taken policy by policy.
+    # The reference is evaluated first, because the gains of all other policies need it.
     order = sorted(policies, key=lambda name: name != reference)
     rows: list[_PolicyRows] = []
     base: _Measured | None = None
@@ -100,9 +100,9 @@ def evaluate(
             base = base or measured
             bar(1)
     rows.sort(key=lambda row: list(policies).index(row.policy))
-    found = {(one.policy, one.estimator): one for row in rows for one in row.findings}
-    for one in work.simulator_findings(rows, reference, candidates=len(candidates)):
-        found[one.policy, one.estimator] = one
+    findings = {(f.policy, f.estimator): f for row in rows for f in row.findings}
+    for finding in work.simulator_findings(rows, reference, candidates=len(candidates)):
+        findings[finding.policy, finding.estimator] = finding
     return OfflineEvaluation(
         config=config,
         logged=mean_estimate(logged.session_rewards),
@@ -111,7 +111,7 @@ def evaluate(
         evaluator=batch.evaluator,
         candidates=tuple(candidates),
         reference=reference,
-        findings=tuple(found[name, one] for name in policies for one in estimators),
+        findings=tuple(findings[name, estimator] for name in policies for estimator in estimators),
         bandwidths={row.policy: row.bandwidths for row in rows if row.bandwidths is not None},
         distributions={
             row.policy: row.distribution for row in rows if row.distribution is not None
@@ -121,13 +121,13 @@ def evaluate(
 
 @dataclass(frozen=True)
 class _SessionErrors:
-    """How standard errors over the log's sessions are made: linearised, or by resampling."""
+    """Standard errors over the log's sessions, by linearisation or by resampling."""
 
     rewards: FloatArray  # (sessions,), of the log's own policies
     resamples: Resamples | None  # None for linearised ratios
 
     def measure(self, sums: Sequence[RatioSum]) -> "_Measured":
-        """Sums of one policy, measured once."""
+        """Attach standard errors to the sums of one policy."""
         drawn = None if self.resamples is None else self.resamples.draws(sums)
         return _Measured(self, list(sums), drawn)
 
@@ -140,7 +140,7 @@ class _SessionErrors:
 
 @dataclass(frozen=True)
 class _Measured:
-    """Estimates of one policy, by several estimators on the same sessions."""
+    """Estimates of one policy with their errors, by several estimators on the same sessions."""
 
     errors: _SessionErrors
     sums: list[RatioSum]
@@ -166,8 +166,8 @@ class _Measured:
         """Gains over the same estimates of another policy, paired by session."""
         if self.drawn is None or other.drawn is None:
             return [
-                replace(one.estimate(less=two.influence), value=one.value - two.value)
-                for one, two in zip(self.sums, other.sums, strict=True)
+                replace(own.estimate(less=base.influence), value=own.value - base.value)
+                for own, base in zip(self.sums, other.sums, strict=True)
             ]
         return bootstrapped(self._points - other._points, self.drawn - other.drawn)
 
@@ -177,8 +177,8 @@ class _Measured:
 
 
 @dataclass(frozen=True)
-class _Evidence:
-    """What estimators use of one policy, whose actions at the log's rows are asked for once."""
+class _PolicyInputs:
+    """Inputs of the estimators for one policy; its actions are computed once."""
 
     policy: Policy
     actions: FloatArray  # (rows, action_dim)
@@ -187,7 +187,7 @@ class _Evidence:
 
 @dataclass(frozen=True)
 class _PolicyRows:
-    """The results of one policy that need no other policy but the reference."""
+    """The results of one policy that depend on no other policy except the reference."""
 
     policy: str
     findings: list[Finding]
@@ -199,7 +199,7 @@ class _PolicyRows:
 
 @dataclass(frozen=True)
 class _Work:
-    """Everything that policies are evaluated with."""
+    """The log, the estimators and the simulator with which policies are evaluated."""
 
     config: OfflineConfig
     estimators: Mapping[str, OfflineEstimator]
@@ -214,7 +214,7 @@ class _Work:
 
     @cached_property
     def errors(self) -> _SessionErrors:
-        """The same resamples for every policy, so that policies are compared in pairs."""
+        """Standard errors with the same resamples for every policy, so that gains are paired."""
         resamples = None
         if self.config.interval == "bootstrap":
             rng = np.random.default_rng(self.config.seed)
@@ -223,13 +223,14 @@ class _Work:
 
     @cached_property
     def transitions(self) -> Transitions:
-        """The log's rows for Q networks; reward stops at the last request of every session."""
+        """The log's rows for Q networks; every session ends at its last logged request."""
         return end_at_cut(Transitions.of(self.logged.batch))
 
     @property
     def _needs_densities(self) -> bool:
         return any(
-            isinstance(one, Estimator) and one.needs_densities for one in self.estimators.values()
+            isinstance(estimator, Estimator) and estimator.needs_densities
+            for estimator in self.estimators.values()
         )
 
     def rows(
@@ -248,8 +249,8 @@ class _Work:
             weights = inputs.weights[:, -1]
             if effective_size(weights) >= MIN_SIZE:
                 distribution = reward_distribution(self.logged.session_rewards, weights)
-        estimates = list(self._session_estimates(_Evidence(policy, actions, inputs)))
-        measured = self.errors.measure([one.total for one in estimates])
+        estimates = list(self._session_estimates(_PolicyInputs(policy, actions, inputs)))
+        measured = self.errors.measure([estimate.total for estimate in estimates])
         values, gains = measured.values, measured.gains
         over = measured.over(reference or measured)
         rows = _PolicyRows(
@@ -257,15 +258,15 @@ class _Work:
             findings=[
                 Finding(
                     policy=name,
-                    estimator=one.estimator,
+                    estimator=estimate.estimator,
                     value=values[position],
                     gain=gains[position],
                     over_reference=over[position],
-                    check=one.check,
-                    weights=one.weights,
-                    leverage=one.leverage,
+                    check=estimate.check,
+                    weights=estimate.weights,
+                    leverage=estimate.leverage,
                 )
-                for position, one in enumerate(estimates)
+                for position, estimate in enumerate(estimates)
             ],
             replay=self._replay(name, policy, inputs),
             leverage=inputs.leverage,
@@ -275,35 +276,35 @@ class _Work:
         return rows, measured
 
     def _kernel(self, actions: FloatArray) -> ProductKernel:
-        """The given bandwidth, or SLOPE's."""
+        """The kernel with the given bandwidth, or with one selected by SLOPE."""
         config = self.config
         if config.bandwidth is not None:
             return ProductKernel(np.full(actions.shape[1], config.bandwidth), config.kernel)
         return slope_bandwidth_around(self.logged, actions, kernel=config.kernel)
 
-    def _session_estimates(self, evidence: _Evidence) -> Iterator["_SessionEstimate"]:
-        """One for each estimator that needs no simulator."""
+    def _session_estimates(self, inputs: _PolicyInputs) -> Iterator["_SessionEstimate"]:
+        """The estimates of all estimators that need no simulator."""
         for name, estimator in self.estimators.items():
             if isinstance(estimator, Estimator):
-                yield _closed_form(name, estimator, evidence.inputs)
+                yield _closed_form(name, estimator, inputs.inputs)
             elif isinstance(estimator, NetworkEstimator):
-                yield self._network(name, estimator, evidence)
+                yield self._network(name, estimator, inputs)
 
     def _network(
-        self, name: str, estimator: NetworkEstimator, evidence: _Evidence
+        self, name: str, estimator: NetworkEstimator, inputs: _PolicyInputs
     ) -> "_SessionEstimate":
-        """The direct method with a fitted network; the error of the fit is in no interval."""
+        """The direct method with a fitted network; intervals exclude the error of the fit."""
         batch = self.logged.batch
         settings = replace(estimator.settings, gamma=self.config.model.gamma, seed=self.config.seed)
-        fitted = fit_q(self.transitions, evidence.policy, settings)
+        fitted = fit_q(self.transitions, inputs.policy, settings)
         q = self.logged.padded(fitted.q(batch.observations, batch.actions), fill=0.0)
-        v = self.logged.padded(fitted.q(batch.observations, evidence.actions), fill=0.0)
-        inputs = replace(evidence.inputs, q=q, v=v, model_state_action_ratios=None)
-        total = estimate_sum("dm", inputs)
-        rewards, leverage = self.logged.session_rewards, evidence.inputs.leverage
+        v = self.logged.padded(fitted.q(batch.observations, inputs.actions), fill=0.0)
+        own = replace(inputs.inputs, q=q, v=v, model_state_action_ratios=None)
+        total = estimate_sum("dm", own)
+        rewards, leverage = self.logged.session_rewards, inputs.inputs.leverage
         check = leverage_check(leverage)
         if fitted.diagnostics.diverged:
-            check = SupportCheck(Support.NOT_SUPPORTED, "Q exceeds what rewards can add up to")
+            check = SupportCheck(Support.NOT_SUPPORTED, "Q exceeds the largest possible return")
         elif not rewards.min() <= total.value <= rewards.max():
             check = SupportCheck(
                 Support.NOT_SUPPORTED, "the value is outside the range of logged session rewards"
@@ -311,9 +312,9 @@ class _Work:
         return _SessionEstimate(name, total, check, leverage=leverage)
 
     def _replay(self, name: str, policy: FusionPolicy, inputs: OPEInputs) -> PolicyReplay | None:
-        """The policy in the simulator, if an estimator needs it."""
-        asked = any(isinstance(one, SimulatorEstimator) for one in self.estimators.values())
-        if self.simulated is None or not asked:
+        """Roll out the policy in the simulator, if an estimator needs it."""
+        needed = any(isinstance(e, SimulatorEstimator) for e in self.estimators.values())
+        if self.simulated is None or not needed:
             return None
         played = self.played.get(name)
         if played is None:
@@ -330,7 +331,7 @@ class _Work:
     def simulator_findings(
         self, rows: Sequence[_PolicyRows], reference: str, *, candidates: int
     ) -> Iterator[Finding]:
-        """One for each policy and estimator that needs a simulator; candidates come first."""
+        """The findings of all estimators that need a simulator; `rows` starts with candidates."""
         replays = [row.replay for row in rows if row.replay is not None]
         if self.simulated is None or not replays:
             return
@@ -345,17 +346,17 @@ class _Work:
             if not isinstance(estimator, SimulatorEstimator):
                 continue
             estimates = estimator.combine(comparison)
-            for row, one in zip(rows, estimates, strict=True):
-                difference = one.value.minus(estimates[base].value)
+            for row, estimate in zip(rows, estimates, strict=True):
+                difference = estimate.value.minus(estimates[base].value)
                 yield Finding(
                     policy=row.policy,
                     estimator=name,
-                    value=one.value.estimate,
-                    gain=one.gain.estimate,
+                    value=estimate.value.estimate,
+                    gain=estimate.gain.estimate,
                     over_reference=difference.estimate,
                     check=_simulator_check(estimator, row.leverage),
                     leverage=row.leverage if estimator.assumption is None else None,
-                    log_fraction=one.log_fraction,
+                    log_fraction=estimate.log_fraction,
                 )
 
 

@@ -1,4 +1,4 @@
-"""The estimators of off-policy evaluation, by name: one entry each, which declares its needs."""
+"""The registry of estimators for off-policy evaluation; each entry declares its needs."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ class NetworkEstimator:
     """The direct method with a Q network that is fitted to the log."""
 
     settings: FQEConfig
-    """Of the fit. Discount and seed are those of the evaluation."""
+    """Settings of the fit; discount and seed are those of the evaluation."""
 
 
 @dataclass(frozen=True)
@@ -40,17 +40,17 @@ class SimulatorEstimator:
     """A combination of a simulator and the log, which needs all policies at once."""
 
     combine: Callable[[SimulatorComparison], list[SimulatorEstimate]]
-    """The estimates of all policies, in their order."""
+    """Returns the estimates of all policies, in their order."""
     assumption: str | None = None
-    """What the estimate rests on where the log cannot support it; None where the log's model
-    enters the estimate, so that its leverage tells the support."""
+    """Assumption of an estimate without support from the log. None if the log's model enters the
+    estimate, so that its leverage measures the support."""
 
 
 OfflineEstimator = Estimator | NetworkEstimator | SimulatorEstimator
 
 
 def _own(name: str, entry: Any) -> OfflineEstimator:
-    """A user's own estimator, as an entry."""
+    """Check the type of a user's own estimator."""
     if isinstance(entry, Estimator | NetworkEstimator | SimulatorEstimator):
         return entry
     raise ConfigError(
@@ -75,7 +75,7 @@ OFFLINE_ESTIMATORS: Registry[OfflineEstimator] = Registry(
     },
     adapt=_own,
 )
-"""Every estimator that can be asked for. An entry of one's own: `module:NAME`."""
+"""All estimators by name; a user's own is `module:NAME`."""
 
 RECOMMENDING = ("composite", "corrected", "dm")
-"""Estimators that may recommend a policy, the preferred one first."""
+"""Estimators that can recommend a policy, in order of preference."""

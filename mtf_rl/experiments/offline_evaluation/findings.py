@@ -18,30 +18,30 @@ __all__ = ["Finding", "OfflineEvaluation"]
 
 @dataclass(frozen=True)
 class Finding:
-    """The estimates of one policy by one estimator, in session reward."""
+    """The estimates of one policy by one estimator, in units of session reward."""
 
     policy: str
     estimator: str
     value: Estimate
     """Session reward of the policy."""
     gain: Estimate
-    """Gain over the log's own policies, paired by session; of `simulator`, over the log's actions
-    in the simulator."""
+    """Gain over the log's own policies, paired by session; for `simulator`, gain over the log's
+    actions in the simulator."""
     over_reference: Estimate
     """Gain over the reference policy: production, or uniform weights."""
     check: SupportCheck
     """Whether the data support the value."""
     weights: WeightSupport | None = None
-    """Of the importance weights; None for an estimator without weights."""
+    """Support of the importance weights; None for an estimator without weights."""
     leverage: float | None = None
-    """Of a linear model at the policy's actions; 1 at the log's."""
+    """Leverage of a linear model at the policy's actions; 1 at the log's actions."""
     log_fraction: float | None = None
-    """lambda of `composite`: weight of the log's departure from the simulator, in [0, 1]."""
+    """lambda of `composite`: weight of the log's correction of the simulator, in [0, 1]."""
 
 
 @dataclass(frozen=True)
 class OfflineEvaluation:
-    """All findings on a log."""
+    """All findings of an off-policy evaluation on a log."""
 
     config: OfflineConfig
     logged: Estimate
@@ -49,31 +49,27 @@ class OfflineEvaluation:
     sessions: int
     requests: int
     evaluator: str
-    """Who answered in the log."""
+    """Evaluator that responded in the log."""
     candidates: tuple[str, ...]
-    """The policies that were given, which may be recommended."""
+    """The given policies, which can be recommended."""
     reference: str
-    """The policy that `over_reference` compares with."""
+    """The reference policy of `over_reference`."""
     findings: tuple[Finding, ...]
-    """Of the candidates, and of the reference."""
+    """Findings on the candidates and on the reference."""
     bandwidths: Mapping[str, FloatArray]
-    """Of the kernel, by policy, (action_dim,)."""
+    """Kernel bandwidths by policy, (action_dim,)."""
     distributions: Mapping[str, RewardDistribution]
-    """Of session reward, by policy, where the weights of whole sessions support it."""
+    """Distributions of session reward, for policies whose session weights support them."""
 
     def of(self, policy: str, estimator: str) -> Finding:
-        """One finding."""
-        return next(
-            found
-            for found in self.findings
-            if (found.policy, found.estimator) == (policy, estimator)
-        )
+        """The finding on one policy by one estimator."""
+        return next(f for f in self.findings if (f.policy, f.estimator) == (policy, estimator))
 
     @property
     def policies(self) -> list[str]:
-        """Names by the estimator that orders policies, the largest value first."""
+        """Policy names by the ordering estimator, the largest value first."""
         chosen = [f for f in self.findings if f.estimator == self.config.ordering]
-        return [f.policy for f in sorted(chosen, key=lambda found: -found.value.value)]
+        return [f.policy for f in sorted(chosen, key=lambda finding: -finding.value.value)]
 
     @property
     def has_production(self) -> bool:
@@ -82,5 +78,5 @@ class OfflineEvaluation:
 
     @property
     def reference_label(self) -> str:
-        """The reference in a sentence."""
+        """The reference in words."""
         return "production" if self.has_production else "uniform weights"

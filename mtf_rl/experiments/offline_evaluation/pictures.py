@@ -1,4 +1,4 @@
-"""Figures of an offline evaluation."""
+"""Figures of an off-policy evaluation."""
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -21,11 +21,11 @@ _INKS = (
     "#22b8cf",
 )
 _QUIET = "#adb5bd"
-_MARGIN = 0.5  # of the range of the ordering estimator's intervals; others are cut there
+_MARGIN = 0.5  # margin of the x axis, in ranges of the ordering estimator's intervals
 
 
 def pictures_of(evaluation: OfflineEvaluation) -> dict[str, Figure]:
-    """The figures by name; the distribution only where weights support one."""
+    """The figures by name; the distribution only if the weights of a policy support it."""
     made = {"estimates": estimates_figure(evaluation)}
     if evaluation.distributions:
         made["distribution"] = distribution_figure(evaluation)
@@ -33,9 +33,9 @@ def pictures_of(evaluation: OfflineEvaluation) -> dict[str, Figure]:
 
 
 def estimates_figure(evaluation: OfflineEvaluation) -> Figure:
-    """Each policy's value by each estimator, beside what the log's own policies earned.
+    """Each policy's value by each estimator, and the session reward of the log's own policies.
 
-    Estimates that the data do not support are hollow; intervals beyond the panel are cut.
+    Estimates without support are hollow. Intervals are cut at the edge of the panel.
     """
     names = evaluation.policies[::-1]
     asked = evaluation.config.asked
@@ -45,10 +45,10 @@ def estimates_figure(evaluation: OfflineEvaluation) -> Figure:
     axes = figure.subplots()
     for position, name in enumerate(names):
         for number, estimator in enumerate(asked):
-            found = evaluation.of(name, estimator)
+            finding = evaluation.of(name, estimator)
             height = position - (number - (len(asked) - 1) / 2.0) / (len(asked) + 1.5)
             ink = _INKS[number % len(_INKS)]
-            value = found.value.interval(evaluation.config.confidence)
+            value = finding.value.interval(evaluation.config.confidence)
             axes.plot([value.low, value.high], [height, height], color=ink, linewidth=1.4)
             axes.plot(
                 value.mean,
@@ -56,9 +56,9 @@ def estimates_figure(evaluation: OfflineEvaluation) -> Figure:
                 "o",
                 color=ink,
                 markersize=5,
-                markerfacecolor="white" if found.check.support.is_refusal else ink,
+                markerfacecolor="white" if finding.check.support.is_refusal else ink,
             )
-    for number, estimator in enumerate(asked):  # full, whatever the last policy's support is
+    for number, estimator in enumerate(asked):  # filled markers for the legend
         axes.plot([], [], "o", color=_INKS[number % len(_INKS)], markersize=5, label=estimator)
     logged = evaluation.logged.interval(evaluation.config.confidence)
     axes.axvspan(logged.low, logged.high, color=_QUIET, alpha=0.4, lw=0, zorder=0)
@@ -77,30 +77,30 @@ def _frame(evaluation: OfflineEvaluation) -> tuple[float, float]:
     """Limits by the ordering estimator's intervals and the log's own value."""
     config = evaluation.config
     shown = [f.value for f in evaluation.findings if f.estimator == config.ordering]
-    intervals = [one.interval(config.confidence) for one in (evaluation.logged, *shown)]
-    ends = np.array([[one.mean, one.low, one.high] for one in intervals]).ravel()
+    intervals = [value.interval(config.confidence) for value in (evaluation.logged, *shown)]
+    ends = np.array([[i.mean, i.low, i.high] for i in intervals]).ravel()
     low, high = ends[np.isfinite(ends)].min(), ends[np.isfinite(ends)].max()
     margin = _MARGIN * ((high - low) or 1.0)
     return low - margin, high + margin
 
 
 def distribution_figure(evaluation: OfflineEvaluation) -> Figure:
-    """The distribution of session reward under each policy whose weights support it."""
+    """The distribution of session reward under each policy with sufficient support."""
     figure = Figure(figsize=(7.0, 4.4), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots()
-    for number, (name, found) in enumerate(evaluation.distributions.items()):
+    for number, (name, distribution) in enumerate(evaluation.distributions.items()):
         axes.step(
-            found.rewards,
-            found.cdf,
+            distribution.rewards,
+            distribution.cdf,
             where="post",
             color=_INKS[number % len(_INKS)],
-            label=f"{name}: median {found.quantile(0.5):.1f}",
+            label=f"{name}: median {distribution.quantile(0.5):.1f}",
         )
-    rewards = np.concatenate([found.rewards for found in evaluation.distributions.values()])
+    rewards = np.concatenate([d.rewards for d in evaluation.distributions.values()])
     axes.set_xlim(rewards.min(), np.quantile(rewards, 0.995))
-    axes.set_xlabel("reward of a session")
-    axes.set_ylabel("fraction of sessions at most as good")
+    axes.set_xlabel("session reward")
+    axes.set_ylabel("cumulative fraction of sessions")
     axes.legend(frameon=False)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)

@@ -1,4 +1,4 @@
-"""Which policy the log supports, or why none."""
+"""Recommends a policy that the log supports, or gives the reason for none."""
 
 from dataclasses import dataclass
 from enum import Enum
@@ -15,7 +15,7 @@ __all__ = ["Recommendation", "Refusal", "recommendation_of", "widened"]
 class Refusal(Enum):
     """Why no policy is recommended."""
 
-    NO_ESTIMATOR = "no requested estimator may recommend"
+    NO_ESTIMATOR = "no requested estimator can recommend a policy"
     NOT_SUPPORTED = "the data support no policy's value"
     NOT_BETTER_THAN_LOG = "the gain over the log's own policies is not significant"
     NOT_BETTER_THAN_PRODUCTION = "the gain over production is not significant"
@@ -30,9 +30,9 @@ class Recommendation:
     best: Finding | None = None
     """The supported candidate with the largest value; None if there is none."""
     passed_over: Finding | None = None
-    """The candidate with the largest value, where the data do not support it."""
+    """The candidate with the largest value, if the data do not support it."""
     compared: int = 1
-    """Candidates among which the best was chosen; its intervals are widened for so many."""
+    """Number of compared candidates; the best one's intervals are widened for this number."""
 
     @property
     def policy(self) -> str | None:
@@ -41,43 +41,43 @@ class Recommendation:
 
 
 def recommendation_of(evaluation: OfflineEvaluation) -> Recommendation:
-    """The supported candidate of the largest value, if its gain is significant.
+    """Recommend the supported candidate with the largest value, if its gain is significant.
 
-    The estimate is the recommending estimator's. The gain over the log's own policies must be
-    above 0, and over production where production was given; both with intervals that are `widened`
-    for the best of several candidates.
+    The recommending estimator provides the values. The intervals of the gain over the log's own
+    policies and, if given, over production must be above 0, after they are `widened` for the best
+    of several candidates.
     """
     config = evaluation.config
     estimator = config.recommending
     if estimator is None:
         return Recommendation(Refusal.NO_ESTIMATOR)
-    found = [
+    findings = [
         evaluation.of(name, estimator)
         for name in evaluation.policies
         if name in evaluation.candidates
     ]
-    supported = [one for one in found if not one.check.support.is_refusal]
-    first = found[0]
+    supported = [finding for finding in findings if not finding.check.support.is_refusal]
+    first, count = findings[0], len(findings)
     if not supported:
-        return Recommendation(Refusal.NOT_SUPPORTED, passed_over=first, compared=len(found))
+        return Recommendation(Refusal.NOT_SUPPORTED, passed_over=first, compared=count)
     best = supported[0]
     refusal = None
-    if widened(best.gain, config.confidence, len(found)).low <= 0.0:
+    if widened(best.gain, config.confidence, count).low <= 0.0:
         refusal = Refusal.NOT_BETTER_THAN_LOG
     elif evaluation.has_production and (
-        widened(best.over_reference, config.confidence, len(found)).low <= 0.0
+        widened(best.over_reference, config.confidence, count).low <= 0.0
     ):
         refusal = Refusal.NOT_BETTER_THAN_PRODUCTION
     return Recommendation(
-        refusal, best, passed_over=None if best is first else first, compared=len(found)
+        refusal, best, passed_over=None if best is first else first, compared=count
     )
 
 
 def widened(estimate: Estimate, confidence: float, comparisons: int) -> Interval:
-    """The interval for the best of several policies: Bonferroni, by normal quantiles.
+    """The interval for the best of several policies, by Bonferroni with normal quantiles.
 
-    Half-widths grow from the quantile of `confidence` to that of 1 - (1 - confidence) /
-    comparisons, so that a bootstrap needs no resamples in the far tails.
+    Half-widths are scaled from the normal quantile of `confidence` to that of
+    1 - (1 - confidence) / comparisons, so that a bootstrap needs no far tails.
     """
     alpha = 1.0 - confidence
     factor = stats.norm.ppf(1.0 - alpha / 2.0 / comparisons) / stats.norm.ppf(1.0 - alpha / 2.0)

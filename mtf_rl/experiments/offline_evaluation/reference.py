@@ -1,4 +1,4 @@
-"""The policy that gains are measured from: production's weights, or uniform ones."""
+"""The reference policy of all gains: production's weights, or uniform weights."""
 
 from collections.abc import Mapping
 
@@ -16,17 +16,17 @@ PRODUCTION, UNIFORM = "production", "uniform"
 def with_reference(
     candidates: Mapping[str, FusionPolicy], production: str | None = None
 ) -> tuple[dict[str, FusionPolicy], str]:
-    """The candidates and the reference policy, and the reference's name.
+    """Add the reference policy to the candidates; return all policies and the reference's name.
 
-    Without production's weights a candidate with uniform weights is the reference itself.
+    Without production's weights, a candidate with uniform weights is the reference itself.
 
     Args:
-        candidates: policies by name, at least one, with one setting of fusion.
-        production: weights that serve today, as `--production` has them.
+        candidates: policies by name, at least one, with the same fusion settings.
+        production: value of `--production`, or None.
 
     Raises:
-        ConfigError: if production cannot be read, or a candidate has the reference's name and other
-            weights.
+        ConfigError: if production cannot be read, or a candidate has the reference's name but
+            other weights.
         UnknownNameError: if production names a task that is not fused.
     """
     setting = next(iter(candidates.values())).setting
@@ -35,19 +35,19 @@ def with_reference(
         name, weights = UNIFORM, formula.parameters_of(formula.tasks.signs)
         policy = ConstantPolicy(action_map.to_action(weights))
         same = [
-            candidate
-            for candidate, other in candidates.items()
-            if isinstance(other.policy, ConstantPolicy)
-            and np.array_equal(other.policy.action, policy.action)
+            name
+            for name, candidate in candidates.items()
+            if isinstance(candidate.policy, ConstantPolicy)
+            and np.array_equal(candidate.policy.action, policy.action)
         ]
-        if same:  # Searches may end with uniform weights too.
-            return dict(candidates), min(same, key=lambda one: one.split("/")[-1] != UNIFORM)
+        if same:  # A search can end with uniform weights too.
+            return dict(candidates), min(same, key=lambda name: name.split("/")[-1] != UNIFORM)
     else:
         name = PRODUCTION
         given = read_production(production, setting.fusion.task_set)
         policy = production_policy(given, formula, action_map)
     if name in candidates:
         raise ConfigError(
-            f"policy {name} has the name of the reference and other weights; rename its folder"
+            f"policy {name} has the name of the reference but other weights; rename its folder"
         )
     return {**candidates, name: FusionPolicy(policy, setting)}, name

@@ -1,4 +1,4 @@
-"""The outputs of an off-policy evaluation: the answer, tables, files and pictures."""
+"""Reports an off-policy evaluation: the answer, tables, files and pictures."""
 
 import math
 import shutil
@@ -34,7 +34,7 @@ __all__ = ["answer_of", "check_free_for_results", "report", "tables_of"]
 
 
 def report(evaluation: OfflineEvaluation, terminal: Terminal) -> Path:
-    """Print the answer and the recommending estimator's tables; write everything.
+    """Print the answer and the ordering estimator's table; write all results.
 
     With `--all` the tables of all estimators are printed too.
 
@@ -63,14 +63,14 @@ def report(evaluation: OfflineEvaluation, terminal: Terminal) -> Path:
 
 
 def check_free_for_results(config: OfflineConfig) -> None:
-    """Refuse a folder that holds something else than an earlier off-policy evaluation.
+    """Refuse a folder with other files than those of an earlier off-policy evaluation.
 
     Raises:
-        RunFolderError: if it does.
+        RunFolderError: if there are other files.
     """
     folder = config.folder
-    mine = (folder / "recommendation.json").exists()
-    if folder.exists() and any(folder.iterdir()) and not mine:
+    is_earlier = (folder / "recommendation.json").exists()
+    if folder.exists() and any(folder.iterdir()) and not is_earlier:
         raise RunFolderError(
             f"{folder} holds other files; choose another --out. Only an earlier off-policy"
             " evaluation is overwritten"
@@ -82,7 +82,7 @@ def answer_of(evaluation: OfflineEvaluation, recommendation: Recommendation) -> 
     best, above = recommendation.best, recommendation.passed_over
     if recommendation.refusal is Refusal.NO_ESTIMATOR:
         return (
-            "No policy is recommended: no requested estimator may recommend. Request one of"
+            f"No policy is recommended: {recommendation.refusal.value}. Request one of"
             f" {', '.join(RECOMMENDING)} (--estimators)."
         )
     if best is None:
@@ -101,14 +101,14 @@ def answer_of(evaluation: OfflineEvaluation, recommendation: Recommendation) -> 
         lead = f"Recommended: {best.policy}, which {gains}"
     else:
         lead = (
-            f"No policy is recommended: the best supported one, {best.policy}, {gains};"
-            f" {recommendation.refusal.value}"
+            f"No policy is recommended: {recommendation.refusal.value}. The best supported policy,"
+            f" {best.policy}, {gains}"
         )
     return f"{lead}. Estimated by {best.estimator}, {best.check.text}.{beyond}"
 
 
 def _gains(evaluation: OfflineEvaluation, recommendation: Recommendation, best: Finding) -> str:
-    """Both gains of the best policy, with intervals widened for the choice."""
+    """Both gains of the best policy, with intervals widened for the number of candidates."""
     config, count = evaluation.config, recommendation.compared
     over, log = (widened(one, config.confidence, count) for one in (best.over_reference, best.gain))
     digits = _digits([over, log])
@@ -124,14 +124,14 @@ def _gains(evaluation: OfflineEvaluation, recommendation: Recommendation, best: 
 
 
 def summary_of(evaluation: OfflineEvaluation) -> str:
-    """The log, and what the intervals contain."""
+    """Sentences on the log and on the intervals."""
     config = evaluation.config
     own = evaluation.logged.interval(config.confidence)
     return (
         f"The log has {evaluation.sessions:,} sessions ({evaluation.requests:,} requests) answered"
         f" by {evaluation.evaluator}; its own policies earned {_cell(own, _digits([own]))} per"
-        f" session. Intervals are over sessions ({config.interval}; t where policies are"
-        " simulated). They do not contain the error of a model that cannot express Q."
+        f" session. Intervals are over sessions ({config.interval}; t for simulated policies). They"
+        " do not cover errors of a misspecified model of Q."
     )
 
 
@@ -187,27 +187,27 @@ def _write(
         for name, figure in pictures.items():
             save_figure(figure, folder / f"{name}.png")
             writer.add_figure(f"offline/{name}", figure, close=False)
-        for found in evaluation.findings:
-            writer.add_scalar(f"offline/{found.policy}/{found.estimator}", found.value.value)
+        for finding in evaluation.findings:
+            writer.add_scalar(f"offline/{finding.policy}/{finding.estimator}", finding.value.value)
 
 
-def _record(found: Finding, confidence: float) -> dict[str, Any]:
-    """A finding as numbers, with its support as names."""
-    weights = found.weights
+def _record(finding: Finding, confidence: float) -> dict[str, Any]:
+    """A finding as a row of evaluation.csv."""
+    weights = finding.weights
     return {
-        "policy": found.policy,
-        "estimator": found.estimator,
-        **_numbers("value", found.value, confidence),
-        **_numbers("gain", found.gain, confidence),
-        **_numbers("over_reference", found.over_reference, confidence),
+        "policy": finding.policy,
+        "estimator": finding.estimator,
+        **_numbers("value", finding.value, confidence),
+        **_numbers("gain", finding.gain, confidence),
+        **_numbers("over_reference", finding.over_reference, confidence),
         "effective_sessions": None if weights is None else weights.effective,
         "largest_weight": None if weights is None else weights.largest,
         "zero_weights": None if weights is None else weights.zero,
         "mean_weight": None if weights is None else weights.mass,
-        "leverage": found.leverage,
-        "log_weight": found.log_fraction,
-        "support": found.check.support.name.lower(),
-        "reason": found.check.reason,
+        "leverage": finding.leverage,
+        "log_weight": finding.log_fraction,
+        "support": finding.check.support.name.lower(),
+        "reason": finding.check.reason,
     }
 
 

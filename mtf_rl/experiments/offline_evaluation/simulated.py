@@ -1,4 +1,4 @@
-"""The simulator of a run, in which policies and the log's own actions are played."""
+"""Rolls out policies and the log's own actions in the simulator of a run."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +22,7 @@ from mtf_rl.experiments.run_folder import open_run_folder
 
 __all__ = ["Simulated", "play"]
 
-# Seeds of the simulated sessions, apart from those of learners and of final evaluation.
+# Seeds of the simulated sessions; they differ from those of learners and of final evaluation.
 _SIMULATED_SEED, _REPLAYED_SEED = 3_000_003, 4_000_003
 
 
@@ -38,11 +38,11 @@ class Simulated:
     def of(
         cls, run: Path, config: OfflineConfig, logged: LoggedSessions, terminal: Terminal
     ) -> "Simulated":
-        """Read a run, and replay the log's actions in its simulator.
+        """Load a run, and replay the log's actions in its simulator.
 
         Raises:
             ArtifactError: if a file of the run is missing or torn.
-            ConfigError: if the log is of other data.
+            ConfigError: if the log does not fit the run.
         """
         folder = open_run_folder(run)
         assembly = Assembly.load(folder.data, folder.simulator)
@@ -65,7 +65,7 @@ class Simulated:
         return cls(dynamics, sessions, SessionModel(sessions, config.model, view_of(batch)))
 
     def direct(self, policy: Policy) -> FloatArray:
-        """D' of `PolicyReplay`: what each replayed session adds to the `dm` estimate."""
+        """D' of `PolicyReplay`: contribution of each replayed session to the `dm` estimate."""
         batch = self.replayed.batch
         actions = policy_actions(policy, batch.observations, action_dim=batch.actions.shape[1])
         return estimate_sum("dm", self.model.direct([actions])).influence

@@ -16,7 +16,7 @@ _SUPPORT = {
 
 
 def estimator_table(evaluation: OfflineEvaluation, estimator: str) -> Table:
-    """All policies by one estimator, the largest value of the ordering estimator first."""
+    """All policies by one estimator, in the order of the ordering estimator."""
     config = evaluation.config
     return Table(
         title=f"Session reward by {estimator}, {100.0 * config.confidence:g} % CI",
@@ -35,40 +35,41 @@ def estimator_table(evaluation: OfflineEvaluation, estimator: str) -> Table:
 
 
 def distribution_tables(evaluation: OfflineEvaluation) -> list[Table]:
-    """Quartiles of session reward, and the mean of the worst tenth."""
+    """Mean, std and quartiles of session reward, and the mean of the worst 10 %."""
     if not evaluation.distributions:
         return []
     heads = ("mean", "std", "25 %", "50 %", "75 %", "CVaR 10 %")
     rows = tuple(
         (
             name,
-            found.mean,
-            found.variance**0.5,
-            *(found.quantile(fraction) for fraction in (0.25, 0.5, 0.75)),
-            found.cvar(0.1),
+            distribution.mean,
+            distribution.variance**0.5,
+            *(distribution.quantile(fraction) for fraction in (0.25, 0.5, 0.75)),
+            distribution.cvar(0.1),
         )
-        for name, found in evaluation.distributions.items()
+        for name, distribution in evaluation.distributions.items()
     )
     return [
         Table(
             title="Distribution of session reward, by weights of whole sessions",
             columns=("policy", *(Column(head, decimals=2) for head in heads)),
             rows=rows,
-            note="CVaR 10 %: mean of the worst tenth. Policies without support are left out.",
+            note="CVaR 10 %: mean of the worst 10 %. Policies without support are omitted.",
         )
     ]
 
 
-def _row(found: Finding, evaluation: OfflineEvaluation) -> tuple[Cell, ...]:
+def _row(finding: Finding, evaluation: OfflineEvaluation) -> tuple[Cell, ...]:
     value, gain, over = (
-        one.interval(evaluation.config.confidence)
-        for one in (found.value, found.gain, found.over_reference)
+        estimate.interval(evaluation.config.confidence)
+        for estimate in (finding.value, finding.gain, finding.over_reference)
     )
-    reference: Interval | str = "reference" if found.policy == evaluation.reference else over
-    return found.policy, value, reference, gain, _SUPPORT[found.check.support], _reason(found)
+    reference: Interval | str = "reference" if finding.policy == evaluation.reference else over
+    support = _SUPPORT[finding.check.support]
+    return finding.policy, value, reference, gain, support, _reason(finding)
 
 
-def _reason(found: Finding) -> str:
-    if found.log_fraction is None:
-        return found.check.reason
-    return f"{found.check.reason}, log weight {100.0 * found.log_fraction:.0f} %"
+def _reason(finding: Finding) -> str:
+    if finding.log_fraction is None:
+        return finding.check.reason
+    return f"{finding.check.reason}, log weight {100.0 * finding.log_fraction:.0f} %"
