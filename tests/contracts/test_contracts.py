@@ -125,9 +125,9 @@ def test_a_broken_extension_is_reported_with_its_fault(
 
 
 def test_an_object_that_is_no_extension_is_refused(broken: str) -> None:
-    with pytest.raises(ConfigError, match=re.escape("it is of no known kind. Name its kind")):
+    with pytest.raises(ConfigError, match=re.escape("is of no known kind. Give its kind")):
         check_extension(CheckConfig(f"{broken}:number"), Terminal())
     assert not check_extension(CheckConfig(f"{broken}:number", kind="agent"), Terminal())
-    with pytest.raises(ConfigError, match=re.escape("it may be agent or contestant")):
+    with pytest.raises(ConfigError, match=re.escape("can be agent or contestant")):
         check_extension(CheckConfig("lspi"), Terminal())
     assert check_extension(CheckConfig("log_sum"), Terminal())

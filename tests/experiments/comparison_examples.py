@@ -1,4 +1,4 @@
-"""Made-up results of a comparison, with two evaluators and a policy that exploits the simulator."""
+"""Synthetic results of a comparison, with a policy that exploits the simulator."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,7 +17,7 @@ from mtf_rl.experiments.comparison import (
 )
 from mtf_rl.experiments.comparison.contestants import STATIC
 
-SHARES = (0.125, 0.25, 0.5)
+FRACTIONS = (0.125, 0.25, 0.5)
 LEARNERS, SEARCH, EXPLOITER = ("td3", "sac"), "cma_es", "a2c"
 NAMES = tuple(
     name for name in CONTESTANTS if not name.endswith(("_groups", "_schedule", "production"))
@@ -32,9 +32,9 @@ def made_up_comparison(
     evaluators: Sequence[str] = (SIMULATOR, GROUND_TRUTH),
     noise: float = 0.4,
 ) -> Comparison:
-    """Twenty contestants; headlines with ten seeds; nothing is on the disk."""
+    """A comparison of twenty contestants, the headline ones with ten seeds, without files."""
     config = ComparisonConfig(
-        run=folder, seeds=seeds, contestants=NAMES, fractions=SHARES, out=folder / "comparison"
+        run=folder, seeds=seeds, contestants=NAMES, fractions=FRACTIONS, out=folder / "comparison"
     )
     results: list[Result] = []
     for position, name in enumerate(NAMES):
@@ -45,7 +45,7 @@ def made_up_comparison(
             results += [
                 _result(position, name, "session", seed, fraction, evaluators, noise)
                 for seed in range(seeds)
-                for fraction in SHARES
+                for fraction in FRACTIONS
             ]
         if name in (LEARNERS[0], SEARCH):
             results += [

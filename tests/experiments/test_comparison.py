@@ -1,4 +1,4 @@
-"""The comparison on a small run: jobs, resumption, naming, tables."""
+"""The comparison on a small run: jobs, resumption, selection, tables."""
 
 import json
 import re
@@ -43,7 +43,7 @@ NAMES = ("uniform", "random_search", "a2c", "a2c_myopic")
 
 
 class InThisProcess:
-    """A pool whose jobs are done at once: a process takes longer to start than a job to do."""
+    """A pool that does jobs in this process, because starting another takes longer."""
 
     def submit(self, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
         future: Future[Any] = Future()
@@ -56,7 +56,7 @@ class InThisProcess:
 
 @pytest.fixture(name="small")
 def small_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Few updates and short trials, all in this process."""
+    """Do jobs with few updates and short trials in this process."""
     search = {"sessions_per_trial": 4, "max_blocks": 2, "finalists": 2}
     entries = {
         "random_search": Contestant("random_search", SEARCH_KIND, search),
@@ -93,7 +93,7 @@ def config_of(run: Path, out: Path) -> ComparisonConfig:
 
 @pytest.fixture(name="config")
 def config_of_finished(run: Path, made_once: MadeOnce, small: None) -> ComparisonConfig:
-    """Of a comparison that is finished and reported; nobody may write into its folder."""
+    """Settings of a finished and reported comparison; tests must not write into its folder."""
     return config_of(
         run,
         made_once.folder(
@@ -102,7 +102,7 @@ def config_of_finished(run: Path, made_once: MadeOnce, small: None) -> Compariso
     )
 
 
-def test_a_comparison_from_jobs_to_page(config: ComparisonConfig) -> None:
+def test_a_comparison_has_all_seeds_budgets_and_files(config: ComparisonConfig) -> None:
     comparison = finished_comparison(config)
     assert comparison.learners == ("a2c",)
     assert comparison.search == "random_search"
@@ -123,11 +123,11 @@ def test_a_comparison_from_jobs_to_page(config: ComparisonConfig) -> None:
     assert len(long) == 2 * len(results.all)
     texts = {"contestant", "track", "evaluator"}
     assert set(long.select_dtypes(exclude="number").columns) == texts
-    # What was written as the jobs were done is what is read of them.
+    # Loading the finished jobs gives the page that was written.
     assert (config.folder / "leaderboard.md").read_text() == page_of(comparison)
 
 
-def test_what_is_finished_is_not_done_again(
+def test_finished_jobs_are_not_done_again(
     config: ComparisonConfig, run: Path, tmp_path: Path
 ) -> None:
     copied = replace(config, out=Path(shutil.copytree(config.folder, tmp_path / "copy")))
@@ -135,7 +135,7 @@ def test_what_is_finished_is_not_done_again(
     before = [path.stat().st_mtime_ns for path in files]
     assert page_of(compare(copied, Terminal())) == page_of(finished_comparison(config))
     assert [path.stat().st_mtime_ns for path in files] == before
-    # A result of other settings is not taken.
+    # A result with other settings is not used.
     digest, job = run_digest(run), Job("a2c", SESSION, 0, 1.0)
     path = job.folder(copied) / "result.json"
     assert job.finished(copied, digest) is not None
@@ -143,10 +143,8 @@ def test_what_is_finished_is_not_done_again(
     assert job.finished(copied, digest) is None
 
 
-def test_what_another_budget_left_is_not_learnt_from(
-    run: Path, tmp_path: Path, small: None
-) -> None:
-    """A batch of 500 requests is neither taken for one of 600 nor kept."""
+def test_files_of_another_budget_are_not_reused(run: Path, tmp_path: Path, small: None) -> None:
+    """A batch of 500 requests is replaced by one of 600."""
     job, digest = Job("td3_bc", SESSION, 0, 1.0), run_digest(run)
     config = replace(config_of(run, tmp_path), contestants=("uniform", "td3_bc"))
     for requests in (500, 600):
@@ -168,17 +166,17 @@ def test_unpaired_means_are_over_the_seeds_that_all_have(tmp_path: Path) -> None
         if result.seed >= comparison.config.seeds else result
         for result in comparison.results.all
     ]  # fmt: skip
-    lucky = replace(comparison, results=Results(tuple(further)))
-    assert ordered(lucky, evaluator) == ordered(comparison, evaluator)
-    assert statistics_table(lucky).rows[0][1:3] == statistics_table(comparison).rows[0][1:3]
-    assert gap_table(lucky) == gap_table(comparison)
-    # All ten seeds of both gained alike, so that their paired difference stays.
-    assert against(lucky, LEARNERS[0], SEARCH, evaluator).mean == pytest.approx(
+    shifted = replace(comparison, results=Results(tuple(further)))
+    assert ordered(shifted, evaluator) == ordered(comparison, evaluator)
+    assert statistics_table(shifted).rows[0][1:3] == statistics_table(comparison).rows[0][1:3]
+    assert gap_table(shifted) == gap_table(comparison)
+    # Both contestants have all ten seeds, so their paired difference stays the same.
+    assert against(shifted, LEARNERS[0], SEARCH, evaluator).mean == pytest.approx(
         against(comparison, LEARNERS[0], SEARCH, evaluator).mean
     )
 
 
-def test_budgets_are_compared_over_the_seeds_that_all_have_finished(tmp_path: Path) -> None:
+def test_budgets_are_compared_over_common_seeds(tmp_path: Path) -> None:
     comparison = made_up_comparison(tmp_path)
     evaluator = comparison.evaluator
     kept = [
@@ -191,21 +189,21 @@ def test_budgets_are_compared_over_the_seeds_that_all_have_finished(tmp_path: Pa
     assert {rewards.shape for rewards in whole.values()} == {(4, 3)}
     for name, rewards in cut.items():
         np.testing.assert_array_equal(rewards, whole[name][:, :2])
-    assert "over the 2 seeds that all have with every budget" in budget_table(partial).note
+    assert "over the 2 seeds that all contestants have" in budget_table(partial).note
 
 
-def test_the_same_job_in_another_process_is_the_same(
+def test_the_same_job_in_another_process_has_the_same_result(
     config: ComparisonConfig, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = finished_comparison(config).results
     pair = ("uniform", "a2c")
     again = replace(config, contestants=pair, out=tmp_path, fractions=(), rescored=0, workers=2)
-    monkeypatch.undo()  # of doing all in this process
-    other = compare(again, Terminal()).results
+    monkeypatch.undo()  # use worker processes
+    second = compare(again, Terminal()).results
     for name in pair:
-        for one, two in zip(first.of(name)[:2], other.of(name)[:2], strict=True):
-            assert one.evaluated == two.evaluated
-            assert one.tuning_reward == two.tuning_reward
+        for before, after in zip(first.of(name)[:2], second.of(name)[:2], strict=True):
+            assert before.evaluated == after.evaluated
+            assert before.tuning_reward == after.tuning_reward
     mine, theirs = first.paired("a2c", "uniform", "simulator")
     assert len(mine) == len(theirs) == 3
     assert np.isfinite(mine - theirs).all()
@@ -227,7 +225,7 @@ def test_settings_out_of_range_are_refused(run: Path, tmp_path: Path, small: Non
         compare(replace(config, contestants=("uniform", "td3")), Terminal())
 
 
-def test_another_machine_goes_on_with_what_this_one_finished(
+def test_another_machine_resumes_with_finished_jobs(
     config: ComparisonConfig, run: Path, tmp_path: Path
 ) -> None:
     chosen = replace(config, contestants=("uniform", "random_search"), fractions=())
@@ -235,22 +233,22 @@ def test_another_machine_goes_on_with_what_this_one_finished(
     path = save_finished_jobs(chosen, tmp_path / "jobs.jsonl")
     here = replace(chosen, out=tmp_path / "here", jobs=(path,))
     taken = compare(here, Terminal())
-    assert page_of(taken) == page_of(finished)  # seconds of learning, which differ if done again
+    assert page_of(taken) == page_of(finished)  # seconds of training would differ if done again
     job = Job("random_search", SESSION, 0, 1.0)
     assert not (job.folder(here) / "policy.json").exists()
-    # Rescoring with one more scorer needs the policy, which is learnt again, to the same values.
+    # Rescoring with one more scorer needs the policy, which is trained again with equal results.
     both = compare(replace(here, rescored=2, jobs=()), Terminal())
     assert (job.folder(here) / "policy.json").exists()
     assert {name: found[0]["simulator"][0] for name, found in both.rescored.items()} == {
         name: found[0]["simulator"][0] for name, found in finished.rescored.items()
     }
-    # Jobs of another budget are not those that are asked for.
+    # Jobs of another budget are not copied.
     other = replace(chosen, requests=9_000, out=tmp_path / "other")
     assert adopt_jobs(path, [job], other, run_digest(run)) == 0
     assert adopt_jobs(path, [job], chosen, run_digest(run)) == 0  # finished already
 
 
-def test_a_file_that_holds_no_jobs_is_refused(run: Path, tmp_path: Path) -> None:
+def test_a_file_without_jobs_is_refused(run: Path, tmp_path: Path) -> None:
     torn, later = tmp_path / "torn.jsonl", tmp_path / "later.jsonl"
     torn.write_text('{"version": 1, "run": "ab"}\n{"result": {}}\n')
     later.write_text('{"version": 9, "run": "ab"}\n')
@@ -263,11 +261,13 @@ def test_a_file_that_holds_no_jobs_is_refused(run: Path, tmp_path: Path) -> None
             adopt_jobs(path, [], config_of(run, tmp_path), run_digest(run))
 
 
-def test_who_lacks_a_seed_is_left_out_and_named(run: Path, tmp_path: Path, small: None) -> None:
+def test_contestants_with_missing_seeds_are_omitted_and_named(
+    run: Path, tmp_path: Path, small: None
+) -> None:
     names = ("uniform", "random_search", "reward_weighted")
     config = replace(config_of(run, tmp_path), contestants=names, fractions=(), rescored=0)
     digest = run_digest(run)
-    with pytest.raises(RunFolderError, match=re.escape("no 2 finished seeds of uniform")):
+    with pytest.raises(RunFolderError, match=re.escape("lacks 2 finished seeds of uniform")):
         finished_comparison(config)
     for name, seed in (
         ("uniform", 0),
@@ -283,7 +283,7 @@ def test_who_lacks_a_seed_is_left_out_and_named(run: Path, tmp_path: Path, small
     assert "Not shown, because seeds are missing: random_search." in page_of(partial)
 
 
-def test_production_is_a_contestant_that_all_are_compared_with(
+def test_production_is_a_contestant_and_the_reference(
     run: Path, tmp_path: Path, small: None
 ) -> None:
     weights = tmp_path / "weights.json"
@@ -309,11 +309,11 @@ def test_production_is_a_contestant_that_all_are_compared_with(
     own = table[table.policy == PRODUCTION]
     assert (own.filter(like="_delta_vs_production").to_numpy() == 0.0).all()
     assert (table[table.policy == "uniform"].delta_vs_production_mean != 0.0).all()
-    # The weights are divided by the largest one: log_sum orders by their direction alone.
+    # The weights are divided by the largest one, because log_sum depends on their direction only.
     played = comparison.results.of(PRODUCTION)[0].evaluated["simulator"].weights
     assert played["click"] == pytest.approx(1.0)
     assert played["like"] == pytest.approx(0.25)
-    # Other weights are other jobs.
+    # Other weights make another job.
     job = Job(PRODUCTION, SESSION, 0, 1.0)
     one, other = (
         replace(config, production=given) for given in ("1,1,1,1,1,1,-1,1", "1,1,1,1,1,1,0,1")

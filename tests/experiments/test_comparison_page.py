@@ -33,7 +33,7 @@ FLAGS = (
     "--virtual-time-budget=20000",
     "--dump-dom",
 )
-# Click on a head of the first table, and write the policies' order where the test finds it.
+# Click on heads of the first table, and write the order of policies into the title.
 CLICKS = """
 <script>
 const clicked = [];
@@ -61,7 +61,7 @@ def page_of_comparison(comparison: Comparison) -> str:
 
 
 class Cells(HTMLParser):
-    """The tables' cells, and whatever a browser would fetch."""
+    """Collects the cells of tables, and all URLs that a browser would fetch."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -105,12 +105,12 @@ def test_the_page_holds_the_leaderboard_and_fetches_nothing(
     assert f"<b>{comparison.search}</b>" in page
 
 
-def test_names_are_escaped_and_a_lone_contestant_makes_a_page(comparison: Comparison) -> None:
+def test_a_single_contestant_makes_a_page(comparison: Comparison) -> None:
     uniform = Results(tuple(comparison.results.of("uniform")))
-    lone = replace(
+    single = replace(
         comparison, results=uniform, learners=("uniform",), search="uniform", tuned_once="uniform"
     )
-    assert "uniform" in html_of(lone, {})
+    assert "uniform" in html_of(single, {})
 
 
 @pytest.mark.external
@@ -127,9 +127,9 @@ def test_a_browser_without_a_network_draws_the_charts_and_sorts(
         timeout=120,
         check=True,
     ).stdout
-    found = re.search(r"<title>([^<]*)\|(\d+)</title>", shown)
-    assert found, shown[:500]
-    orders = [order.split(",") for order in found.group(1).split(";")]
+    title = re.search(r"<title>([^<]*)\|(\d+)</title>", shown)
+    assert title, shown[:500]
+    orders = [order.split(",") for order in title.group(1).split(";")]
     rows = rows_of(comparison, comparison.evaluator)
     values = {row.policy: row.metrics.reward.mean for row in rows}
     ranked = sorted(values.values())
@@ -137,7 +137,7 @@ def test_a_browser_without_a_network_draws_the_charts_and_sorts(
     assert [values[name] for name in orders[1]] == ranked
     assert orders[3] == sorted(values)
     assert orders[2] == orders[3][::-1]
-    assert int(found.group(2)) == 3
+    assert int(title.group(2)) == 3
     assert shown.count('class="main-svg"') >= 3
 
 
@@ -145,7 +145,7 @@ def test_tensorboard_has_the_figures_and_a_row_for_each_result(
     comparison: Comparison, tmp_path: Path
 ) -> None:
     few = replace(comparison, results=Results(comparison.results.all[:4]))
-    for _ in range(2):  # The second time replaces the first.
+    for _ in range(2):  # the second call replaces the files of the first
         write_events(few, {"gap": pictures_of(comparison)["gap"]}, tmp_path / "events")
     folders = sorted({path.parent for path in (tmp_path / "events").rglob("events.*")})
     assert len(folders) == 1 + 4
@@ -160,7 +160,7 @@ def test_tensorboard_has_the_figures_and_a_row_for_each_result(
         assert event.step == result.requests_used
 
 
-def test_the_page_starts_with_the_answer_and_has_its_run(comparison: Comparison, page: str) -> None:
+def test_the_page_starts_with_the_run_and_the_answer(comparison: Comparison, page: str) -> None:
     assert comparison.config.run.name in page.split("</title>")[0]
     assert " of session reward over uniform weights" in page.split('<p class="answer">')[1]
     assert "docs/glossary.md" in page
@@ -168,7 +168,7 @@ def test_the_page_starts_with_the_answer_and_has_its_run(comparison: Comparison,
     assert 'class="better"' in page
 
 
-def test_weights_that_nobody_learned_exploit_no_simulator(comparison: Comparison) -> None:
+def test_static_contestants_do_not_exploit_the_simulator(comparison: Comparison) -> None:
     assert exploits(comparison, EXPLOITER)
     assert not exploits(comparison, "reward_weighted")
     assert not exploits(comparison, "uniform")

@@ -30,7 +30,7 @@ from mtf_rl.experiments.comparison.pictures import (
     objectives_of,
     pictures_of,
     seesaw_figure,
-    spread_apart,
+    spread_labels,
     weights_figure,
 )
 from mtf_rl.experiments.comparison.weights import WeightsAlong, terciles, weights_along
@@ -49,8 +49,8 @@ def made_up(tmp_path_factory: pytest.TempPathFactory) -> Comparison:
     return made_up_comparison(tmp_path_factory.mktemp("made_up"))
 
 
-class FollowsTheClock(Policy):
-    """Plays the observation's `session/log_requests`, scaled, so that weights move."""
+class ChangingPolicy(Policy):
+    """A policy whose weights change with the observation `session/log_requests`."""
 
     def __init__(self, position: int, action_dim: int) -> None:
         self._position, self._width = position, action_dim
@@ -69,9 +69,9 @@ class FollowsTheClock(Policy):
 
 
 def naive_weights(
-    policy: FollowsTheClock, kinds: IntArray, episodes: int, seed: int
+    policy: ChangingPolicy, kinds: IntArray, episodes: int, seed: int
 ) -> tuple[dict[tuple[int, int], FloatArray], dict[tuple[int, int], int]]:
-    """One session after the other."""
+    """Mean weights and counts by kind and request, computed session by session."""
     dynamics = toy_dynamics()
     played: dict[tuple[int, int], list[FloatArray]] = {}
     for episode in range(episodes):
@@ -90,7 +90,7 @@ def naive_weights(
 
 def test_weights_along_a_session_are_those_of_a_naive_loop() -> None:
     dynamics = toy_dynamics()
-    policy = FollowsTheClock(
+    policy = ChangingPolicy(
         dynamics.layout.names.index("session/log_requests"), dynamics.action_dim
     )
     kinds = np.arange(20) % 3
@@ -108,7 +108,7 @@ def test_weights_along_a_session_are_those_of_a_naive_loop() -> None:
     assert along.means[0, 0, 0] != along.means[0, 2, 0]
 
 
-def test_constant_weights_stay_where_they_are() -> None:
+def test_mean_weights_of_a_static_policy_are_constant() -> None:
     dynamics = toy_dynamics()
     action = np.linspace(-0.5, 0.5, dynamics.action_dim, dtype=np.float32)
     along = weights_along(
@@ -119,23 +119,23 @@ def test_constant_weights_stay_where_they_are() -> None:
     assert (np.diff(along.counts[0]) <= 0).all()
 
 
-def test_terciles_of_nine_and_equal_values_together() -> None:
+def test_terciles_keep_equal_values_together() -> None:
     values = np.array([9.0, 1.0, 5.0, 2.0, 8.0, 4.0, 3.0, 7.0, 6.0])
     assert terciles(values).tolist() == [2, 0, 1, 0, 2, 1, 0, 2, 1]
     assert len(set(terciles(np.array([1.0, 1.0, 1.0, 1.0])))) == 1
 
 
 @given(st.lists(st.floats(-100.0, 100.0), min_size=1, max_size=30), st.floats(0.1, 10.0))
-def test_labels_stand_apart_in_order_and_in_the_middle(values: list[float], gap: float) -> None:
+def test_labels_keep_order_distance_and_mean(values: list[float], gap: float) -> None:
     heights = np.array(values)
-    positions = spread_apart(heights, gap)
+    positions = spread_labels(heights, gap)
     order = np.argsort(heights, kind="stable")
     assert (np.diff(positions[order]) >= gap - 1e-6).all()
     assert positions.mean() == pytest.approx(heights.mean(), abs=1e-6)
 
 
 def test_labels_worked_example() -> None:
-    np.testing.assert_allclose(spread_apart(np.array([5.0, 0.0, 0.0]), 1.0), [5.0, -0.5, 0.5])
+    np.testing.assert_allclose(spread_labels(np.array([5.0, 0.0, 0.0]), 1.0), [5.0, -0.5, 0.5])
 
 
 def panel_of(figure: Figure, title: str) -> Axes:
@@ -146,10 +146,10 @@ def texts_of(axes: Axes) -> list[str]:
     return [text.get_text() for text in axes.texts]
 
 
-def test_the_budget_picture_shows_means_and_names_everyone(comparison: Comparison) -> None:
+def test_the_budget_picture_shows_means_and_all_names(comparison: Comparison) -> None:
     axes = panel_of(budget_figure(comparison), "Evaluator: ground truth")
     curves = [line for line in axes.lines if line.get_marker() == "o"]
-    assert len(curves) == 3  # the headlines
+    assert len(curves) == 3  # the headline contestants
     results = comparison.common
     expected = [
         np.mean(list(results.rewards("td3", GROUND_TRUTH, fraction=fraction).values()))
@@ -188,7 +188,7 @@ def test_differences_are_paired_with_the_search(comparison: Comparison) -> None:
         assert points[name] == pytest.approx(delta.mean)
 
 
-def test_wide_intervals_are_cut_and_said_to_be(tmp_path: Path) -> None:
+def test_the_axis_label_says_that_wide_intervals_are_cut(tmp_path: Path) -> None:
     comparison = made_up_comparison(tmp_path, seeds=2, noise=4.0)
     figure = differences_figure(comparison)
     for axes in figure.axes:
@@ -199,7 +199,7 @@ def test_wide_intervals_are_cut_and_said_to_be(tmp_path: Path) -> None:
     assert any("cut at the edge" in axes.get_xlabel() for axes in figure.axes)
 
 
-def test_the_exploiter_is_named(comparison: Comparison) -> None:
+def test_the_gap_picture_names_the_exploiting_policy(comparison: Comparison) -> None:
     (axes,) = gap_figure(comparison).axes
     named = [text for text in texts_of(axes) if "exploits" in text]
     assert named == [f"{EXPLOITER}  (exploits the simulator)"]
@@ -207,7 +207,7 @@ def test_the_exploiter_is_named(comparison: Comparison) -> None:
     assert axes.get_title(loc="left").startswith("Rank correlation with the ground truth 0.")
 
 
-def test_the_seesaw_holds_the_tables_numbers(comparison: Comparison) -> None:
+def test_the_seesaw_picture_has_the_numbers_of_the_table(comparison: Comparison) -> None:
     axes = seesaw_figure(comparison).axes[0]
     values = np.asarray(axes.images[0].get_array())
     assert [label.get_text() for label in axes.get_yticklabels()][1] == "td3 for watch_time"
@@ -217,23 +217,23 @@ def test_the_seesaw_holds_the_tables_numbers(comparison: Comparison) -> None:
     assert values[2, hate] == pytest.approx(-30.0)  # 30 % more hate is bad, and so drawn in red
 
 
-def test_the_front_is_apart_from_the_dominated() -> None:
+def test_the_front_picture_separates_dominated_trials() -> None:
     points = np.array([[1.0, 5.0], [3.0, 3.0], [2.0, 2.0], [5.0, 1.0], [1.0, 4.0]])
     (axes,) = front_figure(points).axes
     beaten, front = axes.lines
     np.testing.assert_array_equal(front.get_xydata(), [[1.0, 5.0], [3.0, 3.0], [5.0, 1.0]])
     np.testing.assert_array_equal(beaten.get_xydata(), [[2.0, 2.0], [1.0, 4.0]])
-    assert front.get_label() == "front, 3 trials"
+    assert front.get_label() == "Pareto front, 3 trials"
 
 
-def test_trials_are_put_on_common_luck() -> None:
-    # The second trial played the poor first session alone, and there was better by (1, -1).
+def test_trials_are_compared_on_common_random_numbers() -> None:
+    # The second trial has only the first session, in which it differs by (1, -1).
     first = Record(np.zeros(2), np.array([[0.0, 10.0, 2.0], [0.0, 30.0, 4.0]]), (5, 5))
     second = Record(np.ones(2), np.array([[0.0, 11.0, 1.0]]), (5,))
     np.testing.assert_allclose(objectives_of([first, second]), [[20.0, 3.0], [21.0, 2.0]])
 
 
-def test_weights_of_rare_requests_are_left_out() -> None:
+def test_weights_of_rare_requests_are_omitted() -> None:
     means = np.arange(12.0).reshape(2, 3, 2)
     along = WeightsAlong(means, np.array([[100, 50, 9], [40, 4, 0]]))
     figure = weights_figure(along, "td3", ("like", "watch"))
@@ -242,15 +242,17 @@ def test_weights_of_rare_requests_are_left_out() -> None:
     np.testing.assert_array_equal(axes.lines[1].get_xydata(), [[1.0, 7.0], [2.0, 9.0]])
 
 
-def test_what_is_not_known_is_not_drawn(tmp_path: Path) -> None:
+def test_pictures_without_data_are_omitted(tmp_path: Path) -> None:
     one_evaluator = made_up_comparison(tmp_path, evaluators=(SIMULATOR,))
     assert set(pictures_of(one_evaluator)) == {"budget", "differences", "seesaw"}
 
 
-def test_intervals_without_an_end_stay_in_the_panel(tmp_path: Path) -> None:
+def test_infinite_intervals_are_cut_at_the_panel(tmp_path: Path) -> None:
     whole = made_up_comparison(tmp_path)
     single = [
-        one for one in whole.results.all if one.contestant != "reward_weighted" or one.seed == 0
+        result
+        for result in whole.results.all
+        if result.contestant != "reward_weighted" or result.seed == 0
     ]
     comparison = replace(whole, results=Results(tuple(single)))
     delta = paired_over_seeds(*comparison.results.paired("reward_weighted", SEARCH, SIMULATOR))
@@ -270,7 +272,7 @@ def test_the_front_is_read_from_the_trials_of_the_job(tmp_path: Path) -> None:
     np.testing.assert_allclose(np.asarray(axes.lines[1].get_xydata()), [[20.0, 3.0], [21.0, 2.0]])
 
 
-def test_weights_are_of_the_headline_learners_policy(
+def test_the_weights_picture_shows_the_headline_learner(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     comparison = made_up_comparison(tmp_path)
@@ -300,7 +302,7 @@ def test_weights_are_of_the_headline_learners_policy(
         np.testing.assert_allclose(np.asarray(line.get_ydata()), expected, rtol=1e-6)
 
 
-def test_a_report_leaves_its_pictures(comparison: Comparison) -> None:
+def test_a_report_writes_its_pictures(comparison: Comparison) -> None:
     folder = comparison.config.folder
     folder.mkdir(parents=True)
     report(comparison, Terminal())

@@ -1,10 +1,10 @@
-"""Who takes part in a comparison."""
+"""The registered contestants of a comparison."""
 
 from mtf_rl.agents import AGENTS
 from mtf_rl.experiments.comparison.contestants import CONTESTANTS, LEARNER
 
 
-def test_settings_are_the_agents_and_twins_are_myopic() -> None:
+def test_settings_are_the_agents_and_myopic_baselines_have_gamma_0() -> None:
     for contestant in CONTESTANTS.values():
         settings = contestant.settings()
         assert type(settings) is AGENTS[contestant.agent].config
@@ -13,7 +13,7 @@ def test_settings_are_the_agents_and_twins_are_myopic() -> None:
             assert CONTESTANTS[contestant.myopic_baseline_of].kind == LEARNER
 
 
-def test_which_searches_tune_weights_once() -> None:
+def test_tuned_once_selects_searches_for_static_weights() -> None:
     once = {name for name, contestant in CONTESTANTS.items() if contestant.tuned_once}
     assert once == {
         "grid", "random_search", "cma_es", "tpe", "gp_bo", "gp_ucb", "nsga2", "cem", "lspi_static"

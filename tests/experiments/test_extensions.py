@@ -175,7 +175,7 @@ def test_compare_refuses_names_that_only_this_process_registered(
     AGENTS.register("level_of_a_test", AGENTS[f"{NAME}:Level"])
     CONTESTANTS.register("level_of_a_test", Contestant("level_of_a_test", "learner"))
     config = ComparisonConfig(run=run, contestants=("uniform", "level_of_a_test"))
-    with pytest.raises(ConfigError, match=re.escape("is registered in this process alone")):
+    with pytest.raises(ConfigError, match=re.escape("is registered in this process only")):
         compare(config, Terminal())
 
 

@@ -96,7 +96,7 @@ def sessions_of(run: RunFolder) -> SessionDynamics:
 def log_and_policies(
     run: RunFolder, dynamics: SessionDynamics, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
-    """log.parquet of random weights, and two static policies."""
+    """A folder with log.parquet of random weights, and two static policies."""
     folder = tmp_path_factory.mktemp("offline")
     collect(dynamics, UniformRandom(8), requests=6_000, seed=4).save(folder / "log.parquet")
     setting = FusionSetting.of(dynamics)
@@ -116,11 +116,11 @@ def config_of(folder: Path, run: RunFolder | None = None) -> OfflineConfig:
 
 
 @pytest.fixture(scope="module", name="evaluation")
-def told(folder: Path, run: RunFolder) -> OfflineEvaluation:
+def default_evaluation(folder: Path, run: RunFolder) -> OfflineEvaluation:
     return evaluate(config_of(folder, run), Terminal())
 
 
-def test_where_the_simulator_wrote_the_log_estimates_are_its_values(
+def test_estimates_on_a_simulated_log_are_the_simulators_values(
     evaluation: OfflineEvaluation, dynamics: SessionDynamics
 ) -> None:
     for name, action in (("uniform", UNIFORM), ("watch", WATCH)):
@@ -130,7 +130,7 @@ def test_where_the_simulator_wrote_the_log_estimates_are_its_values(
             value = evaluation.of(f"policies/{name}", estimator).value.interval()
             slack = 0.12 * true
             assert value.low - slack < true < value.high + slack, (name, estimator)
-    # Correcting a simulator that has no error adds noise alone: both halves tell the same.
+    # Correcting a simulator without errors only adds noise.
     for name in evaluation.policies:
         simulated = evaluation.of(name, "simulator").value.interval()
         corrected = evaluation.of(name, "corrected").value.interval()
@@ -138,10 +138,10 @@ def test_where_the_simulator_wrote_the_log_estimates_are_its_values(
         assert corrected.high - corrected.low > simulated.high - simulated.low
 
 
-def test_what_the_log_says_of_the_simulators_error_is_added(
+def test_the_corrected_estimate_adds_the_simulators_error(
     evaluation: OfflineEvaluation, folder: Path, run: RunFolder, tmp_path: Path
 ) -> None:
-    """A log that earns one more a request than the simulator says: a session earns its length."""
+    """With one more reward per request in the log, session reward grows by the session length."""
     batch = BatchDataset.load(folder / "log.parquet")
     replace(batch, rewards=batch.rewards + 1.0).save(tmp_path / "better.parquet")
     config = replace(config_of(folder, run), data=tmp_path / "better.parquet")
@@ -158,10 +158,10 @@ def test_what_the_log_says_of_the_simulators_error_is_added(
         assert 0.7 * length < moved["corrected"] < 1.3 * length
 
 
-def test_a_simulator_that_is_wrong_by_a_scale_is_scaled(
+def test_the_scaled_estimate_corrects_a_scale_error(
     evaluation: OfflineEvaluation, folder: Path, run: RunFolder, tmp_path: Path
 ) -> None:
-    """A log that earns half as much again at every request: so does every policy."""
+    """With 1.5 times the reward in the log, every estimate grows by 1.5."""
     batch = BatchDataset.load(folder / "log.parquet")
     replace(batch, rewards=1.5 * batch.rewards).save(tmp_path / "scaled.parquet")
     config = replace(config_of(folder, run), data=tmp_path / "scaled.parquet")
@@ -170,13 +170,13 @@ def test_a_simulator_that_is_wrong_by_a_scale_is_scaled(
         for estimator in ("scaled", "composite", "dm"):
             before = evaluation.of(name, estimator)
             after = found.of(name, estimator)
-            for one, other in ((after.value, before.value), (after.gain, before.gain)):
-                assert one.value == pytest.approx(1.5 * other.value, rel=1e-4)
-                high, expected = one.interval().high, 1.5 * other.interval().high
+            for new, old in ((after.value, before.value), (after.gain, before.gain)):
+                assert new.value == pytest.approx(1.5 * old.value, rel=1e-4)
+                high, expected = new.interval().high, 1.5 * old.interval().high
                 assert high == pytest.approx(expected, rel=1e-4)
 
 
-def test_densities_are_left_alone_where_no_estimator_weighs_them(
+def test_densities_are_not_computed_without_estimators_that_use_them(
     evaluation: OfflineEvaluation, folder: Path
 ) -> None:
     config = replace(config_of(folder), estimators=("dm", "sam_is"))
@@ -199,7 +199,7 @@ def test_gains_are_over_the_log_and_its_own_value_is_the_mean(
     assert evaluation.requests == len(batch.rewards)
     for found in evaluation.findings:
         if found.estimator == "simulator":
-            continue  # over the log's actions as they fare in the simulator
+            continue  # its gain is over the log's actions in the simulator
         assert found.gain.value == pytest.approx(found.value.value - mean, rel=1e-4, abs=1e-4)
         interval = found.value.interval()
         assert interval.low <= found.value.value <= interval.high
@@ -217,7 +217,7 @@ def test_gains_over_the_reference_are_paired(evaluation: OfflineEvaluation) -> N
         assert other.over_reference.value == pytest.approx(difference, abs=1e-6)
         apart = np.hypot(other.value.stderr, base.value.stderr)
         assert 0.0 < other.over_reference.stderr < 1.5 * apart
-        if estimator in ("simulator", "scaled"):  # The same random numbers serve both.
+        if estimator in ("simulator", "scaled"):  # common random numbers
             assert other.over_reference.stderr < apart
     linear = evaluate(replace(evaluation.config, interval="t"), Terminal())
     for estimator in ("dm", "drl"):
@@ -227,7 +227,7 @@ def test_gains_over_the_reference_are_paired(evaluation: OfflineEvaluation) -> N
         assert found.stderr == pytest.approx(resampled.stderr, rel=0.2)
 
 
-def test_without_uniform_weights_among_the_policies_they_are_added(
+def test_uniform_weights_are_added_as_reference(
     evaluation: OfflineEvaluation, folder: Path, run: RunFolder
 ) -> None:
     config = replace(config_of(folder, run), policies=(folder / "policies" / "watch",))
@@ -239,13 +239,13 @@ def test_without_uniform_weights_among_the_policies_they_are_added(
         assert found.of("policies/watch", estimator).over_reference.value == pytest.approx(
             same.value
         )
-    # Of a single candidate the composite believes the log in full, beside a reference too.
+    # With a single candidate, composite gives the log's correction full weight.
     assert found.of("policies/watch", "composite").log_fraction == 1.0
     assert recommendation_of(found).compared == 1
 
 
 class CountingPolicy(ConstantPolicy):
-    """Counts the rows that it is asked for."""
+    """A policy that counts the rows of its predictions."""
 
     asked = 0
 
@@ -255,7 +255,7 @@ class CountingPolicy(ConstantPolicy):
         return super().predict(observation, *args, **keywords)
 
 
-def test_a_policy_is_asked_once_for_each_row(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_policy_predicts_each_row_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     setting = load_policy(folder / "policies" / "watch").setting
     policy = FusionPolicy(CountingPolicy(WATCH), setting)
     monkeypatch.setattr(f"{ESTIMATING}.load_candidates", lambda paths: {"counted": policy})
@@ -263,7 +263,7 @@ def test_a_policy_is_asked_once_for_each_row(folder: Path, monkeypatch: pytest.M
     assert CountingPolicy.asked == len(BatchDataset.load(folder / "log.parquet").rewards)
 
 
-def test_an_own_estimator_is_named_by_module_and_name(folder: Path) -> None:
+def test_a_users_own_estimator_is_named_by_module_and_name(folder: Path) -> None:
     config = replace(config_of(folder), estimators=("dm", f"{__name__}:FIRST_REQUEST"))
     found = evaluate(config, Terminal())
     batch = BatchDataset.load(folder / "log.parquet")
@@ -276,13 +276,13 @@ def test_an_own_estimator_is_named_by_module_and_name(folder: Path) -> None:
             evaluate(replace(config, estimators=(f"{__name__}:{wrong}",)), Terminal())
 
 
-def test_policies_that_were_played_before_are_not_played_again(
+def test_policies_with_known_rewards_are_not_rolled_out(
     evaluation: OfflineEvaluation, folder: Path, run: RunFolder
 ) -> None:
     known = np.linspace(6.0, 8.0, config_of(folder, run).sessions)
     again = evaluate(config_of(folder, run), Terminal(), played={"policies/watch": known})
     assert again.of("policies/watch", "simulator").value == mean_estimate(known)
-    with pytest.raises(ConfigError, match="played must name policies that are evaluated, got x;"):
+    with pytest.raises(ConfigError, match="played must name evaluated policies, got x;"):
         evaluate(config_of(folder, run), Terminal(), played={"x": known})
     moved = known.mean() - evaluation.of("policies/watch", "simulator").value.value
     assert again.of("policies/watch", "corrected").value.value == pytest.approx(
@@ -293,10 +293,10 @@ def test_policies_that_were_played_before_are_not_played_again(
         assert again.of("policies/uniform", estimator).value == same.value
 
 
-def test_a_log_of_weights_that_act_on_what_is_observed(
+def test_estimates_on_a_log_of_a_policy_that_depends_on_the_observation(
     dynamics: SessionDynamics, folder: Path, run: RunFolder, tmp_path: Path
 ) -> None:
-    """As of `collect --base lspi`; the replay repeats actions that the simulator's users see."""
+    """A log as of `collect --base lspi`."""
     acting = TablePolicy(
         obs_dim=dynamics.layout.size,
         column=0,
@@ -311,15 +311,15 @@ def test_a_log_of_weights_that_act_on_what_is_observed(
     found = evaluate(config, Terminal())
     for name in found.policies:
         simulated, corrected = (found.of(name, one).value for one in ("simulator", "corrected"))
-        # The simulator has no error here: both halves of the correction differ by noise.
+        # The simulator has no error here, so the correction is only noise.
         assert abs(corrected.value - simulated.value) < 2.5 * corrected.stderr
         assert corrected.stderr < 0.5 * simulated.value
 
 
-def test_networks_are_refused_where_they_leave_the_range(
+def test_network_values_outside_the_range_are_not_supported(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A few updates on a small log, on which a fit without discount may diverge."""
+    """A fit without discount can diverge on a small log."""
     for name, alpha in (("fqe", 0.0), ("cope", 5e-4)):
         few = NetworkEstimator(FQEConfig(updates=1_500, tau=0.1, alpha=alpha))
         monkeypatch.setitem(OFFLINE_ESTIMATORS._entries, name, few)
@@ -330,18 +330,18 @@ def test_networks_are_refused_where_they_leave_the_range(
     for name in found.policies:
         linear = found.of(name, "dm")
         for network in ("fqe", "cope"):
-            told = found.of(name, network)
-            assert told.leverage == linear.leverage
-            within = 0.0 <= told.value.value <= largest
-            assert within != told.check.support.is_refusal, (name, network, told)
+            finding = found.of(name, network)
+            assert finding.leverage == linear.leverage
+            within = 0.0 <= finding.value.value <= largest
+            assert within != finding.check.support.is_refusal, (name, network, finding)
         values = [found.of(name, one).value.value for one in ("fqe", "cope")]
         assert values[0] != values[1]
 
 
-def test_a_network_estimator_is_fitted_with_the_settings_that_it_declares(
+def test_a_network_estimator_is_fitted_with_its_own_settings(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A third one does not run as one of the two."""
+    """A user's own network estimator does not get the settings of a built-in one."""
     seen = []
 
     def fit(transitions: Any, policy: Any, settings: FQEConfig) -> SimpleNamespace:
@@ -370,7 +370,7 @@ def test_a_network_estimator_is_fitted_with_the_settings_that_it_declares(
         (20.0, False, Support.SUPPORTED),
     ],
 )
-def test_a_networks_value_must_be_possible(
+def test_a_network_value_is_supported_only_within_the_range_of_rewards(
     worth: float,
     diverged: bool,  # noqa: FBT001
     support: Support,
@@ -384,12 +384,12 @@ def test_a_networks_value_must_be_possible(
     monkeypatch.setattr(f"{ESTIMATING}.fit_q", lambda transitions, policy, settings: fitted)
     config = replace(config_of(folder), estimators=("fqe",), interval="t")
     found = evaluate(replace(config, policies=config.policies[:1]), Terminal())
-    told = found.of("policies/uniform", "fqe")
-    assert told.value.value == pytest.approx(worth)
-    assert told.check.support is support
+    estimated = found.of("policies/uniform", "fqe")
+    assert estimated.value.value == pytest.approx(worth)
+    assert estimated.check.support is support
 
 
-def test_what_is_written(evaluation: OfflineEvaluation, tmp_path: Path) -> None:
+def test_files_hold_the_findings(evaluation: OfflineEvaluation, tmp_path: Path) -> None:
     there = replace(evaluation, config=replace(evaluation.config, out=tmp_path / "out"))
     folder = report(there, Terminal())
     table = pd.read_csv(folder / "evaluation.csv")
@@ -454,7 +454,7 @@ HALF = float(stats.norm.ppf(0.975))
 def finding(
     policy: str, gain: float, half: float, check: SupportCheck = NEAR, *, over: float | None = None
 ) -> Finding:
-    """Made up, with half-widths of 95 % intervals."""
+    """A synthetic finding with these half-widths of 95 % intervals."""
     return Finding(
         policy,
         "dm",
@@ -476,7 +476,7 @@ def made_up(
     )
 
 
-def test_recommended_is_the_best_whose_gain_is_significant(folder: Path) -> None:
+def test_the_best_policy_with_a_significant_gain_is_recommended(folder: Path) -> None:
     evaluation = made_up(folder, finding("a", 3.0, 1.0, over=2.5), finding("b", 2.0, 1.9))
     found = recommendation_of(evaluation)
     assert (found.policy, found.refusal, found.compared) == ("a", None, 2)
@@ -491,14 +491,14 @@ def test_recommended_is_the_best_whose_gain_is_significant(folder: Path) -> None
     found = recommendation_of(unsure)
     assert (found.policy, found.refusal) == (None, Refusal.NOT_BETTER_THAN_LOG)
     assert answer_of(unsure, found).startswith(
-        "No policy is recommended: the best supported one, a, gains +2.0"
+        "No policy is recommended: the gain over the log's own policies is not significant. The"
+        " best supported policy, a, gains +2.0"
     )
-    assert "; the gain over the log's own policies is not significant." in answer_of(unsure, found)
     alone = recommendation_of(made_up(folder, finding("b", 2.0, 1.9)))
-    assert alone.policy == "b"  # one policy alone is not the best of several
+    assert alone.policy == "b"  # the interval of a single policy is not widened
 
 
-def test_a_reference_is_compared_with_and_not_recommended(folder: Path) -> None:
+def test_the_reference_is_not_recommended(folder: Path) -> None:
     high = finding("uniform", 9.0, 1.0, over=0.0)
     evaluation = made_up(folder, finding("a", 3.0, 1.0), added=False)
     evaluation = replace(evaluation, findings=(*evaluation.findings, high))
@@ -509,7 +509,7 @@ def test_a_reference_is_compared_with_and_not_recommended(folder: Path) -> None:
     )
 
 
-def test_production_must_be_beaten_too(folder: Path) -> None:
+def test_a_recommended_policy_is_better_than_production(folder: Path) -> None:
     for over, refusal in ((2.0, None), (0.5, Refusal.NOT_BETTER_THAN_PRODUCTION)):
         evaluation = made_up(folder, finding("a", 3.0, 1.0, over=over), reference="production")
         found = recommendation_of(evaluation)
@@ -519,7 +519,7 @@ def test_production_must_be_beaten_too(folder: Path) -> None:
         assert ("the gain over production is not significant" in answer) == (refusal is not None)
 
 
-def test_what_is_not_supported_is_not_recommended(folder: Path) -> None:
+def test_policies_without_support_are_not_recommended(folder: Path) -> None:
     evaluation = made_up(folder, finding("a", 9.0, 1.0, FAR), finding("b", 3.0, 1.0))
     found = recommendation_of(evaluation)
     assert found.policy == "b"
@@ -532,14 +532,14 @@ def test_what_is_not_supported_is_not_recommended(folder: Path) -> None:
     assert "leverage 31.0" in answer_of(none, found)
 
 
-def test_no_decision_depends_on_the_words_of_a_reason(folder: Path) -> None:
+def test_the_text_of_a_reason_does_not_affect_the_recommendation(folder: Path) -> None:
     words = SupportCheck(Support.SUPPORTED, "not supported: 'not supported' is only a word here")
     assert recommendation_of(made_up(folder, finding("a", 3.0, 1.0, words))).policy == "a"
     words = SupportCheck(Support.NOT_SUPPORTED, "supported")
     assert recommendation_of(made_up(folder, finding("a", 3.0, 1.0, words))).policy is None
 
 
-def test_without_an_estimator_that_may_recommend_nothing_is(folder: Path) -> None:
+def test_other_estimators_recommend_no_policy(folder: Path) -> None:
     found = made_up(folder, finding("a", 3.0, 1.0))
     asked = replace(found, config=replace(found.config, estimators=("request_sn",)))
     recommendation = recommendation_of(asked)
@@ -550,14 +550,14 @@ def test_without_an_estimator_that_may_recommend_nothing_is(folder: Path) -> Non
 def test_results_are_not_written_among_other_files(
     evaluation: OfflineEvaluation, tmp_path: Path
 ) -> None:
-    (tmp_path / "leaderboard.csv").write_text("somebody's")
+    (tmp_path / "leaderboard.csv").write_text("other results")
     there = replace(evaluation, config=replace(evaluation.config, out=tmp_path))
     with pytest.raises(RunFolderError, match="holds other files; choose another --out"):
         report(there, Terminal())
 
 
 def test_production_is_a_row_of_every_table(folder: Path, run: RunFolder, tmp_path: Path) -> None:
-    """Its weights are given in task order or by name, and every gain is over it too."""
+    """Its weights are given in task order or by name, and gains are also over production."""
     weights = "1,1,1,1,1,1,0,0.5"
     names = ("click", "long_view", "like", "follow", "comment", "forward", "hate", "watch")
     file = tmp_path / "weights.json"
@@ -591,19 +591,19 @@ def test_policies_of_another_log_are_refused(folder: Path) -> None:
     setting = dict(batch.setting or {})
     tasks = setting["tasks"]
     swapped = replace(batch, setting={**setting, "tasks": [tasks[1], tasks[0], *tasks[2:]]})
-    with pytest.raises(ConfigError, match=re.escape("policy w acts with tasks ['click', 'long_")):
+    with pytest.raises(ConfigError, match=re.escape("policy w has tasks ['click', 'long_")):
         refuse_another_log("w", policy, swapped)
     other = replace(batch, setting={**setting, "formula": "weighted_sum"})
-    with pytest.raises(ConfigError, match=r"acts with formula 'log_sum', the log's.*'weighted_"):
+    with pytest.raises(ConfigError, match=r"has formula 'log_sum', the log has 'weighted_"):
         refuse_another_log("w", policy, other)
     rates = [2.0 * rate for rate in setting["base_rates"]]
     moved = replace(batch, setting={**setting, "base_rates": rates})
-    with pytest.raises(ConfigError, match=r"policy w fuses with a base rate of .* for "):
+    with pytest.raises(ConfigError, match=r"policy w has base rate .* for "):
         refuse_another_log("w", policy, moved)
     refuse_another_log("w", policy, replace(batch, setting=None))
 
 
-def test_logs_and_settings_that_cannot_be_used_are_refused(folder: Path, tmp_path: Path) -> None:
+def test_invalid_logs_and_settings_are_refused(folder: Path, tmp_path: Path) -> None:
     batch = BatchDataset.load(folder / "log.parquet")
     unknown = np.full_like(batch.log_densities, np.nan)
     replace(batch, log_densities=unknown).save(tmp_path / "unknown.parquet")
@@ -612,7 +612,7 @@ def test_logs_and_settings_that_cannot_be_used_are_refused(folder: Path, tmp_pat
         evaluate(replace(config, data=tmp_path / "unknown.parquet"), Terminal())
     with pytest.raises(ArtifactError, match=re.escape("holds no policy: expected policy.json")):
         load_candidates([tmp_path])
-    with pytest.raises(ConfigError, match="'corrected' plays policies in a simulator"):
+    with pytest.raises(ConfigError, match="'corrected' needs a simulator"):
         replace(config, estimators=("corrected",))
     with pytest.raises(UnknownNameError, match="Did you mean 'sn_pdis'"):
         replace(config, estimators=("sn_pdi",))

@@ -54,10 +54,13 @@ def report(evaluation: OfflineEvaluation, terminal: Terminal) -> Path:
     terminal.say("")
     say_wrapped([summary_of(evaluation)], terminal)
     if not is_all:
-        terminal.say("Print the tables of all estimators: --all.")
-    terminal.say(
-        f"Written to {folder}: evaluation.csv, .json, .md; recommendation.json; pictures;"
-        " tensorboard."
+        terminal.say("Print the tables of all estimators with --all.")
+    say_wrapped(
+        [
+            f"Written to {folder}: evaluation.csv, .json, .md; recommendation.json; pictures.",
+            f"TensorBoard: tensorboard --logdir {folder / 'tensorboard'}",
+        ],
+        terminal,
     )
     return folder
 
