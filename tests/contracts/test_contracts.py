@@ -88,14 +88,14 @@ number = 3
 
 FAULTS = [
     ("Loud", "an action must be in [-1, 1]"),
-    ("Careless", "the same seed gave other actions"),
+    ("Careless", "the same seed gave different actions"),
     ("Nothing", "must return a LearnedPolicy"),
-    ("LooksAcrossRows", "row 0 alone differs from row 0 among others"),
-    ("UpsideDown", "a larger prediction of click moves the score against the sign"),
+    ("LooksAcrossRows", "row 0 must get the same prediction alone and in a batch"),
+    ("UpsideDown", "a larger prediction of click must not move the score against"),
     ("scalar", "must have shape (num_envs) = (3,), got ()"),
-    ("shared", "among others and"),
+    ("shared", "must get the same reward alone and in a batch"),
     ("misspelt", "'watch_second'"),
-    ("half", "the log's own mean session reward"),
+    ("half", "must be the log's mean session reward"),
     ("winner", "kind must be one of"),
 ]
 

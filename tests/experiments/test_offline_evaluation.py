@@ -616,7 +616,7 @@ def test_invalid_logs_and_settings_are_refused(folder: Path, tmp_path: Path) -> 
         replace(config, estimators=("corrected",))
     with pytest.raises(UnknownNameError, match="Did you mean 'sn_pdis'"):
         replace(config, estimators=("sn_pdi",))
-    with pytest.raises(ConfigError, match=re.escape("model.gamma must be 1, since")):
+    with pytest.raises(ConfigError, match=re.escape("model.gamma must be 1, because")):
         replace(config, model=ModelConfig(gamma=0.9))
     with pytest.raises(ConfigError, match="at least one policy"):
         replace(config, policies=())
