@@ -114,7 +114,7 @@ def parse_pretrain(arguments: Sequence[str] | None = None) -> PretrainConfig:
         prog="python -m mtf_rl.pretrain",
         args=words,
         default=kind(PretrainConfig(model), settings),
-        description=f"{PretrainConfig.__doc__}\n\nModel settings of {model}: --scorer-model.FIELD",
+        description=f"{_first_paragraph(PretrainConfig)}\nSettings of {model}: --scorer-model.FIELD.",
     )
     config: PretrainConfig = parsed.config
     return replace(config, scorer_model=parsed.scorer_model)
@@ -198,14 +198,22 @@ def parse_resume(
         return None
     parser = argparse.ArgumentParser(prog=f"python -m mtf_rl.{command}", allow_abbrev=False)
     parser.add_argument("--resume", type=Path, metavar="RUN", required=True)
-    parser.add_argument("--reward", metavar="MODULE:FUNCTION")
+    beside = "--extension"
+    if command == "train":
+        parser.add_argument("--reward", metavar="MODULE:FUNCTION")
+        beside = "--reward and --extension"
     known, others = parser.parse_known_args(words)
     if others:
         raise ConfigError(
-            f"--resume takes the run's settings from its config.json and allows no other flag than"
-            f" --reward, got {' '.join(others)}. Remove them."
+            f"--resume takes the run's settings from its config.json, so only {beside} can stand"
+            f" beside it, got {' '.join(others)}. Remove them."
         )
-    return Resumption(known.resume, known.reward)
+    return Resumption(known.resume, getattr(known, "reward", None))
+
+
+def _first_paragraph(config: type[Any]) -> str:
+    """The first paragraph of a settings class's docstring, as help."""
+    return (config.__doc__ or "").split("\n\n")[0]
 
 
 def settings_to_resume(run: RunFolder, reward: str | None) -> RunSettings:

@@ -81,7 +81,7 @@ class PretrainConfig:
     scorer_model: tyro.conf.Suppress[Any] = None
     """Settings of the model; None for its defaults. On the command line: --scorer-model.FIELD."""
     run_dir: Path | None = None
-    """Folder of the run, new or empty; by default runs/MODEL-N, the first free N."""
+    """Folder of the run, new or empty; by default runs/pretrain-MODEL-N, the first free N."""
     seed: int = 0
     """Seed of the fit, at least 0."""
     rows: int = 10_000_000

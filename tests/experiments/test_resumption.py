@@ -180,6 +180,8 @@ def test_resume_allows_no_flag_but_reward() -> None:
     assert parse_resume(["--resume=runs/a", "--reward", "m:f"]) == Resumption(Path("runs/a"), "m:f")
     with pytest.raises(ConfigError, match=re.escape("got td3 --gamma 0.9")):
         parse_resume(["td3", "--resume", "runs/a", "--gamma", "0.9"])
+    with pytest.raises(ConfigError, match=re.escape("got --reward m:f")):  # fits no scorer
+        parse_resume(["--resume", "runs/a", "--reward", "m:f"], command="pretrain")
 
 
 def test_progress_reads_back(tmp_path: Path) -> None:

@@ -67,5 +67,6 @@ def _measured(result: Result) -> dict[str, Any]:
     for evaluator, evaluated in result.evaluated.items():
         measured[f"hparams/{evaluator}/session_reward"] = evaluated.reward
         measured[f"hparams/{evaluator}/depth"] = evaluated.depth
-        measured[f"hparams/{evaluator}/hate_rate"] = evaluated.rates["hate"]
+        for task, rate in evaluated.rates.items():
+            measured[f"hparams/{evaluator}/{task}_rate"] = rate
     return measured
