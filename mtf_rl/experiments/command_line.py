@@ -114,7 +114,8 @@ def parse_pretrain(arguments: Sequence[str] | None = None) -> PretrainConfig:
         prog="python -m mtf_rl.pretrain",
         args=words,
         default=kind(PretrainConfig(model), settings),
-        description=f"{_first_paragraph(PretrainConfig)}\nSettings of {model}: --scorer-model.FIELD.",
+        description=f"{_first_paragraph(PretrainConfig)}\n"
+        f"Settings of {model}: --scorer-model.FIELD.",
     )
     config: PretrainConfig = parsed.config
     return replace(config, scorer_model=parsed.scorer_model)
