@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,8 @@ class Scenes:
     """Scenes of the app in which videos are shown: the numbers in the log's column `tab`.
 
     Raises:
-        ConfigError: if a scene is negative, or `opened_by` is given without two-column scenes.
+        ConfigError: if a field has a wrong type, a scene is negative, or `opened_by` is given
+            without two-column scenes.
     """
 
     main: int = 0
@@ -34,6 +36,11 @@ class Scenes:
     follows the play-time rule. Empty: no such task."""
 
     def __post_init__(self) -> None:
+        _check_type("scenes.main", self.main, Integral, "a whole number")
+        _check_type("scenes.two_column", self.two_column, tuple | list, "a list of scenes")
+        for scene in self.two_column:
+            _check_type("each of scenes.two_column", scene, Integral, "a whole number")
+        _check_type("scenes.opened_by", self.opened_by, str, "the name of a task")
         negative = [scene for scene in (self.main, *self.two_column) if scene < 0]
         if negative:
             raise ConfigError(f"scenes must be at least 0, got {negative[0]}")
@@ -56,7 +63,7 @@ class LogSchema:
     """Declared properties of a log; saved with every artifact that is made from it.
 
     Raises:
-        ConfigError: if a field is out of range, a task refers to a missing task, or the task
+        ConfigError: if a field is out of range or has a wrong type, a task refers to a missing task, or the task
             `scenes.opened_by` has no `played_seconds`.
         UnknownNameError: if `scenes.opened_by` is not one of the tasks.
     """
@@ -72,6 +79,8 @@ class LogSchema:
 
     def __post_init__(self) -> None:
         self.tasks.check_complete()
+        for name in ("utc_offset_hours", "session_gap_minutes"):
+            _check_type(name, getattr(self, name), Real, "a number")
         if not self.session_gap_minutes > 0:
             raise ConfigError(
                 f"session_gap_minutes must be positive, got {self.session_gap_minutes}"
@@ -109,9 +118,17 @@ class LogSchema:
             raise ConfigError("the description of a log must be an object with a list of tasks")
         values = _checked_fields(document, "field of a log's description", cls)
         values["tasks"] = TaskSet.from_json(document["tasks"])
+        _check_type("scenes", document.get("scenes", {}), dict, "an object")
         scenes = _checked_fields(document.get("scenes", {}), "field of scenes", Scenes)
-        scenes["two_column"] = tuple(scenes.get("two_column", ()))
+        if isinstance(scenes.get("two_column"), list):
+            scenes["two_column"] = tuple(scenes["two_column"])
         return cls(**values | {"scenes": Scenes(**scenes)})
+
+
+def _check_type(name: str, value: object, kind: Any, expected: str) -> None:
+    """Raise a ConfigError unless `value` is of this type; a bool is not a number."""
+    if isinstance(value, bool) or not isinstance(value, kind):
+        raise ConfigError(f"{name} must be {expected}, got {value!r}")
 
 
 def _checked_fields(document: Mapping[str, Any], kind: str, record: type[Any]) -> dict[str, Any]:

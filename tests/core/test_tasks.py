@@ -127,6 +127,19 @@ def test_omitted_fields_take_their_defaults() -> None:
             "task 'buy' has played_seconds, but no task is in seconds",
         ),
         ({"names": []}, "must be an object with a list of tasks"),
+        *(
+            ({"tasks": [{"name": "buy"}]} | fields, message)
+            for fields, message in (
+                ({"scenes": None}, "scenes must be an object, got None"),
+                ({"scenes": {"main": "1"}}, "scenes.main must be a whole number, got '1'"),
+                ({"scenes": {"two_column": 3}}, "scenes.two_column must be a list of scenes"),
+                ({"scenes": {"two_column": "03"}}, "scenes.two_column must be a list of scenes"),
+                ({"scenes": {"two_column": ["0"]}}, "each of scenes.two_column must be a whole"),
+                ({"scenes": {"opened_by": 1}}, "scenes.opened_by must be the name of a task"),
+                ({"utc_offset_hours": None}, "utc_offset_hours must be a number, got None"),
+                ({"session_gap_minutes": "30"}, "session_gap_minutes must be a number, got '30'"),
+            )
+        ),
     ],
 )
 def test_an_invalid_log_schema_is_refused(document: dict[str, object], message: str) -> None:
