@@ -141,8 +141,9 @@ def change_interval(values: FloatArray, reference: FloatArray, clusters: IntArra
     """The mean of `values` (rows,) relative to that of `reference` (rows,), minus 1.
 
     It is (mean v - mean r) / |mean r|, paired by row, with Fieller's 95 % interval (1954), robust
-    to clusters. It excludes 0 if and only if the t-interval of the mean difference does. It is
-    infinite if the reference's mean does not differ significantly from 0.
+    to clusters. If it is finite, it excludes 0 if and only if the t-interval of the mean difference
+    does. It is infinite if the reference's mean does not differ significantly from 0, or all values
+    are 0: the formula would then give -1 with width 0.
     """
     top, bottom = (float(np.mean(x, dtype=np.float64)) for x in (values, reference))
     return _relative(
@@ -202,9 +203,9 @@ def rate_change_interval(
 ) -> Interval:
     """A rate relative to the reference's, R / R' - 1, over the same rows, with a 95 % interval.
 
-    This is Fieller's interval (1954) from the rates' influences. It excludes 0 if and only if
-    `rate_difference_interval` does. It is infinite if the reference's rate is not significantly
-    above 0.
+    This is Fieller's interval (1954) from the rates' influences. If it is finite, it excludes 0 if
+    and only if `rate_difference_interval` does. It is infinite if the reference's rate is not
+    significantly above 0, or there is no event: the formula would then give -1 with width 0.
     """
     return _relative(_rate(events, shown), _rate(reference_events, reference_shown), clusters)
 
@@ -229,7 +230,7 @@ def _relative(
         for influences in (top_influences, bottom_influences)
     )
     count = len(a)
-    if count < 2:
+    if count < 2 or (top == 0.0 and not np.any(top_influences)):
         return Interval(change, -np.inf, np.inf)
     scale = t_quantile(0.975, count - 1) ** 2 * count / (count - 1)
     square = bottom**2 - scale * float(b @ b)

@@ -210,6 +210,10 @@ def test_rare_and_missing_events_say_so() -> None:
     assert np.isnan(change.mean)
     assert not change.excludes_zero
     assert np.isnan(change_interval(np.ones(4), np.zeros(4), np.arange(4)).mean)
+    events = np.array([4.0, 6.0] * 5)
+    to_none = rate_change_interval(np.zeros(10), shown, events, shown, users)
+    assert to_none == Interval(-1.0, -np.inf, np.inf)
+    assert change_interval(np.zeros(10), events, users) == Interval(-1.0, -np.inf, np.inf)
 
 
 def test_counts_may_exceed_one_a_video() -> None:
