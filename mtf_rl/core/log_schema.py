@@ -63,8 +63,8 @@ class LogSchema:
     """Declared properties of a log; saved with every artifact that is made from it.
 
     Raises:
-        ConfigError: if a field is out of range or has a wrong type, a task refers to a missing task, or the task
-            `scenes.opened_by` has no `played_seconds`.
+        ConfigError: if a field is out of range or has a wrong type, a task refers to a missing
+            task, or the task `scenes.opened_by` has no `played_seconds`.
         UnknownNameError: if `scenes.opened_by` is not one of the tasks.
     """
 
