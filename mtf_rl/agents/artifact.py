@@ -72,6 +72,9 @@ def save_policy(folder: str | Path, policy: FusionPolicy) -> None:
         "action_flexibility": served.action_flexibility
         if isinstance(served, GenerativePolicy)
         else None,
+        "input_bound": served.input_bound
+        if isinstance(served, MlpPolicy) and served.input_bound < np.inf
+        else None,
         "inputs": list(policy.inputs),
         "setting": {
             "observation": list(policy.setting.observation),
@@ -187,7 +190,8 @@ def _policy_of(card: dict[str, Any], tensors: Mapping[str, FloatArray]) -> Saved
     }
     mean, scale = tensors["mean"], tensors["scale"]
     if kind == "mlp":
-        return MlpPolicy(mean, scale, networks["network"])
+        bound = card.get("input_bound")
+        return MlpPolicy(mean, scale, networks["network"], np.inf if bound is None else bound)
     return GenerativePolicy(
         mean,
         scale,

@@ -50,7 +50,7 @@ def on_inputs(policy: SavedPolicy, inputs: IntArray) -> SavedPolicy:
         return _with_first_layer(network, network.weights[0][:, columns])
 
     if isinstance(policy, MlpPolicy):
-        return MlpPolicy(mean, scale, reduced(policy.network))
+        return replace(policy, mean=mean, scale=scale, network=reduced(policy.network))
     return replace(
         policy,
         mean=mean,
@@ -85,7 +85,7 @@ def on_observation(policy: SavedPolicy, inputs: IntArray, obs_dim: int) -> Saved
         return _with_first_layer(network, wide)
 
     if isinstance(policy, MlpPolicy):
-        return MlpPolicy(mean, scale, widened(policy.network))
+        return replace(policy, mean=mean, scale=scale, network=widened(policy.network))
     return replace(
         policy,
         mean=mean,

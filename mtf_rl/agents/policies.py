@@ -99,16 +99,21 @@ class MlpPolicy(Policy):
     Raises:
         ShapeError: if the shapes do not fit each other.
         DataError: if a scale is not above 0.
-        ConfigError: if the network's output activation is not bounded.
+        ConfigError: if the network's output activation is not bounded, or `input_bound` is not
+            above 0.
     """
 
     mean: FloatArray  # (obs_dim,), subtracted from the observation
     scale: FloatArray  # (obs_dim,), above 0; divides the centred observation
     network: Mlp  # obs_dim inputs, action_dim outputs; ends in tanh or clip
+    input_bound: float = np.inf
+    """Standardised observations are clipped to [-input_bound, input_bound]; above 0."""
 
     def __post_init__(self) -> None:
         _check_standardisation(self.mean, self.scale)
         _check_sizes("network", self.network, "obs_dim", (len(self.mean), self.action_dim))
+        if not self.input_bound > 0.0:
+            raise ConfigError(f"input_bound must be above 0, got {self.input_bound}")
         if self.network.output not in ("tanh", "clip"):
             raise ConfigError(
                 "the output activation of a policy's network must be tanh or clip, which keep"
@@ -134,6 +139,8 @@ class MlpPolicy(Policy):
         deterministic: bool = False,
     ) -> tuple[NDArray[np.float32], Any]:
         standardised = _standardised(observation, self.mean, self.scale)
+        if self.input_bound < np.inf:
+            standardised = np.clip(standardised, -self.input_bound, self.input_bound)
         return self.network(standardised).astype(np.float32), state
 
 

@@ -34,8 +34,8 @@ def save_sb3_policy(
 
     Args:
         model: PPO, A2C, SAC, TD3 or DDPG with an `MlpPolicy` of ReLU or tanh layers, trained on a
-            session environment of mtf_rl. Its `VecNormalize`, if any, becomes part of the policy.
-            Differs from it: a standardised value beyond its `clip_obs` is not clipped.
+            session environment of mtf_rl. Its `VecNormalize`, if any, becomes part of the policy,
+            with its `clip_obs`.
         folder: the policy folder; an existing policy in it is replaced.
         dynamics: dynamics of the training environment; by default the model's own.
 
@@ -74,7 +74,7 @@ def sb3_policy(model: BaseAlgorithm) -> MlpPolicy:
         raise ConfigError(
             f"the actor must consist of linear layers with either ReLU or tanh, got {names}"
         )
-    mean, scale = _standardisation_of(model)
+    mean, scale, bound = _standardisation_of(model)
     activation = _ACTIVATIONS[next(iter(hidden))] if hidden else "relu"
     network = Mlp(
         weights=tuple(layer.weight.detach().cpu().numpy().copy() for layer in linear),
@@ -82,7 +82,7 @@ def sb3_policy(model: BaseAlgorithm) -> MlpPolicy:
         hidden=activation,
         output="clip" if on_policy and not model.policy.squash_output else "tanh",
     )
-    policy = MlpPolicy(mean=mean, scale=scale, network=network)
+    policy = MlpPolicy(mean=mean, scale=scale, network=network, input_bound=bound)
     _check_same_actions(model, policy)
     return policy
 
@@ -101,24 +101,30 @@ def _actor_of(model: BaseAlgorithm) -> list[nn.Module]:
     )
 
 
-def _standardisation_of(model: BaseAlgorithm) -> tuple[FloatArray, FloatArray]:
-    """Mean and scale, each (obs_dim,), of a `StandardisedObservation` or a `VecNormalize`."""
+def _standardisation_of(model: BaseAlgorithm) -> tuple[FloatArray, FloatArray, float]:
+    """Standardisation by a `StandardisedObservation` or a `VecNormalize`.
+
+    Returns:
+        Mean, scale, each (obs_dim,), and the bound of standardised values, infinity if they are not
+        clipped.
+    """
     extractors = [
         module
         for name, module in model.policy.named_modules()
         if name.endswith("features_extractor")
     ]
     if any(isinstance(extractor, StandardisedObservation) for extractor in extractors):
-        return standardisation_of(model)
+        return *standardisation_of(model), np.inf
     if not all(isinstance(extractor, FlattenExtractor) for extractor in extractors):
         names = ", ".join(sorted({type(extractor).__name__ for extractor in extractors}))
         raise ConfigError(f"the features extractor must be FlattenExtractor, got {names}")
     width = int(np.prod(model.observation_space.shape or ()))
     normalised: Any = model.get_vec_normalize_env()
     if normalised is None or not normalised.norm_obs:
-        return np.zeros(width, dtype=np.float32), np.ones(width, dtype=np.float32)
+        return np.zeros(width, dtype=np.float32), np.ones(width, dtype=np.float32), np.inf
     scale = np.sqrt(normalised.obs_rms.var + normalised.epsilon)
-    return normalised.obs_rms.mean.astype(np.float32), scale.astype(np.float32)
+    mean = normalised.obs_rms.mean.astype(np.float32)
+    return mean, scale.astype(np.float32), float(normalised.clip_obs)
 
 
 def _check_same_actions(model: BaseAlgorithm, policy: MlpPolicy) -> None:

@@ -49,6 +49,18 @@ def test_statistics_of_vec_normalize_become_part_of_the_policy(tmp_path: Path) -
     np.testing.assert_allclose(saved.predict(observations())[0], expected, atol=1e-3)
 
 
+@pytest.mark.parametrize("clip", [0.5, np.inf])
+def test_clip_obs_of_vec_normalize_becomes_part_of_the_policy(clip: float, tmp_path: Path) -> None:
+    env = VecNormalize(DummyVecEnv([lambda: FusionSessionEnv(toy_dynamics())]), clip_obs=clip)
+    model = PPO("MlpPolicy", env, n_steps=64, batch_size=32, seed=0)
+    model.learn(128)
+    save_sb3_policy(model, tmp_path)
+    rows = observations() + np.float32(2.0)  # beyond 0.5 standard deviations
+    assert (np.abs(env.normalize_obs(rows)).max() > 0.5) == (clip > 0.5)
+    expected, _ = model.predict(env.normalize_obs(rows), deterministic=True)
+    np.testing.assert_allclose(load_policy(tmp_path).predict(rows)[0], expected, atol=1e-3)
+
+
 def test_unsupported_models_are_refused(tmp_path: Path) -> None:
     env = FusionSessionEnv(toy_dynamics())
     odd = PPO("MlpPolicy", env, policy_kwargs={"activation_fn": torch.nn.ELU})
