@@ -17,6 +17,7 @@ from mtf_rl.agents import AGENTS
 from mtf_rl.core.errors import ConfigError, RunFolderError
 from mtf_rl.core.plugins import allowed_extensions
 from mtf_rl.core.protocols import GROUND_TRUTH
+from mtf_rl.data import ScoreTable
 from mtf_rl.envs import REWARDS
 from mtf_rl.experiments.answer import evaluator_words, say_wrapped
 from mtf_rl.experiments.command_line import settings_of_run
@@ -122,6 +123,7 @@ def compare(config: ComparisonConfig, terminal: Terminal) -> Comparison:
 
     Raises:
         RunFolderError: if the run's folder is not a run.
+        ConfigError: if a stage is not possible with the run's tasks, or a budget is too small.
         MtfRlError: if a contestant cannot be trained.
     """
     _refuse_registered_here(config)
@@ -130,6 +132,7 @@ def compare(config: ComparisonConfig, terminal: Terminal) -> Comparison:
     for job in (*_whole(config), *_smaller(config)):
         check_budget(job, config)  # before the first job is started
     REWARDS.resolve(settings_of_run(open_run_folder(config.run)).run.session.reward)
+    _check_seesaw(config)
     config.folder.mkdir(parents=True, exist_ok=True)
     with _workers(config) as pool:
         _adopt(config, digest, terminal)
@@ -168,6 +171,22 @@ def _resolved(config: ComparisonConfig) -> ComparisonConfig:
         return config
     session = settings_of_run(open_run_folder(config.run)).run.session
     return replace(config, production=resolve_production(config.production, session))
+
+
+def _check_seesaw(config: ComparisonConfig) -> None:
+    """Refuse to train for watch time only on a log without play time, before any job is done.
+
+    Raises:
+        ConfigError: if the log has no task in seconds.
+    """
+    if not config.seesaw:
+        return
+    tasks = ScoreTable.load(open_run_folder(config.run).data / "score_table.npz").tasks
+    if tasks.seconds is None:
+        raise ConfigError(
+            f"{config.run} has no task in seconds, which training for watch time only needs: its"
+            f" tasks are {', '.join(tasks.names)}. Add --no-seesaw."
+        )
 
 
 def _refuse_registered_here(config: ComparisonConfig) -> None:
