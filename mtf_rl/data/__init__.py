@@ -28,7 +28,7 @@ if TYPE_CHECKING:
         read_predictions,
         write_predictions,
     )
-    from mtf_rl.data.prepared import read_prepared, write_prepared
+    from mtf_rl.data.prepared import read_prepared, tasks_of_log, write_prepared
     from mtf_rl.data.reading import read_kuairand
     from mtf_rl.data.retrieval import retrieve_pools
     from mtf_rl.data.schema import FileKind
@@ -86,6 +86,7 @@ __all__ = [
     "scorer_half",
     "single_request_fraction",
     "split_by_time",
+    "tasks_of_log",
     "user_groups",
     "usual_contexts",
     "write_predictions",

@@ -10,10 +10,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from mtf_rl.core.errors import ArtifactError
+from mtf_rl.core.errors import ArtifactError, MtfRlError
 from mtf_rl.core.files import load_json, replace_atomically, save_json, sha256_of
 from mtf_rl.core.log_schema import LogSchema
-from mtf_rl.core.tasks import TaskSet
+from mtf_rl.core.tasks import KUAIRAND_TASKS, TaskSet
 from mtf_rl.core.videos import VideoCatalogue
 from mtf_rl.data.accounts import FileAccount, RowAccount
 from mtf_rl.data.dataset import Dataset, DurationFills
@@ -22,7 +22,7 @@ from mtf_rl.data.impressions import Impressions
 from mtf_rl.data.schema import FileKind
 from mtf_rl.data.sources import SourceFile
 
-__all__ = ["is_prepared", "read_prepared", "write_prepared"]
+__all__ = ["is_prepared", "read_prepared", "tasks_of_log", "write_prepared"]
 
 _VERSION = 2
 _TABLES = ("impressions", "users", "videos", "catalogue")
@@ -59,6 +59,21 @@ def is_prepared(directory: Path) -> bool:
     return (directory / "dataset.json").is_file()
 
 
+def tasks_of_log(directory: Path) -> TaskSet:
+    """The tasks of a log that `read_log` reads, without reading its rows.
+
+    Raises:
+        ArtifactError: if the description of prepared files is damaged.
+    """
+    if not is_prepared(directory):
+        return KUAIRAND_TASKS
+    document = load_json(directory / "dataset.json")
+    try:
+        return LogSchema.from_json(document["schema"]).tasks
+    except (LookupError, TypeError, ValueError, MtfRlError) as error:
+        raise ArtifactError(_invalid(directory, error)) from error
+
+
 def read_prepared(directory: Path) -> Dataset:
     """Read a dataset written by `write_prepared`.
 
@@ -72,10 +87,14 @@ def read_prepared(directory: Path) -> Dataset:
         tables = {name: _read_table(directory, name, document["sha256"][name]) for name in _TABLES}
         return _assemble(document, tables)
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-        raise ArtifactError(
-            f"{directory} does not have valid prepared data ({error}). Prepare it again:"
-            " python -m mtf_rl.prepare DIR --out OUT"
-        ) from error
+        raise ArtifactError(_invalid(directory, error)) from error
+
+
+def _invalid(directory: Path, error: Exception) -> str:
+    return (
+        f"{directory} does not have valid prepared data ({error}). Prepare it again:"
+        " python -m mtf_rl.prepare DIR --out OUT"
+    )
 
 
 def _assemble(document: dict[str, Any], tables: dict[str, dict[str, NDArray[Any]]]) -> Dataset:

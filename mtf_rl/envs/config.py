@@ -55,15 +55,15 @@ class SessionConfig:
             raise ConfigError(
                 f"no such setting: {', '.join(unknown)}; known: {', '.join(self.setting_names())}"
             )
-        fusion_names = {entry.name for entry in fields(FusionConfig)} & set(settings)
+        fusion_names = set(FusionConfig.setting_names()) & set(settings)
         fusion_settings = {name: settings.pop(name) for name in fusion_names}
         fusion = replace(settings.pop("fusion", self.fusion), **fusion_settings)
         return replace(self, fusion=fusion, **settings)
 
     @classmethod
     def setting_names(cls) -> tuple[str, ...]:
-        """Names that `with_settings` accepts: the fields of this class and of `FusionConfig`."""
-        return tuple(entry.name for kind in (cls, FusionConfig) for entry in fields(kind))
+        """Names that `with_settings` accepts: the fields of this class and settings of fusion."""
+        return (*(entry.name for entry in fields(cls)), *FusionConfig.setting_names())
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ from mtf_rl.agents import AGENTS
 from mtf_rl.core.errors import ConfigError
 from mtf_rl.core.files import load_json
 from mtf_rl.core.plugins import is_import_path, refuse_unrepeated
+from mtf_rl.core.tasks import KUAIRAND_TASKS, TaskSet
 from mtf_rl.envs import REWARDS
 from mtf_rl.experiments.command_settings import PretrainConfig
 from mtf_rl.experiments.config import PRESETS, Baselines, LogConfig, RunConfig, RunSettings
@@ -148,6 +149,8 @@ def parse_train(arguments: Sequence[str] | None = None) -> RunSettings:
     given = (*words, early.scorer or "")
     typed = {part for word in given for part in (word, word.partition("=")[2])}
     refuse_unrepeated(document, source=early.config, repeated=typed)
+    tasks = _tasks_of_data(words, document)
+    run, document = _on_tasks(run, tasks), _without_kuairand_names(document)
     switches = _switches(RunConfig, "")
     default = document.get("agent", DEFAULT_AGENT)
     agent, words = _take_name(words, AGENTS, switches, default=default)
@@ -161,6 +164,7 @@ def parse_train(arguments: Sequence[str] | None = None) -> RunSettings:
         ),
     )
     settings = _with_scorer(_with_document(settings, document), early.scorer)
+    settings = replace(settings, run=_on_tasks(settings.run, tasks))
     with _without_garbage_collection():
         return _parse_flags(settings, words)
 
@@ -287,6 +291,46 @@ def _early_options() -> argparse.ArgumentParser:
     parser.add_argument("--config", default=None)
     parser.add_argument("--scorer", default=None)
     return parser
+
+
+def _tasks_of_data(words: list[str], document: dict[str, Any]) -> TaskSet:
+    """Tasks of the log that `--data` or the settings file names; KuaiRand's by default.
+
+    Raises:
+        ArtifactError: if the description of a prepared folder is damaged.
+    """
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--data", nargs="?")
+    data: Any = parser.parse_known_args(words)[0].data
+    for name in ("run", "log", "data"):
+        document = document.get(name, {}) if isinstance(document, dict) else {}
+    data = data or document
+    if not data or not isinstance(data, str):
+        return KUAIRAND_TASKS
+    from mtf_rl.data import tasks_of_log  # imports pyarrow, which `--help` does not need
+
+    return tasks_of_log(Path(data))
+
+
+def _on_tasks(run: RunConfig, tasks: TaskSet) -> RunConfig:
+    """The settings for a log with these tasks.
+
+    Raises:
+        UnknownNameError: if the log lacks a fused task.
+        ConfigError: if formula or weights do not fit the tasks.
+    """
+    fusion = run.session.fusion.on_tasks(tasks)
+    return replace(run, session=replace(run.session, fusion=fusion))
+
+
+def _without_kuairand_names(document: dict[str, Any]) -> dict[str, Any]:
+    """Omit the fused tasks of a settings file if they are all of KuaiRand's, the default."""
+    fusion: Any = document
+    for name in ("run", "session", "fusion"):
+        fusion = fusion.get(name) if isinstance(fusion, dict) else None
+    if isinstance(fusion, dict) and fusion.get("tasks") == list(KUAIRAND_TASKS.names):
+        fusion["tasks"] = []
+    return document
 
 
 def _take_name(

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from mtf_rl.core.errors import ConfigError, MtfRlError
+from mtf_rl.core.tasks import TaskSet
+from mtf_rl.fusion import FusionConfig
 
 if TYPE_CHECKING:
     from cattrs import Converter
@@ -58,9 +60,16 @@ def read_named_settings(
 def _converter() -> "Converter":
     # Imported here, because a command line without a settings file does not need it.
     import cattrs
+    from cattrs.gen import make_dict_unstructure_fn, override
 
     converter = cattrs.Converter(forbid_extra_keys=True)
     converter.register_unstructure_hook(Path, str)
+    converter.register_unstructure_hook(TaskSet, TaskSet.to_json)
+    converter.register_structure_hook(TaskSet, lambda document, _: TaskSet.from_json(document))
+    among: Any = {"among": override(omit_if_default=True)}  # KuaiRand's tasks are not written
+    converter.register_unstructure_hook(
+        FusionConfig, make_dict_unstructure_fn(FusionConfig, converter, **among)
+    )
     for kind, accepted in _JSON_TYPES:
         converter.register_structure_hook(kind, _strictly(kind, accepted))
     for named in _NAMED:

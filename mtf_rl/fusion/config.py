@@ -39,11 +39,20 @@ class FusionConfig:
     """Centre of the action map residual, one weight per task; uniform weights by default."""
     radius: float = 0.15
     """Half-width of residual's box around base, in units of the action, in (0, 1]."""
+    among: tyro.conf.Suppress[tyro.conf.Fixed[TaskSet]] = field(
+        default=KUAIRAND_TASKS, compare=False, repr=False
+    )
+    """All tasks of the dataset."""
     task_set: tyro.conf.Suppress[TaskSet] = field(init=False, compare=False, repr=False)
-    """The fused tasks; a subset of KuaiRand's until `on_tasks` sets a dataset's."""
+    """The fused tasks; a subset of `among`."""
 
     def __post_init__(self) -> None:
-        self._settle(KUAIRAND_TASKS)
+        self._settle(self.among)
+
+    @classmethod
+    def setting_names(cls) -> tuple[str, ...]:
+        """Names of the settings: the fields, except the tasks of the dataset."""
+        return tuple(entry.name for entry in fields(cls) if entry.init and entry.name != "among")
 
     def on_tasks(self, tasks: TaskSet) -> "FusionConfig":
         """The same setting for a dataset with these tasks.
@@ -74,12 +83,7 @@ class FusionConfig:
             UnknownNameError: if the dataset lacks a fused task.
             ConfigError: if a setting is out of range or does not fit the tasks.
         """
-        config = object.__new__(cls)
-        for entry in fields(cls):
-            if entry.init:
-                object.__setattr__(config, entry.name, settings.get(entry.name, entry.default))
-        config._settle(among)
-        return config
+        return cls(among=among, **settings)
 
     def _settle(self, among: TaskSet) -> None:
         """Check all fields and sort `tasks` and `base` into the dataset's order."""
@@ -113,7 +117,7 @@ class FusionConfig:
 
     def to_json(self) -> dict[str, Any]:
         """A JSON-compatible record that `of_record` reads back."""
-        record = {entry.name: getattr(self, entry.name) for entry in fields(self) if entry.init}
+        record = {name: getattr(self, name) for name in self.setting_names()}
         plain = {name: list(v) if isinstance(v, tuple) else v for name, v in record.items()}
         return plain | {"task_set": self.task_set.to_json()}
 
@@ -127,7 +131,7 @@ class FusionConfig:
             ConfigError: if an entry is missing or does not fit.
             UnknownNameError: if a name is not in its registry.
         """
-        names = [entry.name for entry in fields(cls) if entry.init]
+        names = cls.setting_names()
         missing = [name for name in names if name not in record]
         if missing:
             raise ConfigError(

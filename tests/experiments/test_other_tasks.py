@@ -18,7 +18,15 @@ from mtf_rl.core.log_schema import LogSchema
 from mtf_rl.core.randomness import hash_words
 from mtf_rl.core.tasks import Task, TaskKind, TaskSet
 from mtf_rl.core.videos import VideoCatalogue
-from mtf_rl.data import Dataset, DurationFills, FileAccount, Impressions, RowAccount, UserGroup
+from mtf_rl.data import (
+    Dataset,
+    DurationFills,
+    FileAccount,
+    Impressions,
+    RowAccount,
+    ScoreTable,
+    UserGroup,
+)
 from mtf_rl.data.feature_tables import build_feature_table
 from mtf_rl.data.prepared import write_prepared
 from mtf_rl.data.schema import USER_COLUMNS, VIDEO_COLUMNS
@@ -26,6 +34,8 @@ from mtf_rl.data.sessions import days_of, hours_of, number_requests, number_sess
 from mtf_rl.envs import RequestBudget, RewardInputs, SessionConfig
 from mtf_rl.evaluation import leaderboard_columns
 from mtf_rl.experiments.assembly import Assembly
+from mtf_rl.experiments.command_line import parse_train, settings_of_run
+from mtf_rl.experiments.comparison import ComparisonConfig, compare
 from mtf_rl.experiments.console import Terminal
 from mtf_rl.experiments.preparation import prepare_run
 from mtf_rl.experiments.run_evaluation import Entry, evaluate_policies, save_entries
@@ -33,7 +43,7 @@ from mtf_rl.experiments.run_folder import RunFolder, new_run_folder
 from mtf_rl.experiments.run_report import report
 from mtf_rl.experiments.training import train
 from mtf_rl.scorers import Scorer
-from tests.experiments.small_run import LEARNER_FLAGS, small_settings
+from tests.experiments.small_run import LEARNER_FLAGS, copy_of, small_settings
 
 TASKS = TaskSet(
     (
@@ -208,13 +218,15 @@ def saves_and_seconds(inputs: RewardInputs) -> FloatArray:
 
 
 def test_settings_of_other_tasks_are_refused_before_anything_is_fitted(
-    prepared: Path, tmp_path: Path
+    prepared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     own = ("--session.reward", f"{__name__}:saves_and_seconds")  # of tasks that KuaiRand lacks
+    for flag in ((), own):
+        with pytest.raises(SystemExit):
+            parse_train(["td3", "--data", str(prepared), "--session.formula", "click_gated", *flag])
+        assert "click_gated needs the task click" in printed(capsys)
     for number, (flag, message) in enumerate(
         (
-            (("--session.formula", "click_gated"), "click_gated needs the task click"),
-            ((*own, "--session.formula", "click_gated"), "click_gated needs the task click"),
             (("--scorer-fit.monitor-tasks", "sav"), "Unknown task 'sav'. Did you mean 'save'?"),
             (
                 ("--scorer-fit.task-weights", "1", "1"),
@@ -225,6 +237,65 @@ def test_settings_of_other_tasks_are_refused_before_anything_is_fitted(
         settings = small_settings(tmp_path / str(number), "uniform", *flags(prepared, *flag)[4:])
         with pytest.raises((ConfigError, UnknownNameError), match=re.escape(message)):
             train(settings, Terminal())
+
+
+def printed(capsys: pytest.CaptureFixture[str]) -> str:
+    """The text in the box of an error of the command line, on one line."""
+    return " ".join(re.sub("[│─╭╮╰╯]", " ", capsys.readouterr().err).split())
+
+
+def test_tasks_and_base_are_checked_with_the_tasks_of_the_log(
+    prepared: Path, tmp_path: Path
+) -> None:
+    fused = (
+        "--session.tasks", "save", "skip", "--session.action-map", "residual",
+        "--session.base", "0.3", "-0.2",
+    )  # fmt: skip
+    settings = small_settings(tmp_path, "td3", *flags(prepared, *fused))
+    run = new_run_folder(tmp_path / "run", agent="td3")
+    run.write_config(settings)
+    again = settings_of_run(run)
+    for fusion in (settings.run.session.fusion, again.run.session.fusion):
+        assert (fusion.tasks, fusion.base) == (("save", "skip"), (0.3, -0.2))
+        assert fusion.task_set.whole == TASKS.names
+        assert fusion.among == TASKS
+    other = again.run.session.with_settings(tasks=("buy",), base=())
+    assert other.fusion.task_set.names == ("buy",)
+    copied = parse_train(["td3", "--config", str(run.path / "config.json")])
+    assert copied.run.session.fusion.tasks == ("save", "skip")
+    for word, data, message in (
+        ("sav", ["--data", str(prepared)], "Unknown task 'sav'. Did you mean 'save'?"),
+        ("click", [f"--data={prepared}"], "Unknown task 'click'"),
+        ("clik", [], "Unknown task 'clik'. Did you mean 'click'?"),
+    ):
+        with pytest.raises(UnknownNameError, match=re.escape(message)):
+            parse_train(["td3", *data, "--session.tasks", word])
+
+
+def test_settings_of_a_run_on_kuairand_apply_to_another_log(prepared: Path, tmp_path: Path) -> None:
+    run = new_run_folder(tmp_path / "run", agent="td3")
+    run.write_config(small_settings(tmp_path, "td3", *LEARNER_FLAGS))
+    assert "among" not in load_json(run.path / "config.json")["run"]["session"]["fusion"]
+    settings = parse_train(
+        ["td3", "--config", str(run.path / "config.json"), "--data", str(prepared)]
+    )
+    assert settings.run.session.fusion.tasks == TASKS.names
+
+
+def test_a_comparison_of_a_log_without_play_time_is_refused_before_its_jobs(
+    prepared: Path, run: RunFolder, tmp_path: Path
+) -> None:
+    copied = copy_of(run, tmp_path / "run")
+    copied.write_config(small_settings(copied.path, "td3", *flags(prepared)))
+    table = ScoreTable.load(copied.data / "score_table.npz")
+    counts = TaskSet(TASKS.tasks[:3])
+    replace(
+        table, scores=table.scores[..., :3], base_rates=table.base_rates[:3], tasks=counts
+    ).save(copied.data / "score_table.npz")
+    config = ComparisonConfig(copied.path, contestants=("uniform",), out=tmp_path / "out")
+    with pytest.raises(ConfigError, match=r"no task in seconds.* buy, save, skip. Add --no-seesaw"):
+        compare(config, Terminal())
+    assert not config.folder.exists()
 
 
 def test_scores_and_simulator_of_other_tasks_are_refused(run: RunFolder, tmp_path: Path) -> None:

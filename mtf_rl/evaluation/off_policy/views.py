@@ -1,7 +1,7 @@
 """Functions of the action in which the model of logged sessions is quadratic."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -55,7 +55,7 @@ def view_of(batch: BatchDataset) -> ActionView:
     formula = setting.get("formula")
     if formula is None or is_import_path(formula) or not FORMULAS[formula].is_scale_free:
         return as_it_is
-    needed = [entry.name for entry in fields(FusionConfig) if entry.init]
+    needed = FusionConfig.setting_names()
     missing = [name for name in needed if name not in setting]
     if missing:
         raise DataError(
