@@ -271,7 +271,7 @@ def test_bad_names_shifts_and_tasks_are_refused() -> None:
         make_formula("click_gated", BETAS, KUAIRAND_TASKS.subset(["like", "watch"]))
     with pytest.raises(UnknownNameError, match=re.escape("Unknown task 'klick'. Did you mean 'cl")):
         KUAIRAND_TASKS.subset(["klick"])
-    with pytest.raises(ConfigError, match=re.escape("once each, got ('like', 'like')")):
+    with pytest.raises(ConfigError, match=re.escape("named once, got ('like', 'like')")):
         KUAIRAND_TASKS.subset(["like", "like"])
 
 
