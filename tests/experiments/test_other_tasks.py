@@ -221,9 +221,10 @@ def test_settings_of_other_tasks_are_refused_before_anything_is_fitted(
     prepared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     own = ("--session.reward", f"{__name__}:saves_and_seconds")  # of tasks that KuaiRand lacks
-    for flag in ((), own):
+    more: tuple[str, ...]
+    for more in ((), own):
         with pytest.raises(SystemExit):
-            parse_train(["td3", "--data", str(prepared), "--session.formula", "click_gated", *flag])
+            parse_train(["td3", "--data", str(prepared), "--session.formula", "click_gated", *more])
         assert "click_gated needs the task click" in printed(capsys)
     for number, (flag, message) in enumerate(
         (
