@@ -57,15 +57,11 @@ def with_unranked(log: ReplayedLog, model: ResponseModel) -> tuple[ResponseModel
     )
     position = float(np.expm1(best.x))
     fitted = _at(log, model, np.arange(len(log.rows)), position, fraction, contrast)
-    name = (
-        f"random exposures (position {position:.0f}, session {fraction:.2f},"
-        f" contrast {contrast:.2f})"
-    )
     held_out = np.flatnonzero(log.impressions.randomised & ~log.train)
     if len(held_out) == 0:
         return fitted, []
     report = PartReport(
-        part=name,
+        part="random exposures",
         observations=len(held_out),
         log_likelihood=_mean_likelihood(log, fitted, held_out),
         reference="without correction",
