@@ -17,7 +17,6 @@ from mtf_rl.scorers.layers import (
     TowerOutputs,
     Towers,
     mean_gate_entropies,
-    replace_column,
 )
 from mtf_rl.scorers.losses import cross_entropies, masked_means, task_losses
 
@@ -164,11 +163,14 @@ class Network(ScorerModel):
         assert isinstance(outputs, NetworkOutputs)
         # A target outside the sample space may be NaN, which times 0 is NaN.
         known = torch.where(mask, targets, 0.0)
-        losses = cross_entropies(outputs.logits, known)  # (batch, tasks)
         towers = self.towers
-        if towers.watch is not None and towers.watch_head is not None and outputs.watch is not None:
+        if towers.watch is None or towers.watch_head is None or outputs.watch is None:
+            losses = cross_entropies(outputs.logits, known)  # (batch, tasks)
+        else:
+            others = (slice(towers.watch), slice(towers.watch + 1, None))
+            before, after = (cross_entropies(outputs.logits[:, o], known[:, o]) for o in others)
             watch = towers.watch_head.loss(outputs.watch, known[:, towers.watch])  # (batch,)
-            losses = replace_column(losses, towers.watch, watch[:, None])
+            losses = torch.cat([before, watch[:, None], after], dim=1)  # (batch, tasks)
         per_task = masked_means(losses, mask)
         measures = _gate_measures(outputs.gates, towers.tasks)
         return ModelLosses(per_task, per_task.new_zeros(()), measures)
